@@ -1,0 +1,96 @@
+# Everything here works on a machine that has Python 3.11 or newer, make and git, and nothing else.
+#
+#   make demo           a shop on a local cluster of three nodes, one of which is killed and revived
+#   make demo ONCE=1    the same, and it ends by itself
+#   make test           the whole test suite
+#   make help           the rest
+
+# Where there is no python3, or an older one:   make demo PYTHON=python3.12
+PYTHON ?= python3
+VENV ?= .venv
+# The demo's own.
+PORT ?= 5000
+ONCE ?=
+# Tests run in this many processes; ARGS goes to pytest as it is, such as ARGS="-k failover".
+WORKERS ?= 2
+ARGS ?=
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+# The locks name every distribution with its hashes; our own package comes from this folder, built by what they hold.
+INSTALL := $(PIP) install -qq --require-hashes --requirement
+INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types docs format lock dev clean distclean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo       a seeded shop on http://127.0.0.1:$(PORT), over a local cluster of three nodes (PORT=, ONCE=1)"
+	@echo "make test       the whole test suite (WORKERS=, ARGS=)"
+	@echo "make lint       ruff, and the direction of imports"
+	@echo "make types      mypy, strict"
+	@echo "make docs       the documentation, in docs/_build/html"
+	@echo "make format     let ruff format the code"
+	@echo "make dev        only make $(VENV), with everything in it"
+	@echo "make lock       resolve the dependencies again, to the newest versions"
+	@echo "make clean      remove what was built; make distclean removes $(VENV) too"
+
+demo: $(VENV)/.demo
+	@$(PY) -m example_app.demo --port $(PORT) $(if $(filter-out 0 no false,$(ONCE)),--once)
+
+test: $(VENV)/.dev
+	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(VENV)/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports
+
+types: $(VENV)/.dev
+	$(PY) -m mypy
+
+docs: $(VENV)/.dev
+	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+format: $(VENV)/.dev
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix-only .
+
+dev: $(VENV)/.dev
+
+# What the demo needs; and that with what developing needs. The two locks agree on every version.
+$(VENV)/.demo: requirements/demo.lock pyproject.toml $(VENV)/pyvenv.cfg
+	@echo "Installing what the demo needs into $(VENV) ..."
+	@$(INSTALL) requirements/demo.lock
+	@$(INSTALL_OURS)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml $(VENV)/pyvenv.cfg
+	@echo "Installing what developing needs into $(VENV) ..."
+	@$(INSTALL) requirements/dev.lock
+	@$(INSTALL_OURS)
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: '$(PYTHON)' is not Python 3.11 or newer. Name one that is: make demo PYTHON=python3.12" >&2; \
+		exit 1; }
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+LOCK := $(PY) -m uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+
+lock: $(VENV)/pyvenv.cfg
+	@$(PIP) install -qq uv
+	$(LOCK) --extra local --extra flask --group dev --output-file requirements/dev.lock
+	$(LOCK) --extra local --extra flask --group build --constraint requirements/dev.lock --output-file requirements/demo.lock
+
+clean:
+	rm -rf build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .ci-venv
+	find pynamodb_alternator example_app tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

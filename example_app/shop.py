@@ -1,0 +1,329 @@
+"""What the shop does.
+
+Alternator has no transactions over several items, and a node may die between executing a write and saying so. The shop
+is right all the same, with two rules that any application can use:
+
+1. **Each change of a stock carries an id, and leaves a mark with it in the same item.** The change is made on the
+   condition that the mark is not there yet. So it may be asked for again as often as one likes, and is made once.
+2. **An order is pending until all of its stock is reserved.** An order that stays pending, because the process died
+   halfway, is rejected after a minute, and gives back what it had reserved (`settle`).
+
+The library raises `OutcomeUnknownError` where it cannot know whether a write was executed and must not repeat it by
+itself. `change_once` is what an application does about it: thanks to rule 1 it asks again.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pynamodb.exceptions import PutError, UpdateError
+from pynamodb.expressions.update import Action
+
+from pynamodb_alternator.errors import OutcomeUnknownError
+
+from .models import Cart, Counter, Line, Order, Product
+
+__all__ = [
+    "Discrepancy",
+    "OutOfStock",
+    "audit",
+    "bump",
+    "cart_of",
+    "change_once",
+    "count",
+    "deliver",
+    "new_order_id",
+    "orders_of",
+    "place_order",
+    "products",
+    "release",
+    "reserve",
+    "seed",
+    "settle",
+]
+
+SETTLE_AFTER = 60.0
+"""Seconds after which no request of an earlier attempt can still arrive: the server gives up after ten."""
+
+_TRIES = 10
+
+CATEGORIES = ("Tea", "Pottery", "Garden")
+
+GOODS = (
+    ("assam", "Assam, first flush", "Tea", 890),
+    ("sencha", "Sencha", "Tea", 1250),
+    ("oolong", "Oolong, roasted", "Tea", 1480),
+    ("rooibos", "Rooibos", "Tea", 640),
+    ("teapot", "Teapot, cast iron", "Pottery", 5400),
+    ("bowl", "Tea bowl", "Pottery", 1900),
+    ("vase", "Vase, salt glaze", "Pottery", 3300),
+    ("jug", "Milk jug", "Pottery", 1400),
+    ("trowel", "Trowel", "Garden", 1150),
+    ("shears", "Shears", "Garden", 2750),
+    ("can", "Watering can", "Garden", 3200),
+    ("bulbs", "Tulip bulbs, a dozen", "Garden", 780),
+)
+
+
+class OutOfStock(Exception):
+    """There are not enough pieces of `sku`."""
+
+    def __init__(self, sku: str) -> None:
+        super().__init__(f"There are not enough pieces of {sku!r} left.")
+        self.sku = sku
+
+
+def change_once(change: Callable[[], object], has_happened: Callable[[], bool]) -> bool:
+    """Make a conditional change, and find out whether it was made: now, or by a try before.
+
+    `change` must carry a condition that is false once it was executed, such as "this mark is not there yet". When no
+    answer tells whether it was, asking again does no harm: either it is executed now, or the condition fails, and
+    `has_happened` tells apart the change that was made before from the one that was never possible.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            change()
+            return True
+        except (PutError, UpdateError) as error:
+            if error.cause_response_code == "ConditionalCheckFailedException":
+                return has_happened()
+            if not isinstance(error.cause, OutcomeUnknownError) or not left:
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+# ---- stock ---------------------------------------------------------------------------------------------------------
+
+
+def reserve(sku: str, quantity: int, order_id: str) -> None:
+    """Take pieces out of the stock for an order; once, however often it is called. Raises `OutOfStock`."""
+    mark = Product.marks[order_id]
+
+    def change() -> None:
+        Product(sku).update(
+            actions=[Product.stock.set(Product.stock - quantity), mark.set(_now())],
+            condition=(Product.stock >= quantity) & mark.does_not_exist(),
+        )
+
+    if not change_once(change, lambda: _is_marked(sku, order_id)):
+        raise OutOfStock(sku)
+
+
+def release(sku: str, quantity: int, order_id: str) -> None:
+    """Give back what an order has reserved, if it has."""
+    mark = Product.marks[order_id]
+
+    def change() -> None:
+        Product(sku).update(
+            actions=[Product.stock.set(Product.stock + quantity), mark.remove()], condition=mark.exists()
+        )
+
+    change_once(change, lambda: not _is_marked(sku, order_id))
+
+
+def deliver(sku: str, quantity: int, delivery_id: str) -> None:
+    """Put pieces into the stock; once for each delivery, however often it is called."""
+    mark = Product.marks[delivery_id]
+
+    def change() -> None:
+        Product(sku).update(
+            actions=[
+                Product.stock.set(Product.stock + quantity),
+                Product.received.set(Product.received + quantity),
+                mark.set(_now()),
+            ],
+            condition=mark.does_not_exist(),
+        )
+
+    change_once(change, lambda: _is_marked(sku, delivery_id))
+
+
+def _is_marked(sku: str, change_id: str) -> bool:
+    return change_id in Product.get(sku, consistent_read=True).marks.as_dict()
+
+
+# ---- orders --------------------------------------------------------------------------------------------------------
+
+
+def new_order_id() -> str:
+    """An id for one order. The cart's page holds it, so that pressing the button twice gives one order."""
+    return uuid.uuid4().hex
+
+
+def place_order(customer: str, quantities: Mapping[str, int], order_id: str | None = None) -> Order:
+    """Order some goods. May be called again with the same `order_id`: the order is made once.
+
+    Gives the order, which is placed, or rejected because something is out of stock.
+    """
+    order_id = order_id or new_order_id()
+    order = Order(
+        order_id,
+        customer=customer,
+        created_at=datetime.now(UTC),
+        lines=list(_lines(quantities)),
+    )
+    order.total_cents = sum(line.quantity * line.price_cents for line in order.lines)
+    if not change_once(lambda: order.save(condition=Order.order_id.does_not_exist()), lambda: False):
+        order = Order.get(order_id, consistent_read=True)
+    if order.status != "pending":
+        return order
+    try:
+        for line in order.lines:
+            reserve(line.sku, int(line.quantity), order_id)
+    except OutOfStock as shortage:
+        _decide(order_id, "rejected", str(shortage))
+    else:
+        if _decide(order_id, "placed"):
+            bump("orders")
+    order = Order.get(order_id, consistent_read=True)
+    if order.status == "rejected":
+        _give_back(order)
+    return order
+
+
+def _lines(quantities: Mapping[str, int]) -> Iterator[Line]:
+    wanted = {sku: quantity for sku, quantity in quantities.items() if quantity > 0}
+    if not wanted:
+        raise ValueError("An order needs at least one product.")
+    found = {product.sku: product for product in Product.batch_get(list(wanted))}
+    for sku, quantity in sorted(wanted.items()):
+        if sku not in found:
+            raise Product.DoesNotExist(f"There is no product {sku!r}.")
+        product = found[sku]
+        yield Line(sku=sku, name=product.name, quantity=quantity, price_cents=product.price_cents)  # type: ignore[no-untyped-call]
+
+
+def _decide(order_id: str, status: str, reason: str | None = None) -> bool:
+    """Give a pending order its final status, or leave it the one that it has. True if surely this call gave it."""
+    actions: list[Action] = [Order.status.set(status)]
+    if reason is not None:
+        actions.append(Order.reason.set(reason))
+    return change_once(
+        lambda: Order(order_id).update(actions=actions, condition=Order.status == "pending"), lambda: False
+    )
+
+
+def _give_back(order: Order) -> None:
+    for line in order.lines:
+        release(line.sku, int(line.quantity), order.order_id)
+
+
+def _clear_mark(sku: str, change_id: str) -> None:
+    mark = Product.marks[change_id]
+    change_once(lambda: Product(sku).update(actions=[mark.remove()], condition=mark.exists()), lambda: True)
+
+
+def orders_of(customer: str, limit: int = 20) -> list[Order]:
+    """The customer's last orders, the newest first."""
+    return list(Order.by_customer.query(customer, scan_index_forward=False, limit=limit))
+
+
+def settle(older_than: float = SETTLE_AFTER) -> int:
+    """Clear away old marks; and what a process left behind that died in the middle of an order. Tells how many marks.
+
+    A shop runs this now and then. It may run several times at once.
+    """
+    cleared = 0
+    oldest = _now() - older_than
+    for product in Product.scan(consistent_read=True):
+        for change_id, marked_at in product.marks.as_dict().items():
+            if marked_at > oldest:
+                continue
+            if not change_id.startswith("delivery-"):
+                _decide(change_id, "rejected", "It was not completed.")
+                order = Order.get(change_id, consistent_read=True)
+                if order.status == "rejected":
+                    _give_back(order)
+            _clear_mark(product.sku, change_id)
+            cleared += 1
+    return cleared
+
+
+# ---- the rest ------------------------------------------------------------------------------------------------------
+
+
+def products(category: str | None = None) -> list[Product]:
+    """All products, or those of one category."""
+    if category is not None:
+        return list(Product.by_category.query(category))
+    return sorted(Product.scan(), key=lambda product: (CATEGORIES.index(product.category), product.name))
+
+
+def cart_of(customer: str) -> Cart:
+    """The customer's cart, empty if there is none yet."""
+    try:
+        return Cart.get(customer, consistent_read=True)
+    except Cart.DoesNotExist:
+        return Cart(customer)
+
+
+def bump(name: str) -> bool:
+    """Count one more. False if nobody knows whether it was counted.
+
+    An increment cannot be made safe to repeat, and neither the library nor this function repeats it: the number is
+    never too high. Where that is not good enough, count the orders themselves, as `audit` does.
+    """
+    try:
+        Counter(name).update(actions=[Counter.value.add(1)])
+    except UpdateError as error:
+        if isinstance(error.cause, OutcomeUnknownError):
+            return False
+        raise
+    return True
+
+
+def count(name: str) -> int:
+    """How much was counted under `name`."""
+    try:
+        return int(Counter.get(name).value)
+    except Counter.DoesNotExist:
+        return 0
+
+
+def seed(stock: int = 200, rare: int = 12) -> None:
+    """Fill an empty shop, in batches. The last product is rare, so that it sells out."""
+    with Product.batch_write() as batch:
+        for sku, name, category, price in GOODS:
+            pieces = rare if sku == GOODS[-1][0] else stock
+            batch.save(
+                Product(sku, name=name, category=category, price_cents=price, stock=pieces, received=pieces, marks={})
+            )
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """A stock that does not agree with the orders."""
+
+    sku: str
+    received: int
+    sold: int
+    stock: int
+
+    def __str__(self) -> str:
+        return f"{self.sku}: received {self.received}, sold {self.sold}, but {self.stock} in stock"
+
+
+def audit(all_orders: Iterable[Order] | None = None) -> tuple[int, list[Discrepancy]]:
+    """Count all orders that were placed, and find stocks that do not agree with them. For a shop at rest."""
+    placed = 0
+    sold: dict[str, int] = {}
+    for order in Order.scan(consistent_read=True) if all_orders is None else all_orders:
+        if order.status != "placed":
+            continue
+        placed += 1
+        for line in order.lines:
+            sold[line.sku] = sold.get(line.sku, 0) + int(line.quantity)
+    wrong = [
+        Discrepancy(product.sku, int(product.received), sold.get(product.sku, 0), int(product.stock))
+        for product in Product.scan(consistent_read=True)
+        if product.received - sold.get(product.sku, 0) != product.stock
+    ]
+    return placed, wrong
+
+
+def _now() -> int:
+    return int(time.time())

@@ -1,0 +1,81 @@
+// Asks the shop once a second how the nodes are, and puts the answer into the page.
+"use strict";
+
+const cluster = document.getElementById("cluster");
+const number = new Intl.NumberFormat("en");
+
+function find(inside, name) {
+  return inside.querySelector(`[data-is="${name}"]`);
+}
+
+function write(element, text) {
+  if (element && element.textContent !== String(text)) element.textContent = text;
+}
+
+function line(history, top) {
+  const step = 60 / (history.length - 1);
+  const points = history.map((count, i) => `${(i * step).toFixed(2)} ${(19 - (17 * count) / top).toFixed(2)}`);
+  return `M-1 21 L-1 ${points[0].split(" ")[1]} L${points.join(" L")} L61 21`;
+}
+
+function showNode(node, top) {
+  let card = cluster.querySelector(`[data-node="${CSS.escape(node.address)}"]`);
+  if (!card) {
+    card = cluster.querySelector("[data-node]").cloneNode(true);
+    card.dataset.node = node.address;
+    write(card.querySelector("h2"), node.address);
+    cluster.querySelector("[data-nodes]").append(card);
+  }
+  card.className = `node ${node.state}`;
+  card.title = node.error || "";
+  write(find(card, "state"), node.down_for ? `${node.state} ${Math.round(node.down_for)} s` : node.state);
+  write(find(card, "attempts"), number.format(node.attempts));
+  write(find(card, "rate"), number.format(node.history[node.history.length - 1]));
+  write(find(card, "failures"), number.format(node.failures));
+  find(card, "line").setAttribute("d", line(node.history, top));
+}
+
+function showFailovers(failovers) {
+  const list = cluster.querySelector("[data-failovers]");
+  if (!failovers.length) return;
+  list.replaceChildren(
+    ...failovers.slice(0, 5).map((one) => {
+      const item = document.createElement("li");
+      const error = document.createElement("small");
+      const what = [one.operation, one.table_name].filter(Boolean).join(" ");
+      error.textContent = ` ${one.error}`;
+      item.append(`${clock(one.at)} ${what}: ${one.from_node} → ${one.to_node || "none"}`, error);
+      return item;
+    }),
+  );
+}
+
+function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString("en-GB");
+}
+
+function show(state) {
+  for (const figure of cluster.querySelectorAll("[data-figure]")) {
+    const value = state[figure.dataset.figure];
+    write(figure, value === null ? "–" : number.format(value));
+  }
+  const top = Math.max(1, ...state.nodes.flatMap((node) => node.history));
+  state.nodes.forEach((node) => showNode(node, top));
+  showFailovers(state.last_failovers);
+}
+
+async function refresh() {
+  let answered = false;
+  try {
+    const answer = await fetch(cluster.dataset.state, { cache: "no-store" });
+    answered = answer.ok;
+    if (answered) show(await answer.json());
+  } catch {
+    // The shop was stopped or restarts: the page says so, and goes on asking.
+  }
+  cluster.querySelector("[data-stale]").hidden = answered;
+  setTimeout(refresh, document.hidden ? 5000 : 1000);
+}
+
+for (const time of cluster.querySelectorAll("[data-at]")) time.textContent = clock(Number(time.dataset.at));
+refresh();

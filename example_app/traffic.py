@@ -1,0 +1,205 @@
+"""Where the requests went: a subscriber of the library's signals, for the home page and the demo's account.
+
+It only counts. The library calls it in the threads that make the requests, so it must be quick, and takes one lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pynamodb_alternator import Cluster, signals
+from pynamodb_alternator.errors import OutcomeUnknownError
+
+__all__ = ["Failover", "NodeTraffic", "Traffic"]
+
+_SECONDS = 60
+"""How far back the count per second goes."""
+
+_REMEMBERED = 12
+"""Failovers and events that are remembered."""
+
+
+@dataclass
+class NodeTraffic:
+    """What one node has got. `attempts`: requests sent to it. `failures`: those that it did not answer."""
+
+    attempts: int = 0
+    failures: int = 0
+    per_second: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_SECONDS))
+
+    def count(self, second: int) -> None:
+        self.attempts += 1
+        if self.per_second and self.per_second[-1][0] == second:
+            self.per_second[-1] = (second, self.per_second[-1][1] + 1)
+        else:
+            self.per_second.append((second, 1))
+
+    def history(self, now: int) -> list[int]:
+        """Requests in each of the last full seconds, the newest last."""
+        counts = dict(self.per_second)
+        return [counts.get(second, 0) for second in range(now - _SECONDS, now)]
+
+
+@dataclass(frozen=True)
+class Failover:
+    """A request moved from one node to another."""
+
+    at: float
+    operation: str
+    table_name: str | None
+    from_node: str
+    to_node: str | None
+    error: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """A node changed its state."""
+
+    at: float
+    node: str
+    what: str
+
+
+class Traffic:
+    """Counts what the signals of one cluster tell, from `watch` to `close`.
+
+    `requests`: those that got an answer or an error. `failovers`: moves to another node. `unknown`: requests of which
+    nobody knows whether they were executed. `errors`: other requests without a good answer.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._cluster: Cluster | None = None
+        self._nodes: dict[str, NodeTraffic] = {}
+        self._operations: Counter[str] = Counter()
+        self._failovers: deque[Failover] = deque(maxlen=_REMEMBERED)
+        self._events: deque[Event] = deque(maxlen=_REMEMBERED)
+        self._last_error: str | None = None
+        self.requests = 0
+        self.failovers = 0
+        self.errors = 0
+        self.unknown = 0
+
+    def watch(self, cluster: Cluster) -> Traffic:
+        """Count the requests to this cluster from now on."""
+        self._cluster = cluster
+        signals.request_routed.connect(self._routed, sender=cluster)
+        signals.request_retried.connect(self._retried, sender=cluster)
+        signals.request_completed.connect(self._completed, sender=cluster)
+        signals.node_up.connect(self._up, sender=cluster)
+        signals.node_quarantined.connect(self._quarantined, sender=cluster)
+        signals.node_down.connect(self._down, sender=cluster)
+        return self
+
+    def close(self) -> None:
+        """Count no more."""
+        if self._cluster is None:
+            return
+        signals.request_routed.disconnect(self._routed, sender=self._cluster)
+        signals.request_retried.disconnect(self._retried, sender=self._cluster)
+        signals.request_completed.disconnect(self._completed, sender=self._cluster)
+        signals.node_up.disconnect(self._up, sender=self._cluster)
+        signals.node_quarantined.disconnect(self._quarantined, sender=self._cluster)
+        signals.node_down.disconnect(self._down, sender=self._cluster)
+
+    # ---- what it knows ---------------------------------------------------------------------------------------------
+
+    def per_node(self) -> dict[str, int]:
+        """Requests sent to each node so far."""
+        with self._lock:
+            return {node: traffic.attempts for node, traffic in sorted(self._nodes.items())}
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything, as JSON takes it."""
+        now = self._clock()
+        states = {} if self._cluster is None else {node.address: node for node in self._cluster.nodes()}
+        with self._lock:
+            nodes = []
+            for address in sorted({*states, *self._nodes}):
+                traffic = self._nodes.get(address, NodeTraffic())
+                info = states.get(address)
+                nodes.append(
+                    {
+                        "address": address,
+                        "state": "left" if info is None else info.state.value,
+                        "down_for": None if info is None else info.down_for,
+                        "error": None if info is None else info.error,
+                        "attempts": traffic.attempts,
+                        "failures": traffic.failures,
+                        "history": traffic.history(int(now)),
+                    }
+                )
+            return {
+                "nodes": nodes,
+                "requests": self.requests,
+                "failovers": self.failovers,
+                "errors": self.errors,
+                "unknown": self.unknown,
+                "last_error": self._last_error,
+                "operations": dict(self._operations.most_common()),
+                "last_failovers": [asdict(one) for one in reversed(self._failovers)],
+                "events": [asdict(one) for one in reversed(self._events)],
+            }
+
+    # ---- what the signals tell -------------------------------------------------------------------------------------
+
+    def _of(self, node: str) -> NodeTraffic:
+        return self._nodes.setdefault(node, NodeTraffic())
+
+    def _routed(self, cluster: Cluster, *, node: str, **extra: Any) -> None:
+        second = int(self._clock())
+        with self._lock:
+            self._of(node).count(second)
+
+    def _retried(
+        self,
+        cluster: Cluster,
+        *,
+        operation: str,
+        table_name: str | None,
+        from_node: str,
+        to_node: str | None,
+        error: Any,
+        **extra: Any,
+    ) -> None:
+        failover = Failover(self._clock(), operation, table_name, from_node, to_node, _word(error))
+        with self._lock:
+            self.failovers += 1
+            self._of(from_node).failures += 1
+            self._failovers.append(failover)
+
+    def _completed(self, cluster: Cluster, *, operation: str, status: int | None, error: Any, **extra: Any) -> None:
+        with self._lock:
+            self.requests += 1
+            self._operations[operation] += 1
+            if isinstance(error, OutcomeUnknownError):
+                self.unknown += 1
+            elif status is None or status >= 500:
+                # A condition that failed is an answer like others: it is how the shop learns of a sold-out product.
+                self.errors += 1
+                self._last_error = str(error)
+
+    def _up(self, cluster: Cluster, *, node: str, **extra: Any) -> None:
+        self._event(node, "active")
+
+    def _quarantined(self, cluster: Cluster, *, node: str, **extra: Any) -> None:
+        self._event(node, "quarantined")
+
+    def _down(self, cluster: Cluster, *, node: str, **extra: Any) -> None:
+        self._event(node, "down")
+
+    def _event(self, node: str, what: str) -> None:
+        event = Event(self._clock(), node, what)
+        with self._lock:
+            self._events.append(event)
+
+
+def _word(error: Any) -> str:
+    return error if isinstance(error, str) else type(error).__name__

@@ -1,0 +1,39 @@
+"""PynamoDB models on a ScyllaDB Alternator cluster.
+
+Set ``Meta.connection_class = AlternatorConnection`` on your models (or derive them from `Model`), tell with `configure`
+which cluster is meant, and every request goes to the right node, survives the loss of nodes, and says on blinker
+`signals` what it did.
+"""
+
+from . import errors, signals
+from .client import Cluster
+from .config import ClusterConfig, Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
+from .connection import AlternatorConnection
+from .models import Model, install, uninstall
+from .registry import close_all, configure, get_cluster
+from .scopes import ClusterScope, DatacenterScope, RackScope
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AlternatorConnection",
+    "Cluster",
+    "ClusterConfig",
+    "ClusterScope",
+    "Credentials",
+    "DatacenterScope",
+    "Discovery",
+    "Health",
+    "KeyRouteAffinity",
+    "Model",
+    "RackScope",
+    "Retries",
+    "Timeouts",
+    "close_all",
+    "configure",
+    "errors",
+    "get_cluster",
+    "install",
+    "signals",
+    "uninstall",
+]

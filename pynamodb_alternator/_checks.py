@@ -1,0 +1,185 @@
+"""Checks of settings, each with an error that names the setting and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import math
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from .errors import ConfigurationError
+
+_HOST_NAME = re.compile(r"(?=.{1,253}\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OWN_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "expect", "x-amz-target", "authorization"}
+    | {"x-amz-date", "x-amz-security-token", "content-encoding", "accept-encoding", "upgrade", "te", "trailer"}
+)
+"""Headers that the transport writes itself: a second value would make two readings of one request."""
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def positive(where: str, value: Any, *, remedy: str = "") -> None:
+    if not is_number(value) or value <= 0:
+        raise ConfigurationError(
+            f"{where} must be a number of seconds greater than 0{' ' + remedy if remedy else ''} (got {value!r})."
+        )
+
+
+def whole(where: str, value: Any, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ConfigurationError(f"{where} must be a whole number from {least} to {most} (got {value!r}).")
+
+
+def one_of(where: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"{where} must be one of {', '.join(map(repr, allowed))} (got {value!r}).")
+
+
+def boolean(text: str) -> bool:
+    """What a URL's or the environment's word for yes or no means; ValueError for others."""
+    word = text.strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("write true or false")
+
+
+def known_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Refuse a name that is not known, and tell which one was probably meant."""
+    allowed = list(known)
+    for name in given:
+        if name in allowed:
+            continue
+        close = difflib.get_close_matches(str(name), allowed, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(sorted(allowed))}."
+        raise ConfigurationError(f"{where} does not take {name!r}. {hint}")
+
+
+def no_control_characters(where: str, value: str) -> None:
+    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
+        raise ConfigurationError(f"{where} has a control character in it.")
+
+
+def headers(where: str, value: Any) -> Mapping[str, str]:
+    """Header names and values that cannot end a header early, nor stand for one that the transport writes."""
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where} must be a mapping of names to values (got {type(value).__name__}).")
+    checked: dict[str, str] = {}
+    for name, text in value.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(f"{where}: {name!r} is no HTTP header name.")
+        if name.lower() in _OWN_HEADERS:
+            raise ConfigurationError(f"{where}: {name!r} is written by the transport itself; leave it out.")
+        if not isinstance(text, str):
+            raise ConfigurationError(f"{where}: the value of {name!r} must be a string (got {type(text).__name__}).")
+        if any((ord(c) < 0x20 and c != "\t") or ord(c) == 0x7F for c in text) or text != text.strip():
+            raise ConfigurationError(
+                f"{where}: the value of {name!r} has a control character, or a space at its start or end."
+            )
+        checked[name] = text
+    return MappingProxyType(checked)
+
+
+def partition_keys(value: Any) -> Mapping[str, str]:
+    where = "ClusterConfig: partition_keys"
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f"{where} must map table names to the names of their partition keys, such as {{'orders': 'customer_id'}} "
+            f"(got {type(value).__name__})."
+        )
+    for table, key in value.items():
+        if not isinstance(table, str) or not table or not isinstance(key, str) or not key:
+            raise ConfigurationError(
+                f"{where} must map a table name to the name of its partition key (got {table!r}: {key!r})."
+            )
+    return MappingProxyType(dict(value))
+
+
+def networks(value: Any) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    where = "ClusterConfig: allowed_networks"
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"{where} must be a list such as ['10.0.0.0/8'] (got {value!r}).")
+    try:
+        return tuple(ipaddress.ip_network(one) for one in value)
+    except ValueError as wrong:
+        raise ConfigurationError(f"{where}: {wrong}. Write networks such as '10.0.0.0/8'.") from None
+
+
+def seeds(value: Any) -> tuple[str, ...]:
+    """Seeds as a tuple of ``host`` or ``host:port``, IPv6 in brackets where a port follows."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, Iterable) or isinstance(given, bytes | Mapping):
+        raise ConfigurationError(
+            "ClusterConfig: seeds must be a list of addresses such as ['10.0.0.1', '10.0.0.2:8000'] "
+            f"(got {type(value).__name__})."
+        )
+    found: dict[str, None] = {}
+    for seed in given:
+        if not isinstance(seed, str):
+            raise ConfigurationError(f"ClusterConfig: seeds holds {seed!r}, which is no string. Write '10.0.0.1'.")
+        if seed.strip():
+            found[seed_address(seed.strip())] = None
+    if not found:
+        raise ConfigurationError(
+            "ClusterConfig: seeds is empty. Name at least one node of the cluster, such as seeds=['10.0.0.1']."
+        )
+    return tuple(found)
+
+
+def seed_address(seed: str) -> str:
+    where = f"ClusterConfig: the seed {seed!r}"
+    if "://" in seed:
+        raise ConfigurationError(
+            f"{where} is a URL. Write the address alone, with scheme=... and port=... beside it, "
+            "or use ClusterConfig.from_url()."
+        )
+    host, _ = split_port(seed, where)
+    check_host(host, where)
+    return seed
+
+
+def split_port(address: str, where: str) -> tuple[str, int | None]:
+    """The host (IPv6 in its brackets, if it came with them) and the port, or None."""
+    address = address.strip()
+    host, port = address, ""
+    if address.startswith("["):
+        inside, bracket, after = address.partition("]")
+        if not bracket or (after and not after.startswith(":")):
+            raise ConfigurationError(f"{where}: {address!r} is no bracketed IPv6 address. Write [2001:db8::1]:8000.")
+        host, port = inside + "]", after[1:]
+        if after == ":":
+            raise ConfigurationError(f"{where}: the port after the colon is missing.")
+    elif address.count(":") == 1:
+        host, _, port = address.partition(":")
+        if not port:
+            raise ConfigurationError(f"{where}: the port after the colon is missing.")
+    if not port:
+        return host, None
+    if not (port.isascii() and port.isdigit()) or not 1 <= int(port) <= 65535:
+        raise ConfigurationError(f"{where}: the port must be a number from 1 to 65535 (got {port!r}).")
+    return host, int(port)
+
+
+def is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def check_host(host: str, where: str) -> None:
+    bare = host[1:-1] if host.startswith("[") else host
+    if is_ip_address(bare):
+        return
+    # What looks like a number or IPv6 must be one: 10.0.0.256 is a slip, and not the name of a host.
+    if ":" in bare or re.fullmatch(r"[0-9.]+", bare) or not _HOST_NAME.fullmatch(bare):
+        raise ConfigurationError(f"{where} is neither an IP address nor a host name.")

@@ -1,0 +1,121 @@
+"""Node health as a pure state machine.
+
+States, counters and thresholds follow ScyllaDB's specification for its Alternator drivers
+(``tests/vectors/node-health-transitions.tsv``). One observation is ours: `Observation.DOUBT_CONFIRMED`, a probe that
+was made because traffic to the node had just failed, and failed too. It takes the node out at once.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+from ..config import Health
+
+__all__ = ["HealthStatus", "Observation", "State", "active", "quarantined", "transition"]
+
+
+class State(enum.Enum):
+    ACTIVE = "active"
+    """Gets traffic."""
+    QUARANTINED = "quarantined"
+    """On trial: gets traffic only when no active node is left to try."""
+    DOWN = "down"
+    """Gets no traffic, only probes."""
+
+
+class Observation(enum.Enum):
+    TRAFFIC_SUCCESS = "traffic success"
+    """A request got a final HTTP answer that does not speak of a sick server."""
+    TRAFFIC_FAILURE = "traffic failure"
+    """A request failed in transport: refused, reset, timed out, or answered with garbage."""
+    PROBE_SUCCESS = "probe success"
+    """The node answered ``GET /`` or ``/localnodes`` with 200."""
+    PROBE_FAILURE = "probe failure"
+    DOUBT_CONFIRMED = "doubt confirmed"
+    """A probe failed that was made because traffic had failed or was waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthStatus:
+    """The state of one node with its counters.
+
+    `generation` is raised at each entry to DOWN: what was begun in an earlier generation says nothing about this one.
+    """
+
+    state: State
+    failures: int = 0
+    successes: int = 0
+    generation: int = 0
+
+
+def quarantined() -> HealthStatus:
+    """How seeds and newly listed nodes start."""
+    return HealthStatus(State.QUARANTINED)
+
+
+def active(policy: Health) -> HealthStatus:
+    return HealthStatus(State.ACTIVE, successes=policy.quarantine_promotion_threshold)
+
+
+def transition(status: HealthStatus, observation: Observation, policy: Health) -> HealthStatus:
+    """The status after `observation`. The same object is returned when nothing changes."""
+    match status.state:
+        case State.ACTIVE:
+            return _from_active(status, observation, policy)
+        case State.QUARANTINED:
+            return _from_quarantined(status, observation, policy)
+        case State.DOWN:
+            return _from_down(status, observation, policy)
+
+
+def _from_active(status: HealthStatus, observation: Observation, policy: Health) -> HealthStatus:
+    if observation is Observation.TRAFFIC_SUCCESS:
+        return _promoted(status, policy) if status.failures else status
+    if observation is Observation.TRAFFIC_FAILURE:
+        failures = status.failures + 1
+        if failures >= policy.active_failure_threshold:
+            return _demoted(status, failures)
+        return replace(status, failures=failures, successes=0)
+    if observation is Observation.DOUBT_CONFIRMED:
+        return _demoted(status, status.failures)
+    # A probe of an active node proves little about its traffic, in either direction.
+    return status
+
+
+def _from_quarantined(status: HealthStatus, observation: Observation, policy: Health) -> HealthStatus:
+    if observation is Observation.PROBE_SUCCESS:
+        return _promoted(status, policy)
+    if observation is Observation.TRAFFIC_SUCCESS:
+        successes = status.successes + 1
+        if successes >= policy.quarantine_promotion_threshold:
+            return _promoted(status, policy)
+        return replace(status, successes=successes)
+    if observation is Observation.TRAFFIC_FAILURE:
+        failures = status.failures + 1
+        if failures >= policy.quarantine_failure_threshold:
+            return _demoted(status, failures)
+        return replace(status, failures=failures, successes=0)
+    if observation is Observation.DOUBT_CONFIRMED:
+        return _demoted(status, status.failures)
+    return status
+
+
+def _from_down(status: HealthStatus, observation: Observation, policy: Health) -> HealthStatus:
+    if observation is Observation.PROBE_SUCCESS:
+        successes = status.successes + 1
+        if successes >= policy.down_recovery_threshold:
+            return HealthStatus(State.QUARANTINED, generation=status.generation)
+        return replace(status, successes=successes)
+    if observation is Observation.PROBE_FAILURE and status.successes:
+        return replace(status, successes=0)
+    # Traffic results are those of requests that had left before the node went down.
+    return status
+
+
+def _promoted(status: HealthStatus, policy: Health) -> HealthStatus:
+    return HealthStatus(State.ACTIVE, 0, policy.quarantine_promotion_threshold, status.generation)
+
+
+def _demoted(status: HealthStatus, failures: int) -> HealthStatus:
+    return HealthStatus(State.DOWN, failures, 0, status.generation + 1)

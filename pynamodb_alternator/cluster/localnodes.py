@@ -1,0 +1,117 @@
+"""Reading an answer of ``/localnodes``: each entry is judged by itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from urllib.parse import quote
+
+from .. import _checks as checks
+from ..errors import ConfigurationError
+from ..scopes import Scope
+from .node import Node
+
+__all__ = ["NodeFilter", "path_for", "read_answer"]
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_MAX_ENTRIES = 10_000
+"""No cluster is larger; a longer list is an answer gone wrong."""
+
+
+def path_for(scope: Scope) -> str:
+    """The path that asks a node for the members of `scope`.
+
+    Without ``dc`` a node answers with its own datacenter (`ClusterScope` asks one node of each).
+    """
+    query = [
+        f"{name}={quote(value, safe='')}"
+        for name, value in (("dc", scope.datacenter), ("rack", scope.rack))
+        if value is not None
+    ]
+    return "/localnodes" + ("?" + "&".join(query) if query else "")
+
+
+class NodeFilter:
+    """Makes nodes from listed addresses, and refuses what cannot be one.
+
+    `allowed_networks`: only addresses in these are taken, where any are given. `translate`: gives the address to use
+    instead of a listed one (NAT), as ``"host"`` or ``"host:port"``; None refuses the entry.
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed_networks: Sequence[IPv4Network | IPv6Network] = (),
+        translate: Callable[[str], str | None] | None = None,
+    ) -> None:
+        self._allowed = tuple(allowed_networks)
+        self._translate = translate
+
+    def node(self, entry: object, source: Node, scope: Scope) -> Node | str:
+        """The node that `source` listed as `entry`, or in words why there is none."""
+        if not isinstance(entry, str) or not entry.strip():
+            return "no address"
+        host = entry.strip()
+        if _UUID.fullmatch(host):
+            return "a host id and no address"
+        port: int | None = None
+        try:
+            if self._translate is not None:
+                translated = self._translate(host)
+                if translated is None:
+                    return "refused by address_translator"
+                host, port = checks.split_port(translated, "address_translator")
+            checks.check_host(host, "entry")
+        except ConfigurationError:
+            return "neither an IP address nor a host name"
+        node = Node(
+            source.scheme,
+            host,
+            port or source.port,
+            datacenter=scope.datacenter,
+            rack=scope.rack,
+            server_name=source.server_name,
+        )
+        if self._translate is None:
+            if node.is_unspecified and not source.is_unspecified:
+                return "the unspecified address, which no other machine can reach"
+            if node.is_loopback and not source.is_loopback:
+                return "a loopback address, listed by a node that is not on this machine"
+        if self._allowed and not self._is_allowed(node.host):
+            return "outside allowed_networks"
+        return node
+
+    def _is_allowed(self, host: str) -> bool:
+        try:
+            address = ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        return any(address in network for network in self._allowed)
+
+
+def read_answer(
+    body: bytes, source: Node, scope: Scope, nodes: NodeFilter
+) -> tuple[tuple[Node, ...], tuple[tuple[str, str], ...]]:
+    """The nodes that `body` lists, and what was refused: pairs of an entry and the reason.
+
+    Raises ValueError if the answer as a whole is not a list.
+    """
+    try:
+        entries = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ValueError("the answer is not JSON") from None
+    if not isinstance(entries, list):
+        raise ValueError("the answer is not a list")
+    if len(entries) > _MAX_ENTRIES:
+        raise ValueError(f"the answer lists more than {_MAX_ENTRIES} nodes")
+    found: dict[Node, None] = {}
+    refused: list[tuple[str, str]] = []
+    for entry in entries:
+        node = nodes.node(entry, source, scope)
+        if isinstance(node, Node):
+            found[node] = None
+        else:
+            refused.append((repr(entry)[:80], node))
+    return tuple(found), tuple(refused)

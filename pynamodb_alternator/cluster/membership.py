@@ -1,0 +1,434 @@
+"""The state of the cluster as this process sees it: the only mutable thing in this room.
+
+One lock guards it. What a request reads is `Membership.view`, a whole immutable snapshot that is swapped, so that no
+request waits for a refresh. I/O, signals and callbacks happen outside the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import random as _random
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from blinker import NamedSignal
+
+from .. import signals
+from ..config import ClusterConfig
+from ..scopes import chain
+from .discovery import Discovery, DiscoveryError, Fetch, Reading, Resolve, place
+from .health import HealthStatus, Observation, State, active, quarantined, transition
+from .node import Node
+from .selection import ScopeChoice, choose_scope, make_topology
+from .topology import View
+
+__all__ = ["Listener", "Membership", "NodeInfo"]
+
+_log = logging.getLogger("pynamodb_alternator.cluster")
+
+_HISTORY = 1_000
+"""Nodes that left the topology and whose health is remembered, in case they come back."""
+
+
+class Listener(Protocol):
+    """Whoever acts on what the membership finds: the pools, the monitor, the signals."""
+
+    def emit(self, signal: NamedSignal, **payload: Any) -> None: ...
+
+    def members_changed(self, nodes: Collection[Node]) -> None:
+        """These nodes exist now; those that are missing have left."""
+
+    def went_down(self, node: Node) -> None: ...
+
+    def doubt(self, node: Node) -> None:
+        """Traffic to this node failed, or waits: probe it now, and report with `Membership.probed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """One node with its state at one moment, for people to look at.
+
+    `in_scope`: whether requests go to it, health permitting. `failures`: transport failures since its last success.
+    `down_for`: seconds, if it is down. `error`: what was last heard of a node that is not active.
+    """
+
+    address: str
+    state: State
+    datacenter: str | None
+    rack: str | None
+    in_scope: bool
+    failures: int
+    down_for: float | None
+    error: str | None
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """Why and since when a node is not active."""
+
+    since: float
+    error: str
+
+
+class Membership:
+    """Nodes, their health, and the routing scope in use."""
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        listener: Listener,
+        *,
+        fetch: Fetch,
+        resolve: Resolve,
+        clock: Callable[[], float],
+        random: _random.Random,
+    ) -> None:
+        self.config = config
+        self.view = View(make_topology(config.routing_scope, Reading(), 0, 0))
+        self.last_read: float | None = None
+        self.last_success: float | None = None
+        self.failed_readings = 0
+        self._listener = listener
+        self._clock = clock
+        self._policy = config.health
+        self._statuses: dict[Node, HealthStatus] = {}
+        self._troubles: dict[Node, _Trouble] = {}
+        self._next_probe: dict[Node, float] = {}
+        self._doubted: set[Node] = set()
+        self._reading = Reading()
+        self._members: frozenset[Node] = frozenset()
+        self._choice = ScopeChoice()
+        self._fetch = fetch
+        self.trust_listed = False
+        """Whether a newly listed node counts as active at once, where there is no monitor to probe it."""
+        self._discovery = Discovery(
+            config,
+            fetch=fetch,
+            resolve=resolve,
+            random=random,
+            answered=lambda node: self._observe(node, Observation.PROBE_SUCCESS),
+            failed=lambda node, error: self.doubt(node),
+        )
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Fresh locks: another thread of the parent may have held the old ones."""
+        self._lock = threading.Lock()
+        self._turn = threading.Condition(threading.Lock())
+        self._refreshing = False
+        self._doubted = set()
+
+    # ---- what a request asks -----------------------------------------------------------------------------------
+
+    def generation(self, node: Node) -> int:
+        status = self._statuses.get(node)
+        return 0 if status is None else status.generation
+
+    def is_down(self, node: Node) -> bool:
+        return node in self.view.down
+
+    def succeeded(self, node: Node, generation: int) -> None:
+        """A request got a final answer. Costs next to nothing for a node that is well."""
+        status = self._statuses.get(node)
+        if status is None or (status.state is State.ACTIVE and not status.failures):
+            return
+        self._observe(node, Observation.TRAFFIC_SUCCESS, generation)
+
+    def failed(self, node: Node, generation: int, error: Exception, *, counts: bool = True) -> None:
+        """A request failed in transport. `counts` is False for a failure that an idle connection may explain."""
+        if counts:
+            self._observe(node, Observation.TRAFFIC_FAILURE, generation, error)
+        self.doubt(node)
+
+    def doubt(self, node: Node) -> None:
+        """Have the node probed at once, unless it is being probed, or is known to be down."""
+        with self._lock:
+            status = self._statuses.get(node)
+            if status is None or status.state is State.DOWN or node in self._doubted:
+                return
+            self._doubted.add(node)
+        self._listener.doubt(node)
+
+    # ---- health ------------------------------------------------------------------------------------------------
+
+    def probes_due(self, now: float) -> list[Node]:
+        """Nodes that are not active and have not been probed for a while."""
+        with self._lock:
+            return [node for node, due in self._next_probe.items() if due <= now and self._is_member(node)]
+
+    def next_probe_at(self) -> float | None:
+        with self._lock:
+            return min((due for node, due in self._next_probe.items() if self._is_member(node)), default=None)
+
+    def _is_member(self, node: Node) -> bool:
+        status = self._statuses.get(node)
+        return status is not None and status.state is not State.ACTIVE and node in self._members
+
+    def probe(self, node: Node, timeout: float) -> bool:
+        """Ask the node whether it lives, and judge it by that. True if it does."""
+        with self._lock:
+            doubted = node in self._doubted
+            status = self._statuses.get(node)
+            generation = 0 if status is None else status.generation
+        try:
+            code, _ = self._fetch(node, "/", timeout)
+            error: Exception | None = None if code == 200 else ValueError(f"GET / was answered with status {code}")
+        except Exception as failure:
+            error = failure
+        with self._lock:
+            self._doubted.discard(node)
+            # A node that has begun to answer is asked again soon: it needs several answers to be trusted.
+            pause = self._policy.probe_interval * (1.0 if error else 0.1)
+            self._next_probe[node] = self._clock() + pause
+        if error is None:
+            self._observe(node, Observation.PROBE_SUCCESS, generation)
+        elif doubted:
+            self._observe(node, Observation.DOUBT_CONFIRMED, generation, error)
+        else:
+            self._observe(node, Observation.PROBE_FAILURE, generation, error)
+        return error is None
+
+    def _observe(
+        self, node: Node, observation: Observation, generation: int | None = None, error: Exception | None = None
+    ) -> None:
+        with self._lock:
+            before = self._statuses.get(node)
+            if before is None or (generation is not None and generation != before.generation):
+                return
+            after = transition(before, observation, self._policy)
+            if after is before:
+                return
+            self._statuses[node] = after
+            if after.state is before.state:
+                return
+            news = self._news_of(node, before, after, error)
+            news += self._choose(self._clock())
+            self._swap_view()
+        self._tell(news)
+        if after.state is State.DOWN:
+            self._listener.went_down(node)
+
+    def _news_of(self, node: Node, before: HealthStatus, after: HealthStatus, error: Exception | None) -> list[_News]:
+        now = self._clock()
+        reason = "" if error is None else str(error)
+        if after.state is State.ACTIVE:
+            trouble = self._troubles.pop(node, None)
+            self._next_probe.pop(node, None)
+            down_for = now - trouble.since if trouble else 0.0
+            if before.generation:  # a node that is new was never down
+                _log.info("Cluster %r: node %s is active again, after %.1f s.", self.config.name, node, down_for)
+            return [(signals.node_up, {"node": node.address, "down_for": down_for})]
+        trouble = self._troubles.setdefault(node, _Trouble(now, reason))
+        trouble.error = reason or trouble.error
+        self._next_probe.setdefault(node, now)
+        payload = {"node": node.address, "failures": after.failures, "error": trouble.error or None}
+        if after.state is State.DOWN:
+            _log.warning("Cluster %r: node %s is down: %s", self.config.name, node, trouble.error or "no reason known")
+            return [(signals.node_down, payload)]
+        return [(signals.node_quarantined, payload)]
+
+    # ---- discovery ---------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start with the seeds as the nodes, on trial, until a node list has been read."""
+        seeds = self._discovery.seeds()
+        reading = Reading({place(scope): seeds for scope in chain(self.config.routing_scope)})
+        with self._lock:
+            if self._reading.members:
+                return
+            news = self._take(reading, announce=False)
+        self._tell(news)
+
+    def refresh(self, *, wait: bool = True) -> bool:
+        """Read the node list now, or wait for the reading that is under way. False if no source told it.
+
+        With `wait` False it does nothing while another thread reads.
+        """
+        with self._turn:
+            if self._refreshing:
+                if not wait:
+                    return self.last_success is not None
+                before = self.last_success
+                # Bounded by what one reading may take: every source that it asks has a timeout.
+                self._turn.wait_for(lambda: not self._refreshing, timeout=60.0)
+                return self.last_success != before
+            self._refreshing = True
+        try:
+            return self._read()
+        finally:
+            with self._turn:
+                self._refreshing = False
+                self._turn.notify_all()
+
+    def _read(self) -> bool:
+        started = self._clock()
+        self.last_read = started
+        with self._lock:
+            previous = self._reading
+            members = sorted(self._members, key=lambda node: self._statuses[node].state is not State.ACTIVE)
+            usable = [node for node in members if self._statuses[node].state is not State.DOWN]
+            down = [node for node in members if self._statuses[node].state is State.DOWN]
+            # Before the first reading the members are the seeds, which discovery knows by itself.
+            previous = previous if self.last_success is not None else Reading()
+        try:
+            reading = self._discovery.read(previous, usable=usable, down=down)
+        except DiscoveryError as error:
+            self._reading_failed(error, started)
+            return False
+        with self._lock:
+            old = self._members if self.last_success is not None else frozenset()
+            known = self._members
+            news = self._take(reading, announce=True)
+            self.last_success = self._clock()
+            failed, self.failed_readings = self.failed_readings, 0
+            new = self._members
+            scope = self.view.topology.scope
+        added, removed = new - old, old - new
+        if failed:
+            _log.info("Cluster %r: the node list is readable again.", self.config.name)
+        if added or removed:
+            _log.info("Cluster %r: %d nodes (%s)", self.config.name, len(new), _change(added, removed))
+        news.append(
+            (
+                signals.topology_refreshed,
+                {
+                    "nodes": sorted(node.address for node in new),
+                    "added": sorted(node.address for node in added),
+                    "removed": sorted(node.address for node in removed),
+                    "scope": str(scope),
+                    "source": reading.source,
+                    "duration": self.last_success - started,
+                },
+            )
+        )
+        news += [(signals.node_added, {"node": node.address}) for node in sorted(added, key=str)]
+        news += [(signals.node_removed, {"node": node.address}) for node in sorted(removed, key=str)]
+        self._tell(news)
+        if new != known:
+            self._listener.members_changed(new)
+        return True
+
+    def _reading_failed(self, error: DiscoveryError, now: float) -> None:
+        with self._lock:
+            self.failed_readings += 1
+            consecutive = self.failed_readings
+        stale_for = now - self.last_success if self.last_success is not None else None
+        if consecutive == 1:
+            _log.warning(
+                "Cluster %r: the node list cannot be read (%s); going on with what is known. Asked: %s",
+                self.config.name,
+                error,
+                ", ".join(error.tried) or "nobody",
+            )
+        payload = {"tried": error.tried, "error": str(error), "consecutive": consecutive, "stale_for": stale_for}
+        self._tell([(signals.discovery_failed, payload)])
+
+    def _take(self, reading: Reading, *, announce: bool) -> list[_News]:
+        """Make `reading` the truth. The caller holds the lock."""
+        now = self._clock()
+        self._reading = reading
+        self._members = frozenset(node for nodes in reading.members.values() for node in nodes)
+        for node in self._members:
+            status = self._statuses.get(node)
+            if status is None:
+                fresh = active(self._policy) if announce and self.trust_listed else quarantined()
+                self._statuses[node] = fresh
+                if fresh.state is not State.ACTIVE:
+                    self._next_probe[node] = now
+        self._forget_long_gone()
+        news = self._choose(now)
+        self._swap_view()
+        return news
+
+    def _forget_long_gone(self) -> None:
+        excess = len(self._statuses) - len(self._members) - _HISTORY
+        if excess > 0:
+            for node in [one for one in self._statuses if one not in self._members][:excess]:
+                for memory in (self._statuses, self._troubles, self._next_probe):
+                    memory.pop(node, None)
+
+    def _choose(self, now: float) -> list[_News]:
+        """Choose the scope in use again. The caller holds the lock."""
+        scopes = list(chain(self.config.routing_scope))
+        before = self._choice
+        self._choice = choose_scope(
+            self.config.routing_scope,
+            self._reading,
+            before,
+            usable=lambda node: self._statuses[node].state is not State.DOWN,
+            active=lambda node: self._statuses[node].state is State.ACTIVE,
+            now=now,
+            restore_after=self.config.discovery.scope_restore_after,
+        )
+        if self._choice.index == before.index:
+            return []
+        fell = self._choice.index > before.index
+        reason = "no_usable_node" if fell else "usable_again"
+        from_scope, to_scope = str(scopes[before.index]), str(scopes[self._choice.index])
+        _log.warning("Cluster %r: routing scope is now %s instead of %s.", self.config.name, to_scope, from_scope)
+        signal = signals.scope_fallback if self._choice.index else signals.scope_restored
+        return [(signal, {"from_scope": from_scope, "to_scope": to_scope, "reason": reason})]
+
+    def _swap_view(self) -> None:
+        """Publish a new snapshot. The caller holds the lock."""
+        old = self.view.topology
+        topology = make_topology(self.config.routing_scope, self._reading, self._choice.index, old.version)
+        if topology != old:
+            topology = make_topology(self.config.routing_scope, self._reading, self._choice.index, old.version + 1)
+        else:
+            topology = old
+        down, trial = set(), set()
+        for node in topology.ring:
+            state = self._statuses[node].state
+            if state is State.DOWN:
+                down.add(node)
+            elif state is State.QUARANTINED:
+                trial.add(node)
+        self.view = View(topology, frozenset(down), frozenset(trial))
+
+    # ---- for people and tests ----------------------------------------------------------------------------------
+
+    @property
+    def scopes_supported(self) -> bool | None:
+        """Whether the server honours datacenter and rack; None until it was asked."""
+        return self._discovery.scopes_supported
+
+    def nodes(self) -> tuple[NodeInfo, ...]:
+        """Every known node in ring order, with its state."""
+        now = self._clock()
+        with self._lock:
+            topology = self.view.topology
+            in_scope = set(topology.nodes)
+            found = []
+            for node in topology.ring:
+                status = self._statuses[node]
+                trouble = self._troubles.get(node)
+                found.append(
+                    NodeInfo(
+                        address=node.address,
+                        state=status.state,
+                        datacenter=node.datacenter,
+                        rack=node.rack,
+                        in_scope=node in in_scope,
+                        failures=status.failures,
+                        down_for=now - trouble.since if trouble and status.state is State.DOWN else None,
+                        error=(trouble.error or None) if trouble else None,
+                    )
+                )
+            return tuple(found)
+
+    def _tell(self, news: Sequence[_News]) -> None:
+        for signal, payload in news:
+            self._listener.emit(signal, **payload)
+
+
+_News = tuple[NamedSignal, dict[str, Any]]
+
+
+def _change(added: Collection[Node], removed: Collection[Node]) -> str:
+    parts = [f"{len(added)} added"] if added else []
+    parts += [f"{len(removed)} removed"] if removed else []
+    names = sorted(str(node) for node in [*added, *removed])
+    return ", ".join(parts) + ": " + ", ".join(names[:10]) + (", …" if len(names) > 10 else "")

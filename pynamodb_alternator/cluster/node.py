@@ -1,0 +1,79 @@
+"""A node of the cluster, and the canonical spelling of its endpoint."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+__all__ = ["Node", "canonical_endpoint"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One address that requests can be sent to. Equal by `endpoint`, which is also what orders the ring.
+
+    `host`: an address or a name, lower-case, IPv6 without brackets. `datacenter`, `rack`: where it stands, if that is
+    known. `server_name`: the name that its certificate is checked against, if it is not `host`. `address`:
+    ``host:port``, as signals and logs have it. `host_header`: the value of the Host header.
+    """
+
+    scheme: str = field(compare=False)
+    host: str = field(compare=False)
+    port: int = field(compare=False)
+    datacenter: str | None = field(default=None, compare=False)
+    rack: str | None = field(default=None, compare=False)
+    server_name: str | None = field(default=None, compare=False)
+    endpoint: str = field(init=False)
+    address: str = field(init=False, compare=False)
+    host_header: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        host = self.host.lower().removeprefix("[").removesuffix("]")
+        bracketed = f"[{host}]" if ":" in host else host
+        object.__setattr__(self, "host", host)
+        object.__setattr__(self, "address", f"{bracketed}:{self.port}")
+        endpoint = _endpoint(self.scheme, bracketed, self.port)
+        object.__setattr__(self, "endpoint", endpoint)
+        object.__setattr__(self, "host_header", endpoint.partition("://")[2])
+
+    def __str__(self) -> str:
+        return self.address
+
+    def __hash__(self) -> int:
+        return hash(self.endpoint)
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host == "localhost" or _ip_property(self.host, "is_loopback")
+
+    @property
+    def is_unspecified(self) -> bool:
+        return _ip_property(self.host, "is_unspecified")
+
+
+def _ip_property(host: str, name: str) -> bool:
+    try:
+        return bool(getattr(ipaddress.ip_address(host.partition("%")[0]), name))
+    except ValueError:
+        return False
+
+
+def _endpoint(scheme: str, host: str, port: int | None) -> str:
+    scheme = scheme.lower()
+    if port is None or _DEFAULT_PORTS.get(scheme) == port:
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{port}"
+
+
+def canonical_endpoint(url: str) -> str:
+    """The spelling by which all drivers order their rings: ``scheme://host[:port]``.
+
+    Lower-case, without the scheme's default port, user, path, query or fragment; IPv6 in brackets.
+    Source: the endpoint rules shared by ScyllaDB's Alternator drivers (``endpoint-order.tsv``).
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    return _endpoint(parts.scheme, f"[{host}]" if ":" in host else host, parts.port)

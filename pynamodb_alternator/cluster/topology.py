@@ -1,0 +1,46 @@
+"""What is known of the cluster at one moment: immutable values that a request reads without a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..scopes import ClusterScope, Scope
+from .node import Node
+
+__all__ = ["Topology", "View", "ring_order"]
+
+
+def ring_order(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """The nodes without duplicates, in the canonical order: bytewise by endpoint."""
+    return tuple(sorted(dict.fromkeys(nodes), key=lambda node: node.endpoint.encode()))
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The nodes that discovery found. Health does not change it.
+
+    `ring`: all discovered nodes in canonical order. `nodes`: those of the scope in use. `affinity_ring`: those over
+    which partition keys are spread, which are all nodes of the datacenter of the scope in use (of the cluster, for a
+    `ClusterScope`). `datacenters`: the members of each datacenter, where more than one is known to be in the ring.
+    `scope`: the scope in use. `version`: counts changes.
+    """
+
+    ring: tuple[Node, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    affinity_ring: tuple[Node, ...] = ()
+    datacenters: tuple[frozenset[Node], ...] = ()
+    scope: Scope = field(default_factory=ClusterScope)
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one request sees: the topology, and which of its nodes may be used now.
+
+    `down`: get no traffic. `quarantined`: get traffic after the active nodes.
+    """
+
+    topology: Topology
+    down: frozenset[Node] = frozenset()
+    quarantined: frozenset[Node] = frozenset()

@@ -1,0 +1,145 @@
+"""Faults of one node: what goes wrong with which requests, and how often.
+
+Rules are added from any thread and looked up in the event loop, under one lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Self
+
+from .. import _checks as checks
+from ..errors import ConfigurationError
+from .answers import Answer, error_answer
+
+HEALTH = "/"
+LOCALNODES = "/localnodes"
+EVERYTHING = "*"
+
+Wire = Literal["whole", "reset", "truncate", "garbage", "cut_chunked", "wrong_length", "drop"]
+"""How an answer goes onto the wire: as it should, or spoilt in one of these ways."""
+
+
+@dataclass(slots=True)
+class Effect:
+    """What one request suffers, made of the faults that matched it."""
+
+    delay: float = 0.0
+    delay_after: float = 0.0
+    execute: bool = True
+    answer: Answer | None = None
+    wire: Wire = "whole"
+    garbage: bytes = b""
+    length_error: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Fault:
+    """One fault of one node. It holds until it has struck `times` times, or until `cancel()` or the end of ``with``.
+
+    `operations`: the operations that it strikes; None means every DynamoDB operation, but not `GET /` and
+    ``GET /localnodes``, which are named ``"/"`` and ``"/localnodes"``. ``"*"`` is everything.
+    """
+
+    name: str
+    operations: frozenset[str] | None = None
+    times: int | None = None
+    effect: Effect = field(default_factory=Effect)
+    hits: int = 0
+    """How many requests it has struck."""
+    _faults: Faults | None = None
+
+    def strikes(self, operation: str) -> bool:
+        if self.operations is None:
+            return not operation.startswith("/")
+        return operation in self.operations or EVERYTHING in self.operations
+
+    @property
+    def spent(self) -> bool:
+        return self.times is not None and self.hits >= self.times
+
+    def cancel(self) -> None:
+        """End the fault. Calling it again does nothing."""
+        if self._faults is not None:
+            self._faults.remove(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cancel()
+
+
+class Faults:
+    """The faults of one node, oldest first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rules: tuple[Fault, ...] = ()
+
+    def add(
+        self, name: str, effect: Effect, operation: str | Iterable[str] | None = None, times: int | None = None
+    ) -> Fault:
+        if times is not None:
+            checks.whole(f"LocalNode.{name}: times", times, 1, 10**9)
+        fault = Fault(name, _operations(name, operation), times, effect)
+        fault._faults = self
+        with self._lock:
+            self._rules += (fault,)
+        return fault
+
+    def remove(self, fault: Fault) -> None:
+        with self._lock:
+            self._rules = tuple(rule for rule in self._rules if rule is not fault)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._rules = ()
+
+    def strike(self, operation: str) -> Effect | None:
+        """The effect on one request of `operation`: all delays that match, and the oldest of the other faults."""
+        if not self._rules:
+            return None
+        merged: Effect | None = None
+        other = False
+        with self._lock:
+            for rule in self._rules:
+                delays = rule.effect.delay or rule.effect.delay_after
+                if rule.spent or not rule.strikes(operation) or (other and not delays):
+                    continue
+                rule.hits += 1
+                if merged is None:
+                    merged = Effect()
+                if delays:
+                    merged.delay += rule.effect.delay
+                    merged.delay_after += rule.effect.delay_after
+                    continue
+                other = True
+                effect = rule.effect
+                merged.execute, merged.answer, merged.wire = effect.execute, effect.answer, effect.wire
+                merged.garbage, merged.length_error = effect.garbage, effect.length_error
+            if any(rule.spent for rule in self._rules):
+                self._rules = tuple(rule for rule in self._rules if not rule.spent)
+        return merged
+
+
+def _operations(name: str, operation: str | Iterable[str] | None) -> frozenset[str] | None:
+    if operation is None:
+        return None
+    names = frozenset([operation] if isinstance(operation, str) else operation)
+    for one in names:
+        if not isinstance(one, str) or not (one in (HEALTH, LOCALNODES, EVERYTHING) or one.isalnum()):
+            raise ConfigurationError(
+                f"LocalNode.{name}: operation must be a DynamoDB operation such as 'UpdateItem', "
+                f"'/localnodes', '/' or '*' (got {one!r})."
+            )
+    return names
+
+
+def error_effect(error_type: str, status: int | None, message: str, executed: bool) -> Effect:
+    return Effect(execute=executed, answer=error_answer(error_type, message, status))

@@ -1,0 +1,288 @@
+"""HTTP/1.1 as Alternator's server speaks it: one `Connection` for each accepted socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections import deque
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from .answers import Answer, error_answer
+from .faults import Effect
+
+if TYPE_CHECKING:
+    from .node import LocalNode
+
+_PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    413: "Payload Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+_RESET = struct.pack("ii", 1, 0)
+_MOST_HEADER_BYTES = 64 * 1024
+_CHUNK = 32 * 1024
+
+
+class Request:
+    """One request: what the node needs to know of it."""
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "path", "query")
+
+    def __init__(
+        self, method: str, path: str, query: bytes, headers: dict[str, str], body: bytes, keep_alive: bool
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        """Names in lower case; repeated headers joined by commas."""
+        self.body = body
+        self.keep_alive = keep_alive
+
+
+class Connection(asyncio.Protocol):
+    """One accepted connection. Requests are answered one after the other, in their order."""
+
+    def __init__(self, node: LocalNode) -> None:
+        self._node = node
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[Request] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._deaf = False
+        """Nothing more is read: the connection is about to close."""
+        self._begin()
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if not self._node._opened(self):
+            transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._deaf = True
+        self._waiting.clear()
+        self._node._lost(self)
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        if self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400)
+        except httptools.HttpParserError:
+            if not self._deaf:
+                self._refuse(400)
+
+    def eof_received(self) -> bool:
+        # A client that has closed its side gets the answers that it still waits for.
+        self._deaf = True
+        return self._task is not None
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    # What httptools calls
+
+    def _begin(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._header_bytes = 0
+        self._body: list[bytes] = []
+        self._size = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > _MOST_HEADER_BYTES:
+            self._refuse(400)
+            return
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        known = self._headers.get(key)
+        self._headers[key] = text if known is None else f"{known},{text}"
+
+    def on_headers_complete(self) -> None:
+        length = self._headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self._node._options.max_body:
+            self._too_large()
+        elif self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._size += len(data)
+        if self._size > self._node._options.max_body:
+            self._too_large()
+        else:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._deaf:
+            return
+        path, _, query = self._url.partition(b"?")
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            path.decode("latin-1"),
+            query,
+            self._headers,
+            b"".join(self._body),
+            self._parser.should_keep_alive(),
+        )
+        self._begin()
+        self._waiting.append(request)
+        if self._task is None:
+            self._task = self._loop.create_task(self._serve())
+
+    # Answers
+
+    @property
+    def idle(self) -> bool:
+        return self._task is None and not self._size and not self._url
+
+    async def _serve(self) -> None:
+        try:
+            while self._waiting:
+                request = self._waiting.popleft()
+                answer, effect = await self._node._respond(request)
+                await self._send(request, answer, effect)
+        except Exception as wrong:
+            self._node._cluster._report(wrong)
+            self.abort()
+        finally:
+            self._task = None
+            if self._deaf and self._transport is not None:
+                self._transport.close()
+
+    async def _send(self, request: Request, answer: Answer | None, effect: Effect | None) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        wire = effect.wire if effect is not None else "whole"
+        if answer is None or wire == "drop":
+            self.close()
+            return
+        compressed, encoding = self._node._compress(request, answer)
+        chunked = answer.chunked or wire == "cut_chunked"
+        length = len(compressed) + (effect.length_error if effect is not None and wire == "wrong_length" else 0)
+        head = self._node._head(answer, None if chunked else max(length, 0), encoding)
+        if chunked and wire in ("whole", "wrong_length"):
+            await self._send_chunks(transport, head, compressed)
+        elif wire in ("whole", "wrong_length"):
+            transport.write(head + compressed)
+            if self._writable is not None:
+                await self._writable
+        else:
+            self._send_spoilt(transport, head, compressed, wire, effect)
+            return
+        if answer.close or not request.keep_alive:
+            self.close()
+
+    async def _send_chunks(self, transport: asyncio.Transport, head: bytes, body: bytes) -> None:
+        transport.write(head)
+        for start in range(0, len(body), _CHUNK):
+            part = body[start : start + _CHUNK]
+            transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+            if self._writable is not None:
+                await self._writable
+        transport.write(b"0\r\n\r\n")
+
+    def _send_spoilt(
+        self, transport: asyncio.Transport, head: bytes, body: bytes, wire: str, effect: Effect | None
+    ) -> None:
+        half = body[: len(body) // 2]
+        if wire == "garbage":
+            transport.write(effect.garbage if effect is not None else b"")
+        elif wire == "cut_chunked":
+            # The first chunk is whole and the second is announced, so that a reader which ignores the end notices.
+            transport.write(head + b"%x\r\n%b\r\n%x\r\n" % (max(len(half), 1), half or b" ", len(body)))
+        else:
+            transport.write(head + half)
+        self.close(reset=wire == "reset")
+
+    def _refuse(self, status: int) -> None:
+        """Answer what could not be read as HTTP, and close."""
+        self._reject(Answer(status, b"", "text/plain"))
+
+    def _too_large(self) -> None:
+        limit = self._node._options.max_body
+        self._reject(error_answer("PayloadTooLarge", f"Request content length limit exceeded: {limit} bytes", 413))
+
+    def _reject(self, answer: Answer) -> None:
+        self._deaf = True
+        self._waiting.clear()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(self._node._head(answer, len(answer.body), None) + answer.body)
+            if self._task is None:
+                self._transport.close()
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close after what was written has gone out; with `reset`, at once and with a TCP reset."""
+        self._deaf = True
+        transport = self._transport
+        if transport is None:
+            return
+        if reset:
+            raw = transport.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            transport.abort()
+        else:
+            transport.close()
+
+    def abort(self) -> None:
+        """Close at once, as the kernel does for a process that died.
+
+        `shutdown` first, because a child that was forked meanwhile has the socket as well, and would keep it open.
+        """
+        self._deaf = True
+        if self._transport is not None:
+            raw: Any = self._transport.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                raw.shutdown(socket.SHUT_RDWR)
+            self._transport.abort()
+
+
+_date = (0, b"")
+
+
+def head(answer: Answer, length: int | None, encoding: str | None, server: bool) -> bytes:
+    """Status line and headers. `length` None means chunked."""
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        _date = (now, formatdate(now, usegmt=True).encode())
+    lines = [b"HTTP/1.1 %d %b" % (answer.status, _PHRASES.get(answer.status, "Unknown").encode())]
+    lines.append(b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length)
+    lines.append(b"Content-Type: " + answer.content_type.encode())
+    if encoding is not None:
+        lines.append(b"Content-Encoding: " + encoding.encode())
+    lines.append(b"Date: " + _date[1])
+    if server:
+        lines.append(b"Server: Seastar httpd")
+    return b"\r\n".join(lines) + b"\r\n\r\n"

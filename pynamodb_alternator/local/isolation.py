@@ -1,0 +1,99 @@
+"""Write isolation as the server understands it.
+
+Written from the server's rules and without a look at this library's own routing, so that tests may compare the two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+TAG = "system:write_isolation"
+ALWAYS, FORBID_RMW, ONLY_RMW, UNSAFE = "always_use_lwt", "forbid_rmw", "only_rmw_uses_lwt", "unsafe_rmw"
+
+MODES = {
+    "a": ALWAYS,
+    "always": ALWAYS,
+    ALWAYS: ALWAYS,
+    "f": FORBID_RMW,
+    "forbid": FORBID_RMW,
+    FORBID_RMW: FORBID_RMW,
+    "o": ONLY_RMW,
+    ONLY_RMW: ONLY_RMW,
+    "u": UNSAFE,
+    "unsafe": UNSAFE,
+    UNSAFE: UNSAFE,
+}
+"""The values that the tag and the option take, and the mode that each means."""
+
+_OLD_VALUES = frozenset(["ALL_OLD", "UPDATED_OLD", "ALL_NEW"])
+_TOKEN = re.compile(r"\s*(?:(?P<word>[A-Za-z_#:][A-Za-z0-9_\-]*)|(?P<number>\d+)|(?P<sign>[=,+\-()\[\].]))")
+
+
+def allowed() -> str:
+    return ", ".join(sorted(MODES))
+
+
+def needs_read_before_write(operation: str, request: Mapping[str, Any]) -> bool:
+    """Whether the server must read the item before it can do this write (alternator-server.md, "Write isolation").
+
+    An expression that cannot be understood counts as none: the engine is about to refuse it with a better message.
+    """
+    if operation not in ("PutItem", "DeleteItem", "UpdateItem"):
+        return False
+    if request.get("ConditionExpression") is not None or "Expected" in request:
+        return True
+    returned = request.get("ReturnValues")
+    if operation != "UpdateItem":
+        return returned == "ALL_OLD"
+    if returned in _OLD_VALUES:
+        return True
+    expression = request.get("UpdateExpression")
+    if isinstance(expression, str):
+        return _update_reads(expression)
+    updates = request.get("AttributeUpdates")
+    return isinstance(updates, Mapping) and any(_legacy_reads(update) for update in updates.values())
+
+
+def _legacy_reads(update: Any) -> bool:
+    if not isinstance(update, Mapping):
+        return False
+    action = update.get("Action", "PUT")
+    return action == "ADD" or (action == "DELETE" and "Value" in update)
+
+
+def _update_reads(expression: str) -> bool:
+    clause = ""
+    side = "path"
+    for token in _tokens(expression):
+        if token.upper() in ("SET", "REMOVE", "ADD", "DELETE") and side in ("path", "value"):
+            # An attribute cannot bear these names without an alias: they are reserved words.
+            clause, side = token.upper(), "path"
+            if clause in ("ADD", "DELETE"):
+                return True
+        elif token in (".", "["):
+            # Before the sign it is a nested path that is written, after it one that is read. A dot within an
+            # aliased name cannot be seen here: the alias stands for one whole name.
+            return True
+        elif token == "=":
+            side = "value"
+        elif token == ",":
+            side = "path"
+        elif clause == "SET" and side == "value" and _is_path_or_function(token):
+            return True
+    return False
+
+
+def _is_path_or_function(token: str) -> bool:
+    return token[0].isalpha() or token[0] in "_#"
+
+
+def _tokens(expression: str) -> Iterator[str]:
+    position = 0
+    while position < len(expression):
+        match = _TOKEN.match(expression, position)
+        if match is None:
+            return
+        yield match.group().strip()
+        position = match.end()

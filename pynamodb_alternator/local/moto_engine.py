@@ -1,0 +1,145 @@
+"""The default engine: moto's DynamoDB, called in process without its HTTP layer.
+
+Each `MotoEngine` owns a backend of its own. It is in none of moto's registries, so `mock_aws` in the user's process
+neither sees nor resets it, and two clusters share nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import functools
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from ..errors import ConfigurationError
+from .engine import EngineAnswer
+
+_log = logging.getLogger(__name__)
+
+_REGION = "us-east-1"
+_ACCOUNT = "123456789012"
+_HEADERS = {"content-type": "application/x-amz-json-1.0"}
+# Fields that moto's handlers put into a result although DynamoDB's model has no such field, or nobody asked for it.
+_STRAY = ("ConsumedCapacityUnits", "ConsumedCapacity", "ItemCollectionMetrics")
+
+
+class MotoEngine:
+    """moto's DynamoDB behind one lock.
+
+    The lock is no nicety: moto reads, copies and writes back without one, and loses updates under threads.
+    """
+
+    batch_limit = 100
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._handler, self._backend, self._attribute = _load()
+        self._actions: dict[str, str] = {}
+
+    def call(self, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
+        operation = headers["x-amz-target"].rpartition(".")[2]
+        with self.lock:
+            try:
+                return self._call(operation, orjson.loads(body))
+            except Exception as wrong:
+                return _error_answer(operation, wrong)
+
+    def _call(self, operation: str, parameters: dict[str, Any]) -> EngineAnswer:
+        handler = self._handler(self._backend, parameters)
+        action = self._action(operation)
+        result = getattr(handler, action)()
+        if isinstance(result, tuple):  # moto before 5.1 answers some errors this way
+            status, headers, text = result if len(result) == 3 else (result[1].get("status", 200), result[1], result[0])
+            return int(status), _HEADERS, text.encode() if isinstance(text, str) else text
+        if isinstance(result, str):
+            result = orjson.loads(result)
+        elif hasattr(result, "result"):
+            result = result.result
+        if result is None:
+            return 200, _HEADERS, b""
+        for name in _STRAY:
+            result.pop(name, None)
+        return 200, _HEADERS, orjson.dumps(result, self._plain, orjson.OPT_PASSTHROUGH_DATETIME)
+
+    def _action(self, operation: str) -> str:
+        action = self._actions.get(operation)
+        if action is None:
+            action = "".join("_" + c.lower() if c.isupper() else c for c in operation).lstrip("_")
+            if not hasattr(self._handler, action):
+                raise LookupError(f"moto has no operation {operation}")
+            self._actions[operation] = action
+        return action
+
+    def _plain(self, value: Any) -> Any:
+        """What orjson shall write for a value that it does not know."""
+        if isinstance(value, self._attribute):
+            return {value.type: value.value}
+        if isinstance(value, bytes):
+            return base64.b64encode(value).decode()
+        if isinstance(value, datetime.datetime):
+            if value.tzinfo is None:
+                value = value.replace(tzinfo=datetime.UTC)
+            return round(value.timestamp(), 3)
+        if hasattr(value, "to_json"):
+            return value.to_json()
+        raise TypeError(f"moto answered with a {type(value).__name__}")
+
+
+def _error_answer(operation: str, wrong: Exception) -> EngineAnswer:
+    """moto's exception as a JSON error; whatever moto did not foresee is an InternalServerError, as in Alternator."""
+    description = getattr(wrong, "description", None)
+    if isinstance(description, str) and description.startswith("{"):
+        return int(getattr(wrong, "code", 400) or 400), _HEADERS, description.encode()
+    code, message = getattr(wrong, "code", None), getattr(wrong, "message", None)
+    if isinstance(code, str) and isinstance(message, str):
+        return 400, _HEADERS, orjson.dumps({"__type": code, "message": message})
+    if isinstance(wrong, KeyError | TypeError | AttributeError | ValueError):
+        # moto validates little, and stumbles over malformed requests: the server would have refused them.
+        _log.debug("moto failed on %s", operation, exc_info=wrong)
+        text = f"the request is malformed ({type(wrong).__name__}: {wrong})"
+        return 400, _HEADERS, orjson.dumps({"__type": "ValidationException", "message": text})
+    _log.warning("moto failed on %s", operation, exc_info=wrong)
+    text = f"the engine failed ({type(wrong).__name__}: {wrong})"
+    return 500, _HEADERS, orjson.dumps({"__type": "InternalServerError", "message": text})
+
+
+@functools.cache
+def _handler_class() -> tuple[type[Any], type[Any], type[Any]]:
+    try:
+        from moto.dynamodb.models import DynamoDBBackend
+        from moto.dynamodb.models.dynamo_type import DynamoType
+        from moto.dynamodb.responses import DynamoHandler
+    except ImportError as missing:
+        raise ConfigurationError(
+            f"LocalCluster: engine='moto' needs moto ({missing}). "
+            'Install it: pip install "pynamodb-alternator[local]". Or name a DynamoDB endpoint: engine="http://…".'
+        ) from missing
+
+    class Handler(DynamoHandler):  # type: ignore[misc,unused-ignore]
+        """moto's handler over our backend, without the request object that it is otherwise built from."""
+
+        def __init__(self, backend: Any, parameters: dict[str, Any]) -> None:
+            super().__init__()
+            self._backend = backend
+            self.body = self.params = parameters
+            self.region, self.current_account, self.partition = _REGION, _ACCOUNT, "aws"
+            self.headers: Any = {}
+            self.response_headers: dict[str, str] = {}
+            self.uri_match: dict[str, Any] = {}
+            self.querystring: dict[str, Any] = {}
+
+        @property
+        def dynamodb_backend(self) -> Any:
+            return self._backend
+
+    return Handler, DynamoDBBackend, DynamoType
+
+
+def _load() -> tuple[Callable[..., Any], Any, type[Any]]:
+    handler, backend, attribute = _handler_class()
+    return handler, backend(_REGION, _ACCOUNT), attribute

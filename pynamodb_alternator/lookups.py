@@ -1,0 +1,169 @@
+"""Asking the cluster about tables, in the background: the partition key of a table without a model, and the write
+isolation of a table whose affinity mode is AUTO.
+
+No request waits for an answer. Each question is put once; a passing failure is tried again a few times, and after a
+final one (no permission, no such table) the question rests for five minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import random as _random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
+
+__all__ = ["Lookups"]
+
+_log = logging.getLogger("pynamodb_alternator.routing")
+
+_TRIES = 4
+_FIRST_PAUSE, _LONGEST_PAUSE, _JITTER = 0.1, 2.0, 0.2
+_REST = 300.0
+"""Seconds before a question that had a final failure is put again."""
+_ISOLATION_TAG = "system:write_isolation"
+_ISOLATION_OPTION = "alternator_write_isolation"
+_CONFIG_TABLE = ".scylla.alternator.system.config"
+_PASSING = frozenset({"RequestLimitExceeded", "ThrottlingException", "InternalServerError"})
+
+Question = tuple[str, str]
+
+
+class Lookups:
+    """Answers `Tables.on_unknown`. A thread of its own works through the questions and ends with the last one.
+
+    `client`: gives the cluster's botocore client. `may_ask`: whether there may be a background thread at all.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        client: Callable[[], Any],
+        *,
+        may_ask: bool,
+        clock: Callable[[], float],
+        random: _random.Random,
+    ) -> None:
+        self._tables = tables
+        self._client = client
+        self._may_ask = may_ask
+        self._clock = clock
+        self._random = random
+        self._not_before: dict[Question, float] = {}
+        self._settled: set[Question] = set()
+        self._closed = threading.Event()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """The child has no thread of the parent: what was under way is asked anew when it is wanted."""
+        self._lock = threading.Lock()
+        self._waiting: dict[Question, None] = {}
+        self._asking: Question | None = None
+        self._thread: threading.Thread | None = None
+        closed, self._closed = self._closed.is_set(), threading.Event()
+        if closed:
+            self._closed.set()
+
+    def wanted(self, table: str, what: str) -> None:
+        """A write lacks `what` of `table`. Returns at once."""
+        question = (table, what)
+        if question in self._settled or not self._may_ask:
+            return
+        with self._lock:
+            if self._closed.is_set() or question in self._waiting or question == self._asking:
+                return
+            if self._clock() < self._not_before.get(question, 0.0):
+                return
+            self._waiting[question] = None
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._work, name="pynamodb_alternator-lookup", daemon=True)
+            self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:  # interpreter shutdown, or no more threads
+            with self._lock:
+                self._thread = None
+                self._waiting.clear()
+
+    def close(self, timeout: float) -> None:
+        self._closed.set()
+        thread = self._thread
+        if thread is not None and thread.ident is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._asking = next(iter(self._waiting), None)
+                if self._asking is None or self._closed.is_set():
+                    self._asking = self._thread = None
+                    return
+                question = self._asking
+                del self._waiting[question]
+            try:
+                self._answer(question)
+            except Exception:
+                _log.exception("Asking for the %s of table %r failed.", question[1], question[0])
+                self._not_before[question] = self._clock() + _REST
+
+    def _answer(self, question: Question) -> None:
+        table, what = question
+        ask = {PARTITION_KEY: self._ask_partition_key, WRITE_ISOLATION: self._ask_write_isolation}[what]
+        pause = _FIRST_PAUSE
+        for left in reversed(range(_TRIES)):
+            try:
+                ask(table)
+            except Exception as error:
+                if not _is_passing(error) or not left:
+                    self._not_before[question] = self._clock() + _REST
+                    _log.info(
+                        "The %s of table %r cannot be learnt (%s); requests go on without it.",
+                        what.replace("_", " "),
+                        table,
+                        error,
+                    )
+                    return
+            else:
+                self._settled.add(question)
+                return
+            if self._closed.wait(pause * self._random.uniform(1 - _JITTER, 1 + _JITTER)):
+                return
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _ask_partition_key(self, table: str) -> None:
+        for key in self._client().describe_table(TableName=table)["Table"]["KeySchema"]:
+            if key["KeyType"] == "HASH":
+                self._tables.learn_partition_key(table, key["AttributeName"])
+
+    def _ask_write_isolation(self, table: str) -> None:
+        client = self._client()
+        arn = f"arn:scylla:alternator:alternator_{table}:scylla:table/{table}"
+        for tag in client.list_tags_of_resource(ResourceArn=arn).get("Tags", ()):
+            if tag["Key"] == _ISOLATION_TAG:
+                self._tables.learn_write_isolation(table, tag["Value"])
+                return
+        # No tag: the node's option holds for the table.
+        answer = client.query(
+            TableName=_CONFIG_TABLE,
+            KeyConditionExpression="#name = :name",
+            ExpressionAttributeNames={"#name": "name"},
+            ExpressionAttributeValues={":name": {"S": _ISOLATION_OPTION}},
+        )
+        for item in answer.get("Items", ()):
+            value = item.get("value", {}).get("S", "")
+            with contextlib.suppress(ValueError):  # of a server that does not quote it
+                value = json.loads(value)
+            self._tables.learn_write_isolation(table, str(value))
+
+
+def _is_passing(error: Exception) -> bool:
+    if isinstance(error, ClientError):
+        return error.response.get("Error", {}).get("Code") in _PASSING
+    return True

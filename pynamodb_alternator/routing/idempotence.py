@@ -1,0 +1,81 @@
+"""May a request be repeated, although it may have been executed already?
+
+Yes only where the second application leaves the same items behind *and* gives the same answer as the first. What is
+not known to be so is not repeated: the caller is then told that the outcome is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .update_expression import analyse, is_set
+
+__all__ = ["READS", "is_idempotent"]
+
+READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
+"""The operations that read items."""
+
+_REPEATABLE_WRITES = frozenset(
+    {
+        # Puts and deletes without conditions. The same item twice in one batch is refused.
+        "BatchWriteItem",
+        # They set, or take away, what they name, and answer with nothing.
+        "TagResource",
+        "UntagResource",
+    }
+)
+# Deliberately in neither: UpdateTimeToLive, which is refused the second time ("already enabled"); CreateTable,
+# DeleteTable and UpdateTable, which find the table in use, gone or changing; TransactWriteItems and PartiQL, whose
+# effect is not analysed here, with or without a client token.
+
+_SAME_EACH_TIME = frozenset({None, "NONE", "ALL_NEW", "UPDATED_NEW"})
+"""Values of ReturnValues whose answer does not tell a first application from a second."""
+
+_NOTHING: Mapping[Any, Any] = {}
+
+
+def is_idempotent(operation: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether applying the request twice has the result of applying it once. Never raises.
+
+    A condition makes a write not idempotent: its second application meets what the first one wrote, and may fail where
+    the first succeeded. Unknown operations are not idempotent.
+    """
+    if operation in READS or operation in _REPEATABLE_WRITES:
+        return True
+    if operation not in ("PutItem", "UpdateItem", "DeleteItem"):
+        # All of AWS's operations of these names read.
+        return operation.startswith(("Describe", "List"))
+    try:
+        return _is_idempotent_write(operation, parameters)
+    except Exception:
+        # Parameters whose own methods fail: the server has not seen such a request, but nothing is known of it.
+        return False
+
+
+def _is_idempotent_write(operation: str, parameters: Mapping[str, Any]) -> bool:
+    get = parameters.get
+    if get("ConditionExpression") is not None or get("Expected") is not None:
+        return False
+    if operation != "UpdateItem":
+        return get("ReturnValues") in (None, "NONE")
+    if get("ReturnValues") not in _SAME_EACH_TIME:
+        return False
+    expression = get("UpdateExpression")
+    if expression is not None:
+        names = get("ExpressionAttributeNames") or _NOTHING
+        values = get("ExpressionAttributeValues") or _NOTHING
+        if not analyse(expression).may_repeat(names, values):
+            return False
+    updates = get("AttributeUpdates")
+    return updates is None or all(_is_repeatable_update(update) for update in updates.values())
+
+
+def _is_repeatable_update(update: Mapping[str, Any]) -> bool:
+    """Whether one entry of the legacy AttributeUpdates is. ADD to a list appends, and to a number counts."""
+    action, value = update.get("Action"), update.get("Value")
+    if action == "ADD":
+        return is_set(value)
+    if action == "DELETE":
+        return value is None or is_set(value)
+    return action in (None, "PUT")

@@ -1,0 +1,161 @@
+"""The query plan: the order in which one request tries the nodes.
+
+Everything here is lazy: a healthy cluster answers the first attempt, so the second node of a plan is computed when it
+is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..cluster.node import Node
+from ..cluster.topology import Topology, View
+from .generator import first_below, generator
+from .ring import AffinityRing
+
+__all__ = ["AFFINITY", "BATCH_AFFINITY", "RANDOM", "ROUND_ROBIN", "QueryPlan", "pick_and_remove"]
+
+ROUND_ROBIN = "round_robin"
+RANDOM = "random"
+AFFINITY = "affinity"
+BATCH_AFFINITY = "batch_affinity"
+
+_CANONICAL = AffinityRing()
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPlan:
+    """How one request picks its nodes. Immutable: the same plan over the same view gives the same order.
+
+    `policy`: ``"round_robin"``, ``"random"``, ``"affinity"`` or ``"batch_affinity"``.
+    `reason`: why affinity was not used, as a word of `routing.reasons`; None if it was.
+    `wanted_affinity`: whether the request is one that affinity is for, by its operation, its parameters and the mode.
+    `seeds`: what the order is made from: the turn (round robin), a random number (random), the hash of the partition
+    key (affinity), or the hash of each key that votes (batch affinity).
+    """
+
+    policy: str
+    reason: str | None
+    wanted_affinity: bool
+    seeds: tuple[int, ...]
+    ring: AffinityRing = field(default=_CANONICAL, repr=False, compare=False)
+
+    def order(self, view: View) -> Iterator[Node]:
+        """One cycle over the usable nodes, each once: active ones first, then quarantined ones, never down ones.
+
+        Under affinity the ring comes first and then what else the scope in use has; and where the ring has several
+        datacenters, the whole datacenter of the plan's first node, quarantined nodes included, comes before the
+        others. A lightweight transaction is serial within a datacenter only, so writers of a key must not be spread
+        over two of them while one can serve.
+        """
+        topology = view.topology
+        if self.policy == AFFINITY:
+            return _over_ring(pick_and_remove(self.ring(topology), self.seeds[0]), view)
+        if self.policy == BATCH_AFFINITY:
+            return _over_ring(_by_votes(self.ring(topology), self.seeds), view)
+        if self.policy == RANDOM:
+            return _active_first(pick_and_remove(topology.nodes, self.seeds[0]), view)
+        return _active_first(_rotated(topology.nodes, self.seeds[0], view), view)
+
+
+def pick_and_remove(nodes: Sequence[Node], seed: int) -> Iterator[Node]:
+    """The nodes in the pseudo-random order that all drivers have for this seed.
+
+    Picks one of the remaining, and moves the last of them into its place. Of the places only those that changed are
+    kept, so that a pick costs the same for 3 nodes and for 1,000.
+    """
+    remaining = len(nodes)
+    if remaining > 1:
+        below = generator(seed)
+        moved: dict[int, int] = {}
+        while remaining > 1:
+            place = below(remaining)
+            remaining -= 1
+            yield nodes[moved.get(place, place)]
+            moved[place] = moved.pop(remaining, remaining)
+        yield nodes[moved.get(0, 0)]
+    elif remaining:
+        yield nodes[0]
+
+
+def _by_votes(ring: Sequence[Node], seeds: Iterable[int]) -> Iterator[Node]:
+    """The nodes that the keys of a batch prefer, by votes; equal ones, and then the rest, in ring order."""
+    size = len(ring)
+    if size == 0:
+        return
+    votes = Counter(first_below(seed, size) for seed in seeds)
+    for place in sorted(votes, key=lambda place: (-votes[place], place)):
+        yield ring[place]
+    for place, node in enumerate(ring):
+        if place not in votes:
+            yield node
+
+
+def _rotated(nodes: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
+    size = len(nodes)
+    if size == 0:
+        return
+    start = turn % size
+    if size > 2 and (view.down or view.quarantined) and not _is_active(nodes[start], view):
+        # Its neighbour alone would get its share, and so double the traffic of the others: each time round, the turn
+        # goes to another node.
+        start = (start + 1 + turn // size % (size - 1)) % size
+    for place in range(start, start + size):
+        yield nodes[place % size]
+
+
+def _is_active(node: Node, view: View) -> bool:
+    return node not in view.down and node not in view.quarantined
+
+
+def _active_first(nodes: Iterable[Node], view: View) -> Iterator[Node]:
+    down, quarantined = view.down, view.quarantined
+    if not down and not quarantined:
+        return iter(nodes)
+    return _sorted_by_health(nodes, down, quarantined)
+
+
+def _sorted_by_health(nodes: Iterable[Node], down: frozenset[Node], quarantined: frozenset[Node]) -> Iterator[Node]:
+    last = []
+    for node in nodes:
+        if node in down:
+            continue
+        if node in quarantined:
+            last.append(node)
+        else:
+            yield node
+    yield from last
+
+
+def _over_ring(nodes: Iterator[Node], view: View) -> Iterator[Node]:
+    """The ring's nodes with one datacenter before the others, and then the nodes of the scope that it lacks."""
+    topology = view.topology
+    if len(topology.datacenters) < 2:
+        yield from _active_first(nodes, view)
+    else:
+        first = next(nodes, None)
+        if first is not None:
+            elsewhere: list[Node] = []
+            yield from _active_first(_at_home(first, nodes, topology, elsewhere), view)
+            yield from _active_first(elsewhere, view)
+    if topology.nodes is not topology.affinity_ring:
+        in_ring = frozenset(topology.affinity_ring)
+        yield from _active_first((node for node in topology.nodes if node not in in_ring), view)
+
+
+def _at_home(first: Node, others: Iterator[Node], topology: Topology, elsewhere: list[Node]) -> Iterator[Node]:
+    """Those of the nodes that are in the datacenter of the first one; the others go to the list, in their order."""
+    home = next((members for members in topology.datacenters if first in members), None)
+    yield first
+    for node in others:
+        if home is None:
+            # Nodes of which no datacenter is known count as one.
+            is_home = not any(node in members for members in topology.datacenters)
+        else:
+            is_home = node in home
+        if is_home:
+            yield node
+        else:
+            elsewhere.append(node)

@@ -1,0 +1,52 @@
+"""Why a request was not routed by key route affinity: the words that stand in signals, logs and metrics."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "AFFINITY_OFF",
+    "MALFORMED_PARAMETERS",
+    "NOT_AN_ITEM_WRITE",
+    "NOT_READ_MODIFY_WRITE",
+    "NO_AFFINITY_NODES",
+    "NO_KEY_VALUE",
+    "NO_LWT_IN_TABLE",
+    "NO_PARTITION_KEY_NAME",
+    "READ",
+    "UNSUPPORTED_KEY_TYPE",
+]
+
+# Affinity does not apply to the request: nothing is missing.
+
+READ: Final = "read"
+"""The request reads: GetItem, BatchGetItem, Query, Scan."""
+
+NOT_AN_ITEM_WRITE: Final = "not_an_item_write"
+"""The request neither reads nor writes items by key: CreateTable, DescribeTable, TagResource, ..."""
+
+AFFINITY_OFF: Final = "affinity_off"
+"""`KeyRouteAffinity.NONE` holds for the table or the request."""
+
+NOT_READ_MODIFY_WRITE: Final = "not_read_modify_write"
+"""Affinity is for read-modify-writes only, and this write needs no read."""
+
+NO_LWT_IN_TABLE: Final = "no_lwt_in_table"
+"""`KeyRouteAffinity.AUTO`, and the table's write isolation has no lightweight transactions."""
+
+# Affinity was wanted and could not be used.
+
+NO_PARTITION_KEY_NAME: Final = "no_partition_key_name"
+"""The name of the table's partition key is not known (yet)."""
+
+NO_KEY_VALUE: Final = "no_key_value"
+"""The request has no value for the partition key, or none that can be sent."""
+
+UNSUPPORTED_KEY_TYPE: Final = "unsupported_key_type"
+"""The partition key's value is not one string, number or binary value."""
+
+NO_AFFINITY_NODES: Final = "no_affinity_nodes"
+"""No node is known over which partition keys could be spread."""
+
+MALFORMED_PARAMETERS: Final = "malformed_parameters"
+"""The parameters are of a shape that no request has. The server shall say so."""

@@ -1,0 +1,206 @@
+"""From a request to its query plan."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from ..cluster.node import Node
+from ..cluster.topology import View
+from ..config import ClusterConfig, KeyRouteAffinity
+from . import reasons
+from .idempotence import READS
+from .partition_key import KEY_PARAMETERS, as_mapping, attributes_of_write, partition_key_hash, value_hash
+from .plan import AFFINITY, BATCH_AFFINITY, RANDOM, ROUND_ROBIN, QueryPlan
+from .read_before_write import counts_as_read_modify_write, needs_read_before_write
+from .ring import AffinityRing
+from .tables import PARTITION_KEY, WRITE_ISOLATION, Table, Tables, effective_affinity
+
+__all__ = ["KeyRoute", "Router"]
+
+_log = logging.getLogger("pynamodb_alternator.routing")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRoute:
+    """Where writes of one partition key go, and why.
+
+    `affinity`: the mode that holds for the table. `hash`: the key's hash, None if there is none. `ring`: the nodes over
+    which keys are spread, in the order used. `nodes`: the order in which a write with affinity tries them now.
+    `reason`: why there is no affinity for this key, as a word of `routing.reasons`.
+    """
+
+    table: str
+    partition_key: str | None
+    affinity: KeyRouteAffinity
+    hash: int | None
+    ring: tuple[Node, ...]
+    nodes: tuple[Node, ...]
+    reason: str | None
+
+
+class Router:
+    """Makes the query plan of each request of one cluster.
+
+    `tables`: what is known of the cluster's tables. `random`: where the round-robin order starts, and the random order.
+    """
+
+    def __init__(self, config: ClusterConfig, tables: Tables, random: Random) -> None:
+        self._tables = tables
+        self._random = random
+        self._affinity = config.key_route_affinity
+        self._server_rule = config.rmw_rule == "server"
+        self._force_read = config.force_read_before_write
+        self._ring = AffinityRing(config.affinity_ring_order)
+        self._is_random = config.load_balancing == "random"
+        # Processes that start together shall not begin at the same node.
+        self._turns = itertools.count(random.getrandbits(16))
+
+    def plan(
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        view: View,
+        *,
+        affinity: KeyRouteAffinity | None = None,
+    ) -> QueryPlan:
+        """The query plan of one request. Never raises, whatever the parameters are.
+
+        `affinity`: what the request's own options say; it holds before the table's and the cluster's.
+        """
+        try:
+            if operation in KEY_PARAMETERS:
+                return self._plan_write(operation, parameters, view, affinity)
+            if operation == "BatchWriteItem":
+                return self._plan_batch(parameters, view, affinity)
+            return self._spread(reasons.READ if operation in READS else reasons.NOT_AN_ITEM_WRITE)
+        except Exception:
+            # What is wrong with the parameters is for the serializer and the server to say.
+            _log.debug("The parameters of a %s cannot be routed by key.", operation, exc_info=True)
+            return self._spread(reasons.MALFORMED_PARAMETERS, wanted=True)
+
+    def route_key(self, table: str, key_value: object, view: View) -> KeyRoute:
+        """Where writes with affinity of one partition key go. Never raises.
+
+        `key_value`: the partition key's attribute value, such as ``{"S": "alice"}``.
+        """
+        known = self._tables.get(table)
+        ring = self._ring(view.topology)
+        try:
+            found = value_hash(key_value)
+        except Exception:
+            found = reasons.NO_KEY_VALUE
+        wish = known.affinity or self._affinity
+        mode = effective_affinity(wish, known)
+        seed = found if isinstance(found, int) else None
+        plan = self._affinity_plan(view, found, AFFINITY)
+        reason = plan.reason
+        if reason is None and mode is KeyRouteAffinity.NONE:
+            reason = _reason_for_none(wish is KeyRouteAffinity.AUTO)
+        if reason is None and known.partition_key is None:
+            reason = reasons.NO_PARTITION_KEY_NAME
+        nodes = tuple(plan.order(view)) if plan.reason is None else ()
+        return KeyRoute(table, known.partition_key, mode, seed, ring, nodes, reason)
+
+    def _plan_write(
+        self, operation: str, parameters: Mapping[str, Any], view: View, affinity: KeyRouteAffinity | None
+    ) -> QueryPlan:
+        name = parameters.get("TableName")
+        table = self._tables.get(name)
+        mode = affinity or table.affinity or self._affinity
+        if mode is KeyRouteAffinity.AUTO:
+            if table.write_isolation is None and isinstance(name, str):
+                self._tables.report_unknown(name, WRITE_ISOLATION)
+            mode = effective_affinity(mode, table)
+            if mode is KeyRouteAffinity.NONE:
+                return self._spread(reasons.NO_LWT_IN_TABLE)
+        if mode is KeyRouteAffinity.NONE:
+            return self._spread(reasons.AFFINITY_OFF)
+        if mode is KeyRouteAffinity.RMW and not self._is_read_modify_write(operation, parameters):
+            return self._spread(reasons.NOT_READ_MODIFY_WRITE)
+        if table.partition_key is None:
+            if isinstance(name, str):
+                self._tables.report_unknown(name, PARTITION_KEY)
+            return self._spread(reasons.NO_PARTITION_KEY_NAME, wanted=True)
+        found = partition_key_hash(parameters.get(KEY_PARAMETERS[operation]), table.partition_key)
+        return self._affinity_plan(view, found, AFFINITY)
+
+    def _plan_batch(self, parameters: Mapping[str, Any], view: View, affinity: KeyRouteAffinity | None) -> QueryPlan:
+        """A BatchWriteItem has no read-modify-writes, so affinity is for ANY_WRITE only.
+
+        The server writes the whole batch with lightweight transactions if one of its tables is ``always``
+        (``do_batch_write`` in ``alternator/executor.cc``). So then the keys of all tables vote, except those of tables
+        for which affinity was switched off.
+        """
+        requests = as_mapping(parameters.get("RequestItems")) or {}
+        # Each table is looked at once, so that a lookup which ends meanwhile does not make half of the batch eligible.
+        voters: list[tuple[str, Table]] = []
+        modes: set[KeyRouteAffinity] = set()
+        wishes: set[KeyRouteAffinity] = set()
+        for name in requests:
+            if not isinstance(name, str):
+                continue
+            table = self._tables.get(name)
+            wish = affinity or table.affinity or self._affinity
+            if wish is KeyRouteAffinity.AUTO and table.write_isolation is None:
+                self._tables.report_unknown(name, WRITE_ISOLATION)
+            wishes.add(wish)
+            modes.add(effective_affinity(wish, table))
+            if wish is not KeyRouteAffinity.NONE:
+                voters.append((name, table))
+        if not modes:
+            # A batch without a table. It counts as what the cluster's mode makes of others.
+            modes.add(affinity or self._affinity)
+        if KeyRouteAffinity.ANY_WRITE not in modes:
+            if modes == {KeyRouteAffinity.NONE}:
+                return self._spread(_reason_for_none(KeyRouteAffinity.AUTO in wishes))
+            return self._spread(reasons.NOT_READ_MODIFY_WRITE)
+        return self._plan_votes(requests, voters, view)
+
+    def _plan_votes(self, requests: Mapping[Any, Any], voters: list[tuple[str, Table]], view: View) -> QueryPlan:
+        seeds: list[int] = []
+        problems: set[str] = set()
+        for name, table in voters:
+            if table.partition_key is None:
+                self._tables.report_unknown(name, PARTITION_KEY)
+                problems.add(reasons.NO_PARTITION_KEY_NAME)
+                continue
+            writes = requests[name]
+            for write in writes if isinstance(writes, list | tuple) else ():
+                found = partition_key_hash(attributes_of_write(write), table.partition_key)
+                if isinstance(found, int):
+                    seeds.append(found)
+                else:
+                    problems.add(found)
+        if seeds:
+            return self._affinity_plan(view, seeds[0], BATCH_AFFINITY, tuple(seeds))
+        for reason in (reasons.NO_PARTITION_KEY_NAME, reasons.UNSUPPORTED_KEY_TYPE):
+            if reason in problems:
+                return self._spread(reason, wanted=True)
+        return self._spread(reasons.NO_KEY_VALUE, wanted=True)
+
+    def _is_read_modify_write(self, operation: str, parameters: Mapping[str, Any]) -> bool:
+        if self._server_rule:
+            return needs_read_before_write(operation, parameters, force=self._force_read)
+        return counts_as_read_modify_write(operation, parameters)
+
+    def _affinity_plan(self, view: View, found: int | str, policy: str, seeds: tuple[int, ...] = ()) -> QueryPlan:
+        if isinstance(found, str):
+            return self._spread(found, wanted=True)
+        if not view.topology.affinity_ring:
+            return self._spread(reasons.NO_AFFINITY_NODES, wanted=True)
+        return QueryPlan(policy, None, True, seeds or (found,), self._ring)
+
+    def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
+        if self._is_random:
+            return QueryPlan(RANDOM, reason, wanted, (self._random.getrandbits(31),))
+        return QueryPlan(ROUND_ROBIN, reason, wanted, (next(self._turns),))
+
+
+def _reason_for_none(is_learnt: bool) -> str:
+    """Why no write of the table has affinity: AUTO has learnt that it cannot help, or it was switched off."""
+    return reasons.NO_LWT_IN_TABLE if is_learnt else reasons.AFFINITY_OFF

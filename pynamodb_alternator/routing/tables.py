@@ -1,0 +1,154 @@
+"""What is known of the tables of one cluster: partition keys, wishes for affinity, and write isolation."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..config import ClusterConfig, KeyRouteAffinity
+
+__all__ = ["PARTITION_KEY", "WRITE_ISOLATION", "Table", "Tables", "effective_affinity", "write_isolation"]
+
+_log = logging.getLogger("pynamodb_alternator.routing")
+
+PARTITION_KEY: Final = "partition_key"
+WRITE_ISOLATION: Final = "write_isolation"
+
+_ISOLATIONS = {
+    "always": "always",
+    "always_use_lwt": "always",
+    "a": "always",
+    "only_rmw_uses_lwt": "only_rmw_uses_lwt",
+    "o": "only_rmw_uses_lwt",
+    "forbid_rmw": "forbid_rmw",
+    "forbid": "forbid_rmw",
+    "f": "forbid_rmw",
+    "unsafe_rmw": "unsafe_rmw",
+    "unsafe": "unsafe_rmw",
+    "u": "unsafe_rmw",
+}
+
+_AFFINITY_THAT_HELPS = {
+    "always": KeyRouteAffinity.ANY_WRITE,
+    "only_rmw_uses_lwt": KeyRouteAffinity.RMW,
+    # No write of such a table is a lightweight transaction.
+    "forbid_rmw": KeyRouteAffinity.NONE,
+    "unsafe_rmw": KeyRouteAffinity.NONE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What is known of one table; None where nothing is.
+
+    `partition_key`: the attribute's name. `affinity`: what a model wants for this table.
+    `write_isolation`: ``always``, ``only_rmw_uses_lwt``, ``forbid_rmw`` or ``unsafe_rmw``.
+    `is_stated`: the partition key comes from a model or the configuration, and not from a lookup.
+    """
+
+    partition_key: str | None = None
+    affinity: KeyRouteAffinity | None = None
+    write_isolation: str | None = None
+    is_stated: bool = False
+
+
+_UNKNOWN = Table()
+
+
+class Tables:
+    """The tables of one cluster by name. Readers take no lock: what they read is replaced as a whole.
+
+    `config`: its `partition_keys` are where the registry starts. `on_unknown`: called with a table's name and
+    `PARTITION_KEY` or `WRITE_ISOLATION` for each write that lacks it. It must be cheap, and decide by itself whether to
+    look it up; what it raises is logged.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        on_unknown: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.on_unknown = on_unknown
+        self._lock = threading.Lock()
+        self._warned: frozenset[str] = frozenset()
+        self._tables: dict[str, Table] = {
+            name: Table(key, is_stated=True) for name, key in config.partition_keys.items()
+        }
+
+    def get(self, name: object) -> Table:
+        """What is known of the table. An empty answer for anything that is no known table's name."""
+        return self._tables.get(name, _UNKNOWN) if isinstance(name, str) else _UNKNOWN
+
+    def register(self, name: str, partition_key: str, affinity: KeyRouteAffinity | None = None) -> None:
+        """What a model says of its table.
+
+        Several models may name one table. Where their partition keys differ, the last one holds, and a warning is
+        logged once; a model without a wish for affinity leaves another's in place.
+        """
+        with self._lock:
+            known = self.get(name)
+            contradicted = known.is_stated and known.partition_key != partition_key and name not in self._warned
+            if contradicted:
+                self._warned |= {name}
+            self._put(
+                name,
+                replace(known, partition_key=partition_key, affinity=affinity or known.affinity, is_stated=True),
+            )
+        if contradicted:
+            _log.warning(
+                "Table %r is said to have the partition key %r, and now %r: the last one is used. "
+                "Give the models of one table the same hash key.",
+                name,
+                known.partition_key,
+                partition_key,
+            )
+
+    def learn_partition_key(self, name: str, partition_key: str) -> None:
+        """What a lookup found. It does not replace what a model or the configuration says."""
+        with self._lock:
+            known = self.get(name)
+            if not known.is_stated:
+                self._put(name, replace(known, partition_key=partition_key))
+
+    def learn_write_isolation(self, name: str, isolation: str) -> bool:
+        """What a lookup found, in any spelling that the server knows. False, and nothing learnt, for another one."""
+        spelled = write_isolation(isolation)
+        if spelled is None:
+            _log.debug("Table %r has the write isolation %r, which is not known here.", name, isolation)
+            return False
+        with self._lock:
+            self._put(name, replace(self.get(name), write_isolation=spelled))
+        return True
+
+    def report_unknown(self, name: str, what: str) -> None:
+        """Tell that a write lacks something. Called without any lock."""
+        if self.on_unknown is None:
+            return
+        try:
+            self.on_unknown(name, what)
+        except Exception:
+            _log.exception("Asking for the %s of table %r failed.", what, name)
+
+    def after_fork(self) -> None:
+        """In the child of a fork: another thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+
+    def _put(self, name: str, table: Table) -> None:
+        self._tables = {**self._tables, name: table}
+
+
+def write_isolation(text: object) -> str | None:
+    """The full name of a write isolation, from any spelling of ``system:write_isolation``; None for another text."""
+    return _ISOLATIONS.get(text) if isinstance(text, str) else None
+
+
+def effective_affinity(affinity: KeyRouteAffinity, table: Table) -> KeyRouteAffinity:
+    """The mode that holds: AUTO becomes the widest one that helps this table, and RMW until that is known."""
+    if affinity is not KeyRouteAffinity.AUTO:
+        return affinity
+    if table.write_isolation is None:
+        return KeyRouteAffinity.RMW
+    return _AFFINITY_THAT_HELPS[table.write_isolation]

@@ -1,0 +1,304 @@
+"""The attempts of one request: which node comes next, when to wait, and when to give up.
+
+Nothing here waits or does I/O, so that a thread and an event loop can drive the same decisions:
+
+    attempts = Attempts(...)
+    while True:
+        step = attempts.next()
+        ...                      # wait, or exchange with the node
+        attempts.failed(error)   # or: if attempts.answered(answer): return answer
+
+What may be sent again is decided here and nowhere else. A request that surely never reached a server goes to the
+next node. After that it is repeated only if repeating it cannot change the result.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random as _random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+
+from blinker import NamedSignal
+
+from .. import signals
+from ..cluster.membership import Membership
+from ..cluster.node import Node
+from ..config import KeyRouteAffinity, Retries, Timeouts
+from ..errors import (
+    ClusterClosedError,
+    ConnectionLostError,
+    DeadlineAfterSendError,
+    DeadlineBeforeSendError,
+    NoNodesAvailableError,
+    NotSentError,
+    PoolTimeoutError,
+    TlsError,
+    TransportError,
+)
+from ..routing.idempotence import is_idempotent
+from ..routing.router import Router
+from .budget import RetryBudget
+from .http1 import Answer
+from .outcome import Verdict, judge
+
+__all__ = ["Attempts", "Environment", "Wait"]
+
+_request_numbers = itertools.count(1)
+
+
+class Tell(Protocol):
+    def __call__(self, signal: NamedSignal, **payload: Any) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What all requests of a cluster share."""
+
+    membership: Membership
+    router: Router
+    budget: RetryBudget
+    tell: Tell
+    clock: Callable[[], float]
+    random: _random.Random
+    retry_ambiguous_writes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for so many seconds before the next step."""
+
+    seconds: float
+
+
+class Attempts:
+    """One request on its way through its query plan.
+
+    Raises from `next` and `failed` the error that the caller shall get, with the nodes that were tried.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        operation: str,
+        parameters: Mapping[str, Any],
+        *,
+        started: float,
+        timeouts: Timeouts,
+        retries: Retries,
+        affinity: KeyRouteAffinity | None = None,
+    ) -> None:
+        self._env = environment
+        self._operation = operation
+        self._parameters = parameters
+        self._retries = retries
+        self.started = started
+        self.timeouts = timeouts
+        self.deadline = None if timeouts.total is None else self.started + timeouts.total
+        view = environment.membership.view
+        self._scope = view.topology.scope
+        self._plan = environment.router.plan(operation, parameters, view, affinity=affinity)
+        self._order: Iterator[Node] = self._plan.order(view)
+        self.node: Node | None = None
+        self._generation = 0
+        self._tried: list[str] = []
+        self._sends = 0
+        self._cycles = 0
+        self._nodes_in_cycle = 0
+        self._error: TransportError | None = None
+        self._answer: Answer | None = None
+        self._ask_for_pause = False
+        self._maybe_executed: TransportError | Answer | None = None
+        self._number = 0
+        environment.budget.deposit()
+        if self._plan.wanted_affinity and self._plan.reason is not None:
+            self._say(signals.affinity_fallback, reason=self._plan.reason)
+
+    @property
+    def count(self) -> int:
+        """How many attempts were made."""
+        return len(self._tried)
+
+    def next(self) -> Node | Wait | Answer:
+        """The node to try now, or a time to wait first, or the last answer if no other attempt is to be made."""
+        if self.deadline is not None and self._env.clock() >= self.deadline:
+            self._out_of_time()
+        if self._ask_for_pause:
+            self._ask_for_pause = False
+            return self._wait()
+        membership = self._env.membership
+        for node in self._order:
+            if membership.is_down(node):
+                continue  # it went down since this cycle began
+            self._nodes_in_cycle += 1
+            return self._try(node)
+        return self._next_cycle()
+
+    def _try(self, node: Node) -> Node:
+        before, self.node = self.node, node
+        self._generation = self._env.membership.generation(node)
+        self._tried.append(node.address)
+        if before is not None and signals.request_retried.receivers:
+            error = self._error if self._answer is None else f"status {self._answer.status}"
+            self._say(
+                signals.request_retried,
+                from_node=before.address,
+                to_node=node.address,
+                attempt=self.count,
+                error=error,
+            )
+        if signals.request_routed.receivers:
+            self._say(
+                signals.request_routed,
+                node=node.address,
+                attempt=self.count,
+                policy=self._plan.policy,
+                reason=self._plan.reason,
+            )
+        return node
+
+    def _next_cycle(self) -> Node | Wait | Answer:
+        self._cycles += 1
+        found_some, self._nodes_in_cycle = self._nodes_in_cycle > 0, 0
+        # A certificate does not get better by trying again.
+        hopeless = found_some and isinstance(self._error, TlsError) and self._answer is None
+        if not found_some and self._cycles == 1:
+            self._say(signals.no_nodes_available, scope=str(self._scope), error=self._why_no_node())
+        if hopeless or self._cycles >= self._retries.max_attempts:
+            return self._give_up()
+        view = self._env.membership.view
+        self._scope = view.topology.scope
+        self._order = self._plan.order(view)
+        return self._wait()
+
+    def _wait(self) -> Wait | Answer:
+        most = min(
+            self._retries.backoff_max, self._retries.backoff_base * 2.0 ** max(0, self._cycles + self._sends - 1)
+        )
+        seconds = self._env.random.uniform(0.0, most)
+        if self.deadline is not None and self._env.clock() + seconds >= self.deadline:
+            self._out_of_time()
+        return Wait(seconds)
+
+    # ---- what became of an attempt -----------------------------------------------------------------------------
+
+    def answered(self, answer: Answer) -> bool:
+        """Take the node's answer. True if it is the caller's; False if another attempt is to be made."""
+        membership, node = self._env.membership, self.node
+        assert node is not None
+        verdict = Verdict.FINAL if answer.status < 400 else judge(answer.status, answer.body)
+        if verdict is not Verdict.UNKNOWN:
+            membership.succeeded(node, self._generation)
+        if verdict is Verdict.FINAL:
+            return True
+        self._answer, self._error = answer, None
+        self._sends += 1
+        if verdict is Verdict.UNKNOWN:
+            self._maybe_executed = answer
+            if not self._may_repeat():
+                return True
+        else:
+            self._ask_for_pause = True
+        return self._sends >= self._retries.max_attempts or not self._env.budget.withdraw()
+
+    def failed(self, error: TransportError) -> None:
+        """Take a failure of the exchange. Raises it if no other attempt is to be made."""
+        membership, node = self._env.membership, self.node
+        assert node is not None
+        self._error, self._answer = error, None
+        if isinstance(error, ClusterClosedError):
+            self._raise(error)
+        out_of_time = self.deadline is not None and self._env.clock() >= self.deadline
+        if not isinstance(error, PoolTimeoutError):
+            # A full pool says nothing of the node. A deadline that ends the wait early says little, and neither does
+            # a kept-alive connection that turns out to be dead: a probe will tell.
+            counts = not out_of_time and not (isinstance(error, ConnectionLostError) and error.was_idle)
+            membership.failed(node, self._generation, error, counts=counts)
+        if isinstance(error, NotSentError):
+            return
+        self._sends += 1
+        self._maybe_executed = error
+        if out_of_time:
+            self._out_of_time()
+        if not self._may_repeat() or self._sends >= self._retries.max_attempts or not self._env.budget.withdraw():
+            self._raise(error)
+
+    def finished(self, answer: Answer | None, error: BaseException | None) -> None:
+        """The caller gets this answer or this error: tell it."""
+        if not signals.request_completed.receivers:
+            return
+        self._say(
+            signals.request_completed,
+            node=None if self.node is None else self.node.address,
+            attempts=self.count,
+            status=None if answer is None else answer.status,
+            error=error,
+            duration=self._env.clock() - self.started,
+            policy=self._plan.policy,
+        )
+
+    def _may_repeat(self) -> bool:
+        return self._env.retry_ambiguous_writes or is_idempotent(self._operation, self._parameters)
+
+    # ---- the end -----------------------------------------------------------------------------------------------
+
+    def _give_up(self) -> Answer:  # noqa: RET503 (_raise never returns)
+        if self._answer is not None:
+            return self._answer
+        if self._error is None:
+            self._raise(NoNodesAvailableError(self._why_no_node()))
+        # A later attempt that was refused does not undo an earlier one that may have been executed.
+        if isinstance(self._maybe_executed, TransportError):
+            self._raise(self._maybe_executed)
+        if self._maybe_executed is not None:
+            return self._maybe_executed
+        self._raise(self._error)
+
+    def _out_of_time(self) -> NoReturn:
+        total = self.timeouts.total
+        reason = f"The call took longer than its total timeout of {total:g} s"
+        last = self._error if self._error is not None else self._maybe_executed
+        if isinstance(last, TransportError):
+            reason += f"; the last attempt said: {last.reason}"
+        kind = DeadlineBeforeSendError if self._maybe_executed is None else DeadlineAfterSendError
+        self._raise(kind(reason, node=None if self.node is None else self.node.address))
+
+    def _raise(self, error: TransportError) -> NoReturn:
+        raise error.tried(list(dict.fromkeys(self._tried)))
+
+    def _why_no_node(self) -> str:
+        membership = self._env.membership
+        if not membership.view.topology.ring:
+            return (
+                "No node is known: no seed answered or can be resolved, or the routing scope "
+                f"({membership.config.routing_scope}) has no node. Seeds: {', '.join(membership.config.seeds)}"
+            )
+        troubles = [f"{one.address}: {one.error}" for one in membership.nodes() if one.in_scope and one.error]
+        more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
+        return f"No node of the routing scope {self._scope} is usable ({'; '.join(troubles[:3])}{more})"
+
+    def _say(self, signal: NamedSignal, **payload: Any) -> None:
+        if not signal.receivers:
+            return
+        if not self._number:
+            self._number = next(_request_numbers)
+        self._env.tell(
+            signal,
+            operation=self._operation,
+            table_name=table_name(self._parameters),
+            request_id=f"{os.getpid():x}-{self._number:x}",
+            **payload,
+        )
+
+
+def table_name(parameters: Mapping[str, Any]) -> str | None:
+    """The table that a request is about; several of one batch are joined with commas."""
+    name = parameters.get("TableName")
+    if name is not None:
+        return str(name)
+    items = parameters.get("RequestItems")
+    if isinstance(items, Mapping):
+        return ",".join(str(table) for table in items)
+    return None

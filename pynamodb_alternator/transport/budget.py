@@ -1,0 +1,37 @@
+"""A limit on repetitions, so that a sick cluster is not flooded by clients that all try again."""
+
+from __future__ import annotations
+
+import threading
+
+__all__ = ["RetryBudget"]
+
+
+class RetryBudget:
+    """Each request earns a fraction of a repetition, and each repetition costs one (as in finagle).
+
+    `ratio`: repetitions earned by a request. `reserve`: what a cluster that is hardly used may repeat all the same.
+    Moving on from a node that refused the connection is free: it costs the cluster nothing.
+    """
+
+    def __init__(self, ratio: float = 0.2, reserve: float = 100.0) -> None:
+        self._ratio = ratio
+        self._most = reserve
+        self._balance = reserve
+        self._lock = threading.Lock()
+
+    def deposit(self) -> None:
+        # Without the lock: a deposit lost to a race makes the budget a little stricter, and nothing else.
+        if self._balance < self._most:
+            self._balance = min(self._most, self._balance + self._ratio)
+
+    def withdraw(self) -> bool:
+        """True if a repetition is allowed now."""
+        with self._lock:
+            if self._balance < 1.0:
+                return False
+            self._balance -= 1.0
+            return True
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()

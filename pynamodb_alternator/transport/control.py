@@ -1,0 +1,115 @@
+"""GET requests for discovery and probes, each node's on a connection of its own.
+
+They do not share the requests' pools: a full pool must not hold up the probe that finds out why it is full.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from ..errors import ConnectTimeoutError, DeadlineExceededError, PoolTimeoutError, ReadTimeoutError, TransportError
+from .http1 import Answer, Clock, Connection, TlsSource
+from .request import build_get
+
+if TYPE_CHECKING:
+    from ..cluster.node import Node
+
+__all__ = ["Control"]
+
+_MAX_BODY = 16 * 1024 * 1024
+_TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError, PoolTimeoutError, DeadlineExceededError)
+
+
+class Control:
+    """Fetches paths from nodes. Threads may share it; each node has at most one connection waiting for reuse."""
+
+    def __init__(self, *, tls: TlsSource | None = None, clock: Clock = time.monotonic) -> None:
+        self._tls = tls
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._idle: dict[str, Connection] = {}
+        self._in_use: set[Connection] = set()
+        self._closed = False
+
+    def fetch_answer(self, node: Node, path: str, timeout: float) -> tuple[int, bytes]:
+        """`fetch` in the shape that discovery and probes take: status and body."""
+        answer = self.fetch(node, path, timeout=timeout)
+        return answer.status, answer.body
+
+    def fetch(self, node: Node, path: str, *, timeout: float) -> Answer:
+        """GET `path`, within `timeout` seconds in all. Raises `TransportError`.
+
+        A kept-alive connection that fails says little of its node, which may have been restarted since: that is
+        tried again, once, on a fresh one.
+        """
+        deadline = self._clock() + timeout
+        head = build_get(path, node.host_header)
+        with self._lock:
+            kept = self._idle.pop(node.endpoint, None)
+            if kept is not None:
+                self._in_use.add(kept)
+        if kept is not None:
+            if not kept.is_stale():
+                try:
+                    return self._exchange(kept, head, timeout, deadline)
+                except _TIMEOUTS:
+                    raise
+                except TransportError:
+                    pass
+            else:
+                self._give_back(kept)
+        fresh = Connection(node, clock=self._clock, max_body=_MAX_BODY)
+        with self._lock:
+            self._in_use.add(fresh)
+        try:
+            tls = self._tls if node.scheme == "https" else None
+            fresh.connect(connect_timeout=timeout, deadline=deadline, tls=tls)
+        except BaseException:
+            self._give_back(fresh)
+            raise
+        return self._exchange(fresh, head, timeout, deadline)
+
+    def _exchange(self, connection: Connection, head: bytes, timeout: float, deadline: float) -> Answer:
+        try:
+            return connection.exchange(head, b"", read_timeout=timeout, deadline=deadline)
+        finally:
+            self._give_back(connection)
+
+    def _give_back(self, connection: Connection) -> None:
+        endpoint = connection.node.endpoint
+        with self._lock:
+            self._in_use.discard(connection)
+            if connection.reusable and not self._closed and endpoint not in self._idle:
+                self._idle[endpoint] = connection
+                return
+        connection.close()
+
+    def keep_only(self, nodes: Collection[Node]) -> None:
+        """Close the idle connections to all other nodes."""
+        present = {node.endpoint for node in nodes}
+        with self._lock:
+            gone = [endpoint for endpoint in self._idle if endpoint not in present]
+            connections = [self._idle.pop(endpoint) for endpoint in gone]
+        for connection in connections:
+            connection.close()
+
+    def close(self) -> None:
+        """Close all connections; a fetch under way fails at once. Any number of times."""
+        with self._lock:
+            self._closed = True
+            idle, in_use = list(self._idle.values()), list(self._in_use)
+            self._idle.clear()
+        for connection in idle:
+            connection.close()
+        for connection in in_use:
+            connection.cut("the cluster was closed")
+
+    def forget(self) -> None:
+        """In a forked child: drop all sockets without closing them for the parent, and take a fresh lock."""
+        connections = [*self._idle.values(), *self._in_use]
+        self._lock, self._idle, self._in_use = threading.Lock(), {}, set()
+        for connection in connections:
+            connection.abandon()

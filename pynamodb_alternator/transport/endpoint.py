@@ -1,0 +1,124 @@
+"""What botocore's client calls to make a request: the attempt loop, and the two lanes on which it sends.
+
+The short lane writes the request itself. The compatible lane builds botocore's request objects and emits its events,
+and is chosen where somebody listens to those events. Both put equivalent requests on the wire.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+import botocore.endpoint
+from botocore.model import OperationModel
+
+from ..cluster.node import Node
+from ..config import ClusterConfig, Retries
+from ..errors import TransportError
+from ..options import RequestOptions, current
+from ._botocore import Hooks
+from .attempts import Attempts, Environment, Wait
+from .http1 import Answer
+from .lanes import PARAMETERS, CompatibleLane, Lane, ShortLane, Wire
+
+__all__ = ["ClusterEndpoint", "Prepare"]
+
+
+class Prepare(Protocol):
+    def __call__(self, now: float, total: float | None) -> None:
+        """Called before each request: be awake, and have nodes to route to. Raises if the cluster is closed."""
+
+
+class ClusterEndpoint(botocore.endpoint.Endpoint):
+    """An endpoint that is a whole cluster."""
+
+    def __init__(
+        self,
+        url: str,
+        config: ClusterConfig,
+        environment: Environment,
+        wire: Wire,
+        events: Any,
+        *,
+        prepare: Prepare,
+    ) -> None:
+        # botocore's own session for HTTP is never used; it would open a pool of its own.
+        no_session: Any = _NoSession()
+        super().__init__(url, "dynamodb", events, http_session=no_session)
+        self._events = events
+        self._config = config
+        self._environment = environment
+        self._wire = wire
+        self._prepare = prepare
+        self._hooks = Hooks(events)
+
+    def make_request(self, operation_model: OperationModel, request_dict: Any) -> tuple[Any, dict[str, Any]]:
+        """Send a request to the node that its query plan says, or to the next one. The one attempt loop."""
+        environment, options = self._environment, current()
+        timeouts = options.timeouts(self._config.timeouts)
+        started = environment.clock()
+        self._prepare(started, timeouts.total)
+        operation = operation_model.name
+        attempts = Attempts(
+            environment,
+            operation,
+            request_dict.pop(PARAMETERS, None) or {},
+            started=started,
+            timeouts=timeouts,
+            retries=self._retries(options),
+            affinity=options.key_route_affinity,
+        )
+        lane: Lane
+        if self._hooks.any_for(operation):
+            lane = CompatibleLane(self, self._wire, operation_model, request_dict, options)
+        else:
+            lane = ShortLane(self._wire, operation_model, request_dict, options)
+        answer: Answer | None = None
+        error: BaseException | None = None
+        try:
+            answer = self._run(attempts, lane)
+            return lane.result(answer, attempts.count)
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            attempts.finished(answer, error)
+
+    def _run(self, attempts: Attempts, lane: Lane) -> Answer:
+        while True:
+            step = attempts.next()
+            if isinstance(step, Node):
+                try:
+                    answer = lane.exchange(step, attempts)
+                except TransportError as error:
+                    attempts.failed(error)
+                    continue
+                if attempts.answered(answer):
+                    return answer
+            elif isinstance(step, Wait):
+                time.sleep(step.seconds)
+            else:
+                return step
+
+    def _retries(self, options: RequestOptions) -> Retries:
+        retries = self._config.retries
+        if options.max_attempts is None or options.max_attempts == retries.max_attempts:
+            return retries
+        return Retries(options.max_attempts, retries.backoff_base, retries.backoff_max)
+
+    # ---- what the compatible lane asks of botocore's endpoint --------------------------------------------------
+
+    def emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
+        responses: list[tuple[Any, Any]] = self._events.emit(event, **payload)
+        return responses
+
+
+class _NoSession:
+    """Stands where botocore keeps its HTTP session. The pools are the cluster's: closing one client of it, which may
+    be shared by all models, must not close them."""
+
+    def send(self, request: Any) -> Any:
+        raise TransportError("botocore's own HTTP session is not used: requests go through the cluster's pools")
+
+    def close(self) -> None:
+        return None

@@ -1,0 +1,258 @@
+"""From the bytes of an answer to the dict that botocore's parser would have made of them.
+
+botocore's parser walks an answer along the operation's output shape: it drops unknown and null members and turns
+base64 into bytes, at about ten times the cost of reading the JSON. For item operations, `loads` reads the JSON with
+orjson, changes binary values in place, and only makes sure that the walk would have found nothing else to do. Where it
+cannot be sure, and for all other operations, botocore's parser does the work.
+
+A success whose body is not readable is refused with `MalformedAnswerError`. botocore gives an empty dict for an empty
+body and for one that is no JSON, which a caller would take for "no such item", and leaves out what is not base64.
+
+One difference remains: where an attribute value holds a bare number (DynamoDB sends text) of more than 64 bits, it
+comes out as a float, and from botocore as an int.
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import a2b_base64
+from collections.abc import Callable, Mapping
+from http.client import responses as _reason_phrases
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from botocore.parsers import ResponseParserFactory
+
+from ..errors import MalformedAnswerError
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
+
+__all__ = ["loads", "parse_error", "response_metadata"]
+
+
+def loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]:
+    """What a successful answer says, without `ResponseMetadata`.
+
+    Raises `MalformedAnswerError` for a body that is empty though the operation has an answer, that is no JSON object,
+    or whose values do not have the types of the operation's output.
+    """
+    places = _PLACES.get(operation_model.name)
+    if places is not None:
+        try:
+            answer = orjson.loads(body)
+            if _is_settled(answer, places, operation_model, b"null" in body):
+                return answer  # type: ignore[no-any-return]
+        except (ValueError, TypeError):
+            # No JSON, no base64, or a value of an unexpected type: the other way says which.
+            pass
+    return _stock_loads(body, operation_model)
+
+
+def parse_error(
+    status: int, headers: Mapping[str, str], body: bytes, operation_model: OperationModel, *, retry_attempts: int = 0
+) -> dict[str, Any]:
+    """What an answer with `status` >= 300 says: `Error`, modelled members such as `Item`, and `ResponseMetadata`.
+
+    As botocore's endpoint has it, save that it never raises: a body that is no text or no JSON object (a proxy's page)
+    gives the status as the error's code, and modelled members that cannot be read are left out, because the error
+    itself is known all the same.
+    """
+    lower = _lower(headers)
+    answer = {"status_code": status, "headers": lower, "body": body, "context": {}}
+    # Both are typed too narrowly in botocore's stubs: the shape may be None, and a code is a str.
+    output_shape: Any = operation_model.output_shape
+    shape_for_error_code: Any = operation_model.service_model.shape_for_error_code
+    try:
+        parsed: dict[str, Any] = _parser.parse(answer, output_shape)
+    except Exception:
+        parsed = {
+            "Error": {"Code": str(status), "Message": _reason_phrases.get(status, "")},
+            "ResponseMetadata": response_metadata(status, lower),
+        }
+    metadata = parsed["ResponseMetadata"]
+    code = parsed.get("Error", {}).get("Code")
+    shape = shape_for_error_code(code) if isinstance(code, str) else None
+    if shape is not None:
+        try:
+            modelled: dict[str, Any] = _parser.parse(answer, shape)
+        except Exception:
+            modelled = {}
+        parsed.update(modelled)
+    metadata["RetryAttempts"] = retry_attempts
+    parsed["ResponseMetadata"] = metadata
+    return parsed
+
+
+def response_metadata(status: int, headers: Mapping[str, str], *, retry_attempts: int = 0) -> dict[str, Any]:
+    """The `ResponseMetadata` of a successful answer. Header names come out in lower case."""
+    lower = _lower(headers)
+    metadata: dict[str, Any] = {"HTTPStatusCode": status, "HTTPHeaders": lower, "RetryAttempts": retry_attempts}
+    if "x-amzn-requestid" in lower:
+        metadata["RequestId"] = lower["x-amzn-requestid"]
+    return metadata
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+# --- The stock way -----------------------------------------------------------------------------------------------
+
+
+def _strict_base64(value: Any) -> bytes:
+    return a2b_base64(value, strict_mode=True)
+
+
+_factory = ResponseParserFactory()
+_factory.set_parser_defaults(blob_parser=_strict_base64)
+_parser = _factory.create_parser("json")
+
+
+def _stock_loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]:
+    name, shape = operation_model.name, operation_model.output_shape
+    if shape is None:
+        return {}
+    if not body:
+        raise MalformedAnswerError(f"The answer to {name} is empty.")
+    try:
+        # botocore's parser hides that a body is no JSON.
+        document = json.loads(body.decode())
+    except (ValueError, RecursionError) as wrong:
+        # A UnicodeDecodeError's text is left out, as it may quote the body.
+        what = "UTF-8" if isinstance(wrong, UnicodeDecodeError) else "JSON"
+        raise MalformedAnswerError(f"The answer to {name} is not valid {what}.") from None
+    if not isinstance(document, dict):
+        raise MalformedAnswerError(f"The answer to {name} is no JSON object.")
+    try:
+        parsed: dict[str, Any] = _parser.parse({"status_code": 200, "headers": {}, "body": body}, shape)
+    except Exception as wrong:
+        # Many kinds of errors, for the parser does not expect wrong types. Their texts may quote values.
+        raise MalformedAnswerError(
+            f"The answer to {name} has a value of the wrong type or encoding ({type(wrong).__name__})."
+        ) from None
+    del parsed["ResponseMetadata"]
+    return parsed
+
+
+# --- The short way -----------------------------------------------------------------------------------------------
+# Each function says whether botocore's parser would leave its value as it is now. False means "not sure".
+
+_SCALARS = frozenset({"S", "N", "BOOL", "NULL"})
+_KINDS = _SCALARS | {"B", "SS", "NS", "BS", "L", "M"}
+_JUST_DICT = {dict}
+_CAPACITY = frozenset({"TableName", "CapacityUnits", "ReadCapacityUnits", "WriteCapacityUnits"})
+_LARGEST_EXACT = 2.0**63
+"""orjson makes a float of whole numbers from here on, where json.loads keeps them whole."""
+
+
+def _is_settled(answer: Any, places: _Places, operation_model: OperationModel, has_null: bool) -> bool:
+    if type(answer) is not dict:
+        return False
+    unknown = []
+    for name, value in answer.items():
+        look = places.get(name)
+        if look is None:
+            unknown.append(name)
+        elif not look(value, has_null):
+            return False
+    for name in unknown:
+        if operation_model.output_shape is None or name in operation_model.output_shape.members:
+            return False
+        del answer[name]
+    return True
+
+
+def _values(values: list[Any], has_null: bool) -> bool:
+    """Attribute values, with all that are inside them, level by level. Base64 becomes bytes, in place."""
+    while values:
+        # Two passes of C code over values that mostly need nothing else.
+        if set(map(type, values)) != _JUST_DICT:
+            return False
+        kinds = set().union(*values)
+        if has_null and None in chain.from_iterable(map(dict.values, values)):
+            return False
+        if kinds <= _SCALARS:
+            return True
+        if not kinds <= _KINDS:
+            return False
+        inner: list[Any] = []
+        if "B" in kinds:
+            for value in values:
+                if "B" in value:
+                    value["B"] = a2b_base64(value["B"], strict_mode=True)
+        for kind in ("SS", "NS", "BS", "L"):
+            if kind in kinds and not all(type(value[kind]) is list for value in values if kind in value):
+                return False
+        if "BS" in kinds:
+            for value in values:
+                if "BS" in value:
+                    value["BS"] = [a2b_base64(one, strict_mode=True) for one in value["BS"]]
+        if "L" in kinds:
+            for value in values:
+                inner += value.get("L", ())
+        if "M" in kinds:
+            inner += chain.from_iterable(dict.values(value["M"]) for value in values if "M" in value)
+        values = inner
+    return True
+
+
+def _attributes(value: Any, has_null: bool) -> bool:
+    return _values(list(dict.values(value)), has_null)
+
+
+def _items(value: Any, has_null: bool) -> bool:
+    return type(value) is list and _values(list(chain.from_iterable(map(dict.values, value))), has_null)
+
+
+def _tables(value: Any, has_null: bool) -> bool:
+    return all(_items(items, has_null) for items in dict.values(value))
+
+
+def _count(value: Any, has_null: bool) -> bool:
+    return type(value) is int
+
+
+def _nothing(value: Any, has_null: bool) -> bool:
+    """An empty map: what ScyllaDB gives for what was left over. Anything in it is for botocore's parser."""
+    return type(value) is dict and not value
+
+
+def _capacity(value: Any, has_null: bool) -> bool:
+    return (
+        type(value) is dict
+        and value.keys() <= _CAPACITY
+        and all(type(one) in (str, int) or (type(one) is float and abs(one) < _LARGEST_EXACT) for one in value.values())
+    )
+
+
+def _capacities(value: Any, has_null: bool) -> bool:
+    return type(value) is list and all(_capacity(one, has_null) for one in value)
+
+
+_Places = Mapping[str, Callable[[Any, bool], bool]]
+
+_WRITE: _Places = {"Attributes": _attributes, "ConsumedCapacity": _capacity}
+_PAGE: _Places = {
+    "Items": _items,
+    "Count": _count,
+    "ScannedCount": _count,
+    "LastEvaluatedKey": _attributes,
+    "ConsumedCapacity": _capacity,
+}
+_PLACES: Mapping[str, _Places] = {
+    "GetItem": {"Item": _attributes, "ConsumedCapacity": _capacity},
+    "PutItem": _WRITE,
+    "UpdateItem": _WRITE,
+    "DeleteItem": _WRITE,
+    "Query": _PAGE,
+    "Scan": _PAGE,
+    "BatchGetItem": {"Responses": _tables, "UnprocessedKeys": _nothing, "ConsumedCapacity": _capacities},
+    "BatchWriteItem": {
+        "UnprocessedItems": _nothing,
+        "ItemCollectionMetrics": _nothing,
+        "ConsumedCapacity": _capacities,
+    },
+}
+"""Per operation, what looks at each member of the answer."""

@@ -1,0 +1,79 @@
+"""The head of a request: the smallest set of headers that the server reads.
+
+Alternator reads Host, X-Amz-Target, Content-Length, and what authenticates or compresses; it checks no Content-Type
+and needs no User-Agent, so that neither is written unless it is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from ..errors import RequestRefusedError
+
+__all__ = ["MAX_BODY", "build_get", "build_head"]
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes of a request body, compressed or not, above which every server answers 413."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PATH = re.compile(r"/[!-~]*")
+_HOST = re.compile(r"[!-~]+")
+
+
+def build_head(target: str, host: str, content_length: int, headers: Iterable[tuple[str, str]] = ()) -> bytes:
+    """The head of a POST, up to and with its empty line.
+
+    `target`: the value of X-Amz-Target. `host`: of Host, as it is signed. `content_length`: bytes of the body as
+    sent. `headers`: what else is to be sent, in this order; the caller sees to it that none is named twice.
+
+    Raises `RequestRefusedError` for a name or value that could end its header early, and for a body that is longer
+    than the server takes. Neither message repeats a value: it may be a secret.
+    """
+    if content_length > MAX_BODY:
+        raise RequestRefusedError(
+            f"The request has a body of {content_length} bytes, and the server takes at most {MAX_BODY} (16 MiB). "
+            "Write fewer or smaller items in one request."
+        )
+    start = _start(target, host)
+    lines = [f"{_name(name)}: {value}\r\n" for name, value in headers]
+    text = "".join(lines)
+    # One look at all of them: each line has its own line end, and there may be no other.
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        raise _refused_value(headers)
+    try:
+        return f"{start}{content_length}\r\n{text}\r\n".encode()
+    except UnicodeEncodeError:
+        raise RequestRefusedError("A header of the request has half a character (a lone surrogate) in it.") from None
+
+
+def build_get(path: str, host: str) -> bytes:
+    """The head of a GET without a body. Raises `RequestRefusedError` as `build_head` does."""
+    if not _PATH.fullmatch(path) or not _HOST.fullmatch(host):
+        raise RequestRefusedError(f"GET {path!r} from {host!r} is no valid request.")
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+
+
+@lru_cache(maxsize=4096)
+def _start(target: str, host: str) -> str:
+    """What is the same in all requests of one operation to one node."""
+    for name, value in (("X-Amz-Target", target), ("Host", host)):
+        if not _HOST.fullmatch(value):
+            raise RequestRefusedError(f"The request's {name} is not valid: {value!r}.")
+    return f"POST / HTTP/1.1\r\nHost: {host}\r\nX-Amz-Target: {target}\r\nContent-Length: "
+
+
+@lru_cache(maxsize=256)
+def _name(name: str) -> str:
+    if not _TOKEN.fullmatch(name):
+        raise RequestRefusedError(f"The request has a header named {name!r}, which is no HTTP header name.")
+    return name
+
+
+def _refused_value(headers: Iterable[tuple[str, str]]) -> RequestRefusedError:
+    names = [name for name, value in headers if any(character in value for character in "\r\n\0")]
+    return RequestRefusedError(
+        f"The request's header {', '.join(names) or '(unknown)'} has a line end or a NUL in its value. "
+        "Nothing was sent: it would have been read as another header."
+    )

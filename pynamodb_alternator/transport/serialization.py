@@ -1,0 +1,187 @@
+"""From the parameters of an operation to the JSON bytes of its request.
+
+The rule is botocore's `JSONSerializer` with `parameter_validation=False` (which PynamoDB sets): the bytes mean the same
+JSON, without its spaces and ``\\u`` escapes. orjson writes what is certain to be the same; everything else - legacy
+conditions, transactions, tables, a set given for a list, a number of more than 64 bits, a mistake - goes through
+botocore's serializer itself, and so ends as it ends there.
+
+Inside an attribute value two things are looser than with botocore: an `enum.Enum` or `uuid.UUID` is sent as its value
+or text instead of being refused, and a wrong shape (``{"Z": ...}``, ``{"SS": "a"}``) is left to the server to refuse.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from binascii import b2a_base64
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from botocore.serialize import create_serializer
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
+
+__all__ = ["dumps"]
+
+_stock = create_serializer("json", include_validation=False)
+
+# A dataclass or a datetime is refused by json.dumps, where orjson would write it.
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+_ATTRIBUTE_MAPS = frozenset({"Key", "Item", "ExpressionAttributeValues", "ExclusiveStartKey"})
+"""Request members that map names to attribute values."""
+
+_WITHOUT_VALUES = frozenset(
+    {"TableName", "IndexName", "AttributesToGet", "ConsistentRead", "ReturnConsumedCapacity", "ReturnValues"}
+    | {"ReturnItemCollectionMetrics", "ReturnValuesOnConditionCheckFailure", "ConditionExpression", "Limit", "Select"}
+    | {"FilterExpression", "KeyConditionExpression", "ProjectionExpression", "UpdateExpression", "ScanIndexForward"}
+    | {"ExpressionAttributeNames", "TotalSegments", "Segment", "ConditionalOperator"}
+)
+"""Request members that hold no attribute value: names, numbers, switches."""
+
+_OPERATIONS = frozenset(
+    {"GetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchGetItem", "BatchWriteItem", "Query", "Scan"}
+)
+_BATCHES = frozenset({"BatchGetItem", "BatchWriteItem"})
+_NO_MEMBERS: frozenset[str] = frozenset()
+_NULL = re.compile(rb'(?:(?<!\\)|\\\\)":null|[\[,]null')
+"""A null of the document itself. One in JSON that is some attribute's text has an escaped quote before its colon; what
+else may look the same in a text costs time only."""
+
+_members: dict[str, frozenset[str]] = {}
+"""For each operation seen so far, the members that orjson may write."""
+
+
+def dumps(parameters: Mapping[str, Any], operation_model: OperationModel) -> bytes:
+    """The body of a request, in UTF-8.
+
+    `bytes`, `bytearray`, `memoryview` and boto3's `Binary` become base64 where the operation has a binary value, and so
+    does a `str` there, after UTF-8, as botocore has it.
+
+    Raises what botocore's serializer raises: KeyError for an unknown parameter, TypeError for a value that JSON does
+    not have, AttributeError for one of the wrong shape, ...
+    """
+    name = operation_model.name
+    known = _members.get(name)
+    if known is None:
+        known = _members[name] = _fast_members(operation_model)
+    if not parameters.keys() <= known or (name in _BATCHES and not _is_plain_batch(parameters)):
+        return _stock_dumps(parameters, operation_model)
+    try:
+        body = orjson.dumps(parameters, option=_OPTIONS)
+    except TypeError:
+        # Binary values in most cases. What else it may be, botocore shall tell.
+        pass
+    else:
+        # In JSON a quote inside a text is escaped: these bytes are a member name, if perhaps not of a binary value.
+        if b'"B":' not in body and b'"BS":' not in body:
+            return _stock_dumps(parameters, operation_model) if _may_have_null(body) else body
+    try:
+        copy = _with_base64(parameters)
+        body = orjson.dumps(copy, option=_OPTIONS)
+        # From the copy, because botocore's serializer would not take boto3's Binary.
+        return json.dumps(copy).encode() if _may_have_null(body) else body
+    except (TypeError, AttributeError, ValueError, RecursionError):
+        return _stock_dumps(parameters, operation_model)
+
+
+def _may_have_null(body: bytes) -> bool:
+    """Whether orjson may have met None, or NaN or infinity, which it writes as null too.
+
+    A server could take null for a parameter left out; json.dumps, and so botocore, tells these apart.
+    """
+    return b"null" in body and _NULL.search(body) is not None
+
+
+def _stock_dumps(parameters: Mapping[str, Any], operation_model: OperationModel) -> bytes:
+    body: bytes = _stock.serialize_to_request(parameters, operation_model)["body"]
+    return body
+
+
+def _fast_members(operation_model: OperationModel) -> frozenset[str]:
+    if operation_model.name not in _OPERATIONS or operation_model.input_shape is None:
+        return _NO_MEMBERS
+    ours = _ATTRIBUTE_MAPS | _WITHOUT_VALUES | {"RequestItems"}
+    return ours & operation_model.input_shape.members.keys()
+
+
+_KEYS_AND_ATTRIBUTES = _WITHOUT_VALUES & {
+    "AttributesToGet",
+    "ConsistentRead",
+    "ProjectionExpression",
+    "ExpressionAttributeNames",
+} | {"Keys"}
+
+
+def _is_plain_batch(parameters: Mapping[str, Any]) -> bool:
+    """Whether the tables of a batch name only members that we know.
+
+    The server overlooks an unknown one, such as a misspelt `ConsistentRead`, where botocore refuses it.
+    """
+    tables = parameters.get("RequestItems")
+    if type(tables) is not dict:
+        return False
+    for requests in tables.values():
+        if type(requests) is dict:
+            if not requests.keys() <= _KEYS_AND_ATTRIBUTES:
+                return False
+        elif type(requests) is not list:
+            return False
+    return True
+
+
+def _with_base64(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy whose binary values are base64 text. What has none is not copied."""
+    copy = dict(parameters)
+    for name in _ATTRIBUTE_MAPS & copy.keys():
+        copy[name] = _map(copy[name])
+    if "RequestItems" in copy:
+        copy["RequestItems"] = {table: _requests(requests) for table, requests in copy["RequestItems"].items()}
+    return copy
+
+
+def _requests(requests: Any) -> Any:
+    if isinstance(requests, dict):  # of BatchGetItem
+        return {**requests, "Keys": [_map(key) for key in requests["Keys"]]} if "Keys" in requests else requests
+    return [
+        {kind: {place: _map(attributes) for place, attributes in body.items()} for kind, body in request.items()}
+        for request in requests
+    ]
+
+
+def _map(attributes: Any) -> dict[str, Any]:
+    return {name: _value(value) for name, value in attributes.items()}
+
+
+def _value(value: Any) -> Any:
+    copy = None
+    for kind, content in value.items():
+        if kind == "B":
+            changed: Any = _base64(content)
+        elif kind == "BS":
+            changed = [_base64(one) for one in content]
+        elif kind == "M":
+            changed = _map(content)
+        elif kind == "L":
+            changed = [_value(one) for one in content]
+        else:
+            continue
+        copy = copy or dict(value)
+        copy[kind] = changed
+    return value if copy is None else copy
+
+
+def _base64(content: Any) -> str:
+    if isinstance(content, str):
+        content = content.encode()
+    elif not isinstance(content, bytes):
+        content = _unwrapped_binary(content)
+    return b2a_base64(content, newline=False).decode()
+
+
+def _unwrapped_binary(content: Any) -> Any:
+    """The bytes inside boto3's `Binary`, known by its attribute, so that boto3 need not be there."""
+    inner = getattr(content, "value", None)
+    return inner if isinstance(inner, bytes | bytearray) else content

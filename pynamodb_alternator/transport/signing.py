@@ -1,0 +1,130 @@
+"""AWS Signature Version 4, for the one kind of request that this library makes: POST, path ``/``, no query.
+
+The rule is AWS's "Create a signed AWS API request", as `botocore.auth.SigV4Auth` has it. What stays the same for a
+second (the date) or for a day (the signing key) is computed once for it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import NamedTuple
+
+from .. import _checks as checks
+
+__all__ = ["Signer"]
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
+
+
+class _Moment(NamedTuple):
+    """All that depends on nothing but the second, one value so that threads swap it whole."""
+
+    second: int
+    stamp: str
+    to_sign: str
+    """The start of the string to sign, which the hash of the canonical request completes."""
+    authorization: str
+    """The start of the Authorization header, up to the names of the signed headers."""
+    key: bytes
+    """The signing key: a secret, if only of one day."""
+
+    def __repr__(self) -> str:
+        return f"_Moment({self.stamp})"
+
+
+class Signer:
+    """Signs requests with one set of credentials. Threads may share it.
+
+    Raises `ConfigurationError` for an access key or a token that would break out of its header.
+    """
+
+    __slots__ = ("_access_key", "_moment", "_names", "_region", "_secret_key", "_service", "_token", "_token_line")
+
+    def __init__(
+        self,
+        access_key: str,
+        secret_key: str,
+        session_token: str | None = None,
+        region: str = "us-east-1",
+        service: str = "dynamodb",
+    ) -> None:
+        for name, value in (("access_key", access_key), ("session_token", session_token or "")):
+            checks.no_control_characters(f"Credentials: {name}", value)
+        self._access_key = access_key
+        self._secret_key = secret_key
+        self._token = session_token or None
+        self._region = region
+        self._service = service
+        self._token_line = f"x-amz-security-token:{_trimmed(session_token)}\n" if session_token else ""
+        self._names = (
+            "host;x-amz-date;x-amz-security-token;x-amz-target" if session_token else "host;x-amz-date;x-amz-target"
+        )
+        self._moment = self._moment_of(0)
+
+    def headers(
+        self, host: str, target: str, body: bytes, now: float, extra_signed: Mapping[str, str] | None = None
+    ) -> list[tuple[str, str]]:
+        """The headers that authenticate a request: X-Amz-Date, X-Amz-Security-Token (if there is one), Authorization.
+
+        `host`, `target`: the values of Host and X-Amz-Target, exactly as sent. `body`: as sent, so after compression.
+        `now`: seconds since 1970, UTC. `extra_signed`: other headers of the request that the signature shall cover.
+        """
+        moment = self._moment
+        if moment.second != int(now):
+            moment = self._moment = self._moment_of(int(now))
+        _, stamp, to_sign, authorization, key = moment
+        names = self._names
+        if extra_signed:
+            names, lines = self._canonical({**extra_signed, "Host": host, "X-Amz-Target": target, "X-Amz-Date": stamp})
+        else:
+            lines = f"host:{host}\nx-amz-date:{stamp}\n{self._token_line}x-amz-target:{target}\n"
+        request = f"POST\n/\n\n{lines}\n{names}\n{sha256(body).hexdigest()}"
+        hashed = sha256(request.encode()).hexdigest()
+        signature = hmac.digest(key, f"{to_sign}{hashed}".encode(), "sha256").hex()
+        made = [
+            ("X-Amz-Date", stamp),
+            ("Authorization", f"{authorization}{names}, Signature={signature}"),
+        ]
+        if self._token is not None:
+            made.insert(1, ("X-Amz-Security-Token", self._token))
+        return made
+
+    def _canonical(self, headers: Mapping[str, str]) -> tuple[str, str]:
+        if self._token is not None:
+            headers = {**headers, "X-Amz-Security-Token": self._token}
+        lines = sorted((name.lower().strip(), _trimmed(value)) for name, value in headers.items())
+        return ";".join(name for name, _ in lines), "".join(f"{name}:{value}\n" for name, value in lines)
+
+    def _moment_of(self, second: int) -> _Moment:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+        day = stamp[:8]
+        scope = f"{day}/{self._region}/{self._service}/aws4_request"
+        before: _Moment | None = getattr(self, "_moment", None)
+        if before is not None and before.stamp[:8] == day:
+            key = before.key
+        else:
+            key = _signing_key(self._secret_key, (day, self._region, self._service, "aws4_request"))
+        return _Moment(
+            second=second,
+            stamp=stamp,
+            to_sign=f"{_ALGORITHM}\n{stamp}\n{scope}\n",
+            authorization=f"{_ALGORITHM} Credential={self._access_key}/{scope}, SignedHeaders=",
+            key=key,
+        )
+
+    def __repr__(self) -> str:
+        return f"Signer(access_key={self._access_key!r}, region={self._region!r})"
+
+
+def _signing_key(secret_key: str, scope: Iterable[str]) -> bytes:
+    key = f"AWS4{secret_key}".encode()
+    for part in scope:
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+def _trimmed(value: str) -> str:
+    return " ".join(value.split())

@@ -1,0 +1,150 @@
+"""Differential tests against ScyllaDB's published Python client, alternator-client 2.0.2."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from alternator.core.deterministic_rand import DeterministicRand
+from alternator.core.hashing import hash_attribute_value
+from alternator.core.key_affinity import is_rmw_operation, select_affinity_node
+from alternator.core.live_nodes import NodeList
+from alternator.core.query_plan import LazyQueryPlan
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pynamodb_alternator.cluster.node import Node
+from pynamodb_alternator.cluster.topology import Topology, View, ring_order
+from pynamodb_alternator.config import ClusterConfig, KeyRouteAffinity
+from pynamodb_alternator.routing.generator import first_below, generator
+from pynamodb_alternator.routing.hashing import key_hash
+from pynamodb_alternator.routing.read_before_write import counts_as_read_modify_write
+from pynamodb_alternator.routing.router import Router
+from pynamodb_alternator.routing.tables import Tables
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+NUMBER = st.one_of(st.integers().map(str), st.decimals(allow_nan=False, allow_infinity=False).map(str))
+KEYS = st.one_of(
+    TEXT.map(lambda text: {"S": text}), NUMBER.map(lambda text: {"N": text}), st.binary().map(lambda raw: {"B": raw})
+)
+HOSTS = st.lists(
+    st.one_of(
+        st.ip_addresses(v=4, network="10.0.0.0/24").map(str),
+        st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,3})?", fullmatch=True),
+        st.ip_addresses(v=6).map(str),
+    ),
+    min_size=1,
+    max_size=40,
+    unique=True,
+)
+
+
+def router(order: str = "host", affinity: KeyRouteAffinity = KeyRouteAffinity.ANY_WRITE) -> Router:
+    config = ClusterConfig(
+        "10.0.0.1", key_route_affinity=affinity, affinity_ring_order=order, partition_keys={"t": "id", "u": "key"}
+    )
+    return Router(config, Tables(config), random.Random(1))
+
+
+def view_of(hosts: list[str], port: int = 8000) -> View:
+    ring = ring_order(Node("http", host, port) for host in hosts)
+    return View(Topology(ring, ring, ring))
+
+
+@given(KEYS)
+@settings(deadline=None, max_examples=500)
+def test_equal_hashes(key: dict[str, Any]) -> None:
+    ((kind, value),) = key.items()
+    assert key_hash(kind, value) == hash_attribute_value(kind, value)
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(2**30 + 1, 2**31 - 1))
+@settings(deadline=None)
+def test_equal_numbers_where_half_of_the_draws_are_rejected(seed: int, n: int) -> None:
+    theirs, below = DeterministicRand(seed), generator(seed)
+    expected = [theirs.intn(n) for _ in range(20)]
+    assert [below(n) for _ in range(20)] == expected
+    assert first_below(seed, n) == expected[0]
+
+
+@given(KEYS, HOSTS, st.sampled_from([80, 8000, 9042]))
+@settings(deadline=None, max_examples=300)
+def test_equal_plans_in_host_order(key: dict[str, Any], hosts: list[str], port: int) -> None:
+    ((kind, value),) = key.items()
+    theirs = list(LazyQueryPlan(sorted(set(hosts)), hash_attribute_value(kind, value)))
+    plan = router().plan("PutItem", {"TableName": "t", "Item": {"id": key}}, view_of(hosts, port))
+    assert [node.host for node in plan.order(view_of(hosts, port))] == theirs
+
+
+@given(KEYS, st.integers(1, 40), st.sampled_from([80, 8000]))
+@settings(deadline=None, max_examples=300)
+def test_equal_plans_in_canonical_order(key: dict[str, Any], count: int, port: int) -> None:
+    """That client sorts as specified where no host is the beginning of another one."""
+    hosts = [f"10.0.0.{number}" for number in range(100, 100 + count)]
+    ((kind, value),) = key.items()
+    theirs = list(LazyQueryPlan(sorted(set(hosts)), hash_attribute_value(kind, value)))
+    view = view_of(hosts, port)
+    plan = router("endpoint").plan("DeleteItem", {"TableName": "t", "Key": {"id": key}}, view)
+    assert [node.host for node in plan.order(view)] == theirs
+
+
+WRITES = st.lists(
+    st.one_of(
+        KEYS.map(lambda key: {"PutRequest": {"Item": {"id": key, "key": {"S": "k"}, "x": {"N": "1"}}}}),
+        KEYS.map(lambda key: {"DeleteRequest": {"Key": {"id": key}}}),
+        st.sampled_from([{}, {"PutRequest": {}}, {"PutRequest": {"Item": {}}, "DeleteRequest": {"Key": {}}}]),
+        st.just({"PutRequest": {"Item": {"id": {"SS": ["a"]}}}}),
+    ),
+    max_size=25,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["t", "u", "unknown"]), WRITES), HOSTS)
+@settings(deadline=None, max_examples=300)
+def test_equal_votes_of_batches(requests: dict[str, Any], hosts: list[str]) -> None:
+    parameters = {"RequestItems": requests}
+    listed = NodeList(nodes=tuple(hosts), scope_name="")
+    theirs = select_affinity_node(
+        mode="ANY_WRITE",
+        operation_name="BatchWriteItem",
+        params=parameters,
+        nodes=listed,
+        get_pk_name={"t": "id", "u": "key"}.get,
+    )
+    view = view_of(hosts)
+    plan = router().plan("BatchWriteItem", parameters, view)
+    if theirs is None:
+        assert plan.reason is not None
+    else:
+        assert isinstance(theirs, tuple)
+        assert plan.policy == "batch_affinity"
+        order = [node.host for node in plan.order(view)]
+        assert order == [*theirs, *sorted(set(hosts) - set(theirs))]
+
+
+UPDATES = st.fixed_dictionaries(
+    {},
+    optional={
+        "ConditionExpression": st.sampled_from([None, "", "attribute_exists(a)"]),
+        "Expected": st.sampled_from([None, {}, {"a": {"Exists": False}}]),
+        "ReturnValues": st.sampled_from([None, "", "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"]),
+        "UpdateExpression": st.sampled_from([None, "", "SET a = :v", "ADD a :v", "nonsense"]),
+        "AttributeUpdates": st.sampled_from(
+            [
+                None,
+                {},
+                {"a": {"Action": "PUT", "Value": {"N": "1"}}},
+                {"a": {"Action": "ADD", "Value": {"N": "1"}}},
+                {"a": {"Action": "DELETE"}},
+                {"a": {"Action": "DELETE", "Value": {"SS": ["x"]}}},
+                {"a": "nonsense"},
+            ]
+        ),
+    },
+)
+
+
+@given(st.sampled_from(["PutItem", "UpdateItem", "DeleteItem", "GetItem", "BatchWriteItem"]), UPDATES)
+@settings(deadline=None, max_examples=500)
+def test_the_driver_rule_counts_as_they_do(operation: str, parameters: dict[str, Any]) -> None:
+    assert counts_as_read_modify_write(operation, parameters) == is_rmw_operation(operation, parameters)

@@ -1,0 +1,121 @@
+"""Small servers on 127.0.0.1 for the tests of transport. Each is a context manager whose threads end with it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+
+from pynamodb_alternator.cluster.node import Node
+
+Handler = Callable[[socket.socket], None]
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for a condition, and fail if it does not come true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true"
+        time.sleep(0.002)
+
+
+def ok(body: bytes = b"{}", extra: bytes = b"") -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s" % (len(body), extra, body)
+
+
+def read_request(sock: socket.socket) -> tuple[bytes, bytes] | None:
+    """Head and body of the next request; None when the client has closed."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = sock.recv(65536)
+        if not more:
+            return None
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = 0
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.partition(b":")[2])
+    while len(body) < length:
+        more = sock.recv(65536)
+        if not more:
+            return None
+        body += more
+    return head, body
+
+
+def answer_all(sock: socket.socket) -> None:
+    """Answers each request with its own body."""
+    while (request := read_request(sock)) is not None:
+        sock.sendall(ok(request[1]))
+
+
+class Server:
+    """Runs `handler` in a thread for each connection. `accepted` counts them."""
+
+    def __init__(self, handler: Handler = answer_all, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"):
+        self.handler = handler
+        self._tls = tls
+        self._host = host
+        self.accepted = 0
+        self.sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._closing = False
+
+    def __enter__(self) -> Server:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._listener = socket.create_server((self._host, 0), family=family, backlog=512)
+        self.port = self._listener.getsockname()[1]
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
+        return self
+
+    def node(self, **names: str) -> Node:
+        return Node("https" if self._tls else "http", names.pop("host", self._host), self.port, **names)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._closing:
+                sock.close()
+                return
+            self.accepted += 1
+            self.sockets.append(sock)
+            thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError), sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is None:
+                self.handler(sock)
+                return
+            with self._tls.wrap_socket(sock, server_side=True) as secured:
+                self.sockets.append(secured)
+                self.handler(secured)
+
+    def hang_up(self) -> None:
+        """Close all connections that are open now."""
+        sockets, self.sockets = self.sockets, []
+        for sock in sockets:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def __exit__(self, *exc: object) -> None:
+        self._closing = True
+        with contextlib.suppress(OSError):
+            # Wakes `accept`, which closing the listener would not.
+            socket.create_connection((self._host, self.port), timeout=1).close()
+        self._acceptor.join(5)
+        self._listener.close()
+        self.hang_up()
+        for thread in self._threads:
+            thread.join(5)
+            assert not thread.is_alive()
