@@ -22,12 +22,15 @@ INSTALL := $(PIP) install -qq --require-hashes --requirement
 INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs format lock dev clean distclean
+.PHONY: help demo test bench chaos test-scylla lint types docs format lock dev clean distclean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo       a seeded shop on http://127.0.0.1:$(PORT), over a local cluster of three nodes (PORT=, ONCE=1)"
 	@echo "make test       the whole test suite (WORKERS=, ARGS=)"
+	@echo "make chaos      faults of every kind for a quarter of an hour, and a table of what they cost (ARGS=\"--seconds 5\")"
+	@echo "make test-scylla  what must hold on any cluster, on that of ALTERNATOR_URL="
+	@echo "make bench      what a request costs, and what it costs with others; writes docs/benchmarks.md"
 	@echo "make lint       ruff, and the direction of imports"
 	@echo "make types      mypy, strict"
 	@echo "make docs       the documentation, in docs/_build/html"
@@ -41,6 +44,18 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+chaos: $(VENV)/.dev
+	$(PY) -m tests.chaos --keep $(ARGS)
+
+test-scylla: $(VENV)/.dev
+	@test -n "$(ALTERNATOR_URL)" || { \
+		echo "make: say which cluster: make test-scylla ALTERNATOR_URL=http://10.0.0.1:8000" >&2; \
+		echo "      (docker-compose.yml has one of three nodes)" >&2; exit 1; }
+	ALTERNATOR_URL="$(ALTERNATOR_URL)" $(PY) -m pytest tests/scylla $(ARGS)
+
+bench: $(VENV)/.dev
+	$(PY) -m benchmarks --write
 
 lint: $(VENV)/.dev
 	$(PY) -m ruff check .

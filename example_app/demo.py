@@ -17,12 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType
 
 from pynamodb.exceptions import PynamoDBException
 from werkzeug.serving import make_server
 
 from pynamodb_alternator import Cluster, close_all, configure, get_cluster
+from pynamodb_alternator.errors import AlternatorError
 from pynamodb_alternator.local import LocalCluster
 
 from . import models, shop
@@ -43,6 +43,10 @@ class Failed(Exception):
     """The demo did not show what it should have."""
 
 
+class Stopped(Exception):
+    """Somebody pressed Ctrl-C."""
+
+
 @dataclass
 class Tally:
     """What became of the orders."""
@@ -59,9 +63,10 @@ class Tally:
 class Orders:
     """A stream of orders from a few threads, each with a pause between two orders."""
 
-    def __init__(self, pause: float) -> None:
+    def __init__(self, pause: float, interrupted: threading.Event | None = None) -> None:
         self.pause = pause
         self.tally = Tally()
+        self._interrupted = interrupted or threading.Event()
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._threads = [
@@ -83,7 +88,10 @@ class Orders:
         """Wait until so many more orders were dealt with."""
         with self._changed:
             goal = self.tally.all + count
-            if not self._changed.wait_for(lambda: self.tally.all >= goal, PATIENCE):
+            self._changed.wait_for(lambda: self.tally.all >= goal or self._interrupted.is_set(), PATIENCE)
+            if self._interrupted.is_set():
+                raise Stopped
+            if self.tally.all < goal:
                 raise Failed(f"The orders stand still: {self.tally.all} of {goal} in {PATIENCE:.0f} s.")
 
     def _run(self, chance: random.Random) -> None:
@@ -129,13 +137,20 @@ class Account:
 
 
 class Demo:
-    def __init__(self, local: LocalCluster, cluster: Cluster, traffic: Traffic, orders: Orders) -> None:
+    def __init__(
+        self,
+        local: LocalCluster,
+        cluster: Cluster,
+        traffic: Traffic,
+        orders: Orders,
+        interrupted: threading.Event,
+    ) -> None:
         self.local = local
         self.cluster = cluster
         self.traffic = traffic
         self.orders = orders
+        self.interrupted = interrupted
         self.account = Account()
-        self.stopped = threading.Event()
 
     def one_round(self, victim: int, orders: int) -> None:
         """Orders with all nodes, without one of them, and with all of them again."""
@@ -148,8 +163,8 @@ class Demo:
         self.account.say(f"killed the node {address}; the orders go on")
         try:
             with self._stage("with one node dead"):
-                self._until(lambda: self._state(address) == "down", f"{address} was not seen to be down")
-                self.account.add(f"{address} is down: requests go past it now, without trying it")
+                self._until(lambda: self._state(address) in ("down", None), f"{address} was not seen to be down")
+                self.account.add(f"{address} is known to be down: requests go past it now, without trying it")
                 self.orders.wait_for(orders)
         finally:
             node.revive()
@@ -208,7 +223,12 @@ class Demo:
         for node, count in went_to().items():
             self.account.add(f"{node:<22}{count:>7,} requests")
 
+    def pause(self, seconds: float) -> None:
+        if self.interrupted.wait(seconds):
+            raise Stopped
+
     def _state(self, address: str) -> str | None:
+        """None for a node that the others do not list any more."""
         return next((node.state.value for node in self.cluster.nodes() if node.address == address), None)
 
     def _until(self, condition: Callable[[], bool], otherwise: str) -> None:
@@ -216,7 +236,7 @@ class Demo:
         while not condition():
             if time.monotonic() > deadline:
                 raise Failed(f"{otherwise} within {PATIENCE:.0f} s.")
-            self.stopped.wait(0.02)
+            self.pause(0.02)
 
 
 def _address(local: LocalCluster, number: int) -> str:
@@ -257,8 +277,17 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # What happens to nodes is the demo's subject, and its account tells it.
     logging.getLogger("pynamodb_alternator").setLevel(logging.CRITICAL)
-    signal.signal(signal.SIGTERM, _interrupt)
-    with LocalCluster(nodes=3) as local, contextlib.ExitStack() as stack:
+    # Ctrl-C lets the request under way finish, so that the books can be compared.
+    interrupted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
+    try:
+        local = LocalCluster(nodes=3).start()
+    except AlternatorError as error:
+        print(f"The demo needs three addresses of this machine's own: {error}", file=sys.stderr)
+        return 1
+    with contextlib.ExitStack() as stack:
+        stack.callback(local.close)
         configure(default=local.url)
         stack.callback(close_all)
         cluster = get_cluster()
@@ -270,16 +299,16 @@ def main(argv: list[str] | None = None) -> int:
         stack.callback(server.server_close)
         threading.Thread(target=server.serve_forever, name="shop", daemon=True).start()
         stack.callback(server.shutdown)
-        orders = Orders(pause=0.05)
+        orders = Orders(pause=0.05, interrupted=interrupted)
         stack.callback(orders.stop)
-        demo = Demo(local, cluster, traffic, orders)
+        demo = Demo(local, cluster, traffic, orders, interrupted)
         demo.account.say(f"a cluster of three nodes, and the shop on it: http://{HOST}:{given.port}")
         orders.start()
         try:
             demo.one_round(victim=1, orders=given.orders)
             if not given.once:
                 _go_on(demo, orders)
-        except KeyboardInterrupt:
+        except Stopped:
             print()
         except Failed as failure:
             demo.account.say(f"FAILED: {failure}")
@@ -299,15 +328,11 @@ def _go_on(demo: Demo, orders: Orders) -> None:
     demo.account.say("the shop stays open until you press Ctrl-C; now and then a node dies and comes back")
     victim = 1
     while True:
-        demo.stopped.wait(15)
+        demo.pause(15)
         victim = (victim + 1) % len(demo.local.nodes)
         demo.one_round(victim, orders=60)
         with contextlib.suppress(PynamoDBException):
             shop.settle()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

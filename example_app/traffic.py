@@ -128,7 +128,7 @@ class Traffic:
                 nodes.append(
                     {
                         "address": address,
-                        "state": "left" if info is None else info.state.value,
+                        "state": "removed" if info is None else info.state.value,
                         "down_for": None if info is None else info.down_for,
                         "error": None if info is None else info.error,
                         "attempts": traffic.attempts,
@@ -184,7 +184,7 @@ class Traffic:
             elif status is None or status >= 500:
                 # A condition that failed is an answer like others: it is how the shop learns of a sold-out product.
                 self.errors += 1
-                self._last_error = str(error)
+                self._last_error = f"{_word(error)}: {error}"
 
     def _up(self, cluster: Cluster, *, node: str, **extra: Any) -> None:
         self._event(node, "active")

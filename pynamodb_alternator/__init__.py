@@ -6,14 +6,14 @@ which cluster is meant, and every request goes to the right node, survives the l
 """
 
 from . import errors, signals
+from ._version import __version__ as __version__
 from .client import Cluster
 from .config import ClusterConfig, Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
 from .connection import AlternatorConnection
 from .models import Model, install, uninstall
 from .registry import close_all, configure, get_cluster
 from .scopes import ClusterScope, DatacenterScope, RackScope
-
-__version__ = "0.1.0"
+from .wire_config import Deflate, Gzip, Tls
 
 __all__ = [
     "AlternatorConnection",
@@ -22,13 +22,16 @@ __all__ = [
     "ClusterScope",
     "Credentials",
     "DatacenterScope",
+    "Deflate",
     "Discovery",
+    "Gzip",
     "Health",
     "KeyRouteAffinity",
     "Model",
     "RackScope",
     "Retries",
     "Timeouts",
+    "Tls",
     "close_all",
     "configure",
     "errors",

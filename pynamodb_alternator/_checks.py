@@ -6,7 +6,7 @@ import difflib
 import ipaddress
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -19,27 +19,49 @@ _OWN_HEADERS = frozenset(
     | {"x-amz-date", "x-amz-security-token", "content-encoding", "accept-encoding", "upgrade", "te", "trailer"}
 )
 """Headers that the transport writes itself: a second value would make two readings of one request."""
+_ZONE = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
+_LONGEST = 1_000_000
+"""Seconds that a setting may say, at most: what sockets and locks of every platform can still count."""
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def positive(where: str, value: Any, *, remedy: str = "") -> None:
-    if not is_number(value) or value <= 0:
+    if not is_number(value) or not 0 < value <= _LONGEST:
         raise ConfigurationError(
-            f"{where} must be a number of seconds greater than 0{' ' + remedy if remedy else ''} (got {value!r})."
+            f"{where} must be a number of seconds greater than 0 and at most {_LONGEST:,}"
+            f"{', ' + remedy if remedy else ''} (got {shown(value)})."
         )
+
+
+def not_negative(where: str, value: Any) -> None:
+    if not is_number(value) or not 0 <= value <= _LONGEST:
+        raise ConfigurationError(
+            f"{where} must be a number of seconds, 0 for not waiting, at most {_LONGEST:,} (got {shown(value)})."
+        )
+
+
+def shown(value: object) -> str:
+    """The value as an error message shows it: short, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # among others: a whole number with more digits than Python is willing to write
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 200 else text[:200] + "…"
 
 
 def whole(where: str, value: Any, least: int, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ConfigurationError(f"{where} must be a whole number from {least} to {most} (got {value!r}).")
+        raise ConfigurationError(f"{where} must be a whole number from {least} to {most} (got {shown(value)}).")
 
 
 def one_of(where: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigurationError(f"{where} must be one of {', '.join(map(repr, allowed))} (got {value!r}).")
+    if not isinstance(value, str) or value not in allowed:
+        raise ConfigurationError(f"{where} must be one of {', '.join(map(repr, allowed))} (got {shown(value)}).")
 
 
 def boolean(text: str) -> bool:
@@ -50,6 +72,14 @@ def boolean(text: str) -> bool:
     if word in ("0", "false", "no", "off"):
         return False
     raise ValueError("write true or false")
+
+
+def boolean_or(text: str, otherwise: Callable[[str], Any]) -> Any:
+    """What `boolean` makes of the text, or else `otherwise`."""
+    try:
+        return boolean(text)
+    except ValueError:
+        return otherwise(text)
 
 
 def known_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
@@ -76,6 +106,8 @@ def headers(where: str, value: Any) -> Mapping[str, str]:
     for name, text in value.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError(f"{where}: {name!r} is no HTTP header name.")
+        if any(name.lower() == other.lower() for other in checked):
+            raise ConfigurationError(f"{where}: {name!r} is named twice, in different spellings.")
         if name.lower() in _OWN_HEADERS:
             raise ConfigurationError(f"{where}: {name!r} is written by the transport itself; leave it out.")
         if not isinstance(text, str):
@@ -105,12 +137,19 @@ def partition_keys(value: Any) -> Mapping[str, str]:
 
 def networks(value: Any) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     where = "ClusterConfig: allowed_networks"
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise ConfigurationError(f"{where} must be a list such as ['10.0.0.0/8'] (got {value!r}).")
-    try:
-        return tuple(ipaddress.ip_network(one) for one in value)
-    except ValueError as wrong:
-        raise ConfigurationError(f"{where}: {wrong}. Write networks such as '10.0.0.0/8'.") from None
+    network = ipaddress.IPv4Network | ipaddress.IPv6Network
+    # A network is iterable itself: over each of its addresses.
+    if isinstance(value, str | bytes | network) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"{where} must be a list such as ['10.0.0.0/8'] (got {shown(value)}).")
+    found = []
+    for one in value:
+        if not isinstance(one, str | network):
+            raise ConfigurationError(f"{where} holds {shown(one)}. Write networks such as '10.0.0.0/8'.")
+        try:
+            found.append(ipaddress.ip_network(one))
+        except ValueError as wrong:
+            raise ConfigurationError(f"{where}: {wrong}. Write networks such as '10.0.0.0/8'.") from None
+    return tuple(found)
 
 
 def seeds(value: Any) -> tuple[str, ...]:
@@ -124,7 +163,7 @@ def seeds(value: Any) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for seed in given:
         if not isinstance(seed, str):
-            raise ConfigurationError(f"ClusterConfig: seeds holds {seed!r}, which is no string. Write '10.0.0.1'.")
+            raise ConfigurationError(f"ClusterConfig: seeds holds {shown(seed)}, which is no string. Write '10.0.0.1'.")
         if seed.strip():
             found[seed_address(seed.strip())] = None
     if not found:
@@ -163,23 +202,27 @@ def split_port(address: str, where: str) -> tuple[str, int | None]:
             raise ConfigurationError(f"{where}: the port after the colon is missing.")
     if not port:
         return host, None
-    if not (port.isascii() and port.isdigit()) or not 1 <= int(port) <= 65535:
-        raise ConfigurationError(f"{where}: the port must be a number from 1 to 65535 (got {port!r}).")
+    # The length first: Python refuses to read a number of thousands of digits.
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+        raise ConfigurationError(f"{where}: the port must be a number from 1 to 65535 (got {shown(port)}).")
     return host, int(port)
 
 
 def is_ip_address(host: str) -> bool:
+    """Whether `host` is an IPv4 address, or an IPv6 one without brackets, perhaps with a ``%zone``."""
+    bare, percent, zone = host.partition("%")
     try:
-        ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(bare)
     except ValueError:
         return False
-    return True
+    # The zone ends up in a Host header and must not be able to end it.
+    return not percent or (address.version == 6 and _ZONE.fullmatch(zone) is not None)
 
 
 def check_host(host: str, where: str) -> None:
     bare = host[1:-1] if host.startswith("[") else host
     if is_ip_address(bare):
         return
-    # What looks like a number or IPv6 must be one: 10.0.0.256 is a slip, and not the name of a host.
+    # What looks like a number or an IPv6 address must be one: 10.0.0.256 is a slip, and not the name of a host.
     if ":" in bare or re.fullmatch(r"[0-9.]+", bare) or not _HOST_NAME.fullmatch(bare):
         raise ConfigurationError(f"{where} is neither an IP address nor a host name.")

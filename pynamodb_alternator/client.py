@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
 import os
 import random
@@ -12,22 +14,29 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from blinker import NamedSignal
 
+from . import _checks as checks
 from . import signals
 from .cluster.membership import Membership, NodeInfo
 from .cluster.monitor import Monitor
 from .cluster.node import Node
 from .cluster.topology import Topology
-from .config import ClusterConfig, KeyRouteAffinity
-from .errors import ClusterClosedError
+from .config import ClusterConfig, KeyRouteAffinity, Timeouts
+from .errors import ClusterClosedError, ConfigurationError, DeadlineBeforeSendError
 from .lookups import Lookups
+from .options import NOT_GIVEN, NotGiven, RequestOptions, block, block_settings, current
+from .routing.hashing import key_hash
 from .routing.router import Router
 from .routing.tables import Tables
+from .scopes import Scope
+from .system_tables import NodePlaces, read_system_table
 from .transport._botocore import client_session, make_client
 from .transport.attempts import Environment
 from .transport.budget import RetryBudget
@@ -35,6 +44,11 @@ from .transport.control import Control
 from .transport.endpoint import ClusterEndpoint
 from .transport.lanes import RequestSerializer, Wire
 from .transport.pool import Pools
+from .transport.tls import TlsContexts
+from .wire_config import Deflate, Gzip, Tls
+
+if TYPE_CHECKING:
+    from .diagnostics import Finding, KeyRoute, NodeStats
 
 __all__ = ["Cluster"]
 
@@ -45,6 +59,12 @@ _clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
 _CLOSE_TIMEOUT = 2.0
 """Seconds that `close` waits for the cluster's threads, which are daemons: none holds up the process."""
+
+_PLACES_TIMEOUT = 1.0
+"""Seconds that `nodes` spends, at most, on asking in which datacenter and rack the nodes are."""
+
+_INLINE_PROBE_TIMEOUT = 0.5
+"""Seconds for a probe that a request waits for, where there is no monitor. Enough for a node across an ocean."""
 
 
 class Cluster:
@@ -58,13 +78,15 @@ class Cluster:
 
     def __init__(self, config: ClusterConfig | str | Mapping[str, Any]) -> None:
         self.config = config = ClusterConfig.of(config)
-        reactions = _Reactions(weakref.ref(self))
-        self._control = Control()
-        self._pools = Pools(limit=config.max_pool_connections)
+        self._reactions = reactions = _Reactions(weakref.ref(self))
+        tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
+        self._control = Control(tls=tls)
+        self._inline = _Inline(self._control)
+        self._pools = Pools(limit=config.max_pool_connections, tls=tls)
         self._membership = Membership(
             config,
             reactions,
-            fetch=self._control.fetch_answer,
+            fetch=self._inline.fetch,
             resolve=_resolve,
             clock=time.monotonic,
             random=random.Random(),
@@ -98,13 +120,22 @@ class Cluster:
             random=random.Random(),
         )
         self._tables.on_unknown = self._lookups.wanted
+        self._places = NodePlaces(
+            self._membership,
+            lambda: _alive(this)._system_tables_of_one_node(),
+            translate=config.address_translator,
+            clock=time.monotonic,
+        )
         self._membership.trust_listed = not self._has_monitor
         self._client: Any = None
         self._session: Any = None
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        self._take_overs: dict[int, threading.RLock] = {}
         self._closed = False
-        self._finalizer = weakref.finalize(self, _shut_down, self._monitor, self._lookups, self._pools, self._control)
+        self._parts = _Parts(self._pid, self._monitor, self._lookups, self._pools, self._control)
+        self._finalizer = weakref.finalize(self, self._parts.forgotten)
+        self._finalizer.atexit = False  # `_close_all_at_exit` does it
         _clusters.add(self)
 
     # ---- what users call ---------------------------------------------------------------------------------------
@@ -122,24 +153,31 @@ class Cluster:
         as well: close the cluster.
         """
         if self._client is None:
+            self._check_process()
             session = self.session
             with self._lock:
                 if self._client is None:
-                    self._client = self._make_client(session)
+                    self._client = self.new_client(session)
         return self._client
 
     @property
     def session(self) -> Any:
         """The botocore session that the client was made in. It reads no AWS configuration."""
         if self._session is None:
+            self._check_process()
             with self._lock:
                 if self._session is None:
                     self._session = client_session()
         return self._session
 
     def nodes(self) -> tuple[NodeInfo, ...]:
-        """Every node with its state, in ring order. Reads the node list if it has not been read yet."""
+        """Every node with its state, in ring order. Reads the node list if it has not been read yet.
+
+        Datacenter and rack come from the system tables, which are read here, in a second at most, whenever nodes have
+        come or gone. Where they may not be read, both are None, save those that the routing scope names.
+        """
         self._prepare(time.monotonic(), None)
+        self._places.update()
         return self._membership.nodes()
 
     @property
@@ -153,6 +191,45 @@ class Cluster:
         self._prepare(time.monotonic(), None)
         return self._membership.refresh()
 
+    def system_table(self, name: str, /, **partition_key: Any) -> Iterator[dict[str, Any]]:
+        """The rows of one of ScyllaDB's system tables: ``cluster.system_table("system.peers")``.
+
+        With a value for its partition key only the rows that have it:
+        ``cluster.system_table("system.config", name="alternator_write_isolation")``. A row is a dict; what Alternator
+        has no type for comes as text. All rows are of one node, because each has its own; with
+        ``cluster.options(consistent_node=...)`` you pick which.
+
+        Raises `ConfigurationError` here, and while rows are read `SystemTableError`, which says what must be granted,
+        and the errors of any request.
+        """
+        return read_system_table(self.client, name, partition_key, self._at_one_node())
+
+    def route(self, table_name: str, key: Any) -> KeyRoute:
+        """Which nodes the writes of one partition key go to, in order, and why. No request is sent.
+
+        `key`: the partition key's value (str, int, Decimal, bytes), or an attribute value such as ``{"S": "alice"}``.
+        Raises `ConfigurationError` for a key that is neither.
+        """
+        from . import diagnostics
+
+        return diagnostics.route(self, table_name, key)
+
+    def check(self, *, timeout: float = 2.0) -> list[Finding]:
+        """Look at everything that can be wrong between this process and the cluster, and say what to do about it.
+
+        Asks every node some harmless questions; `timeout` is for each of them, in seconds. Trouble with the cluster
+        is a finding and never an exception.
+        """
+        from . import diagnostics
+
+        return list(diagnostics.examine(self, timeout=timeout))
+
+    def stats(self) -> dict[str, NodeStats]:
+        """Counters of each node by its address, since this process has known it. Asks nobody, and waits for nobody."""
+        from . import diagnostics
+
+        return diagnostics.stats(self)
+
     def register_table(
         self, table_name: str, partition_key: str, key_route_affinity: KeyRouteAffinity | None = None
     ) -> None:
@@ -162,9 +239,56 @@ class Cluster:
         """
         self._tables.register(table_name, partition_key, key_route_affinity)
 
+    def learn_write_isolation(self, table_name: str, isolation: str) -> None:
+        """Tell which writes of a table use a lightweight transaction, so that AUTO affinity need not ask."""
+        self._tables.learn_write_isolation(table_name, isolation)
+
     def allow_pool_connections(self, count: int) -> None:
         """Raise the limit of connections to one node to `count`, if it is lower."""
         self._pools.raise_limit(count)
+
+    def options(
+        self,
+        *,
+        request_compression: Gzip | Deflate | NotGiven | None = NOT_GIVEN,
+        response_compression: bool | Sequence[str] | None = None,
+        timeouts: Timeouts | Mapping[str, float | None] | None = None,
+        key_route_affinity: KeyRouteAffinity | str | None = None,
+        routing_scope: Scope | None = None,
+        consistent_node: str | bool | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **others: Any,
+    ) -> AbstractContextManager[None]:
+        """Other settings for the requests that are made inside: ``with cluster.options(timeouts={"read": 3}): ...``.
+
+        They hold in this thread or async task, for this cluster, before those of models and of the cluster. Blocks
+        nest: the inner one wins, and what it does not name stays. What is not given, or None, stays as well, save
+        `request_compression`, where None means none.
+
+        `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: one whose nodes the cluster knows,
+        because it stands in the configured chain or is the datacenter of a rack there. `consistent_node`: all requests
+        inside prefer one node, which a name of your own picks (the same in all processes), or True (any); they move on
+        if it fails. False ends that in an inner block.
+
+        Nodes, TLS and credentials belong to the cluster and cannot be changed so. Raises `ConfigurationError`, here and
+        not at the first request.
+        """
+        settings = block_settings(
+            {
+                "request_compression": request_compression,
+                "response_compression": response_compression,
+                "timeouts": timeouts,
+                "key_route_affinity": key_route_affinity,
+                "routing_scope": routing_scope,
+                "extra_headers": extra_headers,
+                **others,
+            }
+        )
+        if routing_scope is not None:
+            self._membership.view_for(routing_scope)
+        if consistent_node is not None:
+            settings["consistent_node"] = _number_of(consistent_node)
+        return block(self._wire.owner, RequestOptions(**settings))
 
     @property
     def closed(self) -> bool:
@@ -175,8 +299,10 @@ class Cluster:
 
         May be called again. Takes at most two seconds. Requests that are under way finish.
         """
+        self._check_process()
         self._closed = True
-        self._finalizer()
+        self._finalizer.detach()
+        self._parts.shut_down()
 
     def __enter__(self) -> Self:
         return self
@@ -201,17 +327,37 @@ class Cluster:
 
     # ---- the inside --------------------------------------------------------------------------------------------
 
-    def _make_client(self, session: Any) -> Any:
-        seed = Node(self.config.scheme, next(iter(self.config.seeds)), self.config.port)
-        url = f"{self.config.scheme}://{seed.host_header}"
+    def _at_one_node(self, **others: Any) -> Callable[[], AbstractContextManager[None]]:
+        """Makes ``with`` blocks whose requests all prefer one node: the one chosen by the caller, else any."""
+        number = current(self._wire.owner).consistent_node
+        if number is None or number is False:
+            number = random.getrandbits(31)
+        options = RequestOptions(consistent_node=number, **others)
+        return lambda: block(self._wire.owner, options)
+
+    def _system_tables_of_one_node(self) -> Callable[[str], Iterator[dict[str, Any]]]:
+        seconds = _PLACES_TIMEOUT / 2  # for each of the two tables
+        at_one_node = self._at_one_node(
+            all_timeouts=Timeouts(connect=seconds, read=seconds, total=seconds), max_attempts=2
+        )
+        return lambda name: read_system_table(self.client, name, {}, at_one_node)
+
+    def new_client(self, session: Any = None, *, validate_parameters: bool = False) -> Any:
+        """Another botocore client of this cluster, with event handlers of its own.
+
+        `session`: the botocore session to make it in, for whoever has registered something there.
+        `validate_parameters`: whether botocore checks parameters before they are sent.
+        """
+        host, port = checks.split_port(next(iter(self.config.seeds)), "seed")
+        seed = Node(self.config.scheme, host, port or self.config.port)
         return make_client(
-            session,
+            self.session if session is None else session,
             region=self.config.region,
-            url=url,
-            serializer=RequestSerializer(),
+            url=seed.endpoint,
+            serializer=RequestSerializer(validate=validate_parameters),
             user_agent=None,
             endpoint=lambda events: ClusterEndpoint(
-                url, self.config, self._environment, self._wire, events, prepare=self._prepare
+                seed.endpoint, self.config, self._environment, self._wire, events, prepare=self._prepare
             ),
         )
 
@@ -222,39 +368,81 @@ class Cluster:
         if self._closed:
             raise ClusterClosedError(f"The cluster {self.name!r} is closed")
         if not self._has_monitor:
-            self._refresh_inline(now)
+            self._refresh_inline(now, None if total is None else now + total)
             return
         monitor = self._monitor
         monitor.used(now)
         if not monitor.ready.is_set():
             wait = self.config.discovery.startup_wait
             monitor.ready.wait(wait if total is None else min(wait, total))
-            if not self._membership.view.topology.ring:
+            if not self._membership.view.topology.ring and not monitor.running:
+                # Not while it runs: it may wait for the resolver, and so would we.
                 self._membership.begin()
 
-    def _refresh_inline(self, now: float) -> None:
-        membership = self._membership
+    def _refresh_inline(self, now: float, deadline: float | None) -> None:
+        """Without a monitor a request does what cannot wait, within its deadline."""
+        membership, reactions = self._membership, self._reactions
         last = membership.last_read
-        if last is not None and now - last < self.config.discovery.interval:
-            return
-        membership.begin()
-        membership.refresh(wait=membership.last_success is None)
-        for node in membership.probes_due(now)[:1]:
-            # One at a time and impatiently, because a request waits for it.
-            membership.probe(node, min(self.config.health.probe_timeout, 0.25))
+        with self._inline.until(deadline):
+            if last is None or now - last >= self.config.discovery.interval:
+                membership.begin()
+                membership.refresh(wait=membership.last_success is None)
+                reactions.in_doubt.update(dict.fromkeys(membership.probes_due(now)))
+            timeout = min(self.config.health.probe_timeout, _INLINE_PROBE_TIMEOUT)
+            if reactions.in_doubt and (deadline is None or time.monotonic() + timeout < deadline):
+                # One at a time, because a request waits for it.
+                node = next(iter(reactions.in_doubt))
+                reactions.in_doubt.pop(node, None)
+                membership.probe(node, timeout)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            self._take_over()
 
     def _take_over(self) -> None:
         """Called in a forked child: what the parent's threads and sockets were must not be touched."""
-        parent, self._pid = self._pid, os.getpid()
-        self._lock = threading.Lock()
-        self._pools.forget()
-        self._control.forget()
-        self._membership.after_fork()
-        self._environment.budget.after_fork()
-        self._monitor.after_fork()
-        self._tables.after_fork()
-        self._lookups.after_fork()
-        signals.emit(signals.client_forked, self, cluster_name=self.name, old_pid=parent, new_pid=self._pid)
+        pid = os.getpid()
+        # A lock of this process alone: an inherited one may be held by a thread that exists in the parent only.
+        with self._take_overs.setdefault(pid, threading.RLock()):
+            parent = self._pid
+            if parent == pid:
+                return  # another thread has done it
+            self._lock = threading.Lock()
+            self._pools.forget()
+            self._control.forget()
+            self._membership.after_fork()
+            self._environment.budget.after_fork()
+            self._monitor.after_fork()
+            self._tables.after_fork()
+            self._lookups.after_fork()
+            self._places.after_fork()
+            self._environment.counts.clear()
+            self._pid = self._parts.pid = pid
+        signals.emit(signals.client_forked, self, cluster_name=self.name, old_pid=parent, new_pid=pid)
+
+
+class _Inline:
+    """Fetches for discovery and probes, within the deadline of the request whose thread does it, if one does."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._of_thread = threading.local()
+
+    @contextlib.contextmanager
+    def until(self, deadline: float | None) -> Iterator[None]:
+        self._of_thread.deadline = deadline
+        try:
+            yield
+        finally:
+            self._of_thread.deadline = None
+
+    def fetch(self, node: Node, path: str, timeout: float) -> tuple[int, bytes]:
+        deadline = getattr(self._of_thread, "deadline", None)
+        if deadline is not None:
+            timeout = min(timeout, deadline - time.monotonic())
+            if timeout <= 0:
+                raise DeadlineBeforeSendError("The deadline of the request that would have asked has passed")
+        return self._control.fetch_answer(node, path, timeout)
 
 
 class _Reactions:
@@ -263,6 +451,8 @@ class _Reactions:
 
     def __init__(self, cluster: weakref.ref[Cluster]) -> None:
         self._cluster = cluster
+        self.in_doubt: dict[Node, None] = {}
+        """Nodes that the next request probes, where there is no monitor."""
 
     def connect(self, monitor: Monitor, pools: Pools, control: Control) -> None:
         self._monitor = monitor
@@ -278,22 +468,67 @@ class _Reactions:
     def members_changed(self, nodes: Collection[Node]) -> None:
         self._pools.keep_only(nodes)
         self._control.keep_only(nodes)
+        cluster = self._cluster()
+        if cluster is not None:
+            cluster._environment.counts.forget_others(node.address for node in nodes)
 
     def went_down(self, node: Node) -> None:
-        self._pools.cut(node)
+        # Whoever is just connecting shall be told why: a bad certificate is found by a probe and by requests at once.
+        cluster = self._cluster()
+        trouble = None if cluster is None else cluster._membership.trouble_with(node)
+        self._pools.cut(node, f"the node was declared down{f' ({trouble})' if trouble else ''}")
 
     def doubt(self, node: Node) -> None:
         cluster = self._cluster()
         if cluster is None or cluster._has_monitor:
             self._monitor.doubt(node)
+        else:
+            self.in_doubt[node] = None
 
 
-def _shut_down(monitor: Monitor, lookups: Lookups, pools: Pools, control: Control) -> None:
-    lookups.close(0.0)
-    monitor.close(_CLOSE_TIMEOUT)
-    pools.close()
-    control.close()
-    lookups.close(_CLOSE_TIMEOUT)
+@dataclass(slots=True)
+class _Parts:
+    """What is to be shut down when a cluster ends. It does not refer to the cluster."""
+
+    pid: int
+    monitor: Monitor
+    lookups: Lookups
+    pools: Pools
+    control: Control
+
+    def shut_down(self) -> None:
+        # The threads before the connections: a probe that is cut would take its node down.
+        self.lookups.close(0.0)
+        self.monitor.close(_CLOSE_TIMEOUT)
+        self.pools.close()
+        self.control.close()
+        self.lookups.close(_CLOSE_TIMEOUT)
+
+    def forgotten(self) -> None:
+        """The garbage collector has found the cluster, in whatever thread, at whatever place: perhaps in one that holds
+        a lock of ours. So nothing is done here that takes one."""
+        if os.getpid() != self.pid:
+            self.pools.forget()
+            self.control.forget()
+            return
+        # When the interpreter ends there are no more threads; neither will there be any of ours.
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=self.shut_down, name="pynamodb_alternator-close", daemon=True).start()
+
+
+def _number_of(consistent_node: object) -> int:
+    """The number by which a query plan picks its first node."""
+    if isinstance(consistent_node, bool):
+        return consistent_node and random.getrandbits(31)
+    if isinstance(consistent_node, str) and consistent_node:
+        try:
+            return key_hash("S", consistent_node)
+        except UnicodeEncodeError:
+            pass
+    raise ConfigurationError(
+        "Cluster.options: consistent_node must be True, False, or a name of your own that picks the node "
+        f"(got {checks.shown(consistent_node)})."
+    )
 
 
 def _alive(cluster: weakref.ref[Cluster]) -> Cluster:
@@ -318,5 +553,11 @@ def _after_fork_in_child() -> None:
         cluster._take_over()
 
 
+def _close_all_at_exit() -> None:
+    for cluster in list(_clusters):
+        cluster.close()
+
+
+atexit.register(_close_all_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from . import _checks as checks
 from .errors import ConfigurationError
 from .scopes import ClusterScope, DatacenterScope, RackScope, Scope
+from .wire_config import Deflate, Gzip, Tls
 
 __all__ = [
     "ClusterConfig",
@@ -136,11 +137,7 @@ class Discovery:
         for name in ("interval", "idle_interval", "idle_after", "timeout"):
             checks.positive(f"Discovery: {name}", getattr(self, name))
         for name in ("startup_wait", "scope_restore_after"):
-            value = getattr(self, name)
-            if not checks.is_number(value) or value < 0:
-                raise ConfigurationError(
-                    f"Discovery: {name} must be a number of seconds, 0 for not waiting (got {value!r})."
-                )
+            checks.not_negative(f"Discovery: {name}", getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +194,12 @@ class ClusterConfig:
     `affinity_ring_order`: ``"host"`` for fleets that mix this library with alternator-client 2.0.2.
     `credentials`: None sends unsigned requests; or `Credentials`, a botocore session, or a callable.
     `region`: the name in the signature's scope. The server takes any.
+    `tls`: a `Tls`, for scheme https; None means ``Tls()``, which trusts the authorities that the system trusts. It
+    holds for discovery, probes and requests alike.
+    `request_compression`: `Gzip` or `Deflate`; None sends requests as they are. Servers before 2026.1 take none.
+    `response_compression`: True, or the codings that answers may have, of ``"gzip"`` and ``"deflate"``, in the order in
+    which they are preferred.
+    `user_agent`: None sends none; True sends ``pynamodb_alternator/`` and the version; or a text of your own.
     `timeouts`, `retries`, `discovery`, `health`: see these classes.
     `retry_ambiguous_writes`: True repeats writes whose outcome is unknown, as AWS SDKs do: an increment may then be
     applied twice.
@@ -226,6 +229,10 @@ class ClusterConfig:
     affinity_ring_order: Literal["endpoint", "host"] = "endpoint"
     credentials: CredentialsSource | None = None
     region: str = "us-east-1"
+    tls: Tls | None = None
+    request_compression: Gzip | Deflate | None = None
+    response_compression: bool | Sequence[str] = ()
+    user_agent: str | bool | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)
     retry_ambiguous_writes: bool = False
@@ -239,9 +246,9 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        if self.scheme not in ("http", "https"):
+        if not isinstance(self.scheme, str) or self.scheme not in ("http", "https"):
             raise ConfigurationError(
-                f"ClusterConfig: scheme must be 'http' or 'https' (got {self.scheme!r}). "
+                f"ClusterConfig: scheme must be 'http' or 'https' (got {checks.shown(self.scheme)}). "
                 "Write scheme='https' for a cluster with TLS."
             )
         checks.whole("ClusterConfig: port", self.port, 1, 65535)
@@ -285,10 +292,44 @@ class ClusterConfig:
                 "ClusterConfig: address_translator must be a function from a listed address to the one to use "
                 f"(got {self.address_translator!r})."
             )
-        if self.monitor not in (None, True, False):
+        if self.monitor is not None and not isinstance(self.monitor, bool):
             raise ConfigurationError(f"ClusterConfig: monitor must be True, False or None (got {self.monitor!r}).")
         checks.whole("ClusterConfig: max_pool_connections", self.max_pool_connections, 1, 100_000)
         set_field(self, "extra_headers", checks.headers("ClusterConfig: extra_headers", self.extra_headers))
+        self._check_wire()
+
+    def _check_wire(self) -> None:
+        set_field = object.__setattr__
+        tls: Any = self.tls
+        if tls is not None and self.scheme != "https":
+            raise ConfigurationError(
+                "ClusterConfig: tls is given, but the scheme is 'http', so that nothing would be encrypted. "
+                "Write scheme='https' (or https:// in the URL), or leave tls out."
+            )
+        if isinstance(tls, Mapping):
+            tls = _tls_from(tls)
+            set_field(self, "tls", tls)
+        if tls is not None and not isinstance(tls, Tls):
+            raise ConfigurationError(
+                f"ClusterConfig: tls must be Tls(...), such as Tls(ca='/path/to/ca.pem') (got {checks.shown(tls)})."
+            )
+        compression = request_compression("ClusterConfig: request_compression", self.request_compression)
+        set_field(self, "request_compression", compression)
+        accepted = response_compression("ClusterConfig: response_compression", self.response_compression)
+        set_field(self, "response_compression", accepted)
+        if self.user_agent is False:
+            set_field(self, "user_agent", None)
+        if self.user_agent is not None and self.user_agent is not True:
+            if not isinstance(self.user_agent, str) or not self.user_agent:
+                raise ConfigurationError(
+                    "ClusterConfig: user_agent must be a text of your own, True for this library's name and version, "
+                    f"or None to send none (got {checks.shown(self.user_agent)})."
+                )
+            checks.headers("ClusterConfig: user_agent", {"User-Agent": self.user_agent})
+        if self.user_agent is not None and any(name.lower() == "user-agent" for name in self.extra_headers):
+            raise ConfigurationError(
+                "ClusterConfig: give the User-Agent once: either user_agent, or 'User-Agent' in extra_headers."
+            )
 
     def __hash__(self) -> int:
         # Some settings are mappings. Equal configurations have equal seeds, and that is enough for a hash.
@@ -311,9 +352,9 @@ class ClusterConfig:
             raise ConfigurationError(f"ClusterConfig.from_dict takes a mapping (got {type(settings).__name__}).")
         options = dict(settings)
         url = options.pop("url", None)
+        checks.known_names(options, (*_SETTINGS, *_FROM_NAMES, "url"), "ClusterConfig")
         if url is not None:
             return cls.from_url(url, **options)
-        checks.known_names(options, (*_SETTINGS, *_FROM_NAMES, "url"), "ClusterConfig")
         _scope_from_names(options)
         if "seeds" not in options:
             raise ConfigurationError("ClusterConfig: seeds is missing. Write seeds=['10.0.0.1', '10.0.0.2'].")
@@ -324,21 +365,27 @@ class ClusterConfig:
         """From a URL: ``http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1``.
 
         Hosts are separated by commas. A port after the last one is the port of all. The query takes `datacenter`,
-        `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `max_attempts`, and every field of `ClusterConfig`
-        whose value is a word or a number. `changes` win over the URL.
+        `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `max_attempts`, for https `ca`, `client_cert`,
+        `client_key`, `verify_hostname` and `insecure`, and every field of `ClusterConfig` whose value is a word or a
+        number. `changes` win over the URL.
         """
         options = _parse_url(url)
-        # What is given in words replaces a scope from the URL, and the other way round.
+        # A rack alone is one of the datacenter that the URL names; anything wider replaces the URL's scope.
+        if {"datacenter", "routing_scope"} & changes.keys():
+            options.pop("datacenter", None)
         if {"datacenter", "rack", "routing_scope"} & changes.keys():
-            for name in ("datacenter", "rack"):
-                options.pop(name, None)
+            options.pop("rack", None)
+        for name in ("timeouts", "retries", "tls"):
+            if isinstance(changes.get(name), Mapping) and name in options:
+                changes[name] = {**options[name], **changes[name]}
         options.update(changes)
         return cls.from_dict(options)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Self:
         """From the environment: ``ALTERNATOR_URL``, and optionally ``ALTERNATOR_DATACENTER``, ``ALTERNATOR_RACK``,
-        ``ALTERNATOR_ACCESS_KEY``, ``ALTERNATOR_SECRET_KEY`` and ``ALTERNATOR_SESSION_TOKEN``."""
+        ``ALTERNATOR_ACCESS_KEY``, ``ALTERNATOR_SECRET_KEY`` and ``ALTERNATOR_SESSION_TOKEN``, and for https
+        ``ALTERNATOR_CA``, ``ALTERNATOR_CLIENT_CERT`` and ``ALTERNATOR_CLIENT_KEY``."""
         env = os.environ if environ is None else environ
         url = env.get("ALTERNATOR_URL")
         if not url:
@@ -360,6 +407,9 @@ class ClusterConfig:
         if access and secret:
             token = env.get("ALTERNATOR_SESSION_TOKEN") or None
             changes.setdefault("credentials", Credentials(access, secret, token))
+        tls = {name: env[f"ALTERNATOR_{name.upper()}"] for name in _TLS_FILES if env.get(f"ALTERNATOR_{name.upper()}")}
+        if tls:
+            changes.setdefault("tls", tls)
         return cls.from_url(url, **changes)
 
     @classmethod
@@ -376,6 +426,13 @@ class ClusterConfig:
             f"(got {type(value).__name__})."
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The mappings are read-only views, which cannot be pickled.
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name in ("partition_keys", "extra_headers"):
+            values[name] = dict(values[name])
+        return _rebuild, (type(self), values)
+
     def __repr__(self) -> str:
         shown = [f"seeds={list(self.seeds)!r}"]
         for one in fields(self)[1:]:
@@ -386,8 +443,14 @@ class ClusterConfig:
                 value = f"<{type(value).__name__}>"
             elif one.name == "extra_headers":
                 value = sorted(value)  # the names only: a header may carry a secret
+            elif one.name == "partition_keys":
+                value = dict(value)
             shown.append(f"{one.name}={value!r}")
         return f"ClusterConfig({', '.join(shown)})"
+
+
+def _rebuild(kind: type[ClusterConfig], values: dict[str, Any]) -> ClusterConfig:
+    return kind(**values)
 
 
 _SETTINGS = tuple(one.name for one in fields(ClusterConfig))
@@ -399,6 +462,12 @@ _SHORT = {
     "max_attempts": ("retries", "max_attempts"),
 }
 """Settings of one level down that a URL may name directly."""
+_TLS_FILES = ("ca", "client_cert", "client_key")
+_TLS_FROM_TEXT: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(_TLS_FILES, str),
+    "verify_hostname": checks.boolean,
+    "insecure": checks.boolean,
+}
 
 _FROM_TEXT: dict[str, Callable[[str], Any]] = {
     "name": str,
@@ -407,6 +476,9 @@ _FROM_TEXT: dict[str, Callable[[str], Any]] = {
     "rmw_rule": str,
     "affinity_ring_order": str,
     "region": str,
+    "request_compression": str,
+    "response_compression": lambda text: checks.boolean_or(text, _codings),
+    "user_agent": lambda text: checks.boolean_or(text, str),
     "force_read_before_write": checks.boolean,
     "retry_ambiguous_writes": checks.boolean,
     "max_pool_connections": int,
@@ -416,22 +488,29 @@ _FROM_TEXT: dict[str, Callable[[str], Any]] = {
 
 def _parse_url(url: str) -> dict[str, Any]:
     example = "Write it as http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1"
+    if not isinstance(url, str):
+        raise ConfigurationError(f"The cluster URL must be a string (got {type(url).__name__}). {example}.")
+    if "@" in url:
+        # Not repeated in the message: it may hold a secret.
+        raise ConfigurationError(
+            "A cluster URL takes no user name or password (no '@'; in the query write it as %40). "
+            "Give credentials=Credentials(access_key, secret_key), or set ALTERNATOR_ACCESS_KEY and "
+            "ALTERNATOR_SECRET_KEY."
+        )
     if "://" not in url:
         raise ConfigurationError(f"The cluster URL {url!r} has no scheme. {example}.")
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
     if scheme not in ("http", "https"):
         raise ConfigurationError(f"The cluster URL has the unknown scheme {scheme!r}; use http or https. {example}.")
-    parts = urlsplit("//" + rest)
-    if "@" in parts.netloc:
-        # Not repeated in the message: it may hold a secret.
+    # Not urlsplit(): it refuses a list of bracketed hosts, in newer versions of Python.
+    address, _, query = rest.partition("?")
+    netloc, _, path = address.partition("/")
+    if path or "#" in rest:
         raise ConfigurationError(
-            "A cluster URL takes no user name or password. Give credentials=Credentials(access_key, secret_key), "
-            "or set ALTERNATOR_ACCESS_KEY and ALTERNATOR_SECRET_KEY."
+            f"The cluster URL {scheme + '://' + address!r} has a path or fragment; Alternator has none. {example}."
         )
-    if parts.path not in ("", "/") or parts.fragment:
-        raise ConfigurationError(f"The cluster URL {url!r} has a path or fragment; Alternator has none. {example}.")
-    hosts = [host for host in parts.netloc.split(",") if host.strip()]
+    hosts = [host for host in netloc.split(",") if host.strip()]
     if not hosts:
         raise ConfigurationError(f"The cluster URL {url!r} names no host. {example}.")
     options: dict[str, Any] = {"scheme": scheme}
@@ -439,8 +518,8 @@ def _parse_url(url: str) -> dict[str, Any]:
     if port is not None:
         options["port"] = port
     options["seeds"] = hosts
-    known = (*_FROM_NAMES, *_SHORT, *_FROM_TEXT)
-    for key, text in parse_qsl(parts.query, keep_blank_values=True):
+    known = (*_FROM_NAMES, *_SHORT, *_FROM_TEXT, *_TLS_FROM_TEXT)
+    for key, text in parse_qsl(query, keep_blank_values=True):
         if key in _FROM_NAMES:
             options[key] = text
             continue
@@ -449,6 +528,8 @@ def _parse_url(url: str) -> dict[str, Any]:
             if key in _SHORT:
                 setting, inner = _SHORT[key]
                 options.setdefault(setting, {})[inner] = int(text) if inner == "max_attempts" else float(text)
+            elif key in _TLS_FROM_TEXT:
+                options.setdefault("tls", {})[key] = _TLS_FROM_TEXT[key](text)
             else:
                 options[key] = _FROM_TEXT[key](text)
         except ValueError as wrong:
@@ -477,6 +558,56 @@ def _build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
         return kind(**values)
     except TypeError as wrong:
         raise ConfigurationError(f"{where}: {wrong}.") from None
+
+
+def _tls_from(settings: Mapping[str, Any]) -> Tls:
+    """A `Tls` from a mapping, in which the client's key may stand by itself."""
+    options = dict(settings)
+    key = options.pop("client_key", None)
+    if key is not None:
+        if not isinstance(options.get("client_cert"), str | os.PathLike):
+            raise ConfigurationError(
+                "ClusterConfig: tls: client_key is given without its client_cert. Name the file of the certificate too."
+            )
+        options["client_cert"] = (options["client_cert"], key)
+    made: Tls = _build(Tls, options, "ClusterConfig: tls")
+    return made
+
+
+_CODINGS: dict[str, type[Gzip | Deflate]] = {"gzip": Gzip, "deflate": Deflate}
+
+
+def request_compression(where: str, value: object) -> Gzip | Deflate | None:
+    """What `value` means: None, a `Gzip` or `Deflate`, or the name of one."""
+    if value is None or isinstance(value, Gzip | Deflate):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in ("none", "false", "off"):
+        return None
+    if word in _CODINGS:
+        return _CODINGS[word]()
+    raise ConfigurationError(f"{where} must be Gzip(), Deflate() or None (got {checks.shown(value)}).")
+
+
+def response_compression(where: str, value: object) -> tuple[str, ...]:
+    """The codings that `value` means, the preferred one first."""
+    if value is True:
+        return tuple(_CODINGS)
+    if value is False or value is None:
+        return ()
+    if isinstance(value, str):
+        value = _codings(value)
+    if isinstance(value, Iterable):
+        found = tuple(value)
+        if all(isinstance(one, str) and one in _CODINGS for one in found):
+            return tuple(dict.fromkeys(found))
+    raise ConfigurationError(
+        f"{where} must be True, False, or some of 'gzip' and 'deflate', such as ('gzip',) (got {checks.shown(value)})."
+    )
+
+
+def _codings(text: str) -> tuple[str, ...]:
+    return tuple(word.strip().lower() for word in text.split(",") if word.strip())
 
 
 def affinity(where: str, value: object) -> KeyRouteAffinity:

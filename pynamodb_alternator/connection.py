@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import botocore.session
-from pynamodb.connection.base import Connection, MetaTable
+from pynamodb.connection.base import BOTOCORE_EXCEPTIONS, Connection, MetaTable
 from pynamodb.connection.table import TableConnection
+from pynamodb.constants import (
+    CREATE_TABLE,
+    DELETE_TABLE,
+    DESCRIBE_TABLE,
+    LIST_TABLES,
+    RETURN_CONSUMED_CAPACITY,
+    TOTAL,
+    UPDATE_TABLE,
+    UPDATE_TIME_TO_LIVE,
+)
+from pynamodb.exceptions import TableError
 from pynamodb.settings import default_settings_dict
+from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 
 from . import _checks as checks
-from . import config
+from . import config, isolation
 from .client import Cluster
 from .config import ClusterConfig, Credentials, KeyRouteAffinity
 from .errors import ConfigurationError
@@ -20,13 +33,22 @@ from .registry import find_cluster
 
 __all__ = ["AlternatorConnection", "AlternatorTableConnection"]
 
+_pynamodb_log = logging.getLogger(Connection.__module__)
+_stock_dispatch = Connection.dispatch
+_stock_pre_callback, _stock_post_callback = Connection.send_pre_boto_callback, Connection.send_post_boto_callback
+_WITHOUT_CAPACITY = frozenset(
+    {DESCRIBE_TABLE, LIST_TABLES, UPDATE_TABLE, UPDATE_TIME_TO_LIVE, DELETE_TABLE, CREATE_TABLE}
+)
+"""Operations that PynamoDB does not ask for the capacity that they used."""
+
 
 class AlternatorConnection(Connection):
     """PynamoDB's `Connection` on a cluster: for ``Meta.connection_class``, for transactions, and by itself.
 
     It takes what `Connection` takes, and `cluster`: an alias, a `Cluster` or a `ClusterConfig`. Without it, `host` is
     taken as a seed URL; else the cluster is the one under the alias ``"default"``, or that of ``ALTERNATOR_URL``.
-    `key_route_affinity` overrides the cluster's for the tables of this connection.
+    `key_route_affinity` overrides the cluster's for the tables of this connection. `write_isolation` is what
+    `create_table` tags a table with: ``"only_rmw_uses_lwt"``, ``"always"``, ``"forbid_rmw"`` or ``"unsafe_rmw"``.
 
     Timeouts, retries, headers and credentials hold for this connection's requests, all on the cluster's one client.
     A value that equals PynamoDB's own default counts as not given: the cluster's setting holds then.
@@ -50,22 +72,26 @@ class AlternatorConnection(Connection):
         *,
         cluster: str | Cluster | ClusterConfig | None = None,
         key_route_affinity: KeyRouteAffinity | str | None = None,
+        write_isolation: str | None = None,
     ) -> None:
+        # PynamoDB 6.0 does not know this one yet.
+        newer: dict[str, Any] = {} if retry_configuration is None else {"retry_configuration": retry_configuration}
         super().__init__(
             region=region,
             host=host,
             read_timeout_seconds=read_timeout_seconds,
             connect_timeout_seconds=connect_timeout_seconds,
             max_retry_attempts=max_retry_attempts,
-            retry_configuration=retry_configuration,
             max_pool_connections=max_pool_connections,
             extra_headers=extra_headers,
             aws_access_key_id=aws_access_key_id,
             aws_secret_access_key=aws_secret_access_key,
             aws_session_token=aws_session_token,
+            **newer,
         )
         self._wanted_cluster = cluster
         self._key_route_affinity = key_route_affinity
+        self._write_isolation = write_isolation
         self._cluster: Cluster | None = None
         self._options: RequestOptions | None = None
 
@@ -103,18 +129,61 @@ class AlternatorConnection(Connection):
         if self._cluster is not None:
             self._register(self._cluster, meta_table)
 
+    def create_table(self, table_name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """PynamoDB's own, with the tag for the write isolation, if one is given."""
+        if self._write_isolation is None:
+            return super().create_table(table_name, *args, **kwargs)
+        chosen = isolation.checked(f"{self._who()}: write_isolation", self._write_isolation)
+        kwargs["tags"] = {**(kwargs.get("tags") or {}), isolation.TAG: chosen}
+        created = super().create_table(table_name, *args, **kwargs)
+        self.cluster.learn_write_isolation(table_name, chosen)
+        return created
+
+    def write_isolation(self, table_name: str, new: str | None = None) -> str | None:
+        """Which writes of the table use a lightweight transaction; with `new`, change it first.
+
+        None if the server does not let us read it. Raises `TableError` as PynamoDB's other table operations do, and
+        `ConfigurationError` for an unknown isolation.
+        """
+        if new is not None:
+            new = isolation.checked(f"{self._who()}: write_isolation", new)
+        try:
+            if new is not None:
+                isolation.set_write_isolation(self.client, table_name, new)
+            found = isolation.read_write_isolation(self.client, table_name)
+        except BOTOCORE_EXCEPTIONS as error:
+            raise TableError(f"Failed to read or change the write isolation of {table_name}: {error}", error) from error
+        if found is not None:
+            self.cluster.learn_write_isolation(table_name, found)
+        return found
+
     def dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         """Make the request with the settings of this connection."""
         if self._options is None:
             _ = self.cluster
         options = self._options
         if options is None:
-            return super().dispatch(operation_name, operation_kwargs)
+            return self._dispatch(operation_name, operation_kwargs)
         token = model_options.set(options)
         try:
-            return super().dispatch(operation_name, operation_kwargs)
+            return self._dispatch(operation_name, operation_kwargs)
         finally:
             model_options.reset(token)
+
+    def _dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
+        """PynamoDB's own, without the UUID, signals and log lines where nobody gets them."""
+        if (
+            pre_dynamodb_send.receivers
+            or post_dynamodb_send.receivers
+            or _pynamodb_log.isEnabledFor(logging.DEBUG)
+            or type(self).send_pre_boto_callback is not _stock_pre_callback
+            or type(self).send_post_boto_callback is not _stock_post_callback
+            or Connection.dispatch is not _stock_dispatch
+        ):
+            return super().dispatch(operation_name, operation_kwargs)
+        if operation_name not in _WITHOUT_CAPACITY and RETURN_CONSUMED_CAPACITY not in operation_kwargs:
+            operation_kwargs.update(self.get_consumed_capacity_map(TOTAL))
+        return self._make_api_call(operation_name, operation_kwargs)
 
     def _register(self, cluster: Cluster, meta_table: MetaTable) -> None:
         affinity = self._key_route_affinity

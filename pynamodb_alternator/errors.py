@@ -17,6 +17,7 @@ own `ClientError`, as it does with DynamoDB.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 from botocore import exceptions as _botocore
@@ -38,6 +39,7 @@ __all__ = [
     "PoolTimeoutError",
     "ReadTimeoutError",
     "RequestRefusedError",
+    "SystemTableError",
     "TlsError",
     "TransportError",
 ]
@@ -51,6 +53,10 @@ class ConfigurationError(AlternatorError, ValueError):
     """A setting is wrong. The message names the setting, what was wrong with it, and what to write instead."""
 
 
+class SystemTableError(AlternatorError):
+    """A system table cannot be read. The message says which, why, and what to do."""
+
+
 class TransportError(AlternatorError, _botocore.BotoCoreError):
     """A request got no answer.
 
@@ -61,7 +67,8 @@ class TransportError(AlternatorError, _botocore.BotoCoreError):
     fmt = "{reason}"
     kwargs: Any
     request: Any = None
-    response: Any = None
+    response: Any = MappingProxyType({})
+    """Empty: there was no answer. PynamoDB's `cause_response_code` looks up the answer's error code in it."""
 
     def __init__(self, reason: str, *, node: str | None = None, nodes_tried: Sequence[str] = ()) -> None:
         self.reason = reason

@@ -1,14 +1,13 @@
 """Asking the cluster about tables, in the background: the partition key of a table without a model, and the write
 isolation of a table whose affinity mode is AUTO.
 
-No request waits for an answer. Each question is put once; a passing failure is tried again a few times, and after a
-final one (no permission, no such table) the question rests for five minutes.
+No request waits for an answer. Each question is put once. A passing failure is tried again a few times; if it does not
+pass, the question rests for half a minute, and after a permanent one (no permission, no such table) for five minutes.
+Then the next write that lacks the answer asks anew.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import random as _random
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from .isolation import isolation_tag, node_option
 from .routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
 
 __all__ = ["Lookups"]
@@ -26,10 +26,9 @@ _log = logging.getLogger("pynamodb_alternator.routing")
 _TRIES = 4
 _FIRST_PAUSE, _LONGEST_PAUSE, _JITTER = 0.1, 2.0, 0.2
 _REST = 300.0
-"""Seconds before a question that had a final failure is put again."""
-_ISOLATION_TAG = "system:write_isolation"
-_ISOLATION_OPTION = "alternator_write_isolation"
-_CONFIG_TABLE = ".scylla.alternator.system.config"
+"""Seconds before a question that had a permanent failure is put again."""
+_SHORT_REST = 30.0
+"""The same where the failures were passing ones, and did not pass in time."""
 _PASSING = frozenset({"RequestLimitExceeded", "ThrottlingException", "InternalServerError"})
 
 Question = tuple[str, str]
@@ -39,6 +38,7 @@ class Lookups:
     """Answers `Tables.on_unknown`. A thread of its own works through the questions and ends with the last one.
 
     `client`: gives the cluster's botocore client. `may_ask`: whether there may be a background thread at all.
+    `pause`: waits for an event, at most so many seconds, and tells whether it is set.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class Lookups:
         may_ask: bool,
         clock: Callable[[], float],
         random: _random.Random,
+        pause: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
         self._tables = tables
         self._client = client
         self._may_ask = may_ask
         self._clock = clock
         self._random = random
+        self._pause = pause
         self._not_before: dict[Question, float] = {}
         self._settled: set[Question] = set()
         self._closed = threading.Event()
@@ -116,13 +118,16 @@ class Lookups:
     def _answer(self, question: Question) -> None:
         table, what = question
         ask = {PARTITION_KEY: self._ask_partition_key, WRITE_ISOLATION: self._ask_write_isolation}[what]
-        pause = _FIRST_PAUSE
+        seconds = _FIRST_PAUSE
         for left in reversed(range(_TRIES)):
             try:
                 ask(table)
             except Exception as error:
-                if not _is_passing(error) or not left:
-                    self._not_before[question] = self._clock() + _REST
+                if self._closed.is_set():
+                    return
+                permanent = not _is_passing(error)
+                if permanent or not left:
+                    self._not_before[question] = self._clock() + (_REST if permanent else _SHORT_REST)
                     _log.info(
                         "The %s of table %r cannot be learnt (%s); requests go on without it.",
                         what.replace("_", " "),
@@ -133,9 +138,9 @@ class Lookups:
             else:
                 self._settled.add(question)
                 return
-            if self._closed.wait(pause * self._random.uniform(1 - _JITTER, 1 + _JITTER)):
+            if self._pause(self._closed, seconds * self._random.uniform(1 - _JITTER, 1 + _JITTER)):
                 return
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            seconds = min(seconds * 2, _LONGEST_PAUSE)
 
     def _ask_partition_key(self, table: str) -> None:
         for key in self._client().describe_table(TableName=table)["Table"]["KeySchema"]:
@@ -144,23 +149,11 @@ class Lookups:
 
     def _ask_write_isolation(self, table: str) -> None:
         client = self._client()
-        arn = f"arn:scylla:alternator:alternator_{table}:scylla:table/{table}"
-        for tag in client.list_tags_of_resource(ResourceArn=arn).get("Tags", ()):
-            if tag["Key"] == _ISOLATION_TAG:
-                self._tables.learn_write_isolation(table, tag["Value"])
-                return
-        # No tag: the node's option holds for the table.
-        answer = client.query(
-            TableName=_CONFIG_TABLE,
-            KeyConditionExpression="#name = :name",
-            ExpressionAttributeNames={"#name": "name"},
-            ExpressionAttributeValues={":name": {"S": _ISOLATION_OPTION}},
-        )
-        for item in answer.get("Items", ()):
-            value = item.get("value", {}).get("S", "")
-            with contextlib.suppress(ValueError):  # of a server that does not quote it
-                value = json.loads(value)
-            self._tables.learn_write_isolation(table, str(value))
+        found = isolation_tag(client, table)
+        if found is None:
+            found = node_option(client)  # which holds for tables without the tag
+        if found is not None:
+            self._tables.learn_write_isolation(table, found)
 
 
 def _is_passing(error: Exception) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Self
 
 from pynamodb import constants
 from pynamodb import models as _pynamodb
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.connection.table import TableConnection
 
+from ._instances import Recipe, recipe_of
 from .connection import AlternatorConnection, AlternatorTableConnection
 from .errors import ConfigurationError
 
@@ -25,13 +26,39 @@ class Model(_pynamodb.Model):
     - `cluster`: an alias, a `Cluster` or a `ClusterConfig`; without it `Meta.host` is taken as a seed URL, else the
       cluster is the one under the alias ``"default"``, or that of ``ALTERNATOR_URL``.
     - `key_route_affinity`: overrides the cluster's for this table.
+    - `write_isolation`: what `create_table` tags the table with: ``"only_rmw_uses_lwt"``, ``"always"``,
+      ``"forbid_rmw"`` or ``"unsafe_rmw"``.
 
     Each class has a connection of its own: a subclass with another table, cluster or host never uses its parent's.
     """
 
+    _recipe: Recipe | None
+
     @classmethod
     def _get_connection(cls) -> TableConnection:
         return _connection_of(cls, AlternatorConnection)
+
+    @classmethod
+    def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Self:
+        recipe = cls.__dict__.get("_recipe", cls)
+        if recipe is cls:
+            recipe = cls._recipe = recipe_of(cls)
+        if recipe is None:
+            return super()._instantiate(attribute_values)
+        made: Self = recipe.make(attribute_values)
+        return made
+
+    @classmethod
+    def alternator_write_isolation(cls, new: str | None = None) -> str | None:
+        """Which writes of this model's table use a lightweight transaction; with `new`, change it first.
+
+        None if the server does not let us read it. Raises `TableError` if the table cannot be asked or changed, and
+        `ConfigurationError` for an unknown isolation or a model that is on no cluster.
+        """
+        table = cls._get_connection()
+        if not isinstance(table.connection, AlternatorConnection):
+            raise ConfigurationError(f"{cls.__qualname__}: its connection_class is no AlternatorConnection.")
+        return table.connection.write_isolation(table.table_name, new)
 
 
 def _connection_of(model: type[_pynamodb.Model], default: type[Connection]) -> TableConnection:
@@ -84,6 +111,7 @@ class _ModelConnection(AlternatorTableConnection):
         if issubclass(connection_class, AlternatorConnection):
             settings["cluster"] = getattr(meta, "cluster", None)
             settings["key_route_affinity"] = getattr(meta, "key_route_affinity", None)
+            settings["write_isolation"] = getattr(meta, "write_isolation", None)
         made = cls(meta.table_name, connection_class(**settings), _meta_table(model))
         made._made_from = _ingredients(meta, default)
         return made

@@ -6,45 +6,85 @@ extra argument. A block's settings win over a model's, and these over the cluste
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
-from collections.abc import Mapping
+import enum
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
-from .config import Credentials, KeyRouteAffinity, Timeouts
+from . import _checks as checks
+from . import config
+from .config import ClusterConfig, Credentials, KeyRouteAffinity, Timeouts
+from .errors import ConfigurationError
+from .scopes import ClusterScope, DatacenterScope, RackScope, Scope
+from .wire_config import Deflate, Gzip
 
-__all__ = ["NO_OPTIONS", "RequestOptions", "block_options", "current", "model_options"]
+__all__ = [
+    "NOT_GIVEN",
+    "NO_OPTIONS",
+    "NotGiven",
+    "RequestOptions",
+    "block",
+    "block_settings",
+    "current",
+    "model_options",
+]
+
+
+class NotGiven(enum.Enum):
+    """The type of `NOT_GIVEN`, for settings in which None means something."""
+
+    NOT_GIVEN = "not given"
+
+
+NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """Settings of one request; None means that the next wider setting holds.
+    """Settings of one request; None (`NOT_GIVEN` for the compression) means that the next wider setting holds.
 
-    `connect_timeout`, `read_timeout`, `total_timeout`: seconds. `max_attempts`: as in `Retries`.
-    `extra_headers`: sent beside the cluster's. `credentials`, `region`: what signs the request.
+    `connect_timeout`, `read_timeout`, `total_timeout`: seconds. `all_timeouts`: all three, of which a total of None
+    means no limit. `max_attempts`: as in `Retries`. `extra_headers`: sent beside the cluster's. `credentials`,
+    `region`: what signs the request. `response_compression`: codings. `consistent_node`: the number that picks the
+    node; False for none.
     """
 
     connect_timeout: float | None = None
     read_timeout: float | None = None
     total_timeout: float | None = None
+    all_timeouts: Timeouts | None = None
     max_attempts: int | None = None
     extra_headers: Mapping[str, str] | None = None
     credentials: Credentials | None = None
     region: str | None = None
     key_route_affinity: KeyRouteAffinity | None = None
+    request_compression: Gzip | Deflate | NotGiven | None = NOT_GIVEN
+    response_compression: tuple[str, ...] | None = None
+    routing_scope: Scope | None = None
+    consistent_node: int | Literal[False] | None = None
 
     def over(self, wider: RequestOptions) -> RequestOptions:
-        """These settings, and those of `wider` where these are None."""
+        """These settings, and those of `wider` where these say nothing."""
         if wider is NO_OPTIONS:
             return self
         merged = {}
         for one in fields(self):
             own = getattr(self, one.name)
-            merged[one.name] = getattr(wider, one.name) if own is None else own
+            merged[one.name] = getattr(wider, one.name) if own is one.default else own
         if self.extra_headers and wider.extra_headers:
-            merged["extra_headers"] = {**wider.extra_headers, **self.extra_headers}
+            own_names = {name.lower() for name in self.extra_headers}
+            kept = {name: text for name, text in wider.extra_headers.items() if name.lower() not in own_names}
+            merged["extra_headers"] = {**kept, **self.extra_headers}
+        if self.all_timeouts is not None:
+            for name in ("connect_timeout", "read_timeout", "total_timeout"):
+                merged[name] = getattr(self, name)
         return RequestOptions(**merged)
 
     def timeouts(self, default: Timeouts) -> Timeouts:
+        default = self.all_timeouts or default
         if self.connect_timeout is None and self.read_timeout is None and self.total_timeout is None:
             return default
         return Timeouts(
@@ -59,14 +99,92 @@ NO_OPTIONS = RequestOptions()
 model_options: contextvars.ContextVar[RequestOptions] = contextvars.ContextVar(
     "pynamodb_alternator_model_options", default=NO_OPTIONS
 )
-block_options: contextvars.ContextVar[RequestOptions] = contextvars.ContextVar(
-    "pynamodb_alternator_block_options", default=NO_OPTIONS
+_blocks: contextvars.ContextVar[Mapping[object, RequestOptions]] = contextvars.ContextVar(
+    "pynamodb_alternator_block_options", default=MappingProxyType({})
 )
+"""The settings of the blocks that we are in, by the object that stands for their cluster."""
 
 
-def current() -> RequestOptions:
-    """What holds for a request that is made here and now."""
-    model, block = model_options.get(), block_options.get()
-    if block is NO_OPTIONS:
-        return model
-    return block.over(model)
+def current(owner: object) -> RequestOptions:
+    """What holds for a request that is made here and now, on the cluster that `owner` stands for."""
+    model, blocks = model_options.get(), _blocks.get()
+    if blocks and owner in blocks:
+        return blocks[owner].over(model)
+    return model
+
+
+@contextlib.contextmanager
+def block(owner: object, options: RequestOptions) -> Iterator[None]:
+    """``with`` it, and `options` hold for what is requested inside, over those of the blocks around it."""
+    outer = _blocks.get()
+    token = _blocks.set({**outer, owner: options.over(outer.get(owner, NO_OPTIONS))})
+    try:
+        yield
+    finally:
+        _blocks.reset(token)
+
+
+_FOR_A_BLOCK = (
+    "consistent_node",
+    "extra_headers",
+    "key_route_affinity",
+    "request_compression",
+    "response_compression",
+    "routing_scope",
+    "timeouts",
+)
+_OF_THE_CLUSTER = frozenset(one.name for one in fields(ClusterConfig)) | {"url", "host", "endpoint", "ca", "verify"}
+
+
+def block_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `RequestOptions` for what a user gave to `Cluster.options`, save `consistent_node`.
+
+    Raises `ConfigurationError`.
+    """
+    where = "Cluster.options"
+    for name in given:
+        if name not in _FOR_A_BLOCK and name in _OF_THE_CLUSTER:
+            raise ConfigurationError(
+                f"{where}: {name} cannot be changed for some requests, because all requests of a cluster share their "
+                "connections, nodes and signatures. Make another cluster for them: "
+                f"Cluster(cluster.config.replace({name}=...))."
+            )
+    checks.known_names(given, _FOR_A_BLOCK, where)
+    made: dict[str, Any] = {}
+    if given.get("request_compression", NOT_GIVEN) is not NOT_GIVEN:
+        made["request_compression"] = config.request_compression(
+            f"{where}: request_compression", given["request_compression"]
+        )
+    if given.get("response_compression") is not None:
+        made["response_compression"] = config.response_compression(
+            f"{where}: response_compression", given["response_compression"]
+        )
+    if given.get("key_route_affinity") is not None:
+        made["key_route_affinity"] = config.affinity(f"{where}: key_route_affinity", given["key_route_affinity"])
+    if given.get("extra_headers") is not None:
+        made["extra_headers"] = checks.headers(f"{where}: extra_headers", given["extra_headers"]) or None
+    scope = given.get("routing_scope")
+    if scope is not None:
+        if not isinstance(scope, ClusterScope | DatacenterScope | RackScope):
+            raise ConfigurationError(
+                f"{where}: routing_scope must be ClusterScope(), DatacenterScope('dc1') or RackScope('dc1', 'r1') "
+                f"(got {checks.shown(scope)})."
+            )
+        made["routing_scope"] = scope
+    made.update(_timeouts(f"{where}: timeouts", given.get("timeouts")))
+    return made
+
+
+def _timeouts(where: str, value: object) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, Timeouts):
+        return {"all_timeouts": value}
+    if isinstance(value, Mapping):
+        checks.known_names(value, [one.name for one in fields(Timeouts)], where)
+        Timeouts(**value)  # checks them
+        return {f"{name}_timeout": seconds for name, seconds in value.items()}
+    raise ConfigurationError(
+        f"{where} must be Timeouts(connect=..., read=..., total=...), or a mapping of those that shall differ, such "
+        f"as {{'read': 3}} (got {checks.shown(value)})."
+    )

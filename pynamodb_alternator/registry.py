@@ -7,18 +7,48 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from typing import Any
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol, cast
 
 from .client import Cluster
-from .config import ClusterConfig
+from .config import ClusterConfig, KeyRouteAffinity
 from .errors import ConfigurationError
 
-__all__ = ["close_all", "configure", "find_cluster", "get_cluster"]
+__all__ = [
+    "Aliases",
+    "ClusterSource",
+    "add_source",
+    "close_all",
+    "configure",
+    "find_cluster",
+    "get_cluster",
+    "remove_source",
+    "replaced",
+]
 
 ClusterLike = ClusterConfig | str | Mapping[str, Any]
 
+
+class ClusterSource(Protocol):
+    """Somebody who knows which cluster an alias means here and now, before `configure` is asked: a web framework with
+    several applications in one process, or a test."""
+
+    def find(self, alias: str) -> Cluster | None:
+        """The cluster, or None if this source has nothing to say about the alias. Asked at each request, so it must be
+        quick. May raise `ConfigurationError`."""
+
+    def hint(self, alias: str) -> str:
+        """What to write so that the alias means something, for the error that says it does not; or nothing."""
+
+    def close(self) -> None:
+        """Close the clusters that this source has made. It makes new ones if it is asked again."""
+
+
 _lock = threading.Lock()
+_sources: tuple[ClusterSource, ...] = ()
+"""The one that is asked first comes first."""
 _configs: dict[str, ClusterConfig] = {}
 _named: dict[str, Cluster] = {}
 _anonymous: dict[ClusterConfig | str, Cluster] = {}
@@ -47,14 +77,7 @@ def configure(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: C
         raise ConfigurationError(
             "configure() was called without a cluster. Write configure(default='http://host:8000')."
         )
-    configs: dict[str, ClusterConfig] = {}
-    for alias, value in given.items():
-        try:
-            config = ClusterConfig.of(value)
-        except ConfigurationError as wrong:
-            raise ConfigurationError(f"configure({alias}=...): {wrong}") from None
-        # In signals and logs a cluster goes by its alias, unless it was given a name of its own.
-        configs[alias] = config.replace(name=alias) if config.name == "default" else config
+    configs = _configs_of("configure", given)
     stale: list[Cluster] = []
     with _lock:
         for alias, config in configs.items():
@@ -67,12 +90,29 @@ def configure(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: C
         cluster.close()
 
 
+def _configs_of(who: str, given: Mapping[str, ClusterLike]) -> dict[str, ClusterConfig]:
+    configs: dict[str, ClusterConfig] = {}
+    for alias, value in given.items():
+        try:
+            config = ClusterConfig.of(value)
+        except ConfigurationError as wrong:
+            raise ConfigurationError(f"{who}({alias}=...): {wrong}") from None
+        # In signals and logs a cluster goes by its alias, unless it was given a name of its own.
+        configs[alias] = config.replace(name=alias) if config.name == "default" else config
+    return configs
+
+
 def get_cluster(alias: str = "default") -> Cluster:
     """The cluster that `alias` means; it is made at the first call.
 
-    Without a configured ``default``, that alias means the cluster that ``ALTERNATOR_URL`` names.
+    Inside a Flask application's context, or in a Django project, that is what its settings say. Without a configured
+    ``default``, that alias means the cluster that ``ALTERNATOR_URL`` names.
     Raises `ConfigurationError` if nothing says which cluster is meant.
     """
+    for source in _sources:
+        cluster = source.find(alias)
+        if cluster is not None:
+            return cluster
     with _lock:
         cluster = _named.get(alias)
         if cluster is not None and not cluster.closed:
@@ -92,7 +132,12 @@ def _no_such_alias(alias: str) -> str:
         f"No cluster is configured under the alias {alias!r} (configured: {known}). "
         f"Call pynamodb_alternator.configure({alias}='http://10.0.0.1:8000') when your application starts"
         + ("; or set ALTERNATOR_URL." if alias == "default" else ".")
+        + _hints(alias)
     )
+
+
+def _hints(alias: str) -> str:
+    return "".join(f" {hint}" for hint in (source.hint(alias) for source in _sources) if hint)
 
 
 def find_cluster(wanted: object, host: str | None, who: str) -> Cluster:
@@ -107,10 +152,7 @@ def find_cluster(wanted: object, host: str | None, who: str) -> Cluster:
     if isinstance(wanted, str):
         if "://" in wanted:
             return _shared(wanted, ClusterConfig.from_url(wanted))
-        try:
-            return get_cluster(wanted)
-        except ConfigurationError as wrong:
-            raise ConfigurationError(f"{who}: {wrong}") from None
+        return _named_cluster(wanted, lambda wrong: ConfigurationError(f"{who}: {wrong}"))
     if wanted is not None:
         raise ConfigurationError(
             f"{who}: cluster must be an alias, a Cluster or a ClusterConfig (got {type(wanted).__name__})."
@@ -121,15 +163,181 @@ def find_cluster(wanted: object, host: str | None, who: str) -> Cluster:
         except ConfigurationError as wrong:
             raise ConfigurationError(f"{who}: host is taken as a seed URL, and is none: {wrong}") from None
         return _shared(host, config)
-    try:
-        return get_cluster()
-    except ConfigurationError:
-        raise ConfigurationError(
+    return _named_cluster(
+        "default",
+        lambda wrong: ConfigurationError(
             f"{who}: nothing says which cluster to use. Give one of these: Meta.cluster (an alias, a Cluster or a "
             "ClusterConfig); Meta.host (a seed URL such as 'http://10.0.0.1:8000'); "
             "pynamodb_alternator.configure(default=...) when your application starts; or the environment variable "
-            "ALTERNATOR_URL."
-        ) from None
+            f"ALTERNATOR_URL.{_hints('default')}"
+        ),
+    )
+
+
+def _named_cluster(alias: str, explained: Callable[[ConfigurationError], ConfigurationError]) -> Cluster:
+    if not _sources:
+        try:
+            return get_cluster(alias)
+        except ConfigurationError as wrong:
+            raise explained(wrong) from None
+    late = _LateCluster(alias, explained)
+    late.current()
+    # It behaves as one, and says so when it is asked for its class.
+    return cast(Cluster, late)
+
+
+class _LateCluster:
+    """The cluster that an alias means wherever it is used: for connections, which outlive an application's context.
+
+    What a connection tells of its tables is told to each cluster that turns up.
+    """
+
+    def __init__(self, alias: str, explained: Callable[[ConfigurationError], ConfigurationError]) -> None:
+        self._alias = alias
+        self._explained = explained
+        self._told: dict[tuple[Any, ...], Callable[[Cluster], None]] = {}
+        self._known: weakref.WeakSet[Cluster] = weakref.WeakSet()
+        self._last: weakref.ref[Cluster] | None = None
+
+    def current(self) -> Cluster:
+        try:
+            cluster = get_cluster(self._alias)
+        except ConfigurationError as wrong:
+            if type(wrong) is not ConfigurationError:
+                raise  # a framework's own error, which names its setting
+            raise self._explained(wrong) from None
+        if self._last is None or self._last() is not cluster:
+            if cluster not in self._known:
+                for tell in list(self._told.values()):
+                    tell(cluster)
+                self._known.add(cluster)
+            self._last = weakref.ref(cluster)
+        return cluster
+
+    def _tell(self, what: tuple[Any, ...], tell: Callable[[Cluster], None]) -> None:
+        self._told[what] = tell
+        for cluster in list(self._known):
+            tell(cluster)
+
+    def register_table(
+        self, table_name: str, partition_key: str, key_route_affinity: KeyRouteAffinity | None = None
+    ) -> None:
+        self._tell(
+            ("table", table_name),
+            lambda cluster: cluster.register_table(table_name, partition_key, key_route_affinity),
+        )
+
+    def allow_pool_connections(self, count: int) -> None:
+        self._tell(("connections", count), lambda cluster: cluster.allow_pool_connections(count))
+
+    @property
+    def client(self) -> Any:
+        return self.current().client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.current(), name)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return Cluster
+
+    def __enter__(self) -> Cluster:
+        return self.current().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.current().__exit__(*error)
+
+    def __eq__(self, other: object) -> bool:
+        return self.current() is (other.current() if type(other) is _LateCluster else other)
+
+    def __hash__(self) -> int:
+        return hash(self.current())
+
+    def __repr__(self) -> str:
+        try:
+            return repr(self.current())
+        except ConfigurationError:
+            return f"<Cluster {self._alias!r}: not configured here>"
+
+
+class Aliases:
+    """Clusters by alias, each made when it is first asked for: what a `ClusterSource` keeps."""
+
+    def __init__(self, configs: Mapping[str, ClusterConfig]) -> None:
+        self.configs = dict(configs)
+        self._made: dict[str, Cluster] = {}
+
+    def get(self, alias: str) -> Cluster | None:
+        cluster = self._made.get(alias)
+        if cluster is not None and not cluster.closed:
+            return cluster
+        config = self.configs.get(alias)
+        if config is None:
+            return None
+        with _lock:
+            cluster = self._made.get(alias)
+            if cluster is None or cluster.closed:
+                cluster = self._made[alias] = Cluster(config)
+            return cluster
+
+    def close(self) -> None:
+        """Close those that were made. They are made anew when they are asked for."""
+        with _lock:
+            clusters = list(self._made.values())
+            self._made.clear()
+        for cluster in clusters:
+            cluster.close()
+
+
+def add_source(source: ClusterSource) -> None:
+    """Ask `source` first from now on, before other sources and before what `configure` was told."""
+    global _sources
+    with _lock:
+        if source not in _sources:
+            _sources = (source, *_sources)
+
+
+def remove_source(source: ClusterSource) -> None:
+    global _sources
+    with _lock:
+        _sources = tuple(one for one in _sources if one is not source)
+
+
+class _Replacement:
+    """Other clusters for some aliases, whatever a framework's settings say of them."""
+
+    def __init__(self, configs: Mapping[str, ClusterConfig]) -> None:
+        self._aliases = Aliases(configs)
+
+    def find(self, alias: str) -> Cluster | None:
+        return self._aliases.get(alias)
+
+    def hint(self, alias: str) -> str:
+        return ""
+
+    def close(self) -> None:
+        self._aliases.close()
+
+
+@contextmanager
+def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: ClusterLike) -> Iterator[None]:
+    """Let aliases mean other clusters inside, in all threads, before frameworks' settings and `configure`: for tests.
+
+    At the end these clusters are closed, and the aliases mean again what they meant before.
+    Raises `ConfigurationError`.
+    """
+    source = _Replacement(_configs_of("replaced", {**(clusters or {}), **aliases}))
+    with _lock:
+        # Connections keep a cluster for as long as it is open.
+        stale = [_named.pop(alias) for alias in source._aliases.configs if alias in _named]
+    add_source(source)
+    for cluster in stale:
+        cluster.close()
+    try:
+        yield
+    finally:
+        remove_source(source)
+        source.close()
 
 
 def _shared(key: ClusterConfig | str, config: ClusterConfig) -> Cluster:
@@ -147,5 +355,8 @@ def close_all() -> None:
         _named.clear()
         _anonymous.clear()
         _configs.clear()
+        sources = _sources
     for cluster in clusters:
         cluster.close()
+    for source in sources:
+        source.close()

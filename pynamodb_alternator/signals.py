@@ -84,7 +84,7 @@ client_forked = namespace.signal("client-forked", """A child process took over i
 
 def emit(signal: NamedSignal, sender: Any, /, **payload: Any) -> None:
     """Send `signal` to each of its receivers. What one raises is logged, and the others still hear of it."""
-    if not signal.receivers:
+    if not signal.receivers or signal.is_muted:
         return
     for receiver in signal.receivers_for(sender):
         try:

@@ -16,6 +16,7 @@ from ..config import ClusterConfig
 from ..scopes import ClusterScope, DatacenterScope, Scope, chain
 from .localnodes import NodeFilter, path_for, read_answer
 from .node import Node
+from .topology import ring_order
 
 __all__ = ["Discovery", "DiscoveryError", "Fetch", "Place", "Reading", "Resolve", "place"]
 
@@ -30,8 +31,13 @@ Place = tuple[str | None, str | None]
 
 _IMPOSSIBLE_RACK = "pynamodb_alternator/no-such-rack"
 _FAILURES_PER_LIST = 3
-"""Sources that may fail before one reading of one list gives up: the next reading starts with others."""
+"""Sources of one kind that may fail before the next kind is asked: the next reading starts with others."""
 _READINGS_PER_SOURCE = 60
+"""Readings in a row from one source, before another one has its turn."""
+_READINGS_PER_LOOK_OUTSIDE = 10
+"""Seeds that are no members are asked (and names resolved) only so often, because some are dead and take long."""
+_MOST_TOLD = 1_000
+"""Different bad entries that are logged. Who lists more is not worth more lines."""
 
 
 class DiscoveryError(Exception):
@@ -40,6 +46,10 @@ class DiscoveryError(Exception):
     def __init__(self, reason: str, tried: Sequence[str]) -> None:
         super().__init__(reason)
         self.tried = tuple(tried)
+
+
+class _NothingUsable(ValueError):
+    """All entries of an answer were refused, which is not the same as an empty list."""
 
 
 def place(scope: Scope) -> Place:
@@ -84,11 +94,19 @@ class Discovery:
         )
         self._scopes = tuple(_places_to_ask(config.routing_scope))
         self._told: set[tuple[str, str]] = set()
+        self._unresolved: set[str] = set()
+        self._readings = 0
+        self._look_again = False
         self._source: Node | None = None
         self._readings_from_source = 0
         self._scopes_supported: bool | None = None
+        self._scope_is_empty = False
 
     def seeds(self) -> tuple[Node, ...]:
+        """The nodes to begin with, as long as nobody has told which nodes the scopes have."""
+        return () if self._scope_is_empty else self.resolved_seeds()
+
+    def resolved_seeds(self) -> tuple[Node, ...]:
         """A node for every address of every seed. A name that cannot be resolved gives none, and a log line."""
         found: dict[Node, None] = {}
         for seed in self._config.seeds:
@@ -104,18 +122,25 @@ class Discovery:
             return
         try:
             addresses = self._resolve(host)
-        except OSError as error:
-            self._tell_once("seed", host, f"The seed {host} cannot be resolved: {error}.")
+        except (OSError, UnicodeError) as error:
+            if host not in self._unresolved:
+                self._unresolved.add(host)
+                _log.warning("Cluster %r: the seed %s cannot be resolved: %s", self._config.name, host, error)
             return
-        self._told.discard(("seed", host))
+        self._unresolved.discard(host)
         for address in addresses:
             # The certificate of a node that was found by name is checked against that name.
             yield address, host
 
-    def read(self, previous: Reading, *, usable: Sequence[Node], down: Sequence[Node]) -> Reading:
-        """Ask for all scopes. Raises `DiscoveryError` if nobody answers, or every list is empty."""
-        live = self._in_asking_order(usable)
-        attempt = _Attempt(self, [*live, *self._seeds_beside(live), *down], set(down))
+    def read(
+        self, previous: Reading, *, active: Sequence[Node], quarantined: Sequence[Node] = (), down: Sequence[Node] = ()
+    ) -> Reading:
+        """Ask for all scopes. Raises `DiscoveryError` if nobody answers, or every list is empty.
+
+        A first reading may be empty: then the scopes that are wanted do not exist.
+        """
+        attempt = _Attempt(self, self._in_asking_order(active), self._shuffled(quarantined), self._shuffled(down))
+        self._readings += 1
         members: dict[Place, tuple[Node, ...]] = {}
         groups: tuple[frozenset[Node], ...] = ()
         for scope in self._scopes:
@@ -132,9 +157,16 @@ class Discovery:
             raise DiscoveryError(f"no node answered: {attempt.error}", attempt.tried)
         self._remember_source(attempt.source)
         if not any(members.values()):
-            raise DiscoveryError(
-                f"{attempt.source.address} lists no node for {self._config.routing_scope}", attempt.tried
-            )
+            nothing = f"{attempt.source.address} lists no node for {self._config.routing_scope}"
+            if any(previous.members.values()) or not attempt.ask_some([attempt.source], ClusterScope()):
+                raise DiscoveryError(nothing, attempt.tried)
+            # Whoever lists its own datacenter, and none for the scopes that are wanted, is to be believed: these do
+            # not exist, and the seeds are outside of them.
+            if not self._scope_is_empty:
+                _log.warning(
+                    "Cluster %r: %s. Is the name right? Requests fail until it has a node.", self._config.name, nothing
+                )
+        self._scope_is_empty = not any(members.values())
         if self._scopes_supported is None and any(scope.datacenter for scope in self._scopes):
             self._check_support(attempt.source)
         return Reading(members, groups, attempt.source.address)
@@ -144,38 +176,72 @@ class Discovery:
     ) -> tuple[frozenset[Node], ...]:
         """One set of nodes per datacenter: a node without ``dc`` in the question lists its own datacenter.
 
-        A datacenter is asked through any of its members, and keeps its last list while none of them answers.
+        A datacenter is asked through any of its members, and keeps its last list while none of them tells one.
         """
+        if attempt.nobody:
+            return previous.groups
         groups: list[frozenset[Node]] = []
         settled: set[Node] = set()
         known = [*previous.groups, *(frozenset(nodes) for nodes in members.values() if nodes)]
-        for group in known:
+        # The widest first: a rack is a part of its datacenter and not another one.
+        for group in sorted(known, key=len, reverse=True):
             if group <= settled:
                 continue
-            asked = [node for node in attempt.sources if node in group]
-            listed = attempt.ask(ClusterScope(), asked)
+            live = [node for node in attempt.live if node in group]
+            fresh = group.difference(attempt.live, attempt.down)  # listed a moment ago, for another scope
+            listed = attempt.ask_some([*live, *ring_order(fresh)], ClusterScope())
+            if listed is None:
+                # One of those that are down is enough: they are being probed as well.
+                listed = attempt.ask_some([node for node in attempt.down if node in group][:1], ClusterScope())
             if listed is None:
                 listed = tuple(group - settled)
             settled |= group | set(listed)
             if listed:
                 groups.append(frozenset(listed))
-        for source in attempt.sources:
-            # Seeds, mostly. Those that are down are asked only if nothing else is known.
-            if source in settled or (groups and source in attempt.down):
-                continue
-            listed = attempt.ask(ClusterScope(), [source])
-            if listed:
-                settled |= set(listed) | {source}
-                groups.append(frozenset(listed))
+        if attempt.source is None or self._look_again or self._readings % _READINGS_PER_LOOK_OUTSIDE == 1:
+            self._look_again = False
+            for sources in attempt.kinds():
+                # Seeds, mostly: they may be of datacenters that we do not know yet. The last kind are those that are
+                # down, which are asked only if nobody else tells anything.
+                if sources is attempt.down and attempt.source is not None:
+                    break
+                self._ask_outsiders(attempt, sources, settled, groups)
         return _united(groups)
 
-    def _in_asking_order(self, usable: Sequence[Node]) -> list[Node]:
+    def _ask_outsiders(
+        self, attempt: _Attempt, sources: Sequence[Node], settled: set[Node], groups: list[frozenset[Node]]
+    ) -> None:
+        failures = 0
+        for source in sources:
+            if source in settled or source in attempt.failed:
+                continue
+            if source in attempt.quarantined and attempt.source is not None:
+                # At the start, a seed that has not answered its probe yet. The next reading has time for it.
+                self._look_again = True
+                continue
+            listed = attempt.ask_some([source], ClusterScope())
+            if listed is not None:
+                settled |= set(listed) | {source}
+                groups.append(frozenset(listed))
+                continue
+            failures += 1
+            if failures >= _FAILURES_PER_LIST:
+                return
+
+    def _in_asking_order(self, active: Sequence[Node]) -> list[Node]:
         """The source of the last reading first (its connection is open), the others in random order."""
-        if self._readings_from_source >= _READINGS_PER_SOURCE or self._source not in usable:
+        if self._readings_from_source >= _READINGS_PER_SOURCE or self._source not in active:
             self._source, self._readings_from_source = None, 0
-        others = [node for node in usable if node != self._source]
-        self._random.shuffle(others)
+        others = self._shuffled(node for node in active if node != self._source)
         return others if self._source is None else [self._source, *others]
+
+    def _shuffled(self, nodes: Iterable[Node]) -> list[Node]:
+        shuffled = list(nodes)
+        self.shuffle(shuffled)
+        return shuffled
+
+    def shuffle(self, nodes: list[Node]) -> None:
+        self._random.shuffle(nodes)
 
     def _remember_source(self, source: Node) -> None:
         if source == self._source:
@@ -183,26 +249,28 @@ class Discovery:
         else:
             self._source, self._readings_from_source = source, 1
 
-    def _seeds_beside(self, live: Sequence[Node]) -> Iterator[Node]:
-        # Seeds that are addresses cost nothing to look at; names are resolved only when a source is wanted.
-        known = set(live)
-        return (seed for seed in self.seeds() if seed not in known)
-
     def _check_support(self, source: Node) -> None:
         """Servers before 2025.1 ignore ``dc`` and ``rack``: they list nodes of a rack that cannot exist."""
         try:
             status, body = self._fetch(source, f"/localnodes?rack={_IMPOSSIBLE_RACK}", self._config.discovery.timeout)
-            listed = read_answer(body, source, ClusterScope(), self._filter)[0] if status == 200 else ()
+            if status != 200:
+                return
+            listed, refused = read_answer(body, source, ClusterScope(), self._filter)
         except Exception:
             return  # The question was a courtesy, and is asked again with the next reading.
-        self._scopes_supported = not listed
-        if listed:
+        self._scopes_supported = not (listed or refused)
+        if not self._scopes_supported:
             _log.warning(
                 "Cluster %r: the server ignores datacenter and rack (it is older than ScyllaDB 2025.1), so %s is the "
                 "datacenter of whichever node is asked. Upgrade the server, or use ClusterScope().",
                 self._config.name,
                 self._config.routing_scope,
             )
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The scopes whose nodes are asked for, without their fallbacks."""
+        return self._scopes
 
     @property
     def scopes_supported(self) -> bool | None:
@@ -216,52 +284,89 @@ class Discovery:
             raise ValueError(f"/localnodes was answered with status {status}")
         listed, refused = read_answer(body, node, scope, self._filter)
         for entry, reason in refused:
-            self._tell_once(entry, reason, f"An entry of /localnodes was dropped: {entry} is {reason}.")
+            self._tell_once(entry, reason)
         if credit:
             self._answered(node)
+        if refused and not listed:
+            raise _NothingUsable(f"{node} lists nothing usable: {refused[0][0]} is {refused[0][1]}")
         return listed
 
     def report_failure(self, node: Node, error: Exception) -> None:
         self._failed(node, error)
 
-    def _tell_once(self, subject: str, detail: str, message: str) -> None:
-        if (subject, detail) not in self._told:
-            if len(self._told) > 1000:
-                self._told.clear()
-            self._told.add((subject, detail))
-            _log.warning("Cluster %r: %s", self._config.name, message)
+    def _tell_once(self, entry: str, reason: str) -> None:
+        if (entry, reason) in self._told or len(self._told) >= _MOST_TOLD:
+            return
+        self._told.add((entry, reason))
+        _log.warning("Cluster %r: an entry of /localnodes was dropped: %s (%s).", self._config.name, entry, reason)
+        if len(self._told) == _MOST_TOLD:
+            _log.warning("Cluster %r: no more bad entries of /localnodes are logged.", self._config.name)
 
 
 class _Attempt:
     """One reading under way: its sources, whom it asked, and what went wrong."""
 
-    def __init__(self, discovery: Discovery, sources: Iterable[Node], down: set[Node]) -> None:
+    def __init__(self, discovery: Discovery, active: list[Node], quarantined: list[Node], down: list[Node]) -> None:
         self._discovery = discovery
-        self.sources = list(dict.fromkeys(sources))
+        self.live = [*active, *quarantined]
+        self.quarantined = frozenset(quarantined)
         self.down = down
         self.tried: list[str] = []
         self.failed: set[Node] = set()
         self.source: Node | None = None
         self.error: Exception | str = "there is no seed that can be resolved"
+        self._seeds: list[Node] | None = None
+        self.nobody = False
+        """Whether every source that we were willing to ask has failed."""
 
-    def ask(self, scope: Scope, sources: Sequence[Node] | None = None) -> tuple[Node, ...] | None:
+    def kinds(self) -> Iterator[list[Node]]:
+        """The sources in the order in which they are asked. The seeds are resolved when their turn comes."""
+        yield self.live
+        if self._seeds is None:
+            members = {*self.live, *self.down}
+            self._seeds = [seed for seed in self._discovery.resolved_seeds() if seed not in members]
+            self._discovery.shuffle(self._seeds)
+        yield self._seeds
+        yield self.down
+
+    def ask(self, scope: Scope) -> tuple[Node, ...] | None:
         """The nodes of `scope` as the first source that answers lists them, or None if none does."""
+        if not self.nobody:
+            for sources in self.kinds():
+                listed = self.ask_some(sources, scope)
+                if listed is not None:
+                    return listed
+            self.nobody = True
+        return None
+
+    def ask_some(self, sources: Sequence[Node], scope: Scope) -> tuple[Node, ...] | None:
+        """The same, from these sources only, and giving up after a few failures."""
         failures = 0
-        for node in self.sources if sources is None else sources:
+        for node in sources:
             if node in self.failed:
                 continue
-            if failures >= _FAILURES_PER_LIST and self.source is not None:
-                break
+            if failures >= _FAILURES_PER_LIST:
+                return None
             if node.address not in self.tried:
                 self.tried.append(node.address)
             try:
                 listed = self._discovery.contact(node, scope, credit=node not in self.down)
+            except _NothingUsable as error:
+                # It may well tell other scopes.
+                self.error = error
+                failures += 1
+                continue
             except Exception as error:
                 self.error = error
                 self.failed.add(node)
                 failures += 1
                 if node not in self.down:
                     self._discovery.report_failure(node, error)
+                continue
+            if not listed and isinstance(scope, ClusterScope):
+                # A node that lists nobody, not even itself, is about to join or to leave.
+                self.error = f"{node} lists no node"
+                failures += 1
                 continue
             self.source = self.source or node
             return listed

@@ -107,7 +107,7 @@ def _from_down(status: HealthStatus, observation: Observation, policy: Health) -
         if successes >= policy.down_recovery_threshold:
             return HealthStatus(State.QUARANTINED, generation=status.generation)
         return replace(status, successes=successes)
-    if observation is Observation.PROBE_FAILURE and status.successes:
+    if observation in (Observation.PROBE_FAILURE, Observation.DOUBT_CONFIRMED) and status.successes:
         return replace(status, successes=0)
     # Traffic results are those of requests that had left before the node went down.
     return status

@@ -53,16 +53,24 @@ class NodeFilter:
         """The node that `source` listed as `entry`, or in words why there is none."""
         if not isinstance(entry, str) or not entry.strip():
             return "no address"
-        host = entry.strip()
+        host = listed = entry.strip()
         if _UUID.fullmatch(host):
             return "a host id and no address"
         port: int | None = None
-        try:
-            if self._translate is not None:
-                translated = self._translate(host)
-                if translated is None:
-                    return "refused by address_translator"
+        if self._translate is not None:
+            try:
+                translated: object = self._translate(listed)
+            except Exception as error:
+                return f"address_translator failed: {error!r}"
+            if translated is None:
+                return "refused by address_translator"
+            if not isinstance(translated, str):
+                return f"address_translator gave no string: {checks.shown(translated)}"
+            try:
                 host, port = checks.split_port(translated, "address_translator")
+            except ConfigurationError as error:
+                return str(error)
+        try:
             checks.check_host(host, "entry")
         except ConfigurationError:
             return "neither an IP address nor a host name"
@@ -74,7 +82,8 @@ class NodeFilter:
             rack=scope.rack,
             server_name=source.server_name,
         )
-        if self._translate is None:
+        # A translator may well send us to a tunnel's end on this machine; then the address is not the listed one.
+        if host == listed:
             if node.is_unspecified and not source.is_unspecified:
                 return "the unspecified address, which no other machine can reach"
             if node.is_loopback and not source.is_loopback:

@@ -9,20 +9,21 @@ from __future__ import annotations
 import logging
 import random as _random
 import threading
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 from blinker import NamedSignal
 
 from .. import signals
 from ..config import ClusterConfig
-from ..scopes import chain
-from .discovery import Discovery, DiscoveryError, Fetch, Reading, Resolve, place
+from ..errors import ConfigurationError
+from ..scopes import Scope, chain
+from .discovery import Discovery, DiscoveryError, Fetch, Place, Reading, Resolve, place
 from .health import HealthStatus, Observation, State, active, quarantined, transition
 from .node import Node
-from .selection import ScopeChoice, choose_scope, make_topology
-from .topology import View
+from .selection import ScopeChoice, choose_scope, make_topology, view_of
+from .topology import Topology, View
 
 __all__ = ["Listener", "Membership", "NodeInfo"]
 
@@ -30,6 +31,8 @@ _log = logging.getLogger("pynamodb_alternator.cluster")
 
 _HISTORY = 1_000
 """Nodes that left the topology and whose health is remembered, in case they come back."""
+_LONGEST_READING = 60.0
+"""Seconds that a thread waits, at most, for another one's reading to end."""
 
 
 class Listener(Protocol):
@@ -50,6 +53,7 @@ class Listener(Protocol):
 class NodeInfo:
     """One node with its state at one moment, for people to look at.
 
+    `datacenter`, `rack`: as the server's system tables have them, else as they were asked for; None if neither says.
     `in_scope`: whether requests go to it, health permitting. `failures`: transport failures since its last success.
     `down_for`: seconds, if it is down. `error`: what was last heard of a node that is not active.
     """
@@ -62,6 +66,15 @@ class NodeInfo:
     failures: int
     down_for: float | None
     error: str | None
+
+
+class _News(NamedTuple):
+    """What is to be told when the lock is released: a signal, and a log line if people care."""
+
+    signal: NamedSignal
+    payload: dict[str, Any]
+    level: int = logging.DEBUG
+    line: str = ""
 
 
 @dataclass(slots=True)
@@ -87,6 +100,8 @@ class Membership:
     ) -> None:
         self.config = config
         self.view = View(make_topology(config.routing_scope, Reading(), 0, 0))
+        self._views: tuple[View, dict[Scope, View]] = (self.view, {})
+        """What requests with a routing scope of their own see of a view."""
         self.last_read: float | None = None
         self.last_success: float | None = None
         self.failed_readings = 0
@@ -100,6 +115,9 @@ class Membership:
         self._reading = Reading()
         self._members: frozenset[Node] = frozenset()
         self._choice = ScopeChoice()
+        self._readings = 0
+        self._asked_in: dict[Node, int] = {}
+        self._places: Mapping[str, Place] = {}
         self._fetch = fetch
         self.trust_listed = False
         """Whether a newly listed node counts as active at once, where there is no monitor to probe it."""
@@ -108,7 +126,7 @@ class Membership:
             fetch=fetch,
             resolve=resolve,
             random=random,
-            answered=lambda node: self._observe(node, Observation.PROBE_SUCCESS),
+            answered=self._answered,
             failed=lambda node, error: self.doubt(node),
         )
         self.after_fork()
@@ -117,14 +135,45 @@ class Membership:
         """Fresh locks: another thread of the parent may have held the old ones."""
         self._lock = threading.Lock()
         self._turn = threading.Condition(threading.Lock())
-        self._refreshing = False
+        self._refreshing: int | None = None
+        """The thread that reads the node list now."""
         self._doubted = set()
 
     # ---- what a request asks -----------------------------------------------------------------------------------
 
+    def view_for(self, scope: Scope) -> View:
+        """What a request with a routing scope of its own sees.
+
+        Raises `ConfigurationError` for a scope whose nodes are not asked for.
+        """
+        views = self._views
+        if views[0] is not self.view:
+            views = self._views = (self.view, {})
+        found = views[1].get(scope)
+        if found is None:
+            known = self._discovery.scopes
+            for one in chain(scope):
+                if place(one) not in map(place, known):
+                    raise ConfigurationError(
+                        f"The nodes of {one} are not known here: the node lists that are read are those of "
+                        f"{', '.join(map(str, known))}. Name it in ClusterConfig(routing_scope=...), as a fallback at "
+                        "least, so that its list is read too."
+                    )
+            with self._lock:
+                view, reading = self.view, self._reading
+            found = view_of(scope, reading, view)
+            if view is views[0]:
+                views[1][scope] = found
+        return found
+
     def generation(self, node: Node) -> int:
         status = self._statuses.get(node)
         return 0 if status is None else status.generation
+
+    def trouble_with(self, node: Node) -> str | None:
+        """What was last heard of a node that is not active."""
+        trouble = self._troubles.get(node)
+        return (trouble.error or None) if trouble else None
 
     def is_down(self, node: Node) -> bool:
         return node in self.view.down
@@ -158,9 +207,12 @@ class Membership:
         with self._lock:
             return [node for node, due in self._next_probe.items() if due <= now and self._is_member(node)]
 
-    def next_probe_at(self) -> float | None:
+    def next_probe_at(self, now: float) -> float | None:
+        """When the next node will be due. Those that are due already count as being probed."""
         with self._lock:
-            return min((due for node, due in self._next_probe.items() if self._is_member(node)), default=None)
+            return min(
+                (due for node, due in self._next_probe.items() if due > now and self._is_member(node)), default=None
+            )
 
     def _is_member(self, node: Node) -> bool:
         status = self._statuses.get(node)
@@ -168,20 +220,20 @@ class Membership:
 
     def probe(self, node: Node, timeout: float) -> bool:
         """Ask the node whether it lives, and judge it by that. True if it does."""
-        with self._lock:
-            doubted = node in self._doubted
-            status = self._statuses.get(node)
-            generation = 0 if status is None else status.generation
+        generation = self.generation(node)
         try:
             code, _ = self._fetch(node, "/", timeout)
             error: Exception | None = None if code == 200 else ValueError(f"GET / was answered with status {code}")
         except Exception as failure:
             error = failure
         with self._lock:
+            # A doubt that came up while this probe was under way is settled by it as well.
+            doubted = node in self._doubted
             self._doubted.discard(node)
             # A node that has begun to answer is asked again soon: it needs several answers to be trusted.
             pause = self._policy.probe_interval * (1.0 if error else 0.1)
-            self._next_probe[node] = self._clock() + pause
+            if node in self._statuses:
+                self._next_probe[node] = self._clock() + pause
         if error is None:
             self._observe(node, Observation.PROBE_SUCCESS, generation)
         elif doubted:
@@ -189,6 +241,10 @@ class Membership:
         else:
             self._observe(node, Observation.PROBE_FAILURE, generation, error)
         return error is None
+
+    def _answered(self, node: Node) -> None:
+        """The node told its list: as good as a probe, if it has not gone down since it was asked."""
+        self._observe(node, Observation.PROBE_SUCCESS, self._asked_in.get(node))
 
     def _observe(
         self, node: Node, observation: Observation, generation: int | None = None, error: Exception | None = None
@@ -203,31 +259,38 @@ class Membership:
             self._statuses[node] = after
             if after.state is before.state:
                 return
-            news = self._news_of(node, before, after, error)
-            news += self._choose(self._clock())
-            self._swap_view()
-        self._tell(news)
+            now = self._clock()
+            news = [self._news_of(node, before, after, error, now)]
+            changed_scope = self._choose(now)
+            if changed_scope:
+                news += changed_scope
+                self._swap_view()
+            else:
+                self._mark(node, after.state)
+        # First what requests wait for: whoever watches may take his time.
         if after.state is State.DOWN:
             self._listener.went_down(node)
+        self._tell(news)
 
-    def _news_of(self, node: Node, before: HealthStatus, after: HealthStatus, error: Exception | None) -> list[_News]:
-        now = self._clock()
+    def _news_of(
+        self, node: Node, before: HealthStatus, after: HealthStatus, error: Exception | None, now: float
+    ) -> _News:
         reason = "" if error is None else str(error)
         if after.state is State.ACTIVE:
             trouble = self._troubles.pop(node, None)
             self._next_probe.pop(node, None)
             down_for = now - trouble.since if trouble else 0.0
-            if before.generation:  # a node that is new was never down
-                _log.info("Cluster %r: node %s is active again, after %.1f s.", self.config.name, node, down_for)
-            return [(signals.node_up, {"node": node.address, "down_for": down_for})]
+            # A node that is new was never down.
+            line = f"node {node} is active again, after {down_for:.1f} s" if before.generation else ""
+            return _News(signals.node_up, {"node": node.address, "down_for": down_for}, logging.INFO, line)
         trouble = self._troubles.setdefault(node, _Trouble(now, reason))
         trouble.error = reason or trouble.error
         self._next_probe.setdefault(node, now)
         payload = {"node": node.address, "failures": after.failures, "error": trouble.error or None}
         if after.state is State.DOWN:
-            _log.warning("Cluster %r: node %s is down: %s", self.config.name, node, trouble.error or "no reason known")
-            return [(signals.node_down, payload)]
-        return [(signals.node_quarantined, payload)]
+            line = f"node {node} is down: {trouble.error or 'no reason known'}"
+            return _News(signals.node_down, payload, logging.WARNING, line)
+        return _News(signals.node_quarantined, payload)
 
     # ---- discovery ---------------------------------------------------------------------------------------------
 
@@ -236,7 +299,7 @@ class Membership:
         seeds = self._discovery.seeds()
         reading = Reading({place(scope): seeds for scope in chain(self.config.routing_scope)})
         with self._lock:
-            if self._reading.members:
+            if self._members:
                 return
             news = self._take(reading, announce=False)
         self._tell(news)
@@ -246,20 +309,21 @@ class Membership:
 
         With `wait` False it does nothing while another thread reads.
         """
+        me = threading.get_ident()
         with self._turn:
-            if self._refreshing:
-                if not wait:
+            if self._refreshing is not None:
+                # A receiver of one of our signals would wait for itself.
+                if not wait or self._refreshing == me:
                     return self.last_success is not None
-                before = self.last_success
-                # Bounded by what one reading may take: every source that it asks has a timeout.
-                self._turn.wait_for(lambda: not self._refreshing, timeout=60.0)
-                return self.last_success != before
-            self._refreshing = True
+                before = self._readings
+                self._turn.wait_for(lambda: self._refreshing is None or self._readings != before, _LONGEST_READING)
+                return self._readings != before
+            self._refreshing = me
         try:
             return self._read()
         finally:
             with self._turn:
-                self._refreshing = False
+                self._refreshing = None
                 self._turn.notify_all()
 
     def _read(self) -> bool:
@@ -267,13 +331,19 @@ class Membership:
         self.last_read = started
         with self._lock:
             previous = self._reading
-            members = sorted(self._members, key=lambda node: self._statuses[node].state is not State.ACTIVE)
-            usable = [node for node in members if self._statuses[node].state is not State.DOWN]
-            down = [node for node in members if self._statuses[node].state is State.DOWN]
+            by_state: dict[State, list[Node]] = {state: [] for state in State}
+            for node in sorted(self._members, key=lambda node: node.endpoint):
+                by_state[self._statuses[node].state].append(node)
+            self._asked_in = {node: self._statuses[node].generation for node in self._members}
             # Before the first reading the members are the seeds, which discovery knows by itself.
             previous = previous if self.last_success is not None else Reading()
         try:
-            reading = self._discovery.read(previous, usable=usable, down=down)
+            reading = self._discovery.read(
+                previous,
+                active=by_state[State.ACTIVE],
+                quarantined=by_state[State.QUARANTINED],
+                down=by_state[State.DOWN],
+            )
         except DiscoveryError as error:
             self._reading_failed(error, started)
             return False
@@ -282,16 +352,19 @@ class Membership:
             known = self._members
             news = self._take(reading, announce=True)
             self.last_success = self._clock()
+            self._readings += 1
             failed, self.failed_readings = self.failed_readings, 0
             new = self._members
             scope = self.view.topology.scope
+        if new != known:
+            self._listener.members_changed(new)
         added, removed = new - old, old - new
         if failed:
             _log.info("Cluster %r: the node list is readable again.", self.config.name)
         if added or removed:
             _log.info("Cluster %r: %d nodes (%s)", self.config.name, len(new), _change(added, removed))
         news.append(
-            (
+            _News(
                 signals.topology_refreshed,
                 {
                     "nodes": sorted(node.address for node in new),
@@ -303,17 +376,19 @@ class Membership:
                 },
             )
         )
-        news += [(signals.node_added, {"node": node.address}) for node in sorted(added, key=str)]
-        news += [(signals.node_removed, {"node": node.address}) for node in sorted(removed, key=str)]
+        news += [_News(signals.node_added, {"node": node.address}) for node in sorted(added, key=str)]
+        news += [_News(signals.node_removed, {"node": node.address}) for node in sorted(removed, key=str)]
         self._tell(news)
-        if new != known:
-            self._listener.members_changed(new)
         return True
 
     def _reading_failed(self, error: DiscoveryError, now: float) -> None:
         with self._lock:
             self.failed_readings += 1
             consecutive = self.failed_readings
+            # The scope in use may be due for a change all the same.
+            news = self._choose(self._clock())
+            if news:
+                self._swap_view()
         stale_for = now - self.last_success if self.last_success is not None else None
         if consecutive == 1:
             _log.warning(
@@ -323,20 +398,21 @@ class Membership:
                 ", ".join(error.tried) or "nobody",
             )
         payload = {"tried": error.tried, "error": str(error), "consecutive": consecutive, "stale_for": stale_for}
-        self._tell([(signals.discovery_failed, payload)])
+        self._tell([*news, _News(signals.discovery_failed, payload)])
 
     def _take(self, reading: Reading, *, announce: bool) -> list[_News]:
         """Make `reading` the truth. The caller holds the lock."""
         now = self._clock()
-        self._reading = reading
-        self._members = frozenset(node for nodes in reading.members.values() for node in nodes)
-        for node in self._members:
-            status = self._statuses.get(node)
-            if status is None:
-                fresh = active(self._policy) if announce and self.trust_listed else quarantined()
+        members = frozenset(node for nodes in reading.members.values() for node in nodes)
+        fresh = active(self._policy) if announce and self.trust_listed else quarantined()
+        # Every member has a status before it is one: a process may be forked between two of these lines.
+        for node in members:
+            if self._statuses.get(node, _UNHEARD_OF) == _UNHEARD_OF:
                 self._statuses[node] = fresh
                 if fresh.state is not State.ACTIVE:
-                    self._next_probe[node] = now
+                    self._next_probe.setdefault(node, now)
+        self._reading = reading
+        self._members = members
         self._forget_long_gone()
         news = self._choose(now)
         self._swap_view()
@@ -367,18 +443,18 @@ class Membership:
         fell = self._choice.index > before.index
         reason = "no_usable_node" if fell else "usable_again"
         from_scope, to_scope = str(scopes[before.index]), str(scopes[self._choice.index])
-        _log.warning("Cluster %r: routing scope is now %s instead of %s.", self.config.name, to_scope, from_scope)
         signal = signals.scope_fallback if self._choice.index else signals.scope_restored
-        return [(signal, {"from_scope": from_scope, "to_scope": to_scope, "reason": reason})]
+        payload = {"from_scope": from_scope, "to_scope": to_scope, "reason": reason}
+        return [_News(signal, payload, logging.WARNING, f"routing scope is now {to_scope} instead of {from_scope}")]
 
     def _swap_view(self) -> None:
         """Publish a new snapshot. The caller holds the lock."""
         old = self.view.topology
         topology = make_topology(self.config.routing_scope, self._reading, self._choice.index, old.version)
-        if topology != old:
-            topology = make_topology(self.config.routing_scope, self._reading, self._choice.index, old.version + 1)
-        else:
+        if topology == old and _details(topology) == _details(old):
             topology = old
+        else:
+            topology = replace(topology, version=old.version + 1)
         down, trial = set(), set()
         for node in topology.ring:
             state = self._statuses[node].state
@@ -388,12 +464,24 @@ class Membership:
                 trial.add(node)
         self.view = View(topology, frozenset(down), frozenset(trial))
 
+    def _mark(self, node: Node, state: State) -> None:
+        """Publish the state of one node. The caller holds the lock."""
+        if node in self._members:
+            one, view = {node}, self.view
+            down = view.down | one if state is State.DOWN else view.down - one
+            trial = view.quarantined | one if state is State.QUARANTINED else view.quarantined - one
+            self.view = View(view.topology, down, trial)
+
     # ---- for people and tests ----------------------------------------------------------------------------------
 
     @property
     def scopes_supported(self) -> bool | None:
         """Whether the server honours datacenter and rack; None until it was asked."""
         return self._discovery.scopes_supported
+
+    def learn_places(self, places: Mapping[str, Place]) -> None:
+        """Datacenter and rack by host, for people to look at: routing goes by what `/localnodes` says."""
+        self._places = dict(places)
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """Every known node in ring order, with its state."""
@@ -405,12 +493,13 @@ class Membership:
             for node in topology.ring:
                 status = self._statuses[node]
                 trouble = self._troubles.get(node)
+                datacenter, rack = self._places.get(node.host, (None, None))
                 found.append(
                     NodeInfo(
                         address=node.address,
                         state=status.state,
-                        datacenter=node.datacenter,
-                        rack=node.rack,
+                        datacenter=datacenter or node.datacenter,
+                        rack=rack or node.rack,
                         in_scope=node in in_scope,
                         failures=status.failures,
                         down_for=now - trouble.since if trouble and status.state is State.DOWN else None,
@@ -420,11 +509,18 @@ class Membership:
             return tuple(found)
 
     def _tell(self, news: Sequence[_News]) -> None:
-        for signal, payload in news:
-            self._listener.emit(signal, **payload)
+        for one in news:
+            if one.line:
+                _log.log(one.level, "Cluster %r: %s", self.config.name, one.line)
+            self._listener.emit(one.signal, **one.payload)
 
 
-_News = tuple[NamedSignal, dict[str, Any]]
+_UNHEARD_OF = quarantined()
+
+
+def _details(topology: Topology) -> list[tuple[str | None, ...]]:
+    """What may change in nodes that stay equal, because only their endpoints count for that."""
+    return [(node.datacenter, node.rack, node.server_name) for node in topology.ring]
 
 
 def _change(added: Collection[Node], removed: Collection[Node]) -> str:

@@ -56,9 +56,12 @@ class Node:
 
 def _ip_property(host: str, name: str) -> bool:
     try:
-        return bool(getattr(ipaddress.ip_address(host.partition("%")[0]), name))
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
+    # ::ffff:127.0.0.1 is 127.0.0.1, in the sight of a socket.
+    address = getattr(address, "ipv4_mapped", None) or address
+    return bool(getattr(address, name))
 
 
 def _endpoint(scheme: str, host: str, port: int | None) -> str:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from ..scopes import ClusterScope, DatacenterScope, Scope, chain
 from .discovery import Reading, place
 from .node import Node
-from .topology import Topology, ring_order
+from .topology import Topology, View, ring_order
 
-__all__ = ["ScopeChoice", "choose_scope", "make_topology"]
+__all__ = ["ScopeChoice", "choose_scope", "make_topology", "view_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class ScopeChoice:
-    """Which scope of the chain is in use (0 is the preferred one), and since when a better one could be."""
+    """Which scope of the chain is in use (0 is the preferred one).
+
+    `better_since`: pairs of a better scope that has an active node, and since when it has.
+    """
 
     index: int = 0
-    better_since: float | None = None
+    better_since: tuple[tuple[int, float], ...] = ()
 
 
 def choose_scope(
@@ -46,23 +49,23 @@ def choose_scope(
         for index in range(len(scopes)):
             if some(index, usable):
                 return ScopeChoice(index)
-        return choice
-    better = next((index for index in range(choice.index) if some(index, active)), None)
-    if better is None:
-        return choice if choice.better_since is None else ScopeChoice(choice.index)
-    if choice.better_since is None:
-        choice = ScopeChoice(choice.index, now)
-    if choice.better_since is not None and now - choice.better_since >= restore_after:
-        return ScopeChoice(better)
-    return choice
+        return ScopeChoice(choice.index)
+    known = dict(choice.better_since)
+    since = {index: known.get(index, now) for index in range(choice.index) if some(index, active)}
+    best = next((index for index, start in since.items() if now - start >= restore_after), choice.index)
+    return ScopeChoice(best, tuple((index, start) for index, start in since.items() if index < best))
 
 
 def make_topology(preferred: Scope, reading: Reading, index: int, version: int) -> Topology:
     """The topology of a reading with the scope at `index` of the chain in use."""
-    scope = list(chain(preferred))[index]
+    scopes = list(chain(preferred))
+    scope = scopes[index]
     nodes = ring_order(reading.members.get(place(scope), ()))
     affinity_ring = nodes
-    if scope.datacenter is not None and scope.rack is not None:
+    home = _datacenter_of_left_rack(scopes[:index], scope, reading)
+    if home:
+        affinity_ring = ring_order(home)
+    elif scope.datacenter is not None and scope.rack is not None:
         # A lightweight transaction is serial within the datacenter, so its ring is wider than a rack.
         datacenter = reading.members.get(place(DatacenterScope(scope.datacenter)), ())
         affinity_ring = ring_order([*datacenter, *nodes])
@@ -76,3 +79,35 @@ def make_topology(preferred: Scope, reading: Reading, index: int, version: int) 
         scope=scope,
         version=version,
     )
+
+
+def _datacenter_of_left_rack(left: Sequence[Scope], scope: Scope, reading: Reading) -> Sequence[Node]:
+    """The datacenter of a rack that has no usable node, if the chain led out of that datacenter.
+
+    The rack's neighbours may well be usable, and clients in their racks go on with lightweight transactions there, so
+    these stay in that datacenter while it can serve. If it was in the chain itself, it has been found unusable.
+    """
+    exhausted = {one.datacenter for one in left if one.rack is None}
+    for one in left:
+        if one.rack is not None and one.datacenter != scope.datacenter and one.datacenter not in exhausted:
+            members = reading.members.get((one.datacenter, None), ())
+            if members:
+                return members
+    return ()
+
+
+def view_of(scope: Scope, reading: Reading, view: View) -> View:
+    """`view` with another routing scope in use: `scope`, or the first of its fallbacks that has usable nodes."""
+    # Before the first reading, the seeds stand for every scope.
+    lists = {place(one): reading.members.get(place(one), view.topology.ring) for one in chain(scope)}
+    reading = replace(reading, members={**reading.members, **lists})
+    choice = choose_scope(
+        scope,
+        reading,
+        ScopeChoice(),
+        usable=lambda node: node not in view.down,
+        active=lambda node: node not in view.down and node not in view.quarantined,
+        now=0.0,
+        restore_after=0.0,
+    )
+    return replace(view, topology=make_topology(scope, reading, choice.index, view.topology.version))

@@ -12,5 +12,17 @@ from .cluster import LocalCluster
 from .engine import Engine
 from .faults import Fault
 from .node import LocalNode, Received
+from .process import ProcessNode
+from .tls import KeyPair, LocalTls, TlsFiles
 
-__all__ = ["Engine", "Fault", "LocalCluster", "LocalNode", "Received"]
+__all__ = [
+    "Engine",
+    "Fault",
+    "KeyPair",
+    "LocalCluster",
+    "LocalNode",
+    "LocalTls",
+    "ProcessNode",
+    "Received",
+    "TlsFiles",
+]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
+import contextlib
 import errno
 import logging
 import os
@@ -11,6 +13,7 @@ import random
 import ssl
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -22,7 +25,8 @@ from .dialect import Dialect
 from .engine import Engine, lock_of
 from .node import LocalNode
 from .options import COMPRESSION_THRESHOLD, MAX_BODY, Options, version
-from .placement import Place, places
+from .placement import Place, host_of, places
+from .tls import LocalTls, TlsFiles
 from .virtual_tables import VirtualTables
 
 _log = logging.getLogger(__name__)
@@ -34,7 +38,29 @@ _PORTS = (10_240, 32_000)
 
 
 class LocalCluster:
-    """A cluster of nodes that speak ScyllaDB Alternator's dialect, inside this process."""
+    """A cluster of nodes that speak ScyllaDB Alternator's dialect, inside this process.
+
+    The nodes listen on 127.0.0.1, 127.0.0.2, … at one port, stand in front of one engine, and are served by one
+    thread. Use it in a ``with``, or call `start` and `close`.
+
+    `nodes`: how many (3, or as many as `datacenters` and `racks` name).
+    `datacenters`, `racks`: who stands where; see `placement.places` for the forms that they take.
+    `port`: by default one that is free on every address.
+    `engine`: ``"moto"`` (in process, empty, of this cluster alone), the URL of a DynamoDB endpoint, or an `Engine`.
+    `credentials`: access keys and their secrets; with them, requests must be signed as under the server's
+    ``alternator_enforce_authorization``.
+    `tls`: True for https with a certificate of the cluster's own authority (see `tls`), or a `LocalTls`.
+    `version`: the ScyllaDB version to be like: before 2026.1 no compression in either direction, before 2025.1 no
+    ``dc`` and ``rack`` in ``/localnodes``, before 2026.3 a ``Server`` header.
+    `write_isolation`: that of tables without the tag ``system:write_isolation``.
+    `max_body`: the longest request body in bytes, compressed and uncompressed; longer ones get a 413.
+    `response_compression`: compress answers from `compression_threshold` bytes on for clients that accept it.
+    `chunk_threshold`: Query, Scan and BatchGetItem answers longer than so many bytes are sent in chunks.
+    `deny_virtual_tables`: refuse ``.scylla.alternator.…`` with AccessDeniedException.
+    `processes`: each node in a process of its own (`ProcessNode`), which can be frozen with SIGSTOP.
+
+    Raises `ConfigurationError` for settings that contradict each other, here; for what the system lacks, in `start`.
+    """
 
     def __init__(
         self,
@@ -52,22 +78,33 @@ class LocalCluster:
         compression_threshold: int = COMPRESSION_THRESHOLD,
         chunk_threshold: int = 100 * 1024,
         deny_virtual_tables: bool = False,
+        tls: bool | LocalTls = False,
+        processes: bool = False,
     ) -> None:
         self._options = _options(
             version, write_isolation, max_body, response_compression, compression_threshold, chunk_threshold
         )
-        self._options.credentials = dict(credentials) if credentials is not None else None
+        self._options.credentials = _credentials(credentials)
         self._options.deny_virtual_tables = deny_virtual_tables
-        self._places = places(3 if nodes is None and datacenters is None and racks is None else nodes, datacenters, racks)
+        self._places = places(
+            3 if nodes is None and datacenters is None and racks is None else nodes, datacenters, racks
+        )
         if port is not None:
             checks.whole("LocalCluster: port", port, 1, 65535)
         self._wanted_port = port
         self._wanted_engine = engine
+        if not isinstance(tls, bool | LocalTls):
+            raise ConfigurationError(f"LocalCluster: tls must be True, False or a LocalTls (got {tls!r}).")
+        self._wanted_tls = LocalTls() if tls is True else tls or None
+        self._options.certificate_is_login = self._wanted_tls is not None and self._wanted_tls.certificate_is_login
+        self._kind: type[LocalNode] = _process_node() if processes else LocalNode
         self._ssl: ssl.SSLContext | None = None
+        self._tls: TlsFiles | None = None
         self._nodes: tuple[LocalNode, ...] = ()
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._lifecycle = threading.Lock()
+        self._placed = 0
         self._queued = 0
         self.failures: list[BaseException] = []
         """What went wrong inside the cluster itself. Empty, or there is a defect to report."""
@@ -88,19 +125,36 @@ class LocalCluster:
         engine = _engine(self._wanted_engine)
         self._engine = engine
         self._engine_lock = lock_of(engine)
-        virtual = VirtualTables(self._options)
+        virtual = VirtualTables(self._options, lambda: [node._member() for node in self._nodes])
         self._dialect = Dialect(engine, self._options, virtual)
-        nodes = _reserve(self, self._places, self._wanted_port)
+        if self._wanted_tls is not None:
+            hosts = dict.fromkeys(
+                [host_of(number) for number in range(1, 255)] + [place.host for place in self._places]
+            )
+            self._tls = TlsFiles(self._wanted_tls, list(hosts))
+            self._ssl = self._tls.context
+        try:
+            nodes = _reserve(self, self._places, self._wanted_port)
+        except BaseException:
+            self._give_up()
+            raise
         self._pid = os.getpid()
+        self._placed = len(self._places)
+        self._helpers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="local-alternator-helper")
         self._workers = concurrent.futures.ThreadPoolExecutor(
             1 if self._engine_lock is not None else 32, thread_name_prefix="local-alternator-engine"
         )
         self._loop = asyncio.new_event_loop()
+        # Not with `python -X dev` either: it would log each slow answer of the engine.
+        self._loop.set_debug(False)
         self._thread = threading.Thread(target=self._run, name="local-alternator", daemon=True)
         self._thread.start()
+        _running.add(self)
         self._nodes = nodes
         try:
             self._in_loop(self._listen_all)
+            for node in nodes:
+                node._await_child()
         except BaseException:
             self._close()
             raise
@@ -134,6 +188,7 @@ class LocalCluster:
     def _close(self) -> None:
         thread, self._thread = self._thread, None
         assert thread is not None
+        _running.discard(self)
         future = asyncio.run_coroutine_threadsafe(self._shut(), self._loop)
         try:
             future.result(_START_SECONDS)
@@ -141,10 +196,17 @@ class LocalCluster:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(_START_SECONDS)
             self._workers.shutdown(wait=True, cancel_futures=True)
+            self._helpers.shutdown(wait=True, cancel_futures=True)
             self._loop.close()
-            close = getattr(self._engine, "close", None)
-            if close is not None and self._engine is not self._wanted_engine:
-                close()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        tls, self._tls, self._ssl = self._tls, None, None
+        if tls is not None:
+            tls.close()
+        close = getattr(self._engine, "close", None)
+        if close is not None and self._engine is not self._wanted_engine:
+            close()
 
     async def _shut(self) -> None:
         for node in self._nodes:
@@ -154,7 +216,9 @@ class LocalCluster:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # connection_lost() of the aborted transports
+        # Aborted transports are closed a few turns of the loop later, those of TLS after more than one.
+        for _ in range(10):
+            await asyncio.sleep(0)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -188,7 +252,14 @@ class LocalCluster:
 
     @property
     def scheme(self) -> str:
-        return "http" if self._ssl is None else "https"
+        return "http" if self._wanted_tls is None else "https"
+
+    @property
+    def tls(self) -> TlsFiles:
+        """The authority and its files. Raises `AlternatorError` for a cluster without TLS, or that does not run."""
+        if self._tls is None:
+            raise AlternatorError("LocalCluster has no certificates: it needs tls=True, and must be running.")
+        return self._tls
 
     @property
     def port(self) -> int:
@@ -203,6 +274,41 @@ class LocalCluster:
     def addresses(self) -> list[str]:
         """``"host:port"`` of each node."""
         return [node.address for node in self._nodes]
+
+    # Growing and shrinking
+
+    def add_node(self, datacenter: str | None = None, rack: str | None = None) -> LocalNode:
+        """Start one more node on the next free address, and list it. By default it stands beside the first.
+
+        Raises `ConfigurationError` where the address cannot be bound.
+        """
+        with self._lifecycle:
+            first = self._running()[0]
+            host = host_of(self._placed + 1)
+            node = self._kind(self, Place(host, datacenter or first.datacenter, rack or first.rack), first.port)
+            try:
+                node._bind()
+            except OSError as wrong:
+                raise _cannot_bind(node, wrong) from wrong
+            self._placed += 1
+            self._in_loop(node._listen)
+            node._await_child()
+            self._nodes = (*self._nodes, node)
+            return node
+
+    def remove_node(self, node: LocalNode) -> None:
+        """Decommission a node: it leaves the topology, closes its connections and is forgotten.
+
+        Raises `ConfigurationError` for the last node, and for one that is not of this cluster.
+        """
+        with self._lifecycle:
+            if node not in self._running():
+                raise ConfigurationError(f"LocalCluster.remove_node: {node!r} is not of this cluster.")
+            if len(self._nodes) == 1:
+                raise ConfigurationError("LocalCluster.remove_node: the last node cannot be removed; close() instead.")
+            self._nodes = tuple(other for other in self._nodes if other is not node)
+            node.leave()
+            self._in_loop(node._shut)
 
     def _running(self) -> tuple[LocalNode, ...]:
         if not self._nodes:
@@ -255,6 +361,37 @@ def _options(
     )
 
 
+def _credentials(given: object) -> dict[str, str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or not all(
+        isinstance(text, str) and text for pair in given.items() for text in pair
+    ):
+        raise ConfigurationError("LocalCluster: credentials must map access keys to secrets, all of them strings.")
+    return dict(given)
+
+
+def _close_all() -> None:
+    """At the interpreter's end: clusters that nobody has closed."""
+    for cluster in list(_running):
+        with contextlib.suppress(Exception):
+            cluster.close()
+
+
+_running: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
+atexit.register(_close_all)
+
+
+def _process_node() -> type[LocalNode]:
+    if not hasattr(os, "fork"):
+        raise ConfigurationError(
+            "LocalCluster: processes=True needs a POSIX system, for SIGSTOP and inherited sockets."
+        )
+    from .process import ProcessNode
+
+    return ProcessNode
+
+
 def _engine(wanted: object) -> Engine:
     if wanted == "moto":
         from .moto_engine import MotoEngine
@@ -279,7 +416,7 @@ def _reserve(cluster: LocalCluster, wanted: Sequence[Place], port: int | None) -
         nodes: list[LocalNode] = []
         try:
             for place in wanted:
-                nodes.append(LocalNode(cluster, place, candidate))
+                nodes.append(cluster._kind(cluster, place, candidate))
                 nodes[-1]._bind()
             return tuple(nodes)
         except OSError as wrong:

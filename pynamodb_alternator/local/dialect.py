@@ -19,9 +19,12 @@ from .virtual_tables import PREFIX as VIRTUAL
 from .virtual_tables import VirtualTables
 
 OPERATIONS = frozenset(
-    """BatchGetItem BatchWriteItem CreateTable DeleteItem DeleteTable DescribeContinuousBackups DescribeEndpoints
-    DescribeTable DescribeTimeToLive GetItem ListTables ListTagsOfResource PutItem Query Scan TagResource UntagResource
-    UpdateItem UpdateTable UpdateTimeToLive""".split()
+    [
+        *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchGetItem", "BatchWriteItem", "Query", "Scan"),
+        *("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable", "ListTables", "DescribeEndpoints"),
+        *("TagResource", "UntagResource", "ListTagsOfResource"),
+        *("UpdateTimeToLive", "DescribeTimeToLive", "DescribeContinuousBackups"),
+    ]
 )
 """What Alternator implements. Transactions, PartiQL, backups, global tables and streams are refused."""
 
@@ -33,7 +36,11 @@ _ARN_PATTERN = re.compile(r"arn:scylla:alternator:alternator_(?P<table>[^:]+):sc
 _TABLE_NAME = re.compile(r"[a-zA-Z0-9._-]{3,192}")
 _MOST_BATCH_WRITES = 100
 _WRITES = frozenset(["PutItem", "UpdateItem", "DeleteItem"])
-_RESERVED_TAG = "system:"
+_KEPT = (
+    *("TableName", "TableStatus", "KeySchema", "AttributeDefinitions", "CreationDateTime", "BillingModeSummary"),
+    *("ProvisionedThroughput", "StreamSpecification", "LatestStreamArn", "LatestStreamLabel"),
+)
+"""What Alternator tells of a table as DynamoDB does. There is no ItemCount."""
 
 
 @dataclass(slots=True)
@@ -52,6 +59,8 @@ class Parsed:
     parameters: dict[str, Any]
     table: str | None
     partition_key: Any = None
+    asked: str = ""
+    """The host of the node that was asked."""
 
 
 class Dialect:
@@ -67,7 +76,7 @@ class Dialect:
         self._virtual = virtual_tables
         self._tables: dict[str, TableInfo] = {}
         self._lock = threading.Lock()
-        self._special: dict[str, Callable[[dict[str, Any]], Answer]] = {
+        self._special: dict[str, Callable[[Parsed], Answer]] = {
             "CreateTable": self._create_table,
             "DeleteTable": self._delete_table,
             "DescribeTable": self._describe_table,
@@ -120,7 +129,7 @@ class Dialect:
         parameters = parsed.parameters
         special = self._special.get(parsed.operation)
         if special is not None:
-            return special(parameters)
+            return special(parsed)
         if parsed.operation in _WRITES:
             self._check_isolation(parsed)
         capacity = _wants_capacity(parameters)
@@ -166,10 +175,13 @@ class Dialect:
 
     # Tables
 
-    def _create_table(self, parameters: dict[str, Any]) -> Answer:
+    def _create_table(self, parsed: Parsed) -> Answer:
+        parameters = parsed.parameters
         name = parameters.get("TableName")
         if not isinstance(name, str) or not _TABLE_NAME.fullmatch(name):
-            raise validation("TableName must be 3-192 characters long and satisfy the regular expression [a-zA-Z0-9._-]+")
+            raise validation(
+                "TableName must be 3-192 characters long and satisfy the regular expression [a-zA-Z0-9._-]+"
+            )
         if name.startswith(VIRTUAL):
             raise validation(f"Prefix {VIRTUAL} is reserved for accessing internal tables")
         tags = _tags(parameters.pop("Tags", None) or [])
@@ -178,27 +190,29 @@ class Dialect:
             self._tables[name] = TableInfo(_partition_key_name(described), tags)
         return _json({"TableDescription": _as_alternator(described)})
 
-    def _delete_table(self, parameters: dict[str, Any]) -> Answer:
+    def _delete_table(self, parsed: Parsed) -> Answer:
+        parameters = parsed.parameters
         described = self._result("DeleteTable", parameters)["TableDescription"]
         with self._lock:
             self._tables.pop(str(parameters.get("TableName")), None)
         return _json({"TableDescription": {**_as_alternator(described), "TableStatus": "DELETING"}})
 
-    def _describe_table(self, parameters: dict[str, Any]) -> Answer:
-        return _json({"Table": _as_alternator(self._result("DescribeTable", parameters)["Table"])})
+    def _describe_table(self, parsed: Parsed) -> Answer:
+        return _json({"Table": _as_alternator(self._result("DescribeTable", parsed.parameters)["Table"])})
 
-    def _update_table(self, parameters: dict[str, Any]) -> Answer:
+    def _update_table(self, parsed: Parsed) -> Answer:
+        parameters = parsed.parameters
         for name in ("ProvisionedThroughput", "ReplicaUpdates", "SSESpecification"):
             if name in parameters:
                 raise validation(f"UpdateTable: {name} not supported")
         described = self._result("UpdateTable", parameters)["TableDescription"]
         return _json({"TableDescription": _as_alternator(described)})
 
-    def _describe_endpoints(self, parameters: dict[str, Any]) -> Answer:
-        return _json({"Endpoints": [{"Address": "127.0.0.1", "CachePeriodInMinutes": 1440}]})
+    def _describe_endpoints(self, parsed: Parsed) -> Answer:
+        return _json({"Endpoints": [{"Address": parsed.asked, "CachePeriodInMinutes": 1440}]})
 
-    def _describe_backups(self, parameters: dict[str, Any]) -> Answer:
-        self._table_named(str(parameters.get("TableName")))
+    def _describe_backups(self, parsed: Parsed) -> Answer:
+        self._table_named(str(parsed.table))
         status = {"PointInTimeRecoveryStatus": "DISABLED"}
         description = {"ContinuousBackupsStatus": "DISABLED", "PointInTimeRecoveryDescription": status}
         return _json({"ContinuousBackupsDescription": description})
@@ -220,7 +234,8 @@ class Dialect:
             raise DialectError("AccessDeniedException", f"Incorrect resource identifier: {arn}")
         return self._table_named(match["table"])
 
-    def _tag_resource(self, parameters: dict[str, Any]) -> Answer:
+    def _tag_resource(self, parsed: Parsed) -> Answer:
+        parameters = parsed.parameters
         info = self._tagged(parameters)
         given = parameters.get("Tags")
         if not isinstance(given, list) or not given:
@@ -232,7 +247,8 @@ class Dialect:
             info.tags.update(added)
         return Answer(200, b"")
 
-    def _untag_resource(self, parameters: dict[str, Any]) -> Answer:
+    def _untag_resource(self, parsed: Parsed) -> Answer:
+        parameters = parsed.parameters
         info = self._tagged(parameters)
         keys = parameters.get("TagKeys")
         if not isinstance(keys, list):
@@ -242,27 +258,28 @@ class Dialect:
                 info.tags.pop(key, None)
         return Answer(200, b"")
 
-    def _list_tags(self, parameters: dict[str, Any]) -> Answer:
-        tags = dict(self._tagged(parameters).tags)
+    def _list_tags(self, parsed: Parsed) -> Answer:
+        tags = dict(self._tagged(parsed.parameters).tags)
         return _json({"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]})
 
     # Many items
 
-    def _read_many(self, parameters: dict[str, Any]) -> Answer:
-        operation = "Query" if "KeyConditionExpression" in parameters or "KeyConditions" in parameters else "Scan"
-        _wants_capacity(parameters)  # checked, and then ignored
-        name = parameters.get("TableName")
-        if isinstance(name, str) and name.startswith(VIRTUAL):
-            answer = _json(self._virtual.read(operation, name, parameters))
+    def _read_many(self, parsed: Parsed) -> Answer:
+        parameters = parsed.parameters
+        parameters.pop("ReturnConsumedCapacity", None)  # the server ignores it here
+        name = parsed.table
+        if name is not None and name.startswith(VIRTUAL):
+            answer = _json(self._virtual.read(name, parameters, parsed.asked, parsed.operation))
         else:
-            answer = self._call(operation, parameters)
+            answer = self._call(parsed.operation, parameters)
         return self._maybe_chunked(answer)
 
     def _maybe_chunked(self, answer: Answer) -> Answer:
         answer.chunked = not answer.is_error and len(answer.body) > self._options.chunk_threshold
         return answer
 
-    def _batch_get(self, parameters: dict[str, Any]) -> Answer:
+    def _batch_get(self, parsed: Parsed) -> Answer:
+        parameters = parsed.parameters
         capacity = _wants_capacity(parameters)
         result = self._result("BatchGetItem", parameters)
         result.setdefault("UnprocessedKeys", {})
@@ -274,14 +291,17 @@ class Dialect:
             ]
         return self._maybe_chunked(_json(result))
 
-    def _batch_write(self, parameters: dict[str, Any]) -> Answer:
+    def _batch_write(self, parsed: Parsed) -> Answer:
+        parameters = parsed.parameters
         capacity = _wants_capacity(parameters)
         requested = parameters.get("RequestItems")
         if not isinstance(requested, dict) or not all(isinstance(of, list) for of in requested.values()):
             raise validation("RequestItems must map table names to lists of requests")
         total = sum(len(requests) for requests in requested.values())
         if total > _MOST_BATCH_WRITES:
-            raise validation(f"Invalid length of BatchWriteItem command, got {total} items, maximum is {_MOST_BATCH_WRITES}")
+            raise validation(
+                f"Invalid length of BatchWriteItem command, got {total} items, maximum is {_MOST_BATCH_WRITES}"
+            )
         limit = batch_limit_of(self._engine)
         for part in [requested] if total <= limit else _parts(requested, limit):
             while part:
@@ -320,6 +340,8 @@ def _engine_error(status: int, body: bytes) -> Answer:
         text = f"The engine answered {status}: {body[:200].decode('utf-8', 'replace')}"
         return DialectError("InternalServerError", text).answer()
     kind = str(kind).rpartition("#")[2].rpartition(":")[2]
+    if kind in ("ResourceNotFound", "TableNotFoundException"):
+        kind = "ResourceNotFoundException"
     answer = {"__type": ERROR_PREFIX + kind, "message": message}
     if "Item" in error:
         answer["Item"] = error["Item"]
@@ -332,8 +354,9 @@ def _wants_capacity(parameters: dict[str, Any]) -> bool:
     if wanted is None:
         return False
     if wanted != "TOTAL":
-        raise validation(f"Unsupported ReturnConsumedCapacity {wanted}" if wanted == "INDEXES" else
-                         f"Unknown consumed capacity {wanted}")
+        if wanted == "INDEXES":
+            raise validation("INDEXES consumed capacity is not supported")
+        raise validation(f"Unknown consumed capacity {wanted}")
     return True
 
 
@@ -359,7 +382,7 @@ def _write_units(size: int) -> float:
 
 
 def _partition_key_name(described: Mapping[str, Any]) -> str:
-    return next(key["AttributeName"] for key in described["KeySchema"] if key["KeyType"] == "HASH")
+    return next(str(key["AttributeName"]) for key in described["KeySchema"] if key["KeyType"] == "HASH")
 
 
 def _tags(given: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -381,11 +404,7 @@ def _tags(given: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def _as_alternator(described: dict[str, Any]) -> dict[str, Any]:
     """A table's description with what Alternator says instead, and without what it does not tell."""
     name = described["TableName"]
-    kept = (
-        "AttributeDefinitions BillingModeSummary CreationDateTime KeySchema ProvisionedThroughput TableName "
-        "TableStatus StreamSpecification LatestStreamArn LatestStreamLabel"
-    ).split()
-    result = {key: described[key] for key in kept if key in described}
+    result = {key: described[key] for key in _KEPT if key in described}
     arn = _ARN.format(name)
     result |= {"TableArn": arn, "TableId": described.get("TableId", "00000000-0000-0000-0000-000000000000")}
     result.setdefault("TableStatus", "ACTIVE")

@@ -28,17 +28,24 @@ _PHRASES = {
     503: "Service Unavailable",
 }
 _RESET = struct.pack("ii", 1, 0)
-_MOST_HEADER_BYTES = 64 * 1024
+_MOST_HEAD_BYTES = 64 * 1024
 _CHUNK = 32 * 1024
 
 
 class Request:
     """One request: what the node needs to know of it."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "query")
+    __slots__ = ("body", "certified", "headers", "keep_alive", "method", "path", "query")
 
     def __init__(
-        self, method: str, path: str, query: bytes, headers: dict[str, str], body: bytes, keep_alive: bool
+        self,
+        method: str,
+        path: str,
+        query: bytes,
+        headers: dict[str, str],
+        body: bytes,
+        keep_alive: bool,
+        certified: bool,
     ) -> None:
         self.method = method
         self.path = path
@@ -47,6 +54,8 @@ class Request:
         """Names in lower case; repeated headers joined by commas."""
         self.body = body
         self.keep_alive = keep_alive
+        self.certified = certified
+        """The client has presented a certificate of the cluster's authority."""
 
 
 class Connection(asyncio.Protocol):
@@ -60,8 +69,12 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self._task: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._rejection: Answer | None = None
         self._deaf = False
         """Nothing more is read: the connection is about to close."""
+        self._certified = False
+        self.resumed: bool | None = None
+        """Whether its TLS session was resumed; None without TLS."""
         self._begin()
 
     # What asyncio calls
@@ -69,6 +82,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.resumed = bool(tls.session_reused)
+            self._certified = bool(tls.getpeercert())
         if not self._node._opened(self):
             transport.abort()
 
@@ -78,12 +95,13 @@ class Connection(asyncio.Protocol):
         self._node._lost(self)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
-        if self._task is not None:
-            self._task.cancel()
+        # A request that was received is executed even if its client has left, as by the server. That a late write
+        # may follow the one that the client sent elsewhere meanwhile is the client's to fear.
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        head = self._headers
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -91,11 +109,16 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             if not self._deaf:
                 self._refuse(400)
+        if self._in_head and self._headers is head and not self._deaf:
+            # All of it belonged to a head that has not ended yet.
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                self._refuse(400)
 
     def eof_received(self) -> bool:
-        # A client that has closed its side gets the answers that it still waits for.
+        # A client that has closed its side gets the answers that it still waits for. (Not with TLS: asyncio cannot.)
         self._deaf = True
-        return self._task is not None
+        return self._task is not None and self.resumed is None
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
@@ -110,7 +133,8 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._url = b""
         self._headers: dict[str, str] = {}
-        self._header_bytes = 0
+        self._in_head = True
+        self._head_bytes = 0
         self._body: list[bytes] = []
         self._size = 0
 
@@ -118,15 +142,12 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > _MOST_HEADER_BYTES:
-            self._refuse(400)
-            return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         known = self._headers.get(key)
         self._headers[key] = text if known is None else f"{known},{text}"
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         length = self._headers.get("content-length", "0")
         if length.isdigit() and int(length) > self._node._options.max_body:
             self._too_large()
@@ -153,6 +174,7 @@ class Connection(asyncio.Protocol):
             self._headers,
             b"".join(self._body),
             self._parser.should_keep_alive(),
+            self._certified,
         )
         self._begin()
         self._waiting.append(request)
@@ -176,8 +198,8 @@ class Connection(asyncio.Protocol):
             self.abort()
         finally:
             self._task = None
-            if self._deaf and self._transport is not None:
-                self._transport.close()
+            if self._deaf:
+                self._finish()
 
     async def _send(self, request: Request, answer: Answer | None, effect: Effect | None) -> None:
         transport = self._transport
@@ -187,7 +209,7 @@ class Connection(asyncio.Protocol):
         if answer is None or wire == "drop":
             self.close()
             return
-        compressed, encoding = self._node._compress(request, answer)
+        compressed, encoding = await self._node._compress(request, answer)
         chunked = answer.chunked or wire == "cut_chunked"
         length = len(compressed) + (effect.length_error if effect is not None and wire == "wrong_length" else 0)
         head = self._node._head(answer, None if chunked else max(length, 0), encoding)
@@ -234,12 +256,19 @@ class Connection(asyncio.Protocol):
         self._reject(error_answer("PayloadTooLarge", f"Request content length limit exceeded: {limit} bytes", 413))
 
     def _reject(self, answer: Answer) -> None:
+        """Answer before the request was read to its end, and close; after the answers to earlier requests."""
         self._deaf = True
-        self._waiting.clear()
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(self._node._head(answer, len(answer.body), None) + answer.body)
-            if self._task is None:
-                self._transport.close()
+        self._rejection = answer
+        if self._task is None:
+            self._finish()
+
+    def _finish(self) -> None:
+        transport, rejection = self._transport, self._rejection
+        if transport is None:
+            return
+        if rejection is not None and not transport.is_closing():
+            transport.write(self._node._head(rejection, len(rejection.body), None) + rejection.body)
+        transport.close()
 
     def close(self, *, reset: bool = False) -> None:
         """Close after what was written has gone out; with `reset`, at once and with a TCP reset."""
@@ -261,9 +290,13 @@ class Connection(asyncio.Protocol):
         `shutdown` first, because a child that was forked meanwhile has the socket as well, and would keep it open.
         """
         self._deaf = True
+        if self._task is not None:
+            # At once: what waited for the end of a delay or a hang dies with the process.
+            self._task.cancel()
         if self._transport is not None:
-            raw: Any = self._transport.get_extra_info("socket")
-            with contextlib.suppress(OSError):
+            # AttributeError: a TLS transport that has just been closed has no socket any more.
+            with contextlib.suppress(OSError, AttributeError):
+                raw: Any = self._transport.get_extra_info("socket")
                 raw.shutdown(socket.SHUT_RDWR)
             self._transport.abort()
 

@@ -28,7 +28,7 @@ MODES = {
 """The values that the tag and the option take, and the mode that each means."""
 
 _OLD_VALUES = frozenset(["ALL_OLD", "UPDATED_OLD", "ALL_NEW"])
-_TOKEN = re.compile(r"\s*(?:(?P<word>[A-Za-z_#:][A-Za-z0-9_\-]*)|(?P<number>\d+)|(?P<sign>[=,+\-()\[\].]))")
+_TOKEN = re.compile(r"\s*(?:(?P<word>[A-Za-z_#:][A-Za-z0-9_]*)|(?P<number>\d+)|(?P<sign>[=,+\-()\[\].]))")
 
 
 def allowed() -> str:

@@ -38,24 +38,31 @@ class MotoEngine:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self._handler, self._backend, self._attribute = _load()
+        self._handler, backend, self._attribute, self._kept = _moto()
+        self._backend = backend(_REGION, _ACCOUNT)
         self._actions: dict[str, str] = {}
 
     def call(self, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
         operation = headers["x-amz-target"].rpartition(".")[2]
         with self.lock:
+            tracked = [(kind.instances_tracked, len(kind.instances_tracked)) for kind in self._kept]
             try:
                 return self._call(operation, orjson.loads(body))
             except Exception as wrong:
                 return _error_answer(operation, wrong)
+            finally:
+                # moto remembers every item and table that was ever made, for the dashboard of its server. We would
+                # run out of memory by it, and keep the tables of clusters that were closed.
+                for instances, before in tracked:
+                    del instances[before:]
 
     def _call(self, operation: str, parameters: dict[str, Any]) -> EngineAnswer:
+        if operation == "UpdateItem" and "UpdateExpression" not in parameters:
+            # An update of nothing but the key is legal, and moto stumbles over it.
+            parameters.setdefault("AttributeUpdates", {})
         handler = self._handler(self._backend, parameters)
         action = self._action(operation)
         result = getattr(handler, action)()
-        if isinstance(result, tuple):  # moto before 5.1 answers some errors this way
-            status, headers, text = result if len(result) == 3 else (result[1].get("status", 200), result[1], result[0])
-            return int(status), _HEADERS, text.encode() if isinstance(text, str) else text
         if isinstance(result, str):
             result = orjson.loads(result)
         elif hasattr(result, "result"):
@@ -109,10 +116,12 @@ def _error_answer(operation: str, wrong: Exception) -> EngineAnswer:
 
 
 @functools.cache
-def _handler_class() -> tuple[type[Any], type[Any], type[Any]]:
+def _moto() -> tuple[Callable[..., Any], Callable[..., Any], type[Any], tuple[type[Any], ...]]:
+    """What we need of moto: the request handler, the backend, the type of attributes, and the types it tracks."""
     try:
         from moto.dynamodb.models import DynamoDBBackend
-        from moto.dynamodb.models.dynamo_type import DynamoType
+        from moto.dynamodb.models.dynamo_type import DynamoType, Item
+        from moto.dynamodb.models.table import Table
         from moto.dynamodb.responses import DynamoHandler
     except ImportError as missing:
         raise ConfigurationError(
@@ -137,9 +146,4 @@ def _handler_class() -> tuple[type[Any], type[Any], type[Any]]:
         def dynamodb_backend(self) -> Any:
             return self._backend
 
-    return Handler, DynamoDBBackend, DynamoType
-
-
-def _load() -> tuple[Callable[..., Any], Any, type[Any]]:
-    handler, backend, attribute = _handler_class()
-    return handler, backend(_REGION, _ACCOUNT), attribute
+    return Handler, DynamoDBBackend, DynamoType, (Item, Table)

@@ -15,16 +15,17 @@ import orjson
 
 from .. import _checks as checks
 from ..errors import ConfigurationError
-from . import http
-from .answers import Answer, DialectError
+from . import auth, compression, http
+from .answers import JSON, Answer, DialectError, error_answer
 from .dialect import QUICK, Parsed
 from .faults import HEALTH, LOCALNODES, Effect, Fault, Faults, error_effect
 from .placement import Place
+from .virtual_tables import Member
 
 if TYPE_CHECKING:
     from .cluster import LocalCluster
 
-_MOST_KEPT = 200_000
+_MOST_KEPT = 50_000
 _BACKLOG = 4096
 _INLINE_BYTES = 64 * 1024
 
@@ -60,7 +61,7 @@ class LocalNode:
         self._placeholder: socket.socket | None = None
         self._open: set[http.Connection] = set()
         self._held: list[socket.socket] = []
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[bool]] = set()
         self._thawed: asyncio.Future[None] | None = None
         self._requests: deque[Received] = deque(maxlen=_MOST_KEPT)
         self._lie: bytes | None = None
@@ -72,6 +73,9 @@ class LocalNode:
         """How many connections it has accepted so far."""
         self.operations: Counter[str] = Counter()
         """How many requests of each DynamoDB operation it received."""
+        self.tls_handshakes = 0
+        self.tls_resumed = 0
+        """How many TLS handshakes it did, and how many of them resumed a session."""
         self.polls: Counter[str] = Counter()
         """How many ``GET /localnodes`` and ``GET /`` it received, by path."""
 
@@ -120,7 +124,7 @@ class LocalNode:
 
     @property
     def requests(self) -> list[Received]:
-        """The DynamoDB requests received so far, oldest first (the last 200,000)."""
+        """The DynamoDB requests received so far, oldest first (the last 50,000)."""
         return list(self._requests.copy())
 
     def forget(self) -> None:
@@ -128,7 +132,7 @@ class LocalNode:
         self._requests.clear()
         self.operations.clear()
         self.polls.clear()
-        self.connections = 0
+        self.connections = self.tls_handshakes = self.tls_resumed = 0
 
     # Dying and coming back
 
@@ -207,9 +211,7 @@ class LocalNode:
         effect = error_effect(error_type, status, message, executed)
         return self._faults.add("fail_with", effect, operation, times)
 
-    def reset_mid_answer(
-        self, times: int | None = 1, *, operation: str | Iterable[str] | None = None
-    ) -> Fault:
+    def reset_mid_answer(self, times: int | None = 1, *, operation: str | Iterable[str] | None = None) -> Fault:
         """Execute, send the head and half of the body, then reset the connection (RST)."""
         return self._faults.add("reset_mid_answer", Effect(wire="reset"), operation, times)
 
@@ -262,7 +264,7 @@ class LocalNode:
     def _bind(self) -> None:
         """Take the address without listening yet, so that nobody else gets it."""
         if self._placeholder is None and self._listener is None:
-            self._placeholder = _bound(self.host, self._port)
+            self._placeholder = bound(self.host, self._port)
 
     def _listen(self) -> None:
         if self._listener is not None:
@@ -270,6 +272,9 @@ class LocalNode:
         self._bind()
         listener, self._placeholder = self._placeholder, None
         assert listener is not None
+        self._serve(listener)
+
+    def _serve(self, listener: socket.socket) -> None:
         listener.listen(_BACKLOG)
         self._listener = listener
         self._cluster._loop.add_reader(listener.fileno(), self._accept)
@@ -296,24 +301,36 @@ class LocalNode:
     def _take(self, accepted: socket.socket) -> None:
         task = self._cluster._loop.create_task(self._connect(accepted))
         self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
 
-    async def _connect(self, accepted: socket.socket) -> None:
+        def done(task: asyncio.Task[bool]) -> None:
+            self._handshakes.discard(task)
+            if task.cancelled() or not task.result():
+                accepted.close()
+
+        # Here and not in the task: one that is cancelled before its first step never runs.
+        task.add_done_callback(done)
+
+    async def _connect(self, accepted: socket.socket) -> bool:
+        """Hand an accepted socket to a connection, after its TLS handshake; whether there is a connection now."""
         try:
             await self._cluster._loop.connect_accepted_socket(
                 lambda: http.Connection(self), accepted, ssl=self._cluster._ssl
             )
         except (OSError, EOFError):
-            accepted.close()
-        except asyncio.CancelledError:
-            accepted.close()
-            raise
+            return False
+        return True
 
     def _opened(self, connection: http.Connection) -> bool:
         if self._listener is None:
             return False
         self._open.add(connection)
+        if connection.resumed is not None:
+            self.tls_handshakes += 1
+            self.tls_resumed += connection.resumed
         return True
+
+    def _member(self) -> Member:
+        return Member(self.host, self.datacenter, self.rack, self.up, self.joined)
 
     def _lost(self, connection: http.Connection) -> None:
         self._open.discard(connection)
@@ -369,11 +386,34 @@ class LocalNode:
 
     # A request
 
+    def _await_child(self) -> None:
+        """For `ProcessNode`."""
+
     def _head(self, answer: Answer, length: int | None, encoding: str | None) -> bytes:
         return http.head(answer, length, encoding, self._options.server_header)
 
-    def _compress(self, request: http.Request, answer: Answer) -> tuple[bytes, str | None]:
-        return answer.body, None
+    def _encoding(self, request: http.Request, answer: Answer) -> str | None:
+        """How the answer's body is to be compressed. Errors, discovery and health never are."""
+        options = self._options
+        if not options.compresses_answers or answer.is_error or answer.content_type != JSON:
+            return None
+        if len(answer.body) < options.compression_threshold and not answer.chunked:
+            return None
+        return compression.chosen_encoding(request.headers.get("accept-encoding", ""))
+
+    async def _compress(self, request: http.Request, answer: Answer) -> tuple[bytes, str | None]:
+        encoding = self._encoding(request, answer)
+        if encoding is None:
+            return answer.body, None
+        if len(answer.body) < _INLINE_BYTES:
+            return compression.compress(answer.body, encoding), encoding
+        cluster = self._cluster
+        body = await cluster._loop.run_in_executor(cluster._helpers, compression.compress, answer.body, encoding)
+        return body, encoding
+
+    async def _not_hung(self) -> None:
+        while self._thawed is not None:
+            await asyncio.shield(self._thawed)
 
     async def _respond(self, request: http.Request) -> tuple[Answer | None, Effect | None]:
         """The answer to a request and what is to be done to it; no answer at all where it was dropped."""
@@ -381,15 +421,14 @@ class LocalNode:
         refusal: Answer | None = None
         if request.method == "POST" and request.path == "/":
             try:
-                parsed = self._read(request)
+                parsed = await self._read(request)
             except DialectError as refused:
                 refusal = refused.answer()
             name = parsed.operation if parsed is not None else "?"
         else:
             name = request.path
             self.polls[name] += 1
-        while self._thawed is not None:
-            await asyncio.shield(self._thawed)
+        await self._not_hung()
         effect = self._faults.strike(name)
         if effect is not None and effect.delay:
             await asyncio.sleep(effect.delay)
@@ -404,16 +443,31 @@ class LocalNode:
                 answer = effect.answer
             if effect.delay_after:
                 await asyncio.sleep(effect.delay_after)
-        while self._thawed is not None:
-            await asyncio.shield(self._thawed)
+        await self._not_hung()
         return answer, effect
 
-    def _read(self, request: http.Request) -> Parsed:
-        parsed = self._cluster._dialect.parse(request.headers.get("x-amz-target"), request.body)
+    async def _read(self, request: http.Request) -> Parsed:
+        if len(request.body) < _INLINE_BYTES:
+            parsed = self._parse(request)
+        else:
+            cluster = self._cluster
+            parsed = await cluster._loop.run_in_executor(cluster._helpers, self._parse, request)
         self.operations[parsed.operation] += 1
         self._requests.append(
             Received(parsed.operation, parsed.table, parsed.partition_key, request.headers, len(request.body))
         )
+        return parsed
+
+    def _parse(self, request: http.Request) -> Parsed:
+        options, headers, body = self._options, request.headers, request.body
+        if options.credentials is not None and not (request.certified and options.certificate_is_login):
+            # What is signed is what came over the wire, compressed or not.
+            auth.verify(options.credentials, request.method, headers, body)
+        encoding = headers.get("content-encoding")
+        if encoding is not None and options.request_compression:
+            body = compression.decompress(body, encoding, options.max_body)
+        parsed = self._cluster._dialect.parse(headers.get("x-amz-target"), body)
+        parsed.asked = self.host
         return parsed
 
     async def _execute(self, parsed: Parsed) -> Answer:
@@ -459,9 +513,12 @@ def _executed(cluster: LocalCluster, parsed: Parsed) -> Answer:
         return cluster._dialect.execute(parsed)
     except DialectError as refused:
         return refused.answer()
+    except Exception as wrong:
+        cluster._report(wrong)
+        return error_answer("InternalServerError", f"the engine failed ({type(wrong).__name__}: {wrong})")
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..errors import ConfigurationError
 
@@ -24,12 +24,15 @@ class Options:
     chunk_threshold: int = 100 * 1024
     write_isolation: str = "only_rmw_uses_lwt"
     deny_virtual_tables: bool = False
-    clock_skew: float = 0.0
-    denied_tables: frozenset[str] = field(default_factory=frozenset)
+    certificate_is_login: bool = False
 
     @property
     def request_compression(self) -> bool:
         return self.version >= (2026, 1)
+
+    @property
+    def compresses_answers(self) -> bool:
+        return self.response_compression and self.version >= (2026, 1)
 
     @property
     def rack_parameters(self) -> bool:

@@ -103,7 +103,9 @@ def _datacenters(nodes: int | None, datacenters: object, racks: object) -> list[
     return [names[index % len(names)] for index in range(nodes)]
 
 
-def _rack_names(datacenter: str, count: int, racks: object, by_datacenter: dict[str, dict[str, int]] | None) -> list[str]:
+def _rack_names(
+    datacenter: str, count: int, racks: object, by_datacenter: dict[str, dict[str, int]] | None
+) -> list[str]:
     if racks is None:
         return [RACK]
     if isinstance(racks, Mapping):

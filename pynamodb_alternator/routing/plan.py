@@ -7,7 +7,7 @@ is asked for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..cluster.node import Node
@@ -15,12 +15,13 @@ from ..cluster.topology import Topology, View
 from .generator import first_below, generator
 from .ring import AffinityRing
 
-__all__ = ["AFFINITY", "BATCH_AFFINITY", "RANDOM", "ROUND_ROBIN", "QueryPlan", "pick_and_remove"]
+__all__ = ["AFFINITY", "BATCH_AFFINITY", "CONSISTENT_NODE", "RANDOM", "ROUND_ROBIN", "QueryPlan", "pick_and_remove"]
 
 ROUND_ROBIN = "round_robin"
 RANDOM = "random"
 AFFINITY = "affinity"
 BATCH_AFFINITY = "batch_affinity"
+CONSISTENT_NODE = "consistent_node"
 
 _CANONICAL = AffinityRing()
 
@@ -29,11 +30,13 @@ _CANONICAL = AffinityRing()
 class QueryPlan:
     """How one request picks its nodes. Immutable: the same plan over the same view gives the same order.
 
-    `policy`: ``"round_robin"``, ``"random"``, ``"affinity"`` or ``"batch_affinity"``.
+    `policy`: ``"round_robin"``, ``"random"``, ``"affinity"``, ``"batch_affinity"`` or
+    ``"consistent_node"``.
     `reason`: why affinity was not used, as a word of `routing.reasons`; None if it was.
     `wanted_affinity`: whether the request is one that affinity is for, by its operation, its parameters and the mode.
     `seeds`: what the order is made from: the turn (round robin), a random number (random), the hash of the partition
-    key (affinity), or the hash of each key that votes (batch affinity).
+    key (affinity), the hash of each key that votes (batch affinity), or the number that a ``with cluster.options()``
+    block has chosen (consistent node).
     """
 
     policy: str
@@ -45,17 +48,17 @@ class QueryPlan:
     def order(self, view: View) -> Iterator[Node]:
         """One cycle over the usable nodes, each once: active ones first, then quarantined ones, never down ones.
 
-        Under affinity the ring comes first and then what else the scope in use has; and where the ring has several
-        datacenters, the whole datacenter of the plan's first node, quarantined nodes included, comes before the
-        others. A lightweight transaction is serial within a datacenter only, so writers of a key must not be spread
-        over two of them while one can serve.
+        Under affinity the ring comes first and then, ordered by the same keys, what else the scope in use has; and
+        where these have several datacenters, the whole datacenter of the first node, quarantined nodes included, comes
+        before the others. A lightweight transaction is serial within a datacenter only, so writers of a key must not be
+        spread over two of them while one can serve.
         """
         topology = view.topology
         if self.policy == AFFINITY:
-            return _over_ring(pick_and_remove(self.ring(topology), self.seeds[0]), view)
+            return _over_ring(self.ring(topology), lambda nodes: pick_and_remove(nodes, self.seeds[0]), view)
         if self.policy == BATCH_AFFINITY:
-            return _over_ring(_by_votes(self.ring(topology), self.seeds), view)
-        if self.policy == RANDOM:
+            return _over_ring(self.ring(topology), lambda nodes: _by_votes(nodes, self.seeds), view)
+        if self.policy in (RANDOM, CONSISTENT_NODE):
             return _active_first(pick_and_remove(topology.nodes, self.seeds[0]), view)
         return _active_first(_rotated(topology.nodes, self.seeds[0], view), view)
 
@@ -129,20 +132,26 @@ def _sorted_by_health(nodes: Iterable[Node], down: frozenset[Node], quarantined:
     yield from last
 
 
-def _over_ring(nodes: Iterator[Node], view: View) -> Iterator[Node]:
-    """The ring's nodes with one datacenter before the others, and then the nodes of the scope that it lacks."""
+def _over_ring(ring: Sequence[Node], order: Callable[[Sequence[Node]], Iterator[Node]], view: View) -> Iterator[Node]:
+    """The ring's nodes in this order, and then the nodes of the scope that it lacks, likewise."""
+    topology = view.topology
+    yield from _one_datacenter_first(order(ring), view)
+    if topology.nodes is not topology.affinity_ring:
+        in_ring = frozenset(topology.affinity_ring)
+        others = [node for node in topology.nodes if node not in in_ring]
+        yield from _one_datacenter_first(order(others), view)
+
+
+def _one_datacenter_first(nodes: Iterator[Node], view: View) -> Iterator[Node]:
     topology = view.topology
     if len(topology.datacenters) < 2:
         yield from _active_first(nodes, view)
-    else:
-        first = next(nodes, None)
-        if first is not None:
-            elsewhere: list[Node] = []
-            yield from _active_first(_at_home(first, nodes, topology, elsewhere), view)
-            yield from _active_first(elsewhere, view)
-    if topology.nodes is not topology.affinity_ring:
-        in_ring = frozenset(topology.affinity_ring)
-        yield from _active_first((node for node in topology.nodes if node not in in_ring), view)
+        return
+    first = next(nodes, None)
+    if first is not None:
+        elsewhere: list[Node] = []
+        yield from _active_first(_at_home(first, nodes, topology, elsewhere), view)
+        yield from _active_first(elsewhere, view)
 
 
 def _at_home(first: Node, others: Iterator[Node], topology: Topology, elsewhere: list[Node]) -> Iterator[Node]:

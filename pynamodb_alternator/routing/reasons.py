@@ -34,7 +34,10 @@ NOT_READ_MODIFY_WRITE: Final = "not_read_modify_write"
 NO_LWT_IN_TABLE: Final = "no_lwt_in_table"
 """`KeyRouteAffinity.AUTO`, and the table's write isolation has no lightweight transactions."""
 
-# Affinity was wanted and could not be used.
+MALFORMED_PARAMETERS: Final = "malformed_parameters"
+"""The parameters are of a shape that no request has, so it cannot be told. The server shall say so."""
+
+# Affinity was wanted and could not be used: what the signal affinity_fallback says.
 
 NO_PARTITION_KEY_NAME: Final = "no_partition_key_name"
 """The name of the table's partition key is not known (yet)."""
@@ -47,6 +50,3 @@ UNSUPPORTED_KEY_TYPE: Final = "unsupported_key_type"
 
 NO_AFFINITY_NODES: Final = "no_affinity_nodes"
 """No node is known over which partition keys could be spread."""
-
-MALFORMED_PARAMETERS: Final = "malformed_parameters"
-"""The parameters are of a shape that no request has. The server shall say so."""

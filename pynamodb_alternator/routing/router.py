@@ -15,7 +15,7 @@ from ..config import ClusterConfig, KeyRouteAffinity
 from . import reasons
 from .idempotence import READS
 from .partition_key import KEY_PARAMETERS, as_mapping, attributes_of_write, partition_key_hash, value_hash
-from .plan import AFFINITY, BATCH_AFFINITY, RANDOM, ROUND_ROBIN, QueryPlan
+from .plan import AFFINITY, BATCH_AFFINITY, CONSISTENT_NODE, RANDOM, ROUND_ROBIN, QueryPlan
 from .read_before_write import counts_as_read_modify_write, needs_read_before_write
 from .ring import AffinityRing
 from .tables import PARTITION_KEY, WRITE_ISOLATION, Table, Tables, effective_affinity
@@ -81,7 +81,11 @@ class Router:
         except Exception:
             # What is wrong with the parameters is for the serializer and the server to say.
             _log.debug("The parameters of a %s cannot be routed by key.", operation, exc_info=True)
-            return self._spread(reasons.MALFORMED_PARAMETERS, wanted=True)
+            return self._spread(reasons.MALFORMED_PARAMETERS)
+
+    def plan_for_one_node(self, number: int) -> QueryPlan:
+        """The plan of requests that shall all go to the node which `number` picks, while it is well."""
+        return QueryPlan(CONSISTENT_NODE, None, False, (number,))
 
     def route_key(self, table: str, key_value: object, view: View) -> KeyRoute:
         """Where writes with affinity of one partition key go. Never raises.

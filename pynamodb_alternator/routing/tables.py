@@ -82,6 +82,10 @@ class Tables:
         """What is known of the table. An empty answer for anything that is no known table's name."""
         return self._tables.get(name, _UNKNOWN) if isinstance(name, str) else _UNKNOWN
 
+    def names(self) -> tuple[str, ...]:
+        """The tables of which something is known."""
+        return tuple(self._tables)
+
     def register(self, name: str, partition_key: str, affinity: KeyRouteAffinity | None = None) -> None:
         """What a model says of its table.
 

@@ -7,7 +7,9 @@ assemble: the endpoint, the serializer, the endpoint ruleset (there is none to r
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any, Protocol
 
 import botocore
@@ -15,10 +17,19 @@ import botocore.awsrequest
 import botocore.client
 import botocore.config
 import botocore.endpoint
+import botocore.handlers
 import botocore.parsers
 import botocore.session
 
-__all__ = ["EndpointLike", "Hooks", "client_session", "convert_answer", "make_client", "prepared_request"]
+__all__ = [
+    "EndpointLike",
+    "Hooks",
+    "client_session",
+    "convert_answer",
+    "is_stock_handler",
+    "make_client",
+    "prepared_request",
+]
 
 _SERVICE = "dynamodb"
 _REQUEST_EVENTS = (
@@ -81,6 +92,7 @@ def make_client(
         for handler in _handlers(events, event):
             if getattr(handler, "__name__", "") == name:
                 events.unregister(event, handler)
+    _keep_to_their_operations(client)
     client._ruleset_resolver = None
     client._serializer = serializer
     client._user_agent_creator = _FixedUserAgent(user_agent)
@@ -101,6 +113,35 @@ class _FixedUserAgent:
         return None
 
 
+def _keep_to_their_operations(client: Any) -> None:
+    """botocore asks these handlers of its own at every request of every service: they stay with the operations for
+    which they do something."""
+    events, service = client.meta.events, client.meta.service_model
+    models = [service.operation_model(name) for name in service.operation_names]
+    for event, name, is_needed in (
+        ("before-parameter-build", "generate_idempotent_uuid", lambda model: model.idempotent_members),
+        (
+            "before-parameter-build",
+            "_handle_request_validation_mode_member",
+            lambda model: getattr(model, "http_checksum", {}).get("requestValidationModeMember"),
+        ),
+        (
+            "before-call",
+            "inject_api_version_header_if_needed",
+            lambda model: getattr(model, "is_endpoint_discovery_operation", True),
+        ),
+        # In AWS Lambda, which is known when the process starts.
+        ("before-call", "add_recursion_detection_header", lambda model: "AWS_LAMBDA_FUNCTION_NAME" in os.environ),
+    ):
+        handler = getattr(botocore.handlers, name, None)
+        if handler is None or handler not in _handlers(events, event):
+            continue
+        events.unregister(event, handler)
+        for model in models:
+            if is_needed(model):
+                events.register(f"{event}.{service.service_id.hyphenize()}.{model.name}", handler)
+
+
 def _handlers(events: Any, event: str) -> list[Any]:
     emitter = getattr(events, "_emitter", events)
     return list(emitter._handlers.prefix_search(event))
@@ -114,36 +155,55 @@ class Hooks:
 
     def __init__(self, events: Any) -> None:
         self._emitter = getattr(events, "_emitter", events)
-        self._ours = {
-            event: set(map(_identity, self._emitter._handlers.prefix_search(f"{event}.{_SERVICE}.GetItem")))
-            for event in _REQUEST_EVENTS
-        }
-        self._cache: dict[str, bool] = {}
-        self._valid_for: tuple[Any, Any] = (None, None)
+        # What the answers hold for (botocore's cache and method), and the answers: threads swap it whole.
+        self._known: tuple[Any, Any, dict[str, bool]] = (None, None, {})
 
     def any_for(self, operation: str) -> bool:
-        state = (self._emitter._lookup_cache, botocore.endpoint.Endpoint.prepare_request)
-        if self._valid_for[0] is not state[0] or self._valid_for[1] is not state[1]:
-            self._cache, self._valid_for = {}, state
-        found = self._cache.get(operation)
+        cache, method = self._emitter._lookup_cache, botocore.endpoint.Endpoint.__dict__["prepare_request"]
+        known = self._known
+        if known[0] is not cache or known[1] is not method:
+            known = self._known = (cache, method, {})
+        found = known[2].get(operation)
         if found is None:
-            found = self._cache[operation] = self._look(operation)
+            found = known[2][operation] = self._look(operation, method)
         return found
 
-    def _look(self, operation: str) -> bool:
-        # OpenTelemetry's instrumentation wraps this method to add its headers.
-        if hasattr(botocore.endpoint.Endpoint.prepare_request, "__wrapped__"):
+    def _look(self, operation: str, prepare_request: Any) -> bool:
+        # OpenTelemetry's and X-Ray's instrumentations wrap this method, to add their headers.
+        if (
+            type(prepare_request) is not FunctionType
+            or prepare_request.__module__ != botocore.endpoint.__name__
+            or hasattr(prepare_request, "__wrapped__")
+        ):
             return True
-        for event in _REQUEST_EVENTS:
-            for handler in self._emitter._handlers.prefix_search(f"{event}.{_SERVICE}.{operation}"):
-                if _identity(handler) not in self._ours[event]:
-                    return True
-        return False
+        return any(
+            not is_stock_handler(event, handler)
+            for event in _REQUEST_EVENTS
+            for handler in self._emitter._handlers.prefix_search(f"{event}.{_SERVICE}.{operation}")
+        )
 
 
-def _identity(handler: Any) -> tuple[int, int]:
-    # Bound methods are new objects at each access; what they are bound to is not.
-    return id(getattr(handler, "__self__", None)), id(getattr(handler, "__func__", handler))
+def is_stock_handler(event: str, handler: Any) -> bool:
+    """Whether botocore itself has `handler` listen to `event`, for all services or for ours.
+
+    What else is there was registered by somebody, be it when the client was made: Sentry does it then. Function and
+    event must both match, because `choose-signer` with botocore's own `disable_signing` is a user's doing.
+    """
+    if type(handler).__module__.startswith("moto."):
+        return True  # It is in all clients once moto is imported, as for the embedded cluster; AWS's hosts are its own.
+    return any(handler is one for one in _STOCK_HANDLERS.get(event, ()))
+
+
+def _stock_handlers() -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {event: [] for event in _REQUEST_EVENTS}
+    for entry in botocore.handlers.BUILTIN_HANDLERS:
+        name, _, service = str(entry[0]).partition(".")
+        if name in found and service in ("", "*", _SERVICE):
+            found[name].append(entry[1])
+    return found
+
+
+_STOCK_HANDLERS = _stock_handlers()
 
 
 def convert_answer(response: Any, operation_model: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import itertools
 import os
 import random as _random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
 from blinker import NamedSignal
@@ -26,6 +26,7 @@ from blinker import NamedSignal
 from .. import signals
 from ..cluster.membership import Membership
 from ..cluster.node import Node
+from ..cluster.topology import View
 from ..config import KeyRouteAffinity, Retries, Timeouts
 from ..errors import (
     ClusterClosedError,
@@ -35,12 +36,15 @@ from ..errors import (
     NoNodesAvailableError,
     NotSentError,
     PoolTimeoutError,
+    RequestRefusedError,
     TlsError,
     TransportError,
 )
 from ..routing.idempotence import is_idempotent
 from ..routing.router import Router
+from ..scopes import Scope
 from .budget import RetryBudget
+from .counts import Counts
 from .http1 import Answer
 from .outcome import Verdict, judge
 
@@ -64,6 +68,7 @@ class Environment:
     clock: Callable[[], float]
     random: _random.Random
     retry_ambiguous_writes: bool = False
+    counts: Counts = field(default_factory=Counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class Attempts:
         timeouts: Timeouts,
         retries: Retries,
         affinity: KeyRouteAffinity | None = None,
+        routing_scope: Scope | None = None,
+        consistent_node: int | None = None,
     ) -> None:
         self._env = environment
         self._operation = operation
@@ -97,9 +104,13 @@ class Attempts:
         self.started = started
         self.timeouts = timeouts
         self.deadline = None if timeouts.total is None else self.started + timeouts.total
-        view = environment.membership.view
+        self._own_scope = routing_scope
+        view = self._view()
         self._scope = view.topology.scope
-        self._plan = environment.router.plan(operation, parameters, view, affinity=affinity)
+        if consistent_node is None or consistent_node is False:
+            self._plan = environment.router.plan(operation, parameters, view, affinity=affinity)
+        else:
+            self._plan = environment.router.plan_for_one_node(consistent_node)
         self._order: Iterator[Node] = self._plan.order(view)
         self.node: Node | None = None
         self._generation = 0
@@ -107,6 +118,8 @@ class Attempts:
         self._sends = 0
         self._cycles = 0
         self._nodes_in_cycle = 0
+        self._hopeless_in_cycle = 0
+        self._ended = False
         self._error: TransportError | None = None
         self._answer: Answer | None = None
         self._ask_for_pause = False
@@ -121,10 +134,16 @@ class Attempts:
         """How many attempts were made."""
         return len(self._tried)
 
+    def _view(self) -> View:
+        membership = self._env.membership
+        return membership.view if self._own_scope is None else membership.view_for(self._own_scope)
+
     def next(self) -> Node | Wait | Answer:
         """The node to try now, or a time to wait first, or the last answer if no other attempt is to be made."""
         if self.deadline is not None and self._env.clock() >= self.deadline:
             self._out_of_time()
+        if self._ended:
+            return self._give_up()
         if self._ask_for_pause:
             self._ask_for_pause = False
             return self._wait()
@@ -161,14 +180,15 @@ class Attempts:
 
     def _next_cycle(self) -> Node | Wait | Answer:
         self._cycles += 1
-        found_some, self._nodes_in_cycle = self._nodes_in_cycle > 0, 0
-        # A certificate does not get better by trying again.
-        hopeless = found_some and isinstance(self._error, TlsError) and self._answer is None
+        found_some = self._nodes_in_cycle > 0
+        # A certificate does not get better by trying again. Full pools may, but a whole cycle of waiting is enough.
+        hopeless = found_some and self._hopeless_in_cycle == self._nodes_in_cycle
+        self._nodes_in_cycle = self._hopeless_in_cycle = 0
         if not found_some and self._cycles == 1:
             self._say(signals.no_nodes_available, scope=str(self._scope), error=self._why_no_node())
         if hopeless or self._cycles >= self._retries.max_attempts:
             return self._give_up()
-        view = self._env.membership.view
+        view = self._view()
         self._scope = view.topology.scope
         self._order = self._plan.order(view)
         return self._wait()
@@ -188,6 +208,7 @@ class Attempts:
         """Take the node's answer. True if it is the caller's; False if another attempt is to be made."""
         membership, node = self._env.membership, self.node
         assert node is not None
+        self._env.counts[node.address].answers += 1
         verdict = Verdict.FINAL if answer.status < 400 else judge(answer.status, answer.body)
         if verdict is not Verdict.UNKNOWN:
             membership.succeeded(node, self._generation)
@@ -201,15 +222,20 @@ class Attempts:
                 return True
         else:
             self._ask_for_pause = True
-        return self._sends >= self._retries.max_attempts or not self._env.budget.withdraw()
+        # An earlier attempt may have been executed, and then this answer is not the whole truth: `_give_up` knows.
+        self._ended = self._sends >= self._retries.max_attempts or not self._env.budget.withdraw()
+        return self._ended and self._maybe_executed in (None, answer)
 
     def failed(self, error: TransportError) -> None:
         """Take a failure of the exchange. Raises it if no other attempt is to be made."""
         membership, node = self._env.membership, self.node
         assert node is not None
+        self._env.counts[node.address].failures += 1
         self._error, self._answer = error, None
-        if isinstance(error, ClusterClosedError):
-            self._raise(error)
+        if isinstance(error, ClusterClosedError | RequestRefusedError):
+            # Neither is about the node, and no other one could do better.
+            self._ended = True
+            return
         out_of_time = self.deadline is not None and self._env.clock() >= self.deadline
         if not isinstance(error, PoolTimeoutError):
             # A full pool says nothing of the node. A deadline that ends the wait early says little, and neither does
@@ -217,6 +243,7 @@ class Attempts:
             counts = not out_of_time and not (isinstance(error, ConnectionLostError) and error.was_idle)
             membership.failed(node, self._generation, error, counts=counts)
         if isinstance(error, NotSentError):
+            self._hopeless_in_cycle += isinstance(error, TlsError | PoolTimeoutError)
             return
         self._sends += 1
         self._maybe_executed = error
@@ -245,16 +272,13 @@ class Attempts:
     # ---- the end -----------------------------------------------------------------------------------------------
 
     def _give_up(self) -> Answer:  # noqa: RET503 (_raise never returns)
-        if self._answer is not None:
-            return self._answer
-        if self._error is None:
-            self._raise(NoNodesAvailableError(self._why_no_node()))
-        # A later attempt that was refused does not undo an earlier one that may have been executed.
+        # A later attempt that was refused or shed does not undo an earlier one that may have been executed.
         if isinstance(self._maybe_executed, TransportError):
             self._raise(self._maybe_executed)
-        if self._maybe_executed is not None:
-            return self._maybe_executed
-        self._raise(self._error)
+        last = self._maybe_executed or self._answer
+        if last is not None:
+            return last
+        self._raise(self._error or NoNodesAvailableError(self._why_no_node()))
 
     def _out_of_time(self) -> NoReturn:
         total = self.timeouts.total
@@ -273,9 +297,14 @@ class Attempts:
         if not membership.view.topology.ring:
             return (
                 "No node is known: no seed answered or can be resolved, or the routing scope "
-                f"({membership.config.routing_scope}) has no node. Seeds: {', '.join(membership.config.seeds)}"
+                f"({self._own_scope or membership.config.routing_scope}) has no node. "
+                f"Seeds: {', '.join(membership.config.seeds)}"
             )
-        troubles = [f"{one.address}: {one.error}" for one in membership.nodes() if one.in_scope and one.error]
+        in_scope = {node.address for node in self._view().topology.nodes}
+        found = [one for one in membership.nodes() if one.address in in_scope]
+        troubles = [
+            one.error if one.error.startswith("Node ") else f"{one.address}: {one.error}" for one in found if one.error
+        ]
         more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
         return f"No node of the routing scope {self._scope} is usable ({'; '.join(troubles[:3])}{more})"
 

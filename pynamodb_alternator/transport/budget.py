@@ -14,16 +14,17 @@ class RetryBudget:
     Moving on from a node that refused the connection is free: it costs the cluster nothing.
     """
 
-    def __init__(self, ratio: float = 0.2, reserve: float = 100.0) -> None:
+    def __init__(self, ratio: float = 0.5, reserve: float = 100.0) -> None:
         self._ratio = ratio
         self._most = reserve
         self._balance = reserve
         self._lock = threading.Lock()
 
     def deposit(self) -> None:
-        # Without the lock: a deposit lost to a race makes the budget a little stricter, and nothing else.
+        # A full budget, which is the rule, takes no lock.
         if self._balance < self._most:
-            self._balance = min(self._most, self._balance + self._ratio)
+            with self._lock:
+                self._balance = min(self._most, self._balance + self._ratio)
 
     def withdraw(self) -> bool:
         """True if a repetition is allowed now."""

@@ -54,7 +54,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
 
     def make_request(self, operation_model: OperationModel, request_dict: Any) -> tuple[Any, dict[str, Any]]:
         """Send a request to the node that its query plan says, or to the next one. The one attempt loop."""
-        environment, options = self._environment, current()
+        environment, options = self._environment, current(self._wire.owner)
         timeouts = options.timeouts(self._config.timeouts)
         started = environment.clock()
         self._prepare(started, timeouts.total)
@@ -67,6 +67,8 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             timeouts=timeouts,
             retries=self._retries(options),
             affinity=options.key_route_affinity,
+            routing_scope=options.routing_scope,
+            consistent_node=options.consistent_node,
         )
         lane: Lane
         if self._hooks.any_for(operation):

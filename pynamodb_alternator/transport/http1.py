@@ -175,6 +175,9 @@ class Connection:
                 self._pending = secured.pending
                 sock = secured
             self._get_ready(sock)
+        except TlsError:  # an OSError too, for botocore's sake
+            self.close()
+            raise
         except TimeoutError:
             self.close()
             raise self._connect_timeout(connect_timeout) from None
@@ -285,10 +288,21 @@ class Connection:
             request, sent = head + body, 0
         except OSError as error:
             # Not one byte has left: this and only this failure of an open connection says so for sure.
-            raise self._unreachable(_words(error)) from error
+            raise self._refusal() or self._unreachable(_words(error)) from error
         if sent < len(request):
             self._unsent = memoryview(request)[sent:]
             self._send_more()
+
+    def _refusal(self) -> TlsError | None:
+        """What the node said before it closed a fresh TLS connection on us, if that was about our certificate."""
+        if self._tls is not None and not self._exchanges:
+            try:
+                self._recv(1)
+            except ssl.SSLError as alert:
+                return self._tls.refused(self.node, alert)
+            except OSError:
+                pass
+        return None
 
     def _send_more(self) -> None:
         unsent = self._unsent

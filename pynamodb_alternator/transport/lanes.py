@@ -14,17 +14,21 @@ from typing import Any, Protocol
 import botocore
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.model import OperationModel
+from botocore.validate import validate_parameters
 
+from .._version import __version__
 from ..cluster.node import Node
 from ..config import ClusterConfig, Credentials
-from ..options import RequestOptions
-from ._botocore import convert_answer, prepared_request
+from ..errors import MalformedAnswerError
+from ..options import NOT_GIVEN, RequestOptions
+from ._botocore import convert_answer, is_stock_handler, prepared_request
 from .attempts import Attempts
+from .compression import MAX_PLAIN, compress, decompress
 from .credentials import Signers
 from .http1 import Answer
 from .parsing import loads, parse_error, response_metadata
 from .pool import Pools
-from .request import build_head
+from .request import MAX_BODY, build_head
 from .serialization import dumps
 
 __all__ = ["PARAMETERS", "CompatibleLane", "Lane", "RequestSerializer", "ShortLane", "Wire"]
@@ -32,22 +36,39 @@ __all__ = ["PARAMETERS", "CompatibleLane", "Lane", "RequestSerializer", "ShortLa
 _TARGET = "X-Amz-Target"
 PARAMETERS = "parameters"
 """Where the serializer leaves the parameters in botocore's request dict, for the endpoint to route by."""
-_WRITTEN_BY_US = frozenset({"x-amz-target", "content-type", "host", "content-length", "user-agent"})
+_WRITTEN_BY_US = frozenset({"x-amz-target", "host", "content-length"})
 _AUTHENTICATION = ("X-Amz-Date", "Authorization", "X-Amz-Security-Token")
 
 
 class RequestSerializer:
-    """Stands where botocore's serializer does: makes the body, and keeps the parameters for routing."""
+    """Stands where botocore's serializer does: makes the body, and keeps the parameters for routing.
+
+    `validate`: whether parameters are checked as botocore checks them, before every request.
+    """
+
+    def __init__(self, *, validate: bool = False) -> None:
+        self._validate = validate
 
     def serialize_to_request(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> dict[str, Any]:
+        if self._validate and operation_model.input_shape is not None:
+            validate_parameters(parameters, operation_model.input_shape)
         return {
             "url_path": "/",
             "query_string": "",
             "method": "POST",
             "headers": {_TARGET: f"{operation_model.metadata['targetPrefix']}.{operation_model.name}"},
-            "body": dumps(parameters, operation_model),
+            "body": self._body(parameters, operation_model),
             PARAMETERS: parameters,
         }
+
+    def _body(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> bytes:
+        try:
+            return dumps(parameters, operation_model)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            # botocore's validator says what is wrong with them, in words: a bare KeyError('Itm') helps nobody.
+            if operation_model.input_shape is not None:
+                validate_parameters(parameters, operation_model.input_shape)
+            raise
 
 
 class Lane(Protocol):
@@ -67,8 +88,9 @@ class Wire:
         self._wall_clock = wall_clock
         self._signers = Signers(config.credentials, config.region)
         self._signers_of: dict[tuple[Credentials | None, str | None], Signers] = {}
-        self._headers = tuple(config.extra_headers.items())
-        self.region = config.region
+        self._headers = tuple(_headers_of(config))
+        self.owner = object()
+        """Stands for the cluster in the context variable of ``with cluster.options(...)``."""
 
     def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         """One request and its answer on a connection of the node's pool."""
@@ -78,14 +100,37 @@ class Wire:
             answer = connection.exchange(head, body, read_timeout=timeouts.read, deadline=attempts.deadline)
         finally:
             pools.release(connection)
+        coding = answer.headers.get("content-encoding")
+        if coding is not None:
+            plain = decompress(answer.body, coding, MAX_PLAIN, who=f"Node {node}")
+            answer = Answer(answer.status, answer.headers, plain)
         return answer
+
+    def encoded(self, body: bytes, options: RequestOptions) -> tuple[bytes, str | None]:
+        """The body as it is sent in every attempt, and its Content-Encoding, if it has one."""
+        how = options.request_compression
+        if how is NOT_GIVEN:
+            how = self._config.request_compression
+        # A body that is too long stays as it is, to be refused: the server's limit is for both forms of it.
+        return (body, None) if how is None or len(body) > MAX_BODY else compress(how, body)
 
     def extra_headers(self, options: RequestOptions) -> list[tuple[str, str]]:
         """The cluster's headers and those of the model or block, which win."""
-        if not options.extra_headers:
+        accepted = options.response_compression
+        if not options.extra_headers and accepted is None:
             return list(self._headers)
-        own = {name.lower() for name in options.extra_headers}
-        return [*(pair for pair in self._headers if pair[0].lower() not in own), *options.extra_headers.items()]
+        of_request = list((options.extra_headers or {}).items())
+        own = {name.lower() for name, _ in of_request}
+        if accepted is not None:
+            own.add("accept-encoding")
+            of_request += _accept_encoding(accepted)
+        return [*(pair for pair in self._headers if pair[0].lower() not in own), *of_request]
+
+    def is_signed(self, options: RequestOptions) -> bool:
+        return (options.credentials or self._config.credentials) is not None
+
+    def region_of(self, options: RequestOptions) -> str:
+        return options.region or self._config.region
 
     def authentication(self, options: RequestOptions, node: Node, target: str, body: bytes) -> list[tuple[str, str]]:
         """The headers that sign the request for `node`; none where requests are unsigned."""
@@ -105,10 +150,36 @@ class Wire:
         return signer.headers(node.host_header, target, body, self._wall_clock())
 
 
+def _headers_of(config: ClusterConfig) -> list[tuple[str, str]]:
+    headers = list(config.extra_headers.items())
+    if config.user_agent is not None:
+        text = config.user_agent if isinstance(config.user_agent, str) else f"pynamodb_alternator/{__version__}"
+        headers.append(("User-Agent", text))
+    return headers + _accept_encoding(config.response_compression)
+
+
+def _accept_encoding(codings: Any) -> list[tuple[str, str]]:
+    return [("Accept-Encoding", ", ".join(codings))] if codings else []
+
+
+def _explain(parsed: dict[str, Any], coding: str | None) -> dict[str, Any]:
+    """Say in an error answer that it may come from a server that does not know compressed requests."""
+    error = parsed.get("Error")
+    if coding is None or not error or error.get("Code") != "ValidationException":
+        return parsed
+    # What an old server says, which takes the compressed bytes for the JSON that it expects.
+    if "JSON" in error.get("Message", ""):
+        error["Message"] += (
+            f" (The request was compressed with {coding}, and the server did not unpack it: ScyllaDB takes compressed "
+            "requests since 2026.1, and this server is probably older. Set request_compression=None, or upgrade it.)"
+        )
+    return parsed
+
+
 class ShortLane:
     """Writes the request itself: the smallest set of headers that the server reads, in one piece with the body."""
 
-    __slots__ = ("_body", "_headers", "_operation_model", "_options", "_parsed", "_target", "_wire")
+    __slots__ = ("_body", "_coding", "_headers", "_operation_model", "_options", "_parsed", "_target", "_wire")
 
     def __init__(
         self, wire: Wire, operation_model: OperationModel, request_dict: Mapping[str, Any], options: RequestOptions
@@ -116,18 +187,17 @@ class ShortLane:
         self._wire = wire
         self._operation_model = operation_model
         self._options = options
-        self._body: bytes = request_dict["body"]
+        self._body, self._coding = wire.encoded(request_dict["body"], options)
         headers: Mapping[str, str] = request_dict["headers"]
         self._target = headers[_TARGET]
         self._headers = wire.extra_headers(options)
+        if self._coding is not None:
+            self._headers.append(("Content-Encoding", self._coding))
         self._parsed: dict[str, Any] | None = None
         if len(headers) > 1:
             # What handlers of `before-call` have added, and the User-Agent, if there is one.
-            self._headers += [
-                (name, value)
-                for name, value in headers.items()
-                if name.lower() == "user-agent" or name.lower() not in _WRITTEN_BY_US
-            ]
+            ours = _WRITTEN_BY_US | {name.lower() for name, _ in self._headers}
+            self._headers += [(name, value) for name, value in headers.items() if name.lower() not in ours]
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
         authentication = self._wire.authentication(self._options, node, self._target, self._body)
@@ -142,9 +212,10 @@ class ShortLane:
         response = _ShortResponse(answer)
         parsed = self._parsed
         if answer.status >= 300 or parsed is None:
-            return response, parse_error(
+            error = parse_error(
                 answer.status, answer.headers, answer.body, self._operation_model, retry_attempts=attempts - 1
             )
+            return response, _explain(error, self._coding)
         parsed["ResponseMetadata"] = response_metadata(answer.status, answer.headers, retry_attempts=attempts - 1)
         return response, parsed
 
@@ -164,67 +235,80 @@ class CompatibleLane:
         self._wire = wire
         self._operation_model = operation_model
         self._request_dict = request_dict
+        request_dict["body"], self._coding = wire.encoded(request_dict["body"], options)
+        if self._coding is not None:
+            request_dict["headers"]["Content-Encoding"] = self._coding
         self._options = options
-        self._response: AWSResponse | None = None
-        self._parsed: dict[str, Any] | None = None
+        self._made: list[tuple[Answer, AWSResponse, dict[str, Any]]] = []
         service = operation_model.service_model.service_id.hyphenize()
         self._event = f"{{}}.{service}.{operation_model.name}"
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
         self._request_dict["context"].setdefault("retries", {})["attempt"] = attempts.count
-        request = prepared_request({**self._request_dict, "url": f"{node.endpoint}/"})
-        for name, value in self._wire.extra_headers(self._options):
-            request.headers[name] = value
-        self._emit("request-created", request=request, operation_name=self._operation_model.name)
-        self._sign(request, node)
-        prepared = self._endpoint.prepare_request(request)
-        answered = [one for _, one in self._emit("before-send", request=prepared) if one is not None]
-        if answered:
-            response: AWSResponse = answered[0]
-        else:
-            response = self._send(prepared, node, attempts)
+        prepared = self._prepared(node)
+        try:
+            answered = [one for _, one in self._emit("before-send", request=prepared) if one is not None]
+            response: AWSResponse = answered[0] if answered else self._send(prepared, node, attempts)
+        except Exception as error:
+            self._received(None, None, error)
+            raise
         # A stub's or a cache's answer goes the same way as a node's.
-        answer = Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
-        self._response = response
-        self._parsed = self._parse(response, answer)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        answer = Answer(response.status_code, headers, response.content)
+        self._made.append((answer, response, self._parse(response)))
         return answer
 
+    def _prepared(self, node: Node) -> Any:
+        """The request with the events that come before it is sent, signed for `node`."""
+        request = prepared_request({**self._request_dict, "url": f"{node.endpoint}/"})
+        for name, value in self._wire.extra_headers(self._options):
+            _replace(request.headers, name, value)
+        self._emit("request-created", request=request, operation_name=self._operation_model.name)
+        self._sign(request, node)
+        return self._endpoint.prepare_request(request)
+
     def _sign(self, request: Any, node: Node) -> None:
-        name = self._operation_model.name
-        chosen = [
-            one
-            for _, one in self._emit(
-                "choose-signer", signing_name="dynamodb", region_name=None, signature_version="v4", context={}
-            )
-            if one is not None
-        ]
+        wire, options = self._wire, self._options
+        is_signed = wire.is_signed(options)
+        chosen = self._emit(
+            "choose-signer",
+            signing_name="dynamodb",
+            region_name=wire.region_of(options),
+            signature_version="v4" if is_signed else botocore.UNSIGNED,
+            context=request.context,
+        )
+        for handler, choice in chosen:
+            # botocore's own handlers go by the client's config, which knows nothing of the cluster's credentials.
+            if choice is not None and not is_stock_handler("choose-signer", handler):
+                is_signed = is_signed and choice is not botocore.UNSIGNED
+                break
         self._emit(
             "before-sign",
             request=request,
             signing_name="dynamodb",
-            region_name=self._wire.region,
-            signature_version="v4",
+            region_name=wire.region_of(options),
+            signature_version="v4" if is_signed else botocore.UNSIGNED,
             request_signer=None,
-            operation_name=name,
+            operation_name=self._operation_model.name,
         )
-        if chosen and chosen[0] is botocore.UNSIGNED:
-            return
-        body = _as_bytes(request.data)
-        for header in _AUTHENTICATION:
-            del request.headers[header]
-        for header, value in self._wire.authentication(self._options, node, request.headers[_TARGET], body):
-            request.headers[header] = value
+        if is_signed:
+            for name in _AUTHENTICATION:
+                del request.headers[name]
+            body = _as_bytes(request.data)
+            for name, value in wire.authentication(options, node, _as_text(request.headers[_TARGET]), body):
+                request.headers[name] = value
 
     def _send(self, prepared: Any, node: Node, attempts: Attempts) -> AWSResponse:
-        headers = {name: _as_text(value) for name, value in prepared.headers.items()}
         body = _as_bytes(prepared.body)
-        extra = [(name, value) for name, value in headers.items() if name.lower() not in _WRITTEN_HERE]
-        head = build_head(headers[_TARGET], node.host_header, len(body), extra)
+        extra = [
+            (name, _as_text(value)) for name, value in prepared.headers.items() if name.lower() not in _WRITTEN_HERE
+        ]
+        head = build_head(_as_text(prepared.headers[_TARGET]), node.host_header, len(body), extra)
         answer = self._wire.exchange(node, head, body, attempts)
-        headers_dict: Any = HeadersDict(answer.headers)
-        return AWSResponse(prepared.url, answer.status, headers_dict, _Raw(answer.body))
+        headers: Any = HeadersDict(answer.headers)
+        return AWSResponse(prepared.url, answer.status, headers, _Raw(answer.body))
 
-    def _parse(self, response: AWSResponse, answer: Answer) -> dict[str, Any]:
+    def _parse(self, response: AWSResponse) -> dict[str, Any]:
         customized: dict[str, Any] = {}
         response_dict = convert_answer(response, self._operation_model)
         self._emit(
@@ -234,26 +318,34 @@ class CompatibleLane:
             customized_response_dict=customized,
         )
         status, body = response_dict["status_code"], response_dict["body"]
+        headers = dict(response_dict["headers"].items())
         if status >= 300:
-            parsed = parse_error(status, answer.headers, body, self._operation_model)
+            parsed = _explain(parse_error(status, headers, body, self._operation_model), self._coding)
         else:
-            parsed = loads(body, self._operation_model)
-            parsed["ResponseMetadata"] = response_metadata(status, answer.headers)
+            try:
+                parsed = loads(body, self._operation_model)
+            except MalformedAnswerError as error:
+                self._received(None, None, error)
+                raise
+            parsed["ResponseMetadata"] = response_metadata(status, headers)
         parsed.update(customized)
-        self._emit(
-            "response-received",
-            response_dict=response_dict,
-            parsed_response=parsed,
-            context=self._request_dict["context"],
-            exception=None,
-        )
+        self._received(response_dict, parsed, None)
         return parsed
 
+    def _received(self, response: Any, parsed: Any, error: Exception | None) -> None:
+        self._emit(
+            "response-received",
+            response_dict=response,
+            parsed_response=parsed,
+            context=self._request_dict["context"],
+            exception=error,
+        )
+
     def result(self, answer: Answer, attempts: int) -> tuple[Any, dict[str, Any]]:
-        assert self._response is not None
-        assert self._parsed is not None
-        self._parsed["ResponseMetadata"]["RetryAttempts"] = attempts - 1
-        return self._response, self._parsed
+        # Not always the last one: an earlier answer counts more than a later one that says less.
+        response, parsed = next((response, parsed) for made, response, parsed in self._made if made is answer)
+        parsed["ResponseMetadata"]["RetryAttempts"] = attempts - 1
+        return response, parsed
 
     def _emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
         emitted: list[tuple[Any, Any]] = self._endpoint.emit(self._event.format(event), **payload)
@@ -261,6 +353,12 @@ class CompatibleLane:
 
 
 _WRITTEN_HERE = frozenset({"host", "content-length", "x-amz-target"})
+
+
+def _replace(headers: Any, name: str, value: str) -> None:
+    # botocore's headers would else have both values.
+    del headers[name]
+    headers[name] = value
 
 
 class _Raw(BytesIO):

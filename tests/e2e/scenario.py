@@ -131,7 +131,9 @@ def run(person: type[Any], document: type[Any]) -> Account:
     attempt("get some", lambda: person.get("Ada", "scientist", attributes_to_get=["age", "city"]).attribute_values)
     attempt("get missing", lambda: person.get("Nobody", "nothing"))
     attempt("save with a condition that fails", lambda: person("Ada", "scientist").save(person.name.does_not_exist()))
-    attempt("save with a condition", lambda: person("Ada", "writer", age=20, city="Paris").save(person.age.does_not_exist()))
+    attempt(
+        "save with a condition", lambda: person("Ada", "writer", age=20, city="Paris").save(person.age.does_not_exist())
+    )
 
     ada = person.get("Ada", "scientist")
     attempt("update set", lambda: ada.update(actions=[person.age.set(37), person.city.set("Bath")]))
@@ -175,7 +177,9 @@ def run(person: type[Any], document: type[Any]) -> Account:
     attempt("local index", lambda: [p.age for p in person.by_age.query("P3", person.age >= 20)])
     attempt("index scan", lambda: sorted(p.kind for p in person.by_city.scan(person.age < 4)))
     attempt("scan", lambda: sorted((p.name, p.kind) for p in person.scan()))
-    attempt("scan filter", lambda: sorted(p.kind for p in person.scan(person.city == "Oslo", attributes_to_get=["kind"])))
+    attempt(
+        "scan filter", lambda: sorted(p.kind for p in person.scan(person.city == "Oslo", attributes_to_get=["kind"]))
+    )
     attempt("scan segments", lambda: sorted(p.kind for n in (0, 1) for p in person.scan(segment=n, total_segments=2)))
     attempt("scan by pages", lambda: sorted((p.name, p.kind) for p in person.scan(page_size=7)))
 

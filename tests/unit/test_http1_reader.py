@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Iterable
 
@@ -41,7 +42,7 @@ def exchange(pieces: Iterable[bytes], max_body: int = 1 << 20) -> tuple[Answer, 
 
 def cut_up(data: bytes, places: Iterable[int]) -> list[bytes]:
     edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 names = st.sampled_from(["Date", "Server", "Content-Type", "X-Thing", "x-other"])
@@ -131,11 +132,12 @@ def test_damaged_answers_end_in_an_answer_or_a_clear_error(
     for place, replacement in damage:
         at = place % len(data) if data else 0
         data[at : at + 1] = replacement
+    error = None
     try:
         exchange([bytes(data)], max_body=10_000)
-    except TransportError as error:
-        assert error.node == NODE.address
-        assert NODE.address in error.reason
+    except TransportError as failure:
+        error = failure
+    assert error is None or (error.node == NODE.address and NODE.address in error.reason)
 
 
 @given(st.lists(st.binary(max_size=100), max_size=5))

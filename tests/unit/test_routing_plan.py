@@ -196,7 +196,8 @@ def test_each_usable_node_once_and_no_other(view: View, plan: QueryPlan) -> None
 @given(views(), plans())
 @settings(deadline=None, max_examples=200)
 def test_active_before_quarantined(view: View, plan: QueryPlan) -> None:
-    """Within each of the groups that come one after the other: home, the other datacenters, the rest of the scope."""
+    """Within each of the groups that come one after the other: home, and the other datacenters, first in the ring and
+    then in the rest of the scope."""
     order = list(plan.order(view))
     ring = set(view.topology.affinity_ring)
     for group in groups_of(plan, view, ring):
@@ -207,11 +208,13 @@ def test_active_before_quarantined(view: View, plan: QueryPlan) -> None:
 def groups_of(plan: QueryPlan, view: View, ring: set[Node]) -> list[set[Node]]:
     if plan.policy in (RANDOM, ROUND_ROBIN):
         return [set(view.topology.nodes)]
-    everyone = [one for one in plan.order(View(view.topology)) if one in ring]
-    if not everyone or not view.topology.datacenters:
-        return [ring, set(view.topology.nodes) - ring]
-    home = home_of(everyone[0], view.topology) & ring
-    return [home, ring - home, set(view.topology.nodes) - ring]
+    everyone = list(plan.order(View(view.topology)))
+    groups = []
+    for part in (ring, set(view.topology.nodes) - ring):
+        first = next((one for one in everyone if one in part), None)
+        home = part if first is None or not view.topology.datacenters else home_of(first, view.topology) & part
+        groups += [home, part - home]
+    return groups
 
 
 def home_of(first: Node, topology: Topology) -> set[Node]:
@@ -225,13 +228,12 @@ def home_of(first: Node, topology: Topology) -> set[Node]:
 @settings(deadline=None, max_examples=200)
 def test_lazy_plan_equals_eager_plan(view: View, seed: int) -> None:
     topology = view.topology
-    order = eager(topology.affinity_ring, seed)
-    expected = by_health(order, view)
-    if topology.datacenters and order:
-        home = home_of(order[0], topology)
-        expected = by_health([one for one in order if one in home], view)
+    expected = []
+    rest = tuple(one for one in topology.nodes if one not in topology.affinity_ring)
+    for order in (eager(topology.affinity_ring, seed), eager(rest, seed)):
+        home = home_of(order[0], topology) if topology.datacenters and order else set(order)
+        expected += by_health([one for one in order if one in home], view)
         expected += by_health([one for one in order if one not in home], view)
-    expected += by_health([one for one in topology.nodes if one not in topology.affinity_ring], view)
     assert list(affinity_plan(seed).order(view)) == expected
 
 

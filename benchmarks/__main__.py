@@ -1,0 +1,61 @@
+"""`make bench`: all figures, in a few minutes; `python -m benchmarks --quick`: that all of it works, in seconds.
+
+`--write` puts the tables and the chart into docs/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+from . import contenders as who
+from .measure import Plan, measure_all
+from .report import chart, tables
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+FULL = Plan(rounds=9, slice_seconds=0.03, connect_rounds=2, start_rounds=7, models=(1, 50))
+QUICK = Plan(rounds=1, slice_seconds=0.002, connect_rounds=0.01, start_rounds=1, models=(1, 3))
+_BEGIN, _END = "<!-- begin: python -m benchmarks --write -->", "<!-- end -->"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round: only whether everything runs")
+    parser.add_argument("--write", action="store_true", help="put the tables and the chart into docs/")
+    chosen = parser.parse_args(arguments)
+    plan = QUICK if chosen.quick else FULL
+    # Nothing of the machine's own AWS settings shall matter.
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    started = time.perf_counter()
+    results = measure_all(plan, lambda what: print(f"... {what}", file=sys.stderr, flush=True))
+    text = f"{_conditions(plan)}\n\n{tables(results)}"
+    print(text)
+    print(f"({time.perf_counter() - started:.0f} s)", file=sys.stderr)
+    if chosen.write:
+        _write(text, chart(results))
+    return 0
+
+
+def _conditions(plan: Plan) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in who.VERSIONS.items())
+    return (
+        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs; "
+        f"{versions}. Medians of {plan.rounds} rounds; in brackets: of the first line's."
+    )
+
+
+def _write(text: str, drawn: str) -> None:
+    page = DOCS / "benchmarks.md"
+    before, _, rest = page.read_text().partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    page.write_text(f"{before}{_BEGIN}\n\n{text}\n{_END}{after}")
+    (DOCS / "benchmarks.svg").write_text(drawn)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

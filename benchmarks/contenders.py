@@ -1,0 +1,239 @@
+"""Who is measured, and what each of them does for one operation."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import botocore.session
+import orjson
+import pynamodb.models
+from botocore.config import Config
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+
+import pynamodb_alternator
+from pynamodb_alternator import Cluster, ClusterConfig, Credentials
+
+from .node import PAGES, TABLE, item
+
+ACCESS, SECRET, REGION = "benchmark", "secret", "us-east-1"
+
+STOCK_MODEL, STOCK_CLIENT, ALTERNATOR = "PynamoDB, stock", "botocore, stock", "alternator-client, boto3"
+MODEL, MODEL_UNSIGNED, MODEL_COMPATIBLE = "our model", "our model, unsigned", "our model, compatible lane"
+CLIENT, CLIENT_UNSIGNED = "our client", "our client, unsigned"
+CLIENT_COMPATIBLE, CLIENT_COMPATIBLE_UNSIGNED = (
+    "our client, compatible lane",
+    "our client, compatible lane, unsigned",
+)
+HTTP_CLIENT, SOCKET = "http.client, orjson", "bare socket"
+
+MODELS = (STOCK_MODEL, MODEL, MODEL_UNSIGNED, MODEL_COMPATIBLE)
+CLIENTS = (
+    STOCK_CLIENT,
+    ALTERNATOR,
+    CLIENT,
+    CLIENT_UNSIGNED,
+    CLIENT_COMPATIBLE,
+    CLIENT_COMPATIBLE_UNSIGNED,
+    HTTP_CLIENT,
+    SOCKET,
+)
+SIGNED = {STOCK_MODEL, MODEL, MODEL_COMPATIBLE, STOCK_CLIENT, ALTERNATOR, CLIENT, CLIENT_COMPATIBLE}
+GET, SAVE, UPDATE = "get", "save", "conditional update"
+BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000 = "batch write of 25", "batch get of 100", "page of 100", "page of 1,000"
+OPERATIONS = (GET, SAVE, UPDATE, BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000)
+
+Calls = dict[str, Callable[[], Any]]
+
+_KEY = {"key": {"S": "alice"}}
+_CALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    GET: ("GetItem", {"TableName": TABLE, "Key": _KEY}),
+    SAVE: ("PutItem", {"TableName": TABLE, "Item": item(3)}),
+    UPDATE: (
+        "UpdateItem",
+        {
+            "TableName": TABLE,
+            "Key": _KEY,
+            "UpdateExpression": "SET #0 = :0",
+            "ConditionExpression": "#0 = :1",
+            "ExpressionAttributeNames": {"#0": "number"},
+            "ExpressionAttributeValues": {":0": {"N": "5"}, ":1": {"N": "3"}},
+            "ReturnValues": "ALL_NEW",
+        },
+    ),
+    BATCH_WRITE: ("BatchWriteItem", {"RequestItems": {TABLE: [{"PutRequest": {"Item": item(n)}} for n in range(25)]}}),
+    BATCH_GET: ("BatchGetItem", {"RequestItems": {TABLE: {"Keys": [{"key": {"S": f"k{n}"}} for n in range(100)]}}}),
+    **{
+        name: (
+            "Query",
+            {
+                "TableName": PAGES[size],
+                "KeyConditionExpression": "#0 = :0",
+                "ExpressionAttributeNames": {"#0": "key"},
+                "ExpressionAttributeValues": {":0": {"S": "alice"}},
+            },
+        )
+        for name, size in ((PAGE_100, 100), (PAGE_1000, 1000))
+    },
+}
+
+
+def make_model(base: Any, table: str = TABLE, **meta: Any) -> Any:
+    class Item(base):  # type: ignore[misc]
+        Meta = type("Meta", (), {"table_name": table, "region": REGION, **meta})
+
+        key = UnicodeAttribute(hash_key=True)
+        number = NumberAttribute()
+        name = UnicodeAttribute()
+        text = UnicodeAttribute()
+        flag = BooleanAttribute()
+        score = NumberAttribute()
+
+    return Item
+
+
+def stock_meta(port: int) -> dict[str, Any]:
+    return {"host": f"http://127.0.0.1:{port}", "aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET}
+
+
+def model_calls(base: Any, **meta: Any) -> Calls:
+    model = make_model(base, **meta)
+    pages = {name: make_model(base, PAGES[size], **meta) for name, size in ((PAGE_100, 100), (PAGE_1000, 1000))}
+    values = {"number": 3, "name": "user-3", "text": "x" * 100, "flag": True, "score": 3.5}
+    keys = [f"k{number}" for number in range(100)]
+    one = model("alice", **values)
+    several = [model(f"k{number}", **values) for number in range(25)]
+
+    def batch_write() -> None:
+        with model.batch_write() as batch:
+            for each in several:
+                batch.save(each)
+
+    return {
+        GET: lambda: model.get("alice"),
+        SAVE: lambda: model("alice", **values).save(),
+        UPDATE: lambda: one.update(actions=[model.number.set(5)], condition=model.number == 3),
+        BATCH_WRITE: batch_write,
+        BATCH_GET: lambda: list(model.batch_get(keys)),
+        PAGE_100: lambda: list(pages[PAGE_100].query("alice")),
+        PAGE_1000: lambda: list(pages[PAGE_1000].query("alice")),
+    }
+
+
+def client_calls(client: Any) -> Calls:
+    methods = {
+        "GetItem": client.get_item,
+        "PutItem": client.put_item,
+        "UpdateItem": client.update_item,
+        "BatchWriteItem": client.batch_write_item,
+        "BatchGetItem": client.batch_get_item,
+        "Query": client.query,
+    }
+
+    def call(method: Any, parameters: dict[str, Any]) -> Callable[[], Any]:
+        return lambda: method(**parameters)
+
+    return {name: call(methods[operation], parameters) for name, (operation, parameters) in _CALLS.items()}
+
+
+def http_client_calls(port: int) -> Calls:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.connect()
+    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def call(operation: str, parameters: dict[str, Any]) -> Callable[[], Any]:
+        def request() -> Any:
+            headers = {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
+            connection.request("POST", "/", orjson.dumps(parameters), headers)
+            return orjson.loads(connection.getresponse().read())
+
+        return request
+
+    return {name: call(*one) for name, one in _CALLS.items()}
+
+
+def socket_calls(port: int) -> Calls:
+    """A request made beforehand goes out, and its answer is read until it is complete. The floor for all of them."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def call(operation: str, parameters: dict[str, Any]) -> Callable[[], Any]:
+        body = orjson.dumps(parameters)
+        head = f"POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: D.{operation}\r\nContent-Length: {len(body)}\r\n\r\n"
+        request = head.encode() + body
+
+        def exchange() -> bytes:
+            sock.send(request)
+            data = sock.recv(65_536)
+            end = data.find(b"\r\n\r\n")
+            start = data.find(b"Content-Length:") + 15
+            missing = end + 4 + int(data[start : data.find(b"\r", start)]) - len(data)
+            pieces = [data]
+            while missing > 0:
+                piece = sock.recv(65_536)
+                missing -= len(piece)
+                pieces.append(piece)
+            return b"".join(pieces)
+
+        return exchange
+
+    return {name: call(*one) for name, one in _CALLS.items()}
+
+
+def stock_client(port: int) -> Any:
+    session = botocore.session.Session()
+    session.set_credentials(ACCESS, SECRET)
+    # As PynamoDB makes its own.
+    config = Config(parameter_validation=False, max_pool_connections=10)
+    return session.create_client("dynamodb", REGION, endpoint_url=f"http://127.0.0.1:{port}", config=config)
+
+
+@contextlib.contextmanager
+def alternator_client(port: int) -> Iterator[Any]:
+    import alternator
+
+    config = alternator.Config(seed_hosts=["127.0.0.1"], port=port, aws_region=REGION)
+    auth = alternator.Auth.static_credentials(ACCESS, SECRET)
+    with alternator.AlternatorClient(config, auth=auth) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def our_cluster(port: int, *, signed: bool = True, compatible: bool = False, **settings: Any) -> Iterator[Cluster]:
+    credentials = Credentials(ACCESS, SECRET) if signed else None
+    config = ClusterConfig(
+        "127.0.0.1", port=port, credentials=credentials, region=REGION, key_route_affinity="rmw", **settings
+    )
+    with Cluster(config) as cluster:
+        cluster.register_table(TABLE, "key")
+        if compatible:
+            cluster.client.meta.events.register("before-send.dynamodb", lambda **_: None)
+        yield cluster
+
+
+@contextlib.contextmanager
+def all_calls(port: int) -> Iterator[dict[str, Calls]]:
+    """What each contender does for each operation, on a cluster at `port`."""
+    with contextlib.ExitStack() as stack:
+        found = {STOCK_MODEL: model_calls(pynamodb.models.Model, **stock_meta(port))}
+        ours = {}
+        for model, client, signed, compatible in (
+            (MODEL, CLIENT, True, False),
+            (MODEL_UNSIGNED, CLIENT_UNSIGNED, False, False),
+            (MODEL_COMPATIBLE, CLIENT_COMPATIBLE, True, True),
+            (None, CLIENT_COMPATIBLE_UNSIGNED, False, True),
+        ):
+            cluster = stack.enter_context(our_cluster(port, signed=signed, compatible=compatible))
+            if model is not None:
+                found[model] = model_calls(pynamodb_alternator.Model, cluster=cluster)
+            ours[client] = client_calls(cluster.client)
+        found[STOCK_CLIENT] = client_calls(stock_client(port))
+        found[ALTERNATOR] = client_calls(stack.enter_context(alternator_client(port)))
+        yield {**found, **ours, HTTP_CLIENT: http_client_calls(port), SOCKET: socket_calls(port)}
+
+
+VERSIONS = {"botocore": botocore.__version__, "boto3": boto3.__version__, "pynamodb": pynamodb.__version__}

@@ -1,0 +1,251 @@
+"""Taking the figures: contenders take turns in every round, and the median of the rounds counts."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pynamodb.models
+
+import pynamodb_alternator
+
+from . import contenders as who
+from .node import TABLE, running
+
+__all__ = ["Figure", "Plan", "measure_all"]
+
+SIZES = (3, 30, 300)
+THREADS = 8
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Medians for one contender: microseconds of CPU, and of time, for one operation."""
+
+    cpu: float
+    wall: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    `slice_seconds`: how long a contender's turn lasts, about. `connect_rounds`: requests to each node of a cluster
+    before it is measured, so that there are connections. `models`: how many, in the measurements of the start.
+    """
+
+    rounds: int
+    slice_seconds: float
+    connect_rounds: float
+    start_rounds: int
+    models: tuple[int, int]
+
+
+@dataclass
+class Results:
+    operations: dict[str, dict[str, Figure]]
+    threads: dict[str, Figure]
+    nodes: dict[str, dict[int, Figure]]
+    routing: dict[str, float]
+    starts: dict[str, dict[int, tuple[float, float]]]
+    """Contender → number of models → seconds, MB."""
+
+
+def measure_all(plan: Plan, tell: Callable[[str], None]) -> Results:
+    with running(*SIZES) as ports, who.all_calls(ports[0]) as calls:
+        # What is here now stays: collecting between the turns need not look at it.
+        gc.collect()
+        gc.freeze()
+        tell("operations, one thread")
+        operations = {name: _interleaved({c: calls[c][name] for c in calls}, plan) for name in who.OPERATIONS}
+        tell(f"get, {THREADS} threads")
+        threads = _threaded(calls, ports[0], plan)
+        tell(f"get, {', '.join(map(str, SIZES))} nodes")
+        nodes, routing = _nodes(ports, plan)
+        tell(f"start, {plan.models[0]} and {plan.models[1]} models")
+        starts = _starts(ports[0], plan)
+    return Results(operations, threads, nodes, routing, starts)
+
+
+def _times(call: Callable[[], Any], count: int) -> Figure:
+    cpu, wall = time.thread_time(), time.perf_counter()
+    for _ in range(count):
+        call()
+    return Figure((time.thread_time() - cpu) / count * 1e6, (time.perf_counter() - wall) / count * 1e6)
+
+
+def _interleaved(calls: Mapping[Any, Callable[[], Any]], plan: Plan, warm_up: float = 3) -> dict[Any, Figure]:
+    counts = {}
+    for name, call in calls.items():
+        for _ in range(int(warm_up)):
+            call()
+        counts[name] = max(1, min(5_000, round(plan.slice_seconds / (_times(call, 1).wall / 1e6))))
+    rounds: dict[Any, list[Figure]] = {name: [] for name in calls}
+    order = list(calls)
+    for number in range(plan.rounds):
+        # Not always behind the same neighbour.
+        gc.collect()
+        for name in order[number % len(order) :] + order[: number % len(order)]:
+            rounds[name].append(_times(calls[name], counts[name]))
+    return {name: _median(figures) for name, figures in rounds.items()}
+
+
+def _median(figures: list[Figure]) -> Figure:
+    return Figure(statistics.median(one.cpu for one in figures), statistics.median(one.wall for one in figures))
+
+
+# ---- threads -----------------------------------------------------------------------------------------------------
+
+
+def _threaded(calls: dict[str, who.Calls], port: int, plan: Plan) -> dict[str, Figure]:
+    """As many threads as `THREADS` that make the same call; CPU of the whole process, and time per operation."""
+    own = {who.HTTP_CLIENT: who.http_client_calls, who.SOCKET: who.socket_calls}
+    work: dict[str, list[Callable[[], Any]]] = {}
+    for name, of in calls.items():
+        # What is no client for threads gets one connection for each.
+        work[name] = [own[name](port)[who.GET] if name in own else of[who.GET] for _ in range(THREADS)]
+    rounds: dict[str, list[Figure]] = {name: [] for name in work}
+    with ThreadPoolExecutor(THREADS) as pool:
+        counts = dict.fromkeys(work, 0)
+        for number in range(-1, plan.rounds):
+            gc.collect()
+            for name, each in work.items():
+                count = counts[name] or 5
+                figure = _at_once(pool, each, count)
+                if number < 0:
+                    counts[name] = max(5, min(2_000, round(plan.slice_seconds * 4 / (figure.wall / 1e6) / THREADS)))
+                else:
+                    rounds[name].append(figure)
+    return {name: _median(figures) for name, figures in rounds.items()}
+
+
+def _at_once(pool: ThreadPoolExecutor, calls: list[Callable[[], Any]], count: int) -> Figure:
+    begun: list[float] = []
+    # By the last thread to come, before any of them goes on.
+    barrier = threading.Barrier(len(calls), lambda: begun.extend((time.process_time(), time.perf_counter())))
+
+    def run(call: Callable[[], Any]) -> None:
+        barrier.wait()
+        for _ in range(count):
+            call()
+
+    futures = [pool.submit(run, call) for call in calls]
+    for future in futures:
+        future.result()
+    cpu, wall = begun
+    done = count * len(calls)
+    return Figure((time.process_time() - cpu) / done * 1e6, (time.perf_counter() - wall) / done * 1e6)
+
+
+# ---- nodes -------------------------------------------------------------------------------------------------------
+
+
+def _nodes(ports: list[int], plan: Plan) -> tuple[dict[str, dict[int, Figure]], dict[str, float]]:
+    figures: dict[str, dict[int, Figure]] = {}
+    with ExitStack() as stack:
+        calls: dict[tuple[str, int], Callable[[], Any]] = {}
+        clusters = {}
+        for size, port in zip(SIZES, ports, strict=True):
+            clusters[size] = cluster = stack.enter_context(who.our_cluster(port))
+            cluster.refresh()
+            calls[who.CLIENT, size] = who.client_calls(cluster.client)[who.GET]
+            client = stack.enter_context(who.alternator_client(port))
+            calls[who.ALTERNATOR, size] = who.client_calls(client)[who.GET]
+        # Until there is a connection to most of the nodes.
+        for (name, size), figure in _interleaved(calls, plan, warm_up=plan.connect_rounds * max(SIZES)).items():
+            figures.setdefault(name, {})[size] = figure
+        routing = {
+            f"{kind}, {size} nodes": figure.cpu
+            for (kind, size), figure in _interleaved(_routes(clusters), plan).items()
+        }
+    return figures, routing
+
+
+def _routes(clusters: Mapping[int, Any]) -> dict[tuple[str, int], Callable[[], Any]]:
+    """Making the query plan of a conditional update, and computing the first of its nodes."""
+    parameters = {
+        "TableName": TABLE,
+        "Key": {"key": {"S": "alice"}},
+        "UpdateExpression": "SET #0 = :0",
+        "ConditionExpression": "#0 = :1",
+    }
+
+    def route(cluster: Any, operation: str) -> Callable[[], Any]:
+        router, view = cluster._environment.router, cluster._membership.view
+        return lambda: next(router.plan(operation, parameters, view).order(view))
+
+    return {
+        (kind, size): route(cluster, operation)
+        for size, cluster in clusters.items()
+        for kind, operation in (("affinity", "UpdateItem"), ("round robin", "GetItem"))
+    }
+
+
+# ---- start -------------------------------------------------------------------------------------------------------
+
+
+def _starts(port: int, plan: Plan) -> dict[str, dict[int, tuple[float, float]]]:
+    rounds: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for _ in range(plan.start_rounds):
+        for name in (who.STOCK_MODEL, who.MODEL):
+            for models in plan.models:
+                rounds.setdefault((name, models), []).append(_start(name, port, models))
+    starts: dict[str, dict[int, tuple[float, float]]] = {}
+    for (name, models), figures in rounds.items():
+        seconds, megabytes = (statistics.median(column) for column in zip(*figures, strict=True))
+        starts.setdefault(name, {})[models] = (seconds, megabytes)
+    return starts
+
+
+def _start(name: str, port: int, models: int) -> tuple[float, float]:
+    """In a fresh process: seconds from before the models until each had its first answer, and MB that this took."""
+    command = [sys.executable, "-m", "benchmarks.measure", name, str(port), str(models)]
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise RuntimeError(f"The process that starts {models} models failed:\n{done.stderr}")
+    seconds, megabytes = islice(map(float, done.stdout.split()), 2)
+    return seconds, megabytes
+
+
+def _start_here(name: str, port: int, models: int) -> None:
+    with ExitStack() as stack:
+        before, started = _resident_mb(), time.perf_counter()
+        if name == who.STOCK_MODEL:
+            base: Any = pynamodb.models.Model
+            meta: dict[str, Any] = who.stock_meta(port)
+        else:
+            base = pynamodb_alternator.Model
+            meta = {"cluster": stack.enter_context(who.our_cluster(port))}
+        for number in range(models):
+            who.make_model(base, f"bench{number}", **meta).get("alice")
+        print(time.perf_counter() - started, _resident_mb() - before)
+
+
+def _resident_mb() -> float:
+    """Where there is no /proc, the most that it has been."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    _start_here(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

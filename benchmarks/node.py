@@ -1,0 +1,174 @@
+"""Nodes that answer at once, in a process of their own: what is measured is the client.
+
+`python -m benchmarks.node SIZE ...` starts a cluster of each size, on loopback addresses that share a port, prints
+the ports, and ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import selectors
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+TABLE, PAGES = "bench", {100: "bench-100", 1000: "bench-1000"}
+"""The table that has single items, and those whose query pages have so many."""
+
+
+def item(number: int) -> dict[str, Any]:
+    """An item with six attributes, of about 200 bytes."""
+    return {
+        "key": {"S": "alice"},
+        "number": {"N": str(number)},
+        "name": {"S": f"user-{number}"},
+        "text": {"S": "x" * 100},
+        "flag": {"BOOL": number % 2 == 0},
+        "score": {"N": f"{number}.5"},
+    }
+
+
+def _body(content: Any, kind: str = "application/x-amz-json-1.0") -> bytes:
+    body = content.encode() if isinstance(content, str) else json.dumps(content, separators=(",", ":")).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nServer: Seastar httpd\r\n\r\n"
+    return head.encode() + body
+
+
+_CAPACITY = {"CapacityUnits": 0.5, "TableName": TABLE}
+_SCHEMA = {
+    "TableName": TABLE,
+    "TableStatus": "ACTIVE",
+    "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
+}
+_BY_TARGET = {
+    b"getitem": _body({"Item": item(3), "ConsumedCapacity": _CAPACITY}),
+    b"putitem": _body({"ConsumedCapacity": _CAPACITY}),
+    b"updateitem": _body({"Attributes": item(3), "ConsumedCapacity": _CAPACITY}),
+    b"batchwriteitem": _body({"UnprocessedItems": {}, "ConsumedCapacity": [_CAPACITY]}),
+    b"batchgetitem": _body({"Responses": {TABLE: [item(n) for n in range(100)]}, "UnprocessedKeys": {}}),
+    b"describetable": _body({"Table": _SCHEMA}),
+    b"scan": _body({"Items": [], "Count": 0, "ScannedCount": 0}),
+}
+_PAGES = {size: _body({"Items": [item(n) for n in range(size)], "Count": size, "ScannedCount": size}) for size in PAGES}
+_EMPTY, _HEALTHY = _body({}), _body("healthy", "text/plain")
+
+
+def _answer(head: bytes, body: bytes, local_nodes: bytes) -> bytes:
+    if head.startswith(b"get"):
+        return local_nodes if b"/localnodes" in head else _HEALTHY
+    start = head.find(b"x-amz-target:") + 13
+    target = head[start : head.find(b"\r\n", start)].rpartition(b".")[2].strip()
+    if target == b"query":
+        return _PAGES[1000 if b"bench-1000" in body else 100]
+    return _BY_TARGET.get(target, _EMPTY)
+
+
+class _Connection:
+    def __init__(self, sock: socket.socket, local_nodes: bytes) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        self.sock, self.local_nodes = sock, local_nodes
+        self.unread, self.unsent = b"", b""
+
+    def ready(self, selector: selectors.BaseSelector) -> None:
+        if not self.unsent:
+            with contextlib.suppress(BlockingIOError):
+                data = self.sock.recv(262_144)
+                if not data:
+                    raise ConnectionError
+                self.unread += data
+                self._answer_all()
+        was_waiting = selector.get_key(self.sock).events & selectors.EVENT_WRITE
+        if self.unsent:
+            with contextlib.suppress(BlockingIOError):
+                self.unsent = self.unsent[self.sock.send(self.unsent) :]
+        if bool(was_waiting) != bool(self.unsent):
+            wanted = selectors.EVENT_WRITE if self.unsent else selectors.EVENT_READ
+            selector.modify(self.sock, wanted, partial(self.ready, selector))
+
+    def _answer_all(self) -> None:
+        while True:
+            end = self.unread.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head = self.unread[:end].lower()
+            start = head.find(b"content-length:")
+            length = int(head[start + 15 :].split(b"\r\n", 1)[0]) if start >= 0 else 0
+            if len(self.unread) < end + 4 + length:
+                return
+            body, self.unread = self.unread[end + 4 : end + 4 + length], self.unread[end + 4 + length :]
+            self.unsent += _answer(head, body, self.local_nodes)
+
+
+def hosts(size: int) -> list[str]:
+    return [f"127.0.{number // 200}.{number % 200 + 1}" for number in range(size)]
+
+
+def _serve(sizes: list[int]) -> None:
+    selector = selectors.DefaultSelector()
+    for size in sizes:
+        names = hosts(size)
+        local_nodes = _body(json.dumps(names), "application/json")
+        port = _listen(selector, names, local_nodes)
+        print(port, flush=True)
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            if key.data is None:
+                return  # our parent is done, or gone
+            try:
+                key.data()
+            except OSError:
+                sock: Any = key.fileobj
+                selector.unregister(sock)
+                sock.close()
+
+
+def _listen(selector: selectors.BaseSelector, names: list[str], local_nodes: bytes) -> int:
+    """Listen on all hosts, on one port that is free on each. Returns it."""
+
+    def accept(server: socket.socket) -> None:
+        connection = _Connection(server.accept()[0], local_nodes)
+        selector.register(connection.sock, selectors.EVENT_READ, partial(connection.ready, selector))
+
+    for _ in itertools.repeat(None, 50):
+        servers: list[socket.socket] = []
+        port = 0
+        try:
+            for name in names:
+                server = socket.create_server((name, port), backlog=512)
+                port = server.getsockname()[1]
+                servers.append(server)
+        except OSError:
+            for server in servers:
+                server.close()
+            continue
+        for server in servers:
+            selector.register(server, selectors.EVENT_READ, partial(accept, server))
+        return port
+    raise SystemExit("no port is free on all loopback addresses")
+
+
+@contextlib.contextmanager
+def running(*sizes: int) -> Iterator[list[int]]:
+    """Clusters of these sizes, in one process beside this one: their ports."""
+    command = [sys.executable, "-m", "benchmarks.node", *map(str, sizes)]
+    root = Path(__file__).resolve().parent.parent
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root) as process:
+        assert process.stdout is not None
+        try:
+            yield [int(process.stdout.readline()) for _ in sizes]
+        finally:
+            process.communicate(timeout=10)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        _serve([int(size) for size in sys.argv[1:]])

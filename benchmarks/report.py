@@ -1,0 +1,190 @@
+"""The figures as tables, with the ratios that are to be reached, and as a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from . import contenders as who
+from .measure import SIZES, THREADS, Figure, Results
+
+__all__ = ["chart", "tables"]
+
+
+def tables(results: Results) -> str:
+    """All figures, as Markdown that can be read in a terminal too."""
+    parts = [
+        _operations("CPU per operation, one thread (µs)", who.MODELS, results, "cpu"),
+        _operations("Time per operation, one thread (µs)", who.MODELS, results, "wall"),
+        _operations("CPU per operation, one thread (µs)", who.CLIENTS, results, "cpu"),
+        _operations("Time per operation, one thread (µs)", who.CLIENTS, results, "wall"),
+        _threads(results),
+        _nodes(results),
+        _starts(results),
+        _ratios(results),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+
+    def text(cells: Sequence[str]) -> str:
+        padded = [
+            cell.ljust(width) if not n else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [("-" * width) if not n else ("-" * (width - 1) + ":") for n, width in enumerate(widths)]
+    return "\n".join([f"### {title}", "", text(lines[0]), text(rule), *map(text, lines[1:])])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _operations(title: str, names: Sequence[str], results: Results, kind: str) -> str:
+    """Each figure with its ratio to the first contender's."""
+    face = "models" if names is who.MODELS else "clients"
+    rows = []
+    for name in names:
+        cells = [name]
+        for operation in who.OPERATIONS:
+            figures = results.operations[operation]
+            mine, first = getattr(figures[name], kind), getattr(figures[names[0]], kind)
+            cells.append(_number(mine) + ("" if name == names[0] else f" ({mine / first:.2f})"))
+        rows.append(cells)
+    return _table(f"{title}: {face}", ["", *who.OPERATIONS], rows)
+
+
+def _threads(results: Results) -> str:
+    rows = []
+    for names in (who.MODELS, who.CLIENTS):
+        first = results.threads[names[0]]
+        for name in names:
+            mine = results.threads[name]
+            times = f"{first.wall / mine.wall:.1f}"
+            rows.append([name, f"{1e6 / mine.wall:,.0f}", times, _number(mine.cpu), f"{mine.cpu / first.cpu:.2f}"])
+    head = ["", "requests/s", "× stock", "CPU of a request (µs)", "of stock"]
+    return _table(f"get, {THREADS} threads", head, rows)
+
+
+def _nodes(results: Results) -> str:
+    rows = []
+    for name, by_size in results.nodes.items():
+        ratio = by_size[SIZES[-1]].cpu / by_size[SIZES[0]].cpu
+        rows.append([f"{name}: get", *(_number(by_size[size].cpu) for size in SIZES), f"{ratio:.2f}"])
+    for kind in ("affinity", "round robin"):
+        cpu = [results.routing[f"{kind}, {size} nodes"] for size in SIZES]
+        rows.append([f"routing alone: {kind}", *map(_number, cpu), f"{cpu[-1] / cpu[0]:.2f}"])
+    head = ["", *(f"{size} nodes" for size in SIZES), f"{SIZES[-1]} of {SIZES[0]}"]
+    return _table("CPU per operation, by the number of nodes (µs)", head, rows)
+
+
+def _starts(results: Results) -> str:
+    rows = []
+    for name, by_models in results.starts.items():
+        for models, (seconds, megabytes) in by_models.items():
+            rows.append([f"{name}: {models}", f"{seconds:.3f}", f"{megabytes:.1f}"])
+    return _table("Models from nothing to their first answers", ["", "seconds", "MB"], rows)
+
+
+def ratios(results: Results) -> list[tuple[str, str, float, float, str]]:
+    """What was to be reached: words, sign, the limit, what was measured, unit."""
+    operations, threads, nodes = results.operations, results.threads, results.nodes
+
+    def cpu(operation: str, one: str, other: str) -> float:
+        return operations[operation][one].cpu / operations[operation][other].cpu
+
+    few, many = min(results.starts[who.MODEL]), max(results.starts[who.MODEL])
+    start = results.starts[who.MODEL]
+    return [
+        ("Model.get, signed: CPU of stock PynamoDB's", "≤", 0.27, cpu(who.GET, who.MODEL, who.STOCK_MODEL), ""),
+        ("client get_item, signed: of stock botocore's", "≤", 0.22, cpu(who.GET, who.CLIENT, who.STOCK_CLIENT), ""),
+        ("client get_item, signed: of alternator-client's", "≤", 0.25, cpu(who.GET, who.CLIENT, who.ALTERNATOR), ""),
+        ("query page of 1,000, models: of stock's", "≤", 0.5, cpu(who.PAGE_1000, who.MODEL, who.STOCK_MODEL), ""),
+        ("batch write of 25, models: of stock's", "≤", 0.35, cpu(who.BATCH_WRITE, who.MODEL, who.STOCK_MODEL), ""),
+        ("300 nodes: CPU of a get on 3", "≤", 1.1, nodes[who.CLIENT][300].cpu / nodes[who.CLIENT][3].cpu, ""),
+        (
+            f"{THREADS} threads, models: throughput of stock's",
+            "≥",
+            3.5,
+            threads[who.STOCK_MODEL].wall / threads[who.MODEL].wall,
+            "",
+        ),
+        ("routing with affinity, 3 nodes", "≤", 8.0, results.routing["affinity, 3 nodes"], " µs"),
+        ("routing with affinity, 300 nodes", "≤", 8.0, results.routing["affinity, 300 nodes"], " µs"),
+        (f"{many} models: time more than {few}", "≤", 0.1, start[many][0] - start[few][0], " s"),
+        (f"{many} models: memory more than {few}", "≤", 20.0, start[many][1] - start[few][1], " MB"),
+    ]
+
+
+def _ratios(results: Results) -> str:
+    rows = []
+    for words, sign, limit, found, unit in ratios(results):
+        reached = found <= limit if sign == "≤" else found >= limit
+        rows.append([words, f"{sign} {limit:g}{unit}", f"{found:.2f}{unit}", "yes" if reached else "NO"])
+    return _table("What was to be reached", ["", "goal", "measured", "reached"], rows)
+
+
+# ---- the chart ---------------------------------------------------------------------------------------------------
+
+_COLOURS = {"stock": "#8d99ae", "other": "#c9a227", "ours": "#2a6f97", "floor": "#adb5bd"}
+
+
+def _colour(name: str) -> str:
+    if name.startswith("our"):
+        return _COLOURS["ours"]
+    if name in (who.HTTP_CLIENT, who.SOCKET):
+        return _COLOURS["floor"]
+    return _COLOURS["other"] if name == who.ALTERNATOR else _COLOURS["stock"]
+
+
+def chart(results: Results) -> str:
+    """CPU per operation as bars, relative to the stock contender of each panel, as an SVG."""
+    panels: list[tuple[str, list[tuple[str, Figure]]]] = []
+    shown = (
+        (who.GET, who.MODELS),
+        (who.GET, who.CLIENTS),
+        (who.BATCH_WRITE, who.MODELS),
+        (who.PAGE_1000, who.MODELS),
+        (who.PAGE_1000, (who.STOCK_CLIENT, who.ALTERNATOR, who.CLIENT, who.HTTP_CLIENT, who.SOCKET)),
+    )
+    for operation, names in shown:
+        panels.append((operation, [(name, results.operations[operation][name]) for name in names]))
+    bar, gap, left, width = 18, 6, 250, 380
+    lines: list[str] = []
+    y = 34
+    for title, bars in panels:
+        most = max(figure.cpu for _, figure in bars)
+        lines.append(f'<text x="12" y="{y + 12}" class="title">{escape(title)}: µs of CPU</text>')
+        y += 24
+        for name, figure in bars:
+            long = max(1.0, figure.cpu / most * width)
+            ratio = figure.cpu / bars[0][1].cpu
+            words = _number(figure.cpu) + ("" if ratio == 1 else f"  ({ratio:.2f})")
+            lines.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(name)}</text>')
+            lines.append(f'<rect x="{left}" y="{y}" width="{long:.1f}" height="{bar}" fill="{_colour(name)}"/>')
+            lines.append(f'<text x="{left + long + 6:.1f}" y="{y + 13}">{words}</text>')
+            y += bar + gap
+        y += 16
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {y}" width="760" height="{y}" role="img" '
+        'aria-label="CPU per operation of each contender">'
+    )
+    style = (
+        "<style>text{font:13px system-ui,sans-serif;fill:#222}.title{font-weight:600;font-size:14px}"
+        ".head{font-weight:600;font-size:16px}</style>"
+    )
+    return "\n".join(
+        [
+            head,
+            style,
+            f'<rect width="760" height="{y}" fill="#fff"/>',
+            '<text x="12" y="24" class="head">The cost of an operation (in brackets: of the first bar)</text>',
+            *lines,
+            "</svg>\n",
+        ]
+    )

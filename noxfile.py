@@ -1,0 +1,57 @@
+"""The suite over the versions that we say we support: ``nox``, or ``nox -s oldest``.
+
+Needs nox, and the interpreters that are to be tested: ``nox -s tests-3.12`` takes one of them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["tests", "oldest", "wheel"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+EXTRAS = "local,flask,django,prometheus,opentelemetry,cli,boto3"
+OLDEST = (
+    "pynamodb==6.0.0",
+    "botocore==1.35.0",
+    "boto3==1.35.0",
+    "blinker==1.7.0",
+    "orjson==3.9.15",
+    "httptools==0.6.1",
+    "moto[dynamodb]==5.1.10",
+)
+"""The lower bounds of pyproject.toml."""
+AT_THE_BOUNDS = ("tests/scylla", "tests/e2e/test_models.py", "tests/e2e/test_failover.py", "tests/e2e/test_boto3.py")
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("pynamodb", ["6.0", "6.1"])
+def tests(session: nox.Session, pynamodb: str) -> None:
+    """The whole suite, with the newest versions that each PynamoDB allows."""
+    session.install(f".[{EXTRAS}]", f"pynamodb=={pynamodb}.*", "--group", "test")
+    session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def oldest(session: nox.Session) -> None:
+    """The end-to-end tests with every dependency at its lower bound. Their own old warnings are not errors."""
+    session.install(f".[{EXTRAS}]", *OLDEST, "--group", "test")
+    session.run("pytest", "-o", "filterwarnings=default", *AT_THE_BOUNDS, *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def wheel(session: nox.Session) -> None:
+    """Wheel and sdist build, and the tests pass on the wheel, where the source tree cannot be imported."""
+    session.install("build")
+    place = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--outdir", str(place / "dist"), ".")
+    (built,) = (place / "dist").glob("*.whl")
+    session.install(f"{built}[{EXTRAS}]", "--group", "test")
+    shutil.copytree("tests", place / "tests", dirs_exist_ok=True)
+    session.chdir(place)
+    session.run("pytest", "-c", "/dev/null", "--rootdir", ".", *AT_THE_BOUNDS)

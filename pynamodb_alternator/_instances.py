@@ -1,0 +1,80 @@
+"""Items into model instances, without the work that PynamoDB does twice for each.
+
+PynamoDB makes an instance with its defaults, then sets the defaults again, and then each attribute through its
+descriptor. For a model that changes nothing of this, the values are put into the instance at once; what turns one
+value of the wire into one of Python is the attributes' own `get_value` and `deserialize`. Any other model goes
+PynamoDB's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pynamodb import models as _pynamodb
+from pynamodb.attributes import Attribute
+from pynamodb.constants import NULL
+
+__all__ = ["Recipe", "recipe_of"]
+
+_PLAIN = {
+    name: getattr(_pynamodb.Model, name)
+    for name in ("__new__", "__init__", "__setattr__", "_set_defaults", "_set_discriminator", "_set_attributes")
+}
+"""What PynamoDB runs to make an instance, and what is left out here: a model must have it unchanged."""
+_PLAIN_SET = Attribute.__set__
+
+
+class Recipe:
+    """How to make an instance of one model: its defaults, and for each attribute its names and its functions."""
+
+    __slots__ = ("_attributes", "_cls", "_defaults")
+
+    def __init__(self, cls: type[_pynamodb.Model]) -> None:
+        self._cls = cls
+        self._defaults: list[tuple[str, Any, bool, _Set | None]] = []
+        self._attributes: list[tuple[str, str, Callable[[Any], Any], Callable[[Any], Any], _Set | None]] = []
+        for name, attribute in cls.get_attributes().items():
+            default = attribute.default
+            # A version or a time to live, which convert what is assigned to them.
+            own = None if type(attribute).__set__ is _PLAIN_SET else attribute.__set__
+            if default is not None:
+                self._defaults.append((name, default, callable(default), own))
+            self._attributes.append((name, attribute.attr_name, attribute.get_value, attribute.deserialize, own))
+
+    def make(self, item: dict[str, Any]) -> Any:
+        instance = object.__new__(self._cls)
+        values: dict[str, Any] = {}
+        instance.attribute_values = values
+        for name, default, is_callable, own_set in self._defaults:
+            if is_callable:
+                default = default()
+            if default is not None:
+                if own_set is None:
+                    values[name] = default
+                else:
+                    own_set(instance, default)
+        for name, wire_name, get_value, deserialize, own_set in self._attributes:
+            wire_value = item.get(wire_name)
+            if wire_value and NULL not in wire_value:
+                value = deserialize(get_value(wire_value))
+                if own_set is None:
+                    values[name] = value
+                else:
+                    own_set(instance, value)
+        return instance
+
+
+_Set = Callable[[Any, Any], None]
+
+
+def recipe_of(cls: type[_pynamodb.Model]) -> Recipe | None:
+    """How to make instances of `cls`; None where only PynamoDB itself can."""
+    if cls._discriminator:  # type: ignore[attr-defined]
+        return None
+    if any(getattr(cls, name) is not method for name, method in _PLAIN.items()):
+        return None
+    # PynamoDB's descriptors set nothing on an instance that is false.
+    if hasattr(cls, "__bool__") or hasattr(cls, "__len__"):
+        return None
+    return Recipe(cls)

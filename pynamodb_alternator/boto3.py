@@ -1,0 +1,66 @@
+"""boto3 on a cluster: the code beside the models shares their topology, health, connections and rules.
+
+    from pynamodb_alternator.boto3 import client, resource
+
+    table = resource("default").Table("orders")
+
+Needs the extra ``pynamodb-alternator[boto3]``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .client import Cluster
+from .config import ClusterConfig
+from .errors import ConfigurationError
+from .registry import find_cluster
+from .transport._botocore import client_session
+
+try:
+    import boto3.session
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "pynamodb_alternator.boto3 needs boto3. Install it with: pip install 'pynamodb-alternator[boto3]'"
+    ) from missing
+
+__all__ = ["client", "resource"]
+
+_SERVICE = "dynamodb"
+
+
+def client(cluster: Cluster | ClusterConfig | str | None = None) -> Any:
+    """A boto3 DynamoDB client over all nodes of `cluster`.
+
+    `cluster`: a `Cluster`, a `ClusterConfig`, an alias or a URL; the default cluster without it. Parameters are
+    validated as boto3 does. It has event handlers of its own, and everything else is the cluster's: closing it closes
+    nothing.
+
+    Raises `ConfigurationError` if no cluster is meant.
+    """
+    session: Any = _Session(find_cluster(cluster, None, "boto3.client()"))
+    return session.client(_SERVICE)
+
+
+def resource(cluster: Cluster | ClusterConfig | str | None = None) -> Any:
+    """boto3's DynamoDB resource over all nodes of `cluster`, with tables, conditions and batch writers.
+
+    `cluster`: as for `client`.
+    """
+    session: Any = _Session(find_cluster(cluster, None, "boto3.resource()"))
+    return session.resource(_SERVICE)
+
+
+class _Session(boto3.session.Session):  # type: ignore[misc]
+    """A boto3 session whose DynamoDB clients are the cluster's."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        # A session of its own: boto3 registers handlers in it, which turn Python values into attribute values. In
+        # the cluster's session they would do that to the models' requests as well.
+        super().__init__(botocore_session=client_session(), region_name=cluster.config.region)
+        self._cluster = cluster
+
+    def client(self, service_name: str, *args: Any, **options: Any) -> Any:
+        if service_name != _SERVICE:
+            raise ConfigurationError(f"The cluster has a client for {_SERVICE} only (asked for {service_name!r}).")
+        return self._cluster.new_client(self._session, validate_parameters=True)

@@ -1,0 +1,98 @@
+"""Clusters as a framework's settings file describes them: mappings with upper-case keys."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from ..config import ClusterConfig
+from ..errors import ConfigurationError
+
+__all__ = ["FIELDS", "config_from", "did_you_mean"]
+
+FIELDS = tuple(one.name for one in fields(ClusterConfig))
+_CREDENTIALS = ("access_key", "secret_key", "session_token")
+_TLS_FILES = ("ca", "client_cert", "client_key")
+KEYS = ("url", "datacenter", "rack", *_CREDENTIALS, *_TLS_FILES, *FIELDS)
+"""What may be set, beside ``LOCATION`` and ``OPTIONS``."""
+_NESTED = ("timeouts", "retries", "discovery", "health", "credentials", "tls")
+
+
+def config_from(value: Any, where: str, alias: str) -> ClusterConfig:
+    """The cluster that a setting describes: a URL, a `ClusterConfig`, or a mapping.
+
+    The keys of a mapping are those of `ClusterConfig` in capitals, and ``URL``, ``DATACENTER``, ``RACK``,
+    ``ACCESS_KEY``, ``SECRET_KEY``, ``SESSION_TOKEN``, ``CA``, ``CLIENT_CERT``, ``CLIENT_KEY``; ``LOCATION`` (a URL, or a
+    list of seeds) and ``OPTIONS`` (a mapping of further settings), as Django's ``CACHES`` have them. What is None
+    counts as not given. `where` names the setting in errors.
+    """
+    if not isinstance(value, str | Mapping | ClusterConfig):
+        raise ConfigurationError(
+            f"{where} must be a URL such as 'http://10.0.0.1:8000', or a dict such as {{'SEEDS': ['10.0.0.1'], "
+            f"'PORT': 8000}} (got {type(value).__name__})."
+        )
+    settings: Any = _lower(value, where) if isinstance(value, Mapping) else value
+    try:
+        config = ClusterConfig.of(settings)
+    except ConfigurationError as wrong:
+        raise ConfigurationError(f"{where}: {wrong}") from None
+    except TypeError as wrong:
+        raise ConfigurationError(f"{where}: a value has a type that the setting does not take: {wrong}") from None
+    return config.replace(name=alias) if config.name == "default" else config
+
+
+def _lower(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for key, given in value.items():
+        name = key.lower() if isinstance(key, str) else key
+        if name not in (*KEYS, "location", "options"):
+            raise ConfigurationError(
+                f"{where} has the unknown key {key!r}.{did_you_mean(key, (*KEYS, 'location', 'options'))}"
+            )
+        if given is None:
+            continue
+        if name in _NESTED and isinstance(given, Mapping):
+            given = {one.lower() if isinstance(one, str) else one: what for one, what in given.items()}
+        settings[name] = given
+    options = settings.pop("options", {})
+    if not isinstance(options, Mapping):
+        raise ConfigurationError(
+            f"{where}['OPTIONS'] must be a dict such as {{'region': 'us-east-1'}} (got {type(options).__name__})."
+        )
+    if options:
+        settings = {**_lower(options, f"{where}['OPTIONS']"), **settings}
+    if "location" in settings:
+        location = settings.pop("location")
+        settings["url" if isinstance(location, str) and "://" in location else "seeds"] = location
+    if "url" in settings and "seeds" in settings:
+        raise ConfigurationError(f"{where} has both a URL and seeds. Write one of them.")
+    if "url" not in settings and "seeds" not in settings:
+        raise ConfigurationError(
+            f"{where} does not say where the cluster is. Write 'URL': 'http://10.0.0.1:8000' or 'SEEDS': ['10.0.0.1']."
+        )
+    _join(settings, "credentials", _CREDENTIALS, where)
+    _join(settings, "tls", _TLS_FILES, where)
+    credentials = settings.get("credentials")
+    if isinstance(credentials, Mapping) and not {"access_key", "secret_key"} <= credentials.keys():
+        raise ConfigurationError(
+            f"{where} has only one half of the credentials. Write both 'ACCESS_KEY' and 'SECRET_KEY', or neither."
+        )
+    return settings
+
+
+def _join(settings: dict[str, Any], into: str, names: Iterable[str], where: str) -> None:
+    found = {name: settings.pop(name) for name in names if name in settings}
+    if not found:
+        return
+    if into in settings:
+        raise ConfigurationError(
+            f"{where} has {into.upper()!r} and {next(iter(found)).upper()!r} as well. Write one of them."
+        )
+    settings[into] = found
+
+
+def did_you_mean(key: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(key).lower(), known, n=1)
+    return f" Did you mean {close[0].upper()!r}?" if close else " See docs/configuration for the settings that exist."

@@ -1,0 +1,161 @@
+"""What the subscribers of the signals have in common: connecting, taking back, and keeping account of nodes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn, Self
+
+from blinker import NamedSignal
+
+from .. import signals
+
+__all__ = ["STATES", "Clusters", "Subscription", "error_name", "missing", "table_of"]
+
+STATES = ("active", "quarantined", "down")
+
+Receiver = Callable[..., None]
+
+
+def missing(extra: str, distribution: str, cause: ImportError) -> NoReturn:
+    """Say which extra brings what an import has not found."""
+    raise ImportError(
+        f"pynamodb_alternator.contrib.{extra} needs {distribution}, which is not installed ({cause}). "
+        f"Install the extra: pip install 'pynamodb-alternator[{extra}]'",
+        name=cause.name,
+    ) from cause
+
+
+class Subscription:
+    """Receivers that are connected together, and taken away together."""
+
+    def __init__(self, receivers: Mapping[NamedSignal, Receiver] | Iterable[tuple[NamedSignal, Receiver]]) -> None:
+        self._receivers = list(receivers.items() if isinstance(receivers, Mapping) else receivers)
+        for signal, receiver in self._receivers:
+            signal.connect(receiver, weak=False)
+
+    def close(self) -> None:
+        receivers, self._receivers = self._receivers, []
+        for signal, receiver in receivers:
+            signal.disconnect(receiver)
+
+
+class Handle:
+    """What an ``instrument()`` gives back. As a context manager it takes the subscription back at the end."""
+
+    def uninstrument(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.uninstrument()
+
+
+class Clusters:
+    """Which nodes each cluster has and in which state, and when its node list was last read: all by its signals.
+
+    Whoever comes late, when the nodes have long announced themselves, starts with what the sender of a signal knows.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._nodes: dict[str, dict[str, str]] = {}
+        self._read_at: dict[str, float] = {}
+        self.changed: Callable[[str, Mapping[str, int]], None] | None = None
+        """Called with a cluster's name and its nodes by state when these may have changed."""
+
+    def receivers(self) -> list[tuple[NamedSignal, Receiver]]:
+        return [
+            (signals.topology_refreshed, self._refreshed),
+            (signals.node_added, self._state("quarantined", only_new=True)),
+            (signals.node_removed, self._removed),
+            (signals.node_quarantined, self._state("quarantined")),
+            (signals.node_down, self._state("down")),
+            (signals.node_up, self._state("active")),
+            (signals.client_forked, self._forked),
+        ]
+
+    def nodes(self) -> dict[str, dict[str, int]]:
+        """How many nodes of each state each cluster has."""
+        with self._lock:
+            return {name: _count(nodes) for name, nodes in self._nodes.items()}
+
+    def ages(self) -> dict[str, float]:
+        """How many seconds ago each cluster's node list was read."""
+        with self._lock:
+            now = self._clock()
+            return {name: max(0.0, now - read_at) for name, read_at in self._read_at.items()}
+
+    def age(self, cluster_name: str) -> float:
+        with self._lock:
+            read_at = self._read_at.get(cluster_name)
+            return float("nan") if read_at is None else max(0.0, self._clock() - read_at)
+
+    def _refreshed(self, sender: Any, *, cluster_name: str, nodes: Iterable[str], **_: Any) -> None:
+        known = _snapshot(sender)
+        with self._lock:
+            self._read_at[cluster_name] = self._clock()
+            before = self._nodes.get(cluster_name, {})
+            self._nodes[cluster_name] = {node: known.get(node) or before.get(node, "quarantined") for node in nodes}
+        self._tell(cluster_name)
+
+    def _forked(self, sender: Any, **_: Any) -> None:
+        # A thread of the parent may have held it.
+        self._lock = threading.Lock()
+
+    def _removed(self, sender: Any, *, cluster_name: str, node: str, **_: Any) -> None:
+        with self._lock:
+            self._of(cluster_name, sender).pop(node, None)
+        self._tell(cluster_name)
+
+    def _state(self, state: str, *, only_new: bool = False) -> Receiver:
+        def changed(sender: Any, *, cluster_name: str, node: str, **_: Any) -> None:
+            with self._lock:
+                nodes = self._of(cluster_name, sender)
+                if not (only_new and node in nodes):
+                    nodes[node] = state
+            self._tell(cluster_name)
+
+        return changed
+
+    def _of(self, cluster_name: str, sender: Any) -> dict[str, str]:
+        nodes = self._nodes.get(cluster_name)
+        if nodes is None:
+            nodes = self._nodes[cluster_name] = _snapshot(sender)
+        return nodes
+
+    def _tell(self, cluster_name: str) -> None:
+        if self.changed is not None:
+            # The lock is held no more: two threads may tell in the wrong order, and the next refresh puts it right.
+            self.changed(cluster_name, self.nodes().get(cluster_name, {}))
+
+
+def _snapshot(sender: Any) -> dict[str, str]:
+    """What the cluster itself knows now. Not `Cluster.nodes`, which may read the node list first."""
+    membership = getattr(sender, "_membership", None)
+    return {} if membership is None else {node.address: node.state.value for node in membership.nodes()}
+
+
+def _count(nodes: Mapping[str, str]) -> dict[str, int]:
+    counts = dict.fromkeys(STATES, 0)
+    for state in nodes.values():
+        counts[state] = counts.get(state, 0) + 1
+    return counts
+
+
+def error_name(error: object) -> str:
+    """The kind of an error and nothing of its text: ``ReadTimeoutError``, ``status 503``; empty without one."""
+    if error is None:
+        return ""
+    return error if isinstance(error, str) else type(error).__name__
+
+
+def table_of(table_name: str | None) -> str:
+    """The table of a request; ``several`` for a batch over more than one, empty where there is none."""
+    if not table_name:
+        return ""
+    return "several" if "," in table_name else table_name

@@ -1,0 +1,253 @@
+"""Clusters for Flask applications.
+
+>>> from flask import Flask
+>>> from pynamodb_alternator.contrib.flask import Alternator
+>>> alternator = Alternator()
+>>> def create_app():
+...     app = Flask(__name__)
+...     app.config["ALTERNATOR_URL"] = "http://10.0.0.1,10.0.0.2:8000"
+...     alternator.init_app(app)
+...     return app
+
+Inside an application's context an alias means the cluster of that application, so that several applications with
+different clusters can live in one process, on the same models.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from ..client import Cluster
+from ..config import ClusterConfig
+from ..errors import AlternatorError, ConfigurationError
+from ..registry import Aliases, add_source, get_cluster
+from . import _tables as tables
+from ._settings import FIELDS, config_from, did_you_mean
+from ._watch import missing
+
+try:
+    import click
+    from flask import Flask, current_app, has_app_context
+    from flask.cli import AppGroup
+except ImportError as _cause:
+    missing("flask", "Flask", _cause)
+
+__all__ = ["Alternator"]
+
+EXTENSION = "alternator"
+
+_PREFIX = "ALTERNATOR_"
+_DEFAULTS: dict[str, Any] = {
+    "ALTERNATOR_URL": None,
+    "ALTERNATOR_CLUSTERS": {},
+    "ALTERNATOR_DATACENTER": None,
+    "ALTERNATOR_RACK": None,
+    "ALTERNATOR_ACCESS_KEY": None,
+    "ALTERNATOR_SECRET_KEY": None,
+    "ALTERNATOR_SESSION_TOKEN": None,
+    "ALTERNATOR_CA": None,
+    "ALTERNATOR_CLIENT_CERT": None,
+    "ALTERNATOR_CLIENT_KEY": None,
+    "ALTERNATOR_SHELL_MODELS": True,
+}
+_KNOWN = {*_DEFAULTS, *(f"{_PREFIX}{name.upper()}" for name in FIELDS)}
+
+
+class Alternator:
+    """The extension: ``Alternator(app)``, or ``Alternator()`` and `init_app` in an application factory.
+
+    It reads the configuration of the application when it is initialised:
+
+    - ``ALTERNATOR_URL``: the cluster under the alias ``default``.
+    - ``ALTERNATOR_CLUSTERS``: a dict from alias to a URL or a dict of settings, for several clusters.
+    - ``ALTERNATOR_`` and the name of a setting of `ClusterConfig`: a setting of the default cluster.
+    - ``ALTERNATOR_SHELL_MODELS``: whether ``flask shell`` has the models as names.
+
+    Nothing is connected before the first request to the cluster. The connections stay open between web requests.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Make `app` know its clusters. Raises `ConfigurationError` for wrong settings, and if that was done before."""
+        if not isinstance(app, Flask):
+            raise ConfigurationError(
+                f"Alternator.init_app() takes a Flask application (got {type(app).__name__}). Write Alternator(app)."
+            )
+        if EXTENSION in app.extensions:
+            raise ConfigurationError(
+                f"An Alternator was initialised on the application {app.name!r} before. Use that one "
+                "(app.extensions['alternator']), and call init_app() once for each application."
+            )
+        for name, default in _DEFAULTS.items():
+            app.config.setdefault(name, dict(default) if isinstance(default, dict) else default)
+        app.extensions[EXTENSION] = _State(_configs(app.config))
+        add_source(_source)
+        app.cli.add_command(_commands())
+        if app.config["ALTERNATOR_SHELL_MODELS"]:
+            app.shell_context_processor(_shell_context)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The default cluster of the current application."""
+        return self.get_cluster()
+
+    def get_cluster(self, alias: str = "default") -> Cluster:
+        """The cluster under an alias, of the current application.
+
+        Raises `ConfigurationError` outside of an application's context.
+        """
+        if not has_app_context():
+            raise ConfigurationError(
+                "Alternator.get_cluster() was called outside of an application's context. "
+                "Write `with app.app_context():` around it."
+            )
+        _state()
+        return get_cluster(alias)
+
+
+class _State:
+    """The clusters of one application."""
+
+    def __init__(self, configs: Mapping[str, ClusterConfig]) -> None:
+        self.aliases = Aliases(configs)
+        _states.add(self)
+
+    def __repr__(self) -> str:
+        return f"<Alternator clusters: {', '.join(self.aliases.configs) or 'none configured'}>"
+
+
+_states: weakref.WeakSet[_State] = weakref.WeakSet()
+
+
+class _CurrentApp:
+    """A source of clusters: what an alias means in the current application."""
+
+    def find(self, alias: str) -> Cluster | None:
+        if not has_app_context():
+            return None
+        state = current_app.extensions.get(EXTENSION)
+        return None if state is None else state.aliases.get(alias)
+
+    def hint(self, alias: str) -> str:
+        if not has_app_context():
+            return "In a Flask application, wrap this in `with app.app_context():` to use the application's clusters."
+        if EXTENSION not in current_app.extensions:
+            return "The current Flask application has no Alternator: call Alternator().init_app(app)."
+        setting = "ALTERNATOR_URL" if alias == "default" else f"ALTERNATOR_CLUSTERS = {{{alias!r}: ...}}"
+        return f"Or set {setting} in the configuration of the Flask application, before init_app()."
+
+    def close(self) -> None:
+        for state in list(_states):
+            state.aliases.close()
+
+
+_source = _CurrentApp()
+
+
+def _state() -> _State:
+    state = current_app.extensions.get(EXTENSION)
+    if not isinstance(state, _State):
+        raise ConfigurationError(_source.hint("default"))
+    return state
+
+
+# ---- configuration -----------------------------------------------------------------------------------------------
+
+
+def _configs(settings: Mapping[str, Any]) -> dict[str, ClusterConfig]:
+    for name in settings:
+        if name.startswith(_PREFIX) and name not in _KNOWN:
+            meant = did_you_mean(name, (known.lower() for known in _KNOWN))
+            raise ConfigurationError(f"app.config[{name!r}] is no setting of pynamodb_alternator.{meant}")
+    named = settings["ALTERNATOR_CLUSTERS"]
+    where = "app.config['ALTERNATOR_CLUSTERS']"
+    if not isinstance(named, Mapping):
+        raise ConfigurationError(
+            f"{where} must be a dict from alias to a URL or settings, such as "
+            f"{{'analytics': 'http://10.0.0.9:8000'}} (got {type(named).__name__})."
+        )
+    for alias in named:
+        if not isinstance(alias, str) or not alias:
+            raise ConfigurationError(f"{where} has the alias {alias!r}. An alias is a name such as 'analytics'.")
+    configs = {alias: config_from(value, f"{where}[{alias!r}]", alias) for alias, value in named.items()}
+    own = {
+        name: settings[name]
+        for name in settings
+        if name in _KNOWN
+        and name not in ("ALTERNATOR_CLUSTERS", "ALTERNATOR_SHELL_MODELS")
+        and settings[name] is not None
+    }
+    if own:
+        if "default" in configs:
+            raise ConfigurationError(
+                f"{where} has a 'default', and app.config[{next(iter(own))!r}] is set as well, which is about the "
+                "same cluster. Write all of its settings in one of the two places."
+            )
+        shown = f"app.config (from {', '.join(sorted(own))})"
+        given = {name.removeprefix(_PREFIX): value for name, value in own.items()}
+        configs["default"] = config_from(given, shown, "default")
+    return configs
+
+
+# ---- the shell ---------------------------------------------------------------------------------------------------
+
+
+def _shell_context() -> dict[str, Any]:
+    names: dict[str, Any] = {"get_cluster": get_cluster}
+    for model in tables.models_of():
+        if not model.__module__.startswith("pynamodb_alternator."):
+            names.setdefault(model.__name__, model)
+    return names
+
+
+def _commands() -> AppGroup:
+    group = AppGroup(EXTENSION, short_help="Look at the ScyllaDB Alternator clusters of this application.")
+    alias = click.option("--cluster", "alias", default="default", show_default=True, help="The cluster's alias.")
+
+    @group.command("nodes")
+    @alias
+    def nodes(alias: str) -> None:
+        """The nodes, their datacenters and racks, and their state."""
+        with _Told():
+            click.echo("\n".join(tables.node_lines(get_cluster(alias))))
+
+    @group.command("route")
+    @click.argument("table")
+    @click.argument("key")
+    @alias
+    def route(table: str, key: str, alias: str) -> None:
+        """To which node the writes of KEY, a partition key of TABLE, go.
+
+        Numbers are recognised where a model of the table says that its key is one.
+        """
+        with _Told():
+            click.echo("\n".join(tables.route_lines(get_cluster(alias), table, key)))
+
+    @group.command("check")
+    @alias
+    def check(alias: str) -> None:
+        """Ask all nodes, and say what is wrong. The exit status is 1 if anything is."""
+        with _Told():
+            lines, well = tables.check_lines(get_cluster(alias))
+        click.echo("\n".join(lines))
+        if not well:
+            raise click.exceptions.Exit(1)
+
+    return group
+
+
+class _Told:
+    """Errors of ours are lines on the terminal, and no tracebacks."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, AlternatorError) and not os.environ.get("ALTERNATOR_TRACEBACK"):
+            raise click.ClickException(str(error)) from None

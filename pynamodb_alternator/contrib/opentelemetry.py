@@ -1,0 +1,246 @@
+"""OpenTelemetry: attributes and retry events on the current span, and metrics. A subscriber of the signals.
+
+>>> from pynamodb_alternator.contrib import opentelemetry
+>>> handle = opentelemetry.instrument()
+
+It makes no spans of its own. Where opentelemetry-instrumentation-botocore is installed and active, the current span is
+its client span of the request; else it is the one that the application has opened.
+
+The names are those of OpenTelemetry's semantic conventions for database clients, as far as these have one; ours begin
+with ``alternator.``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from .. import signals
+from .._version import __version__
+from ..errors import ConfigurationError
+from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
+
+try:
+    from opentelemetry import metrics, trace
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+except ImportError as _cause:
+    missing("opentelemetry", "opentelemetry-api", _cause)
+
+__all__ = ["OpenTelemetry", "instrument"]
+
+SYSTEM = "aws.dynamodb"
+"""What the conventions call the protocol that Alternator speaks."""
+
+BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
+"""Seconds, as the conventions advise them."""
+
+_lock = threading.Lock()
+_active: OpenTelemetry | None = None
+
+Attributes = dict[str, str | int]
+
+
+class OpenTelemetry(Handle):
+    """The subscription and the instruments of `instrument`."""
+
+    def __init__(self, meter_provider: MeterProvider | None, *, spans: bool, node_attributes: bool) -> None:
+        self.settings = (meter_provider, spans, node_attributes)
+        self._spans, self._node_attributes = spans, node_attributes
+        self._clusters = Clusters()
+        self._over = False
+        meter = metrics.get_meter("pynamodb_alternator", __version__, meter_provider)
+        self._durations = meter.create_histogram(
+            "db.client.operation.duration",
+            unit="s",
+            description="Duration of database client operations.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
+        )
+        self._retries = meter.create_counter(
+            "alternator.client.retries",
+            unit="{retry}",
+            description="Attempts that failed, after which another node took over.",
+        )
+        self._affinity = meter.create_counter(
+            "alternator.client.affinity",
+            unit="{request}",
+            description="Requests for which key route affinity was wanted: used, or not, and why not.",
+        )
+        self._refreshes = meter.create_counter(
+            "alternator.client.topology.refreshes", unit="{refresh}", description="Readings of the node list."
+        )
+        meter.create_observable_gauge(
+            "alternator.client.nodes",
+            [self._observe_nodes],
+            unit="{node}",
+            description="Nodes of the cluster by their state.",
+        )
+        meter.create_observable_gauge(
+            "alternator.client.topology.age",
+            [self._observe_ages],
+            unit="s",
+            description="Time since the node list was read.",
+        )
+        self._subscription = Subscription(
+            [
+                (signals.request_completed, self._completed),
+                (signals.request_retried, self._retried),
+                (signals.affinity_fallback, self._fell_back),
+                (signals.topology_refreshed, self._refreshed),
+                (signals.discovery_failed, self._discovery_failed),
+                *self._clusters.receivers(),
+            ]
+        )
+
+    def uninstrument(self) -> None:
+        """Measure no more, and leave spans alone. May be called again."""
+        global _active
+        with _lock:
+            if _active is self:
+                _active = None
+            self._over = True
+            self._subscription.close()
+
+    # ---- what the signals say ----------------------------------------------------------------------------------
+
+    def _completed(
+        self,
+        cluster: Any,
+        *,
+        cluster_name: str,
+        operation: str,
+        table_name: str | None,
+        node: str | None,
+        attempts: int,
+        status: int | None,
+        error: object,
+        duration: float,
+        policy: str,
+        **_: Any,
+    ) -> None:
+        common: Attributes = {"db.system.name": SYSTEM, "db.operation.name": operation}
+        table = table_of(table_name)
+        if table and table != "several":
+            common["db.collection.name"] = table
+        failed = error is not None or status is None or status >= 400
+        if failed:
+            common["error.type"] = error_name(error) or str(status)
+            if status is not None:
+                common["db.response.status_code"] = str(status)
+        server = _server(node)
+        ours: Attributes = {"alternator.cluster.name": cluster_name}
+        self._durations.record(duration, {**common, **ours, **(server if self._node_attributes else {})})
+        if policy.endswith("affinity"):
+            self._affinity.add(1, {**ours, "alternator.affinity.outcome": "used"})
+        if not self._spans:
+            return
+        span = trace.get_current_span()
+        if not span.is_recording():
+            return
+        # On the span of a request to this program, server.address means this program.
+        serves = getattr(span, "kind", None) in (trace.SpanKind.SERVER, trace.SpanKind.CONSUMER)
+        if serves:
+            common.pop("error.type", None)
+        span.set_attributes(
+            {
+                **common,
+                **({} if serves else server),
+                **ours,
+                "alternator.attempts": attempts,
+                "alternator.routing.policy": policy,
+            }
+        )
+
+    def _retried(
+        self,
+        cluster: Any,
+        *,
+        cluster_name: str,
+        operation: str,
+        from_node: str,
+        to_node: str | None,
+        attempt: int,
+        error: object,
+        **_: Any,
+    ) -> None:
+        kind = error_name(error) or "_OTHER"
+        self._retries.add(
+            1, {"alternator.cluster.name": cluster_name, "db.operation.name": operation, "error.type": kind}
+        )
+        if self._spans:
+            event: Attributes = {
+                "alternator.from_node": from_node,
+                "alternator.to_node": to_node or "",
+                "alternator.attempt": attempt,
+                "error.type": kind,
+            }
+            trace.get_current_span().add_event("alternator.retry", event)
+
+    def _fell_back(self, cluster: Any, *, cluster_name: str, reason: str, **_: Any) -> None:
+        self._affinity.add(
+            1,
+            {
+                "alternator.cluster.name": cluster_name,
+                "alternator.affinity.outcome": "fallback",
+                "alternator.affinity.fallback_reason": reason,
+            },
+        )
+        if self._spans:
+            trace.get_current_span().set_attribute("alternator.affinity.fallback_reason", reason)
+
+    def _refreshed(self, cluster: Any, *, cluster_name: str, **_: Any) -> None:
+        self._refreshes.add(1, {"alternator.cluster.name": cluster_name, "alternator.refresh.result": "read"})
+
+    def _discovery_failed(self, cluster: Any, *, cluster_name: str, **_: Any) -> None:
+        self._refreshes.add(1, {"alternator.cluster.name": cluster_name, "alternator.refresh.result": "failed"})
+
+    def _observe_nodes(self, options: CallbackOptions) -> Iterable[Observation]:
+        if self._over:
+            return
+        for cluster_name, counts in self._clusters.nodes().items():
+            for state, count in counts.items():
+                yield Observation(count, {"alternator.cluster.name": cluster_name, "alternator.node.state": state})
+
+    def _observe_ages(self, options: CallbackOptions) -> Iterable[Observation]:
+        if self._over:
+            return
+        for cluster_name, age in self._clusters.ages().items():
+            yield Observation(age, {"alternator.cluster.name": cluster_name})
+
+
+def _server(node: str | None) -> Attributes:
+    if node is None:
+        return {}
+    host, _, port = node.rpartition(":")
+    return {"server.address": host.removeprefix("[").removesuffix("]"), "server.port": int(port)}
+
+
+def instrument(
+    meter_provider: MeterProvider | None = None, *, spans: bool = True, node_attributes: bool = False
+) -> OpenTelemetry:
+    """Measure from now on what all clusters do, and describe requests on the spans in which they are made.
+
+    `meter_provider`: the global one, if none is given. `spans`: False leaves spans alone. `node_attributes`: put
+    ``server.address`` and ``server.port`` on the durations too, which makes as many series more as there are nodes;
+    spans have them always.
+
+    Called again with the same settings it gives back the same handle. Raises `ConfigurationError` for other ones.
+    """
+    global _active
+    for name, value in (("spans", spans), ("node_attributes", node_attributes)):
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"opentelemetry.instrument(): {name} must be True or False (got {value!r}).")
+    if meter_provider is not None and not isinstance(meter_provider, MeterProvider):
+        raise ConfigurationError(
+            "opentelemetry.instrument(): meter_provider must be an OpenTelemetry MeterProvider, or None for the "
+            f"global one (got {type(meter_provider).__name__})."
+        )
+    with _lock:
+        if _active is None:
+            _active = OpenTelemetry(meter_provider, spans=spans, node_attributes=node_attributes)
+        elif _active.settings != (meter_provider, spans, node_attributes):
+            raise ConfigurationError(
+                "opentelemetry.instrument() was called before, with other settings. Call uninstrument() on the handle "
+                "of that call first."
+            )
+        return _active

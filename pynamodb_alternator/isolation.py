@@ -1,0 +1,91 @@
+"""A table's write isolation: which of its writes use a lightweight transaction.
+
+It is a tag of the table, ``system:write_isolation``; without the tag the node's option ``alternator_write_isolation``
+holds. Source: ``get_write_isolation_for_schema`` in the server's ``alternator/executor.cc``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .errors import ConfigurationError
+from .routing.tables import write_isolation
+
+__all__ = [
+    "ISOLATIONS",
+    "TAG",
+    "checked",
+    "isolation_tag",
+    "node_option",
+    "read_write_isolation",
+    "set_write_isolation",
+]
+
+TAG = "system:write_isolation"
+ISOLATIONS = ("only_rmw_uses_lwt", "always", "forbid_rmw", "unsafe_rmw")
+_OPTION = "alternator_write_isolation"
+_CONFIG_TABLE = ".scylla.alternator.system.config"
+_MAY_NOT_READ = frozenset({"AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
+
+
+def checked(where: str, value: object) -> str:
+    """The full name of the isolation that `value` means. Raises `ConfigurationError` for another value."""
+    spelled = write_isolation(value)
+    if spelled is None:
+        raise ConfigurationError(f"{where} must be one of {', '.join(map(repr, ISOLATIONS))} (got {value!r}).")
+    return spelled
+
+
+def table_arn(table_name: str) -> str:
+    """The table's name as the tag operations want it."""
+    return f"arn:scylla:alternator:alternator_{table_name}:scylla:table/{table_name}"
+
+
+def read_write_isolation(client: Any, table_name: str) -> str | None:
+    """What holds for the table: its tag, else the node's option; None if neither may be read.
+
+    Raises botocore's errors, such as `ResourceNotFoundException` for a table that does not exist.
+    """
+    tag = isolation_tag(client, table_name)
+    if tag is not None:
+        return write_isolation(tag)
+    try:
+        return write_isolation(node_option(client))
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _MAY_NOT_READ:
+            return None
+        raise
+
+
+def isolation_tag(client: Any, table_name: str) -> str | None:
+    """The table's tag as it stands there; None if it has none. Raises botocore's errors."""
+    for tag in client.list_tags_of_resource(ResourceArn=table_arn(table_name)).get("Tags", ()):
+        if tag["Key"] == TAG:
+            return str(tag["Value"])
+    return None
+
+
+def node_option(client: Any) -> str | None:
+    """The option of the node that is asked, which holds for tables without the tag. Raises botocore's errors."""
+    answer = client.query(
+        TableName=_CONFIG_TABLE,
+        KeyConditionExpression="#name = :name",
+        ExpressionAttributeNames={"#name": "name"},
+        ExpressionAttributeValues={":name": {"S": _OPTION}},
+    )
+    for item in answer.get("Items", ()):
+        value = item.get("value", {}).get("S", "")
+        with contextlib.suppress(ValueError):  # of a server that does not quote it
+            value = json.loads(value)
+        return str(value)
+    return None
+
+
+def set_write_isolation(client: Any, table_name: str, value: str) -> None:
+    """Tag the table. Raises `ConfigurationError` for an unknown isolation, and botocore's errors."""
+    isolation = checked("write_isolation", value)
+    client.tag_resource(ResourceArn=table_arn(table_name), Tags=[{"Key": TAG, "Value": isolation}])

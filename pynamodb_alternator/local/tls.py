@@ -1,0 +1,199 @@
+"""Certificates made on the spot: an authority, a server's certificate, and clients' certificates for mutual TLS."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import shutil
+import ssl
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from .. import _checks as checks
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509 import GeneralName
+
+Kind = Literal["good", "expired", "wrong_host", "self_signed"]
+_KINDS = ("good", "expired", "wrong_host", "self_signed")
+_DAY = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTls:
+    """How a `LocalCluster` speaks TLS.
+
+    `certificate`: what the nodes present: a ``"good"`` one (for localhost, ::1 and all of the nodes' addresses), an
+    ``"expired"`` one, one for the ``"wrong_host"``, or a ``"self_signed"`` one that no authority vouches for.
+    `client_certificates`: whether clients must or may present one that the cluster's authority issued.
+    `certificate_is_login`: a client certificate takes the place of SigV4, as the newest servers allow.
+    `minimum` and `maximum`: TLS versions.
+    """
+
+    certificate: Kind = "good"
+    client_certificates: Literal["ignored", "optional", "required"] = "ignored"
+    certificate_is_login: bool = False
+    minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
+    maximum: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+
+    def __post_init__(self) -> None:
+        checks.one_of("LocalTls: certificate", self.certificate, _KINDS)
+        checks.one_of("LocalTls: client_certificates", self.client_certificates, ("ignored", "optional", "required"))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """PEM files of a certificate and its key."""
+
+    certificate: str
+    key: str
+
+
+class TlsFiles:
+    """The authority of a running cluster and its PEM files, in a directory that is deleted when the cluster closes.
+
+    Raises `ConfigurationError` where `cryptography` is missing.
+    """
+
+    def __init__(self, settings: LocalTls, hosts: Sequence[str]) -> None:
+        self._authority = _Authority(hosts)
+        self._settings = settings
+        self._directory = Path(tempfile.mkdtemp(prefix="pynamodb-alternator-tls-"))
+        self.ca_file = self._write("ca.pem", self._authority.pem)
+        """The authority's certificate: what a client must trust."""
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = settings.minimum
+        self.context.maximum_version = settings.maximum
+        if settings.client_certificates != "ignored":
+            required = settings.client_certificates == "required"
+            self.context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+            self.context.load_verify_locations(cafile=self.ca_file)
+        self.present(settings.certificate)
+
+    def present(self, kind: Kind) -> None:
+        """Present another kind of server certificate from the next handshake on."""
+        checks.one_of("TlsFiles.present: kind", kind, _KINDS)
+        pair = self._pair(f"server-{kind}", *self._authority.server(kind))
+        self.context.load_cert_chain(pair.certificate, pair.key)
+
+    def client(self, name: str = "client", *, expired: bool = False, foreign: bool = False) -> KeyPair:
+        """Issue a client certificate for mutual TLS; `foreign`: by an authority that the cluster does not know."""
+        issuer = _Authority(()) if foreign else self._authority
+        return self._pair(f"client-{name}", *issuer.client(name, expired))
+
+    def close(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _pair(self, name: str, certificate: bytes, key: bytes) -> KeyPair:
+        return KeyPair(self._write(f"{name}.pem", certificate), self._write(f"{name}.key", key))
+
+    def _write(self, name: str, content: bytes) -> str:
+        path = self._directory / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        return str(path)
+
+
+class _Authority:
+    def __init__(self, hosts: Sequence[str]) -> None:
+        try:
+            from cryptography import x509
+            from cryptography.hazmat.primitives import hashes, serialization
+            from cryptography.hazmat.primitives.asymmetric import ec
+        except ImportError as missing:
+            raise ConfigurationError(
+                f"LocalCluster: tls needs cryptography ({missing}). "
+                'Install it: pip install "pynamodb-alternator[local]".'
+            ) from missing
+        self._x509, self._hashes, self._serialization, self._ec = x509, hashes, serialization, ec
+        self._hosts = hosts
+        self._key = self._new_key()
+        self._name = self._subject("pynamodb-alternator local authority")
+        self._now = datetime.datetime.now(datetime.UTC)
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            key_cert_sign=True,
+            crl_sign=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        own = (
+            self._builder(self._name, self._key, False)
+            .issuer_name(self._name)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.pem = own.public_bytes(serialization.Encoding.PEM)
+
+    def server(self, kind: Kind) -> tuple[bytes, bytes]:
+        x509 = self._x509
+        names: list[GeneralName]
+        if kind == "wrong_host":
+            names = [x509.DNSName("elsewhere.example")]
+        else:
+            names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("::1"))]
+            names += [x509.IPAddress(ipaddress.ip_address(host)) for host in self._hosts]
+        key = self._new_key()
+        subject = self._subject("pynamodb-alternator local node")
+        builder = self._builder(subject, key, kind == "expired").add_extension(
+            x509.SubjectAlternativeName(names), critical=False
+        )
+        return self._issued(builder, key, x509.oid.ExtendedKeyUsageOID.SERVER_AUTH, self_signed=kind == "self_signed")
+
+    def client(self, name: str, expired: bool) -> tuple[bytes, bytes]:
+        key = self._new_key()
+        builder = self._builder(self._subject(name), key, expired)
+        return self._issued(builder, key, self._x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def _new_key(self) -> ec.EllipticCurvePrivateKey:
+        return self._ec.generate_private_key(self._ec.SECP256R1())
+
+    def _subject(self, name: str) -> x509.Name:
+        return self._x509.Name([self._x509.NameAttribute(self._x509.oid.NameOID.COMMON_NAME, name)])
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, expired: bool) -> x509.CertificateBuilder:
+        return (
+            self._x509.CertificateBuilder()
+            .subject_name(subject)
+            .public_key(key.public_key())
+            .serial_number(self._x509.random_serial_number())
+            .not_valid_before(self._now - 30 * _DAY)
+            .not_valid_after(self._now - _DAY if expired else self._now + 30 * _DAY)
+        )
+
+    def _issued(
+        self,
+        builder: x509.CertificateBuilder,
+        key: ec.EllipticCurvePrivateKey,
+        usage: x509.ObjectIdentifier,
+        self_signed: bool = False,
+    ) -> tuple[bytes, bytes]:
+        x509, serialization = self._x509, self._serialization
+        issuer = self._subject("pynamodb-alternator local node") if self_signed else self._name
+        signer = key if self_signed else self._key
+        certificate = (
+            builder.issuer_name(issuer)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            # Python 3.13 verifies strictly, and wants this one.
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+            .sign(signer, self._hashes.SHA256())
+        )
+        return (
+            certificate.public_bytes(serialization.Encoding.PEM),
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+        )

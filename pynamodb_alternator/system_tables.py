@@ -1,0 +1,215 @@
+"""ScyllaDB's system tables through Alternator: virtual tables named ``.scylla.alternator.<keyspace>.<table>``.
+
+They can be scanned and queried, and nothing else. Under authorization SELECT must be granted for each of them.
+Source: ``try_get_internal_table`` in the server's ``alternator/executor.cc``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from decimal import Decimal
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from . import _checks as checks
+from .cluster.discovery import Place
+from .cluster.membership import Membership
+from .errors import AlternatorError, ConfigurationError, SystemTableError
+
+__all__ = ["NodePlaces", "read_places", "read_system_table"]
+
+_log = logging.getLogger("pynamodb_alternator.cluster")
+
+_PREFIX = ".scylla.alternator."
+_DENIED = "AccessDeniedException"
+_MISSING = "ResourceNotFoundException"
+_REST, _REST_IF_DENIED = 10.0, 300.0
+"""Seconds before the places of the nodes are asked for again, where they could not be read."""
+
+AtOneNode = Callable[[], AbstractContextManager[Any]]
+"""Makes a ``with`` block whose requests all prefer the same node: each node has system tables of its own."""
+
+
+def read_system_table(
+    client: Any, name: str, equals: Mapping[str, Any], at_one_node: AtOneNode
+) -> Iterator[dict[str, Any]]:
+    """The rows of a system table as plain dicts; those whose partition key has a value, if `equals` names one.
+
+    Numbers come as int or Decimal, binary values as bytes, sets and maps as theirs, and whatever else as the text that
+    the server makes of it. Raises `ConfigurationError` for what is no name, `SystemTableError`, and transport errors.
+    """
+    keyspace, dot, table = name.partition(".") if isinstance(name, str) else ("", "", "")
+    if not dot or not keyspace or not table:
+        raise ConfigurationError(
+            f"system_table({name!r}): name a keyspace and a table, such as system_table('system.local')."
+        )
+    if len(equals) > 1:
+        raise ConfigurationError(
+            f"system_table({name!r}): give one value at most, that of the partition key (got {', '.join(equals)})."
+        )
+    parameters: dict[str, Any] = {"TableName": _PREFIX + name}
+    read = client.scan
+    for key, value in equals.items():
+        read = client.query
+        parameters["KeyConditionExpression"] = "#key = :value"
+        parameters["ExpressionAttributeNames"] = {"#key": key}
+        parameters["ExpressionAttributeValues"] = {":value": _attribute_value(name, key, value)}
+    return _rows(read, parameters, name, at_one_node)
+
+
+def _rows(read: Any, parameters: dict[str, Any], name: str, at_one_node: AtOneNode) -> Iterator[dict[str, Any]]:
+    while True:
+        try:
+            # Not around the `yield`: what the caller requests between two rows is not ours.
+            with at_one_node():
+                page = read(**parameters)
+        except ClientError as error:
+            raise _explained(name, error) from error
+        for item in page.get("Items", ()):
+            yield {column: _plain(value) for column, value in item.items()}
+        last = page.get("LastEvaluatedKey")
+        if not last:
+            return
+        parameters["ExclusiveStartKey"] = last
+
+
+def _explained(name: str, error: ClientError) -> SystemTableError:
+    found = error.response.get("Error", {})
+    code, message = found.get("Code", ""), found.get("Message", "")
+    if code == _DENIED:
+        return SystemTableError(
+            f"The role may not read {name}. Let an administrator run in CQL: GRANT SELECT ON {name} TO <the role>. "
+            f"(The server says: {message})"
+        )
+    if code == _MISSING:
+        return SystemTableError(f"There is no system table {name} on this server. (The server says: {message})")
+    return SystemTableError(f"The system table {name} cannot be read: {code}: {message}")
+
+
+def _attribute_value(name: str, key: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, bytes):
+        return {"B": value}
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return {"N": str(value)}
+    raise ConfigurationError(
+        f"system_table({name!r}): {key} must be a string, a number or bytes (got {type(value).__name__})."
+    )
+
+
+def _plain(value: Any) -> Any:
+    """An attribute value as a plain one; whatever it is, something comes out."""
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return value
+    ((kind, content),) = value.items()
+    try:
+        match kind:
+            case "N":
+                return _number(content)
+            case "NULL":
+                return None
+            case "NS":
+                return {_number(one) for one in content}
+            case "SS" | "BS":
+                return set(content)
+            case "L":
+                return [_plain(one) for one in content]
+            case "M":
+                return {key: _plain(one) for key, one in content.items()}
+    except (TypeError, ValueError, ArithmeticError, AttributeError):
+        pass  # not what its kind says: as it came, then
+    return content
+
+
+def _number(text: str) -> int | Decimal:
+    number = Decimal(text)
+    return int(number) if number == number.to_integral_value() and abs(number) < 10**30 else number
+
+
+# ---- datacenter and rack of each node ---------------------------------------------------------------------------
+
+
+def read_places(rows: Callable[[str], Iterable[Mapping[str, Any]]]) -> dict[str, Place]:
+    """Datacenter and rack by the address under which a node is listed. `rows` reads a system table of one node."""
+    found: dict[str, Place] = {}
+    for table in ("system.local", "system.peers"):
+        for row in rows(table):
+            place = (_text(row.get("data_center")), _text(row.get("rack")))
+            # What /localnodes lists is the address for clients; it is missing of a node that is just joining.
+            for column in ("rpc_address", "broadcast_address", "peer"):
+                address = _text(row.get(column))
+                if address is not None and place != (None, None):
+                    found.setdefault(address, place)
+                    break
+    return found
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+class NodePlaces:
+    """Tells the membership which datacenter and rack each node is in, as far as the system tables may be read.
+
+    `one_node`: picks a node, and gives what reads a system table of it. `translate`: the configuration's
+    `address_translator`.
+    """
+
+    def __init__(
+        self,
+        membership: Membership,
+        one_node: Callable[[], Callable[[str], Iterable[Mapping[str, Any]]]],
+        *,
+        translate: Callable[[str], str | None] | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._membership = membership
+        self._one_node = one_node
+        self._translate = translate
+        self._clock = clock
+        self._known_for: object = ()
+        self._not_before = 0.0
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        self._reading = threading.Lock()
+
+    def update(self) -> None:
+        """Read the places, if nodes have come or gone since they were read. Never raises.
+
+        Who comes while they are being read (a receiver of the request's signals, perhaps) goes on without them.
+        """
+        view = self._membership.view
+        ring = view.topology.ring
+        if ring == self._known_for or len(view.down) == len(ring) or self._clock() < self._not_before:
+            return
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            found = {self._host(address): place for address, place in read_places(self._one_node()).items()}
+        except (AlternatorError, BotoCoreError, ClientError) as error:
+            denied = isinstance(error, SystemTableError)
+            self._not_before = self._clock() + (_REST_IF_DENIED if denied else _REST)
+            _log.debug("Datacenter and rack of the nodes cannot be read: %s", error)
+        else:
+            self._membership.learn_places(found)
+            self._known_for = ring
+            if not all(node.host in found for node in ring):
+                # The node that we have asked has not heard of all the others yet.
+                self._known_for, self._not_before = (), self._clock() + _REST
+        finally:
+            self._reading.release()
+
+    def _host(self, listed: str) -> str:
+        """The host by which we know the node with this address."""
+        try:
+            address = listed if self._translate is None else self._translate(listed)
+            host = checks.split_port(address or listed, "address_translator")[0]
+        except Exception:  # whatever a translator may do
+            return listed
+        return host.lower().removeprefix("[").removesuffix("]")

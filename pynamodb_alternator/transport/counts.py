@@ -1,0 +1,36 @@
+"""How often each node has answered and failed, counted where every attempt ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["Counts", "NodeCounts"]
+
+_HISTORY = 1_000
+"""Nodes that have left and are remembered, in case they come back."""
+
+
+class NodeCounts:
+    """`answers`: attempts that were answered, with whatever. `failures`: those that were not."""
+
+    __slots__ = ("answers", "failures")
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.failures = 0
+
+
+class Counts(dict[str, NodeCounts]):
+    """By node address. A node that is not in it yet gets its counts when it is looked up.
+
+    There is no lock: a request must not pay for one. CPython with its lock adds to an attribute in one piece.
+    """
+
+    def __missing__(self, address: str) -> NodeCounts:
+        return self.setdefault(address, NodeCounts())
+
+    def forget_others(self, addresses: Iterable[str]) -> None:
+        """Forget nodes that are none of these, when they have become many."""
+        known = set(addresses)
+        for address in [one for one in list(self) if one not in known][_HISTORY:]:
+            self.pop(address, None)

@@ -1,0 +1,77 @@
+"""``make chaos``: all scenarios, for long; the table is printed, and kept in docs/reliability.md.
+
+python -m tests.chaos [--seconds 20] [--seed 7] [--only kill,hang] [--requests 100000] [--keep]
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import logging
+import random
+import sys
+import time
+from pathlib import Path
+
+from pynamodb_alternator import Cluster, ClusterConfig, Health, Timeouts
+from pynamodb_alternator.local import LocalCluster
+
+from .chaos import SCENARIOS, Row, run, table
+from .leaks import use_and_count
+from .support import all_active, create_table, put, until
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each scenario")
+    parser.add_argument("--seed", type=int, default=None, help="of the random choices; one is picked and printed")
+    parser.add_argument("--only", default="", help="names of scenarios, with commas")
+    parser.add_argument("--requests", type=int, default=100_000, help="for the search for leaks; 0 leaves it out")
+    parser.add_argument("--keep", action="store_true", help=f"keep the table in {PAGE.name}")
+    given = parser.parse_args()
+    names = [name.strip() for name in given.only.split(",") if name.strip()] or list(SCENARIOS)
+    seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
+    # It ends by itself, whatever happens.
+    faulthandler.dump_traceback_later(300 + len(names) * (given.seconds + 90) + given.requests / 100, exit=True)
+    logging.getLogger("pynamodb_alternator").setLevel(logging.ERROR)
+    print(f"seed {seed}: python -m tests.chaos --seed {seed} --seconds {given.seconds:g}", flush=True)
+    started = time.monotonic()
+    rows: list[Row] = []
+    for name in names:
+        row = run(name, given.seconds, seed)
+        rows.append(row)
+        print(f"{'ok  ' if row.is_good else 'FAIL'} {name}", *row.examples, sep="\n     ", flush=True)
+    leaked = _leaks(given.requests) if given.requests else None
+    lines = [table(rows), ""]
+    if leaked is not None:
+        descriptors, threads = leaked
+        lines.append(
+            f"{given.requests:,} requests with faults left {descriptors} descriptors and {threads} threads over."
+        )
+    lines.append(f"Seed {seed}, {given.seconds:g} s for each scenario; it took {time.monotonic() - started:.0f} s.")
+    text = "\n".join(lines)
+    print(f"\n{text}")
+    if given.keep:
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+    faulthandler.cancel_dump_traceback_later()
+    return 0 if all(row.is_good for row in rows) and leaked in (None, (0, 0)) else 1
+
+
+def _leaks(requests: int) -> tuple[int, int]:
+    with LocalCluster(nodes=3) as local:
+        config = ClusterConfig(
+            [local.nodes[0].host], port=local.port, timeouts=Timeouts(read=2.0), health=Health(probe_interval=0.1)
+        )
+        with Cluster(config) as cluster:
+            create_table(cluster.client)
+            put(cluster.client, "k")
+            until(lambda: all_active(cluster, local))
+            return use_and_count(local, cluster, requests)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""A Flask application on a real (embedded) cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask, jsonify
+
+import pynamodb_alternator
+from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, KeyRouteAffinity, registry, signals
+from pynamodb_alternator.contrib.flask import Alternator
+from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.local import LocalCluster
+
+from .conftest import User
+from .support import run_python
+
+
+def make_app(name: str = "shop", **config: Any) -> Flask:
+    app = Flask(name)
+    app.config.update(config)
+    Alternator(app)
+
+    @app.get("/<name>")
+    def show(name: str) -> Any:
+        try:
+            return jsonify(visits=int(User.get(name).visits))
+        except User.DoesNotExist:
+            return jsonify(error="nobody"), 404
+
+    @app.post("/<name>")
+    def visit(name: str) -> Any:
+        User(name).update(actions=[User.visits.add(1)])
+        return "", 204
+
+    return app
+
+
+@pytest.fixture
+def app(local: LocalCluster) -> Flask:
+    app = make_app(ALTERNATOR_URL=local.url)
+    with app.app_context():
+        User.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
+    return app
+
+
+@pytest.fixture
+def other_local() -> Iterator[LocalCluster]:
+    with LocalCluster(nodes=1) as cluster:
+        yield cluster
+
+
+def test_requests_of_the_web_reach_the_cluster(app: Flask) -> None:
+    client = app.test_client()
+    assert client.get("/alice").status_code == 404
+    assert client.post("/alice").status_code == 204
+    assert client.get("/alice").json == {"visits": 1}
+
+
+def test_connections_stay_open_between_web_requests(app: Flask) -> None:
+    client = app.test_client()
+    client.post("/alice")
+    with app.app_context():
+        cluster = pynamodb_alternator.get_cluster()
+    client.get("/alice")
+    with app.app_context():
+        assert pynamodb_alternator.get_cluster() is cluster
+    assert not cluster.closed
+
+
+def test_two_applications_with_different_clusters_on_the_same_model(app: Flask, other_local: LocalCluster) -> None:
+    other = make_app("other", ALTERNATOR_URL=other_local.url)
+    with other.app_context():
+        User.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
+    for _ in range(2):
+        app.test_client().post("/alice")
+    other.test_client().post("/alice")
+    assert app.test_client().get("/alice").json == {"visits": 2}
+    assert other.test_client().get("/alice").json == {"visits": 1}
+    with app.app_context(), other.app_context():
+        assert User.get("alice").visits == 1
+    with app.app_context():
+        assert User.get("alice").visits == 2
+
+
+def test_two_applications_at_once_in_threads(app: Flask, other_local: LocalCluster) -> None:
+    other = make_app("other", ALTERNATOR_URL=other_local.url)
+    with other.app_context():
+        User.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
+    found: dict[str, list[int]] = {"shop": [], "other": []}
+
+    def work(one: Flask) -> None:
+        with one.app_context():
+            for _ in range(20):
+                User("alice", visits=len(one.name)).save()
+                found[one.name].append(int(User.get("alice").visits))
+
+    threads = [threading.Thread(target=work, args=(one,)) for one in (app, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert found == {"shop": [4] * 20, "other": [5] * 20}
+
+
+def test_each_cluster_hears_of_the_models_partition_key(app: Flask, other_local: LocalCluster) -> None:
+    other = make_app("other", ALTERNATOR_URL=other_local.url)
+    with other.app_context():
+        User.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
+    policies = []
+
+    def completed(sender: Any, *, operation: str, policy: str, **_: Any) -> None:
+        if operation == "PutItem":
+            policies.append(policy)
+
+    with signals.request_completed.connected_to(completed):
+        for one in (app, other):
+            with one.app_context():
+                User("alice").save(condition=User.name.does_not_exist())
+    assert policies == ["affinity", "affinity"]
+
+
+def test_several_clusters_of_one_application(local: LocalCluster, other_local: LocalCluster) -> None:
+    alternator = Alternator()
+    app = Flask("shop")
+    app.config["ALTERNATOR_CLUSTERS"] = {
+        "default": local.url,
+        "analytics": {"SEEDS": ["127.0.0.1"], "PORT": other_local.port, "KEY_ROUTE_AFFINITY": "none"},
+    }
+    alternator.init_app(app)
+    with app.app_context():
+        assert len(alternator.cluster.nodes()) == 3
+        analytics = alternator.get_cluster("analytics")
+        assert len(analytics.nodes()) == 1
+        assert analytics.name == "analytics"
+        assert analytics.config.key_route_affinity is KeyRouteAffinity.NONE
+        with pytest.raises(ConfigurationError, match="ALTERNATOR_CLUSTERS = {'reports': ...}"):
+            alternator.get_cluster("reports")
+    assert set(app.extensions) == {"alternator"}
+
+
+def test_settings_have_defaults_and_reach_the_config(local: LocalCluster) -> None:
+    app = Flask("shop")
+    app.config.update(
+        ALTERNATOR_SEEDS=["127.0.0.1"],
+        ALTERNATOR_PORT=local.port,
+        ALTERNATOR_DATACENTER="dc1",
+        ALTERNATOR_ACCESS_KEY="alice",
+        ALTERNATOR_SECRET_KEY="wonderland",
+        ALTERNATOR_TIMEOUTS={"READ": 3},
+    )
+    Alternator(app)
+    assert app.config["ALTERNATOR_URL"] is None
+    assert app.config["ALTERNATOR_CLUSTERS"] == {}
+    with app.app_context():
+        config = pynamodb_alternator.get_cluster().config
+    assert config.timeouts.read == 3
+    assert str(config.routing_scope) == "datacenter dc1"
+    assert config.credentials.access_key == "alice"  # type: ignore[union-attr]
+
+
+def test_without_settings_the_process_wide_cluster_is_used(local: LocalCluster) -> None:
+    app = make_app()
+    with app.app_context():
+        pynamodb_alternator.configure(default=local.url)
+        assert len(pynamodb_alternator.get_cluster().nodes()) == 3
+    config = ClusterConfig.of(local.url)
+    with Flask("bare").app_context():
+        assert pynamodb_alternator.get_cluster().config.port == config.port
+
+
+def test_outside_of_the_context_the_error_says_what_to_do(app: Flask) -> None:
+    for use in (lambda: User.get("alice"), pynamodb_alternator.get_cluster, lambda: Alternator().cluster):
+        with pytest.raises(ConfigurationError, match=r"with app\.app_context\(\)"):
+            use()
+    with Flask("bare").app_context():
+        with pytest.raises(ConfigurationError, match="has no Alternator"):
+            User.get("alice")
+        with pytest.raises(ConfigurationError, match="has no Alternator"):
+            Alternator().get_cluster()
+
+
+def test_initialising_twice_is_refused(app: Flask) -> None:
+    with pytest.raises(ConfigurationError, match="initialised on the application 'shop' before"):
+        Alternator(app)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"ALTERNATOR_URL": "10.0.0.1:8000"}, r"ALTERNATOR_URL\): .*has no scheme"),
+        ({"ALTERNATOR_URL": 5}, "ALTERNATOR_URL"),
+        ({"ALTERNATOR_SEEDZ": ["a"]}, "'ALTERNATOR_SEEDZ'.* Did you mean 'ALTERNATOR_SEEDS'"),
+        ({"ALTERNATOR_DATACENTER": "dc1"}, "does not say where the cluster is"),
+        ({"ALTERNATOR_CLUSTERS": ["http://a"]}, "must be a dict from alias"),
+        ({"ALTERNATOR_CLUSTERS": {"default": "http://a"}, "ALTERNATOR_PORT": 1}, "'ALTERNATOR_PORT'.* as well"),
+        ({"ALTERNATOR_CLUSTERS": {"a": {"SEEDS": ["x"], "PROT": 1}}}, r"\['a'\] has the unknown key 'PROT'.*'PORT'"),
+        ({"ALTERNATOR_CLUSTERS": {"a": 5}}, r"\['a'\] must be a URL"),
+        ({"ALTERNATOR_CLUSTERS": {"": "http://a"}}, "alias ''"),
+        ({"ALTERNATOR_URL": "http://a", "ALTERNATOR_SEEDS": ["a"]}, "both a URL and seeds"),
+        ({"ALTERNATOR_URL": "http://a", "ALTERNATOR_ACCESS_KEY": "k"}, "one half of the credentials"),
+        ({"ALTERNATOR_URL": "http://a", "ALTERNATOR_PORT": "http"}, "port must be"),
+    ],
+)
+def test_wrong_settings_are_answered_at_the_start(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        make_app(**settings)
+    with pytest.raises(ConfigurationError, match="takes a Flask application"):
+        Alternator("shop")  # type: ignore[arg-type]
+
+
+def test_the_commands(app: Flask, local: LocalCluster) -> None:
+    runner = app.test_cli_runner()
+    shown = runner.invoke(args=["alternator", "nodes"])
+    assert shown.exit_code == 0, shown.output
+    for address in local.addresses:
+        assert address in shown.output
+    route = runner.invoke(args=["alternator", "route", "users", "alice"])
+    assert route.exit_code == 0, route.output
+    assert "partition key  name = alice" in route.output
+    check = runner.invoke(args=["alternator", "check"])
+    assert "errors" in check.output
+    assert check.exit_code == 0, check.output
+    unknown = runner.invoke(args=["alternator", "nodes", "--cluster", "reports"])
+    assert unknown.exit_code == 1
+    assert "Error: No cluster is configured under the alias 'reports'" in unknown.output
+
+
+def test_the_check_finds_a_dead_cluster(app: Flask, local: LocalCluster) -> None:
+    local.close()
+    check = app.test_cli_runner().invoke(args=["alternator", "check"])
+    assert check.exit_code == 1
+    assert "error" in check.output
+
+
+def test_the_shell_knows_the_models(app: Flask) -> None:
+    context = app.make_shell_context()
+    assert context["User"] is User
+    assert context["get_cluster"] is pynamodb_alternator.get_cluster
+    assert "User" not in make_app("quiet", ALTERNATOR_SHELL_MODELS=False).make_shell_context()
+
+
+def test_initialising_connects_nothing_and_starts_no_thread() -> None:
+    said = run_python(
+        "import threading\n"
+        "from flask import Flask\n"
+        "from pynamodb_alternator.contrib.flask import Alternator\n"
+        "app = Flask('shop')\n"
+        "app.config['ALTERNATOR_URL'] = 'http://192.0.2.1:8000'\n"
+        "Alternator(app)\n"
+        "app.app_context().push()\n"
+        "from pynamodb_alternator import get_cluster\n"
+        "get_cluster()\n"
+        "print(threading.active_count())"
+    )
+    assert said == "1\n"
+
+
+def test_without_flask_the_import_names_the_extra() -> None:
+    said = run_python(
+        "try:\n    import pynamodb_alternator.contrib.flask\nexcept ImportError as wrong:\n    print(wrong)",
+        without=("flask",),
+    )
+    assert "pip install 'pynamodb-alternator[flask]'" in said
+
+
+# ---- the registry, on which this stands --------------------------------------------------------------------------
+
+
+def test_a_connection_that_met_its_cluster_in_a_context_is_a_cluster(app: Flask) -> None:
+    connection = AlternatorConnection()
+    with app.app_context():
+        found = connection.cluster
+        assert isinstance(found, Cluster)
+        assert found == pynamodb_alternator.get_cluster()
+        assert hash(found) == hash(pynamodb_alternator.get_cluster())
+        assert repr(found) == repr(pynamodb_alternator.get_cluster())
+        assert connection.list_tables()["TableNames"] == ["users"]
+    assert repr(found) == "<Cluster 'default': not configured here>"
+
+
+def test_close_all_closes_the_clusters_of_applications_and_they_come_back(app: Flask) -> None:
+    with app.app_context():
+        cluster = pynamodb_alternator.get_cluster()
+        pynamodb_alternator.close_all()
+        assert cluster.closed
+        assert User.count() == 0
+
+
+def test_replaced_aliases_win_over_applications_and_configure(app: Flask, other_local: LocalCluster) -> None:
+    pynamodb_alternator.configure(default="http://192.0.2.1:8000")
+    before = pynamodb_alternator.get_cluster()
+    with registry.replaced(default=other_local.url):
+        inside = pynamodb_alternator.get_cluster()
+        assert len(inside.nodes()) == 1
+        with app.app_context():
+            assert pynamodb_alternator.get_cluster() is inside
+    assert inside.closed
+    assert before.closed
+    assert pynamodb_alternator.get_cluster().config == before.config
+    with app.app_context():
+        assert len(pynamodb_alternator.get_cluster().nodes()) == 3
+    with pytest.raises(ConfigurationError, match=r"replaced\(default=\.\.\.\)"), registry.replaced(default=5):  # type: ignore[arg-type]
+        pass

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+
+from pynamodb_alternator import Cluster, signals
+from pynamodb_alternator.contrib import prometheus
+from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.local import LocalCluster
+
+from .conftest import User
+from .support import Once, run_python
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def handle(registry: CollectorRegistry) -> Iterator[prometheus.Prometheus]:
+    with prometheus.instrument(registry) as handle:
+        yield handle
+
+
+def completed(**changes: Any) -> None:
+    payload = {
+        "cluster_name": "c",
+        "operation": "GetItem",
+        "table_name": "t",
+        "node": "10.0.0.1:8000",
+        "attempts": 1,
+        "status": 200,
+        "error": None,
+        "duration": 0.002,
+        "policy": "round_robin",
+        "request_id": "1-1",
+    }
+    signals.emit(signals.request_completed, object(), **{**payload, **changes})
+
+
+@pytest.mark.usefixtures("handle")
+def test_requests_of_a_model_are_counted(registry: CollectorRegistry, user: type[User]) -> None:
+    user("alice").save()
+    assert user.get("alice").visits == 0
+    with pytest.raises(User.DoesNotExist):
+        user.get("bob")
+    labels = {"cluster_name": "default", "operation": "GetItem", "table_name": "users"}
+    wanted = {**labels, "status": "200", "error": ""}
+    assert registry.get_sample_value("alternator_client_requests_total", wanted) == 2
+    assert registry.get_sample_value("alternator_client_request_duration_seconds_count", labels) == 2
+    seconds = registry.get_sample_value("alternator_client_request_duration_seconds_sum", labels)
+    assert seconds is not None
+    assert 0 < seconds < 10
+
+
+@pytest.mark.usefixtures("handle")
+def test_affinity_is_counted(registry: CollectorRegistry, user: type[User]) -> None:
+    user("alice").save(condition=user.name.does_not_exist())
+    value = registry.get_sample_value(
+        "alternator_client_affinity_total", {"cluster_name": "default", "outcome": "used", "reason": ""}
+    )
+    assert value == 1
+    signals.emit(
+        signals.affinity_fallback,
+        object(),
+        cluster_name="default",
+        operation="PutItem",
+        table_name="t",
+        reason="no_key_value",
+        request_id="1-1",
+    )
+    fallback = {"cluster_name": "default", "outcome": "fallback", "reason": "no_key_value"}
+    assert registry.get_sample_value("alternator_client_affinity_total", fallback) == 1
+
+
+@pytest.mark.usefixtures("handle")
+def test_nodes_by_state_retries_and_the_age_of_the_topology(
+    registry: CollectorRegistry, local: LocalCluster, user: type[User], cluster: Cluster
+) -> None:
+    def nodes(state: str) -> float | None:
+        return registry.get_sample_value("alternator_client_nodes", {"cluster_name": "default", "state": state})
+
+    cluster.refresh()
+    assert (nodes("active") or 0) + (nodes("quarantined") or 0) == 3
+    with Once(signals.node_down) as down:
+        local.nodes[1].kill(still_listed=True)
+        for _ in range(12):
+            user("alice").save()
+        down.wait()
+    assert nodes("down") == 1
+    retries = [
+        sample
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "alternator_client_retries_total"
+    ]
+    assert sum(sample.value for sample in retries) >= 1
+    assert {sample.labels["error"] for sample in retries} <= {"NodeUnreachableError", "ConnectionLostError"}
+    age = registry.get_sample_value("alternator_client_topology_age_seconds", {"cluster_name": "default"})
+    assert age is not None
+    assert 0 <= age < 10
+    read = {"cluster_name": "default", "result": "read"}
+    assert (registry.get_sample_value("alternator_client_topology_refreshes_total", read) or 0) >= 1
+
+
+def test_who_comes_late_knows_the_nodes_all_the_same(
+    registry: CollectorRegistry, user: type[User], cluster: Cluster
+) -> None:
+    assert cluster.refresh()
+    with prometheus.instrument(registry):
+        assert cluster.refresh()
+        shown = [
+            registry.get_sample_value("alternator_client_nodes", {"cluster_name": "default", "state": state})
+            for state in ("active", "quarantined", "down")
+        ]
+    states = [node.state.value for node in cluster.nodes()]
+    assert sum(value or 0 for value in shown) == len(states) == 3
+
+
+@pytest.mark.usefixtures("handle")
+def test_labels_take_few_values(registry: CollectorRegistry) -> None:
+    for number in range(150):
+        completed(table_name=f"t{number}")
+    completed(table_name="a,b", status=None, error=RuntimeError("alice"))
+    tables = {
+        sample.labels["table_name"]
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "alternator_client_requests_total"
+    }
+    assert len(tables) == 101
+    text = generate_latest(registry).decode()
+    assert 'status="none"' in text
+    assert 'error="RuntimeError"' in text
+    assert "alice" not in text
+    assert "node=" not in text
+
+
+def test_nodes_are_told_apart_where_that_is_wanted(registry: CollectorRegistry) -> None:
+    with prometheus.instrument(registry, node_label=True, table_label=False):
+        completed()
+        labels = {
+            "cluster_name": "c",
+            "operation": "GetItem",
+            "status": "200",
+            "error": "",
+            "node": "10.0.0.1:8000",
+        }
+        assert registry.get_sample_value("alternator_client_requests_total", labels) == 1
+
+
+def test_it_counts_once_and_several_clusters_apart(registry: CollectorRegistry) -> None:
+    first = prometheus.instrument(registry)
+    assert prometheus.instrument(registry) is first
+    completed()
+    completed(cluster_name="d")
+    text = generate_latest(registry).decode()
+    assert text.count("alternator_client_requests_total{") == 2
+    assert "} 2.0" not in [line for line in text.splitlines() if "requests_total{" in line]
+    with pytest.raises(ConfigurationError, match=r"other settings. Call uninstrument\(\)"):
+        prometheus.instrument(registry, node_label=True)
+    first.uninstrument()
+    first.uninstrument()
+    completed()
+    assert generate_latest(registry) == b""
+    prometheus.instrument(registry, node_label=True).uninstrument()
+
+
+def test_mistakes_are_answered(registry: CollectorRegistry) -> None:
+    with pytest.raises(ConfigurationError, match="CollectorRegistry"):
+        prometheus.instrument("default")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="node_label must be True or False"):
+        prometheus.instrument(registry, node_label="yes")  # type: ignore[arg-type]
+    Counter("alternator_client_retries_total", "Somebody else's.", registry=registry)
+    with pytest.raises(ConfigurationError, match="Give another registry"):
+        prometheus.instrument(registry)
+    assert b"alternator_client_requests_total" not in generate_latest(registry)
+
+
+def test_a_forgotten_registry_is_collected() -> None:
+    registry = CollectorRegistry()
+    gone = weakref.ref(registry)
+    prometheus.instrument(registry).uninstrument()
+    del registry
+    gc.collect()
+    assert gone() is None
+
+
+def test_without_the_library_the_import_names_the_extra() -> None:
+    said = run_python(
+        "try:\n    import pynamodb_alternator.contrib.prometheus\nexcept ImportError as wrong:\n    print(wrong)",
+        without=("prometheus_client",),
+    )
+    assert "pip install 'pynamodb-alternator[prometheus]'" in said

@@ -1,0 +1,63 @@
+"""The benchmarks run, and tell a figure for everything. How fast anything is, no test says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import contenders as who
+from benchmarks.measure import SIZES, Figure, Results
+from benchmarks.report import chart, ratios, tables
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def cells(text: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs loopback addresses beyond 127.0.0.1")
+def test_the_short_form_measures_everything() -> None:
+    command = [sys.executable, "-m", "benchmarks", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = cells(done.stdout)
+    for name in (*who.MODELS, *who.CLIENTS):
+        # Its CPU, its time, and with threads.
+        assert [len(row) for row in rows if row[0] == name] == [1 + len(who.OPERATIONS)] * 2 + [5]
+    for start in ("our client: get", "routing alone: affinity", "routing alone: round robin", f"{who.MODEL}: 1"):
+        assert [row for row in rows if row[0] == start]
+    assert sum(row[-1] in ("yes", "NO") for row in rows) == 11
+    for row in rows:
+        if not set(row[0]) <= {"-"} and row[0]:
+            assert all(re.search(r"\d", cell) or cell in ("yes", "NO") for cell in row[1:]), row
+
+
+def test_figures_become_tables_and_a_chart() -> None:
+    names = (*who.MODELS, *who.CLIENTS)
+    figures = {name: Figure(10.0 * number, 20.0 * number) for number, name in enumerate(names, 1)}
+    kinds = ("affinity", "round robin")
+    results = Results(
+        operations=dict.fromkeys(who.OPERATIONS, figures),
+        threads=figures,
+        nodes={name: {size: Figure(5.0, 6.0) for size in SIZES} for name in (who.CLIENT, who.ALTERNATOR)},
+        routing={f"{kind}, {size} nodes": 1.5 for kind in kinds for size in SIZES},
+        starts={name: {1: (0.5, 10.0), 50: (0.55, 12.0)} for name in (who.STOCK_MODEL, who.MODEL)},
+    )
+    text = tables(results)
+    assert f"| {who.MODEL} " in text
+    assert "20.0 (2.00)" in text
+    found = {words: (value, unit) for words, _, _, value, unit in ratios(results)}
+    assert found["50 models: memory more than 1"] == (2.0, " MB")
+    drawn = ElementTree.fromstring(chart(results))
+    bars = [one for one in drawn.iter("{http://www.w3.org/2000/svg}rect") if one.get("height") == "18"]
+    assert len(bars) == 2 * 4 + 8 + 4 + 5
+    assert all(0 < float(bar.get("width", 0)) <= 400 for bar in bars)

@@ -1,0 +1,91 @@
+"""Connections: how long a thread waits for one, which are used again, and that none is left over."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pynamodb_alternator import Cluster, ClusterConfig, Health, Timeouts
+from pynamodb_alternator.errors import PoolTimeoutError
+from pynamodb_alternator.local import LocalCluster
+from tests.chaos.leaks import use_and_count
+from tests.chaos.support import all_active, create_table, get, increment, our_threads, put, until
+
+from .conftest import Recorder
+
+
+def test_waiting_for_a_connection_is_bounded_by_the_connect_timeout(local: LocalCluster) -> None:
+    config = ClusterConfig(
+        [local.nodes[0].host],
+        port=local.port,
+        max_pool_connections=1,
+        timeouts=Timeouts(connect=0.3, read=30.0),
+        health=Health(doubt_after=1000.0),
+    )
+    with Cluster(config) as cluster, ThreadPoolExecutor(3) as threads:
+        create_table(cluster.client)
+        put(cluster.client, "k")
+        until(lambda: all_active(cluster, local))
+        for node in local.nodes:
+            node.forget()
+            node.delay(3.0, times=1)
+        busy = [threads.submit(get, cluster.client, "k") for _ in range(3)]
+        until(lambda: all(node.operations["GetItem"] for node in local.nodes), "every connection in use")
+        started = time.monotonic()
+        with pytest.raises(PoolTimeoutError, match=r"all 1 connections stayed in use for 0\.3 s.*max_pool_connections"):
+            increment(cluster.client, "k")
+        # One wait for each of the three nodes, and no second cycle.
+        assert 0.8 < time.monotonic() - started < 5.0
+        assert [node.operations["UpdateItem"] for node in local.nodes] == [0, 0, 0]
+        assert [one.result(30) for one in busy] == [0, 0, 0]
+        increment(cluster.client, "k")
+
+
+def test_connections_are_used_again(local: LocalCluster, cluster: Cluster) -> None:
+    create_table(cluster.client)
+    until(lambda: all_active(cluster, local))
+    for number in range(30):
+        put(cluster.client, f"k{number}")
+    for node in local.nodes:
+        node.forget()
+    for number in range(300):
+        get(cluster.client, f"k{number % 30}")
+    assert sum(node.connections for node in local.nodes) <= 3  # none for requests; discovery may look at another node
+    assert [node.operations["GetItem"] for node in local.nodes] == [100, 100, 100]
+
+
+def test_idle_connections_that_died_are_dropped_in_silence(
+    local: LocalCluster, cluster: Cluster, recorder: Recorder
+) -> None:
+    create_table(cluster.client)
+    until(lambda: all_active(cluster, local))
+    put(cluster.client, "k")
+    for number in range(200):
+        if number % 20 == 0:
+            for node in local.nodes:
+                node.close_idle_connections()
+            until(lambda: sum(node.open_connections for node in local.nodes) <= 3)
+        increment(cluster.client, "k")
+    assert get(cluster.client, "k") == 200
+    assert recorder.of("request_retried") == []
+    assert recorder.of("node_down") == []
+
+
+@pytest.mark.slow
+def test_nothing_leaks_in_20_000_requests_with_faults(local: LocalCluster) -> None:
+    config = ClusterConfig(
+        [local.nodes[0].host],
+        port=local.port,
+        timeouts=Timeouts(read=2.0),
+        health=Health(probe_interval=0.1),
+    )
+    with Cluster(config) as cluster:
+        create_table(cluster.client)
+        put(cluster.client, "k")
+        until(lambda: all_active(cluster, local))
+        leaks = use_and_count(local, cluster, 20_000)
+    assert leaks == (0, 0)
+    until(lambda: not our_threads(), "all threads ended")
+    assert local.failures == []

@@ -1,0 +1,216 @@
+"""A cluster without sockets: a network that answers from a table, a clock set by hand, a listener that takes notes."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from blinker import NamedSignal
+
+from pynamodb_alternator.cluster.health import State
+from pynamodb_alternator.cluster.membership import Membership
+from pynamodb_alternator.cluster.node import Node
+from pynamodb_alternator.config import ClusterConfig
+
+PATIENCE = 10.0
+"""Seconds after which a condition that a test waits for counts as never to come."""
+
+
+class FakeClock:
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeNetwork:
+    """Nodes by host: datacenter and rack of each. Answers ``/`` and ``/localnodes`` as servers do.
+
+    `dead`: hosts that fail. `answers`: a body or function that replaces a host's list. `old`: servers ignore dc and
+    rack. `log`: pairs of host and path, in order.
+    """
+
+    def __init__(self, **places: tuple[str, str]) -> None:
+        self.places: dict[str, tuple[str, str]] = dict(places)
+        self.dead: set[str] = set()
+        self.answers: dict[str, Any] = {}
+        self.old = False
+        self.names: dict[str, Sequence[str]] = {}
+        self.resolved: list[str] = []
+        self.log: list[tuple[str, str]] = []
+        self.before: Callable[[Node, str], None] = lambda node, path: None
+
+    def fetch(self, node: Node, path: str, timeout: float) -> tuple[int, bytes]:
+        assert timeout > 0
+        self.log.append((node.host, path))
+        self.before(node, path)
+        if node.host in self.dead:
+            raise ConnectionRefusedError(f"{node} refused")
+        if path == "/":
+            return 200, b"healthy: x"
+        if node.host in self.answers:
+            answer = self.answers[node.host]
+            if callable(answer):
+                answer = answer(path)
+            return answer if isinstance(answer, tuple) else (200, answer)
+        query = parse_qs(urlsplit(path).query)
+        datacenter, _ = self.places[node.host]
+        if not self.old:
+            datacenter = query.get("dc", [datacenter])[0]
+            racks = query.get("rack")
+        else:
+            racks = None
+        listed = [h for h, (d, r) in self.places.items() if d == datacenter and (racks is None or r in racks)]
+        return 200, json.dumps(listed).encode()
+
+    def resolve(self, name: str) -> Sequence[str]:
+        self.resolved.append(name)
+        if name not in self.names:
+            raise OSError(f"unknown name {name}")
+        return self.names[name]
+
+    def asked(self, path_start: str = "/localnodes") -> list[str]:
+        return [host for host, path in self.log if path.startswith(path_start)]
+
+
+def hosts(nodes: Collection[Node]) -> list[str]:
+    return sorted(node.host for node in nodes)
+
+
+class FakeListener:
+    """Notes what the membership says, and that no lock is held when it says it."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.members: list[list[str]] = []
+        self.cut: list[str] = []
+        self.doubts: list[Node] = []
+        self.order: list[str] = []
+        self.membership: Membership | None = None
+        self.on_emit: Callable[[str, dict[str, Any]], None] = lambda name, payload: None
+
+    def _unlocked(self) -> None:
+        if self.membership is not None:
+            got = self.membership._lock.acquire(timeout=PATIENCE)
+            assert got, "user code was called under the lock"
+            self.membership._lock.release()
+            self.membership.nodes()
+
+    def emit(self, signal: NamedSignal, **payload: Any) -> None:
+        self._unlocked()
+        assert signal.name is not None
+        self.order.append(signal.name)
+        self.told.append((signal.name, payload))
+        self.on_emit(signal.name, payload)
+
+    def members_changed(self, nodes: Collection[Node]) -> None:
+        self._unlocked()
+        self.order.append("members_changed")
+        self.members.append(hosts(nodes))
+
+    def went_down(self, node: Node) -> None:
+        self._unlocked()
+        self.order.append("went_down")
+        self.cut.append(node.host)
+
+    def doubt(self, node: Node) -> None:
+        self._unlocked()
+        self.doubts.append(node)
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        return [payload for told, payload in self.told if told == name]
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.told]
+
+    def clear(self) -> None:
+        self.told.clear()
+        self.members.clear()
+        self.order.clear()
+        self.cut.clear()
+        self.doubts.clear()
+
+
+class World:
+    """A membership with all of its fakes."""
+
+    def __init__(self, network: FakeNetwork, seeds: Any = None, **settings: Any) -> None:
+        self.network = network
+        self.clock = FakeClock()
+        self.listener = FakeListener()
+        self.config = ClusterConfig(seeds or list(network.places)[:1], **settings)
+        self.membership = Membership(
+            self.config,
+            self.listener,
+            fetch=network.fetch,
+            resolve=network.resolve,
+            clock=self.clock,
+            random=random.Random(7),
+        )
+        self.listener.membership = self.membership
+
+    def node(self, host: str) -> Node:
+        return Node(self.config.scheme, host, self.config.port)
+
+    def start(self, *, probe: bool = True) -> None:
+        self.membership.begin()
+        if probe:
+            self.probe_all()
+        assert self.membership.refresh()
+        if probe:
+            self.probe_all()
+        self.listener.clear()
+        self.network.log.clear()
+
+    def probe_all(self) -> None:
+        for node in self.membership.probes_due(self.clock()):
+            self.membership.probe(node, 1.0)
+
+    def down(self, *names: str) -> None:
+        """Take these out: their traffic fails, and a probe confirms it."""
+        self.network.dead.update(names)
+        for name in names:
+            node = self.node(name)
+            self.membership.failed(node, self.membership.generation(node), OSError("traffic failed"))
+            self.membership.probe(node, 1.0)
+            assert self.state(name) is State.DOWN
+
+    def up(self, *names: str) -> None:
+        """Bring these back, by probes alone."""
+        self.network.dead.difference_update(names)
+        for name in names:
+            for _ in range(self.config.health.down_recovery_threshold + 1):
+                self.membership.probe(self.node(name), 1.0)
+            assert self.state(name) is State.ACTIVE
+
+    def state(self, name: str) -> State:
+        return next(one.state for one in self.membership.nodes() if one.address == self.node(name).address)
+
+    @property
+    def in_scope(self) -> list[str]:
+        return hosts(self.membership.view.topology.nodes)
+
+
+def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    """Run `work` in a thread; its result, or what it raised, is put into the list."""
+    results: list[Any] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread, results
+
+
+def finished(thread: threading.Thread) -> None:
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "it never came back"

@@ -1,0 +1,643 @@
+"""What becomes of one request: every kind of operation, with every kind of outcome. No socket, no thread, no clock."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from blinker import NamedSignal
+
+from pynamodb_alternator import signals
+from pynamodb_alternator.cluster.node import Node
+from pynamodb_alternator.cluster.topology import Topology, View, ring_order
+from pynamodb_alternator.config import ClusterConfig, Retries, Timeouts
+from pynamodb_alternator.errors import (
+    ClusterClosedError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    DeadlineAfterSendError,
+    DeadlineBeforeSendError,
+    MalformedAnswerError,
+    NodeUnreachableError,
+    NoNodesAvailableError,
+    NotSentError,
+    OutcomeUnknownError,
+    PoolTimeoutError,
+    ReadTimeoutError,
+    RequestRefusedError,
+    TlsError,
+    TransportError,
+)
+from pynamodb_alternator.routing.plan import QueryPlan
+from pynamodb_alternator.transport.attempts import Attempts, Environment, Wait
+from pynamodb_alternator.transport.budget import RetryBudget
+from pynamodb_alternator.transport.http1 import Answer
+from pynamodb_alternator.transport.outcome import Verdict, error_type, judge
+
+A, B, C = RING = ring_order(Node("http", f"10.0.0.{number}", 8000) for number in (1, 2, 3))
+KEY = {"id": {"S": "alice"}}
+
+READS: dict[str, tuple[str, dict[str, Any]]] = {
+    "get": ("GetItem", {"TableName": "t", "Key": KEY}),
+    "query": ("Query", {"TableName": "t"}),
+    "scan": ("Scan", {"TableName": "t"}),
+    "batch get": ("BatchGetItem", {"RequestItems": {"t": {"Keys": [KEY]}}}),
+    "describe": ("DescribeTable", {"TableName": "t"}),
+}
+REPEATABLE: dict[str, tuple[str, dict[str, Any]]] = {
+    "put": ("PutItem", {"TableName": "t", "Item": KEY}),
+    "delete": ("DeleteItem", {"TableName": "t", "Key": KEY}),
+    "batch write": ("BatchWriteItem", {"RequestItems": {"t": [{"PutRequest": {"Item": KEY}}]}}),
+    "set": (
+        "UpdateItem",
+        {
+            "TableName": "t",
+            "Key": KEY,
+            "UpdateExpression": "SET a = :a",
+            "ExpressionAttributeValues": {":a": {"N": "1"}},
+        },
+    ),
+}
+ONCE_ONLY: dict[str, tuple[str, dict[str, Any]]] = {
+    "increment": (
+        "UpdateItem",
+        {
+            "TableName": "t",
+            "Key": KEY,
+            "UpdateExpression": "SET a = a + :a",
+            "ExpressionAttributeValues": {":a": {"N": "1"}},
+        },
+    ),
+    "add": (
+        "UpdateItem",
+        {
+            "TableName": "t",
+            "Key": KEY,
+            "UpdateExpression": "ADD a :a",
+            "ExpressionAttributeValues": {":a": {"N": "1"}},
+        },
+    ),
+    "conditional put": ("PutItem", {"TableName": "t", "Item": KEY, "ConditionExpression": "attribute_not_exists(id)"}),
+    "put for its old item": ("PutItem", {"TableName": "t", "Item": KEY, "ReturnValues": "ALL_OLD"}),
+    "conditional delete": ("DeleteItem", {"TableName": "t", "Key": KEY, "ConditionExpression": "attribute_exists(id)"}),
+    "create table": ("CreateTable", {"TableName": "t"}),
+}
+SAFE = {**READS, **REPEATABLE}
+ALL = {**SAFE, **ONCE_ONLY}
+
+NOT_SENT = [NodeUnreachableError, ConnectTimeoutError, TlsError, PoolTimeoutError]
+UNKNOWN = [ReadTimeoutError, ConnectionLostError, MalformedAnswerError]
+
+OK = Answer(200, {}, b"{}")
+
+
+def error_answer(kind: str, status: int = 400) -> Answer:
+    return Answer(status, {}, b'{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":""}' % kind.encode())
+
+
+SHED = error_answer("RequestLimitExceeded")
+SICK = error_answer("InternalServerError", 500)
+
+
+class FakeMembership:
+    def __init__(self, ring: tuple[Node, ...]) -> None:
+        self.config = ClusterConfig("10.0.0.1")
+        self.view = View(Topology(ring, ring, ring))
+        self.said: list[tuple[Any, ...]] = []
+        self.generations: dict[Node, int] = {}
+
+    def generation(self, node: Node) -> int:
+        return self.generations.get(node, 0)
+
+    def is_down(self, node: Node) -> bool:
+        return node in self.view.down
+
+    def take_down(self, *nodes: Node) -> None:
+        self.view = View(self.view.topology, self.view.down | set(nodes))
+
+    def succeeded(self, node: Node, generation: int) -> None:
+        self.said.append(("succeeded", node, generation))
+
+    def failed(self, node: Node, generation: int, error: Exception, *, counts: bool = True) -> None:
+        self.said.append(("failed" if counts else "doubted", node, generation))
+
+    def nodes(self) -> tuple[Any, ...]:
+        return ()
+
+
+class FakeRouter:
+    def plan(self, operation: str, parameters: Any, view: View, *, affinity: Any = None) -> QueryPlan:
+        return QueryPlan("round_robin", "affinity_off", False, (0,))
+
+
+class World:
+    """Everything around one request. `script`: what each attempt meets, in order; the last one goes on for ever."""
+
+    def __init__(self, ring: tuple[Node, ...] = RING, budget: RetryBudget | None = None, **settings: Any) -> None:
+        self.now = 100.0
+        self.membership = FakeMembership(ring)
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        membership: Any = self.membership
+        router: Any = FakeRouter()
+        self.environment = Environment(
+            membership=membership,
+            router=router,
+            budget=budget or RetryBudget(),
+            tell=self.tell,
+            clock=lambda: self.now,
+            random=random.Random(4),
+            **settings,
+        )
+        self.sent: list[Node] = []
+        self.waits: list[float] = []
+        self.takes = 0.0
+
+    def tell(self, signal: NamedSignal, **payload: Any) -> None:
+        self.told.append((signal.name, payload))
+
+    def attempts(
+        self, what: tuple[str, dict[str, Any]], timeouts: Timeouts | None = None, retries: Retries | None = None
+    ) -> Attempts:
+        operation, parameters = what
+        return Attempts(
+            self.environment,
+            operation,
+            parameters,
+            started=self.now,
+            timeouts=timeouts or Timeouts(),
+            retries=retries or Retries(),
+        )
+
+    def run(self, what: tuple[str, dict[str, Any]], *script: Any, **settings: Any) -> Answer:
+        """What the caller gets. The script has exceptions (classes or instances) and answers."""
+        attempts = self.attempts(what, **settings)
+        outcomes = iter(script)
+        outcome = None
+        while True:
+            step = attempts.next()
+            if isinstance(step, Wait):
+                self.waits.append(step.seconds)
+                self.now += step.seconds
+            elif isinstance(step, Answer):
+                return step
+            else:
+                self.sent.append(step)
+                self.now += self.takes
+                outcome = next(outcomes, outcome)
+                assert outcome is not None
+                if isinstance(outcome, Answer):
+                    if attempts.answered(outcome):
+                        return outcome
+                else:
+                    made = outcome("it broke", node=step.address) if isinstance(outcome, type) else outcome
+                    attempts.failed(made)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Somebody listens to every signal, so that all of them are sent."""
+    made = []
+    for signal in signals.namespace.values():
+
+        def receive(sender: Any, **payload: Any) -> None: ...
+
+        signal.connect(receive)
+        made.append((signal, receive))
+    yield
+    for signal, receive in made:
+        signal.disconnect(receive)
+
+
+# ---- surely not sent ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("error", NOT_SENT)
+def test_what_was_not_sent_goes_to_the_next_node_at_once(
+    what: tuple[str, dict[str, Any]], error: type[TransportError]
+) -> None:
+    world = World()
+    assert world.run(what, error, error, OK) is OK
+    assert world.sent == [A, B, C]
+    assert world.waits == []
+
+
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+def test_even_one_attempt_only_means_a_whole_cycle_of_nodes_that_refuse(what: tuple[str, dict[str, Any]]) -> None:
+    world = World()
+    once = Retries(max_attempts=1)
+    assert world.run(what, NodeUnreachableError, NodeUnreachableError, OK, retries=once) is OK
+    with pytest.raises(NodeUnreachableError):
+        world.run(what, NodeUnreachableError, retries=once)
+    assert world.sent == [A, B, C] * 2
+    assert world.waits == []
+
+
+def test_not_sent_costs_no_budget() -> None:
+    world = World(budget=RetryBudget(ratio=0.0, reserve=0.0))
+    assert world.run(ALL["increment"], NodeUnreachableError, NodeUnreachableError, OK) is OK
+
+
+def test_after_a_whole_cycle_there_is_a_wait_and_then_another_cycle(world: World) -> None:
+    assert world.run(ALL["increment"], *[NodeUnreachableError] * 3, OK) is OK
+    assert world.sent == [A, B, C, A]
+    assert len(world.waits) == 1
+
+
+def test_max_attempts_bounds_the_cycles_and_the_wait_grows_up_to_its_limit(world: World) -> None:
+    with pytest.raises(NodeUnreachableError):
+        world.run(READS["get"], NodeUnreachableError, retries=Retries(5, 0.1, 0.3))
+    assert world.sent == [A, B, C] * 5
+    assert len(world.waits) == 4
+    assert all(0 <= wait <= limit for wait, limit in zip(world.waits, (0.1, 0.2, 0.3, 0.3), strict=True))
+
+
+def test_full_jitter() -> None:
+    waits = []
+    world = World()
+    for _ in range(200):
+        world.run(READS["get"], *[NodeUnreachableError] * 3, OK, retries=Retries(4, 0.1, 1.0))
+    waits = world.waits
+    assert min(waits) < 0.01
+    assert max(waits) > 0.09
+    assert max(waits) <= 0.1
+
+
+def test_a_certificate_does_not_get_better_by_trying_again(world: World) -> None:
+    with pytest.raises(TlsError):
+        world.run(READS["get"], TlsError)
+    assert world.sent == [A, B, C]
+    assert world.waits == []
+
+
+def test_one_bad_certificate_beside_dead_nodes_is_not_hopeless(world: World) -> None:
+    assert world.run(READS["get"], NodeUnreachableError, NodeUnreachableError, TlsError, OK) is OK
+    assert world.sent == [A, B, C, A]
+
+
+def test_full_pools_are_waited_for_in_one_cycle_only(world: World) -> None:
+    """Each wait takes the connect timeout; four cycles over three nodes would be twelve of them."""
+    with pytest.raises(PoolTimeoutError):
+        world.run(READS["get"], PoolTimeoutError)
+    assert world.sent == [A, B, C]
+
+
+def test_a_full_pool_says_nothing_of_the_node(world: World) -> None:
+    world.run(READS["get"], PoolTimeoutError, OK)
+    assert world.membership.said == [("succeeded", B, 0)]
+
+
+def test_a_request_that_no_server_would_take_is_not_tried_again_and_blames_no_node(world: World) -> None:
+    with pytest.raises(RequestRefusedError):
+        world.run(REPEATABLE["put"], RequestRefusedError)
+    assert world.sent == [A]
+    assert world.membership.said == []
+
+
+def test_a_closed_cluster_ends_the_request(world: World) -> None:
+    with pytest.raises(ClusterClosedError):
+        world.run(READS["get"], ClusterClosedError)
+    assert world.sent == [A]
+    assert world.membership.said == []
+
+
+# ---- perhaps executed --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", SAFE.values(), ids=SAFE)
+@pytest.mark.parametrize("outcome", [*UNKNOWN, SICK, error_answer("X", 502), error_answer("X", 503)])
+def test_what_may_be_repeated_is_repeated_on_the_next_node_at_once(
+    what: tuple[str, dict[str, Any]], outcome: Any
+) -> None:
+    world = World()
+    assert world.run(what, outcome, OK) is OK
+    assert world.sent == [A, B]
+    assert world.waits == []
+
+
+@pytest.mark.parametrize("what", ONCE_ONLY.values(), ids=ONCE_ONLY)
+@pytest.mark.parametrize("error", UNKNOWN)
+def test_what_may_not_be_repeated_is_not(what: tuple[str, dict[str, Any]], error: type[TransportError]) -> None:
+    world = World()
+    with pytest.raises(OutcomeUnknownError) as raised:
+        world.run(what, NodeUnreachableError, error)
+    assert raised.type is error
+    assert world.sent == [A, B]
+    assert raised.value.nodes_tried == (A.address, B.address)
+    assert str(raised.value) == "it broke (nodes tried: 10.0.0.1:8000, 10.0.0.2:8000)"
+
+
+@pytest.mark.parametrize("what", ONCE_ONLY.values(), ids=ONCE_ONLY)
+def test_a_500_is_the_answer_to_what_may_not_be_repeated(what: tuple[str, dict[str, Any]]) -> None:
+    world = World()
+    assert world.run(what, SICK) is SICK
+    assert world.sent == [A]
+
+
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("outcome", [*UNKNOWN, SICK])
+def test_who_wants_the_ways_of_aws_gets_them(what: tuple[str, dict[str, Any]], outcome: Any) -> None:
+    world = World(retry_ambiguous_writes=True)
+    assert world.run(what, outcome, OK) is OK
+    assert world.sent == [A, B]
+
+
+@pytest.mark.parametrize("outcome", [*UNKNOWN, SICK])
+def test_max_attempts_counts_what_was_sent(outcome: Any) -> None:
+    for most in (1, 2, 4, 7):
+        world = World()
+        if isinstance(outcome, Answer):
+            assert world.run(READS["get"], outcome, retries=Retries(most)) is outcome
+        else:
+            with pytest.raises(outcome):
+                world.run(READS["get"], outcome, retries=Retries(most))
+        assert len(world.sent) == most
+        # Three nodes: a wait after the third attempt, and one after the sixth.
+        assert len(world.waits) == (most - 1) // 3
+
+
+@pytest.mark.parametrize("outcome", [*UNKNOWN, SICK, SHED])
+def test_repetitions_end_with_the_budget(outcome: Any) -> None:
+    world = World(budget=RetryBudget(ratio=0.2, reserve=2.0))
+    for number in range(100):
+        if isinstance(outcome, Answer):
+            assert world.run(READS["get"], outcome) is outcome
+        else:
+            with pytest.raises(outcome):
+                world.run(READS["get"], outcome)
+        if number == 0:
+            assert len(world.sent) == 3  # the reserve
+    assert 100 + 2 <= len(world.sent) <= 100 + 2 + 20
+
+
+def test_the_error_is_the_ambiguous_one_if_any_attempt_was(world: World) -> None:
+    with pytest.raises(ReadTimeoutError) as raised:
+        world.run(REPEATABLE["put"], ReadTimeoutError, NodeUnreachableError)
+    assert not isinstance(raised.value, NotSentError)
+    assert raised.value.nodes_tried == (A.address, B.address, C.address)
+
+
+def test_an_answer_that_leaves_the_outcome_open_is_not_undone_by_a_refused_connection(world: World) -> None:
+    assert world.run(REPEATABLE["put"], SICK, NodeUnreachableError) is SICK
+
+
+def test_shed_does_not_undo_an_attempt_that_may_have_been_executed(world: World) -> None:
+    """The answer says "never executed", and an earlier attempt may have been."""
+    with pytest.raises(ReadTimeoutError):
+        world.run(REPEATABLE["put"], ReadTimeoutError, SHED)
+    assert World().run(REPEATABLE["put"], SICK, SHED) is SICK
+    world = World(budget=RetryBudget(ratio=0.0, reserve=1.0))
+    with pytest.raises(ReadTimeoutError):
+        world.run(REPEATABLE["put"], ReadTimeoutError, SHED)
+    assert len(world.sent) == 2
+
+
+def test_a_cluster_closed_meanwhile_does_not_either(world: World) -> None:
+    with pytest.raises(ReadTimeoutError):
+        world.run(REPEATABLE["put"], ReadTimeoutError, ClusterClosedError)
+    assert world.sent == [A, B]
+
+
+# ---- answers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("shed", [SHED, error_answer("ThrottlingException"), error_answer("ThrottlingException", 429)])
+def test_shed_goes_to_another_node_after_a_pause(what: tuple[str, dict[str, Any]], shed: Answer) -> None:
+    world = World()
+    assert world.run(what, shed, OK) is OK
+    assert world.sent == [A, B]
+    assert len(world.waits) == 1
+    assert 0 <= world.waits[0] <= 0.025
+    assert world.membership.said == [("succeeded", A, 0), ("succeeded", B, 0)]
+
+
+def test_shed_everywhere_is_the_answer(world: World) -> None:
+    assert world.run(ALL["increment"], SHED) is SHED
+    assert len(world.sent) == 4
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "ConditionalCheckFailedException",
+        "ValidationException",
+        "ResourceNotFoundException",
+        "UnrecognizedClientException",
+        "UnknownOperationException",
+    ],
+)
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+def test_other_errors_are_the_callers_and_the_node_is_well(what: tuple[str, dict[str, Any]], kind: str) -> None:
+    world = World()
+    answer = error_answer(kind)
+    assert world.run(what, answer) is answer
+    assert world.sent == [A]
+    assert world.membership.said == [("succeeded", A, 0)]
+
+
+def test_a_500_says_nothing_of_the_nodes_health(world: World) -> None:
+    world.run(READS["get"], SICK, OK)
+    assert world.membership.said == [("succeeded", B, 0)]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict"),
+    [
+        (200, b"{}", Verdict.FINAL),
+        (400, SHED.body, Verdict.NEVER_EXECUTED),
+        (400, b'{"__type":"RequestLimitExceeded"}', Verdict.NEVER_EXECUTED),
+        (400, b"not json", Verdict.FINAL),
+        (400, b"[]", Verdict.FINAL),
+        (400, b'{"__type":7}', Verdict.FINAL),
+        (403, SHED.body, Verdict.FINAL),
+        (413, b"", Verdict.FINAL),
+        (500, SHED.body, Verdict.UNKNOWN),
+        (501, b"", Verdict.FINAL),
+        (504, b"<html>", Verdict.UNKNOWN),
+    ],
+)
+def test_the_verdict_on_an_answer(status: int, body: bytes, verdict: Verdict) -> None:
+    assert judge(status, body) is verdict
+
+
+def test_the_name_of_an_error() -> None:
+    assert error_type(SICK.body) == "InternalServerError"
+    assert error_type(b'{"__type":"a#B:http://c"}') == "B"
+
+
+# ---- health ------------------------------------------------------------------------------------------------------
+
+
+def test_failures_are_told_with_the_generation_in_which_the_attempt_began(world: World) -> None:
+    world.membership.generations = {A: 3}
+    attempts = world.attempts(READS["get"])
+    assert attempts.next() is A
+    world.membership.generations[A] = 4  # it went down and came back meanwhile
+    attempts.failed(ReadTimeoutError("late", node=A.address))
+    assert attempts.next() is B
+    attempts.answered(OK)
+    assert world.membership.said == [("failed", A, 3), ("succeeded", B, 0)]
+
+
+def test_a_dead_idle_connection_only_raises_doubt(world: World) -> None:
+    lost = ConnectionLostError("closed", node=A.address)
+    lost.was_idle = True
+    world.run(READS["get"], lost, OK)
+    assert world.membership.said == [("doubted", A, 0), ("succeeded", B, 0)]
+
+
+def test_nodes_that_went_down_meanwhile_are_skipped(world: World) -> None:
+    attempts = world.attempts(READS["get"])
+    assert attempts.next() is A
+    world.membership.take_down(B)
+    attempts.failed(NodeUnreachableError("refused"))
+    assert attempts.next() is C
+    assert attempts.count == 2
+
+
+def test_the_next_cycle_sees_nodes_that_came_meanwhile(world: World) -> None:
+    new = Node("http", "10.0.0.9", 8000)
+    attempts = world.attempts(READS["get"])
+    for _ in RING:
+        assert isinstance(attempts.next(), Node)
+        attempts.failed(NodeUnreachableError("refused"))
+    world.membership.view = View(Topology((new,), (new,), (new,)))
+    assert isinstance(attempts.next(), Wait)
+    assert attempts.next() is new
+
+
+def test_no_node_at_all(heard: None) -> None:
+    world = World(ring=())
+    with pytest.raises(NoNodesAvailableError, match=r"No node is known.* Seeds: 10\.0\.0\.1"):
+        world.run(READS["get"], OK)
+    assert [name for name, _ in world.told] == ["no-nodes-available"]
+    assert len(world.waits) == 3
+    world = World()
+    world.membership.take_down(*RING)
+    with pytest.raises(NoNodesAvailableError, match=r"No node of the routing scope .* is usable"):
+        world.run(READS["get"], OK)
+
+
+# ---- deadlines ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+def test_the_deadline_before_anything_was_sent(what: tuple[str, dict[str, Any]]) -> None:
+    world = World()
+    world.takes = 0.4
+    with pytest.raises(DeadlineBeforeSendError, match=r"its total timeout of 1 s; the last attempt said: it broke"):
+        world.run(what, ConnectTimeoutError, timeouts=Timeouts(total=1.0))
+    assert world.sent == [A, B, C]
+    # The third was ended by our deadline, which is not the node's fault.
+    assert [kind for kind, *_ in world.membership.said] == ["failed", "failed", "doubted"]
+
+
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+def test_the_deadline_after_it_was_sent(what: tuple[str, dict[str, Any]]) -> None:
+    world = World()
+    world.takes = 1.0
+    with pytest.raises(DeadlineAfterSendError) as raised:
+        world.run(what, ReadTimeoutError, timeouts=Timeouts(total=1.0))
+    assert isinstance(raised.value, OutcomeUnknownError)
+    assert not isinstance(raised.value, NotSentError)
+    assert raised.value.nodes_tried == (A.address,)
+    assert world.membership.said == [("doubted", A, 0)]
+
+
+def test_the_deadline_comes_in_a_later_attempt_that_was_not_sent(world: World) -> None:
+    world.takes = 0.6
+    with pytest.raises(DeadlineAfterSendError, match="refused"):
+        world.run(REPEATABLE["put"], ReadTimeoutError, NodeUnreachableError("refused"), timeouts=Timeouts(total=1.0))
+
+
+def test_no_wait_goes_beyond_the_deadline(world: World) -> None:
+    with pytest.raises(DeadlineBeforeSendError):
+        world.run(READS["get"], NodeUnreachableError, timeouts=Timeouts(total=0.001), retries=Retries(9, 5.0, 9.0))
+    assert world.now - 100.0 <= 0.001
+
+
+def test_the_deadline_of_a_request_that_never_had_a_node() -> None:
+    world = World(ring=())
+    with pytest.raises(DeadlineBeforeSendError) as raised:
+        world.run(READS["get"], OK, timeouts=Timeouts(total=0.0001), retries=Retries(9, 5.0, 9.0))
+    assert raised.value.node is None
+
+
+# ---- signals -----------------------------------------------------------------------------------------------------
+
+
+def test_the_signals_of_a_request(world: World, heard: None) -> None:
+    attempts = world.attempts(READS["get"])
+    assert attempts.next() is A
+    refused = NodeUnreachableError("refused")
+    attempts.failed(refused)
+    assert attempts.next() is B
+    assert not attempts.answered(SICK)
+    assert attempts.next() is C
+    world.now += 0.5
+    assert attempts.answered(OK)
+    attempts.finished(OK, None)
+    request_id = world.told[0][1]["request_id"]
+    common = {"operation": "GetItem", "table_name": "t", "request_id": request_id}
+    a, b, c = (node.address for node in RING)
+    routed = {**common, "policy": "round_robin", "reason": "affinity_off"}
+    assert world.told == [
+        ("request-routed", {**routed, "node": a, "attempt": 1}),
+        ("request-retried", {**common, "from_node": a, "to_node": b, "attempt": 2, "error": refused}),
+        ("request-routed", {**routed, "node": b, "attempt": 2}),
+        ("request-retried", {**common, "from_node": b, "to_node": c, "attempt": 3, "error": "status 500"}),
+        ("request-routed", {**routed, "node": c, "attempt": 3}),
+        (
+            "request-completed",
+            {
+                **common,
+                "node": c,
+                "attempts": 3,
+                "status": 200,
+                "error": None,
+                "duration": 0.5,
+                "policy": "round_robin",
+            },
+        ),
+    ]
+
+
+def test_two_requests_have_two_numbers(world: World, heard: None) -> None:
+    for _ in range(2):
+        world.run(READS["get"], OK)
+    first, second = (payload["request_id"] for name, payload in world.told if name == "request-routed")
+    assert first != second
+
+
+def test_the_tables_of_a_batch(world: World, heard: None) -> None:
+    world.run(("BatchWriteItem", {"RequestItems": {"one": [], "two": []}}), OK)
+    world.run(("ListTables", {}), OK)
+    assert [payload["table_name"] for name, payload in world.told if name == "request-routed"] == ["one,two", None]
+
+
+def test_nothing_is_said_where_nobody_listens(world: World) -> None:
+    world.run(READS["get"], NodeUnreachableError, OK)
+    assert world.told == []
+
+
+# ---- the budget --------------------------------------------------------------------------------------------------
+
+
+def test_the_budget_earns_slowly_and_up_to_its_reserve() -> None:
+    budget = RetryBudget(ratio=0.5, reserve=3.0)
+    assert [budget.withdraw() for _ in range(4)] == [True, True, True, False]
+    budget.deposit()
+    assert not budget.withdraw()
+    budget.deposit()
+    assert budget.withdraw()
+    for _ in range(100):
+        budget.deposit()
+    assert [budget.withdraw() for _ in range(4)] == [True, True, True, False]

@@ -1,0 +1,172 @@
+"""Items become the instances that PynamoDB makes of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pynamodb.models
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pynamodb import attributes as attr
+
+import pynamodb_alternator
+from pynamodb_alternator._instances import recipe_of
+
+
+def make(base: Any) -> Any:
+    class Inner(attr.MapAttribute):
+        text = attr.UnicodeAttribute(default="inner")
+
+    class Item(base):  # type: ignore[misc]
+        class Meta:
+            table_name = "items"
+
+        key = attr.UnicodeAttribute(hash_key=True)
+        sort = attr.NumberAttribute(range_key=True, attr_name="s")
+        blob = attr.BinaryAttribute(null=True, legacy_encoding=False)
+        blobs = attr.BinarySetAttribute(null=True, legacy_encoding=False)
+        flag = attr.BooleanAttribute(default=True)
+        count = attr.NumberAttribute(default_for_new=5)
+        made = attr.UnicodeAttribute(default=lambda: "made")
+        nothing = attr.UnicodeAttribute(null=True, default=lambda: None)
+        numbers = attr.NumberSetAttribute(null=True)
+        names = attr.UnicodeSetAttribute(null=True)
+        some = attr.ListAttribute(null=True)
+        free = attr.MapAttribute(null=True)
+        inner = Inner(null=True)
+        when = attr.UTCDateTimeAttribute(null=True)
+        json = attr.JSONAttribute(null=True)
+        version = attr.VersionAttribute()
+        dies = attr.TTLAttribute(null=True)
+
+    return Item
+
+
+STOCK, OURS = make(pynamodb.models.Model), make(pynamodb_alternator.Model)
+texts = st.text(max_size=5)
+numbers = st.integers().map(str) | st.floats(allow_nan=False, allow_infinity=False).map(str)
+simple = st.one_of(
+    texts.map(lambda value: {"S": value}),
+    numbers.map(lambda value: {"N": value}),
+    st.booleans().map(lambda value: {"BOOL": value}),
+    st.just({"NULL": True}),
+)
+wrong = st.sampled_from([None, {}, {"NULL": True}, {"S": "x"}, {"N": "1"}, {"N": "no number"}, {"M": {}}, {"BOOL": 0}])
+items = st.fixed_dictionaries(
+    {},
+    optional={
+        "key": texts.map(lambda value: {"S": value}),
+        "s": numbers.map(lambda value: {"N": value}),
+        "sort": simple,
+        "blob": st.binary(max_size=4).map(lambda value: {"B": value}),
+        "blobs": st.lists(st.binary(max_size=4)).map(lambda value: {"BS": value}),
+        "flag": st.booleans().map(lambda value: {"BOOL": value}) | wrong,
+        "count": wrong,
+        "made": texts.map(lambda value: {"S": value}) | wrong,
+        "nothing": wrong,
+        "numbers": st.lists(numbers).map(lambda value: {"NS": value}),
+        "names": st.lists(texts).map(lambda value: {"SS": value}),
+        "some": st.lists(simple, max_size=3).map(lambda value: {"L": value}),
+        "free": st.dictionaries(texts, simple, max_size=3).map(lambda value: {"M": value}),
+        "inner": st.fixed_dictionaries({}, optional={"text": simple}).map(lambda value: {"M": value}),
+        "when": st.sampled_from([{"S": "2026-11-21T03:15:45.000000+0000"}, {"S": "yesterday"}]),
+        "json": st.sampled_from([{"S": '{"a": 1}'}, {"S": "{"}]),
+        "version": numbers.map(lambda value: {"N": value}),
+        "dies": numbers.map(lambda value: {"N": value}),
+        "unknown": simple,
+    },
+)
+
+
+def values(container: Any) -> Any:
+    """All values of an instance, maps included, in their order."""
+    if isinstance(container, attr.AttributeContainer):
+        return [(name, values(value)) for name, value in container.attribute_values.items()]
+    return [values(one) for one in container] if isinstance(container, list) else (type(container).__name__, container)
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    try:
+        return values(call())
+    except Exception as error:
+        return type(error), str(error)
+
+
+@settings(deadline=None, max_examples=200)
+@given(items)
+def test_instances_are_the_same(item: Any) -> None:
+    assert recipe_of(OURS) is not None
+    assert outcome(lambda: OURS.from_raw_data(item)) == outcome(lambda: STOCK.from_raw_data(item))
+
+
+def test_an_instance_behaves() -> None:
+    found = OURS.from_raw_data({"key": {"S": "a"}, "s": {"N": "1"}, "inner": {"M": {}}})
+    assert type(found) is OURS
+    assert (found.key, found.sort, found.flag, found.count, found.made) == ("a", 1, True, None, "made")
+    assert found.inner.text == "inner"
+    found.count, found.version = 3, 1
+    assert found.serialize()["count"] == {"N": "3"}
+    assert OURS.from_raw_data({}).attribute_values == {"flag": True, "made": "made"}
+    with pytest.raises(ValueError, match="no data"):
+        OURS.from_raw_data(None)
+
+
+def test_defaults_are_made_for_each() -> None:
+    numbers = itertools.count()
+
+    class Item(pynamodb_alternator.Model):
+        class Meta:
+            table_name = "items"
+
+        key = attr.UnicodeAttribute(hash_key=True)
+        number = attr.NumberAttribute(default=lambda: next(numbers))
+
+    assert [Item.from_raw_data({"key": {"S": "a"}}).number for _ in range(3)] == [0, 1, 2]
+
+
+def test_models_that_change_something_go_pynamodbs_way() -> None:
+    class WithInit(OURS):  # type: ignore[misc,valid-type]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.seen = True
+
+    class WithSet(OURS):  # type: ignore[misc,valid-type]
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value.upper() if name == "key" else value)
+
+    class Shout(attr.UnicodeAttribute):
+        def __set__(self, instance: Any, value: Any) -> None:
+            super().__set__(instance, value and value.upper())
+
+    class WithAttribute(OURS):  # type: ignore[misc,valid-type]
+        name = Shout()
+
+    class WithLength(OURS):  # type: ignore[misc,valid-type]
+        def __len__(self) -> int:
+            return 0
+
+    class Animal(pynamodb_alternator.Model):
+        class Meta:
+            table_name = "animals"
+
+        key = attr.UnicodeAttribute(hash_key=True)
+        kind = attr.DiscriminatorAttribute()
+
+    class Cat(Animal, discriminator="cat"):
+        lives = attr.NumberAttribute(default=9)
+
+    item = {"key": {"S": "a"}, "name": {"S": "b"}}
+    assert WithInit.from_raw_data(item).seen
+    assert WithSet.from_raw_data(item).key == "A"
+    assert WithAttribute.from_raw_data(item).name == "B"
+    cat = Animal.from_raw_data({"key": {"S": "tom"}, "kind": {"S": "cat"}})
+    assert type(cat) is Cat
+    assert cat.lives == 9
+    assert [recipe_of(one) for one in (WithInit, WithSet, WithLength, Animal, Cat)] == [None] * 5
+    assert WithLength.from_raw_data(item).attribute_values == {}
+    assert recipe_of(WithAttribute) is not None
+    # Each class has its own recipe, whichever was used first.
+    assert OURS.from_raw_data(item).key == "a"

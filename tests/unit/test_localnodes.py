@@ -1,0 +1,195 @@
+"""An answer of /localnodes is read entry by entry: the bad ones are dropped, with a reason, and the good ones stay."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pynamodb_alternator.cluster.localnodes import NodeFilter, path_for, read_answer
+from pynamodb_alternator.cluster.node import Node
+from pynamodb_alternator.scopes import ClusterScope, DatacenterScope, RackScope
+
+SOURCE = Node("http", "10.0.0.9", 8000)
+LOCAL = Node("http", "127.0.0.1", 8000)
+CLUSTER = ClusterScope()
+
+
+def read(entries: Any, source: Node = SOURCE, **settings: Any) -> tuple[list[str], list[str]]:
+    """Addresses of the nodes, and the reasons of what was refused."""
+    nodes, refused = read_answer(json.dumps(entries).encode(), source, CLUSTER, NodeFilter(**settings))
+    return [node.address for node in nodes], [reason for _, reason in refused]
+
+
+@pytest.mark.parametrize(
+    ("scope", "path"),
+    [
+        (CLUSTER, "/localnodes"),
+        (DatacenterScope("dc1"), "/localnodes?dc=dc1"),
+        (RackScope("dc1", "r1"), "/localnodes?dc=dc1&rack=r1"),
+        (RackScope("a&b c", "é/1"), "/localnodes?dc=a%26b%20c&rack=%C3%A9%2F1"),
+    ],
+)
+def test_the_question(scope: Any, path: str) -> None:
+    assert path_for(scope) == path
+
+
+def test_the_good_ones_stay_in_their_order_and_once() -> None:
+    assert read(["10.0.0.2", "10.0.0.1", "10.0.0.2", " 10.0.0.1 "]) == (["10.0.0.2:8000", "10.0.0.1:8000"], [])
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (None, "no address"),
+        (5, "no address"),
+        (["10.0.0.1"], "no address"),
+        ({}, "no address"),
+        (True, "no address"),
+        ("", "no address"),
+        ("  ", "no address"),
+        ("0.0.0.0", "unspecified"),
+        ("::", "unspecified"),
+        ("127.0.0.1", "loopback"),
+        ("127.8.8.8", "loopback"),
+        ("::1", "loopback"),
+        ("[::1]", "loopback"),
+        ("::ffff:127.0.0.1", "loopback"),
+        ("localhost", "loopback"),
+        ("0e1f3a5c-1111-4222-8333-abcdefabcdef", "host id"),
+        ("10.0.0.256", "neither"),
+        ("10.0.0.1:8000", "neither"),
+        ("http://10.0.0.1", "neither"),
+        ("10.0.0.1\r\nX-Evil: 1", "neither"),
+        ("fe80::1%eth0\r\nX-Evil: 1", "neither"),
+        ("fe80::1%", "neither"),
+        ("a\0b", "neither"),
+        ("x" * 1000, "neither"),
+    ],
+)
+def test_a_bad_entry_is_dropped_and_its_neighbours_stay(entry: Any, reason: str) -> None:
+    found, reasons = read(["10.0.0.1", entry, "10.0.0.2"])
+    assert found == ["10.0.0.1:8000", "10.0.0.2:8000"]
+    assert len(reasons) == 1
+    assert reason in reasons[0]
+
+
+def test_a_reason_is_short_and_safe_to_log() -> None:
+    body = json.dumps(["x\n" * 5000]).encode()
+    _, ((entry, _),) = read_answer(body, SOURCE, CLUSTER, NodeFilter())
+    assert len(entry) <= 80
+    assert "\n" not in entry
+
+
+def test_ipv6() -> None:
+    found, reasons = read(["2001:DB8::1", "fe80::1%eth0", "[2001:db8::2]"])
+    assert found == ["[2001:db8::1]:8000", "[fe80::1%eth0]:8000", "[2001:db8::2]:8000"]
+    assert reasons == []
+
+
+def test_a_node_on_this_machine_may_list_loopback() -> None:
+    assert read(["127.0.0.1", "127.0.0.2"], LOCAL)[0] == ["127.0.0.1:8000", "127.0.0.2:8000"]
+    assert "unspecified" in read(["0.0.0.0"], LOCAL)[1][0]
+
+
+def test_what_a_node_inherits_from_its_source() -> None:
+    source = Node("https", "10.0.0.9", 8043, server_name="db.example.com")
+    (node,), _ = read_answer(b'["10.0.0.1"]', source, RackScope("dc1", "r1"), NodeFilter())
+    assert (node.endpoint, node.datacenter, node.rack) == ("https://10.0.0.1:8043", "dc1", "r1")
+    assert node.server_name == "db.example.com"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{}", b"null", b'"10.0.0.1"', b"[", b"<html>", b"\xff\xfe", b'["10.0.0.1"] x', b"[" * 100_000),
+        b"[1" + b"0" * 5000 + b"]",
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_what_is_no_list_is_refused_as_a_whole(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"not JSON|not a list"):
+        read_answer(body, SOURCE, CLUSTER, NodeFilter())
+
+
+def test_a_list_without_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than 10000"):
+        read([f"n{number}" for number in range(10_001)])
+
+
+class TestNetworks:
+    ALLOWED = (ipaddress.ip_network("10.0.0.0/24"), ipaddress.ip_network("2001:db8::/32"))
+
+    def test_only_those_inside(self) -> None:
+        found, reasons = read(["10.0.0.1", "10.0.1.1", "2001:db8::5", "db.example.com"], allowed_networks=self.ALLOWED)
+        assert found == ["10.0.0.1:8000", "[2001:db8::5]:8000"]
+        assert reasons == ["outside allowed_networks"] * 2
+
+
+class TestTranslator:
+    def test_address_and_port(self) -> None:
+        table = {"10.0.0.1": "203.0.113.1:9001", "10.0.0.2": "nat.example.com", "10.0.0.3": "[2001:db8::1]:9003"}
+        found, reasons = read(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"], translate=table.get)
+        assert found == ["203.0.113.1:9001", "nat.example.com:8000", "[2001:db8::1]:9003"]
+        assert reasons == ["refused by address_translator"]
+
+    def test_a_tunnel_ends_on_this_machine(self) -> None:
+        assert read(["10.0.0.1"], translate=lambda _: "127.0.0.1:9001")[0] == ["127.0.0.1:9001"]
+
+    def test_what_it_leaves_as_it_is_is_judged_as_ever(self) -> None:
+        found, reasons = read(["0.0.0.0", "127.0.0.1", "10.0.0.1"], translate=lambda address: address)
+        assert found == ["10.0.0.1:8000"]
+        assert "unspecified" in reasons[0]
+        assert "loopback" in reasons[1]
+
+    @pytest.mark.parametrize("bad", [5, b"10.0.0.1", "", "a b", "10.0.0.1:0", "10.0.0.1:x", "[::1", "a\r\nb"])
+    def test_what_it_gives_is_checked(self, bad: Any) -> None:
+        found, reasons = read(["10.0.0.1", "10.0.0.2"], translate=lambda a: bad if a == "10.0.0.1" else a)
+        assert found == ["10.0.0.2:8000"]
+        assert len(reasons) == 1
+
+    def test_what_it_raises_costs_one_entry(self) -> None:
+        def translate(address: str) -> str:
+            if address == "10.0.0.1":
+                raise KeyError(address)
+            return address
+
+        found, reasons = read(["10.0.0.1", "10.0.0.2"], translate=translate)
+        assert found == ["10.0.0.2:8000"]
+        assert reasons == ["address_translator failed: KeyError('10.0.0.1')"]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.ip_addresses().map(str),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(values, max_size=12) | values)
+def test_any_json(answer: Any) -> None:
+    body = json.dumps(answer).encode()
+    try:
+        nodes, refused = read_answer(body, SOURCE, CLUSTER, NodeFilter())
+    except ValueError:
+        assert not isinstance(answer, list)
+        return
+    assert len(set(nodes)) == len(nodes) <= len(answer) - len(refused)
+    for node in nodes:
+        assert node.host_header.isascii()
+        assert node.host_header.isprintable()
+        assert not node.is_loopback
+        assert not node.is_unspecified
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=100))
+def test_any_bytes(body: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        read_answer(body, SOURCE, CLUSTER, NodeFilter())

@@ -1,0 +1,279 @@
+"""Questions about tables in the background, without a cluster, a clock or waiting."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from pynamodb_alternator import ClusterConfig
+from pynamodb_alternator.errors import ClusterClosedError, NodeUnreachableError
+from pynamodb_alternator.lookups import Lookups
+from pynamodb_alternator.routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
+
+
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": ""}}, "DescribeTable")
+
+
+PASSING = [
+    refusal("InternalServerError"),
+    refusal("RequestLimitExceeded"),
+    refusal("ThrottlingException"),
+    NodeUnreachableError("no route"),
+    KeyError("Table"),  # an answer that makes no sense
+]
+PERMANENT = [refusal("ResourceNotFoundException"), refusal("AccessDeniedException"), refusal("ValidationException")]
+
+
+class World:
+    """A client that answers as told, a clock that stands still, and pauses that take no time."""
+
+    def __init__(self, *, may_ask: bool = True) -> None:
+        self.now = 1000.0
+        self.pauses: list[float] = []
+        self.closed_in_pause = False
+        self.calls: list[tuple[str, str]] = []
+        self.failures: list[Exception] = []
+        self.tags: list[dict[str, str]] = []
+        self.option: list[dict[str, Any]] = []
+        self.gate: threading.Event | None = None
+        self.tables = Tables(ClusterConfig("127.0.0.1"))
+        self.lookups = Lookups(
+            self.tables,
+            lambda: self,
+            may_ask=may_ask,
+            clock=lambda: self.now,
+            random=random.Random(7),
+            pause=self.pause,
+        )
+        self.tables.on_unknown = self.lookups.wanted
+
+    def pause(self, closed: threading.Event, seconds: float) -> bool:
+        self.pauses.append(seconds)
+        return self.closed_in_pause
+
+    def _called(self, operation: str, about: str) -> None:
+        if self.gate is not None:
+            assert self.gate.wait(10)
+        self.calls.append((operation, about))
+        if self.failures:
+            raise self.failures.pop(0)
+
+    def describe_table(self, *, TableName: str) -> dict[str, Any]:
+        self._called("DescribeTable", TableName)
+        schema = [{"AttributeName": "at", "KeyType": "RANGE"}, {"AttributeName": "id", "KeyType": "HASH"}]
+        return {"Table": {"KeySchema": schema}}
+
+    def list_tags_of_resource(self, *, ResourceArn: str) -> dict[str, Any]:
+        self._called("ListTagsOfResource", ResourceArn)
+        return {"Tags": self.tags}
+
+    def query(self, *, TableName: str, **_: Any) -> dict[str, Any]:
+        self._called("Query", TableName)
+        return {"Items": self.option}
+
+    def ask(self, table: str = "t", what: str = PARTITION_KEY) -> list[str]:
+        """A write lacks something: the operations that follow from it."""
+        self.calls.clear()
+        self.tables.report_unknown(table, what)
+        self.settle()
+        return [operation for operation, _ in self.calls]
+
+    def settle(self) -> None:
+        thread = self.lookups._thread
+        if thread is not None:
+            thread.join(10)
+        assert self.lookups._thread is None
+
+
+def test_a_partition_key_is_asked_for_once() -> None:
+    world = World()
+    assert world.ask() == ["DescribeTable"]
+    assert world.tables.get("t").partition_key == "id"
+    assert world.ask() == []
+    assert world.ask("u") == ["DescribeTable"]
+    assert world.pauses == []
+
+
+def test_the_thread_ends_and_requests_do_not_wait() -> None:
+    world = World()
+    world.gate = threading.Event()
+    for _ in range(5):
+        for table in ("t", "u", "v"):
+            world.tables.report_unknown(table, PARTITION_KEY)
+    thread = world.lookups._thread
+    assert thread is not None
+    assert thread.daemon
+    assert world.calls == []
+    world.gate.set()
+    thread.join(10)
+    # One thread has asked each question once, in the order in which they came up.
+    assert world.calls == [("DescribeTable", "t"), ("DescribeTable", "u"), ("DescribeTable", "v")]
+    assert world.lookups._thread is None
+
+
+@pytest.mark.parametrize("error", PASSING, ids=repr)
+def test_a_passing_failure_is_tried_three_times_more(error: Exception) -> None:
+    world = World()
+    world.failures = [error] * 3
+    assert world.ask() == ["DescribeTable"] * 4
+    assert world.tables.get("t").partition_key == "id"
+    for pause, base in zip(world.pauses, (0.1, 0.2, 0.4), strict=True):
+        assert 0.8 * base <= pause <= 1.2 * base
+    assert world.pauses != [0.1, 0.2, 0.4]
+
+
+def test_pauses_never_exceed_two_seconds_and_a_fifth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pynamodb_alternator.lookups._TRIES", 9)
+    world = World()
+    world.failures = [PASSING[0]] * 8
+    world.ask()
+    for pause, base in zip(world.pauses, (0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0), strict=True):
+        assert 0.8 * base <= pause <= 1.2 * base
+
+
+def test_failures_that_do_not_pass_rest_for_half_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pynamodb_alternator")
+    world = World()
+    world.failures = [PASSING[0]] * 4
+    assert world.ask() == ["DescribeTable"] * 4
+    assert world.tables.get("t").partition_key is None
+    assert ["cannot be learnt" in line for line in caplog.messages] == [True]
+    world.now += 29.9
+    assert world.ask() == []
+    world.now += 0.2
+    assert world.ask() == ["DescribeTable"]
+    assert world.tables.get("t").partition_key == "id"
+
+
+@pytest.mark.parametrize("error", PERMANENT, ids=repr)
+def test_a_permanent_failure_rests_for_five_minutes(error: Exception) -> None:
+    world = World()
+    world.failures = [PASSING[0], error]
+    assert world.ask() == ["DescribeTable"] * 2
+    assert len(world.pauses) == 1
+    world.now += 299.9
+    assert world.ask() == []
+    assert world.ask("u") == ["DescribeTable"]  # other questions do not rest
+    world.now += 0.2
+    assert world.ask() == ["DescribeTable"]
+    assert world.tables.get("t").partition_key == "id"
+
+
+@pytest.mark.parametrize(
+    ("tags", "option", "asked", "learnt"),
+    [
+        ([("other", "x"), ("system:write_isolation", "a")], '"unsafe"', ["ListTagsOfResource"], "always"),
+        ([("system:write_isolation", "only_rmw_uses_lwt")], "", ["ListTagsOfResource"], "only_rmw_uses_lwt"),
+        ([], '"always_use_lwt"', ["ListTagsOfResource", "Query"], "always"),
+        ([("other", "x")], "forbid", ["ListTagsOfResource", "Query"], "forbid_rmw"),  # not quoted
+        ([], "null", ["ListTagsOfResource", "Query"], None),
+        ([], "something new", ["ListTagsOfResource", "Query"], None),
+        ([], None, ["ListTagsOfResource", "Query"], None),
+    ],
+)
+def test_write_isolation_is_that_of_the_tag_and_else_of_the_node(
+    tags: list[tuple[str, str]], option: str | None, asked: list[str], learnt: str | None
+) -> None:
+    world = World()
+    world.tags = [{"Key": key, "Value": value} for key, value in tags]
+    world.option = [] if option is None else [{"name": {"S": "alternator_write_isolation"}, "value": {"S": option}}]
+    assert world.ask(what=WRITE_ISOLATION) == asked
+    assert world.calls[0][1] == "arn:scylla:alternator:alternator_t:scylla:table/t"
+    assert world.tables.get("t").write_isolation == learnt
+    assert world.ask(what=WRITE_ISOLATION) == []  # even if the answer was of no use
+
+
+def test_where_the_option_may_not_be_read() -> None:
+    world = World()
+    world.tags = []
+    world.query = lambda **_: (_ for _ in ()).throw(refusal("AccessDeniedException"))  # type: ignore[method-assign]
+    assert world.ask(what=WRITE_ISOLATION) == ["ListTagsOfResource"]
+    assert world.tables.get("t").write_isolation is None
+    world.now += 299.0
+    assert world.ask(what=WRITE_ISOLATION) == []
+
+
+def test_without_a_background_nobody_is_asked() -> None:
+    assert World(may_ask=False).ask() == []
+
+
+def test_nobody_is_asked_after_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pynamodb_alternator")
+    world = World()
+    world.gate = threading.Event()
+    world.failures = [ClusterClosedError("closed")]
+    world.tables.report_unknown("t", PARTITION_KEY)
+    world.tables.report_unknown("u", PARTITION_KEY)
+    thread = world.lookups._thread
+    world.lookups.close(0.0)
+    world.gate.set()
+    assert thread is not None
+    thread.join(10)
+    assert world.calls == [("DescribeTable", "t")]
+    assert (world.pauses, caplog.messages) == ([], [])
+    assert world.ask() == []
+    world.lookups.close(1.0)
+
+
+def test_the_end_cuts_a_pause_short() -> None:
+    world = World()
+    world.failures = [PASSING[0]] * 4
+    world.closed_in_pause = True
+    assert world.ask() == ["DescribeTable"]
+    assert len(world.pauses) == 1
+
+
+def test_in_a_forked_child_what_was_under_way_is_asked_anew() -> None:
+    world = World()
+    world.gate = threading.Event()
+    world.tables.report_unknown("t", PARTITION_KEY)
+    parents = world.lookups._thread
+    assert parents is not None
+    world.lookups._lock.acquire()
+    world.lookups.after_fork()
+    world.tables.report_unknown("t", PARTITION_KEY)
+    childs = world.lookups._thread
+    assert childs is not None
+    assert childs is not parents
+    world.gate.set()
+    parents_lock_is_gone = world.lookups._lock.acquire(timeout=5)
+    assert parents_lock_is_gone
+    world.lookups._lock.release()
+    for thread in (parents, childs):
+        thread.join(10)
+        assert not thread.is_alive()
+    assert world.tables.get("t").partition_key == "id"
+
+
+def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of the interpreter, or where the system has no more: the write goes on, and a later one asks."""
+
+    def fail(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    world = World()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        assert world.ask() == []
+    assert world.ask() == ["DescribeTable"]
+
+
+def test_a_defect_is_logged_and_rests(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    def broken(question: tuple[str, str]) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.lookups, "_answer", broken)
+    assert world.ask() == []
+    assert ["partition_key" in line for line in caplog.messages] == [True]
+    monkeypatch.undo()
+    assert world.ask() == []
+    world.now += 301
+    assert world.ask() == ["DescribeTable"]
