@@ -31,9 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     # Nothing of the machine's own AWS settings shall matter.
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
-    started = time.perf_counter()
+    started, load = time.perf_counter(), os.getloadavg()[0]
     results = measure_all(plan, lambda what: print(f"... {what}", file=sys.stderr, flush=True))
-    text = f"{_conditions(plan)}\n\n{tables(results)}"
+    text = f"{_conditions(plan, load)}\n\n{tables(results)}"
     print(text)
     print(f"({time.perf_counter() - started:.0f} s)", file=sys.stderr)
     if chosen.write:
@@ -41,10 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _conditions(plan: Plan) -> str:
+def _conditions(plan: Plan, load: float) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in who.VERSIONS.items())
     return (
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs; "
+        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs "
+        f"(load average before the run: {load:.1f}, during it: {os.getloadavg()[0]:.1f}); "
         f"{versions}. Medians of {plan.rounds} rounds; in brackets: of the first line's."
     )
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class Results:
 
 def measure_all(plan: Plan, tell: Callable[[str], None]) -> Results:
     with running(*SIZES) as ports, who.all_calls(ports[0]) as calls:
+        _check(calls)
         # What is here now stays: collecting between the turns need not look at it.
         gc.collect()
         gc.freeze()
@@ -76,6 +77,20 @@ def measure_all(plan: Plan, tell: Callable[[str], None]) -> Results:
         tell(f"start, {plan.models[0]} and {plan.models[1]} models")
         starts = _starts(ports[0], plan)
     return Results(operations, threads, nodes, routing, starts)
+
+
+def _check(calls: dict[str, who.Calls]) -> None:
+    """Everybody gets the answers that are meant: else the figures would be of something else."""
+    for name, of in calls.items():
+        items, page = of[who.BATCH_GET](), of[who.PAGE_1000]()
+        if isinstance(page, dict):
+            items, page = next(iter(items["Responses"].values())), page["Items"]
+        if isinstance(page, bytes):
+            right = page.endswith(b"}") and page.count(b'"alice"') == 1000 and items.count(b'"alice"') == 100
+        else:
+            right = (len(items), len(page)) == (100, 1000)
+        if not right:
+            raise RuntimeError(f"{name} did not get the items that it asked for.")
 
 
 def _times(call: Callable[[], Any], count: int) -> Figure:
@@ -162,9 +177,12 @@ def _nodes(ports: list[int], plan: Plan) -> tuple[dict[str, dict[int, Figure]], 
             calls[who.CLIENT, size] = who.client_calls(cluster.client)[who.GET]
             client = stack.enter_context(who.alternator_client(port))
             calls[who.ALTERNATOR, size] = who.client_calls(client)[who.GET]
-        # Until there is a connection to most of the nodes.
-        for (name, size), figure in _interleaved(calls, plan, warm_up=plan.connect_rounds * max(SIZES)).items():
-            figures.setdefault(name, {})[size] = figure
+        # Small differences are looked for: by each contender's own turns, and more of them. Before that, until there is
+        # a connection to most of the nodes.
+        more = replace(plan, rounds=2 * plan.rounds + 1)
+        for name in (who.CLIENT, who.ALTERNATOR):
+            own = {size: call for (kind, size), call in calls.items() if kind == name}
+            figures[name] = _interleaved(own, more, warm_up=plan.connect_rounds * max(SIZES))
         routing = {
             f"{kind}, {size} nodes": figure.cpu
             for (kind, size), figure in _interleaved(_routes(clusters), plan).items()

@@ -98,7 +98,7 @@ class _Connection:
             end = self.unread.find(b"\r\n\r\n")
             if end < 0:
                 return
-            head = self.unread[:end].lower()
+            head = self.unread[: end + 2].lower()
             start = head.find(b"content-length:")
             length = int(head[start + 15 :].split(b"\r\n", 1)[0]) if start >= 0 else 0
             if len(self.unread) < end + 4 + length:

@@ -1,5 +1,5 @@
-"""A small shop on PynamoDB models and an Alternator cluster. ``make demo`` runs it on a local cluster of three nodes.
+"""A small shop on PynamoDB models and an Alternator cluster, twice. ``make demo`` runs it on a local cluster.
 
-`models`: the tables. `shop`: what a shop does, and does once, whatever happens to the nodes. `traffic`: where requests
-went, from the library's signals. `app`: the web pages. `demo`: all of it on a local cluster, with a node that dies.
+`shop`: the tables, what a shop does, and a dashboard; no framework. `flask_shop` and `django_shop`: its web pages with
+Flask and with Django, from the same templates. `demo`: all of it on a local cluster, with a node that dies.
 """

@@ -5,6 +5,8 @@ which cluster is meant, and every request goes to the right node, survives the l
 `signals` what it did.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import errors, signals
 from ._version import __version__ as __version__
 from .client import Cluster
@@ -14,6 +16,9 @@ from .models import Model, install, uninstall
 from .registry import close_all, configure, get_cluster
 from .scopes import ClusterScope, DatacenterScope, RackScope
 from .wire_config import Deflate, Gzip, Tls
+
+if TYPE_CHECKING:
+    from .aio import AsyncCluster as AsyncCluster
 
 __all__ = [
     "AlternatorConnection",
@@ -40,3 +45,11 @@ __all__ = [
     "signals",
     "uninstall",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "AsyncCluster":  # only now: it needs the extra [async]
+        from .aio import AsyncCluster
+
+        return AsyncCluster
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

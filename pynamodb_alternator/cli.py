@@ -1,32 +1,78 @@
-"""The shell commands: ``python -m pynamodb_alternator <command>``."""
+"""The shell commands: ``pynamodb-alternator <command>``, or ``python -m pynamodb_alternator <command>``.
+
+Exit status: 0 if all is well, 1 if the answer is a bad one, 2 for a mistake in options or settings.
+"""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import logging
+import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
+from ._version import __version__
 from .errors import AlternatorError, ConfigurationError
 
 _PORT = 8000
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what to write instead."""
+
+    def error(self, message: str) -> NoReturn:
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice is not None:
+            known = [one.strip(" '") for one in choice[2].split(",")]
+            close = difflib.get_close_matches(choice[1], known, n=1)
+            meant = f"Did you mean {close[0]!r}?" if close else f"Write one of: {', '.join(known)}."
+            message = f"{message.partition(':')[0]}: {choice[1]!r} is not known. {meant}"
+        text = message if message.endswith((".", "?", ")")) else message + "."
+        self.exit(2, f"error: {text}\nTry: {self.prog} --help\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status: 0, or 2 for a wrong setting."""
-    parser = argparse.ArgumentParser(prog="python -m pynamodb_alternator")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    _add_local(commands)
+    """Run one command; its exit status."""
+    parser = _make_parser()
     given = parser.parse_args(arguments)
+    # What goes wrong is told by the command itself, in its own words.
+    logging.getLogger("pynamodb_alternator").addHandler(logging.NullHandler())
     try:
         return int(given.run(given))
     except AlternatorError as wrong:
         print(f"error: {wrong}", file=sys.stderr)
-        return 2
+        is_a_mistake = isinstance(wrong, ConfigurationError) or given.command == "local"
+        return 2 if is_a_mistake else 1
+    except BrokenPipeError:
+        # `... | head` has seen enough. Python would complain once more when it flushes standard output at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
 
 
-def _add_local(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _make_parser() -> argparse.ArgumentParser:
+    from .shell import bench, check, nodes, route
+
+    parser = _Parser(
+        prog="pynamodb-alternator",
+        description="Look at a ScyllaDB Alternator cluster as an application sees it.",
+        epilog="The cluster is given by --url or ALTERNATOR_URL. Colours and charts need the extra [cli].",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands: Any = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for module in (nodes, route, check, bench):
+        module.add(commands)
+    _add_local(commands)
+    return parser
+
+
+def _add_local(commands: Any) -> None:
     local = commands.add_parser(
         "local",
         help="run an embedded cluster until Ctrl-C",

@@ -43,7 +43,7 @@ from .transport.budget import RetryBudget
 from .transport.control import Control
 from .transport.endpoint import ClusterEndpoint
 from .transport.lanes import RequestSerializer, Wire
-from .transport.pool import Pools
+from .transport.pool import AllPools, Pools
 from .transport.tls import TlsContexts
 from .wire_config import Deflate, Gzip, Tls
 
@@ -82,7 +82,9 @@ class Cluster:
         tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
         self._control = Control(tls=tls)
         self._inline = _Inline(self._control)
+        self._tls = tls
         self._pools = Pools(limit=config.max_pool_connections, tls=tls)
+        self._all_pools = AllPools(self._pools)
         self._membership = Membership(
             config,
             reactions,
@@ -93,11 +95,11 @@ class Cluster:
         )
         self._monitor = Monitor(
             self._membership,
-            waits=self._pools.waits,
+            waits=self._all_pools.waits,
             clock=time.monotonic,
             random=random.Random(),
         )
-        reactions.connect(self._monitor, self._pools, self._control)
+        reactions.connect(self._monitor, self._all_pools, self._control)
         self._tables = Tables(config)
         self._environment = Environment(
             membership=self._membership,
@@ -133,7 +135,7 @@ class Cluster:
         self._pid = os.getpid()
         self._take_overs: dict[int, threading.RLock] = {}
         self._closed = False
-        self._parts = _Parts(self._pid, self._monitor, self._lookups, self._pools, self._control)
+        self._parts = _Parts(self._pid, self._monitor, self._lookups, self._all_pools, self._control)
         self._finalizer = weakref.finalize(self, self._parts.forgotten)
         self._finalizer.atexit = False  # `_close_all_at_exit` does it
         _clusters.add(self)
@@ -348,18 +350,22 @@ class Cluster:
         `session`: the botocore session to make it in, for whoever has registered something there.
         `validate_parameters`: whether botocore checks parameters before they are sent.
         """
-        host, port = checks.split_port(next(iter(self.config.seeds)), "seed")
-        seed = Node(self.config.scheme, host, port or self.config.port)
+        url = self._seed_url()
         return make_client(
             self.session if session is None else session,
             region=self.config.region,
-            url=seed.endpoint,
+            url=url,
             serializer=RequestSerializer(validate=validate_parameters),
             user_agent=None,
             endpoint=lambda events: ClusterEndpoint(
-                seed.endpoint, self.config, self._environment, self._wire, events, prepare=self._prepare
+                url, self.config, self._environment, self._wire, events, prepare=self._prepare
             ),
         )
+
+    def _seed_url(self) -> str:
+        """The address that botocore shows as its endpoint; requests go to all nodes."""
+        host, port = checks.split_port(next(iter(self.config.seeds)), "seed")
+        return Node(self.config.scheme, host, port or self.config.port).endpoint
 
     def _prepare(self, now: float, total: float | None) -> None:
         """Before each request: be awake, and have nodes to route to."""
@@ -378,6 +384,13 @@ class Cluster:
             if not self._membership.view.topology.ring and not monitor.running:
                 # Not while it runs: it may wait for the resolver, and so would we.
                 self._membership.begin()
+
+    def _prepare_would_wait(self, now: float) -> bool:
+        """Whether `_prepare` would wait for nodes now. An event loop must not call it then."""
+        if self._has_monitor:
+            return not self._monitor.ready.is_set()
+        last = self._membership.last_read
+        return last is None or now - last >= self.config.discovery.interval or bool(self._reactions.in_doubt)
 
     def _refresh_inline(self, now: float, deadline: float | None) -> None:
         """Without a monitor a request does what cannot wait, within its deadline."""
@@ -408,7 +421,7 @@ class Cluster:
             if parent == pid:
                 return  # another thread has done it
             self._lock = threading.Lock()
-            self._pools.forget()
+            self._all_pools.forget()
             self._control.forget()
             self._membership.after_fork()
             self._environment.budget.after_fork()
@@ -454,7 +467,7 @@ class _Reactions:
         self.in_doubt: dict[Node, None] = {}
         """Nodes that the next request probes, where there is no monitor."""
 
-    def connect(self, monitor: Monitor, pools: Pools, control: Control) -> None:
+    def connect(self, monitor: Monitor, pools: AllPools, control: Control) -> None:
         self._monitor = monitor
         self._pools = pools
         self._control = control
@@ -493,7 +506,7 @@ class _Parts:
     pid: int
     monitor: Monitor
     lookups: Lookups
-    pools: Pools
+    pools: AllPools
     control: Control
 
     def shut_down(self) -> None:

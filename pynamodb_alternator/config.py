@@ -151,10 +151,10 @@ class Health:
     has waited this long for a node makes us probe that node. `max_parallel_probes`: probes under way at once.
     """
 
-    active_failure_threshold: int = 3
+    active_failure_threshold: int = 10
     down_recovery_threshold: int = 2
     quarantine_promotion_threshold: int = 10
-    quarantine_failure_threshold: int = 2
+    quarantine_failure_threshold: int = 3
     probe_interval: float = 1.0
     probe_timeout: float = 1.0
     doubt_after: float = 1.0

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .client import Cluster
     from .transport.http1 import Answer
 
-__all__ = ["Finding", "KeyRoute", "NodeStats", "examine", "route", "stats"]
+__all__ = ["Finding", "KeyRoute", "NodeStats", "examine", "ping", "route", "stats"]
 
 Severity = Literal["ok", "warning", "error"]
 
@@ -122,7 +122,7 @@ class NodeStats:
 
 def stats(cluster: Cluster) -> dict[str, NodeStats]:
     """See `Cluster.stats`."""
-    pools, counts = cluster._pools.stats(), cluster._environment.counts
+    pools, counts = cluster._all_pools.stats(), cluster._environment.counts
     found = {}
     for node in cluster._membership.nodes():
         pool, count = pools.get(node.address), counts.get(node.address)
@@ -227,6 +227,14 @@ class _AtNodes:
         return self._ask("Query", parameters)
 
 
+def ping(cluster: Cluster, *, timeout: float = 2.0) -> dict[str, float | Exception]:
+    """For each node by its address: how long it took to answer, in seconds, or why it did not."""
+    doctor = _Doctor(cluster, timeout, time.time)
+    cluster._prepare(time.monotonic(), timeout)
+    patients = doctor.each(doctor.reach, [_Patient(node) for node in cluster._membership.view.topology.ring])
+    return {one.node.address: one.error or one.latency for one in patients}
+
+
 @dataclass(slots=True)
 class _Patient:
     """What is known of one node."""
@@ -270,7 +278,7 @@ class _Doctor:
         self._cluster._prepare(time.monotonic(), self._timeout)  # raises if the cluster is closed
         yield from self._check_seeds()
         nodes = ring_order([*self._cluster._membership.view.topology.ring, *self._seeds])
-        patients = self._each(self._look_at, [_Patient(node) for node in nodes])
+        patients = self.each(self._look_at, [_Patient(node) for node in nodes])
         self._well = [one for one in patients if one.is_well]
         yield from self._check_reachability(patients)
         if not self._well:
@@ -285,7 +293,7 @@ class _Doctor:
             yield from self._check_datacenters()
             yield from self._check_tables()
 
-    def _each(self, look: Callable[[_Patient], None], patients: Sequence[_Patient]) -> Sequence[_Patient]:
+    def each(self, look: Callable[[_Patient], None], patients: Sequence[_Patient]) -> Sequence[_Patient]:
         """Look at some patients at a time."""
         if len(patients) < 2:
             for one in patients:
@@ -365,7 +373,8 @@ class _Doctor:
 
     # ---- reaching the nodes ------------------------------------------------------------------------------------
 
-    def _look_at(self, patient: _Patient) -> None:
+    def reach(self, patient: _Patient) -> None:
+        """See whether the node answers, and how fast."""
         fetch = self._cluster._control.fetch
         try:
             fetch(patient.node, "/", timeout=self._timeout)
@@ -378,7 +387,10 @@ class _Doctor:
         patient.latency = time.monotonic() - started
         patient.status = answer.status
         patient.skew = _skew(answer, before, self._wall_clock())
-        if answer.status != 200:
+
+    def _look_at(self, patient: _Patient) -> None:
+        self.reach(patient)
+        if not patient.is_well:
             return
         try:
             patient.lists, patient.refused = self._list(patient.node, ClusterScope())
@@ -409,7 +421,7 @@ class _Doctor:
             )
         for one in patients:
             if one.is_well:
-                yield Finding(id, "ok", one.subject, f"answers in {one.latency * 1000:.1f} ms")
+                yield Finding(id, "ok", one.subject, f"answers in {milliseconds(one.latency)}")
             elif one.error is None:
                 yield Finding(
                     id,
@@ -643,7 +655,7 @@ class _Doctor:
             except Exception as error:  # credentials come from a callable of the user's
                 patient.answers[name] = error
 
-        self._each(ask, self._well)
+        self.each(ask, self._well)
 
     def _places(self) -> dict[str, Place]:
         return read_places(lambda name: read_system_table(_AtNodes(self), name, {}, contextlib.nullcontext))
@@ -872,6 +884,11 @@ class _Doctor:
 
 
 # ---- words ------------------------------------------------------------------------------------------------------
+
+
+def milliseconds(seconds: float) -> str:
+    value = seconds * 1000
+    return f"{value:.{2 if value < 1 else 1 if value < 100 else 0}f} ms"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -96,6 +96,7 @@ class Discovery:
         self._told: set[tuple[str, str]] = set()
         self._unresolved: set[str] = set()
         self._readings = 0
+        self._seen_alive: frozenset[Node] = frozenset()
         self._look_again = False
         self._source: Node | None = None
         self._readings_from_source = 0
@@ -139,6 +140,7 @@ class Discovery:
 
         A first reading may be empty: then the scopes that are wanted do not exist.
         """
+        self._seen_alive = self._seen_alive.intersection((*quarantined, *down)).union(active)
         attempt = _Attempt(self, self._in_asking_order(active), self._shuffled(quarantined), self._shuffled(down))
         self._readings += 1
         members: dict[Place, tuple[Node, ...]] = {}
@@ -194,7 +196,8 @@ class Discovery:
                 # One of those that are down is enough: they are being probed as well.
                 listed = attempt.ask_some([node for node in attempt.down if node in group][:1], ClusterScope())
             if listed is None:
-                listed = tuple(group - settled)
+                # Nodes of which none was ever seen alive are no datacenter that cannot be reached, but a lie.
+                listed = () if group.isdisjoint(self._seen_alive) else tuple(group - settled)
             settled |= group | set(listed)
             if listed:
                 groups.append(frozenset(listed))
@@ -282,6 +285,7 @@ class Discovery:
         status, body = self._fetch(node, path_for(scope), self._config.discovery.timeout)
         if status != 200:
             raise ValueError(f"/localnodes was answered with status {status}")
+        self._seen_alive |= {node}
         listed, refused = read_answer(body, node, scope, self._filter)
         for entry, reason in refused:
             self._tell_once(entry, reason)

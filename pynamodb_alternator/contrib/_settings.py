@@ -24,8 +24,8 @@ def config_from(value: Any, where: str, alias: str) -> ClusterConfig:
     """The cluster that a setting describes: a URL, a `ClusterConfig`, or a mapping.
 
     The keys of a mapping are those of `ClusterConfig` in capitals, and ``URL``, ``DATACENTER``, ``RACK``,
-    ``ACCESS_KEY``, ``SECRET_KEY``, ``SESSION_TOKEN``, ``CA``, ``CLIENT_CERT``, ``CLIENT_KEY``; ``LOCATION`` (a URL, or a
-    list of seeds) and ``OPTIONS`` (a mapping of further settings), as Django's ``CACHES`` have them. What is None
+    ``ACCESS_KEY``, ``SECRET_KEY``, ``SESSION_TOKEN``, ``CA``, ``CLIENT_CERT``, ``CLIENT_KEY``; ``LOCATION`` (a URL, or
+    a list of seeds) and ``OPTIONS`` (a mapping of further settings), as Django's ``CACHES`` have them. What is None
     counts as not given. `where` names the setting in errors.
     """
     if not isinstance(value, str | Mapping | ClusterConfig):
@@ -44,25 +44,13 @@ def config_from(value: Any, where: str, alias: str) -> ClusterConfig:
 
 
 def _lower(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    for key, given in value.items():
-        name = key.lower() if isinstance(key, str) else key
-        if name not in (*KEYS, "location", "options"):
-            raise ConfigurationError(
-                f"{where} has the unknown key {key!r}.{did_you_mean(key, (*KEYS, 'location', 'options'))}"
-            )
-        if given is None:
-            continue
-        if name in _NESTED and isinstance(given, Mapping):
-            given = {one.lower() if isinstance(one, str) else one: what for one, what in given.items()}
-        settings[name] = given
+    settings = _named(value, where, ("location", "options"))
     options = settings.pop("options", {})
     if not isinstance(options, Mapping):
         raise ConfigurationError(
             f"{where}['OPTIONS'] must be a dict such as {{'region': 'us-east-1'}} (got {type(options).__name__})."
         )
-    if options:
-        settings = {**_lower(options, f"{where}['OPTIONS']"), **settings}
+    settings = {**_named(options, f"{where}['OPTIONS']", ()), **settings}
     if "location" in settings:
         location = settings.pop("location")
         settings["url" if isinstance(location, str) and "://" in location else "seeds"] = location
@@ -79,6 +67,21 @@ def _lower(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
         raise ConfigurationError(
             f"{where} has only one half of the credentials. Write both 'ACCESS_KEY' and 'SECRET_KEY', or neither."
         )
+    return settings
+
+
+def _named(value: Mapping[Any, Any], where: str, more: tuple[str, ...]) -> dict[str, Any]:
+    """What is given, by the names that `ClusterConfig` has for it."""
+    settings: dict[str, Any] = {}
+    for key, given in value.items():
+        name = key.lower() if isinstance(key, str) else key
+        if name not in (*KEYS, *more):
+            raise ConfigurationError(f"{where} has the unknown key {key!r}.{did_you_mean(key, (*KEYS, *more))}")
+        if given is None:
+            continue
+        if name in _NESTED and isinstance(given, Mapping):
+            given = {one.lower() if isinstance(one, str) else one: what for one, what in given.items()}
+        settings[name] = given
     return settings
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "client_session",
     "convert_answer",
     "is_stock_handler",
+    "make_async_client",
     "make_client",
     "prepared_request",
 ]
@@ -48,14 +49,19 @@ class EndpointLike(Protocol):
 
     host: str
 
-    def make_request(self, operation_model: Any, request_dict: dict[str, Any]) -> tuple[Any, dict[str, Any]]: ...
+    def make_request(self, operation_model: Any, request_dict: dict[str, Any]) -> Any: ...
 
-    def close(self) -> None: ...
+    def close(self) -> Any: ...
 
 
-def client_session() -> botocore.session.Session:
-    """A botocore session that reads no AWS configuration: an AWS_PROFILE that does not exist must not matter here."""
-    session = botocore.session.Session()
+def client_session(
+    kind: Callable[[], botocore.session.Session] = botocore.session.Session,
+) -> botocore.session.Session:
+    """A session that reads no AWS configuration: an AWS_PROFILE that does not exist must not matter here.
+
+    `kind`: botocore's, or aiobotocore's.
+    """
+    session = kind()
     session.set_config_variable("profile", "default")
     session._config = {"profiles": {"default": {}}}  # type: ignore[attr-defined]
     return session
@@ -71,12 +77,32 @@ def make_client(
     endpoint: Callable[[Any], EndpointLike],
 ) -> Any:
     """A DynamoDB client of `session` whose requests go through `endpoint(events)`."""
-    client: Any = session.create_client(
-        _SERVICE,
-        region_name=region,
-        endpoint_url=url,
-        config=botocore.config.Config(signature_version=botocore.UNSIGNED, parameter_validation=False),
-    )
+    client: Any = session.create_client(_SERVICE, **_settings(region, url))
+    return _refit(client, serializer, user_agent, endpoint)
+
+
+async def make_async_client(
+    session: Any,
+    *,
+    region: str,
+    url: str,
+    serializer: Any,
+    user_agent: str | None,
+    endpoint: Callable[[Any], EndpointLike],
+) -> Any:
+    """The same for a session of aiobotocore."""
+    client = await session.create_client(_SERVICE, **_settings(region, url)).__aenter__()
+    await client.close()  # its HTTP session, which is replaced
+    return _refit(client, serializer, user_agent, endpoint)
+
+
+def _settings(region: str, url: str) -> dict[str, Any]:
+    config = botocore.config.Config(signature_version=botocore.UNSIGNED, parameter_validation=False)
+    return {"region_name": region, "endpoint_url": url, "config": config}
+
+
+def _refit(client: Any, serializer: Any, user_agent: str | None, endpoint: Callable[[Any], EndpointLike]) -> Any:
+    """Put our parts in the place of the client's."""
     events = client.meta.events
     # Signing, User-Agent and retries are the endpoint's business now. What the session or other tools have
     # registered stays.

@@ -51,6 +51,8 @@ from .outcome import Verdict, judge
 __all__ = ["Attempts", "Environment", "Wait"]
 
 _request_numbers = itertools.count(1)
+_MOST_MOVES = 10
+"""Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
 
 
 class Tell(Protocol):
@@ -117,6 +119,7 @@ class Attempts:
         self._tried: list[str] = []
         self._sends = 0
         self._cycles = 0
+        self._moves = 0
         self._nodes_in_cycle = 0
         self._hopeless_in_cycle = 0
         self._ended = False
@@ -179,6 +182,14 @@ class Attempts:
         return node
 
     def _next_cycle(self) -> Node | Wait | Answer:
+        view = self._view()
+        if view.topology.scope != self._scope and self._moves < _MOST_MOVES:
+            # The nodes of another scope are fresh ones: they cost no cycle and no wait.
+            self._moves += 1
+            self._nodes_in_cycle = self._hopeless_in_cycle = 0
+            self._scope = view.topology.scope
+            self._order = self._plan.order(view)
+            return self.next()
         self._cycles += 1
         found_some = self._nodes_in_cycle > 0
         # A certificate does not get better by trying again. Full pools may, but a whole cycle of waiting is enough.
@@ -188,8 +199,6 @@ class Attempts:
             self._say(signals.no_nodes_available, scope=str(self._scope), error=self._why_no_node())
         if hopeless or self._cycles >= self._retries.max_attempts:
             return self._give_up()
-        view = self._view()
-        self._scope = view.topology.scope
         self._order = self._plan.order(view)
         return self._wait()
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Control"]
 
 _MAX_BODY = 16 * 1024 * 1024
+_MOST_IDLE = 8
+"""Connections kept for the next fetch. Discovery asks the same few nodes; three hundred that were probed once at the
+start need no connection each."""
 _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError, PoolTimeoutError, DeadlineExceededError)
 
 
@@ -32,6 +35,7 @@ class Control:
         self._lock = threading.Lock()
         self._idle: dict[str, Connection] = {}
         self._in_use: set[Connection] = set()
+        self._members: frozenset[str] | None = None
         self._closed = False
 
     def fetch_answer(self, node: Node, path: str, timeout: float) -> tuple[int, bytes]:
@@ -82,15 +86,20 @@ class Control:
         endpoint = connection.node.endpoint
         with self._lock:
             self._in_use.discard(connection)
-            if connection.reusable and not self._closed and endpoint not in self._idle:
+            stays = self._members is None or endpoint in self._members
+            if connection.reusable and stays and not self._closed and endpoint not in self._idle:
                 self._idle[endpoint] = connection
-                return
+                if len(self._idle) <= _MOST_IDLE:
+                    return
+                # The one that has waited longest: a dict keeps the order in which they came.
+                connection = self._idle.pop(next(iter(self._idle)))
         connection.close()
 
     def keep_only(self, nodes: Collection[Node]) -> None:
         """Close the idle connections to all other nodes."""
-        present = {node.endpoint for node in nodes}
+        present = frozenset(node.endpoint for node in nodes)
         with self._lock:
+            self._members = present  # for what is under way: it comes back later
             gone = [endpoint for endpoint in self._idle if endpoint not in present]
             connections = [self._idle.pop(endpoint) for endpoint in gone]
         for connection in connections:

@@ -13,7 +13,7 @@ import botocore.endpoint
 from botocore.model import OperationModel
 
 from ..cluster.node import Node
-from ..config import ClusterConfig, Retries
+from ..config import ClusterConfig, Retries, Timeouts
 from ..errors import TransportError
 from ..options import RequestOptions, current
 from ._botocore import Hooks
@@ -58,20 +58,9 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         timeouts = options.timeouts(self._config.timeouts)
         started = environment.clock()
         self._prepare(started, timeouts.total)
-        operation = operation_model.name
-        attempts = Attempts(
-            environment,
-            operation,
-            request_dict.pop(PARAMETERS, None) or {},
-            started=started,
-            timeouts=timeouts,
-            retries=self._retries(options),
-            affinity=options.key_route_affinity,
-            routing_scope=options.routing_scope,
-            consistent_node=options.consistent_node,
-        )
+        attempts = self._attempts(operation_model, request_dict, options, started, timeouts)
         lane: Lane
-        if self._hooks.any_for(operation):
+        if self._hooks.any_for(operation_model.name):
             lane = CompatibleLane(self, self._wire, operation_model, request_dict, options)
         else:
             lane = ShortLane(self._wire, operation_model, request_dict, options)
@@ -85,6 +74,26 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             raise
         finally:
             attempts.finished(answer, error)
+
+    def _attempts(
+        self,
+        operation_model: OperationModel,
+        request_dict: Any,
+        options: RequestOptions,
+        started: float,
+        timeouts: Timeouts,
+    ) -> Attempts:
+        return Attempts(
+            self._environment,
+            operation_model.name,
+            request_dict.pop(PARAMETERS, None) or {},
+            started=started,
+            timeouts=timeouts,
+            retries=self._retries(options),
+            affinity=options.key_route_affinity,
+            routing_scope=options.routing_scope,
+            consistent_node=options.consistent_node,
+        )
 
     def _run(self, attempts: Attempts, lane: Lane) -> Answer:
         while True:

@@ -35,7 +35,7 @@ from ..errors import (
 if TYPE_CHECKING:
     from ..cluster.node import Node
 
-__all__ = ["Answer", "Clock", "Connection", "TlsSource"]
+__all__ = ["Answer", "Clock", "Connection", "Dialogue", "TlsSource"]
 
 Clock = Callable[[], float]
 """Seconds that only grow, as `time.monotonic` gives them."""
@@ -88,7 +88,96 @@ class TlsSource(Protocol):
         """What to raise if `error`, met while the first answer was awaited, refuses our certificate; else None."""
 
 
-class Connection:
+class Dialogue:
+    """What every connection has in common, whoever waits for it: the rules for an answer, and the errors in words."""
+
+    __slots__ = ()
+
+    node: Node
+    _clock: Clock
+    _max_body: int
+    _tls: TlsSource | None
+    _cut_reason: str | None
+    _exchanges: int
+
+    def _bytes_unsent(self) -> int:
+        raise NotImplementedError
+
+    def _take(self, reader: _Reader, data: bytes, received: int) -> bool:
+        """Take the next bytes of the answer, after which it has so many. True if it is complete.
+
+        Raises `MalformedAnswerError`.
+        """
+        try:
+            reader.feed(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, _Refused):
+                # A KeyboardInterrupt, or gevent's Timeout, that came while a callback ran.
+                raise (error.__context__ or error) from None
+            # After a whole answer it is only what follows that is wrong.
+            reader.reusable = False
+            if not reader.complete:
+                raise self._malformed(_parser_words(error)) from error
+        if reader.complete:
+            return True
+        limit = _MAX_HEAD
+        if reader.head_is_complete:
+            limit += self._max_body
+            problem = reader.problem(self._max_body)
+            if problem:
+                raise self._malformed(problem)
+        if received > limit:
+            what = f"a body of more than {self._max_body}" if reader.head_is_complete else f"more than {_MAX_HEAD}"
+            raise self._malformed(f"{what} bytes{'' if reader.head_is_complete else ' of headers'}")
+        return False
+
+    def _unreachable(self, why: str) -> NodeUnreachableError:
+        return NodeUnreachableError(
+            f"Node {self.node} cannot be reached: {self._cut_reason or why}", node=self.node.address
+        )
+
+    def _connect_timeout(self, seconds: float) -> ConnectTimeoutError:
+        if self._cut_reason is not None:
+            return ConnectTimeoutError(f"Node {self.node}: {self._cut_reason}", node=self.node.address)
+        return ConnectTimeoutError(
+            f"Node {self.node} did not accept the connection within {seconds:g} s", node=self.node.address
+        )
+
+    def _read_timeout(self, read_timeout: float, deadline: float | None, received: int) -> ReadTimeoutError:
+        if deadline is not None and self._clock() >= deadline:
+            when = "before the deadline of the call"
+        else:
+            when = f"within the read timeout of {read_timeout:g} s"
+        unsent = self._bytes_unsent()
+        if unsent and not received:
+            what = f"took no more of the request ({unsent} bytes are left)"
+        elif received:
+            what = f"went silent in its answer (after {received} bytes), sending no more"
+        else:
+            what = "did not answer"
+        return ReadTimeoutError(f"Node {self.node} {what} {when}", node=self.node.address)
+
+    def _lost(self, error: OSError | None, received: int) -> ConnectionLostError | TlsError:
+        address = self.node.address
+        if isinstance(error, ssl.SSLError) and self._tls is not None and not received and not self._exchanges:
+            refused = self._tls.refused(self.node, error)
+            if refused is not None:
+                return refused
+        if self._cut_reason is not None:
+            return ConnectionLostError(f"Node {address}: the connection was cut, {self._cut_reason}", node=address)
+        how = "the node closed it" if error is None else _words(error)
+        when = f"after {received} bytes of the answer" if received else "before the answer"
+        lost = ConnectionLostError(f"Node {address}: the connection was lost {when} ({how})", node=address)
+        lost.was_idle = self._exchanges > 0 and not received
+        return lost
+
+    def _malformed(self, what: str) -> MalformedAnswerError:
+        return MalformedAnswerError(
+            f"Node {self.node} answered with something that is not valid HTTP: {what}", node=self.node.address
+        )
+
+
+class Connection(Dialogue):
     """One connection to one node.
 
     `reusable`: whether another request may follow. It is False from the moment an exchange begins until it has ended
@@ -321,8 +410,7 @@ class Connection:
     def _read(self, reader: _Reader, read_timeout: float, deadline: float | None) -> None:
         """Read until the answer is complete."""
         recv, pending = self._recv, self._pending
-        feed, wait = reader.feed, read_timeout
-        received, limit = 0, _MAX_HEAD
+        received, wait = 0, read_timeout
         while True:
             if deadline is not None:
                 wait = min(read_timeout, deadline - self._clock())
@@ -344,26 +432,8 @@ class Connection:
                     return
                 raise self._lost(self._send_error, received)
             received += len(data)
-            try:
-                feed(data)
-            except (HttpParserError, HttpParserUpgrade) as error:
-                if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, _Refused):
-                    # A KeyboardInterrupt, or gevent's Timeout, that came while a callback ran.
-                    raise (error.__context__ or error) from None
-                # After a whole answer it is only what follows that is wrong.
-                reader.reusable = False
-                if not reader.complete:
-                    raise self._malformed(_parser_words(error)) from error
-            if reader.complete:
+            if self._take(reader, data, received):
                 return
-            if reader.head_is_complete:
-                limit = _MAX_HEAD + self._max_body
-                problem = reader.problem(self._max_body)
-                if problem:
-                    raise self._malformed(problem)
-            if received > limit:
-                what = f"a body of more than {self._max_body}" if reader.head_is_complete else f"more than {_MAX_HEAD}"
-                raise self._malformed(f"{what} bytes{'' if reader.head_is_complete else ' of headers'}")
 
     def _wait(self, seconds: float) -> bool:
         """Wait until there is something to read, or room for what is unsent. False if nothing came in that time."""
@@ -435,54 +505,11 @@ class Connection:
         if reader is not None:
             reader.let_go()
 
+    def _bytes_unsent(self) -> int:
+        return 0 if self._unsent is None else len(self._unsent)
+
     def __repr__(self) -> str:
         return f"<Connection to {self.node}, {'open' if self._sock is not None else 'closed'}>"
-
-    # ---- errors ------------------------------------------------------------------------------------------------
-
-    def _unreachable(self, why: str) -> NodeUnreachableError:
-        return NodeUnreachableError(
-            f"Node {self.node} cannot be reached: {self._cut_reason or why}", node=self.node.address
-        )
-
-    def _connect_timeout(self, seconds: float) -> ConnectTimeoutError:
-        if self._cut_reason is not None:
-            return ConnectTimeoutError(f"Node {self.node}: {self._cut_reason}", node=self.node.address)
-        return ConnectTimeoutError(
-            f"Node {self.node} did not accept the connection within {seconds:g} s", node=self.node.address
-        )
-
-    def _read_timeout(self, read_timeout: float, deadline: float | None, received: int) -> ReadTimeoutError:
-        if deadline is not None and self._clock() >= deadline:
-            when = "before the deadline of the call"
-        else:
-            when = f"within the read timeout of {read_timeout:g} s"
-        if self._unsent is not None and not received:
-            what = f"took no more of the request ({len(self._unsent)} bytes are left)"
-        elif received:
-            what = f"went silent in its answer (after {received} bytes), sending no more"
-        else:
-            what = "did not answer"
-        return ReadTimeoutError(f"Node {self.node} {what} {when}", node=self.node.address)
-
-    def _lost(self, error: OSError | None, received: int) -> ConnectionLostError | TlsError:
-        address = self.node.address
-        if isinstance(error, ssl.SSLError) and self._tls is not None and not received and not self._exchanges:
-            refused = self._tls.refused(self.node, error)
-            if refused is not None:
-                return refused
-        if self._cut_reason is not None:
-            return ConnectionLostError(f"Node {address}: the connection was cut, {self._cut_reason}", node=address)
-        how = "the node closed it" if error is None else _words(error)
-        when = f"after {received} bytes of the answer" if received else "before the answer"
-        lost = ConnectionLostError(f"Node {address}: the connection was lost {when} ({how})", node=address)
-        lost.was_idle = self._exchanges > 0 and not received
-        return lost
-
-    def _malformed(self, what: str) -> MalformedAnswerError:
-        return MalformedAnswerError(
-            f"Node {self.node} answered with something that is not valid HTTP: {what}", node=self.node.address
-        )
 
 
 class _Refused(Exception):

@@ -7,7 +7,7 @@ the Host header and the signature are new in each.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -100,6 +100,10 @@ class Wire:
             answer = connection.exchange(head, body, read_timeout=timeouts.read, deadline=attempts.deadline)
         finally:
             pools.release(connection)
+        return self.decoded(node, answer)
+
+    def decoded(self, node: Node, answer: Answer) -> Answer:
+        """The answer of `node` with its body as it was before it was compressed."""
         coding = answer.headers.get("content-encoding")
         if coding is not None:
             plain = decompress(answer.body, coding, MAX_PLAIN, who=f"Node {node}")
@@ -200,9 +204,13 @@ class ShortLane:
             self._headers += [(name, value) for name, value in headers.items() if name.lower() not in ours]
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
+        return self._taken(self._wire.exchange(node, self._head(node), self._body, attempts))
+
+    def _head(self, node: Node) -> bytes:
         authentication = self._wire.authentication(self._options, node, self._target, self._body)
-        head = build_head(self._target, node.host_header, len(self._body), [*self._headers, *authentication])
-        answer = self._wire.exchange(node, head, self._body, attempts)
+        return build_head(self._target, node.host_header, len(self._body), [*self._headers, *authentication])
+
+    def _taken(self, answer: Answer) -> Answer:
         if answer.status < 300:
             # Here, so that an answer that cannot be read counts as a failed attempt.
             self._parsed = loads(answer.body, self._operation_model)
@@ -221,7 +229,11 @@ class ShortLane:
 
 
 class CompatibleLane:
-    """Builds botocore's request object for each attempt and emits its events, for those who hook them."""
+    """Builds botocore's request object for each attempt and emits its events, for those who hook them.
+
+    The methods are coroutines, so that the same steps serve an event loop, where handlers may be coroutines too. Here
+    they never suspend: `exchange` runs them straight through.
+    """
 
     def __init__(
         self,
@@ -244,33 +256,37 @@ class CompatibleLane:
         self._event = f"{{}}.{service}.{operation_model.name}"
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
+        return _result_of(self._exchange(node, attempts))
+
+    async def _exchange(self, node: Node, attempts: Attempts) -> Answer:
         self._request_dict["context"].setdefault("retries", {})["attempt"] = attempts.count
-        prepared = self._prepared(node)
+        prepared = await self._prepared(node)
         try:
-            answered = [one for _, one in self._emit("before-send", request=prepared) if one is not None]
-            response: AWSResponse = answered[0] if answered else self._send(prepared, node, attempts)
+            answered = [one for _, one in await self._emit("before-send", request=prepared) if one is not None]
+            response: AWSResponse
+            response = await self._whole(answered[0]) if answered else await self._send(prepared, node, attempts)
         except Exception as error:
-            self._received(None, None, error)
+            await self._received(None, None, error)
             raise
         # A stub's or a cache's answer goes the same way as a node's.
         headers = {name.lower(): value for name, value in response.headers.items()}
         answer = Answer(response.status_code, headers, response.content)
-        self._made.append((answer, response, self._parse(response)))
+        self._made.append((answer, response, await self._parse(response)))
         return answer
 
-    def _prepared(self, node: Node) -> Any:
+    async def _prepared(self, node: Node) -> Any:
         """The request with the events that come before it is sent, signed for `node`."""
         request = prepared_request({**self._request_dict, "url": f"{node.endpoint}/"})
         for name, value in self._wire.extra_headers(self._options):
             _replace(request.headers, name, value)
-        self._emit("request-created", request=request, operation_name=self._operation_model.name)
-        self._sign(request, node)
+        await self._emit("request-created", request=request, operation_name=self._operation_model.name)
+        await self._sign(request, node)
         return self._endpoint.prepare_request(request)
 
-    def _sign(self, request: Any, node: Node) -> None:
+    async def _sign(self, request: Any, node: Node) -> None:
         wire, options = self._wire, self._options
         is_signed = wire.is_signed(options)
-        chosen = self._emit(
+        chosen = await self._emit(
             "choose-signer",
             signing_name="dynamodb",
             region_name=wire.region_of(options),
@@ -282,7 +298,7 @@ class CompatibleLane:
             if choice is not None and not is_stock_handler("choose-signer", handler):
                 is_signed = is_signed and choice is not botocore.UNSIGNED
                 break
-        self._emit(
+        await self._emit(
             "before-sign",
             request=request,
             signing_name="dynamodb",
@@ -298,20 +314,28 @@ class CompatibleLane:
             for name, value in wire.authentication(options, node, _as_text(request.headers[_TARGET]), body):
                 request.headers[name] = value
 
-    def _send(self, prepared: Any, node: Node, attempts: Attempts) -> AWSResponse:
+    async def _send(self, prepared: Any, node: Node, attempts: Attempts) -> AWSResponse:
         body = _as_bytes(prepared.body)
         extra = [
             (name, _as_text(value)) for name, value in prepared.headers.items() if name.lower() not in _WRITTEN_HERE
         ]
         head = build_head(_as_text(prepared.headers[_TARGET]), node.host_header, len(body), extra)
-        answer = self._wire.exchange(node, head, body, attempts)
+        answer = await self._over_the_wire(node, head, body, attempts)
         headers: Any = HeadersDict(answer.headers)
         return AWSResponse(prepared.url, answer.status, headers, _Raw(answer.body))
 
-    def _parse(self, response: AWSResponse) -> dict[str, Any]:
+    async def _over_the_wire(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        return self._wire.exchange(node, head, body, attempts)
+
+    async def _whole(self, response: Any) -> AWSResponse:
+        """A handler's response, whose content is there."""
+        whole: AWSResponse = response
+        return whole
+
+    async def _parse(self, response: AWSResponse) -> dict[str, Any]:
         customized: dict[str, Any] = {}
         response_dict = convert_answer(response, self._operation_model)
-        self._emit(
+        await self._emit(
             "before-parse",
             operation_model=self._operation_model,
             response_dict=response_dict,
@@ -325,15 +349,15 @@ class CompatibleLane:
             try:
                 parsed = loads(body, self._operation_model)
             except MalformedAnswerError as error:
-                self._received(None, None, error)
+                await self._received(None, None, error)
                 raise
             parsed["ResponseMetadata"] = response_metadata(status, headers)
         parsed.update(customized)
-        self._received(response_dict, parsed, None)
+        await self._received(response_dict, parsed, None)
         return parsed
 
-    def _received(self, response: Any, parsed: Any, error: Exception | None) -> None:
-        self._emit(
+    async def _received(self, response: Any, parsed: Any, error: Exception | None) -> None:
+        await self._emit(
             "response-received",
             response_dict=response,
             parsed_response=parsed,
@@ -347,9 +371,19 @@ class CompatibleLane:
         parsed["ResponseMetadata"]["RetryAttempts"] = attempts - 1
         return response, parsed
 
-    def _emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
+    async def _emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
         emitted: list[tuple[Any, Any]] = self._endpoint.emit(self._event.format(event), **payload)
         return emitted
+
+
+def _result_of(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run a coroutine that never suspends."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        answer: Answer = ended.value
+        return answer
+    raise AssertionError("a lane of threads waits for nothing but its own calls")
 
 
 _WRITTEN_HERE = frozenset({"host", "content-length", "x-amz-target"})

@@ -12,8 +12,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import ClusterClosedError, NodeUnreachableError, PoolTimeoutError
 from .http1 import Clock, Connection, TlsSource
@@ -21,7 +21,7 @@ from .http1 import Clock, Connection, TlsSource
 if TYPE_CHECKING:
     from ..cluster.node import Node
 
-__all__ = ["NodePool", "PoolStats", "Pools"]
+__all__ = ["AllPools", "NodePool", "PoolStats", "Pools", "PoolsOfLoop"]
 
 _DEFAULT_LIMIT = 50
 _DEFAULT_MAX_IDLE = 60.0
@@ -396,6 +396,71 @@ class Pools:
         self._lock = threading.Lock()
         for pool in pools.values():
             pool.abandon()
+
+
+class PoolsOfLoop(Protocol):
+    """The connections that an event loop has to the nodes of a cluster. Any thread may call these methods.
+
+    What they mean is what those of `Pools` mean.
+    """
+
+    def waits(self, now: float) -> Iterable[tuple[Node, float]]: ...
+
+    def keep_only(self, nodes: Collection[Node]) -> None: ...
+
+    def cut(self, node: Node, reason: str = ...) -> None: ...
+
+    def stats(self) -> dict[str, PoolStats]: ...
+
+    def close(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+
+class AllPools:
+    """A cluster's own pools, and those of event loops that share its nodes and their health."""
+
+    def __init__(self, own: Pools) -> None:
+        self._lock = threading.Lock()
+        self._all: tuple[PoolsOfLoop, ...] = (own,)
+
+    def add(self, pools: PoolsOfLoop) -> None:
+        with self._lock:
+            self._all = (*self._all, pools)
+
+    def remove(self, pools: PoolsOfLoop) -> None:
+        with self._lock:
+            self._all = tuple(one for one in self._all if one is not pools)
+
+    def waits(self, now: float) -> Iterator[tuple[Node, float]]:
+        for one in self._all:
+            yield from one.waits(now)
+
+    def keep_only(self, nodes: Collection[Node]) -> None:
+        for one in self._all:
+            one.keep_only(nodes)
+
+    def cut(self, node: Node, reason: str) -> None:
+        for one in self._all:
+            one.cut(node, reason)
+
+    def stats(self) -> dict[str, PoolStats]:
+        """By node address, over all of them."""
+        total: dict[str, PoolStats] = {}
+        for one in self._all:
+            for address, found in one.stats().items():
+                before = total.get(address, (0, 0, 0))
+                total[address] = PoolStats(*(a + b for a, b in zip(before, found, strict=True)))
+        return total
+
+    def close(self) -> None:
+        for one in self._all:
+            one.close()
+
+    def forget(self) -> None:
+        self._lock = threading.Lock()
+        for one in self._all:
+            one.forget()
 
 
 def _close(connections: list[Connection]) -> None:

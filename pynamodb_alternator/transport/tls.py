@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, TlsError
 from ..wire_config import InsecureTlsWarning, Tls, openssl_reason
@@ -81,7 +81,7 @@ class TlsContexts:
         except ConfigurationError as error:
             raise TlsError(f"Node {node}: {error}", node=node.address) from error
         key = _session_key(node)
-        made_in, session = self._sessions.get(key, (None, None))
+        session = self._session_of(key, context)
         try:
             secured = context.wrap_socket(
                 sock,
@@ -90,19 +90,39 @@ class TlsContexts:
                 # An end without TLS's own farewell may be an attacker's: an answer that lasts until the connection
                 # ends must not be cut short by it.
                 suppress_ragged_eofs=False,
-                # A session belongs to the context it was made in.
-                session=session if made_in is context else None,
+                session=session,
             )
             keep(secured)
             secured.do_handshake()
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-            raise ConnectionResetError("it closed the connection during the TLS handshake") from error
         except ssl.SSLError as error:
-            self._sessions.pop(key, None)
-            raise _handshake_failed(node, error) from error
+            raise self.failed(node, error) from error
         return secured
 
-    def remember(self, node: Node, sock: ssl.SSLSocket) -> None:
+    def for_event_loop(self, node: Node) -> tuple[ssl.SSLContext, str]:
+        """What an event loop takes for a connection to `node`: a context, which offers the node's last session, and
+        the name that the certificate is checked against. Raises `TlsError`."""
+        try:
+            context = self.context()
+        except ConfigurationError as error:
+            raise TlsError(f"Node {node}: {error}", node=node.address) from error
+        key = _session_key(node)
+        session = self._session_of(key, context)
+        offering: Any = context if session is None else _Offering(context, session)
+        return offering, key[1]
+
+    def failed(self, node: Node, error: ssl.SSLError) -> OSError:
+        """What to raise for an `error` of the handshake."""
+        if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return ConnectionResetError("it closed the connection during the TLS handshake")
+        self._sessions.pop(_session_key(node), None)
+        return _handshake_failed(node, error)
+
+    def _session_of(self, key: tuple[str, str], context: ssl.SSLContext) -> ssl.SSLSession | None:
+        # A session belongs to the context it was made in.
+        made_in, session = self._sessions.get(key, (None, None))
+        return session if made_in is context else None
+
+    def remember(self, node: Node, sock: ssl.SSLSocket | ssl.SSLObject) -> None:
         """Keep the socket's session for the node's next connection. To be called when an answer has been read: the
         tickets of TLS 1.3 come after the handshake."""
         session = sock.session
@@ -119,6 +139,17 @@ class TlsContexts:
         if "ALERT" in reason and any(word in reason for word in _CERTIFICATE_ALERTS):
             return _handshake_failed(node, error)
         return None
+
+
+class _Offering:
+    """Stands where an event loop takes a context. asyncio has no other way to offer a session."""
+
+    def __init__(self, context: ssl.SSLContext, session: ssl.SSLSession) -> None:
+        self._context = context
+        self._session = session
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, **settings: Any) -> ssl.SSLObject:
+        return self._context.wrap_bio(incoming, outgoing, **{**settings, "session": self._session})
 
 
 def _state_of(path: Path) -> tuple[object, ...]:

@@ -56,7 +56,7 @@ class Row:
     """Increments and conditional puts of which the caller was told that their outcome is unknown."""
     slow: int = 0
     slow_per_thread: int = 0
-    """The most that one thread met in one fault."""
+    """The most that one thread met in one fault, of those that an attempt failed in: the others are the machine's."""
     longest: float = 0.0
     detect: float | None = None
     recover: float | None = None
@@ -84,6 +84,7 @@ class Chaos:
         self._is_excused = False
         self._slow_now: Counter[int] = Counter()
         self._downs: list[float] = []
+        self._of_thread = threading.local()
 
     # ---- the users -----------------------------------------------------------------------------------------------
 
@@ -155,6 +156,7 @@ class Chaos:
         request = _Request()
         excuses, was_excused = self._excuses, self._is_excused
         started = time.monotonic()
+        self._of_thread.failed = False
         try:
             yield request
             request.ok = True
@@ -177,7 +179,7 @@ class Chaos:
             self.row.longest = max(self.row.longest, took)
             if took > SLOW:
                 self.row.slow += 1
-                self._slow_now[thread] += 1
+                self._slow_now[thread] += self._of_thread.failed
 
     def _note(self, what: str) -> None:
         if len(self.row.examples) < 5:
@@ -232,8 +234,12 @@ class Chaos:
         def went_down(sender: Any, **_: Any) -> None:
             self._downs.append(time.monotonic())
 
+        def completed(sender: Any, attempts: int, error: Any, **_: Any) -> None:
+            self._of_thread.failed = attempts > 1 or error is not None
+
         threads = [threading.Thread(target=use, args=(number,), daemon=True) for number in range(len(users))]
         signals.node_down.connect(went_down, sender=self.cluster)
+        signals.request_completed.connect(completed, sender=self.cluster)
         try:
             for thread in threads:
                 thread.start()

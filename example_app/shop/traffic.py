@@ -20,8 +20,23 @@ __all__ = ["Failover", "NodeTraffic", "Traffic"]
 _SECONDS = 60
 """How far back the count per second goes."""
 
+_RECENT = 3
+"""Seconds over which the numbers of this moment are taken."""
+
+_SAMPLES = 500
+"""Durations that are kept of one second, for each node."""
+
 _REMEMBERED = 12
 """Failovers and events that are remembered."""
+
+
+@dataclass
+class Second:
+    """What one node has got in one second. `durations`: those of requests that it answered, in milliseconds."""
+
+    at: int
+    attempts: int = 0
+    durations: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -30,19 +45,49 @@ class NodeTraffic:
 
     attempts: int = 0
     failures: int = 0
-    per_second: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_SECONDS))
+    seconds: deque[Second] = field(default_factory=lambda: deque(maxlen=_SECONDS + 2))
 
     def count(self, second: int) -> None:
         self.attempts += 1
-        if self.per_second and self.per_second[-1][0] == second:
-            self.per_second[-1] = (second, self.per_second[-1][1] + 1)
-        else:
-            self.per_second.append((second, 1))
+        self._of(second).attempts += 1
+
+    def took(self, second: int, milliseconds: float) -> None:
+        durations = self._of(second).durations
+        if len(durations) < _SAMPLES:
+            durations.append(milliseconds)
 
     def history(self, now: int) -> list[int]:
         """Requests in each of the last full seconds, the newest last."""
-        counts = dict(self.per_second)
+        counts = {second.at: second.attempts for second in self.seconds}
         return [counts.get(second, 0) for second in range(now - _SECONDS, now)]
+
+    def rate(self, now: int) -> float:
+        """Requests per second, over the last full seconds."""
+        return round(sum(self.history(now)[-_RECENT:]) / _RECENT, 1)
+
+    def latencies(self, now: int) -> list[float | None]:
+        """The 95th percentile of durations in each of the last full seconds, in milliseconds, the newest last."""
+        found = {second.at: percentile(second.durations) for second in self.seconds}
+        return [found.get(second) for second in range(now - _SECONDS, now)]
+
+    def latency(self, now: int) -> float | None:
+        """The same over all of the last full seconds."""
+        recent = range(now - _RECENT, now)
+        return percentile([one for second in self.seconds if second.at in recent for one in second.durations])
+
+    def _of(self, second: int) -> Second:
+        # Threads do not come in the order of the clock: the last second takes what is late.
+        if not self.seconds or self.seconds[-1].at < second:
+            self.seconds.append(Second(second))
+        return self.seconds[-1]
+
+
+def percentile(durations: list[float], share: float = 0.95) -> float | None:
+    """None if there is nothing to take it from."""
+    if not durations:
+        return None
+    ordered = sorted(durations)
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 2)
 
 
 @dataclass(frozen=True)
@@ -134,9 +179,15 @@ class Traffic:
                         "attempts": traffic.attempts,
                         "failures": traffic.failures,
                         "history": traffic.history(int(now)),
+                        "rate": traffic.rate(int(now)),
+                        "latencies": traffic.latencies(int(now)),
+                        "latency": traffic.latency(int(now)),
+                        "datacenter": None if info is None else info.datacenter,
+                        "rack": None if info is None else info.rack,
                     }
                 )
             return {
+                "second": int(now),
                 "nodes": nodes,
                 "requests": self.requests,
                 "failovers": self.failovers,
@@ -175,9 +226,24 @@ class Traffic:
             self._of(from_node).failures += 1
             self._failovers.append(failover)
 
-    def _completed(self, cluster: Cluster, *, operation: str, status: int | None, error: Any, **extra: Any) -> None:
+    def _completed(
+        self,
+        cluster: Cluster,
+        *,
+        operation: str,
+        node: str | None,
+        attempts: int,
+        status: int | None,
+        error: Any,
+        duration: float,
+        **extra: Any,
+    ) -> None:
+        second = int(self._clock())
         with self._lock:
             self.requests += 1
+            # The time of a request that was tried elsewhere before is not this node's.
+            if node is not None and attempts == 1 and status is not None:
+                self._of(node).took(second, duration * 1000)
             self._operations[operation] += 1
             if isinstance(error, OutcomeUnknownError):
                 self.unknown += 1

@@ -1,0 +1,56 @@
+"""The settings of the Django shop."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any
+
+from ..shop import pages
+
+SECRET_KEY = os.environ.get("SHOP_SECRET_KEY") or secrets.token_hex(32)
+DEBUG = False
+ALLOWED_HOSTS = os.environ["SHOP_HOSTS"].split(",") if "SHOP_HOSTS" in os.environ else [*pages.HOSTS, "testserver"]
+ROOT_URLCONF = "example_app.django_shop.urls"
+WSGI_APPLICATION = "example_app.django_shop.wsgi.application"
+INSTALLED_APPS = [
+    "django.contrib.staticfiles",
+    "django.contrib.messages",
+    "pynamodb_alternator.contrib.django",
+    "example_app.shop",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "example_app.django_shop.views.Shop",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.jinja2.Jinja2",
+        "DIRS": [pages.TEMPLATES],
+        "OPTIONS": {
+            "environment": "example_app.django_shop.templating.environment",
+            "context_processors": ["example_app.django_shop.templating.names"],
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [pages.STATIC]
+DATABASES: dict[str, Any] = {}
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+CSRF_FAILURE_VIEW = "example_app.django_shop.views.forbidden"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+USE_TZ = True
+USE_I18N = False
+
+ALTERNATOR = {"default": {"URL": os.environ["ALTERNATOR_URL"]}} if "ALTERNATOR_URL" in os.environ else {}
+SHOP_LOCAL_CLUSTER = None
+"""The `LocalCluster`, where the cluster is an embedded one, so that the dashboard can kill its nodes."""
+
+
+def as_dict() -> dict[str, Any]:
+    """All of the above, for who configures the settings in the process."""
+    return {name: value for name, value in globals().items() if name.isupper()}

@@ -1,0 +1,193 @@
+"""``create_app()`` gives the Flask application.
+
+Nothing here knows of nodes, but for the home page and the dashboard, which show what the signals told. A request that
+no node could take is answered with a page that says so (503), and may be sent again.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, Response, abort, flash, get_flashed_messages, jsonify, redirect, render_template, request
+from flask import session, url_for
+from flask.typing import ResponseReturnValue
+from markupsafe import Markup
+from pynamodb.exceptions import PynamoDBException
+
+from pynamodb_alternator import get_cluster
+from pynamodb_alternator.contrib.flask import Alternator
+from pynamodb_alternator.errors import AlternatorError
+
+from ..shop import pages
+from ..shop.dashboard import STREAM_HEADERS, Dashboard, TooManyStreams
+from ..shop.faults import Refused
+from ..shop.traffic import Traffic
+
+__all__ = ["create_app", "dashboard_of"]
+
+alternator = Alternator()
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """The shop on the cluster that `config` or the environment names.
+
+    ``ALTERNATOR_URL``: a node of the cluster. ``SHOP_LOCAL_CLUSTER``: the `LocalCluster`, where it is an embedded one,
+    so that the dashboard can kill its nodes. ``SHOP_HOSTS``: the names by which the shop is called.
+    """
+    app = Flask(__name__, template_folder=str(pages.TEMPLATES), static_folder=str(pages.STATIC))
+    app.config.update(
+        SECRET_KEY=os.environ.get("SHOP_SECRET_KEY") or secrets.token_hex(16),
+        SESSION_COOKIE_SAMESITE="Lax",
+        MAX_CONTENT_LENGTH=64 * 1024,
+        TRUSTED_HOSTS=os.environ["SHOP_HOSTS"].split(",") if "SHOP_HOSTS" in os.environ else list(pages.HOSTS),
+        ALTERNATOR_URL=os.environ.get("ALTERNATOR_URL"),
+        SHOP_LOCAL_CLUSTER=None,
+    )
+    app.config.update(config or {})
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    alternator.init_app(app)
+    with app.app_context():
+        cluster = get_cluster()
+    board = Dashboard(cluster, Traffic().watch(cluster), app.config["SHOP_LOCAL_CLUSTER"])
+    app.extensions["shop_dashboard"] = board
+    _around_requests(app)
+    _shop(app, board)
+    _dashboard(app, board)
+    _errors(app)
+    return app
+
+
+def dashboard_of(app: Flask) -> Dashboard:
+    """The dashboard of an application, which has its count of requests too."""
+    found: Dashboard = app.extensions["shop_dashboard"]
+    return found
+
+
+def _around_requests(app: Flask) -> None:
+    @app.before_request
+    def know_customer() -> None:
+        if request.endpoint in ("home", "cart", "add", "checkout", "order", "orders", "dashboard", "press"):
+            session.setdefault("customer", pages.new_customer())
+            session.setdefault("csrf_token", secrets.token_urlsafe(16))
+
+    @app.before_request
+    def refuse_foreign_forms() -> None:
+        if request.method in ("GET", "HEAD", "OPTIONS"):
+            return
+        given = request.headers.get("X-CSRFToken") or request.form.get("csrfmiddlewaretoken", "")
+        if not hmac.compare_digest(given.encode(), session.get("csrf_token", "").encode() or b"-"):
+            abort(403)
+
+    @app.after_request
+    def be_strict(response: Response) -> Response:
+        for name, value in pages.HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    @app.context_processor
+    def names() -> dict[str, Any]:
+        """What the templates know, whichever framework fills them."""
+        token = session.get("csrf_token", "")
+        return {
+            "url": url_for,
+            "static": lambda name: url_for("static", filename=name),
+            "page": request.endpoint,
+            "customer": session.get("customer", "new here"),
+            "notes": get_flashed_messages,
+            "money": pages.money,
+            "csrf_token": token,
+            "csrf_input": Markup('<input type="hidden" name="csrfmiddlewaretoken" value="{}">').format(token),
+        }
+
+
+def _shop(app: Flask, board: Dashboard) -> None:
+    @app.get("/")
+    def home() -> str:
+        return render_template("home.html", **pages.home(board.traffic, request.args.get("category")))
+
+    @app.get("/state.json")
+    def state() -> ResponseReturnValue:
+        answer = jsonify(pages.state(board.traffic))
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    @app.get("/cart")
+    def cart() -> str:
+        return render_template("cart.html", **pages.cart(session["customer"]))
+
+    @app.post("/cart/add")
+    def add() -> ResponseReturnValue:
+        form = request.form
+        flash(pages.add_to_cart(session["customer"], form.get("sku", ""), form.get("quantity", "1")))
+        return redirect(url_for("cart" if form.get("back") == "cart" else "home"))
+
+    @app.post("/orders/new")
+    def checkout() -> ResponseReturnValue:
+        order_id = request.form.get("order_id", "")
+        pages.check_out(session["customer"], order_id)
+        return redirect(url_for("order", order_id=order_id))
+
+    @app.get("/orders/<order_id>")
+    def order(order_id: str) -> str:
+        return render_template("order.html", **pages.order(session["customer"], order_id))
+
+    @app.get("/orders")
+    def orders() -> str:
+        return render_template("orders.html", **pages.orders(session["customer"]))
+
+
+def _dashboard(app: Flask, board: Dashboard) -> None:
+    @app.get("/dashboard")
+    def dashboard() -> str:
+        return render_template("dashboard.html", **pages.dashboard(board))
+
+    @app.get("/dashboard/events")
+    def events() -> ResponseReturnValue:
+        try:
+            stream = board.stream()
+        except TooManyStreams:
+            return Response("Too many dashboards are open.\n", 503, {"Retry-After": "5"}, mimetype="text/plain")
+        return Response(stream, headers=STREAM_HEADERS, mimetype="text/event-stream")
+
+    @app.post("/dashboard/nodes")
+    def press() -> ResponseReturnValue:
+        status = 200
+        try:
+            said = board.press(request.form.get("action", ""), request.form.get("node", ""))
+        except Refused as refused:
+            said, status = str(refused), refused.status
+        if request.accept_mimetypes.best == "application/json":
+            return jsonify(said=said), status
+        flash(said)
+        return redirect(url_for("dashboard"))
+
+
+def _errors(app: Flask) -> None:
+    def message(what: Mapping[str, str], status: int) -> ResponseReturnValue:
+        return render_template("message.html", **what), status
+
+    @app.errorhandler(pages.NotFound)
+    @app.errorhandler(404)
+    def not_found(error: Exception) -> ResponseReturnValue:
+        return message(pages.MISSING, 404)
+
+    @app.errorhandler(pages.BadRequest)
+    @app.errorhandler(400)
+    def bad_request(error: Exception) -> ResponseReturnValue:
+        return message(pages.WRONG, 400)
+
+    @app.errorhandler(403)
+    def forbidden(error: Exception) -> ResponseReturnValue:
+        return message(pages.FOREIGN, 403)
+
+    @app.errorhandler(AlternatorError)
+    @app.errorhandler(PynamoDBException)
+    def unavailable(error: Exception) -> ResponseReturnValue:
+        if not pages.is_unavailable(error):
+            raise error
+        app.logger.warning("%s %s: %s", request.method, request.path, error)
+        return message(pages.UNAVAILABLE, 503)

@@ -1,0 +1,6 @@
+"""What both shops share, without a web framework.
+
+`models`: the tables. `trade`: what a shop does, and does once, whatever happens to the nodes. `pages`: what each web
+page shows. `traffic`: where requests went, from the library's signals. `dashboard`: a live picture of the cluster.
+`faults`: the buttons that kill, freeze and revive a node of an embedded cluster.
+"""

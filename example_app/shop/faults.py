@@ -1,0 +1,114 @@
+"""Killing, freezing and reviving the nodes of an embedded cluster, as the dashboard's buttons do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pynamodb_alternator.local import LocalCluster
+
+__all__ = ["FROZEN", "KILLED", "RUNNING", "Faults", "Refused"]
+
+RUNNING, KILLED, FROZEN = "running", "killed", "frozen"
+
+
+class Refused(Exception):
+    """A button's press that was not obeyed. `status`: the HTTP status that says so."""
+
+    def __init__(self, text: str, status: int = 409) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Faults:
+    """The faults of one embedded cluster. At least one of its nodes goes on running, so that the shop stays open.
+
+    `presses`: how often a visitor has done something. Whoever has a script of faults reads it, and steps back.
+    """
+
+    def __init__(self, local: LocalCluster) -> None:
+        self._local = local
+        self._lock = threading.Lock()
+        self._frozen: set[str] = set()
+        self.presses = 0
+        self.last = ""
+
+    def situation(self, address: str) -> str | None:
+        """``running``, ``killed`` or ``frozen``; None for a node that is not of this cluster."""
+        with self._lock:
+            node = self._find(address)
+            return None if node is None else self._situation(node)
+
+    def press(self, action: str, address: str) -> str:
+        """Do what a visitor wants, and give a sentence that says what was done. Raises `Refused`."""
+        said = self.do(action, address)
+        with self._lock:
+            self.presses += 1
+            self.last = said
+        return said
+
+    def do(self, action: str, address: str) -> str:
+        """``kill``, ``freeze`` or ``revive`` a node."""
+        actions: dict[str, Callable[[Any], str]] = {"kill": self._kill, "freeze": self._freeze, "revive": self._revive}
+        if action not in actions:
+            raise Refused(f"There is no action {action[:20]!r}: choose kill, freeze or revive.", 400)
+        with self._lock:
+            node = self._find(address)
+            if node is None:
+                raise Refused(f"There is no node {address[:60]!r} in the embedded cluster.", 404)
+            return actions[action](node)
+
+    def heal(self) -> None:
+        """Let all nodes run."""
+        with self._lock:
+            for node in self._local.nodes:
+                self._revive(node)
+
+    # ---- with the lock ---------------------------------------------------------------------------------------------
+
+    def _find(self, address: str) -> Any:
+        return next((node for node in self._local.nodes if node.address == address), None)
+
+    def _situation(self, node: Any) -> str:
+        if not node.up:
+            return KILLED
+        return FROZEN if node.hung or node.address in self._frozen else RUNNING
+
+    def _kill(self, node: Any) -> str:
+        if self._situation(node) == KILLED:
+            return f"{node.address} is killed already."
+        self._spare_the_last(node)
+        self._frozen.discard(node.address)
+        # The others take a while until they notice, and list it meanwhile; that is when health has to tell.
+        node.kill(still_listed=True)
+        return f"{node.address} was killed: it refuses connections."
+
+    def _freeze(self, node: Any) -> str:
+        situation = self._situation(node)
+        if situation == KILLED:
+            raise Refused(f"{node.address} is killed. Revive it first, then freeze it.")
+        if situation == FROZEN:
+            return f"{node.address} is frozen already."
+        self._spare_the_last(node)
+        # Only a node in a process of its own can be stopped by the system.
+        getattr(node, "freeze", node.hang)()
+        self._frozen.add(node.address)
+        return f"{node.address} was frozen: it accepts connections and answers nothing."
+
+    def _revive(self, node: Any) -> str:
+        if self._situation(node) == RUNNING:
+            return f"{node.address} is running already."
+        if self._situation(node) == FROZEN:
+            node.resume()
+            getattr(node, "thaw", node.resume)()
+        self._frozen.discard(node.address)
+        node.revive()
+        return f"{node.address} was revived."
+
+    def _spare_the_last(self, node: Any) -> None:
+        others = [one for one in self._local.nodes if one is not node and self._situation(one) == RUNNING]
+        if not others and self._situation(node) == RUNNING:
+            raise Refused(
+                f"{node.address} is the last node that runs, and the shop needs one. Revive another first."
+            )

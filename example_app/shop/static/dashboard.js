@@ -1,0 +1,358 @@
+// Shows what the server tells about the cluster, twice a second, and lets keys travel when their node changes.
+"use strict";
+
+const board = document.getElementById("board");
+const cards = board.querySelector("[data-nodes]");
+const live = board.querySelector("[data-live]");
+const said = board.querySelector("[data-said]");
+const number = new Intl.NumberFormat("en");
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+const WIDTH = 590; // of the charts, in their own units: 60 seconds, of which 59 steps are seen
+const STEP = 10;
+const TRAVEL = 900;
+
+function find(inside, name) {
+  return inside.querySelector(`[data-is="${name}"]`);
+}
+
+function write(element, text) {
+  if (element && element.textContent !== String(text)) element.textContent = text;
+}
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString("en-GB");
+}
+
+// ---- charts ---------------------------------------------------------------------------------------------------------
+
+// The newest point stands one step right of the picture, and slides in during the second that it is the newest.
+function x(index, length) {
+  return WIDTH + STEP - (length - 1 - index) * STEP;
+}
+
+function y(value, top) {
+  return (98 - (94 * value) / top).toFixed(1);
+}
+
+function area(lower, upper, top) {
+  const size = upper.length;
+  const above = upper.map((value, i) => `${x(i, size)} ${y(value, top)}`);
+  const below = lower.map((value, i) => `${x(i, size)} ${y(value, top)}`).reverse();
+  return `M${above.join("L")}L${below.join("L")}Z`;
+}
+
+function line(values, top) {
+  let path = "";
+  let pen = "M";
+  values.forEach((value, i) => {
+    if (value === null) {
+      pen = "M";
+      return;
+    }
+    path += `${pen}${x(i, values.length)} ${y(Math.min(value, top), top)}`;
+    pen = "L";
+  });
+  return path;
+}
+
+function nice(value) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
+  return [1, 2, 3, 5, 10].map((one) => one * power).find((one) => one >= value);
+}
+
+function slide(group) {
+  if (calm.matches || !group) return;
+  for (const running of group.getAnimations()) running.cancel();
+  group.animate([{ transform: "none" }, { transform: `translateX(-${STEP}px)` }], { duration: 1000, fill: "forwards" });
+}
+
+let drawn = 0;
+
+function draw(state) {
+  if (state.second === drawn) return;
+  drawn = state.second;
+  const nodes = state.nodes;
+  const empty = nodes.length ? nodes[0].history.map(() => 0) : [];
+  const sums = nodes.reduce(
+    (all, node) => [...all, node.history.map((count, i) => count + all[all.length - 1][i])],
+    [empty],
+  );
+  const top = nice(Math.max(10, ...sums[sums.length - 1]));
+  const picture = board.querySelector("[data-stack]");
+  let group = picture.querySelector("g");
+  if (!group) {
+    group = document.createElementNS("http://www.w3.org/2000/svg", "g");
+    picture.append(group);
+  }
+  while (group.childElementCount < nodes.length) {
+    group.append(document.createElementNS("http://www.w3.org/2000/svg", "path"));
+  }
+  nodes.forEach((node, i) => {
+    group.children[i].setAttribute("class", `c${node.colour}`);
+    group.children[i].setAttribute("d", area(sums[i], sums[i + 1], top));
+  });
+  slide(group);
+  write(board.querySelector("[data-top]"), `top line: ${number.format(top)}`);
+  const most = Math.max(4, ...nodes.flatMap((node) => node.history));
+  const slowest = Math.max(5, ...nodes.flatMap((node) => node.latencies.slice(-30).filter((one) => one !== null)));
+  for (const node of nodes) {
+    const card = cardOf(node);
+    const rates = find(card, "rates");
+    rates.setAttribute("d", area(empty, node.history, most));
+    slide(rates.parentNode);
+    const latencies = find(card, "latencies");
+    latencies.setAttribute("d", line(node.latencies, slowest));
+    slide(latencies.parentNode);
+  }
+}
+
+function showLegend(state) {
+  const legend = board.querySelector("[data-legend]");
+  const wanted = state.nodes.map((node) => `${node.label} ${node.address}`).join();
+  if (legend.dataset.of === wanted) return;
+  legend.dataset.of = wanted;
+  legend.replaceChildren(
+    ...state.nodes.map((node) => {
+      const item = make("span", `c${node.colour}`);
+      item.append(make("i"), node.label);
+      return item;
+    }),
+  );
+}
+
+// ---- nodes ----------------------------------------------------------------------------------------------------------
+
+function cardOf(node) {
+  let card = cards.querySelector(`[data-node="${CSS.escape(node.address)}"]`);
+  if (card) return card;
+  card = cards.querySelector("[data-node]").cloneNode(true);
+  card.dataset.node = node.address;
+  card.setAttribute("aria-label", `Node ${node.label}, ${node.address}`);
+  write(find(card, "label"), node.label);
+  write(find(card, "address"), node.address);
+  find(card, "keys").replaceChildren();
+  card.querySelector('input[name="node"]').value = node.address;
+  for (const button of card.querySelectorAll("button")) {
+    button.setAttribute("aria-label", `${button.textContent} node ${node.label}, ${node.address}`);
+  }
+  cards.append(card);
+  return card;
+}
+
+const SITUATIONS = {
+  killed: "Killed here: it refuses connections.",
+  frozen: "Frozen here: it accepts connections, and answers nothing.",
+};
+
+function showNode(node, count) {
+  const card = cardOf(node);
+  const classes = `card ${node.state} c${node.colour}`;
+  if (card.className !== classes) card.className = classes;
+  write(find(card, "state"), node.down_for ? `${node.state} ${Math.round(node.down_for)} s` : node.state);
+  write(find(card, "place"), [node.datacenter, node.rack].filter(Boolean).join(", "));
+  write(find(card, "rate"), number.format(Math.round(node.rate)));
+  write(find(card, "latency"), node.latency === null ? "–" : node.latency.toFixed(1));
+  write(find(card, "count"), count);
+  write(find(card, "note"), SITUATIONS[node.situation] || (node.state === "active" ? "" : node.error || ""));
+  for (const button of card.querySelectorAll("button")) {
+    if (!button.hasAttribute("aria-busy")) button.disabled = !node.may[button.value];
+  }
+}
+
+// ---- keys -----------------------------------------------------------------------------------------------------------
+
+function nameOf(one) {
+  return `${one.table}/${one.key}`;
+}
+
+function showKeys(state) {
+  const nodes = new Map(state.nodes.map((node) => [node.address, node]));
+  const loose = board.querySelector("[data-loose]");
+  const known = new Map([...board.querySelectorAll("[data-key]")].map((chip) => [chip.dataset.key, chip]));
+  const moves = [];
+  for (const one of state.keys) {
+    const place = one.node && nodes.has(one.node) ? find(cardOf(nodes.get(one.node)), "keys") : loose;
+    let chip = known.get(nameOf(one));
+    if (!chip) {
+      chip = make("li", "key", one.label);
+      chip.dataset.key = nameOf(one);
+    }
+    const home = nodes.get(one.home || one.node);
+    const moved = Boolean(home && one.node && one.node !== one.home && one.home);
+    const classes = `key${home ? ` c${home.colour}` : ""}${moved ? " moved" : ""}`;
+    if (chip.className !== classes) chip.className = classes;
+    if (moved) chip.dataset.from = home.label;
+    else delete chip.dataset.from;
+    if (chip.parentNode !== place) moves.push([chip, place]);
+  }
+  board.querySelector("[data-nowhere]").hidden = state.keys.every((one) => one.node);
+  if (!moves.length) return 0;
+  // First where they are, then where they will be, and then they travel from the one to the other.
+  const everybody = [...board.querySelectorAll("[data-key]")];
+  const before = new Map(everybody.map((chip) => [chip, chip.getBoundingClientRect()]));
+  for (const [chip, place] of moves) {
+    const order = state.keys.findIndex((one) => nameOf(one) === chip.dataset.key);
+    const after = [...place.children].find(
+      (other) => state.keys.findIndex((one) => nameOf(one) === other.dataset.key) > order,
+    );
+    place.insertBefore(chip, after || null);
+  }
+  if (!calm.matches) {
+    const travellers = new Set(moves.map(([chip]) => chip));
+    everybody.forEach((chip) => travel(chip, before.get(chip), travellers.has(chip)));
+  }
+  return moves.length;
+}
+
+function travel(chip, from, far) {
+  const to = chip.getBoundingClientRect();
+  const [dx, dy] = [from.left - to.left, from.top - to.top];
+  if (!dx && !dy) return;
+  const frames = [{ transform: `translate(${dx}px, ${dy}px)` }, { transform: "none" }];
+  if (far) {
+    frames[0].zIndex = frames[1].zIndex = 2;
+    frames.splice(1, 0, {
+      transform: `translate(${dx / 2}px, ${dy / 2 - 24}px) scale(1.12)`,
+      zIndex: 2,
+      offset: 0.5,
+    });
+  }
+  chip.animate(frames, { duration: far ? TRAVEL : TRAVEL / 2, easing: "cubic-bezier(.3, .1, .2, 1)" });
+}
+
+// ---- what happened --------------------------------------------------------------------------------------------------
+
+function showList(name, entries, show) {
+  const list = board.querySelector(`[data-${name}]`);
+  const wanted = entries.map((one) => one.at).join();
+  if (!entries.length || list.dataset.of === wanted) return;
+  list.dataset.of = wanted;
+  list.replaceChildren(
+    ...entries.slice(0, 6).map((one) => {
+      const item = make("li");
+      const what = make("span");
+      what.append(...show(one));
+      item.append(make("time", "", clock(one.at)), what);
+      return item;
+    }),
+  );
+}
+
+function failover(one) {
+  return [
+    make("b", "", one.operation),
+    ` ${one.table_name || ""}`,
+    make("small", "", `${one.from_node} → ${one.to_node || "none"}, ${one.error}`),
+  ];
+}
+
+function happened(one) {
+  return [make("b", "", one.node), " is ", make("span", `pill ${one.what}`, one.what)];
+}
+
+const states = new Map();
+
+// For who cannot see the picture: one sentence when a node changed.
+function announce(state, moved) {
+  const news = [];
+  for (const node of state.nodes) {
+    const before = states.get(node.address);
+    if (before !== undefined && before !== node.state) news.push(`Node ${node.label} is ${node.state}.`);
+    states.set(node.address, node.state);
+  }
+  if (news.length && moved) news.push(`${moved} ${moved === 1 ? "key" : "keys"} moved.`);
+  if (news.length) tell(news.join(" "));
+}
+
+function tell(text, refused = false) {
+  said.classList.toggle("refused", refused);
+  write(said, text);
+}
+
+let first = true;
+
+function show(state) {
+  for (const figure of board.querySelectorAll("[data-figure]")) {
+    const name = figure.dataset.figure;
+    write(figure, number.format(Math.round(state[name])));
+    figure.classList.toggle("bad", name === "errors" && state.errors > 0);
+  }
+  showLegend(state);
+  for (const node of state.nodes) showNode(node, state.keys.filter((one) => one.node === node.address).length);
+  const moved = showKeys(state);
+  draw(state);
+  showList("failovers", state.last_failovers, failover);
+  showList("happened", state.events, happened);
+  announce(state, first ? 0 : moved);
+  first = false;
+}
+
+// ---- the server -----------------------------------------------------------------------------------------------------
+
+let source = null;
+let silence = 0;
+
+function listen() {
+  source?.close();
+  source = new EventSource(board.dataset.events);
+  source.addEventListener("state", (event) => {
+    show(JSON.parse(event.data));
+    heard();
+  });
+  source.onerror = () => {
+    // The browser comes back by itself, but for an answer that was no stream.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || listen(), 3000);
+  };
+}
+
+function heard() {
+  live.className = "live on";
+  write(live, "live");
+  clearTimeout(silence);
+  silence = setTimeout(() => {
+    live.className = "live off";
+    write(live, "the shop does not answer");
+  }, 4000);
+}
+
+document.addEventListener("visibilitychange", () => {
+  // A page that nobody sees takes no thread of the server.
+  if (document.hidden) {
+    source?.close();
+    clearTimeout(silence);
+  } else {
+    listen();
+  }
+});
+
+board.addEventListener("submit", async (event) => {
+  const button = event.submitter;
+  if (!button) return;
+  event.preventDefault();
+  const body = new URLSearchParams(new FormData(event.target, button));
+  button.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(event.target.action, {
+      method: "POST",
+      body,
+      headers: { Accept: "application/json", "X-CSRFToken": board.dataset.csrf },
+    });
+    const isJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
+    tell(isJson ? (await answer.json()).said : "The shop refused that. Load the page again.", !answer.ok);
+  } catch {
+    tell("The shop does not answer.", true);
+  } finally {
+    button.removeAttribute("aria-busy");
+  }
+});
+
+for (const time of board.querySelectorAll("[data-at]")) time.textContent = clock(Number(time.dataset.at));
+listen();

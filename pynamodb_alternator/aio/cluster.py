@@ -1,0 +1,230 @@
+"""The cluster as an event loop holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from aiobotocore.session import AioSession
+
+from ..client import Cluster
+from ..cluster.membership import NodeInfo
+from ..config import ClusterConfig
+from ..errors import ClusterClosedError
+from ..transport._botocore import client_session, make_async_client
+from ..transport.lanes import RequestSerializer
+from .endpoint import AsyncClusterEndpoint, AsyncWire
+from .pool import AsyncPools
+
+if TYPE_CHECKING:
+    from ..diagnostics import Finding, NodeStats
+
+__all__ = ["AsyncCluster"]
+
+_T = TypeVar("_T")
+
+
+class AsyncCluster:
+    """A cluster of Alternator nodes, and one aiobotocore client over all of them, for one event loop.
+
+    `config`: what `Cluster` takes; or a `Cluster`, and then both share the node list, its health and its background
+    thread, so that an application may use models and async requests side by side.
+
+    Routing, health, retries, signatures and signals are those of a `Cluster`, which is `cluster`; it is the sender of
+    the signals. Only the connections are the event loop's own. Nothing is connected before the first request.
+
+    It belongs to the event loop of the first request, and raises `EventLoopError` in others. Use it in an
+    ``async with``, or call `aclose`. A forked child goes on with connections, and an event loop, of its own.
+    """
+
+    def __init__(self, config: ClusterConfig | str | Mapping[str, Any] | Cluster) -> None:
+        self._shares = isinstance(config, Cluster)
+        self.cluster = cluster = config if isinstance(config, Cluster) else Cluster(config)
+        """The `Cluster` that decides. Its own methods and its `client` wait in a thread: not in an event loop."""
+        self._pools = AsyncPools(cluster.config.max_pool_connections, tls=cluster._tls)
+        cluster._all_pools.add(self._pools)
+        self._finalizer = weakref.finalize(self, cluster._all_pools.remove, self._pools)
+        self._finalizer.atexit = False
+        self._wire = AsyncWire(cluster._wire, self._pools)
+        self._client: Any = None
+        self._making: asyncio.Task[Any] | None = None
+        self._preparing: asyncio.Future[None] | None = None
+        self._pid = os.getpid()
+        self._closed = False
+
+    # ---- what users call ---------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name that signals and logs carry."""
+        return self.cluster.name
+
+    @property
+    def config(self) -> ClusterConfig:
+        return self.cluster.config
+
+    async def client(self) -> Any:
+        """The aiobotocore DynamoDB client over all nodes, with every operation, paginator and waiter. One per event
+        loop; ask for it as often as you like.
+
+        Parameters are not validated here; the server does that. Closing it closes nothing: close the `AsyncCluster`.
+        """
+        loop = self._here()
+        if self._client is None:
+            if self._making is None:
+                self._making = loop.create_task(self.new_client())
+            # A task that is cancelled must not take the client away from others who wait for it.
+            making = self._making
+            try:
+                self._client = await asyncio.shield(making)
+            finally:
+                if making.done():
+                    self._making = None
+        return self._client
+
+    async def new_client(self, session: Any = None, *, validate_parameters: bool = False) -> Any:
+        """Another aiobotocore client of this cluster, with event handlers of its own.
+
+        `session`: the aiobotocore session to make it in, for whoever has registered something there.
+        `validate_parameters`: whether botocore checks parameters before they are sent.
+        """
+        self._here()
+        session = client_session(AioSession) if session is None else session
+        warm_up = getattr(session, "warm_up_loader_caches", None)
+        if warm_up is not None:
+            # It reads the service's description, which takes a tenth of a second.
+            await self._in_thread(lambda: warm_up("dynamodb"))
+        config, url = self.config, self.cluster._seed_url()
+        return await make_async_client(
+            session,
+            region=config.region,
+            url=url,
+            serializer=RequestSerializer(validate=validate_parameters),
+            user_agent=None,
+            endpoint=lambda events: AsyncClusterEndpoint(
+                url, config, self.cluster._environment, self._wire, events, prepare=self._prepare
+            ),
+        )
+
+    def options(self, **settings: Any) -> AbstractContextManager[None]:
+        """Other settings for the requests made inside, in this task: see `Cluster.options`. An ordinary ``with``."""
+        return self.cluster.options(**settings)
+
+    async def nodes(self) -> tuple[NodeInfo, ...]:
+        """Every node with its state: see `Cluster.nodes`."""
+        return await self._in_thread(self.cluster.nodes)
+
+    async def refresh(self) -> bool:
+        """Read the node list now: see `Cluster.refresh`."""
+        return await self._in_thread(self.cluster.refresh)
+
+    async def check(self, *, timeout: float = 2.0) -> list[Finding]:  # noqa: ASYNC109 (of each question, not of the call)
+        """Look at everything that can be wrong: see `Cluster.check`."""
+        return await self._in_thread(lambda: self.cluster.check(timeout=timeout))
+
+    def stats(self) -> dict[str, NodeStats]:
+        """Counters of each node: see `Cluster.stats`. They include what this event loop did."""
+        return self.cluster.stats()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def aclose(self) -> None:
+        """Close all connections of this event loop, and the `Cluster`, unless it was given from outside.
+
+        Later requests raise `ClusterClosedError`; those under way finish. May be called again.
+        """
+        self.cluster._check_process()
+        pools = self._pools
+        if pools.loop is not None and pools.loop.is_closed():
+            pools.forget()
+        loop = pools.bind()
+        self._closed = True
+        self._finalizer.detach()
+        try:
+            if self._making is not None:
+                self._making.cancel()
+            await pools.aclose()
+        finally:
+            self.cluster._all_pools.remove(pools)
+            if not self._shares:
+                await _run_in_thread(loop, self.cluster.close)
+
+    async def __aenter__(self) -> Self:
+        self._here()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncCluster {self.name!r} over {self.cluster!r}>"
+
+    # ---- the inside --------------------------------------------------------------------------------------------
+
+    def _here(self) -> asyncio.AbstractEventLoop:
+        """The event loop, which must be the right one, in whatever process this is."""
+        self.cluster._check_process()
+        pid = os.getpid()
+        if pid != self._pid:
+            # What the parent's event loop was about to do is not ours.
+            self._pid, self._making, self._preparing = pid, None, None
+        if self._closed or self.cluster.closed:
+            raise ClusterClosedError(f"The cluster {self.name!r} is closed")
+        return self._pools.bind()
+
+    async def _prepare(self, now: float, total: float | None) -> None:
+        """Before each request: be awake, and have nodes to route to."""
+        loop = self._here()
+        cluster = self.cluster
+        if not cluster._prepare_would_wait(now):
+            cluster._prepare(now, total)
+            return
+        preparing = self._preparing
+        if preparing is None or preparing.done():
+            # One thread for all tasks that wait for the same.
+            preparing = self._preparing = _run_in_thread(loop, lambda: cluster._prepare(now, total))
+        elif cluster._membership.last_success is not None:
+            return  # another task sees to it, and what is known is good enough
+        await asyncio.wait([preparing], timeout=None if total is None else max(0.0, now + total - time.monotonic()))
+        if preparing.done():
+            preparing.result()
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await _run_in_thread(self._here(), call)
+
+
+def _run_in_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], _T]) -> asyncio.Future[_T]:
+    """What `call` gives, in a thread that nobody waits for at the end: the loop's own executor would."""
+    result: asyncio.Future[_T] = loop.create_future()
+    result.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that nobody must ask for it
+
+    def settle(error: BaseException | None, value: Any = None) -> None:
+        if result.done():
+            return
+        if error is None:
+            result.set_result(value)
+        else:
+            result.set_exception(error)
+
+    def work() -> None:
+        try:
+            outcome: tuple[Any, ...] = (None, call())
+        except BaseException as error:
+            outcome = (error,)
+        with contextlib.suppress(RuntimeError):  # the event loop is closed
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=work, name="pynamodb_alternator-async", daemon=True).start()
+    return result

@@ -1,0 +1,333 @@
+"""One HTTP/1.1 connection in an event loop: what `transport.http1` is for threads.
+
+The rules for an answer and the errors are the same, in `Dialogue`. Only the waiting differs: asyncio calls
+`data_received`, and the task that waits is woken when the answer is complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DeadlineBeforeSendError, TlsError, TransportError
+from ..transport.http1 import (
+    _MAX_BODY,
+    Answer,
+    Clock,
+    Dialogue,
+    _new_poller,
+    _Reader,
+    _set_options,
+)
+
+if TYPE_CHECKING:
+    from ..cluster.node import Node
+    from ..transport.tls import TlsContexts
+
+__all__ = ["AsyncConnection"]
+
+_left_behind: list[object] = []
+"""Transports of the parent, in a forked child. Their own farewell would warn of a socket that is closed already."""
+
+
+class AsyncConnection(Dialogue, asyncio.Protocol):
+    """One connection to one node, for one task at a time. All methods are called in its event loop.
+
+    `reusable`, `busy_since`, `idle_since`: as those of `transport.http1.Connection`.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_connecting",
+        "_cut_reason",
+        "_deadline",
+        "_error",
+        "_exchanges",
+        "_gone",
+        "_loop",
+        "_max_body",
+        "_patience",
+        "_poller",
+        "_progress",
+        "_reader",
+        "_received",
+        "_timer",
+        "_tls",
+        "_transport",
+        "_unsent",
+        "_waiter",
+        "busy_since",
+        "idle_since",
+        "node",
+        "reusable",
+    )
+
+    def __init__(
+        self,
+        node: Node,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        clock: Clock = time.monotonic,
+        max_body: int = _MAX_BODY,
+    ) -> None:
+        self.node = node
+        self.reusable = False
+        self.busy_since: float | None = clock()
+        self.idle_since = 0.0
+        self._loop = loop
+        self._clock = clock
+        self._max_body = max_body
+        self._tls: TlsContexts | None = None
+        self._cut_reason: str | None = None
+        self._exchanges = 0
+        self._connecting: asyncio.Timeout | None = None
+        self._transport: Any = None
+        self._reader: _Reader | None = _Reader()
+        self._poller: Any = None
+        self._gone: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._error: Exception | None = None
+        self._received = 0
+        self._unsent = 0
+        self._progress = 0.0
+        self._patience = 0.0
+        self._deadline: float | None = None
+
+    # ---- connecting --------------------------------------------------------------------------------------------
+
+    async def connect(
+        self, *, connect_timeout: float, deadline: float | None = None, tls: TlsContexts | None = None
+    ) -> None:
+        """Connect, with TLS if `tls` is given, within `connect_timeout` seconds and before `deadline`.
+
+        Raises `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`. The connection is closed then, and also if
+        the task is cancelled.
+        """
+        if deadline is not None:
+            connect_timeout = min(connect_timeout, max(0.0, deadline - self._clock()))
+        try:
+            async with asyncio.timeout(connect_timeout) as self._connecting:
+                await self._connect(connect_timeout, tls)
+        except TlsError:  # an OSError too, for botocore's sake
+            self.close()
+            raise
+        except TimeoutError:
+            self.close()
+            if self._cut_reason is not None:
+                raise self._unreachable("") from None
+            raise self._connect_timeout(connect_timeout) from None
+        except OSError as error:
+            self.close()
+            raise self._unreachable(_words(error)) from error
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._connecting = None
+        self.busy_since = None
+        self.reusable = self._cut_reason is None and self._error is None
+
+    async def _connect(self, connect_timeout: float, tls: TlsContexts | None) -> None:
+        settings: dict[str, Any] = {}
+        if tls is not None:
+            context, name = tls.for_event_loop(self.node)
+            settings = {"ssl": context, "server_hostname": name, "ssl_handshake_timeout": max(connect_timeout, 0.001)}
+            self._tls = tls
+        try:
+            await self._loop.create_connection(lambda: self, self.node.host, self.node.port, **settings)
+        except ssl.SSLError as error:
+            assert tls is not None
+            raise tls.failed(self.node, error) from error
+        except UnicodeError as error:
+            raise OSError(f"{self.node.host!r} is no name of a host") from error
+        get = self._transport.get_extra_info
+        # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
+        if get("sockname") == get("peername"):
+            raise ConnectionRefusedError("nobody listens there")
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            _set_options(sock)
+        self._poller = _new_poller(sock.fileno())
+
+    # ---- one exchange ------------------------------------------------------------------------------------------
+
+    async def exchange(self, head: bytes, body: bytes, *, read_timeout: float, deadline: float | None = None) -> Answer:
+        """Send one request and read its answer; as `transport.http1.Connection.exchange`.
+
+        A task that is cancelled meanwhile leaves a closed connection, because the answer may still come.
+        """
+        now = self._clock()
+        if deadline is not None and now >= deadline:
+            raise DeadlineBeforeSendError(
+                f"Node {self.node}: the deadline of the call passed before the request was sent",
+                node=self.node.address,
+            )
+        usable, self.reusable, self.busy_since = self.reusable, False, now
+        reader = self._reader
+        if not usable or reader is None:
+            raise self._refusal() or self._unreachable("its connection was closed")
+        self._received, self._error = 0, None
+        transport = self._transport
+        transport.write(head + body if body else head)
+        if transport.is_closing():
+            # asyncio sends at once, and without TLS it says so here if not one byte has left.
+            self.close()
+            raise self._unreachable("its connection was closed")
+        self._unsent = transport.get_write_buffer_size()
+        self._progress, self._patience, self._deadline = now, read_timeout, deadline
+        waiter = self._waiter = self._loop.create_future()
+        self._timer = self._loop.call_later(
+            read_timeout if deadline is None else min(read_timeout, deadline - now), self._time_is_up
+        )
+        try:
+            await waiter
+            if self._error is not None:
+                raise self._error
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._waiter = None
+            self._timer.cancel()
+        # Before the answer is taken, which makes the reader forget it.
+        reusable = reader.reusable and self._cut_reason is None
+        answer = reader.take()
+        if self._tls is not None and not self._exchanges:
+            secured = transport.get_extra_info("ssl_object")
+            if secured is not None:
+                self._tls.remember(self.node, secured)
+        self._exchanges += 1
+        self.busy_since = None
+        self.reusable = reusable and not transport.is_closing() and not transport.get_write_buffer_size()
+        return answer
+
+    def data_received(self, data: bytes) -> None:
+        waiter, reader = self._waiter, self._reader
+        if waiter is None or waiter.done() or reader is None:
+            self.reusable = False  # nobody asked for it
+            if reader is not None:
+                reader.reusable = False
+            return
+        self._received += len(data)
+        self._progress = self._clock()
+        try:
+            if self._take(reader, data, self._received):
+                waiter.set_result(None)
+        except TransportError as error:
+            self._end(error)
+
+    def eof_received(self) -> None:
+        reader = self._reader
+        self.reusable = False
+        if reader is not None:
+            reader.reusable = False
+            if self._waiter is not None and not self._waiter.done() and reader.ends_with_connection:
+                # In TLS this is its own farewell: a connection that was merely broken off does not come here.
+                self._waiter.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.reusable = False
+        reason = error if isinstance(error, OSError) else None
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+        self._end(self._lost(reason, self._received))
+        if self._error is None:
+            self._error = reason
+        self._transport = self._poller = None
+
+    def _time_is_up(self) -> None:
+        now = self._clock()
+        unsent = self._bytes_unsent()
+        if unsent < self._unsent:
+            self._unsent, self._progress = unsent, now
+        due = self._progress + self._patience
+        if self._deadline is not None:
+            due = min(due, self._deadline)
+        if now < due:
+            self._timer = self._loop.call_later(max(due - now, 0.001), self._time_is_up)
+        else:
+            self._end(self._read_timeout(self._patience, self._deadline, self._received))
+
+    def _end(self, error: Exception) -> None:
+        """Wake the task, to raise `error`. It is not the future's exception: a task that is cancelled at the same
+        moment would leave that behind, for asyncio to complain of."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            self._error = error
+            waiter.set_result(None)
+
+    def _refusal(self) -> TlsError | None:
+        """What the node said before it closed a fresh TLS connection on us, if that was about our certificate."""
+        if self._tls is not None and not self._exchanges and isinstance(self._error, ssl.SSLError):
+            return self._tls.refused(self.node, self._error)
+        return None
+
+    def _bytes_unsent(self) -> int:
+        return 0 if self._transport is None else int(self._transport.get_write_buffer_size())
+
+    # ---- between exchanges, and the end ------------------------------------------------------------------------
+
+    def is_stale(self) -> bool:
+        """Whether the node has closed this idle connection, or sent what nobody asked for. Does not wait.
+
+        The kernel is asked, because the event loop may not have had time to look.
+        """
+        return not self.reusable or self._poller is None or bool(self._poller.poll(0))
+
+    def cut(self, reason: str = "it was declared down") -> None:
+        """End what a task does on this connection: it fails at once, and the error says why."""
+        self.reusable = False
+        self._cut_reason = reason
+        if self._connecting is not None:
+            with contextlib.suppress(RuntimeError):  # it has just ended
+                self._connecting.reschedule(self._loop.time())
+        self._end(self._lost(None, self._received))
+
+    def close(self) -> None:
+        """Close the socket. Any number of times; never raises, never waits."""
+        self.reusable = False
+        transport = self._transport
+        if transport is not None:
+            # Not `close`: TLS would wait for the node's farewell.
+            transport.abort()
+        self._let_go()
+
+    async def wait_closed(self) -> None:
+        """After `close`: until the event loop has given up the socket, which it does a moment later."""
+        if self._transport is not None:
+            self._gone = self._loop.create_future()
+            await self._gone
+
+    def abandon(self) -> None:
+        """Drop the socket in a forked child, without a word to the node. The parent's loop must not be touched: it
+        would forget the parent's own sockets."""
+        self.reusable = False
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            _left_behind.append(transport)
+            sock = getattr(transport.get_extra_info("socket"), "_sock", None)
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    os.close(sock.detach())
+        self._let_go()
+
+    def _let_go(self) -> None:
+        # Parser and reader hold each other: they need not wait for the garbage collector.
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.let_go()
+
+    def __repr__(self) -> str:
+        return f"<AsyncConnection to {self.node}, {'open' if self._transport is not None else 'closed'}>"
+
+
+def _words(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)

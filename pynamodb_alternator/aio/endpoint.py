@@ -1,0 +1,182 @@
+"""The attempt loop for an event loop: the decisions are those of `transport.attempts`, only the waiting differs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.model import OperationModel
+
+from ..cluster.node import Node
+from ..config import ClusterConfig
+from ..errors import TransportError
+from ..options import current
+from ..transport.attempts import Attempts, Environment, Wait
+from ..transport.endpoint import ClusterEndpoint
+from ..transport.http1 import Answer
+from ..transport.lanes import CompatibleLane, ShortLane, Wire
+from .pool import AsyncPools
+
+__all__ = ["AsyncClusterEndpoint", "AsyncPrepare", "AsyncWire"]
+
+
+_WORTH_A_PROBE = 0.1
+"""Seconds that a task has waited for a node before it was cancelled. Others are cancelled for reasons of their own."""
+
+
+class AsyncPrepare(Protocol):
+    async def __call__(self, now: float, total: float | None) -> None:
+        """Called before each request; as `transport.endpoint.Prepare`."""
+
+
+class AsyncWire:
+    """Gets requests to a node over the connections of an event loop.
+
+    `shared`: the cluster's own wire, for signatures, compression and headers.
+    """
+
+    def __init__(self, shared: Wire, pools: AsyncPools) -> None:
+        self.shared = shared
+        self._pools = pools
+
+    async def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        """One request and its answer on a connection of the node's pool."""
+        timeouts, pools = attempts.timeouts, self._pools
+        connection = await pools.acquire(node, timeouts.connect, attempts.deadline)
+        try:
+            answer = await connection.exchange(head, body, read_timeout=timeouts.read, deadline=attempts.deadline)
+        finally:
+            pools.release(connection)
+        return self.shared.decoded(node, answer)
+
+
+class _Short(ShortLane):
+    """The short lane of an event loop."""
+
+    __slots__ = ()
+
+    async def send(self, wire: AsyncWire, node: Node, attempts: Attempts) -> Answer:
+        return self._taken(await wire.exchange(node, self._head(node), self._body, attempts))
+
+
+class _Compatible(CompatibleLane):
+    """The compatible lane of an event loop: handlers may be coroutine functions, as aiobotocore has it."""
+
+    _async_wire: AsyncWire
+
+    async def send(self, wire: AsyncWire, node: Node, attempts: Attempts) -> Answer:
+        self._async_wire = wire
+        return await self._exchange(node, attempts)
+
+    async def _over_the_wire(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        return await self._async_wire.exchange(node, head, body, attempts)
+
+    async def _emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
+        emitted: list[tuple[Any, Any]] = await self._endpoint.emit(self._event.format(event), **payload)
+        return emitted
+
+    async def _whole(self, response: Any) -> AWSResponse:
+        content = response.content
+        if inspect.isawaitable(content):  # aiobotocore's own response objects
+            headers: Any = HeadersDict(response.headers)
+            return AWSResponse(response.url, response.status_code, headers, _Raw(await content))
+        return await super()._whole(response)
+
+
+class _Raw:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self._content
+
+
+class AsyncClusterEndpoint(ClusterEndpoint):
+    """An endpoint that is a whole cluster, for aiobotocore's client."""
+
+    def __init__(
+        self,
+        url: str,
+        config: ClusterConfig,
+        environment: Environment,
+        wire: AsyncWire,
+        events: Any,
+        *,
+        prepare: AsyncPrepare,
+    ) -> None:
+        super().__init__(url, config, environment, wire.shared, events, prepare=_never)
+        self.http_session: Any = _NoSession()
+        self._async_wire = wire
+        self._async_prepare = prepare
+
+    async def make_request(  # type: ignore[override]  # aiobotocore's client awaits it
+        self, operation_model: OperationModel, request_dict: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Send a request to the node that its query plan says, or to the next one."""
+        environment, options = self._environment, current(self._wire.owner)
+        timeouts = options.timeouts(self._config.timeouts)
+        started = environment.clock()
+        await self._async_prepare(started, timeouts.total)
+        attempts = self._attempts(operation_model, request_dict, options, started, timeouts)
+        lane: _Short | _Compatible
+        if self._hooks.any_for(operation_model.name):
+            lane = _Compatible(self, self._wire, operation_model, request_dict, options)
+        else:
+            lane = _Short(self._wire, operation_model, request_dict, options)
+        answer: Answer | None = None
+        error: BaseException | None = None
+        try:
+            answer = await self._drive(attempts, lane)
+            return lane.result(answer, attempts.count)
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            attempts.finished(answer, error)
+
+    async def _drive(self, attempts: Attempts, lane: _Short | _Compatible) -> Answer:
+        wire, environment = self._async_wire, self._environment
+        while True:
+            step = attempts.next()
+            if isinstance(step, Node):
+                began = environment.clock()
+                try:
+                    answer = await lane.send(wire, step, attempts)
+                except TransportError as error:
+                    attempts.failed(error)
+                    continue
+                except asyncio.CancelledError:
+                    # It says nothing of the node's health. But whoever lost patience may have waited in vain, as will
+                    # the next one: a probe finds out.
+                    if environment.clock() - began >= _WORTH_A_PROBE:
+                        environment.membership.doubt(step)
+                    raise
+                if attempts.answered(answer):
+                    return answer
+            elif isinstance(step, Wait):
+                await asyncio.sleep(step.seconds)
+            else:
+                return step
+
+    async def close(self) -> None:  # type: ignore[override]
+        """Nothing: the pools are the cluster's."""
+
+
+def _never(now: float, total: float | None) -> None:
+    raise AssertionError("an event loop does not wait this way")
+
+
+class _NoSession:
+    """Stands where aiobotocore keeps its HTTP session, for ``async with client``: leaving it closes nothing."""
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *exception: object) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None

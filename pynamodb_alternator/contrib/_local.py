@@ -1,0 +1,47 @@
+"""The embedded cluster under tests of an application: reaching it, healing it, and clearing its tables away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..local import LocalCluster
+
+__all__ = ["drop_tables", "heal", "settings_for"]
+
+
+def settings_for(cluster: LocalCluster) -> dict[str, Any]:
+    """How a client reaches the cluster: with what it demands."""
+    settings: dict[str, Any] = {"url": cluster.url}
+    credentials = cluster._options.credentials
+    if credentials:
+        access_key, secret_key = next(iter(credentials.items()))
+        settings["credentials"] = {"access_key": access_key, "secret_key": secret_key}
+    if cluster.scheme == "https":
+        settings["tls"] = {"ca": str(cluster.tls.ca_file)}
+    return settings
+
+
+def heal(cluster: LocalCluster) -> None:
+    """Take back what a test has done to the nodes."""
+    for node in cluster.nodes:
+        node.clear_faults()
+        node.lie(None)
+        if node.hung:
+            node.resume()
+        node.revive()
+        node.join()
+
+
+def drop_tables(cluster: LocalCluster, tables: Iterable[str]) -> None:
+    """Drop these tables, as far as they exist, even if a test has killed every node."""
+    from ..client import Cluster
+
+    heal(cluster)
+    # Another one, which does not know that nodes were down.
+    with Cluster({**settings_for(cluster), "monitor": False}) as fresh:
+        for table in tables:
+            with suppress(fresh.client.exceptions.ResourceNotFoundException):
+                fresh.client.delete_table(TableName=table)

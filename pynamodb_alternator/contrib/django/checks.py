@@ -1,0 +1,151 @@
+"""System checks.
+
+| id | meaning |
+|---|---|
+| alternator.E001 | ``settings.ALTERNATOR`` is no dict from alias to cluster |
+| alternator.E002 | the settings of one cluster are wrong |
+| alternator.E003 | a model names a cluster that is not configured |
+| alternator.W001 | nothing says which cluster the alias ``default`` means, and a model needs it |
+| alternator.E100, alternator.W100 | what the doctor (`Cluster.check`) found; only under ``--tag alternator`` |
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from types import FrameType
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.core import checks
+
+from ...connection import AlternatorConnection
+from ...errors import AlternatorError, ConfigurationError
+from ...models import Model
+from ...registry import get_cluster
+from .. import _tables as tables
+from .conf import SETTING, SettingError, aliases, config_of
+
+__all__ = ["TAG", "check_clusters", "check_models", "check_settings"]
+
+TAG = "alternator"
+
+
+@checks.register(TAG)
+def check_settings(**_: Any) -> list[checks.CheckMessage]:
+    """E001, E002: what can be said of the setting without a connection."""
+    try:
+        known = aliases()
+    except SettingError as wrong:
+        return [checks.Error(str(wrong), id="alternator.E001")]
+    found: list[checks.CheckMessage] = []
+    for alias, value in known.items():
+        try:
+            config_of(alias, value)
+        except SettingError as wrong:
+            found.append(checks.Error(str(wrong), id="alternator.E002"))
+    return found
+
+
+@checks.register(TAG)
+def check_models(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """E003, W001: whether the models' clusters are configured."""
+    found: list[checks.CheckMessage] = []
+    without: list[str] = []
+    for model in installed_models(app_configs):
+        meta: Any = getattr(model, "Meta", None)
+        wanted = getattr(meta, "cluster", None)
+        alias = wanted if isinstance(wanted, str) else "default"
+        if (wanted is not None and not isinstance(wanted, str)) or "://" in alias:
+            continue
+        if wanted is None and getattr(meta, "host", None):
+            continue
+        if _is_configured(alias):
+            continue
+        name = f"{model.__module__}.{model.__qualname__}"
+        if wanted is None:
+            without.append(name)
+        else:
+            found.append(
+                checks.Error(
+                    f"{name}: Meta.cluster is {alias!r}, and no cluster has this alias.",
+                    hint=f"Add {alias!r} to settings.{SETTING}, or name another alias in Meta.cluster.",
+                    obj=model,
+                    id="alternator.E003",
+                )
+            )
+    if without:
+        found.append(
+            checks.Warning(
+                f"Nothing says which cluster the alias 'default' means, and {', '.join(without[:3])}"
+                f"{' and others need' if len(without) > 3 else ' needs' if len(without) == 1 else ' need'} it.",
+                hint=f"Set {SETTING} = {{'default': {{'SEEDS': ['10.0.0.1']}}}}, or the environment variable "
+                "ALTERNATOR_URL.",
+                id="alternator.W001",
+            )
+        )
+    return found
+
+
+def _is_configured(alias: str) -> bool:
+    try:
+        if alias in aliases():
+            return True
+    except SettingError:
+        return True  # E001 says it
+    if alias == "default" and os.environ.get("ALTERNATOR_URL"):
+        return True
+    try:
+        get_cluster(alias)  # `configure` may know it; nothing is connected by this
+    except ConfigurationError as wrong:
+        return isinstance(wrong, SettingError)  # E002 says it
+    return True
+
+
+@checks.register(TAG)
+def check_clusters(**_: Any) -> list[checks.CheckMessage]:
+    """E100, W100: ask the clusters. Only where ``--tag alternator`` asks for it, because it needs the network."""
+    if not _asked_by_tag():
+        return []
+    found: list[checks.CheckMessage] = []
+    try:
+        known = [alias for alias, value in aliases().items() if config_of(alias, value)]
+    except SettingError:
+        return []  # E001 or E002 says it
+    for alias in known or (["default"] if os.environ.get("ALTERNATOR_URL") else []):
+        try:
+            findings = get_cluster(alias).check()
+        except AlternatorError as wrong:
+            found.append(checks.Error(f"Cluster {alias!r}: {wrong}", id="alternator.E100"))
+            continue
+        for finding in findings:
+            kind, number = {"error": (checks.Error, "E100"), "warning": (checks.Warning, "W100")}.get(
+                finding.severity, (None, "")
+            )
+            if kind is not None:
+                message = f"Cluster {alias!r}: {finding.id}: {finding.subject}: {finding.message}"
+                found.append(kind(message, hint=finding.remedy or None, id=f"alternator.{number}"))
+    return found
+
+
+def _asked_by_tag() -> bool:
+    """Django does not tell a check by which tags it was asked for, but its caller knows."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "run_checks" and frame.f_globals.get("__name__") == "django.core.checks.registry":
+            return TAG in (frame.f_locals.get("tags") or ())
+        frame = frame.f_back
+    return False
+
+
+def installed_models(app_configs: Iterable[Any] | None = None) -> list[tables.AnyModel]:
+    """The PynamoDB models on clusters that the modules of the installed applications define."""
+    configs = apps.get_app_configs() if app_configs is None else app_configs
+    found = tables.models_of([config.name for config in configs])
+    return [model for model in found if issubclass(model, Model) or _is_on_cluster(model)]
+
+
+def _is_on_cluster(model: tables.AnyModel) -> bool:
+    # A plain PynamoDB model, after install(); else its connection is PynamoDB's own, to Amazon.
+    return isinstance(model._get_connection().connection, AlternatorConnection)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from pynamodb_alternator.registry import get_cluster
+
+from ...._tables import check_lines
+from ._base import ClusterCommand, told
+
+
+class Command(ClusterCommand):
+    help = "Ask all nodes of a cluster, and say what is wrong. The exit status is 1 if anything is."
+
+    def handle(self, **options: Any) -> None:
+        with told():
+            lines, well = check_lines(get_cluster(options["cluster"]))
+        self.stdout.write("\n".join(lines))
+        if not well:
+            raise CommandError("The cluster has errors.")

@@ -1,0 +1,70 @@
+"""For the tests of a Django project: an embedded cluster behind every alias, with the models' tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ... import registry
+from ...errors import ConfigurationError
+from .. import _tables as tables
+from .._local import drop_tables, settings_for
+from .checks import installed_models
+from .conf import aliases
+
+if TYPE_CHECKING:
+    from pynamodb.models import Model
+
+    from ...local import LocalCluster
+
+__all__ = ["AlternatorTestMixin"]
+
+
+class AlternatorTestMixin:
+    """Put it before Django's class: ``class ShopTests(AlternatorTestMixin, TestCase)``.
+
+    The tests of the class run on a `LocalCluster` of their own, which every alias of ``settings.ALTERNATOR`` means.
+    Before each test the tables are created, and after it they are dropped, and dead nodes are revived. A `setUp` of
+    yours calls ``super().setUp()``.
+
+    `alternator_models`: the models whose tables are made; by default all that the installed applications define.
+    `alternator_options`: what `LocalCluster` takes, such as ``{"nodes": 5}``.
+    `alternator_cluster`: the `LocalCluster`, with its fault controls.
+    """
+
+    alternator_models: ClassVar[Sequence[type[Model]] | None] = None
+    alternator_options: ClassVar[Mapping[str, Any]] = {}
+    alternator_cluster: ClassVar[LocalCluster]
+
+    if TYPE_CHECKING:
+        enterClassContext: Callable[..., Any]
+        enterContext: Callable[..., Any]
+        addCleanup: Callable[..., None]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        from ...local import LocalCluster
+
+        if not hasattr(cls, "enterClassContext"):
+            raise ConfigurationError(
+                f"{cls.__qualname__}: AlternatorTestMixin goes before Django's class, as in "
+                f"class {cls.__name__}(AlternatorTestMixin, TestCase)."
+            )
+        cluster = cls.enterClassContext(LocalCluster(**cls.alternator_options))
+        cls.alternator_cluster = cluster
+        cls.enterClassContext(registry.replaced(cls._alternator_aliases()))
+        super().setUpClass()  # type: ignore[misc]
+
+    @classmethod
+    def _alternator_aliases(cls) -> dict[str, Any]:
+        return dict.fromkeys(["default", *aliases()], settings_for(cls.alternator_cluster))
+
+    def setUp(self) -> None:
+        # Clients of its own, for which no node was ever down.
+        self.enterContext(registry.replaced(self._alternator_aliases()))
+        super().setUp()  # type: ignore[misc]
+        made: list[str] = []
+        self.addCleanup(drop_tables, self.alternator_cluster, made)
+        for model in installed_models() if self.alternator_models is None else self.alternator_models:
+            if tables.create_table(model):
+                made.append(model.Meta.table_name)

@@ -1,0 +1,176 @@
+"""What the commands write: the same text everywhere, in colours where rich is installed and somebody looks.
+
+The layout is made here and not by rich, so that it is the same without it. What is too wide for the terminal is
+stacked instead of being cut.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TextIO
+
+__all__ = ["BAD", "DIM", "GOOD", "HEAD", "PLAIN", "WARN", "Line", "Screen", "Text"]
+
+PLAIN, DIM, GOOD, WARN, BAD, HEAD = "", "dim", "green", "yellow", "bold red", "bold"
+
+Text = tuple[str, str]
+"""Some characters and their style."""
+Line = Sequence[Text]
+
+_WIDTH_OF_A_FILE = 100
+_NARROWEST = 24
+_GAP = "  "
+
+
+class Screen:
+    """Where a command writes.
+
+    `as_json`: one JSON document instead of text. `out`: standard output, unless a test says otherwise.
+    """
+
+    def __init__(self, *, as_json: bool = False, out: TextIO | None = None) -> None:
+        self._out = sys.stdout if out is None else out
+        self.as_json = as_json
+        self.is_terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
+        columns = shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
+        self.width = max(_NARROWEST, columns)
+        self._console = _console(self._out, self.width) if self.is_terminal and not as_json else None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether something that moves can be shown."""
+        return self._console is not None
+
+    def char(self, wanted: str, instead: str) -> str:
+        """A character of Unicode, or what stands for it where the terminal does not have it."""
+        try:
+            wanted.encode(self._out.encoding or "ascii")
+        except (UnicodeEncodeError, LookupError):
+            return instead
+        return wanted
+
+    # ---- writing -----------------------------------------------------------------------------------------------
+
+    def document(self, value: Any) -> None:
+        """The one JSON document of a command."""
+        print(json.dumps(value, indent=2, default=str), file=self._out)
+
+    def line(self, *texts: Text) -> None:
+        if self._console is not None:
+            self._console.print(_rich_text([texts]), soft_wrap=True)
+        else:
+            self._out.write(self._readable("".join(text for text, _ in texts).rstrip()) + "\n")
+            self._out.flush()
+
+    def _readable(self, text: str) -> str:
+        encoding = self._out.encoding or "ascii"
+        return text.encode(encoding, "replace").decode(encoding)
+
+    def paragraph(self, text: str, style: str = PLAIN, *, first: Text = ("", PLAIN), indent: int = 0) -> None:
+        """Wrapped text. `first` stands before its first line, and the others are indented."""
+        room = max(_NARROWEST // 2, self.width - indent)
+        lines = textwrap.wrap(text, room, break_long_words=True, break_on_hyphens=False) or [""]
+        for number, part in enumerate(lines):
+            before = (pad(first[0], indent), first[1]) if number == 0 else (" " * indent, PLAIN)
+            self.line(before, (part, style))
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[Text]], *, right: Sequence[int] = ()) -> None:
+        """Columns that are as wide as what is in them; where they do not fit, one stack of lines for each row.
+
+        `right`: the numbers of the columns that are aligned at the right.
+        """
+        cells = [[text for text, _ in row] for row in rows]
+        widths = [max([width(name), *(width(row[column]) for row in cells)]) for column, name in enumerate(head)]
+        if sum(widths) + len(_GAP) * (len(widths) - 1) > self.width:
+            self._stacks(head, rows)
+            return
+        self.line(*self._row([(name, HEAD) for name in head], widths, right))
+        for row in rows:
+            self.line(*self._row(row, widths, right))
+
+    def _row(self, row: Sequence[Text], widths: Sequence[int], right: Sequence[int]) -> list[Text]:
+        texts: list[Text] = []
+        for column, (text, style) in enumerate(row):
+            space = " " * (widths[column] - width(text))
+            if texts:
+                texts.append((_GAP, PLAIN))
+            texts += [(space, PLAIN), (text, style)] if column in right else [(text, style), (space, PLAIN)]
+        return texts
+
+    def _stacks(self, head: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+        names = max(map(width, head[1:]), default=0)
+        for row in rows:
+            self.line((row[0][0], HEAD))
+            for name, (text, style) in zip(head[1:], row[1:], strict=True):
+                if text:
+                    self.paragraph(text, style, first=(f"  {pad(name, names)}  ", DIM), indent=names + 4)
+
+    # ---- what moves --------------------------------------------------------------------------------------------
+
+    def waiting(self, text: str) -> AbstractContextManager[Any]:
+        """Show that something is under way, while the ``with`` block runs."""
+        if self._console is None:
+            return nullcontext()
+        return self._console.status(text)  # type: ignore[no-any-return]
+
+    def live(self) -> AbstractContextManager[Callable[[Sequence[Line]], None]]:
+        """``with screen.live() as show: show(lines)`` shows these lines in the place of the last ones."""
+        if self._console is None:
+            return nullcontext(lambda lines: None)
+        return _Live(self._console)
+
+
+class _Live:
+    def __init__(self, console: Any) -> None:
+        from rich.live import Live
+
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Callable[[Sequence[Line]], None]:
+        self._live.start()
+        return lambda lines: self._live.update(_rich_text(lines), refresh=True)
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+
+def _console(out: TextIO, columns: int) -> Any:
+    """rich's console, or None where rich is not installed."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(file=out, width=columns, highlight=False, markup=False, emoji=False)
+
+
+def _rich_text(lines: Sequence[Line]) -> Any:
+    from rich.text import Text as RichText
+
+    made = RichText()
+    for number, line in enumerate(lines):
+        if number:
+            made.append("\n")
+        for text, style in line:
+            made.append(text, style or None)
+    made.rstrip()
+    return made
+
+
+def width(text: str) -> int:
+    """How many columns the text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+    )
+
+
+def pad(text: str, columns: int) -> str:
+    return text + " " * (columns - width(text))

@@ -1,0 +1,99 @@
+"""The options that all commands share, and the cluster that they mean."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from ..client import Cluster
+from ..config import ClusterConfig
+from ..errors import ConfigurationError
+from ..wire_config import InsecureTlsWarning
+
+__all__ = ["add", "number", "open_cluster", "whole"]
+
+_DEFAULT_TIMEOUT = 2.0
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(
+        "the cluster",
+        "Credentials come from ALTERNATOR_ACCESS_KEY and "
+        "ALTERNATOR_SECRET_KEY, because a command line can be read by others.",
+    )
+    group.add_argument("--url", help="where it is, such as http://10.0.0.1,10.0.0.2:8000 (default: ALTERNATOR_URL)")
+    group.add_argument("--datacenter", metavar="NAME", help="keep to this datacenter")
+    group.add_argument("--rack", metavar="NAME", help="keep to this rack of the datacenter")
+    group.add_argument("--ca", metavar="FILE", help="the authority that signed the nodes' certificates")
+    group.add_argument("--insecure", action="store_true", help="do not check the nodes' certificates")
+    group.add_argument(
+        "--timeout",
+        type=number(0.001, 3600),
+        default=_DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help="for each question (default 2)",
+    )
+    command.add_argument("--json", action="store_true", help="one JSON document, for machines")
+
+
+def open_cluster(given: argparse.Namespace, environ: Mapping[str, str] | None = None) -> Cluster:
+    """The cluster that the options mean. Raises `ConfigurationError`."""
+    env = dict(os.environ if environ is None else environ)
+    if given.url is not None:
+        env["ALTERNATOR_URL"] = given.url
+    elif not env.get("ALTERNATOR_URL"):
+        raise ConfigurationError(
+            "Nothing says which cluster is meant. Add --url http://10.0.0.1:8000, or set the environment variable "
+            "ALTERNATOR_URL."
+        )
+    changes: dict[str, Any] = {"name": "cluster"}
+    for name in ("datacenter", "rack"):
+        value = getattr(given, name)
+        if value is not None:
+            changes[name] = value
+    tls: dict[str, Any] = {}
+    if given.ca is not None:
+        tls["ca"] = given.ca
+    if given.insecure:
+        tls["insecure"] = True
+    if tls and not env["ALTERNATOR_URL"].lower().startswith("https://"):
+        option = "--ca" if given.ca is not None else "--insecure"
+        raise ConfigurationError(f"{option} is for TLS, and the URL begins with http://. Write https:// in the URL.")
+    if tls:
+        changes["tls"] = tls
+    seconds = given.timeout
+    changes["timeouts"] = {"connect": seconds, "read": seconds, "total": 2 * seconds}
+    changes["discovery"] = {"timeout": seconds, "startup_wait": seconds}
+    with warnings.catch_warnings():
+        # Whoever writes --insecure knows it.
+        warnings.simplefilter("ignore", InsecureTlsWarning)
+        return Cluster(ClusterConfig.from_env(env, **changes))
+
+
+def number(least: float, most: float) -> Any:
+    """An argument's type: a number in these bounds."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"write a number from {least:g} to {most:g} (got {text!r})")
+        return value
+
+    return read
+
+
+def whole(least: int, most: int) -> Any:
+    """An argument's type: a whole number in these bounds."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 12 and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"write a whole number from {least} to {most} (got {text!r})")
+        return int(text)
+
+    return read

@@ -1,0 +1,1 @@
+"""A Django project as a user would have it."""

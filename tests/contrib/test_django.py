@@ -1,0 +1,271 @@
+"""A Django project on a real (embedded) cluster."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore
+import django
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.test import Client, SimpleTestCase, override_settings
+from pynamodb.exceptions import TableError
+
+import pynamodb_alternator
+from pynamodb_alternator import registry
+from pynamodb_alternator.contrib.django.conf import source
+from pynamodb_alternator.contrib.django.test import AlternatorTestMixin
+from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.local import LocalCluster
+
+from .support import ROOT, run_python
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.contrib.django_project.settings")
+django.setup()
+registry.remove_source(source)  # for the other tests of this process
+
+from .django_project.shop.models import Receipt, Visitor  # noqa: E402
+
+CA = str(Path(botocore.__file__).with_name("cacert.pem"))
+
+
+@pytest.fixture
+def project() -> None:
+    """The project as it is after start-up; it knows no cluster."""
+    registry.add_source(source)
+
+
+@pytest.fixture
+def on_cluster(project: None, local: LocalCluster) -> Iterator[LocalCluster]:
+    """The project with a cluster under each of its aliases."""
+    with override_settings(ALTERNATOR={"default": {"URL": local.url}, "archive": {"LOCATION": local.url}}):
+        yield local
+
+
+def said(command: str, *arguments: str, **options: Any) -> str:
+    out = io.StringIO()
+    call_command(command, *arguments, stdout=out, no_color=True, **options)
+    return out.getvalue()
+
+
+# ---- settings ----------------------------------------------------------------------------------------------------
+
+
+def test_a_view_reaches_the_cluster(on_cluster: LocalCluster) -> None:
+    said("alternator_create_tables")
+    assert Client().get("/visit/alice").json() == {"visits": 1}
+    assert Client().get("/visit/alice").json() == {"visits": 2}
+
+
+@pytest.mark.usefixtures("project")
+def test_all_forms_of_the_setting() -> None:
+    forms = {
+        "default": {"SEEDS": ["10.0.0.1", "10.0.0.2"], "PORT": 8043, "SCHEME": "https", "CA": CA},
+        "url": {"URL": "http://10.0.0.1:8000/?datacenter=dc1", "RACK": "r1"},
+        "bare": "http://10.0.0.1:8000",
+        "caches": {
+            "LOCATION": ["10.0.0.1"],
+            "OPTIONS": {"region": "eu", "TIMEOUTS": {"READ": 3, "connect": 1}},
+            "ACCESS_KEY": "a",
+            "SECRET_KEY": "s",
+            "DATACENTER": None,
+        },
+    }
+    with override_settings(ALTERNATOR=forms):
+        config = {alias: pynamodb_alternator.get_cluster(alias).config for alias in forms}
+    assert config["default"].seeds == ("10.0.0.1", "10.0.0.2")
+    assert (config["default"].port, config["default"].tls.ca) == (8043, CA)  # type: ignore[union-attr]
+    assert str(config["url"].routing_scope) == "rack r1 of datacenter dc1"
+    assert config["bare"].name == "bare"
+    assert (config["caches"].region, config["caches"].timeouts.read) == ("eu", 3)
+    assert config["caches"].credentials.access_key == "a"  # type: ignore[union-attr]
+
+
+def test_override_settings_is_heard(on_cluster: LocalCluster) -> None:
+    before = pynamodb_alternator.get_cluster()
+    with override_settings(ALTERNATOR={"default": "http://192.0.2.1:8000"}):
+        assert pynamodb_alternator.get_cluster().config.seeds == ("192.0.2.1",)
+        assert before.closed
+    assert pynamodb_alternator.get_cluster().config.seeds == before.config.seeds
+    assert len(pynamodb_alternator.get_cluster().nodes()) == 3
+
+
+@pytest.mark.usefixtures("project")
+def test_models_follow_the_settings(local: LocalCluster) -> None:
+    with LocalCluster(nodes=1) as other:
+        for one in (local, other):
+            with override_settings(ALTERNATOR={"default": one.url}):
+                assert not Visitor.exists()
+                Visitor.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
+        with override_settings(ALTERNATOR={"default": local.url}):
+            assert Visitor.exists()
+
+
+@pytest.mark.usefixtures("project")
+def test_without_the_setting_configure_holds_and_the_error_names_the_setting(local: LocalCluster) -> None:
+    assert not hasattr(settings, "ALTERNATOR")
+    with pytest.raises(ConfigurationError, match=r"add 'archive' to settings\.ALTERNATOR"):
+        Receipt.exists()
+    with pytest.raises(ConfigurationError, match=r"Visitor|visitors.*add 'default' to settings\.ALTERNATOR"):
+        Visitor.exists()
+    pynamodb_alternator.configure(default=local.url)
+    assert not Visitor.exists()
+
+
+WRONG = [
+    ({"default": {"SEEDS": ["10.0.0.1"], "PROT": 1}}, "E002", r"ALTERNATOR\['default'\].*'PROT'.*'PORT'"),
+    ({"default": {"SEEDS": ["10.0.0.1"], "PORT": "x"}}, "E002", r"ALTERNATOR\['default'\].*port"),
+    ({"default": {"DATACENTER": "dc1"}}, "E002", "does not say where the cluster is"),
+    ({"default": {"SEEDS": ["a"], "OPTIONS": []}}, "E002", r"\['OPTIONS'\] must be a dict"),
+    ({"default": {"SEEDS": ["a"], "TIMEOUTS": {"REED": 1}}}, "E002", r"reed"),
+    ({"default": 5}, "E002", r"ALTERNATOR\['default'\] must be a URL"),
+    ("http://10.0.0.1", "E001", r"settings\.ALTERNATOR must be a dict from alias"),
+    ({5: "http://a"}, "E001", r"settings\.ALTERNATOR must be a dict from alias"),
+]
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(("value", "number", "says"), WRONG)
+def test_a_wrong_setting_is_named_at_use_and_by_the_checks(value: Any, number: str, says: str) -> None:
+    with override_settings(ALTERNATOR=value):
+        with pytest.raises(ImproperlyConfigured, match=says):
+            Visitor.exists()
+        with pytest.raises(ConfigurationError, match=says):
+            pynamodb_alternator.get_cluster()
+        found = checks.run_checks(tags=["alternator"])
+    assert f"alternator.{number}" in [one.id for one in found]
+
+
+# ---- checks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("project")
+def test_checks_of_models() -> None:
+    found = {one.id: one for one in checks.run_checks()}
+    assert "Visitor needs it" in found["alternator.W001"].msg
+    assert "Receipt: Meta.cluster is 'archive'" in found["alternator.E003"].msg
+    with override_settings(ALTERNATOR={"default": "http://192.0.2.1:8000", "archive": "http://192.0.2.1:8000"}):
+        assert checks.run_checks() == []
+
+
+def test_the_network_is_asked_only_under_the_tag(on_cluster: LocalCluster) -> None:
+    on_cluster.nodes[0].kill(still_listed=True)
+    asked = sum(len(node.requests) for node in on_cluster.nodes)
+    assert checks.run_checks() == []
+    assert sum(len(node.requests) for node in on_cluster.nodes) == asked
+    found = checks.run_checks(tags=["alternator"])
+    assert {"alternator.E100"} <= {one.id for one in found}
+    assert any(on_cluster.nodes[0].address in one.msg for one in found)
+
+
+# ---- commands ----------------------------------------------------------------------------------------------------
+
+
+def test_the_tables_are_created_with_progress(on_cluster: LocalCluster) -> None:
+    dry = said("alternator_create_tables", "--dry-run")
+    assert "2 missing" in dry
+    assert not Visitor.exists()
+    out = said("alternator_create_tables")
+    assert "[1/2] receipts (Receipt) ... created" in out
+    assert "[2/2] visitors (Visitor) ... created" in out
+    assert "at-amazon" not in out
+    assert Visitor.exists()
+    again = said("alternator_create_tables", "shop")
+    assert "0 created, 2 there already" in again
+    assert said("alternator_create_tables", verbosity=0) == ""
+
+
+def test_nodes_and_check(on_cluster: LocalCluster) -> None:
+    assert all(address in said("alternator_nodes") for address in on_cluster.addresses)
+    assert "0 errors" in said("alternator_check", cluster="archive")
+    on_cluster.close()
+    with pytest.raises(CommandError, match="has errors"):
+        said("alternator_check")
+
+
+@pytest.mark.usefixtures("project")
+def test_mistakes_are_answered() -> None:
+    with pytest.raises(CommandError, match="'reports'"):
+        said("alternator_nodes", "--cluster", "reports")
+    with pytest.raises(CommandError, match=r"settings\.ALTERNATOR"):
+        said("alternator_create_tables")
+    with pytest.raises(CommandError, match="shopp"):
+        said("alternator_create_tables", "shopp")
+    with pytest.raises(CommandError, match=r"define them in models\.py"):
+        said("alternator_create_tables", "alternator")
+
+
+def test_manage_py_starts_without_a_thread_or_a_connection() -> None:
+    out = run_python(
+        "import threading, os\n"
+        "import django\n"
+        "django.setup()\n"
+        "from django.core.management import call_command\n"
+        "call_command('check')\n"
+        "from pynamodb_alternator import registry\n"
+        "print(threading.active_count(), registry._sources[0]._aliases)",
+        cwd=ROOT,
+        DJANGO_SETTINGS_MODULE="tests.contrib.django_project.settings",
+        SHOP_URL="http://192.0.2.1:8000",
+    )
+    assert out.splitlines()[-1].startswith("1 ")
+
+
+def test_the_app_config() -> None:
+    assert apps.get_app_config("alternator").verbose_name == "ScyllaDB Alternator"
+
+
+# ---- the mixin ---------------------------------------------------------------------------------------------------
+
+
+@override_settings(ALTERNATOR={"default": "http://192.0.2.1:8000", "archive": "http://192.0.2.1:8000"})
+class ShopTests(AlternatorTestMixin, SimpleTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        Visitor("alice", visits=4).save()
+
+    def test_a_view(self) -> None:
+        assert self.client.get("/visit/alice").json() == {"visits": 5}
+        for node in self.alternator_cluster.nodes:
+            node.kill()
+
+    def test_another_begins_afresh(self) -> None:
+        assert self.client.get("/visit/alice").json() == {"visits": 5}
+        Receipt(5).save()
+        self.alternator_cluster.nodes[1].kill()
+        assert Receipt.get(5).number == 5
+
+
+class OneTableTests(AlternatorTestMixin, SimpleTestCase):
+    alternator_models = (Visitor,)
+    alternator_options = {"nodes": 1}  # noqa: RUF012
+
+    def test_the_options(self) -> None:
+        assert len(self.alternator_cluster.nodes) == 1
+        assert Visitor.exists()
+        with pytest.raises((ConfigurationError, TableError)):
+            Receipt.describe_table()
+
+
+def test_the_mixin_before_the_class() -> None:
+    class Wrong(AlternatorTestMixin):
+        pass
+
+    with pytest.raises(ConfigurationError, match="goes before Django's class"):
+        Wrong.setUpClass()
+
+
+def test_without_django_the_import_names_the_extra() -> None:
+    out = run_python(
+        "try:\n    import pynamodb_alternator.contrib.django\nexcept ImportError as wrong:\n    print(wrong)",
+        without=("django",),
+    )
+    assert "pip install 'pynamodb-alternator[django]'" in out

@@ -1,0 +1,219 @@
+"""The plugin, in pytest runs of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tomllib
+
+import pytest
+
+from .support import ROOT
+
+pytest_plugins = "pytester"
+
+INSTALLED = any(
+    one.value == "pynamodb_alternator.pytest_plugin" for one in importlib.metadata.entry_points(group="pytest11")
+)
+"""Whether the entry point is there; it is not if the package was installed before it had one."""
+
+MODEL = """
+import pytest
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+
+import pynamodb_alternator
+from pynamodb_alternator import Model
+
+
+class User(Model):
+    class Meta:
+        table_name = "users"
+
+    name = UnicodeAttribute(hash_key=True)
+    visits = NumberAttribute(default=0)
+"""
+
+
+@pytest.fixture(autouse=True)
+def findable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package may be here without being installed."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def run(pytester: pytest.Pytester, code: str, *arguments: str) -> pytest.RunResult:
+    pytester.makepyfile(MODEL + code)
+    plugin = () if INSTALLED else ("-p", "pynamodb_alternator.pytest_plugin")
+    return pytester.runpytest_subprocess(
+        *plugin, "-W", "error", "--strict-markers", "-p", "no:cacheprovider", *arguments, timeout=60
+    )
+
+
+def test_a_cluster_for_one_test(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+        def test_a_node_dies(alternator_cluster, alternator_models, alternator_signals):
+            alternator_models(User)
+            User("alice").save()
+            victim = alternator_cluster.nodes[1]
+            victim.kill()
+            alternator_signals.wait_for("node_removed", node=victim.address)
+            assert User.get("alice").visits == 0
+            assert alternator_signals.of("request_completed", operation="GetItem")[-1]["status"] == 200
+            alternator_signals.clear()
+            assert alternator_signals.of("node_removed") == []
+
+        def test_the_next_one_is_fresh(alternator_cluster, alternator_models):
+            alternator_models(User)
+            assert len(alternator_cluster.nodes) == 3
+            with pytest.raises(User.DoesNotExist):
+                User.get("alice")
+
+        def test_every_node_may_die(alternator_cluster, alternator_models):
+            alternator_models(User)
+            for node in alternator_cluster.nodes:
+                node.kill()
+
+        @pytest.mark.alternator(nodes=2, datacenters=["dc1"], aliases=["default", "analytics"])
+        def test_its_settings(alternator_cluster):
+            assert len(pynamodb_alternator.get_cluster("analytics").nodes()) == 2
+
+        @pytest.mark.alternator(nodes=1, credentials={"alice": "secret"})
+        def test_its_credentials(alternator_models):
+            alternator_models(User)
+            User("alice").save()
+        """.replace("\n        ", "\n"),
+    )
+    result.assert_outcomes(passed=5)
+
+
+def test_the_alias_means_afterwards_what_it_meant_before(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+pynamodb_alternator.configure(default="http://192.0.2.1:8000")
+
+def test_before():
+    assert pynamodb_alternator.get_cluster().config.seeds == ("192.0.2.1",)
+
+def test_in_between(alternator_models):
+    alternator_models(User)
+    User("alice").save()
+
+def test_after():
+    assert pynamodb_alternator.get_cluster().config.seeds == ("192.0.2.1",)
+""",
+    )
+    result.assert_outcomes(passed=3)
+
+
+def test_a_cluster_for_the_session(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+ports = set()
+
+@pytest.fixture(scope="session")
+def alternator_cluster_options():
+    return {"nodes": 2}
+
+def test_one(alternator_cluster_session, alternator_models):
+    alternator_models(User)
+    ports.add(alternator_cluster_session.port)
+    User("alice").save()
+    alternator_cluster_session.add_node()
+    alternator_cluster_session.nodes[0].kill()
+    alternator_cluster_session.nodes[1].hang()
+
+def test_two(alternator_cluster_session, alternator_models):
+    assert [node.up and not node.hung for node in alternator_cluster_session.nodes] == [True, True]
+    assert not User.exists()
+    alternator_cluster_session.remove_node(alternator_cluster_session.nodes[1])
+
+def test_three(alternator_cluster_session):
+    assert len(alternator_cluster_session.nodes) == 2
+    assert ports == {alternator_cluster_session.port}
+""",
+    )
+    result.assert_outcomes(passed=3)
+
+
+def test_workers_of_xdist_have_clusters_of_their_own(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+@pytest.mark.parametrize("number", range(4))
+def test_it(alternator_cluster_session, alternator_models, number):
+    alternator_models(User)
+    assert User("alice").save(User.name.does_not_exist())
+""",
+        "-n",
+        "2",
+    )
+    result.assert_outcomes(passed=4)
+
+
+def test_mistakes_are_answered(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+@pytest.mark.alternator(knots=5)
+def test_a(alternator_cluster): pass
+
+@pytest.mark.alternator(5)
+def test_b(alternator_cluster): pass
+
+def test_c(alternator_cluster, alternator_cluster_session): pass
+
+def test_d(alternator_models):
+    alternator_models(int)
+
+def test_e(alternator_models):
+    alternator_models()
+
+def test_f(alternator_signals):
+    alternator_signals.of("node_dead")
+
+def test_g(alternator_signals):
+    alternator_signals.wait_for("node_down", timeout=0.01)
+
+def test_h(alternator_models):
+    import pynamodb.models
+    class Plain(pynamodb.models.Model):
+        class Meta:
+            table_name = "plain"
+        name = UnicodeAttribute(hash_key=True)
+    alternator_models(Plain)
+""",
+    )
+    assert result.ret == 1
+    for wanted in (
+        "*LocalCluster takes no 'knots'*",
+        "*takes names, as in @pytest.mark.alternator(nodes=5)*",
+        "*Name one of them*",
+        "*takes PynamoDB models*",
+        "*without a model*",
+        "*There is no signal 'node_dead'*",
+        "*No signal node_down within 0.01 s*",
+        "*Plain is not on a cluster*",
+    ):
+        result.stdout.fnmatch_lines([wanted])
+
+
+def test_nothing_is_loaded_before_a_test_asks(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import sys
+
+def test_it(request):
+    for heavy in ("moto", "cryptography", "flask", "django", "prometheus_client", "pynamodb_alternator.local"):
+        assert heavy not in sys.modules
+    assert not [name for name in request.fixturenames if "alternator" in name]
+""",
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_the_entry_point_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"alternator": "pynamodb_alternator.pytest_plugin"}

@@ -1,0 +1,470 @@
+"""The shell commands: what they print, and with which status they end."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator import Cluster, cli
+from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.shell import bench, screen, settings
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("ALTERNATOR_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command: its exit status, and what it wrote to standard output and standard error."""
+
+    def run_it(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            status = cli.main(arguments)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        written = capsys.readouterr()
+        assert "Traceback" not in written.err
+        return status, written.out, written.err
+
+    return run_it
+
+
+@pytest.fixture
+def at(run: Run, local: LocalCluster) -> Run:
+    """The same, with the URL of the embedded cluster."""
+    return lambda *arguments: run(*arguments, "--url", local.url)
+
+
+def create(cluster: Cluster, name: str = "orders", kind: str = "S", *, sort: bool = False) -> None:
+    attributes = [{"AttributeName": "customer", "AttributeType": kind}]
+    schema = [{"AttributeName": "customer", "KeyType": "HASH"}]
+    if sort:
+        attributes.append({"AttributeName": "number", "AttributeType": "N"})
+        schema.append({"AttributeName": "number", "KeyType": "RANGE"})
+    cluster.client.create_table(
+        TableName=name, AttributeDefinitions=attributes, KeySchema=schema, BillingMode="PAY_PER_REQUEST"
+    )
+
+
+def written_operations(local: LocalCluster) -> set[str]:
+    return {one.operation for node in local.nodes for one in node.requests} & {
+        "PutItem",
+        "UpdateItem",
+        "DeleteItem",
+        "BatchWriteItem",
+    }
+
+
+# ---- nodes ------------------------------------------------------------------------------------------------------
+
+
+def test_nodes(local: LocalCluster, at: Run) -> None:
+    local[2].kill(still_listed=True)
+    status, out, _ = at("nodes")
+    lines = out.splitlines()
+    assert status == 0
+    assert lines[0].split() == ["address", "datacenter", "rack", "state", "latency"]
+    assert lines[1].split()[:4] == [local[0].address, "datacenter1", "rack1", "active"]
+    assert lines[3].split()[:4] == [local[2].address, "datacenter1", "rack1", "down"]
+    assert "refused" in out
+    assert "3 nodes, 2 of them answer" in out
+
+
+def test_nodes_for_machines(local: LocalCluster, at: Run) -> None:
+    local[2].kill(still_listed=True)
+    status, out, _ = at("nodes", "--json")
+    found = json.loads(out)
+    assert status == 0
+    assert found["scope"] == "cluster"
+    assert [one["address"] for one in found["nodes"]] == local.addresses
+    assert [one["state"] for one in found["nodes"]] == ["active", "active", "down"]
+    assert found["nodes"][0]["latency_ms"] > 0
+    assert found["nodes"][2]["latency_ms"] is None
+
+
+def test_nodes_in_a_narrow_terminal(local: LocalCluster, at: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    _, out, _ = at("nodes")
+    assert max(map(len, out.splitlines())) <= 40
+    assert re.search(rf"^{re.escape(local[0].address)}\n  datacenter  datacenter1\n  rack", out, re.MULTILINE)
+
+
+def test_nodes_where_nobody_answers(run: Run, local: LocalCluster) -> None:
+    for node in local.nodes:
+        node.kill()
+    status, out, _ = run("nodes", "--url", local.url, "--timeout", "0.5")
+    assert status == 1
+    assert "0 of them answer" in out
+
+
+def test_nodes_of_a_server_that_denies_the_system_tables(run: Run) -> None:
+    with LocalCluster(nodes=2, deny_virtual_tables=True) as local:
+        status, out, _ = run("nodes", "--url", local.url)
+    assert status == 0
+    assert "the system tables may not be read" in out
+
+
+# ---- route ------------------------------------------------------------------------------------------------------
+
+
+def test_route(cluster: Cluster, at: Run) -> None:
+    create(cluster)
+    route = _route_of(cluster, "alice")
+    status, out, _ = at("route", "orders", "alice")
+    assert status == 0
+    assert f"hash           {route.hash}" in out
+    assert "customer = alice (S)" in out
+    assert "write isolation only_rmw_uses_lwt" in out
+    plan = re.findall(r"^ +\d  (\S+)$", out, re.MULTILINE)
+    assert plan == list(route.nodes)
+
+
+def _route_of(cluster: Cluster, key: Any) -> Any:
+    cluster.register_table("orders", "customer")
+    return cluster.route("orders", key)
+
+
+def test_route_for_machines_asks_nothing_if_it_need_not(local: LocalCluster, cluster: Cluster, at: Run) -> None:
+    status, out, _ = at("route", "orders", "7", "--type", "N", "--partition-key", "customer", "--json")
+    found = json.loads(out)
+    route = _route_of(cluster, 7)
+    assert status == 0
+    assert (found["hash"], found["nodes"], found["reason"]) == (route.hash, list(route.nodes), None)
+    assert found["type"] == "N"
+    assert [node.requests for node in local.nodes] == [[], [], []]
+
+
+def test_route_takes_the_type_from_the_table(cluster: Cluster, at: Run) -> None:
+    create(cluster, kind="B")
+    status, out, _ = at("route", "orders", "AAE=", "--json")
+    assert status == 0
+    assert json.loads(out)["hash"] == _route_of(cluster, b"\x00\x01").hash
+
+
+def test_route_tells_of_nodes_that_do_not_answer(local: LocalCluster, cluster: Cluster, at: Run) -> None:
+    create(cluster)
+    local[2].kill(still_listed=True)
+    _, out, _ = at("route", "orders", "alice")
+    assert re.search(rf"{re.escape(local[2].address)} +does not answer", out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["order", "a"], "no table 'order'. Did you mean 'orders'?"),
+        (["zzz", "a"], "It has: orders."),
+        (["orders", "a", "--type", "N"], "customer of orders is of type S. Leave out --type."),
+        (["orders", "x", "--type", "N", "--partition-key", "customer"], "write it in digits (got 'x')"),
+        (["orders", "NaN", "--type", "N", "--partition-key", "customer"], "write it in digits"),
+        (["orders", "?", "--type", "B", "--partition-key", "customer"], "write it in base64"),
+        (["orders", "a", "--partition-key", ""], "--partition-key: write the name"),
+        (["orders", "a", "--type", "X"], "'X' is not known. Write one of: S, N, B."),
+        (["orders"], "the following arguments are required: KEY"),
+    ],
+)
+def test_mistakes_in_route(cluster: Cluster, at: Run, arguments: list[str], said: str) -> None:
+    create(cluster)
+    status, out, err = at("route", *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert said in err
+
+
+# ---- check ------------------------------------------------------------------------------------------------------
+
+
+def test_check_of_a_healthy_cluster(local: LocalCluster, at: Run) -> None:
+    status, out, _ = at("check")
+    assert status == 0
+    assert "no warnings, no errors" in out
+    assert all(address in out for address in local.addresses)
+
+
+def test_check_with_a_warning(local: LocalCluster, at: Run) -> None:
+    local[1].kill(still_listed=True)
+    status, out, _ = at("check")
+    assert status == 0
+    assert re.search(r"^! reachability +127\.0\.0\.2:\d+: ", out, re.MULTILINE)
+    assert "1 warning, no errors" in out
+    assert at("check", "--strict")[0] == 1
+
+
+def test_check_with_an_error(run: Run, at: Run) -> None:
+    with LocalCluster(nodes=1, credentials={"alice": "s3cr3t"}) as local:
+        status, out, _ = run("check", "--url", local.url, "--json")
+    assert status == 1
+    found = json.loads(out)
+    assert (found["errors"], found["warnings"]) == (1, 0)
+    (error,) = (one for one in found["findings"] if one["severity"] == "error")
+    assert error["id"] == "authentication"
+    assert "ALTERNATOR_ACCESS_KEY" in error["remedy"]
+
+
+def test_credentials_come_from_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALTERNATOR_ACCESS_KEY", "alice")
+    monkeypatch.setenv("ALTERNATOR_SECRET_KEY", "s3cr3t")
+    with LocalCluster(nodes=1, credentials={"alice": "s3cr3t"}) as local:
+        status, out, err = run("check", "--url", local.url)
+    assert status == 0, out
+    assert "takes ours" in out
+    assert "s3cr3t" not in out + err
+
+
+def test_check_in_a_narrow_terminal(at: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "44")
+    _, out, _ = at("check")
+    assert max(map(len, out.splitlines())) <= 44
+
+
+def test_check_over_tls(run: Run) -> None:
+    with LocalCluster(nodes=1, tls=True) as local:
+        assert run("check", "--url", local.url)[0] == 1
+        assert run("check", "--url", local.url, "--ca", str(local.tls.ca_file))[0] == 0
+        status, out, err = run("check", "--url", local.url, "--insecure")
+    assert status == 0, out
+    assert err == ""
+
+
+# ---- bench ------------------------------------------------------------------------------------------------------
+
+
+def test_bench_reads_and_writes_nothing(local: LocalCluster, cluster: Cluster, at: Run) -> None:
+    create(cluster)
+    status, out, _ = at("bench", "orders", "--requests", "60", "--threads", "3")
+    assert status == 0, out
+    assert "nothing is written" in out
+    assert re.search(r"^ +60 ", out, re.MULTILINE)
+    assert "p99" in out
+    assert written_operations(local) == set()
+    assert sum(one.operation == "GetItem" for node in local.nodes for one in node.requests) == 60
+
+
+@pytest.mark.parametrize(("kind", "sort"), [("S", False), ("N", False), ("B", True)])
+def test_bench_that_writes_leaves_nothing(
+    local: LocalCluster, cluster: Cluster, at: Run, kind: str, sort: bool
+) -> None:
+    create(cluster, kind=kind, sort=sort)
+    status, out, _ = at("bench", "orders", "--requests", "40", "--keys", "30", "--write", "--json")
+    found = json.loads(out)
+    assert status == 0, found
+    assert (found["operation"], found["requests"], found["not_deleted"]) == ("PutItem", 40, 0)
+    assert sum(found["nodes"].values()) == 40
+    assert found["latency_ms"]["p50"] <= found["latency_ms"]["p99"] <= found["latency_ms"]["max"]
+    assert cluster.client.scan(TableName="orders")["Count"] == 0
+    assert "PutItem" in written_operations(local)
+
+
+def test_bench_ends_in_time(cluster: Cluster, at: Run) -> None:
+    create(cluster)
+    _, out, _ = at("bench", "orders", "--requests", "1000000", "--seconds", "0.3", "--json")
+    assert 0.3 <= json.loads(out)["seconds"] < 3
+
+
+def test_bench_tells_failures(local: LocalCluster, cluster: Cluster, at: Run) -> None:
+    create(cluster)
+    for node in local.nodes:
+        node.fail_with("ValidationException", times=None, operation="GetItem", message="nothing today")
+    status, out, _ = at("bench", "orders", "--requests", "8")
+    assert status == 1
+    assert "8 failed: ValidationException: nothing today" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing"], "It has no table at all"),
+        (["orders", "--requests", "0"], "write a whole number from 1 to 1000000 (got '0')"),
+        (["orders", "--seconds", "1h"], "write a number from 0.1 to 300 (got '1h')"),
+        (["orders", "--threads", "1000"], "from 1 to 64"),
+        (["orders", "--seconds", "nan"], "from 0.1 to 300"),
+    ],
+)
+def test_mistakes_in_bench(at: Run, arguments: list[str], said: str) -> None:
+    status, out, err = at("bench", *arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+
+
+def test_percentiles() -> None:
+    values = [float(number) for number in range(1, 101)]
+    assert [bench.percentile(values, share) for share in (0.5, 0.9, 0.99, 1.0)] == [50, 90, 99, 100]
+    assert bench.percentile([7.0], 0.01) == 7
+
+
+# ---- mistakes in what all commands share ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nods"], "'nods' is not known. Did you mean 'nodes'?"),
+        (["frobnicate"], "Write one of: nodes, route, check, bench, local."),
+        (["nodes"], "Add --url http://10.0.0.1:8000, or set the environment variable ALTERNATOR_URL."),
+        (["nodes", "--url", "10.0.0.1"], "has no scheme"),
+        (["nodes", "--url", "http://a:b@10.0.0.1"], "ALTERNATOR_ACCESS_KEY"),
+        (["check", "--url", "http://127.0.0.1:1", "--timeout", "soon"], "write a number from 0.001 to 3600"),
+        (["check", "--url", "http://127.0.0.1:1", "--rack", "r1"], "without its datacenter"),
+        (["check", "--url", "http://127.0.0.1:1", "--ca", "x.pem"], "Write https:// in the URL"),
+        (["check", "--url", "https://127.0.0.1:1", "--ca", "/no/such/file"], "cannot be read"),
+        (["check", "--frob"], "unrecognized arguments: --frob"),
+    ],
+)
+def test_mistakes(run: Run, arguments: list[str], said: str) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert said in err
+
+
+def test_half_of_the_credentials(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALTERNATOR_ACCESS_KEY", "alice")
+    status, _, err = run("nodes", "--url", "http://127.0.0.1:1")
+    assert status == 2
+    assert "ALTERNATOR_SECRET_KEY is not set" in err
+
+
+def test_the_url_of_the_environment(run: Run, local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALTERNATOR_URL", local.url)
+    assert run("nodes")[0] == 0
+
+
+def test_no_secret_can_be_given_on_the_command_line(run: Run) -> None:
+    for command in ("nodes", "route", "check", "bench"):
+        status, out, _ = run(command, "--help")
+        assert status == 0
+        assert "--secret" not in out
+        assert "ALTERNATOR_SECRET_KEY" in out
+
+
+def test_version(run: Run) -> None:
+    assert re.match(r"\d+\.\d+", run("--version")[1])
+
+
+# ---- how it looks -----------------------------------------------------------------------------------------------
+
+
+def in_terminal(arguments: list[str], url: str, columns: int = 90) -> tuple[int, str]:
+    """Run the program in a terminal of its own: its status, and everything it wrote there."""
+    leader, follower = pty.openpty()
+    env = {**os.environ, "ALTERNATOR_URL": url, "COLUMNS": str(columns), "TERM": "xterm-256color", "LINES": "40"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pynamodb_alternator", *arguments],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env=env,
+        close_fds=True,
+    )
+    os.close(follower)
+    written = bytearray()
+
+    def read() -> None:
+        while True:
+            try:
+                part = os.read(leader, 65536)
+            except OSError:  # how Linux says that the other end is closed
+                return
+            if not part:
+                return
+            written.extend(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        status = process.wait(60)
+    finally:
+        process.kill()
+        reader.join(10)
+        os.close(leader)
+    return status, written.decode()
+
+
+def test_a_terminal_gets_colours(local: LocalCluster) -> None:
+    pytest.importorskip("rich")
+    status, out = in_terminal(["nodes"], local.url)
+    assert status == 0
+    assert "\x1b[32mactive" in out
+
+
+def test_a_terminal_gets_a_chart_that_moves(local: LocalCluster, cluster: Cluster) -> None:
+    pytest.importorskip("rich")
+    create(cluster)
+    status, out = in_terminal(["bench", "orders", "--seconds", "1", "--requests", "1000000"], local.url)
+    assert status == 0, out
+    assert len(re.findall(r"\d+ done, 0 failed", out)) > 1
+    assert "█" in out
+    assert "p99" in out
+
+
+def test_the_same_without_rich(local: LocalCluster, at: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        encoding = "ascii"
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    out = Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    assert cli.main(["nodes", "--url", local.url]) == 0
+    assert cli.main(["check", "--url", local.url]) == 0
+    text = out.getvalue()
+    assert "\x1b" not in text
+    assert text.isascii()
+    assert "+ topology" in text
+
+
+def test_importing_the_package_imports_neither_rich_nor_the_shell() -> None:
+    code = (
+        "import sys, pynamodb_alternator;"
+        "print([name for name in sys.modules if name.split('.')[0] == 'rich' or 'diagnostics' in name"
+        " or name.startswith('pynamodb_alternator.shell')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_wide_characters_count_twice() -> None:
+    assert [screen.width(text) for text in ("abc", "日本", "e\u0301")] == [3, 4, 1]
+    assert screen.pad("日本", 6) == "日本  "
+
+
+def test_text_that_the_terminal_does_not_have() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    shown = screen.Screen(out=out)
+    shown.line(("käse", screen.BAD))
+    out.seek(0)
+    assert out.read() == "k?se\n"
+
+
+@pytest.fixture
+def options() -> Any:
+    parser = cli._make_parser()
+    return lambda *given: parser.parse_args(["nodes", *given])
+
+
+def test_settings_become_a_configuration(options: Any) -> None:
+    given = options("--url", "http://127.0.0.1:1", "--datacenter", "dc1", "--rack", "r1", "--timeout", "3")
+    with settings.open_cluster(given, {}) as cluster:
+        config = cluster.config
+    assert str(config.routing_scope) == "rack r1 of datacenter dc1"
+    assert (config.timeouts.connect, config.timeouts.read, config.timeouts.total) == (3, 3, 6)
