@@ -25,3 +25,5 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
 autodoc_inherit_docstrings = False
+# It bounds botocore, and is not among what we develop with.
+autodoc_mock_imports = ["aiobotocore"]

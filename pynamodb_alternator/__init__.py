@@ -5,20 +5,21 @@ which cluster is meant, and every request goes to the right node, survives the l
 `signals` what it did.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import errors, signals
 from ._version import __version__ as __version__
-from .client import Cluster
-from .config import ClusterConfig, Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
-from .connection import AlternatorConnection
-from .models import Model, install, uninstall
-from .registry import close_all, configure, get_cluster
-from .scopes import ClusterScope, DatacenterScope, RackScope
-from .wire_config import Deflate, Gzip, Tls
 
 if TYPE_CHECKING:
+    from . import errors, signals
     from .aio import AsyncCluster as AsyncCluster
+    from .client import Cluster
+    from .config import ClusterConfig, Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
+    from .connection import AlternatorConnection
+    from .models import Model, install, uninstall
+    from .registry import close_all, configure, get_cluster
+    from .scopes import ClusterScope, DatacenterScope, RackScope
+    from .wire_config import Deflate, Gzip, Tls
 
 __all__ = [
     "AlternatorConnection",
@@ -46,10 +47,31 @@ __all__ = [
     "uninstall",
 ]
 
+# Names are imported when they are first used. Importing botocore and PynamoDB takes a quarter of a second, and whoever
+# only finds this package through an entry point, such as pytest, shall not wait for it.
+_HOMES = {
+    "aio": ("AsyncCluster",),  # needs the extra [async]
+    "client": ("Cluster",),
+    "config": ("ClusterConfig", "Credentials", "Discovery", "Health", "KeyRouteAffinity", "Retries", "Timeouts"),
+    "connection": ("AlternatorConnection",),
+    "models": ("Model", "install", "uninstall"),
+    "registry": ("close_all", "configure", "get_cluster"),
+    "scopes": ("ClusterScope", "DatacenterScope", "RackScope"),
+    "wire_config": ("Deflate", "Gzip", "Tls"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("errors", "signals")
+
 
 def __getattr__(name: str) -> Any:
-    if name == "AsyncCluster":  # only now: it needs the extra [async]
-        from .aio import AsyncCluster
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
+    return found
 
-        return AsyncCluster
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

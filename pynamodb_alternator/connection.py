@@ -29,7 +29,7 @@ from .client import Cluster
 from .config import ClusterConfig, Credentials, KeyRouteAffinity
 from .errors import ConfigurationError
 from .options import RequestOptions, model_options
-from .registry import find_cluster
+from .registry import find_cluster, may_change
 
 __all__ = ["AlternatorConnection", "AlternatorTableConnection"]
 
@@ -102,15 +102,25 @@ class AlternatorConnection(Connection):
     def cluster(self) -> Cluster:
         """The cluster of this connection."""
         cluster = self._cluster
-        if cluster is None or (cluster.closed and not isinstance(self._wanted_cluster, Cluster)):
-            cluster = find_cluster(self._wanted_cluster, self.host, self._who())
-            self._options = self._make_options()
-            for meta_table in self._tables.values():
-                self._register(cluster, meta_table)
-            if self._max_pool_connections != default_settings_dict["max_pool_connections"]:
-                cluster.allow_pool_connections(self._max_pool_connections)
-            self._cluster = cluster
-        return cluster
+        wanted = self._wanted_cluster
+        if cluster is not None and not may_change(wanted, self.host):
+            # A cluster that was closed is made anew, unless the user gave this very one.
+            is_given = isinstance(wanted, Cluster)
+            if is_given or not cluster.closed:
+                return cluster
+        found = find_cluster(wanted, self.host, self._who())
+        if found is not cluster:
+            self._join(found)
+        return found
+
+    def _join(self, cluster: Cluster) -> None:
+        """Make the cluster this connection's, and tell it what it must know of its tables."""
+        self._options = self._make_options()
+        for meta_table in list(self._tables.values()):
+            self._register(cluster, meta_table)
+        if self._max_pool_connections != default_settings_dict["max_pool_connections"]:
+            cluster.allow_pool_connections(self._max_pool_connections)
+        self._cluster = cluster
 
     @property
     def client(self) -> Any:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from .client import Cluster
-from .config import ClusterConfig, KeyRouteAffinity
+from .config import ClusterConfig
 from .errors import ConfigurationError
 
 __all__ = [
@@ -24,6 +23,7 @@ __all__ = [
     "configure",
     "find_cluster",
     "get_cluster",
+    "may_change",
     "remove_source",
     "replaced",
 ]
@@ -175,89 +175,22 @@ def find_cluster(wanted: object, host: str | None, who: str) -> Cluster:
 
 
 def _named_cluster(alias: str, explained: Callable[[ConfigurationError], ConfigurationError]) -> Cluster:
-    if not _sources:
-        try:
-            return get_cluster(alias)
-        except ConfigurationError as wrong:
-            raise explained(wrong) from None
-    late = _LateCluster(alias, explained)
-    late.current()
-    # It behaves as one, and says so when it is asked for its class.
-    return cast(Cluster, late)
+    try:
+        return get_cluster(alias)
+    except ConfigurationError as wrong:
+        if type(wrong) is not ConfigurationError:
+            raise  # a framework's own error, which names its setting
+        raise explained(wrong) from None
 
 
-class _LateCluster:
-    """The cluster that an alias means wherever it is used: for connections, which outlive an application's context.
+def may_change(wanted: object, host: str | None) -> bool:
+    """Whether what `find_cluster` answers may be another cluster the next time, with this one still open.
 
-    What a connection tells of its tables is told to each cluster that turns up.
+    So it is for an alias inside an application with several contexts: who asks for it must ask again.
     """
-
-    def __init__(self, alias: str, explained: Callable[[ConfigurationError], ConfigurationError]) -> None:
-        self._alias = alias
-        self._explained = explained
-        self._told: dict[tuple[Any, ...], Callable[[Cluster], None]] = {}
-        self._known: weakref.WeakSet[Cluster] = weakref.WeakSet()
-        self._last: weakref.ref[Cluster] | None = None
-
-    def current(self) -> Cluster:
-        try:
-            cluster = get_cluster(self._alias)
-        except ConfigurationError as wrong:
-            if type(wrong) is not ConfigurationError:
-                raise  # a framework's own error, which names its setting
-            raise self._explained(wrong) from None
-        if self._last is None or self._last() is not cluster:
-            if cluster not in self._known:
-                for tell in list(self._told.values()):
-                    tell(cluster)
-                self._known.add(cluster)
-            self._last = weakref.ref(cluster)
-        return cluster
-
-    def _tell(self, what: tuple[Any, ...], tell: Callable[[Cluster], None]) -> None:
-        self._told[what] = tell
-        for cluster in list(self._known):
-            tell(cluster)
-
-    def register_table(
-        self, table_name: str, partition_key: str, key_route_affinity: KeyRouteAffinity | None = None
-    ) -> None:
-        self._tell(
-            ("table", table_name),
-            lambda cluster: cluster.register_table(table_name, partition_key, key_route_affinity),
-        )
-
-    def allow_pool_connections(self, count: int) -> None:
-        self._tell(("connections", count), lambda cluster: cluster.allow_pool_connections(count))
-
-    @property
-    def client(self) -> Any:
-        return self.current().client
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.current(), name)
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        return Cluster
-
-    def __enter__(self) -> Cluster:
-        return self.current().__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self.current().__exit__(*error)
-
-    def __eq__(self, other: object) -> bool:
-        return self.current() is (other.current() if type(other) is _LateCluster else other)
-
-    def __hash__(self) -> int:
-        return hash(self.current())
-
-    def __repr__(self) -> str:
-        try:
-            return repr(self.current())
-        except ConfigurationError:
-            return f"<Cluster {self._alias!r}: not configured here>"
+    if not _sources:
+        return False
+    return (wanted is None and not host) or (isinstance(wanted, str) and "://" not in wanted)
 
 
 class Aliases:

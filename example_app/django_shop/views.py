@@ -49,6 +49,7 @@ class Shop:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.get_host()  # refuses a name that is not in ALLOWED_HOSTS, which Django does only when asked
         board()  # counts from the first request on
         if not request.path.startswith(("/dashboard/events", "/state.json")) and "customer" not in request.session:
             request.session["customer"] = pages.new_customer()

@@ -12,11 +12,23 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask, Response, abort, flash, get_flashed_messages, jsonify, redirect, render_template, request
-from flask import session, url_for
+from flask import (
+    Flask,
+    Response,
+    abort,
+    flash,
+    get_flashed_messages,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 from pynamodb.exceptions import PynamoDBException
+from werkzeug.exceptions import SecurityError
 
 from pynamodb_alternator import get_cluster
 from pynamodb_alternator.contrib.flask import Alternator
@@ -178,6 +190,8 @@ def _errors(app: Flask) -> None:
     @app.errorhandler(pages.BadRequest)
     @app.errorhandler(400)
     def bad_request(error: Exception) -> ResponseReturnValue:
+        if isinstance(error, SecurityError):  # a name that is not in TRUSTED_HOSTS: no page has an address there
+            return "The shop does not go by this name.\n", 400, {"Content-Type": "text/plain"}
         return message(pages.WRONG, 400)
 
     @app.errorhandler(403)

@@ -102,13 +102,12 @@ class Faults:
         if self._situation(node) == FROZEN:
             node.resume()
             getattr(node, "thaw", node.resume)()
+        else:
+            node.revive()
         self._frozen.discard(node.address)
-        node.revive()
         return f"{node.address} was revived."
 
     def _spare_the_last(self, node: Any) -> None:
         others = [one for one in self._local.nodes if one is not node and self._situation(one) == RUNNING]
         if not others and self._situation(node) == RUNNING:
-            raise Refused(
-                f"{node.address} is the last node that runs, and the shop needs one. Revive another first."
-            )
+            raise Refused(f"{node.address} is the last node that runs, and the shop needs one. Revive another first.")

@@ -15,7 +15,6 @@ different clusters can live in one process, on the same models.
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -70,6 +69,8 @@ class Alternator:
     """
 
     def __init__(self, app: Flask | None = None) -> None:
+        self._clusters: weakref.WeakKeyDictionary[Flask, Aliases] = weakref.WeakKeyDictionary()
+        _extensions.add(self)
         if app is not None:
             self.init_app(app)
 
@@ -86,7 +87,8 @@ class Alternator:
             )
         for name, default in _DEFAULTS.items():
             app.config.setdefault(name, dict(default) if isinstance(default, dict) else default)
-        app.extensions[EXTENSION] = _State(_configs(app.config))
+        self._clusters[app] = Aliases(_configs(app.config))
+        app.extensions[EXTENSION] = self
         add_source(_source)
         app.cli.add_command(_commands())
         if app.config["ALTERNATOR_SHELL_MODELS"]:
@@ -107,22 +109,12 @@ class Alternator:
                 "Alternator.get_cluster() was called outside of an application's context. "
                 "Write `with app.app_context():` around it."
             )
-        _state()
+        if current_app.extensions.get(EXTENSION) is not self:
+            raise ConfigurationError(_source.hint(alias))
         return get_cluster(alias)
 
 
-class _State:
-    """The clusters of one application."""
-
-    def __init__(self, configs: Mapping[str, ClusterConfig]) -> None:
-        self.aliases = Aliases(configs)
-        _states.add(self)
-
-    def __repr__(self) -> str:
-        return f"<Alternator clusters: {', '.join(self.aliases.configs) or 'none configured'}>"
-
-
-_states: weakref.WeakSet[_State] = weakref.WeakSet()
+_extensions: weakref.WeakSet[Alternator] = weakref.WeakSet()
 
 
 class _CurrentApp:
@@ -131,30 +123,28 @@ class _CurrentApp:
     def find(self, alias: str) -> Cluster | None:
         if not has_app_context():
             return None
-        state = current_app.extensions.get(EXTENSION)
-        return None if state is None else state.aliases.get(alias)
+        extension = current_app.extensions.get(EXTENSION)
+        if not isinstance(extension, Alternator):
+            return None
+        # The application itself, and not Flask's stand-in for it.
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        return extension._clusters[app].get(alias)
 
     def hint(self, alias: str) -> str:
         if not has_app_context():
             return "In a Flask application, wrap this in `with app.app_context():` to use the application's clusters."
         if EXTENSION not in current_app.extensions:
-            return "The current Flask application has no Alternator: call Alternator().init_app(app)."
+            return "The current Flask application has no Alternator of its own: call init_app(app) on one."
         setting = "ALTERNATOR_URL" if alias == "default" else f"ALTERNATOR_CLUSTERS = {{{alias!r}: ...}}"
         return f"Or set {setting} in the configuration of the Flask application, before init_app()."
 
     def close(self) -> None:
-        for state in list(_states):
-            state.aliases.close()
+        for extension in list(_extensions):
+            for clusters in list(extension._clusters.values()):
+                clusters.close()
 
 
 _source = _CurrentApp()
-
-
-def _state() -> _State:
-    state = current_app.extensions.get(EXTENSION)
-    if not isinstance(state, _State):
-        raise ConfigurationError(_source.hint("default"))
-    return state
 
 
 # ---- configuration -----------------------------------------------------------------------------------------------
@@ -249,5 +239,5 @@ class _Told:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, AlternatorError) and not os.environ.get("ALTERNATOR_TRACEBACK"):
+        if isinstance(error, AlternatorError):
             raise click.ClickException(str(error)) from None

@@ -106,6 +106,8 @@ class Attempts:
         self.started = started
         self.timeouts = timeouts
         self.deadline = None if timeouts.total is None else self.started + timeouts.total
+        self.pool_wait = timeouts.connect
+        """Seconds to wait for a connection of a full pool: once per call, and not once per node."""
         self._own_scope = routing_scope
         view = self._view()
         self._scope = view.topology.scope
@@ -240,6 +242,10 @@ class Attempts:
         membership, node = self._env.membership, self.node
         assert node is not None
         self._env.counts[node.address].failures += 1
+        if isinstance(error, PoolTimeoutError):
+            if isinstance(self._error, PoolTimeoutError):
+                error = self._error  # which says how long was waited
+            self.pool_wait = 0.0
         self._error, self._answer = error, None
         if isinstance(error, ClusterClosedError | RequestRefusedError):
             # Neither is about the node, and no other one could do better.

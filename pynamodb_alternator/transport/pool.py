@@ -89,10 +89,11 @@ class NodePool:
 
     # ---- taking and giving back --------------------------------------------------------------------------------
 
-    def acquire(self, connect_timeout: float, deadline: float | None = None) -> Connection:
+    def acquire(self, connect_timeout: float, deadline: float | None = None, wait: float | None = None) -> Connection:
         """A connection that no other thread uses: the one used last, or a fresh one.
 
-        `connect_timeout`: seconds, for waiting and for connecting each. `deadline`: on the clock, for both.
+        `connect_timeout`: seconds. `wait`: seconds to wait for one in a full pool; `connect_timeout` if not given.
+        `deadline`: on the clock, for both.
         Raises `NotSentError`s: `PoolTimeoutError`, and what `Connection.connect` raises.
         """
         while True:
@@ -108,15 +109,16 @@ class NodePool:
                     waiter = _Waiter()
                     self._waiters.append(waiter)
             if waiter is not None:
-                connection = self._wait(waiter, connect_timeout, deadline)
+                connection = self._wait(waiter, connect_timeout if wait is None else wait, deadline)
             if connection is None:
                 return self._open_one(connect_timeout, deadline)
             if self._clock() - connection.idle_since <= self._max_idle and not connection.is_stale():
                 return connection
             self._discard(connection)
 
-    def _wait(self, waiter: _Waiter, connect_timeout: float, deadline: float | None) -> Connection | None:
-        seconds = connect_timeout if deadline is None else min(connect_timeout, deadline - self._clock())
+    def _wait(self, waiter: _Waiter, seconds: float, deadline: float | None) -> Connection | None:
+        if deadline is not None:
+            seconds = min(seconds, deadline - self._clock())
         try:
             waiter.wait(seconds)
         except BaseException:
@@ -288,7 +290,9 @@ class Pools:
 
     # ---- what a request does -----------------------------------------------------------------------------------
 
-    def acquire(self, node: Node, connect_timeout: float, deadline: float | None = None) -> Connection:
+    def acquire(
+        self, node: Node, connect_timeout: float, deadline: float | None = None, wait: float | None = None
+    ) -> Connection:
         """A connection to `node`, for the calling thread alone until `release`.
 
         A kept-alive one that the node has closed meanwhile is dropped without a word, and another one taken.
@@ -298,7 +302,7 @@ class Pools:
         pool = self._pools.get(node.endpoint)
         if pool is None or self._closed:
             pool = self._add(node)
-        return pool.acquire(connect_timeout, deadline)
+        return pool.acquire(connect_timeout, deadline, wait)
 
     def release(self, connection: Connection, reusable: bool = True) -> None:
         """Give a connection back, however its exchange ended: it knows itself whether it can be used again."""

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, jsonify
 
 import pynamodb_alternator
-from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, KeyRouteAffinity, registry, signals
+from pynamodb_alternator import AlternatorConnection, ClusterConfig, KeyRouteAffinity, registry, signals
 from pynamodb_alternator.contrib.flask import Alternator
 from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.local import LocalCluster
@@ -139,7 +139,7 @@ def test_several_clusters_of_one_application(local: LocalCluster, other_local: L
         assert analytics.config.key_route_affinity is KeyRouteAffinity.NONE
         with pytest.raises(ConfigurationError, match=r"ALTERNATOR_CLUSTERS = \{'reports': \.\.\.\}"):
             alternator.get_cluster("reports")
-    assert set(app.extensions) == {"alternator"}
+    assert app.extensions == {"alternator": alternator}
 
 
 def test_settings_have_defaults_and_reach_the_config(local: LocalCluster) -> None:
@@ -181,6 +181,18 @@ def test_outside_of_the_context_the_error_says_what_to_do(app: Flask) -> None:
             User.get("alice")
         with pytest.raises(ConfigurationError, match="has no Alternator"):
             Alternator().get_cluster()
+
+
+def test_one_extension_for_several_applications(local: LocalCluster, other_local: LocalCluster) -> None:
+    alternator = Alternator()
+    found = []
+    for url in (local.url, other_local.url):
+        app = Flask("shop")
+        app.config["ALTERNATOR_URL"] = url
+        alternator.init_app(app)
+        with app.app_context():
+            found.append(len(alternator.cluster.nodes()))
+    assert found == [3, 1]
 
 
 def test_initialising_twice_is_refused(app: Flask) -> None:
@@ -270,16 +282,21 @@ def test_without_flask_the_import_names_the_extra() -> None:
 # ---- the registry, on which this stands --------------------------------------------------------------------------
 
 
-def test_a_connection_that_met_its_cluster_in_a_context_is_a_cluster(app: Flask) -> None:
-    connection = AlternatorConnection()
-    with app.app_context():
-        found = connection.cluster
-        assert isinstance(found, Cluster)
-        assert found == pynamodb_alternator.get_cluster()
-        assert hash(found) == hash(pynamodb_alternator.get_cluster())
-        assert repr(found) == repr(pynamodb_alternator.get_cluster())
-        assert connection.list_tables()["TableNames"] == ["users"]
-    assert repr(found) == "<Cluster 'default': not configured here>"
+def test_a_connection_asks_each_time_which_cluster_is_meant(app: Flask) -> None:
+    """It outlives the application's context, and may be older than the application."""
+    with LocalCluster(nodes=1) as other:
+        pynamodb_alternator.configure(default=other.url)
+        connection = AlternatorConnection()
+        outside = connection.cluster
+        assert connection.list_tables()["TableNames"] == []
+        with app.app_context():
+            assert connection.cluster is pynamodb_alternator.get_cluster() is not outside
+            assert connection.list_tables()["TableNames"] == ["users"]
+        assert connection.cluster is outside
+        assert connection.list_tables()["TableNames"] == []
+        pynamodb_alternator.close_all()
+    with pytest.raises(ConfigurationError, match="nothing says which cluster"):
+        _ = connection.cluster
 
 
 def test_close_all_closes_the_clusters_of_applications_and_they_come_back(app: Flask) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import re
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,75 +19,149 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import UpdateError
 
-from pynamodb_alternator import close_all, configure, get_cluster
+from pynamodb_alternator import close_all, registry
 from pynamodb_alternator.errors import OutcomeUnknownError
 from pynamodb_alternator.local import LocalCluster
 
-flask_testing = pytest.importorskip("flask.testing")
+pytest.importorskip("flask")
+pytest.importorskip("django")
 
-from example_app import demo, models, shop  # noqa: E402
-from example_app.app import create_app  # noqa: E402
-from example_app.traffic import Traffic  # noqa: E402
+from example_app import demo
+from example_app.shop import dashboard, models, pages, trade
+from example_app.shop.dashboard import Dashboard
+from example_app.shop.faults import Faults, Refused
+from example_app.shop.traffic import NodeTraffic, Traffic
 
 ROOT = Path(__file__).parents[2]
-RARE = shop.GOODS[-1][0]
+RARE = trade.GOODS[-1][0]
 
 
 @pytest.fixture
-def traffic(local: LocalCluster) -> Iterator[Traffic]:
-    """A seeded shop, and the count of its requests."""
-    configure(default=local.url)
-    models.create_tables()
-    shop.seed(stock=100, rare=3)
-    traffic = Traffic().watch(get_cluster())
-    yield traffic
-    traffic.close()
+def board(local: LocalCluster) -> Iterator[Dashboard]:
+    """A seeded shop, and the picture of its cluster."""
+    with registry.replaced({"default": local.url}):
+        models.create_tables()
+        trade.seed(stock=100, rare=3)
+        cluster = registry.get_cluster()
+        board = Dashboard(cluster, Traffic().watch(cluster), local, interval=0.01)
+        yield board
+        board.close()
+        board.traffic.close()
     close_all()
 
 
 @pytest.fixture
-def client(traffic: Traffic) -> Any:
-    app = create_app(traffic)
-    app.testing = True
-    return app.test_client()
+def traffic(board: Dashboard) -> Traffic:
+    return board.traffic
+
+
+class Visitor:
+    """A browser without JavaScript, at one of the two shops. Its answers have `status_code`, `text` and `headers`."""
+
+    def __init__(self, client: Visitor, board: Dashboard, kind: str) -> None:
+        self.client = client
+        self.board = board
+        self.kind = kind
+        self.token = ""
+
+    def get(self, path: str, **headers: str) -> Any:
+        answer = self._text(self.client.get(path, headers=headers))
+        token = re.search(r'name="csrfmiddlewaretoken" value="([\w-]+)"', answer.text)
+        self.token = token[1] if token else self.token
+        return answer
+
+    def post(self, path: str, data: dict[str, str], follow: bool = False, **headers: str) -> Any:
+        if not self.token:
+            self.get("/")
+        form = {"csrfmiddlewaretoken": self.token, **data}
+        if self.kind == "flask":
+            return self.client.post(path, data=form, headers=headers, follow_redirects=follow)
+        return self._text(self.client.post(path, form, headers=headers, follow=follow))
+
+    def _text(self, answer: Any) -> Any:
+        if not hasattr(answer, "text"):
+            answer.text = answer.content.decode()
+        return answer
+
+
+@pytest.fixture(params=["flask", "django"])
+def client(request: pytest.FixtureRequest, local: LocalCluster) -> Iterator[Visitor]:
+    """Somebody who visits one of the shops, which is seeded."""
+    with SHOPS[request.param](local) as (client, board, context):
+        with context():
+            models.create_tables()
+            trade.seed(stock=100, rare=3)
+            yield Visitor(client, board, request.param)
+        board.close()
+        board.traffic.close()
+    close_all()
+
+
+@contextlib.contextmanager
+def at_flask(local: LocalCluster) -> Iterator[Any]:
+    from example_app.flask_shop import create_app, dashboard_of
+
+    app = create_app({"ALTERNATOR_URL": local.url, "SHOP_LOCAL_CLUSTER": local, "TESTING": True})
+    yield app.test_client(), dashboard_of(app), app.app_context
+
+
+@contextlib.contextmanager
+def at_django(local: LocalCluster) -> Iterator[Any]:
+    import django
+    from django.conf import settings
+    from django.test import Client, override_settings
+
+    from example_app.django_shop import settings as shop_settings
+
+    if not settings.configured:
+        settings.configure(SECRET_KEY="of the tests")
+        django.setup()
+    ours = {**shop_settings.as_dict(), "ALTERNATOR": {"default": {"URL": local.url}}, "SHOP_LOCAL_CLUSTER": local}
+    with override_settings(**ours):
+        from example_app.django_shop.views import board
+
+        yield Client(enforce_csrf_checks=True), board(), contextlib.nullcontext
+
+
+SHOPS = {"flask": at_flask, "django": at_django}
 
 
 def stock_of(sku: str) -> int:
     return int(models.Product.get(sku, consistent_read=True).stock)
 
 
-def put_into_cart(client: Any, sku: str, quantity: int) -> None:
-    answer = client.post("/cart", data={"sku": sku, "quantity": str(quantity)})
+def put_into_cart(client: Visitor, sku: str, quantity: int) -> None:
+    answer = client.post("/cart/add", data={"sku": sku, "quantity": str(quantity)})
     assert answer.status_code == 302
 
 
-def check_out(client: Any) -> str:
+def check_out(client: Visitor) -> str:
     """Press the button on the page of the cart; the page of the order."""
     found = re.search(r'name="order_id" value="(\w+)"', client.get("/cart").text)
     assert found
-    return str(client.post("/orders", data={"order_id": found[1]}, follow_redirects=True).text)
+    return str(client.post("/orders/new", data={"order_id": found[1]}, follow=True).text)
 
 
 # ---- what a customer sees ------------------------------------------------------------------------------------------
 
 
-def test_the_home_page_shows_products_and_nodes(client: Any, local: LocalCluster) -> None:
+def test_the_home_page_shows_products_and_nodes(client: Visitor, local: LocalCluster) -> None:
     page = client.get("/").text
-    for _, name, _, _ in shop.GOODS:
+    for _, name, _, _ in trade.GOODS:
         assert name in page
     for node in local.nodes:
         assert node.address in page
 
 
-def test_a_category_is_an_index_query(client: Any, traffic: Traffic) -> None:
+def test_a_category_is_an_index_query(client: Visitor) -> None:
     page = client.get("/?category=Pottery").text
     assert "Milk jug" in page
     assert "Sencha" not in page
-    assert traffic.snapshot()["operations"]["Query"] >= 1
+    assert client.board.traffic.snapshot()["operations"]["Query"] >= 1
     assert client.get("/?category=Cars").status_code == 404
 
 
-def test_ordering(client: Any) -> None:
+def test_ordering(client: Visitor) -> None:
     put_into_cart(client, "teapot", 2)
     put_into_cart(client, "bowl", 1)
     put_into_cart(client, "bowl", 3)
@@ -95,20 +173,20 @@ def test_ordering(client: Any) -> None:
     assert (stock_of("teapot"), stock_of("bowl")) == (98, 96)
     assert "It is empty" in client.get("/cart").text
     assert "184.00 €" in client.get("/orders").text
-    assert shop.count("orders") == 1
-    assert shop.audit() == (1, [])
+    assert trade.count("orders") == 1
+    assert trade.audit() == (1, [])
 
 
-def test_the_button_pressed_twice_is_one_order(client: Any) -> None:
+def test_the_button_pressed_twice_is_one_order(client: Visitor) -> None:
     put_into_cart(client, "can", 1)
-    order_id = shop.new_order_id()
+    order_id = trade.new_order_id()
     for _ in range(2):
-        client.post("/orders", data={"order_id": order_id})
+        client.post("/orders/new", data={"order_id": order_id})
     assert stock_of("can") == 99
-    assert shop.audit() == (1, [])
+    assert trade.audit() == (1, [])
 
 
-def test_out_of_stock(client: Any) -> None:
+def test_out_of_stock(client: Visitor) -> None:
     put_into_cart(client, RARE, 4)
     put_into_cart(client, "assam", 1)
     page = check_out(client)
@@ -116,37 +194,68 @@ def test_out_of_stock(client: Any) -> None:
     assert "not enough" in page
     # What was already reserved came back.
     assert (stock_of(RARE), stock_of("assam")) == (3, 100)
-    assert shop.audit() == (0, [])
+    assert trade.audit() == (0, [])
 
 
 def test_one_piece_left_and_many_who_want_it(traffic: Traffic) -> None:
     with ThreadPoolExecutor(8) as pool:
-        orders = list(pool.map(lambda n: shop.place_order(f"customer-{n}", {RARE: 1}), range(8)))
+        orders = list(pool.map(lambda n: trade.place_order(f"customer-{n}", {RARE: 1}), range(8)))
     assert sorted(order.status for order in orders) == ["placed"] * 3 + ["rejected"] * 5
-    assert shop.audit() == (3, [])
+    assert trade.audit() == (3, [])
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "data", "status"),
+    ("path", "data", "status"),
     [
-        ("POST", "/cart", {"sku": "no-such"}, 404),
-        ("POST", "/cart", {}, 404),
-        ("POST", "/orders", {"order_id": "../x"}, 400),
-        ("POST", "/orders", {}, 400),
-        ("GET", "/orders/unknown", None, 404),
-        ("GET", "/nowhere", None, 404),
+        ("/cart/add", {"sku": "no-such"}, 404),
+        ("/cart/add", {}, 404),
+        ("/orders/new", {"order_id": "../x"}, 400),
+        ("/orders/new", {}, 400),
+        ("/orders/unknown", None, 404),
+        ("/nowhere", None, 404),
+        ("/dashboard/nodes", {"action": "kill", "node": "127.0.0.9:1"}, 404),
+        ("/dashboard/nodes", {"action": "reboot", "node": "127.0.0.1:1"}, 400),
+        ("/dashboard/nodes", {}, 400),
     ],
 )
-def test_wrong_requests(client: Any, method: str, path: str, data: dict[str, str] | None, status: int) -> None:
-    assert client.open(path, method=method, data=data).status_code == status
+def test_wrong_requests(client: Visitor, path: str, data: dict[str, str] | None, status: int) -> None:
+    answer = client.get(path) if data is None else client.post(path, data, Accept="application/json")
+    assert answer.status_code == status
 
 
-def test_another_customers_order_is_not_shown(client: Any) -> None:
-    order = shop.place_order("somebody-else", {"jug": 1})
+def test_a_form_of_another_site_is_refused(client: Visitor, local: LocalCluster) -> None:
+    client.get("/dashboard")
+    client.token = "guessed-by-another-site-which-is-wrong"
+    for path, data in [
+        ("/dashboard/nodes", {"action": "kill", "node": local.nodes[0].address}),
+        ("/cart/add", {"sku": "bowl"}),
+    ]:
+        assert client.post(path, data).status_code == 403
+    assert local.nodes[0].up
+    assert client.get("/dashboard/nodes").status_code in (404, 405)
+
+
+def test_another_name_of_the_server_is_refused(client: Visitor) -> None:
+    # A name that its owner lets point to 127.0.0.1 would make the shop's pages readable by pages of that owner.
+    options = {"base_url": "http://evil.example"} if client.kind == "flask" else {"headers": {"host": "evil.example"}}
+    assert client.client.get("/dashboard", **options).status_code == 400
+    assert client.get("/dashboard").status_code == 200
+
+
+def test_what_the_browser_is_told_to_be_strict_about(client: Visitor) -> None:
+    answer = client.get("/dashboard")
+    for name, value in pages.HEADERS.items():
+        assert answer.headers[name] == value
+    assert " style=" not in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_another_customers_order_is_not_shown(client: Visitor) -> None:
+    order = trade.place_order("somebody-else", {"jug": 1})
     assert client.get(f"/orders/{order.order_id}").status_code == 404
 
 
-def test_no_node_at_all_is_a_page_that_says_so(client: Any, local: LocalCluster) -> None:
+def test_no_node_at_all_is_a_page_that_says_so(client: Visitor, local: LocalCluster) -> None:
     assert client.get("/").status_code == 200
     for node in local.nodes:
         node.kill()
@@ -178,19 +287,19 @@ def test_a_node_dies_during_orders(traffic: Traffic, local: LocalCluster) -> Non
     assert orders.tally.failed == []
     assert traffic.per_node()[victim.address] > before
     assert traffic.snapshot()["errors"] == 0
-    placed, discrepancies = shop.audit()
+    placed, discrepancies = trade.audit()
     assert discrepancies == []
     assert placed == orders.tally.placed
     # The counter is never too high, and too low at most by the increments whose outcome nobody knows.
-    assert placed - traffic.unknown <= shop.count("orders") <= placed
+    assert placed - traffic.unknown <= trade.count("orders") <= placed
 
 
-def test_the_home_page_tells_of_the_dead_node(client: Any, traffic: Traffic, local: LocalCluster) -> None:
+def test_the_home_page_tells_of_the_dead_node(client: Visitor, local: LocalCluster) -> None:
     victim = local.nodes[2]
     victim.kill()
     for _ in range(12):
         assert client.get("/cart").status_code == 200
-    state = client.get("/state.json").json
+    state = json.loads(client.get("/state.json").text)
     dead = next(node for node in state["nodes"] if node["address"] == victim.address)
     assert dead["state"] != "active"
     assert state["failovers"] == dead["failures"] >= 1
@@ -214,10 +323,10 @@ def lose_one_answer(local: LocalCluster, operation: str, *, executed: bool) -> N
 @pytest.mark.parametrize("executed", [True, False])
 def test_a_reservation_of_unknown_outcome_is_made_once(traffic: Traffic, local: LocalCluster, executed: bool) -> None:
     lose_one_answer(local, "UpdateItem", executed=executed)
-    shop.reserve("vase", 5, "order-1")
+    trade.reserve("vase", 5, "order-1")
     assert traffic.unknown >= 1
     assert stock_of("vase") == 95
-    shop.reserve("vase", 5, "order-1")
+    trade.reserve("vase", 5, "order-1")
     assert stock_of("vase") == 95
 
 
@@ -225,29 +334,29 @@ def test_a_reservation_of_unknown_outcome_is_made_once(traffic: Traffic, local: 
 def test_an_order_of_unknown_outcome_is_placed_once(traffic: Traffic, local: LocalCluster, executed: bool) -> None:
     lose_one_answer(local, "PutItem", executed=executed)
     lose_one_answer(local, "UpdateItem", executed=executed)
-    order = shop.place_order("ada", {"vase": 1, "jug": 2})
+    order = trade.place_order("ada", {"vase": 1, "jug": 2})
     assert order.status == "placed"
     assert traffic.unknown >= 2
-    assert shop.audit() == (1, [])
+    assert trade.audit() == (1, [])
 
 
 def test_deliveries_and_releases_happen_once(traffic: Traffic, local: LocalCluster) -> None:
     lose_one_answer(local, "UpdateItem", executed=True)
-    shop.deliver("vase", 10, "delivery-1")
-    shop.deliver("vase", 10, "delivery-1")
+    trade.deliver("vase", 10, "delivery-1")
+    trade.deliver("vase", 10, "delivery-1")
     assert stock_of("vase") == 110
-    shop.reserve("vase", 10, "order-1")
+    trade.reserve("vase", 10, "order-1")
     lose_one_answer(local, "UpdateItem", executed=True)
-    shop.release("vase", 10, "order-1")
-    shop.release("vase", 10, "order-1")
+    trade.release("vase", 10, "order-1")
+    trade.release("vase", 10, "order-1")
     assert stock_of("vase") == 110
 
 
 def test_an_increment_is_not_sent_twice(traffic: Traffic, local: LocalCluster) -> None:
-    assert shop.bump("orders")
+    assert trade.bump("orders")
     lose_one_answer(local, "UpdateItem", executed=True)
-    assert not shop.bump("orders")
-    assert shop.count("orders") == 2
+    assert not trade.bump("orders")
+    assert trade.count("orders") == 2
     assert traffic.unknown == 1
 
 
@@ -255,7 +364,7 @@ def test_what_change_once_gives_up_on(traffic: Traffic, local: LocalCluster) -> 
     for node in local.nodes:
         node.drop_request(None, operation="UpdateItem")
     with pytest.raises(UpdateError) as caught:
-        shop.reserve("vase", 1, "order-1")
+        trade.reserve("vase", 1, "order-1")
     assert isinstance(caught.value.cause, OutcomeUnknownError)
     for node in local.nodes:
         node.clear_faults()
@@ -263,17 +372,222 @@ def test_what_change_once_gives_up_on(traffic: Traffic, local: LocalCluster) -> 
 
 
 def test_settle_gives_back_what_an_unfinished_order_reserved(traffic: Traffic) -> None:
-    done = shop.place_order("ada", {"vase": 1})
-    unfinished = shop.place_order("ada", {"jug": 2})
+    done = trade.place_order("ada", {"vase": 1})
+    unfinished = trade.place_order("ada", {"jug": 2})
     unfinished.update(actions=[models.Order.status.set("pending")])
-    shop.deliver("bowl", 5, "delivery-1")
-    assert shop.settle() == 0, "marks are kept while a request may still be under way"
-    assert shop.settle(older_than=-1) == 3
+    trade.deliver("bowl", 5, "delivery-1")
+    assert trade.settle() == 0, "marks are kept while a request may still be under way"
+    assert trade.settle(older_than=-1) == 3
     assert models.Order.get(unfinished.order_id).status == "rejected"
     assert models.Order.get(done.order_id).status == "placed"
     assert (stock_of("vase"), stock_of("jug"), stock_of("bowl")) == (99, 100, 105)
-    assert all(not product.marks.as_dict() for product in shop.products())
-    assert shop.audit() == (1, [])
+    assert all(not product.marks.as_dict() for product in trade.products())
+    assert trade.audit() == (1, [])
+
+
+# ---- the dashboard -------------------------------------------------------------------------------------------------
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_dashboard_shows_nodes_and_keys(client: Visitor, local: LocalCluster) -> None:
+    page = client.get("/dashboard").text
+    for node in local.nodes:
+        assert f'data-node="{node.address}"' in page
+    for sku, *_ in trade.GOODS:
+        assert f'data-key="shop_products/{sku}"' in page
+    assert 'data-key="shop_counters/visits"' in page
+
+
+def test_buttons_kill_freeze_and_revive(client: Visitor, local: LocalCluster) -> None:
+    first, second, _ = local.nodes
+    client.get("/dashboard")
+
+    def press(action: str, address: str) -> tuple[int, str]:
+        answer = client.post("/dashboard/nodes", {"action": action, "node": address}, Accept="application/json")
+        return answer.status_code, json.loads(answer.text)["said"]
+
+    assert press("kill", first.address) == (200, f"{first.address} was killed: it refuses connections.")
+    assert not first.up
+    assert press("kill", first.address)[0] == 200, "pressing it again does no harm"
+    assert press("freeze", first.address)[0] == 409
+    assert press("freeze", second.address)[0] == 200
+    assert second.hung
+    status, said = press("kill", local.nodes[2].address)
+    assert (status, "last node that runs" in said) == (409, True)
+    assert press("revive", first.address)[0] == 200
+    assert press("revive", second.address)[0] == 200
+    assert first.up
+    assert not second.hung
+    # Without JavaScript the form leads back to the page, which says what was done.
+    answer = client.post("/dashboard/nodes", {"action": "kill", "node": first.address}, follow=True)
+    assert f"{first.address} was killed" in answer.text
+    assert client.board.faults is not None
+    client.board.faults.heal()
+    assert first.up
+
+
+def events_of(stream: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    for event in stream:
+        found = re.search(rb"^event: state\ndata: (.*)\n\n$", event, re.MULTILINE | re.DOTALL)
+        if found:
+            yield json.loads(found[1])
+
+
+def test_the_stream_of_events(client: Visitor, local: LocalCluster) -> None:
+    client.board.interval = 0.05
+    answer = client.client.get("/dashboard/events")
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    assert answer.headers["Cache-Control"] == "no-store"
+    stream = iter(answer.streaming_content if client.kind == "django" else answer.response)
+    events = events_of(stream)
+    state = next(events)
+    assert [(node["label"], node["state"]) for node in state["nodes"]] == [(name, "active") for name in "ABC"]
+    victim = state["keys"][0]["node"]
+    local.node(victim).kill(still_listed=True)
+    for _ in range(12):
+        models.Product.get("bowl")
+    state = next(one for one in events if any(node["state"] == "down" for node in one["nodes"]))
+    for key in state["keys"]:
+        assert (key["node"] != key["home"]) == (key["home"] == victim), "only the keys of the dead node move"
+    assert client.board.streams == 1
+    answer.close()
+    assert client.board.streams == 0
+
+
+def test_only_so_many_dashboards(client: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard, "MOST_STREAMS", 1)
+    held = client.board.stream()
+    answer = client.get("/dashboard/events")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    held.close()
+    assert client.board.streams == 0
+
+
+def test_a_stream_that_nobody_reads_is_forgotten(board: Dashboard) -> None:
+    board.stream()
+    assert board.streams == 0
+
+
+def test_pictures_are_shared_and_bounded_in_rate(board: Dashboard) -> None:
+    board.interval = 3600
+    one, two = board.stream(), board.stream()
+    state = [next(one), next(one), next(two), next(two)]
+    assert state[1] == state[3]
+    assert state[0] == b"retry: 300\n\n"
+    assert board.latest() == board.latest()
+
+
+def test_closing_ends_streams_at_once(board: Dashboard) -> None:
+    board.interval = 3600
+    stream = board.stream()
+    next(stream)
+    next(stream)
+    reader = threading.Thread(target=lambda: list(stream))
+    reader.start()
+    board.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert board.streams == 0
+
+
+def test_a_stream_ends_by_itself(board: Dashboard) -> None:
+    board.longest = 0.05
+    assert len(list(board.stream())) >= 2
+
+
+def test_streams_in_an_event_loop(board: Dashboard) -> None:
+    board.longest = 0.1
+
+    async def read() -> list[bytes]:
+        return [event async for event in board.async_stream()]
+
+    events = asyncio.run(read())
+    assert events[0] == b"retry: 300\n\n"
+    assert next(events_of(iter(events)))["nodes"]
+    assert board.streams == 0
+
+
+def test_the_events_under_asgi(local: LocalCluster) -> None:
+    """Django waits in its event loop, and holds no thread of it."""
+    from django.test import AsyncClient
+
+    async def read(board: Dashboard) -> list[bytes]:
+        answer = await AsyncClient().get("/dashboard/events")
+        assert answer.is_async
+        return [part async for part in answer]
+
+    with at_django(local) as (_, board, _context):
+        models.create_tables()
+        board.longest = 0.1
+        board.interval = 0.02
+        assert next(events_of(iter(asyncio.run(read(board)))))["nodes"]
+        board.traffic.close()
+    close_all()
+
+
+def test_a_closed_cluster_ends_the_stream(board: Dashboard) -> None:
+    stream = board.stream()
+    next(stream)
+    board.cluster.close()
+    assert list(stream) == []
+
+
+def test_on_a_real_cluster_the_buttons_are_off(board: Dashboard) -> None:
+    real = Dashboard(board.cluster, board.traffic)
+    assert [node["may"] for node in real.state()["nodes"]] == [{"kill": False, "freeze": False, "revive": False}] * 3
+    assert "real cluster" in str(real.why_no_faults)
+    with pytest.raises(Refused, match="real cluster"):
+        real.press("kill", "127.0.0.1:1")
+
+
+def test_the_page_says_why_the_buttons_are_off(local: LocalCluster) -> None:
+    from example_app.flask_shop import create_app, dashboard_of
+
+    app = create_app({"ALTERNATOR_URL": local.url})
+    with app.app_context():
+        models.create_tables()
+    page = app.test_client().get("/dashboard").text
+    assert "This is a real cluster" in page
+    assert page.count("disabled aria-describedby") == 9
+    dashboard_of(app).traffic.close()
+
+
+def test_a_node_in_a_process_of_its_own_is_stopped() -> None:
+    with LocalCluster(nodes=2, processes=True) as local:
+        faults = Faults(local)
+        address = local.nodes[1].address
+        faults.do("freeze", address)
+        assert faults.situation(address) == "frozen"
+        with pytest.raises(Refused, match="last node"):
+            faults.do("freeze", local.nodes[0].address)
+        faults.do("revive", address)
+        assert faults.situation(address) == "running"
+        faults.do("freeze", address)
+        faults.do("kill", address)
+        assert faults.situation(address) == "killed"
+        faults.heal()
+        assert faults.situation(address) == "running"
+        assert faults.situation("127.0.0.99:1") is None
+
+
+def test_latencies_are_counted_by_second() -> None:
+    node = NodeTraffic()
+    for second, milliseconds in [(100, 1.0), (100, 3.0), (102, 7.0)]:
+        node.count(second)
+        node.took(second, milliseconds)
+    assert node.latencies(103)[-4:] == [None, 3.0, None, 7.0]
+    assert node.history(103)[-4:] == [0, 2, 0, 1]
+    assert node.latency(103) == 7.0
+    assert node.rate(103) == 1.0
+    node.took(101, 5.0)  # late: it goes to the last second
+    assert node.attempts == 3
+    assert NodeTraffic().latency(103) is None
 
 
 # ---- the demo ------------------------------------------------------------------------------------------------------
@@ -285,10 +599,11 @@ def _run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_demo_ends_by_itself() -> None:
+@pytest.mark.parametrize("shop", ["flask", "django"])
+def test_the_demo_ends_by_itself(shop: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    ended = _run_demo("--once", "--orders", "40", "--port", str(port))
+    ended = _run_demo("--once", "--orders", "40", "--port", str(port), "--shop", shop)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "killed the node" in ended.stdout
     assert "all orders and stocks agree" in ended.stdout

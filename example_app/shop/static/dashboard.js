@@ -273,8 +273,10 @@ function announce(state, moved) {
 }
 
 function tell(text, refused = false) {
-  said.classList.toggle("refused", refused);
+  said.className = refused ? "said refused" : "said";
   write(said, text);
+  clearTimeout(tell.fading);
+  tell.fading = setTimeout(() => said.classList.add("past"), 5000);
 }
 
 let first = true;
@@ -340,7 +342,7 @@ board.addEventListener("submit", async (event) => {
   const body = new URLSearchParams(new FormData(event.target, button));
   button.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(event.target.action, {
+    const answer = await fetch(event.target.getAttribute("action"), {
       method: "POST",
       body,
       headers: { Accept: "application/json", "X-CSRFToken": board.dataset.csrf },

@@ -1,0 +1,695 @@
+"""An aiobotocore client over a cluster: every operation, and every way in which a node or a task can end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip install 'pynamodb-alternator[async]'")
+
+from botocore.exceptions import ClientError
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+
+import pynamodb_alternator
+from pynamodb_alternator import Cluster, ClusterConfig, Discovery, Health, Model, Retries, Timeouts, Tls
+from pynamodb_alternator.aio import AsyncCluster, EventLoopError
+from pynamodb_alternator.aio.connection import AsyncConnection
+from pynamodb_alternator.cluster.node import Node
+from pynamodb_alternator.errors import (
+    ClusterClosedError,
+    ConnectTimeoutError,
+    DeadlineAfterSendError,
+    DeadlineBeforeSendError,
+    NodeUnreachableError,
+    NotSentError,
+    OutcomeUnknownError,
+    PoolTimeoutError,
+    ReadTimeoutError,
+    TlsError,
+)
+from pynamodb_alternator.local import LocalCluster, LocalTls
+from pynamodb_alternator.transport.tls import TlsContexts
+
+from .conftest import Recorder
+from .support import CREATE, KEY, TABLE, get, increment, outcome, put, run, until
+
+NEVER_DOUBT = Health(doubt_after=1000.0, active_failure_threshold=1000)
+"""So that nothing but what the test does ends a request."""
+
+
+def config_of(local: LocalCluster, **settings: Any) -> ClusterConfig:
+    # Without affinity there are no requests but the test's own: nothing has to be learnt of the tables.
+    settings.setdefault("key_route_affinity", "none")
+    return ClusterConfig([node.host for node in local.nodes], port=local.port, **settings)
+
+
+async def prepared(cluster: AsyncCluster, local: LocalCluster) -> Any:
+    """A client whose table is there, and all of whose nodes are known to be well."""
+    client = await cluster.client()
+    await client.create_table(**CREATE)
+    await put(client)
+    membership = cluster.cluster._membership
+    await until(lambda: [one.state.value for one in membership.nodes()] == ["active"] * len(local.nodes))
+    for node in local.nodes:
+        node.forget()
+    return client
+
+
+def in_use(cluster: AsyncCluster) -> int:
+    return sum(one.connections_in_use for one in cluster.stats().values())
+
+
+def states(cluster: AsyncCluster) -> set[str]:
+    return {one.state.value for one in cluster.cluster._membership.nodes()}
+
+
+def hang_requests(local: LocalCluster, seconds: float = 60.0) -> None:
+    """Requests hang, and probes do not."""
+    for node in local.nodes:
+        node.delay(seconds)
+
+
+async def under_way(local: LocalCluster, count: int = 1) -> None:
+    await until(lambda: sum(len(node.requests) for node in local.nodes) >= count)
+
+
+# ---- operations --------------------------------------------------------------------------------------------------
+
+
+def test_all_item_operations(local: LocalCluster) -> None:
+    async def main() -> None:
+        async with AsyncCluster(local.url) as cluster:
+            client = await cluster.client()
+            assert await cluster.client() is client
+            await client.create_table(**CREATE)
+            await client.get_waiter("table_exists").wait(TableName=TABLE)
+            await client.put_item(TableName=TABLE, Item={**KEY, "blob": {"B": b"\x00\xff"}, "value": {"N": "1"}})
+            assert (await client.get_item(TableName=TABLE, Key=KEY))["Item"]["blob"] == {"B": b"\x00\xff"}
+            await increment(client)
+            assert await get(client) == 2
+            with pytest.raises(client.exceptions.ConditionalCheckFailedException):
+                await client.put_item(TableName=TABLE, Item=KEY, ConditionExpression="attribute_not_exists(id)")
+            writes = [{"PutRequest": {"Item": {"id": {"S": f"b{n}"}}}} for n in range(7)]
+            await client.batch_write_item(RequestItems={TABLE: writes})
+            keys = [{"id": {"S": f"b{n}"}} for n in range(7)]
+            found = await client.batch_get_item(RequestItems={TABLE: {"Keys": keys}})
+            assert len(found["Responses"][TABLE]) == 7
+            query = await client.query(
+                TableName=TABLE, KeyConditionExpression="id = :k", ExpressionAttributeValues={":k": {"S": "b1"}}
+            )
+            assert query["Count"] == 1
+            scan = client.get_paginator("scan").paginate(TableName=TABLE, PaginationConfig={"PageSize": 3})
+            assert [page["Count"] async for page in scan] == [3, 3, 2]
+            await client.delete_item(TableName=TABLE, Key=KEY)
+            assert "Item" not in await client.get_item(TableName=TABLE, Key=KEY)
+            with pytest.raises(ClientError, match="ResourceNotFoundException"):
+                await client.get_item(TableName="none", Key=KEY)
+            async with client:
+                pass
+            await client.close()
+            assert (await client.list_tables())["TableNames"] == [TABLE]
+            assert {node.address for node in await cluster.nodes()} == {node.address for node in local.nodes}
+            assert await cluster.refresh()
+            assert await cluster.check()
+        assert all(node.requests for node in local.nodes)
+
+    run(main)
+
+
+def test_nothing_is_left_behind(local: LocalCluster) -> None:
+    before = set(threading.enumerate())
+
+    async def main() -> None:
+        cluster = AsyncCluster(local.url)
+        client = await cluster.client()
+        await asyncio.gather(*(client.list_tables() for _ in range(40)))
+        await cluster.aclose()
+        await cluster.aclose()
+        assert cluster.closed
+        with pytest.raises(ClusterClosedError):
+            await client.list_tables()
+        with pytest.raises(ClusterClosedError):
+            await cluster.client()
+
+    run(main)
+    assert not [one for one in threading.enumerate() if one not in before and "pynamodb_alternator" in one.name]
+    assert not any(node.open_connections for node in local.nodes)
+
+
+def test_models_and_tasks_share_one_cluster(local: LocalCluster) -> None:
+    with Cluster(config_of(local)) as made:
+
+        class Item(Model):
+            class Meta:
+                table_name = TABLE
+                billing_mode = "PAY_PER_REQUEST"
+                cluster = made
+
+            id = UnicodeAttribute(hash_key=True)
+            value = NumberAttribute()
+
+        Item.create_table()
+        Item("k", value=7).save()
+
+        async def main() -> None:
+            async with AsyncCluster(made) as cluster:
+                client = await cluster.client()
+                assert await get(client) == 7
+                local.nodes[1].kill()
+                assert await asyncio.gather(*(get(client) for _ in range(20))) == [7] * 20
+                # What the tasks found out, the models know.
+                await until(lambda: made._membership.view.down)
+            assert not made.closed
+
+        run(main)
+        assert Item.get("k").value == 7
+    assert repr(AsyncCluster(made)).startswith("<AsyncCluster 'default'")
+
+
+def test_it_is_exported_from_the_package() -> None:
+    assert pynamodb_alternator.AsyncCluster is AsyncCluster
+    with pytest.raises(AttributeError):
+        pynamodb_alternator.Nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+# ---- nodes that fail ---------------------------------------------------------------------------------------------
+
+
+def test_nothing_fails_when_a_node_is_killed(local: LocalCluster) -> None:
+    async def main() -> None:
+        async with AsyncCluster(config_of(local)) as cluster:
+            client = await prepared(cluster, local)
+            unknown = 0
+            numbers = iter(range(1_200))
+
+            async def work() -> None:
+                nonlocal unknown
+                for number in numbers:
+                    if number == 300:
+                        await asyncio.to_thread(local.nodes[1].kill)
+                    if number % 3:
+                        await put(client, f"k{number}", number)
+                        assert await get(client, f"k{number}") == number
+                    else:
+                        try:
+                            await increment(client)
+                        except OutcomeUnknownError:
+                            unknown += 1
+
+            await asyncio.gather(*(work() for _ in range(16)))
+            assert unknown <= 16
+            assert 400 - unknown <= (await get(client) or 0) <= 400
+            assert in_use(cluster) == 0
+
+    run(main)
+
+
+def test_a_node_that_hangs_is_found_out_and_its_requests_move_on(local: LocalCluster, recorder: Recorder) -> None:
+    async def main() -> None:
+        config = config_of(local, health=Health(doubt_after=0.2, probe_timeout=0.3), timeouts=Timeouts(read=50.0))
+        async with AsyncCluster(config) as cluster:
+            client = await prepared(cluster, local)
+            local.nodes[2].hang()
+            started = time.monotonic()
+            assert await asyncio.gather(*(get(client) for _ in range(12))) == [0] * 12
+            assert time.monotonic() - started < 15
+            down = recorder.of("node_down")
+            assert {event["node"] for event in down} == {local.nodes[2].address}
+            retried = recorder.of("request_retried")
+            assert retried
+            assert "declared down" in str(retried[0]["error"])
+            assert in_use(cluster) == 0
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "fault", ["reset_mid_answer", "truncate_answer", "garbage_answer", "cut_chunked", "drop_after_execute"]
+)
+def test_a_read_is_repeated_and_an_increment_is_not(local: LocalCluster, fault: str) -> None:
+    async def main() -> None:
+        async with AsyncCluster(config_of(local)) as cluster:
+            client = await prepared(cluster, local)
+            for node in local.nodes[:2]:
+                getattr(node, fault)(None)
+            assert [await get(client) for _ in range(6)] == [0] * 6
+            for node in local.nodes:
+                node.clear_faults()
+                getattr(node, fault)(None, operation="UpdateItem")
+            with pytest.raises(OutcomeUnknownError) as raised:
+                await increment(client)
+            assert len(raised.value.nodes_tried) == 1
+            for node in local.nodes:
+                node.clear_faults()
+            assert await get(client) == 1
+            assert in_use(cluster) == 0
+
+    run(main)
+
+
+def test_a_connection_that_the_node_has_closed_is_not_used_again(local: LocalCluster) -> None:
+    async def main() -> None:
+        async with AsyncCluster(config_of(local)) as cluster:
+            client = await prepared(cluster, local)
+            for number in range(9):
+                # The loop has no time to look: the kernel is asked.
+                assert sum(node.close_idle_connections() for node in local.nodes)
+                await increment(client)
+                assert await get(client) == number + 1
+
+    run(main)
+
+
+def test_the_read_timeout(local: LocalCluster) -> None:
+    async def main() -> None:
+        async with AsyncCluster(config_of(local, timeouts=Timeouts(read=0.2), health=NEVER_DOUBT)) as cluster:
+            client = await prepared(cluster, local)
+            hang_requests(local)
+            with pytest.raises(ReadTimeoutError, match=r"did not answer within the read timeout of 0\.2 s"):
+                await increment(client)
+            with pytest.raises(ReadTimeoutError) as raised:
+                await get(client)
+            assert len(raised.value.nodes_tried) == 3
+
+    run(main)
+
+
+def test_the_deadline_of_the_whole_call(local: LocalCluster) -> None:
+    async def main() -> None:
+        timeouts = Timeouts(connect=15.0, read=15.0, total=0.4)
+        async with AsyncCluster(config_of(local, timeouts=timeouts, health=NEVER_DOUBT)) as cluster:
+            client = await prepared(cluster, local)
+            hang_requests(local)
+            for request in (get, increment):
+                started = time.monotonic()
+                with pytest.raises(DeadlineAfterSendError, match=r"total timeout of 0\.4 s"):
+                    await request(client)
+                assert 0.35 <= time.monotonic() - started < 7
+            for node in local.nodes:
+                node.clear_faults()
+                node.wrong_content_length(50, times=None)
+            with pytest.raises(DeadlineAfterSendError):
+                await get(client)
+
+    run(main)
+
+
+def test_the_start_does_not_block_the_event_loop_and_keeps_the_deadline(local: LocalCluster) -> None:
+    async def main() -> None:
+        for node in local.nodes:
+            node.hang()
+        turns = 0
+
+        async def tick() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.01)
+                turns += 1
+
+        for monitor in (True, False):
+            config = config_of(local, timeouts=Timeouts(total=0.6), monitor=monitor, discovery=Discovery(timeout=5.0))
+            async with AsyncCluster(config) as cluster:
+                client = await cluster.client()
+                turns, ticking = 0, asyncio.create_task(tick())
+                with pytest.raises((DeadlineAfterSendError, DeadlineBeforeSendError)):
+                    await client.list_tables()
+                assert turns > 10
+                ticking.cancel()
+                await outcome(asyncio.wait([ticking]))
+
+    run(main)
+
+
+def test_without_a_monitor(local: LocalCluster) -> None:
+    async def main() -> None:
+        async with AsyncCluster(config_of(local, monitor=False, discovery=Discovery(interval=0.05))) as cluster:
+            client = await cluster.client()
+            await asyncio.gather(*(client.list_tables() for _ in range(20)))
+            local.nodes[0].kill()
+            await until(lambda: len(cluster.cluster._membership.view.topology.ring) == 3)
+
+            async def without_it() -> bool:
+                await client.list_tables()
+                return len(cluster.cluster._membership.view.topology.ring) == 2
+
+            while not await without_it():
+                pass
+
+    run(main)
+
+
+# ---- tasks that end ----------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_request_leaves_pool_and_health_as_they_were(local: LocalCluster, recorder: Recorder) -> None:
+    async def main() -> None:
+        async with AsyncCluster(config_of(local, health=Health(doubt_after=1000.0))) as cluster:
+            client = await prepared(cluster, local)
+            hang_requests(local)
+            tasks = [asyncio.create_task(get(client)) for _ in range(9)]
+            await under_way(local, 9)
+            assert in_use(cluster) == 9
+            for task in tasks:
+                task.cancel()
+            assert all(isinstance(one, asyncio.CancelledError) for one in await gathered(tasks))
+            assert in_use(cluster) == 0
+            # Their connections are closed, because the answers may still come.
+            assert {one.connections_open for one in cluster.stats().values()} <= {0, 1}
+            assert all(connection.reusable for pool in cluster._pools._pools.values() for connection in pool._idle)
+            for node in local.nodes:
+                node.clear_faults()
+            assert states(cluster) == {"active"}
+            assert not recorder.of("node_down")
+            assert not recorder.of("node_quarantined")
+            assert {one.failures for one in cluster.stats().values()} == {0}
+            ended = [one for one in recorder.of("request_completed") if one["operation"] == "GetItem"]
+            assert [type(one["error"]) for one in ended[-9:]] == [asyncio.CancelledError] * 9
+            assert await asyncio.gather(*(get(client) for _ in range(9))) == [0] * 9
+
+    run(main)
+
+
+async def gathered(tasks: list[asyncio.Task[Any]]) -> list[Any]:
+    return list(await asyncio.gather(*tasks, return_exceptions=True))
+
+
+def test_asyncio_timeout(local: LocalCluster) -> None:
+    async def main() -> None:
+        async with AsyncCluster(config_of(local, health=NEVER_DOUBT)) as cluster:
+            client = await prepared(cluster, local)
+            hang_requests(local)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await get(client)
+            assert in_use(cluster) == 0
+            assert states(cluster) == {"active"}
+
+    run(main)
+
+
+def test_a_node_whose_requests_are_always_cancelled_is_probed_all_the_same(local: LocalCluster) -> None:
+    """Whoever waits less than `doubt_after` would never find out that a node hangs."""
+
+    async def main() -> None:
+        async with AsyncCluster(config_of(local, health=Health(probe_timeout=0.3))) as cluster:
+            client = await prepared(cluster, local)
+            local.nodes[0].hang()
+
+            async def impatient() -> None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.15):
+                        await get(client)
+
+            while not cluster.cluster._membership.view.down:
+                await impatient()
+            assert [await get(client) for _ in range(6)] == [0] * 6
+
+    run(main)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cancelling_at_any_moment_loses_no_connection(local: LocalCluster, seed: int) -> None:
+    """In the queue of a full pool, while connecting, sending and waiting."""
+
+    async def main() -> None:
+        chance = random.Random(seed)
+        async with AsyncCluster(config_of(local, max_pool_connections=2)) as cluster:
+            client = await prepared(cluster, local)
+            for _ in range(15):
+                tasks = [asyncio.create_task(get(client)) for _ in range(30)]
+                for task in chance.sample(tasks, 20):
+                    for _ in range(chance.randrange(4)):
+                        await asyncio.sleep(0)
+                    task.cancel()
+                await gathered(tasks)
+                assert in_use(cluster) == 0
+            assert all(one.connections_open <= 2 for one in cluster.stats().values())
+            # The pools are whole: both connections of each node can be had.
+            for pool in cluster._pools._pools.values():
+                taken = [await pool.acquire(5.0), await pool.acquire(5.0)]
+                for connection in taken:
+                    pool.release(connection)
+            assert await asyncio.gather(*(get(client) for _ in range(30))) == [0] * 30
+
+    run(main)
+
+
+def test_requests_under_way_end_well_when_the_cluster_is_closed(local: LocalCluster) -> None:
+    async def main() -> None:
+        cluster = AsyncCluster(config_of(local))
+        client = await prepared(cluster, local)
+        for node in local.nodes:
+            node.delay(0.3)
+        task = asyncio.create_task(get(client))
+        await under_way(local)
+        await cluster.aclose()
+        assert await task == 0
+        await until(lambda: not any(node.open_connections for node in local.nodes))
+
+    run(main)
+
+
+# ---- pools -------------------------------------------------------------------------------------------------------
+
+
+def test_the_limit_of_a_pool(local: LocalCluster) -> None:
+    async def main() -> None:
+        config = config_of(local, max_pool_connections=2, timeouts=Timeouts(connect=0.3), health=NEVER_DOUBT)
+        async with AsyncCluster(config) as cluster:
+            client = await prepared(cluster, local)
+            assert await asyncio.gather(*(get(client) for _ in range(60))) == [0] * 60
+            assert all(one.connections_open <= 2 for one in cluster.stats().values())
+            hang_requests(local)
+            busy = [asyncio.create_task(get(client)) for _ in range(6)]
+            await under_way(local, 66)
+            with pytest.raises(PoolTimeoutError, match="all 2 connections"):
+                await increment(client)
+            for task in busy:
+                task.cancel()
+            await gathered(busy)
+
+    run(main)
+
+
+def test_a_node_that_goes_down_is_not_waited_for_in_the_queue(local: LocalCluster) -> None:
+    async def main() -> None:
+        config = config_of(local, max_pool_connections=1, retries=Retries(1), health=NEVER_DOUBT)
+        async with AsyncCluster(config) as cluster:
+            client = await prepared(cluster, local)
+            hang_requests(local)
+            tasks = [asyncio.create_task(outcome(increment(client))) for _ in range(6)]
+            await under_way(local, 3)
+            cluster.cluster._all_pools.cut(cluster.cluster._membership.view.topology.ring[0], "a test says so")
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+            assert all("a test says so" in str(task.result()) for task in ended)
+            assert ended
+            for task in tasks:
+                task.cancel()
+            await gathered(tasks)
+
+    run(main)
+
+
+# ---- event loops and processes -----------------------------------------------------------------------------------
+
+
+def test_another_event_loop_is_refused(local: LocalCluster) -> None:
+    cluster = AsyncCluster(config_of(local))
+    clients = []
+
+    async def first() -> None:
+        client = await cluster.client()
+        await client.list_tables()
+        clients.append(client)
+        for node in local.nodes:
+            node.close_idle_connections()
+        await until(lambda: not any(pool._idle and pool._idle[0].reusable for pool in cluster._pools._pools.values()))
+
+    async def second() -> None:
+        with pytest.raises(EventLoopError, match=r"that one is closed\. Make one AsyncCluster for each event loop"):
+            await clients[0].list_tables()
+        with pytest.raises(EventLoopError):
+            await cluster.client()
+        await cluster.aclose()
+        assert cluster.cluster.closed
+
+    run(first)
+    run(second)
+    with pytest.raises(EventLoopError, match="No event loop"):
+        AsyncCluster(local.url)._here()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_takes_an_event_loop_of_its_own(local: LocalCluster) -> None:
+    async def main() -> None:
+        async with AsyncCluster(config_of(local)) as cluster:
+            client = await prepared(cluster, local)
+            await asyncio.gather(*(get(client) for _ in range(9)))
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    made: list[Any] = []
+
+                    async def in_child() -> None:
+                        made.append(await asyncio.gather(*(get(client) for _ in range(9))))
+                        await cluster.aclose()
+
+                    thread = threading.Thread(target=asyncio.run, args=(in_child(),))
+                    thread.start()
+                    thread.join(30)
+                    code = 0 if made == [[0] * 9] else 2
+                finally:
+                    os._exit(code)
+            _, status = await asyncio.to_thread(os.waitpid, child, 0)
+            assert os.waitstatus_to_exitcode(status) == 0
+            opened = sum(one.connections_opened for one in cluster.stats().values())
+            assert await asyncio.gather(*(get(client) for _ in range(9))) == [0] * 9
+            # The parent's connections were not closed behind its back.
+            assert sum(one.connections_opened for one in cluster.stats().values()) == opened
+
+    run(main)
+
+
+# ---- signals and options -----------------------------------------------------------------------------------------
+
+
+def test_options_hold_in_their_own_task(local: LocalCluster, recorder: Recorder) -> None:
+    async def main() -> None:
+        async with AsyncCluster(config_of(local)) as cluster:
+            client = await prepared(cluster, local)
+            recorder.clear()
+            both = asyncio.Barrier(2)
+
+            async def named(name: str) -> None:
+                with cluster.options(extra_headers={"X-Task": name}, consistent_node=name):
+                    await both.wait()
+                    for _ in range(5):
+                        await get(client)
+                    await both.wait()
+
+            await asyncio.gather(named("one"), named("two"))
+            received = [one.headers.get("x-task") for node in local.nodes for one in node.requests]
+            assert sorted(filter(None, received)) == ["one"] * 5 + ["two"] * 5
+            nodes = {
+                name: {node.address for node in local.nodes for one in node.requests if one.headers["x-task"] == name}
+                for name in ("one", "two")
+            }
+            assert all(len(found) == 1 for found in nodes.values())
+            with cluster.options(timeouts={"total": 0.2}):
+                hang_requests(local)
+                with pytest.raises(DeadlineAfterSendError):
+                    await get(client)
+            routed = recorder.of("request_routed")
+            assert {event["sender"] for event in routed} == {cluster.cluster}
+            assert len(recorder.of("request_completed")) == 11
+
+    run(main)
+
+
+# ---- TLS ---------------------------------------------------------------------------------------------------------
+
+
+def test_tls_resumes_sessions() -> None:
+    with LocalCluster(nodes=2, tls=True) as local:
+
+        async def main() -> None:
+            config = config_of(local, scheme="https", tls=Tls(ca=local.tls.ca_file))
+            async with AsyncCluster(config) as cluster:
+                client = await prepared(cluster, local)
+                assert await asyncio.gather(*(get(client) for _ in range(10))) == [0] * 10
+                assert any(node.tls_resumed for node in local.nodes)
+                local.nodes[0].kill()
+                assert await asyncio.gather(*(get(client) for _ in range(10))) == [0] * 10
+
+        run(main)
+
+
+def test_a_client_certificate() -> None:
+    with LocalCluster(nodes=1, tls=LocalTls(client_certificates="required")) as local:
+        pair = local.tls.client("alice")
+
+        async def main() -> None:
+            tls = Tls(ca=local.tls.ca_file, client_cert=(pair.certificate, pair.key))
+            async with AsyncCluster(config_of(local, scheme="https", tls=tls)) as cluster:
+                assert await (await cluster.client()).list_tables()
+
+        run(main)
+
+
+def test_a_certificate_that_is_not_accepted() -> None:
+    with LocalCluster(nodes=1, tls=LocalTls(certificate="wrong_host")) as local:
+        contexts = TlsContexts(Tls(ca=local.tls.ca_file))
+        node = Node("https", local.nodes[0].host, local.port)
+
+        async def main() -> None:
+            config = config_of(local, scheme="https", tls=Tls(ca=local.tls.ca_file), retries=Retries(1))
+            async with AsyncCluster(config) as cluster:
+                client = await cluster.client()
+                with pytest.raises(NotSentError, match="certificate"):
+                    await client.list_tables()
+            connection = AsyncConnection(node, asyncio.get_running_loop())
+            with pytest.raises(TlsError, match=r"its certificate was not accepted: .*Have a certificate issued"):
+                await connection.connect(connect_timeout=5.0, tls=contexts)
+            await connection.wait_closed()
+
+        run(main)
+
+
+# ---- a connection by itself --------------------------------------------------------------------------------------
+
+
+def test_connecting_to_nobody_and_to_whom_never_accepts(local: LocalCluster) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        local.nodes[0].kill()
+        connection = AsyncConnection(Node("http", local.nodes[0].host, local.port), loop)
+        with pytest.raises(NodeUnreachableError, match="Connection refused"):
+            await connection.connect(connect_timeout=5.0)
+        with pytest.raises(NodeUnreachableError):
+            await connection.exchange(b"GET / HTTP/1.1\r\n\r\n", b"", read_timeout=1.0)
+        assert not connection.reusable
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            fill = [socket.socket() for _ in range(3)]
+            for one in fill:
+                one.setblocking(False)
+                one.connect_ex(full.getsockname())
+            never = Node("http", *full.getsockname())
+            connection = AsyncConnection(never, loop)
+            with pytest.raises(ConnectTimeoutError, match=r"did not accept the connection within 0\.1 s"):
+                await connection.connect(connect_timeout=0.1)
+            connection = AsyncConnection(never, loop)
+            connecting = asyncio.create_task(connection.connect(connect_timeout=30.0))
+            await asyncio.sleep(0)
+            connection.cut("a test says so")
+            with pytest.raises(NodeUnreachableError, match="a test says so"):
+                await connecting
+            for one in fill:
+                one.close()
+
+    run(main)
+
+
+def test_a_request_that_the_node_does_not_read_times_out() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen(1)
+            connection = AsyncConnection(Node("http", *deaf.getsockname()), loop)
+            await connection.connect(connect_timeout=5.0)
+            with pytest.raises(ReadTimeoutError, match="took no more of the request"):
+                await connection.exchange(b"POST / HTTP/1.1\r\n\r\n", bytes(15_000_000), read_timeout=0.2)
+            await connection.wait_closed()
+
+    run(main)
