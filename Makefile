@@ -100,7 +100,7 @@ LOCK := $(PY) -m uv pip compile pyproject.toml --quiet --upgrade --universal --p
 
 lock: $(VENV)/pyvenv.cfg
 	@$(PIP) install -qq uv
-	$(LOCK) --extra local --extra flask --group dev --output-file requirements/dev.lock
+	$(LOCK) --all-extras --group dev --output-file requirements/dev.lock
 	$(LOCK) --extra local --extra flask --group build --constraint requirements/dev.lock --output-file requirements/demo.lock
 
 clean:
