@@ -2,6 +2,7 @@
 #
 #   make demo           a shop on a local cluster of three nodes, one of which is killed and revived
 #   make demo ONCE=1    the same, and it ends by itself
+#   make demo SHOP=django   the same shop with Django
 #   make test           the whole test suite
 #   make help           the rest
 
@@ -11,6 +12,7 @@ VENV ?= .venv
 # The demo's own.
 PORT ?= 5000
 ONCE ?=
+SHOP ?= flask
 # Tests run in this many processes; ARGS goes to pytest as it is, such as ARGS="-k failover".
 WORKERS ?= 2
 ARGS ?=
@@ -22,15 +24,16 @@ INSTALL := $(PIP) install -qq --require-hashes --requirement
 INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench chaos test-scylla lint types docs format lock dev clean distclean
+.PHONY: help demo test screenshots bench chaos test-scylla lint types docs format lock dev clean distclean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo       a seeded shop on http://127.0.0.1:$(PORT), over a local cluster of three nodes (PORT=, ONCE=1)"
+	@echo "make demo       a seeded shop on http://127.0.0.1:$(PORT), over a local cluster of three nodes (PORT=, ONCE=1, SHOP=django)"
 	@echo "make test       the whole test suite (WORKERS=, ARGS=)"
 	@echo "make chaos      faults of every kind for a quarter of an hour, and a table of what they cost (ARGS=\"--seconds 5\")"
 	@echo "make test-scylla  what must hold on any cluster, on that of ALTERNATOR_URL="
 	@echo "make bench      what a request costs, and what it costs with others; writes docs/benchmarks.md"
+	@echo "make screenshots  the pictures of the documentation, taken of the demo's pages (needs Chromium)"
 	@echo "make lint       ruff, and the direction of imports"
 	@echo "make types      mypy, strict"
 	@echo "make docs       the documentation, in docs/_build/html"
@@ -40,7 +43,7 @@ help:
 	@echo "make clean      remove what was built; make distclean removes $(VENV) too"
 
 demo: $(VENV)/.demo
-	@$(PY) -m example_app.demo --port $(PORT) $(if $(filter-out 0 no false,$(ONCE)),--once)
+	@$(PY) -m example_app.demo --port $(PORT) --shop $(SHOP) $(if $(filter-out 0 no false,$(ONCE)),--once)
 
 test: $(VENV)/.dev
 	$(PY) -m pytest -n $(WORKERS) $(ARGS)
@@ -53,6 +56,10 @@ test-scylla: $(VENV)/.dev
 		echo "make: say which cluster: make test-scylla ALTERNATOR_URL=http://10.0.0.1:8000" >&2; \
 		echo "      (docker-compose.yml has one of three nodes)" >&2; exit 1; }
 	ALTERNATOR_URL="$(ALTERNATOR_URL)" $(PY) -m pytest tests/scylla $(ARGS)
+
+screenshots: $(VENV)/.dev
+	@$(PIP) install -qq pillow
+	$(PY) -m tests.browser.screenshots
 
 bench: $(VENV)/.dev
 	$(PY) -m benchmarks --write
@@ -101,7 +108,7 @@ LOCK := $(PY) -m uv pip compile pyproject.toml --quiet --upgrade --universal --p
 lock: $(VENV)/pyvenv.cfg
 	@$(PIP) install -qq uv
 	$(LOCK) --all-extras --group dev --output-file requirements/dev.lock
-	$(LOCK) --extra local --extra flask --group build --constraint requirements/dev.lock --output-file requirements/demo.lock
+	$(LOCK) --extra local --extra flask --extra django --group build --constraint requirements/dev.lock --output-file requirements/demo.lock
 
 clean:
 	rm -rf build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .ci-venv

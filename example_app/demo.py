@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import logging
 import random
 import signal
@@ -322,6 +323,10 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"--port must be between 1 and 65535 (got {given.port})")
     if given.orders < 1:
         parser.error(f"--orders must be at least 1 (got {given.orders})")
+    if importlib.util.find_spec(given.shop) is None:
+        parser.error(
+            f"the {given.shop} shop needs the package {given.shop}: pip install 'pynamodb-alternator[{given.shop}]'"
+        )
     if _taken(given.port):
         parser.error(
             f"port {given.port} of {HOST} is in use. Choose another one: make demo PORT={given.port % 65535 + 1}"

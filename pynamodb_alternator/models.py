@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pynamodb import constants
 from pynamodb import models as _pynamodb
@@ -30,7 +30,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Model(_pynamodb.Model):
-    """PynamoDB's `Model` with two more settings in `Meta`:
+    """PynamoDB's `Model` with more settings in `Meta`:
 
     - `connection_class`: a subclass of PynamoDB's `Connection`; `AlternatorConnection` if it is not given.
     - `cluster`: an alias, a `Cluster` or a `ClusterConfig`; without it `Meta.host` is taken as a seed URL, else the
@@ -41,6 +41,10 @@ class Model(_pynamodb.Model):
 
     Each class has a connection of its own: a subclass with another table, cluster or host never uses its parent's.
     """
+
+    if TYPE_CHECKING:
+        # PynamoDB's own type of it lists every setting, as if a model had to give them all.
+        Meta: Any
 
     _recipe: Recipe | None
 

@@ -151,8 +151,10 @@ class AsyncCluster:
         self._closed = True
         self._finalizer.detach()
         try:
-            if self._making is not None:
-                self._making.cancel()
+            making, self._making = self._making, None
+            if making is not None:
+                making.cancel()
+                await asyncio.wait([making])
             await pools.aclose()
         finally:
             self.cluster._all_pools.remove(pools)

@@ -144,6 +144,18 @@ def test_nothing_is_left_behind(local: LocalCluster) -> None:
     assert not any(node.open_connections for node in local.nodes)
 
 
+def test_closing_while_the_client_is_being_made(local: LocalCluster) -> None:
+    async def main() -> None:
+        cluster = AsyncCluster(local.url)
+        waiting = [asyncio.create_task(cluster.client()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await cluster.aclose()
+        assert all(isinstance(one, BaseException) for one in await gathered(waiting))
+
+    run(main)
+
+
 def test_models_and_tasks_share_one_cluster(local: LocalCluster) -> None:
     with Cluster(config_of(local)) as made:
 

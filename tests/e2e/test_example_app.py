@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import socket
@@ -31,6 +30,7 @@ from example_app.shop import dashboard, models, pages, trade
 from example_app.shop.dashboard import Dashboard
 from example_app.shop.faults import Faults, Refused
 from example_app.shop.traffic import NodeTraffic, Traffic
+from tests.browser import shops
 
 ROOT = Path(__file__).parents[2]
 RARE = trade.GOODS[-1][0]
@@ -87,43 +87,14 @@ class Visitor:
 @pytest.fixture(params=["flask", "django"])
 def client(request: pytest.FixtureRequest, local: LocalCluster) -> Iterator[Visitor]:
     """Somebody who visits one of the shops, which is seeded."""
-    with SHOPS[request.param](local) as (client, board, context):
-        with context():
-            models.create_tables()
-            trade.seed(stock=100, rare=3)
-            yield Visitor(client, board, request.param)
-        board.close()
-        board.traffic.close()
-    close_all()
+    with shops.SHOPS[request.param](local) as shop, shops.seeded(shop, stock=100, rare=3):
+        if shop.kind == "flask":
+            client = shop.wsgi.test_client()
+        else:
+            from django.test import Client
 
-
-@contextlib.contextmanager
-def at_flask(local: LocalCluster) -> Iterator[Any]:
-    from example_app.flask_shop import create_app, dashboard_of
-
-    app = create_app({"ALTERNATOR_URL": local.url, "SHOP_LOCAL_CLUSTER": local, "TESTING": True})
-    yield app.test_client(), dashboard_of(app), app.app_context
-
-
-@contextlib.contextmanager
-def at_django(local: LocalCluster) -> Iterator[Any]:
-    import django
-    from django.conf import settings
-    from django.test import Client, override_settings
-
-    from example_app.django_shop import settings as shop_settings
-
-    if not settings.configured:
-        settings.configure(SECRET_KEY="of the tests")
-        django.setup()
-    ours = {**shop_settings.as_dict(), "ALTERNATOR": {"default": {"URL": local.url}}, "SHOP_LOCAL_CLUSTER": local}
-    with override_settings(**ours):
-        from example_app.django_shop.views import board
-
-        yield Client(enforce_csrf_checks=True), board(), contextlib.nullcontext
-
-
-SHOPS = {"flask": at_flask, "django": at_django}
+            client = Client(enforce_csrf_checks=True)
+        yield Visitor(client, shop.board, shop.kind)
 
 
 def stock_of(sku: str) -> int:
@@ -517,18 +488,15 @@ def test_the_events_under_asgi(local: LocalCluster) -> None:
     """Django waits in its event loop, and holds no thread of it."""
     from django.test import AsyncClient
 
-    async def read(board: Dashboard) -> list[bytes]:
+    async def read() -> list[bytes]:
         answer = await AsyncClient().get("/dashboard/events")
         assert answer.is_async
         return [part async for part in answer]
 
-    with at_django(local) as (_, board, _context):
-        models.create_tables()
-        board.longest = 0.1
-        board.interval = 0.02
-        assert next(events_of(iter(asyncio.run(read(board)))))["nodes"]
-        board.traffic.close()
-    close_all()
+    with shops.at_django(local) as shop, shops.seeded(shop):
+        shop.board.longest = 0.1
+        shop.board.interval = 0.02
+        assert next(events_of(iter(asyncio.run(read()))))["nodes"]
 
 
 def test_a_closed_cluster_ends_the_stream(board: Dashboard) -> None:
@@ -547,15 +515,10 @@ def test_on_a_real_cluster_the_buttons_are_off(board: Dashboard) -> None:
 
 
 def test_the_page_says_why_the_buttons_are_off(local: LocalCluster) -> None:
-    from example_app.flask_shop import create_app, dashboard_of
-
-    app = create_app({"ALTERNATOR_URL": local.url})
-    with app.app_context():
-        models.create_tables()
-    page = app.test_client().get("/dashboard").text
+    with shops.at_flask(local, real=True) as shop, shops.seeded(shop):
+        page = shop.wsgi.test_client().get("/dashboard").text
     assert "This is a real cluster" in page
     assert page.count("disabled aria-describedby") == 9
-    dashboard_of(app).traffic.close()
 
 
 def test_a_node_in_a_process_of_its_own_is_stopped() -> None:

@@ -285,14 +285,15 @@ class TestHealth:
         world = three()
         world.start()
         node = world.node(N2)
-        for count in range(1, 3):
+        threshold = world.membership.config.health.active_failure_threshold
+        for count in range(1, threshold):
             world.membership.failed(node, 0, OSError("reset"))
             assert world.membership.nodes()[1].failures == count
             assert not world.membership.is_down(node)
         world.membership.failed(node, 0, OSError("reset by peer"))
         assert world.membership.is_down(node)
         (told,) = world.listener.of("node-down")
-        assert told == {"node": f"{N2}:8000", "failures": 3, "error": "reset by peer"}
+        assert told == {"node": f"{N2}:8000", "failures": threshold, "error": "reset by peer"}
         assert world.listener.cut == [N2]
         info = world.membership.nodes()[1]
         assert (info.state, info.error, info.down_for, info.in_scope) == (State.DOWN, "reset by peer", 0, True)
@@ -430,7 +431,7 @@ class TestHealth:
 
         def meanwhile(*_: Any) -> None:
             world.network.before = lambda *_: None
-            for _ in range(3):
+            for _ in range(world.membership.config.health.active_failure_threshold):
                 world.membership.failed(node, 0, OSError())
 
         world.network.before = meanwhile
@@ -449,7 +450,7 @@ class TestHealth:
 
         def meanwhile(*_: Any) -> None:
             world.network.before = lambda *_: None
-            for _ in range(3):
+            for _ in range(world.membership.config.health.active_failure_threshold):
                 world.membership.failed(node, 0, OSError())
 
         world.network.before = meanwhile

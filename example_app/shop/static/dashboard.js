@@ -8,7 +8,7 @@ const said = board.querySelector("[data-said]");
 const number = new Intl.NumberFormat("en");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-const WIDTH = 590; // of the charts, in their own units: 60 seconds, of which 59 steps are seen
+const WIDTH = 580; // of the charts, in their own units: 60 seconds, of which 58 steps are seen
 const STEP = 10;
 const TRAVEL = 900;
 
