@@ -329,6 +329,11 @@ class Cluster:
 
     # ---- the inside --------------------------------------------------------------------------------------------
 
+    @property
+    def owner(self) -> object:
+        """What stands for this cluster in context variables, which must not keep it alive."""
+        return self._wire.owner
+
     def _at_one_node(self, **others: Any) -> Callable[[], AbstractContextManager[None]]:
         """Makes ``with`` blocks whose requests all prefer one node: the one chosen by the caller, else any."""
         number = current(self._wire.owner).consistent_node
@@ -399,14 +404,15 @@ class Cluster:
         with self._inline.until(deadline):
             if last is None or now - last >= self.config.discovery.interval:
                 membership.begin()
-                membership.refresh(wait=membership.last_success is None)
+                most = {} if deadline is None else {"most": max(0.0, deadline - time.monotonic())}
+                membership.refresh(wait=membership.last_success is None, **most)
                 reactions.in_doubt.update(dict.fromkeys(membership.probes_due(now)))
             timeout = min(self.config.health.probe_timeout, _INLINE_PROBE_TIMEOUT)
-            if reactions.in_doubt and (deadline is None or time.monotonic() + timeout < deadline):
-                # One at a time, because a request waits for it.
-                node = next(iter(reactions.in_doubt))
-                reactions.in_doubt.pop(node, None)
-                membership.probe(node, timeout)
+            if deadline is None or time.monotonic() + timeout < deadline:
+                # One at a time, because a request waits for it. Other threads may be about to take the same.
+                for node in tuple(reactions.in_doubt)[:1]:
+                    reactions.in_doubt.pop(node, None)
+                    membership.probe(node, timeout)
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:

@@ -28,7 +28,7 @@ from . import config, isolation
 from .client import Cluster
 from .config import ClusterConfig, Credentials, KeyRouteAffinity
 from .errors import ConfigurationError
-from .options import RequestOptions, model_options
+from .options import NO_OPTIONS, RequestOptions, model_options
 from .registry import find_cluster, may_change
 
 __all__ = ["AlternatorConnection", "AlternatorTableConnection"]
@@ -157,28 +157,31 @@ class AlternatorConnection(Connection):
         """
         if new is not None:
             new = isolation.checked(f"{self._who()}: write_isolation", new)
+        token = model_options.set(self._settings())
         try:
             if new is not None:
                 isolation.set_write_isolation(self.client, table_name, new)
             found = isolation.read_write_isolation(self.client, table_name)
         except BOTOCORE_EXCEPTIONS as error:
             raise TableError(f"Failed to read or change the write isolation of {table_name}: {error}", error) from error
+        finally:
+            model_options.reset(token)
         if found is not None:
             self.cluster.learn_write_isolation(table_name, found)
         return found
 
     def dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         """Make the request with the settings of this connection."""
-        if self._options is None:
-            _ = self.cluster
-        options = self._options
-        if options is None:
-            return self._dispatch(operation_name, operation_kwargs)
-        token = model_options.set(options)
+        token = model_options.set(self._settings())
         try:
             return self._dispatch(operation_name, operation_kwargs)
         finally:
             model_options.reset(token)
+
+    def _settings(self) -> tuple[object, RequestOptions]:
+        """The settings of this connection, and what stands for the cluster that they are for."""
+        owner = self.cluster.owner  # first: who joins a cluster makes the options
+        return owner, self._options or NO_OPTIONS
 
     def _dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         """PynamoDB's own, without the UUID, signals and log lines where nobody gets them."""

@@ -96,9 +96,11 @@ class RequestOptions:
 
 NO_OPTIONS = RequestOptions()
 
-model_options: contextvars.ContextVar[RequestOptions] = contextvars.ContextVar(
-    "pynamodb_alternator_model_options", default=NO_OPTIONS
+model_options: contextvars.ContextVar[tuple[object, RequestOptions]] = contextvars.ContextVar(
+    "pynamodb_alternator_model_options", default=(None, NO_OPTIONS)
 )
+"""The settings of the model whose request is being made, behind the object that stands for its cluster: a receiver of
+a signal may make a request of its own meanwhile, and another cluster must not get these headers and credentials."""
 _blocks: contextvars.ContextVar[Mapping[object, RequestOptions]] = contextvars.ContextVar(
     "pynamodb_alternator_block_options", default=MappingProxyType({})
 )
@@ -107,7 +109,9 @@ _blocks: contextvars.ContextVar[Mapping[object, RequestOptions]] = contextvars.C
 
 def current(owner: object) -> RequestOptions:
     """What holds for a request that is made here and now, on the cluster that `owner` stands for."""
-    model, blocks = model_options.get(), _blocks.get()
+    (of, model), blocks = model_options.get(), _blocks.get()
+    if of is not owner:
+        model = NO_OPTIONS
     if blocks and owner in blocks:
         return blocks[owner].over(model)
     return model

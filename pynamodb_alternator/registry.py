@@ -113,17 +113,21 @@ def get_cluster(alias: str = "default") -> Cluster:
         cluster = source.find(alias)
         if cluster is not None:
             return cluster
+    of_environment: ClusterConfig | None = None
+    if alias == "default" and alias not in _configs and os.environ.get("ALTERNATOR_URL"):
+        # Outside the lock: it reads files, and what it warns of may reach a handler that wants a cluster as well.
+        of_environment = ClusterConfig.from_env()
     with _lock:
         cluster = _named.get(alias)
         if cluster is not None and not cluster.closed:
             return cluster
         config = _configs.get(alias)
-        if config is None and alias == "default" and os.environ.get("ALTERNATOR_URL"):
-            config = _configs[alias] = ClusterConfig.from_env()
-        if config is None:
-            raise ConfigurationError(_no_such_alias(alias))
-        cluster = _named[alias] = Cluster(config)
-        return cluster
+        if config is None and of_environment is not None:
+            config = _configs[alias] = of_environment
+        if config is not None:
+            cluster = _named[alias] = Cluster(config)
+            return cluster
+    raise ConfigurationError(_no_such_alias(alias))
 
 
 def _no_such_alias(alias: str) -> str:

@@ -27,8 +27,8 @@ __all__ = ["STREAM_HEADERS", "AsyncStream", "Dashboard", "Stream", "TooManyStrea
 
 INTERVAL = 0.5
 """Seconds between two pictures."""
-LONGEST = 25.0
-"""Seconds that one stream lasts. Below the 30 that gunicorn waits for its workers."""
+LONGEST = 10.0
+"""Seconds that one stream lasts, and so what a server waits at most that stops when its responses have ended."""
 MOST_STREAMS = 16
 """Each takes a thread of a threaded server."""
 

@@ -45,7 +45,7 @@ class AsyncWire:
     async def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         """One request and its answer on a connection of the node's pool."""
         timeouts, pools = attempts.timeouts, self._pools
-        connection = await pools.acquire(node, timeouts.connect, attempts.deadline)
+        connection = await pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         try:
             answer = await connection.exchange(head, body, read_timeout=timeouts.read, deadline=attempts.deadline)
         finally:

@@ -69,10 +69,13 @@ class AsyncNodePool:
 
     # ---- taking and giving back --------------------------------------------------------------------------------
 
-    async def acquire(self, connect_timeout: float, deadline: float | None = None) -> AsyncConnection:
+    async def acquire(
+        self, connect_timeout: float, deadline: float | None = None, wait: float | None = None
+    ) -> AsyncConnection:
         """A connection that no other task uses: the one used last, or a fresh one.
 
-        `connect_timeout`: seconds, for waiting and for connecting each. `deadline`: on the clock, for both.
+        `connect_timeout`: seconds. `wait`: seconds to wait for one in a full pool; `connect_timeout` if not given.
+        `deadline`: on the clock, for both.
         Raises `NotSentError`s: `PoolTimeoutError`, and what `AsyncConnection.connect` raises.
         """
         while True:
@@ -83,15 +86,16 @@ class AsyncNodePool:
                 self._open += 1
                 connection = None
             else:
-                connection = await self._wait(connect_timeout, deadline)
+                connection = await self._wait(connect_timeout if wait is None else wait, deadline)
             if connection is None:
                 return await self._open_one(connect_timeout, deadline)
             if self._clock() - connection.idle_since <= self._max_idle and not connection.is_stale():
                 return connection
             self._discard(connection)
 
-    async def _wait(self, connect_timeout: float, deadline: float | None) -> AsyncConnection | None:
-        seconds = connect_timeout if deadline is None else min(connect_timeout, deadline - self._clock())
+    async def _wait(self, seconds: float, deadline: float | None) -> AsyncConnection | None:
+        if deadline is not None:
+            seconds = min(seconds, deadline - self._clock())
         waiter: asyncio.Future[_Served] = self._loop.create_future()
         self._waiters.append(waiter)
         timer = self._loop.call_later(max(seconds, 0.0), _serve, waiter, _TIME_IS_UP)
@@ -268,12 +272,14 @@ class AsyncPools:
 
     # ---- what a request does -----------------------------------------------------------------------------------
 
-    async def acquire(self, node: Node, connect_timeout: float, deadline: float | None = None) -> AsyncConnection:
+    async def acquire(
+        self, node: Node, connect_timeout: float, deadline: float | None = None, wait: float | None = None
+    ) -> AsyncConnection:
         """A connection to `node`, for the calling task alone until `release`. See `transport.pool.Pools.acquire`."""
         pool = self._pools.get(node.endpoint)
         if pool is None or self._closed:
             pool = self._add(node)
-        return await pool.acquire(connect_timeout, deadline)
+        return await pool.acquire(connect_timeout, deadline, wait)
 
     def release(self, connection: AsyncConnection) -> None:
         """Give a connection back, however its exchange ended: it knows itself whether it can be used again."""

@@ -32,7 +32,7 @@ _log = logging.getLogger("pynamodb_alternator.cluster")
 _HISTORY = 1_000
 """Nodes that left the topology and whose health is remembered, in case they come back."""
 _LONGEST_READING = 60.0
-"""Seconds that a thread waits, at most, for another one's reading to end."""
+"""Seconds that a thread waits, at most, for another one's reading to end, if it has no deadline of its own."""
 
 
 class Listener(Protocol):
@@ -175,6 +175,10 @@ class Membership:
         trouble = self._troubles.get(node)
         return (trouble.error or None) if trouble else None
 
+    def is_doubted(self, node: Node) -> bool:
+        """Whether a probe of the node was asked for and has not begun to count yet."""
+        return node in self._doubted
+
     def is_down(self, node: Node) -> bool:
         return node in self.view.down
 
@@ -304,10 +308,10 @@ class Membership:
             news = self._take(reading, announce=False)
         self._tell(news)
 
-    def refresh(self, *, wait: bool = True) -> bool:
+    def refresh(self, *, wait: bool = True, most: float = _LONGEST_READING) -> bool:
         """Read the node list now, or wait for the reading that is under way. False if no source told it.
 
-        With `wait` False it does nothing while another thread reads.
+        With `wait` False it does nothing while another thread reads. `most`: seconds to wait for that thread.
         """
         me = threading.get_ident()
         with self._turn:
@@ -316,7 +320,7 @@ class Membership:
                 if not wait or self._refreshing == me:
                     return self.last_success is not None
                 before = self._readings
-                self._turn.wait_for(lambda: self._refreshing is None or self._readings != before, _LONGEST_READING)
+                self._turn.wait_for(lambda: self._refreshing is None or self._readings != before, most)
                 return self._readings != before
             self._refreshing = me
         try:

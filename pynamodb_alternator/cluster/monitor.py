@@ -81,7 +81,9 @@ class Monitor:
         self.last_use = now
         if self._thread is None:
             self._start(now)
-        elif self._sleeping_until is not None and self._sleeping_until - now > _TICK:
+            return
+        until = self._sleeping_until  # which the thread sets and unsets meanwhile
+        if until is not None and until - now > _TICK:
             self._wake.set()
 
     def _start(self, now: float) -> None:
@@ -271,6 +273,10 @@ class _Probes:
                 finally:
                     with self._changed:
                         self._under_way.discard(node)
+                        if self._membership.is_doubted(node) and not self._closed:
+                            # The doubt came after the answer, while that was still being told: `begin` has passed the
+                            # node over, and there would never be another doubt of it.
+                            self._urgent[node] = None
                         self._answers += alive
                         self._changed.notify_all()
         except Exception:

@@ -251,6 +251,8 @@ class Attempts:
             # Neither is about the node, and no other one could do better.
             self._ended = True
             return
+        if error.node is None:
+            error.node = node.address  # of an answer that only its parser has found wanting
         out_of_time = self.deadline is not None and self._env.clock() >= self.deadline
         if not isinstance(error, PoolTimeoutError):
             # A full pool says nothing of the node. A deadline that ends the wait early says little, and neither does

@@ -37,6 +37,7 @@ _TARGET = "X-Amz-Target"
 PARAMETERS = "parameters"
 """Where the serializer leaves the parameters in botocore's request dict, for the endpoint to route by."""
 _WRITTEN_BY_US = frozenset({"x-amz-target", "host", "content-length"})
+_MOST_SIGNERS = 1_000
 _AUTHENTICATION = ("X-Amz-Date", "Authorization", "X-Amz-Security-Token")
 
 
@@ -140,12 +141,14 @@ class Wire:
         """The headers that sign the request for `node`; none where requests are unsigned."""
         signers = self._signers
         if options.credentials is not None or options.region is not None:
-            # One per model at the most, because only a model has credentials or a region of its own.
+            # Mostly one per model. A connection made for each request may have other credentials each time.
             key = (options.credentials, options.region)
             known = self._signers_of.get(key)
             if known is None:
                 credentials = options.credentials or self._config.credentials
                 known = Signers(credentials, options.region or self._config.region)
+                if len(self._signers_of) >= _MOST_SIGNERS:
+                    self._signers_of.clear()
                 self._signers_of[key] = known
             signers = known
         signer = signers.current()

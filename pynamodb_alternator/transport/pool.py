@@ -348,7 +348,7 @@ class Pools:
             for endpoint, pool in list(self._pools.items()):
                 node = present.get(endpoint)
                 if node is not None:
-                    pool.node, pool.keeping = node, True
+                    pool.node, pool.keeping = node, not self._closed
                 elif pool.unused:
                     del self._pools[endpoint]
                 else:
@@ -422,19 +422,24 @@ class PoolsOfLoop(Protocol):
 
 
 class AllPools:
-    """A cluster's own pools, and those of event loops that share its nodes and their health."""
+    """A cluster's own pools, and those of event loops that share its nodes and their health.
+
+    There is no lock: the garbage collector calls `remove`, in whatever thread, in the middle of `add` perhaps. Adding
+    to a dict, taking out of it and listing it are one step each.
+    """
 
     def __init__(self, own: Pools) -> None:
-        self._lock = threading.Lock()
-        self._all: tuple[PoolsOfLoop, ...] = (own,)
+        self._pools: dict[PoolsOfLoop, None] = {own: None}
+
+    @property
+    def _all(self) -> list[PoolsOfLoop]:
+        return list(self._pools)
 
     def add(self, pools: PoolsOfLoop) -> None:
-        with self._lock:
-            self._all = (*self._all, pools)
+        self._pools[pools] = None
 
     def remove(self, pools: PoolsOfLoop) -> None:
-        with self._lock:
-            self._all = tuple(one for one in self._all if one is not pools)
+        self._pools.pop(pools, None)
 
     def waits(self, now: float) -> Iterator[tuple[Node, float]]:
         for one in self._all:
@@ -462,7 +467,6 @@ class AllPools:
             one.close()
 
     def forget(self) -> None:
-        self._lock = threading.Lock()
         for one in self._all:
             one.forget()
 

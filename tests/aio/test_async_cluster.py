@@ -37,6 +37,7 @@ from pynamodb_alternator.errors import (
 )
 from pynamodb_alternator.local import LocalCluster, LocalTls
 from pynamodb_alternator.transport.tls import TlsContexts
+from tests.chaos.support import until as eventually
 
 from .conftest import Recorder
 from .support import CREATE, KEY, TABLE, get, increment, outcome, put, run, until
@@ -141,7 +142,7 @@ def test_nothing_is_left_behind(local: LocalCluster) -> None:
 
     run(main)
     assert not [one for one in threading.enumerate() if one not in before and "pynamodb_alternator" in one.name]
-    assert not any(node.open_connections for node in local.nodes)
+    eventually(lambda: not any(node.open_connections for node in local.nodes))
 
 
 def test_closing_while_the_client_is_being_made(local: LocalCluster) -> None:

@@ -56,12 +56,18 @@ class Visit:
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._console)
+        self.page.on("requestfailed", self._failed)
         self.page.on("request", lambda request: self._is_ours(request.url, url))
         self.may_complain = False
 
     def _console(self, message: Any) -> None:
         if message.type in ("error", "warning") and not self.may_complain:
             self.complaints.append(message.text)
+
+    def _failed(self, request: Any) -> None:
+        # Leaving a page ends its stream and what it was loading.
+        if request.failure != "net::ERR_ABORTED" and not self.may_complain:
+            self.complaints.append(f"{request.url}: {request.failure}")
 
     def _is_ours(self, asked: str, url: str) -> None:
         if not asked.startswith(url):

@@ -79,7 +79,7 @@ def seeded(shop: Shop, **stock: int) -> Iterator[Shop]:
 
 
 @contextlib.contextmanager
-def served(shop: Shop, *, pause: float = 0.05) -> Iterator[str]:
+def served(shop: Shop, *, pause: float = 0.15) -> Iterator[str]:
     """The shop's URL, while customers order something."""
     from werkzeug.serving import WSGIRequestHandler, make_server
 

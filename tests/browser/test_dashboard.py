@@ -21,6 +21,7 @@ from .conftest import Visit
 expect.set_options(timeout=15_000)
 
 Open = Callable[..., Visit]
+# In the tests' parameters `visit` comes after `url`, so that browsers leave before the server does.
 
 
 def card_of(page: Page, address: str) -> Any:
@@ -43,7 +44,7 @@ def live(page: Page) -> None:
 
 
 @pytest.mark.parametrize("kind", ["flask", "django"])
-def test_a_node_is_killed_and_revived(visit: Open, url: str, local: LocalCluster) -> None:
+def test_a_node_is_killed_and_revived(url: str, visit: Open, local: LocalCluster) -> None:
     page = visit(url).page
     live(page)
     before = keys_by_node(page)
@@ -75,7 +76,7 @@ def test_a_node_is_killed_and_revived(visit: Open, url: str, local: LocalCluster
     expect(page.locator('[data-figure="errors"]')).to_have_text("0")
 
 
-def test_a_node_is_frozen_by_keyboard(visit: Open, url: str, local: LocalCluster) -> None:
+def test_a_node_is_frozen_by_keyboard(url: str, visit: Open, local: LocalCluster) -> None:
     page = visit(url, reduced_motion="reduce").page
     live(page)
     card = card_of(page, local.nodes[1].address)
@@ -93,7 +94,7 @@ def test_a_node_is_frozen_by_keyboard(visit: Open, url: str, local: LocalCluster
     expect(card.locator(".pill")).to_have_text("active")
 
 
-def test_the_last_node_is_spared(visit: Open, url: str, local: LocalCluster) -> None:
+def test_the_last_node_is_spared(url: str, visit: Open, local: LocalCluster) -> None:
     visitor = visit(url)
     page = visitor.page
     live(page)
@@ -107,7 +108,7 @@ def test_the_last_node_is_spared(visit: Open, url: str, local: LocalCluster) -> 
 
 
 @pytest.mark.parametrize("kind", ["flask", "django"])
-def test_on_a_phone_nothing_is_wider_than_the_screen(visit: Open, url: str) -> None:
+def test_on_a_phone_nothing_is_wider_than_the_screen(url: str, visit: Open) -> None:
     page = visit(url, viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True).page
     for path in ("/dashboard", "/", "/cart", "/orders"):
         page.goto(url + path)
@@ -147,28 +148,31 @@ _CONTRASTS = """
 """
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_read_it(visit: Open, url: str, local: LocalCluster, scheme: str) -> None:
-    page = visit(url, color_scheme=scheme, reduced_motion="reduce").page
+def test_everybody_can_read_it(url: str, visit: Open, local: LocalCluster) -> None:
+    page = visit(url, reduced_motion="reduce").page
     live(page)
     card_of(page, local.nodes[1].address).get_by_role("button", name="Kill").click()
     expect(page.locator(".card.down")).to_have_count(1)
     expect(page.locator(".key.moved").first).to_be_visible()
-    page.wait_for_timeout(500)  # colours fade
-    assert page.evaluate(_CONTRASTS) == []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert page.evaluate(_CONTRASTS) == [], scheme
     names = page.locator(".buttons button").evaluate_all("all => all.map(x => x.ariaLabel)")
     assert len(set(names)) == 9, "each button says of which node it is"
 
 
-def test_the_page_says_that_the_shop_is_gone(visit: Open, shop: shops.Shop) -> None:
+def test_the_page_says_that_the_shop_is_gone(shop: shops.Shop, visit: Open) -> None:
     with shops.served(shop) as url:
         visitor = visit(url)
+        visitor.page.clock.install()
+        visitor.page.reload()
         live(visitor.page)
         visitor.may_complain = True
+    visitor.page.clock.fast_forward(5_000)
     expect(visitor.page.locator("[data-live]")).to_have_text("the shop does not answer")
 
 
-def test_a_page_that_nobody_sees_takes_no_stream(visit: Open, url: str, shop: shops.Shop) -> None:
+def test_a_page_that_nobody_sees_takes_no_stream(url: str, visit: Open, shop: shops.Shop) -> None:
     page = visit(url).page
     live(page)
     assert shop.board.streams == 1
@@ -180,15 +184,16 @@ def test_a_page_that_nobody_sees_takes_no_stream(visit: Open, url: str, shop: sh
     assert shop.board.streams == 0
 
 
-def test_on_a_real_cluster_the_buttons_are_off(visit: Open, local: LocalCluster) -> None:
+def test_on_a_real_cluster_the_buttons_are_off(local: LocalCluster, visit: Open) -> None:
     with shops.at_flask(local, real=True) as shop, shops.seeded(shop), shops.served(shop) as url:
-        page = visit(url).page
-        live(page)
-        expect(page.locator(".buttons button:disabled")).to_have_count(9)
-        expect(page.locator("#why")).to_contain_text("This is a real cluster")
+        visitor = visit(url)
+        live(visitor.page)
+        expect(visitor.page.locator(".buttons button:disabled")).to_have_count(9)
+        expect(visitor.page.locator("#why")).to_contain_text("This is a real cluster")
+        visitor.context.close()
 
 
-def test_the_home_page_is_alive_too(visit: Open, url: str) -> None:
+def test_the_home_page_is_alive_too(url: str, visit: Open) -> None:
     page = visit(url, "/").page
     requests = page.locator('[data-figure="requests"]')
     shown = requests.inner_text()

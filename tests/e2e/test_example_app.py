@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -571,6 +574,39 @@ def test_the_demo_ends_by_itself(shop: str) -> None:
     assert "killed the node" in ended.stdout
     assert "all orders and stocks agree" in ended.stdout
     assert ended.stderr == ""
+
+
+@pytest.mark.slow
+def test_the_demo_leaves_the_nodes_to_a_visitor() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/dashboard"
+    command = [sys.executable, "-m", "example_app.demo", "--port", str(port), "--orders", "100000"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            lines = []
+            while "/dashboard" not in "".join(lines):
+                lines.append(running.stdout.readline())
+            visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            with visitor.open(url) as answer:
+                page = answer.read().decode()
+            found = re.search(r'name="csrfmiddlewaretoken" value="([\w-]+)"', page)
+            node = re.search(r'data-node="([\d.:]+)"', page)
+            assert found
+            assert node
+            form = {"csrfmiddlewaretoken": found[1], "action": "kill", "node": node[1]}
+            visitor.open(f"{url}/nodes", urllib.parse.urlencode(form).encode()).close()
+            while f"{node[1]} was killed" not in lines[-1]:
+                lines.append(running.stdout.readline())
+                assert lines[-1], "the demo has ended"
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    assert "the nodes are yours now" in "".join(lines)
+    assert "all orders and stocks agree" in out
+    assert (running.returncode, err) == (0, "")
 
 
 def test_the_demo_says_that_the_port_is_taken() -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pynamodb_alternator import Cluster, ClusterConfig, Health, Timeouts
+from pynamodb_alternator import Cluster, ClusterConfig, Health, KeyRouteAffinity, Timeouts
 from pynamodb_alternator.errors import PoolTimeoutError
 from pynamodb_alternator.local import LocalCluster
 from tests.chaos.leaks import use_and_count
@@ -21,6 +21,8 @@ def test_waiting_for_a_connection_is_bounded_by_the_connect_timeout(local: Local
         [local.nodes[0].host],
         port=local.port,
         max_pool_connections=1,
+        # No background question for the write isolation, which would need a connection as well.
+        key_route_affinity=KeyRouteAffinity.NONE,
         timeouts=Timeouts(connect=0.3, read=30.0),
         health=Health(doubt_after=1000.0),
     )
@@ -30,7 +32,7 @@ def test_waiting_for_a_connection_is_bounded_by_the_connect_timeout(local: Local
         until(lambda: all_active(cluster, local))
         for node in local.nodes:
             node.forget()
-            node.delay(3.0, times=1)
+            node.delay(3.0, times=1, operation="GetItem")
         busy = [threads.submit(get, cluster.client, "k") for _ in range(3)]
         until(lambda: all(node.operations["GetItem"] for node in local.nodes), "every connection in use")
         started = time.monotonic()
@@ -66,7 +68,8 @@ def test_idle_connections_that_died_are_dropped_in_silence(
         if number % 20 == 0:
             for node in local.nodes:
                 node.close_idle_connections()
-            until(lambda: sum(node.open_connections for node in local.nodes) <= 3)
+            idle = [one for pool in cluster._pools._pools.values() for one in pool._idle]
+            until(lambda idle=idle: all(one.is_stale() for one in idle), "the closing has arrived here")
         increment(cluster.client, "k")
     assert get(cluster.client, "k") == 200
     # Not the background's question for the write isolation, which may be on its way at the moment of the closing.
