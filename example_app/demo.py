@@ -131,14 +131,14 @@ class Orders:
         for thread in self._threads:
             thread.join(PATIENCE)
 
-    def wait_for(self, count: int) -> None:
-        """Wait until so many more orders were dealt with."""
+    def wait_for(self, count: int, unless: Callable[[], bool] = lambda: False) -> None:
+        """Wait until so many more orders were dealt with, or there is no need to wait."""
         with self._changed:
             goal = self.tally.all + count
-            self._changed.wait_for(lambda: self.tally.all >= goal or self._interrupted.is_set(), PATIENCE)
+            self._changed.wait_for(lambda: self.tally.all >= goal or self._interrupted.is_set() or unless(), PATIENCE)
             if self._interrupted.is_set():
                 raise Stopped
-            if self.tally.all < goal:
+            if self.tally.all < goal and not unless():
                 raise Failed(f"The orders stand still: {self.tally.all} of {goal} in {PATIENCE:.0f} s.")
 
     def _run(self, chance: random.Random) -> None:
@@ -227,11 +227,7 @@ class Demo:
             raise Failed(f"{address} is active again, and got no request.")
 
     def _orders(self, count: int) -> None:
-        try:
-            self.orders.wait_for(count)
-        except Failed:
-            if not self.is_taken:
-                raise
+        self.orders.wait_for(count, unless=lambda: self.is_taken)
         if self.is_taken:
             raise Taken
 

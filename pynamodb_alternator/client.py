@@ -290,7 +290,7 @@ class Cluster:
             self._membership.view_for(routing_scope)
         if consistent_node is not None:
             settings["consistent_node"] = _number_of(consistent_node)
-        return block(self._wire.owner, RequestOptions(**settings))
+        return block(self._owner, RequestOptions(**settings))
 
     @property
     def closed(self) -> bool:
@@ -330,17 +330,17 @@ class Cluster:
     # ---- the inside --------------------------------------------------------------------------------------------
 
     @property
-    def owner(self) -> object:
+    def _owner(self) -> object:
         """What stands for this cluster in context variables, which must not keep it alive."""
         return self._wire.owner
 
     def _at_one_node(self, **others: Any) -> Callable[[], AbstractContextManager[None]]:
         """Makes ``with`` blocks whose requests all prefer one node: the one chosen by the caller, else any."""
-        number = current(self._wire.owner).consistent_node
+        number = current(self._owner).consistent_node
         if number is None or number is False:
             number = random.getrandbits(31)
         options = RequestOptions(consistent_node=number, **others)
-        return lambda: block(self._wire.owner, options)
+        return lambda: block(self._owner, options)
 
     def _system_tables_of_one_node(self) -> Callable[[str], Iterator[dict[str, Any]]]:
         seconds = _PLACES_TIMEOUT / 2  # for each of the two tables

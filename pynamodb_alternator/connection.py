@@ -180,7 +180,7 @@ class AlternatorConnection(Connection):
 
     def _settings(self) -> tuple[object, RequestOptions]:
         """The settings of this connection, and what stands for the cluster that they are for."""
-        owner = self.cluster.owner  # first: who joins a cluster makes the options
+        owner = self.cluster._owner  # first: who joins a cluster makes the options
         return owner, self._options or NO_OPTIONS
 
     def _dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class ProcessNode(LocalNode):
         super().kill(still_listed=still_listed)
 
     def revive(self) -> None:
+        if self.up:
+            return
         super().revive()
         self._await_child()
 

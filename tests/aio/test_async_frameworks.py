@@ -26,7 +26,7 @@ def example(title: str, local: LocalCluster) -> str:
     """The first Python block under a heading of the page, for the cluster of the test."""
     found = re.search(rf"^## {title}$.*?^```python\n(.*?)^```", DOCS.read_text(), re.S | re.M)
     assert found is not None, title
-    return found[1].replace("http://10.0.0.1:8000", local.url)
+    return found[1].replace("http://127.0.0.1:8000", local.url)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def local() -> Iterator[LocalCluster]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_snippets_of_a_page_run(page: Path, local: LocalCluster, tmp_path: Path) -> None:
     script = tmp_path / "page.py"
-    lines = ["import sys"]
+    lines = ["from tests.loopback import install", "install()"]
     for number, code in enumerate(snippets(page)):
         code = code.replace("127.0.0.1:8000", f"127.0.0.1:{local.port}").replace("port=8000", f"port={local.port}")
         lines += [f"# ---- snippet {number}", code]

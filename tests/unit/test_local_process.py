@@ -104,6 +104,16 @@ def test_kill_and_revive(cluster: LocalCluster) -> None:
     assert ok(node, "ListTables", {}) == {"TableNames": ["tab"]}
 
 
+def test_reviving_a_node_that_is_up_changes_nothing(cluster: LocalCluster) -> None:
+    """Seen: it waited for a process that was never started, and then ended the one that ran."""
+    node = cluster.nodes[1]
+    assert isinstance(node, ProcessNode)
+    process = node.pid
+    node.revive()
+    assert node.up
+    assert node.pid == process
+
+
 def test_faults_work_through_the_process(cluster: LocalCluster) -> None:
     node = cluster.nodes[0]
     node.reset_mid_answer()

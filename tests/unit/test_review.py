@@ -20,7 +20,7 @@ from pynamodb_alternator.transport.lanes import Wire
 from pynamodb_alternator.transport.pool import AllPools, Pools
 
 from .cluster_fakes import PATIENCE, finished, in_thread
-from .test_monitor import N1, Bench, Make, make, until  # noqa: F401
+from .test_monitor import N1, Make, make, until  # noqa: F401
 from .wire_servers import Server, ok, read_request
 
 NOWHERE = "http://127.0.0.1:1"
