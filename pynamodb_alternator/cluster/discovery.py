@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from .. import _checks as checks
 from ..config import ClusterConfig
+from ..errors import ClusterClosedError
 from ..scopes import ClusterScope, DatacenterScope, Scope, chain
 from .localnodes import NodeFilter, path_for, read_answer
 from .node import Node
@@ -360,6 +361,8 @@ class _Attempt:
                 self.error = error
                 failures += 1
                 continue
+            except ClusterClosedError:
+                raise
             except Exception as error:
                 self.error = error
                 self.failed.add(node)

@@ -17,7 +17,7 @@ from blinker import NamedSignal
 
 from .. import signals
 from ..config import ClusterConfig
-from ..errors import ConfigurationError
+from ..errors import ClusterClosedError, ConfigurationError
 from ..scopes import Scope, chain
 from .discovery import Discovery, DiscoveryError, Fetch, Place, Reading, Resolve, place
 from .health import HealthStatus, Observation, State, active, quarantined, transition
@@ -228,6 +228,8 @@ class Membership:
         try:
             code, _ = self._fetch(node, "/", timeout)
             error: Exception | None = None if code == 200 else ValueError(f"GET / was answered with status {code}")
+        except ClusterClosedError:
+            return False  # we have closed, which says nothing of the node
         except Exception as failure:
             error = failure
         with self._lock:
@@ -348,6 +350,8 @@ class Membership:
                 quarantined=by_state[State.QUARANTINED],
                 down=by_state[State.DOWN],
             )
+        except ClusterClosedError:
+            return False
         except DiscoveryError as error:
             self._reading_failed(error, started)
             return False

@@ -10,7 +10,14 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from ..errors import ConnectTimeoutError, DeadlineExceededError, PoolTimeoutError, ReadTimeoutError, TransportError
+from ..errors import (
+    ClusterClosedError,
+    ConnectTimeoutError,
+    DeadlineExceededError,
+    PoolTimeoutError,
+    ReadTimeoutError,
+    TransportError,
+)
 from .http1 import Answer, Clock, Connection, TlsSource
 from .request import build_get
 
@@ -49,6 +56,8 @@ class Control:
         A kept-alive connection that fails says little of its node, which may have been restarted since: that is
         tried again, once, on a fresh one.
         """
+        if self._closed:
+            raise ClusterClosedError("The cluster was closed")
         deadline = self._clock() + timeout
         head = build_get(path, node.host_header)
         with self._lock:

@@ -16,6 +16,7 @@ from pynamodb_alternator.cluster import membership as module
 from pynamodb_alternator.cluster.health import State
 from pynamodb_alternator.cluster.node import Node
 from pynamodb_alternator.config import Discovery, Health
+from pynamodb_alternator.errors import ClusterClosedError
 from pynamodb_alternator.scopes import ClusterScope, DatacenterScope, RackScope
 
 from .cluster_fakes import PATIENCE, FakeNetwork, World, finished, hosts, in_thread
@@ -791,3 +792,22 @@ def test_a_thousand_nodes_cost_little() -> None:
     assert world.membership.view.quarantined == frozenset()
     assert a_thousand_changes < 2.0
     assert ten_readings < 2.0
+
+
+class TestClosing:
+    def test_what_is_closed_says_nothing_of_the_nodes(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A reader or probe that outlives `close` finds no connection: that is no sign of sick nodes, and no news."""
+        world = three()
+        world.start()
+
+        def closed(*_: Any) -> None:
+            raise ClusterClosedError("The cluster was closed")
+
+        world.network.before = closed
+        with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):
+            assert not world.membership.refresh()
+            world.membership.doubt(world.node(N1))
+            assert not world.membership.probe(world.node(N1), 1.0)
+        assert world.state(N1) is State.ACTIVE
+        assert world.listener.of("discovery-failed") == world.listener.of("node-down") == []
+        assert caplog.records == []
