@@ -109,3 +109,24 @@ def test_which_cluster(local: LocalCluster, cluster: Cluster) -> None:
     assert client().list_tables()["TableNames"] == []
     assert resource("default").meta.client.list_tables()["TableNames"] == []
     assert resource(local.url).meta.client.list_tables()["TableNames"] == []
+
+
+LACKING = {
+    "transact_get_items": {"TransactItems": [{"Get": {"TableName": "t", "Key": {"id": {"S": "a"}}}}]},
+    "transact_write_items": {"TransactItems": [{"Delete": {"TableName": "t", "Key": {"id": {"S": "a"}}}}]},
+    "execute_statement": {"Statement": "SELECT * FROM t"},
+    "batch_execute_statement": {"Statements": [{"Statement": "SELECT * FROM t"}]},
+    "execute_transaction": {"TransactStatements": [{"Statement": "SELECT * FROM t"}]},
+    "create_backup": {"TableName": "t", "BackupName": "b"},
+    "list_backups": {},
+    "create_global_table": {"GlobalTableName": "t", "ReplicationGroup": [{"RegionName": "us-east-1"}]},
+    "list_global_tables": {},
+}
+
+
+@pytest.mark.parametrize("operation", LACKING)
+def test_what_alternator_lacks_gives_the_servers_own_error(cluster: Cluster, operation: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        getattr(cluster.client, operation)(**LACKING[operation])
+    assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
+    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 0

@@ -21,10 +21,9 @@ from pynamodb_alternator import (
     DatacenterScope,
     Gzip,
     RackScope,
-    diagnostics,
     errors,
 )
-from pynamodb_alternator.diagnostics import Finding, examine
+from pynamodb_alternator.diagnostics import Finding, doctor, examine
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.transport.counts import Counts
 
@@ -119,11 +118,11 @@ def test_a_dead_node_is_a_warning_while_others_answer(local: LocalCluster, clust
 
 
 def test_a_hung_node_takes_the_timeout_and_no_longer(local: LocalCluster, cluster: Cluster) -> None:
-    _ = cluster.topology
+    cluster.client.list_tables()  # the engine's first answer takes longest
     local[0].hang()
     started = time.monotonic()
-    findings = cluster.check(timeout=0.3)
-    assert time.monotonic() - started < 3
+    findings = cluster.check(timeout=1.0)
+    assert time.monotonic() - started < 8
     assert problems(findings) == [("warning", "reachability", local[0].address)]
     local[0].resume()
 
@@ -287,7 +286,7 @@ def test_a_name_that_does_not(local: LocalCluster, monkeypatch: pytest.MonkeyPat
 
 def test_a_resolver_that_hangs(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr(diagnostics, "_resolve", lambda host: over.wait(20) and ["127.0.0.1"])
+    monkeypatch.setattr(doctor, "resolve", lambda host: over.wait(20) and ["127.0.0.1"])
     with Cluster(f"http://localhost,127.0.0.1:{local.port}") as cluster:
         started = time.monotonic()
         finding = the(cluster.check(timeout=0.2), "seeds")

@@ -1,4 +1,4 @@
-"""Looking at a cluster: the doctor's findings, where the writes of a key go, and counters per node.
+"""The doctor: looks at a cluster, and tells each finding with its remedy.
 
 The doctor asks questions that change nothing: ``GET /``, ``GET /localnodes``, ListTables, ListTagsOfResource, and the
 system tables. It asks each node by itself, so it uses no query plan, and what it hears does not count for health.
@@ -8,44 +8,52 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import email.utils
 import json
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import _checks as checks
-from .cluster.discovery import Place
-from .cluster.health import State
-from .cluster.localnodes import NodeFilter, path_for, read_answer
-from .cluster.node import Node
-from .cluster.topology import ring_order
-from .config import KeyRouteAffinity
-from .errors import AlternatorError, ConfigurationError, NoNodesAvailableError, SystemTableError, TransportError
-from .isolation import read_write_isolation
-from .options import NO_OPTIONS
-from .routing import reasons
-from .routing.tables import effective_affinity
-from .scopes import ClusterScope, RackScope, Scope, chain
-from .system_tables import read_places, read_system_table
-from .transport.compression import compress
-from .transport.outcome import error_type
-from .transport.request import build_head
-from .wire_config import Compression, Gzip
+from .. import _checks as checks
+from ..cluster.discovery import Place
+from ..cluster.localnodes import NodeFilter, path_for, read_answer
+from ..cluster.node import Node
+from ..cluster.topology import ring_order
+from ..config import KeyRouteAffinity
+from ..errors import AlternatorError, NoNodesAvailableError, SystemTableError, TransportError
+from ..isolation import read_write_isolation
+from ..options import NO_OPTIONS
+from ..routing.tables import effective_affinity
+from ..scopes import ClusterScope, RackScope, Scope, chain
+from ..system_tables import read_places, read_system_table
+from ..transport.compression import compress
+from ..transport.request import build_head
+from ..wire_config import Compression, Gzip
 
 if TYPE_CHECKING:
-    from .client import Cluster
-    from .transport.http1 import Answer
+    from ..client import Cluster
+    from ..transport.http1 import Answer
 
-__all__ = ["Finding", "KeyRoute", "NodeStats", "examine", "ping", "route", "stats"]
+from .patient import Patient
+from .values import Finding, Severity
+from .words import (
+    clock_skew,
+    duration,
+    explain_refusal,
+    is_compressed,
+    milliseconds,
+    refusal,
+    remedy_for_unreachable,
+    resolve,
+    said,
+    some_of,
+    what_it_means,
+)
 
-Severity = Literal["ok", "warning", "error"]
+__all__ = ["examine", "ping"]
 
 SKEW_ALLOWED = 15 * 60
 """Seconds between the time of a signature and the server's clock that the server accepts."""
@@ -61,140 +69,6 @@ _OTHER_PROTOCOLS = {
     10000: "ScyllaDB's REST API",
     9180: "Prometheus metrics",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that the doctor looked at.
-
-    `id`: what was looked at, a word that stays the same between versions. `severity`: ``"error"`` where requests
-    fail or do not do what the configuration says, ``"warning"`` where they work and something is not as it should be.
-    `subject`: the node, table, scope or setting that it is about. `remedy`: what to do; empty where nothing is to do.
-    """
-
-    id: str
-    severity: Severity
-    subject: str
-    message: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRoute:
-    """Where the writes of one partition key go.
-
-    `affinity`: the mode that holds for the table. `hash`: the key's hash, None if it has none. `nodes`: the addresses
-    in the order in which a write with affinity tries them now. `ring`: the addresses over which keys are spread.
-    `reason`: why writes of this key have no affinity, as a word of `routing.reasons`; None if they have.
-    `explanation`: the same for people.
-    """
-
-    table: str
-    partition_key: str | None
-    key: Mapping[str, Any]
-    affinity: KeyRouteAffinity
-    hash: int | None
-    nodes: tuple[str, ...]
-    ring: tuple[str, ...]
-    reason: str | None
-    explanation: str
-
-
-@dataclass(frozen=True, slots=True)
-class NodeStats:
-    """What this process has had to do with one node since it knows it.
-
-    `requests`: attempts that were sent there, answered or not. `failures`: those without an answer.
-    `connections_opened`: since the start. `connections_open`, `connections_in_use`: now.
-    """
-
-    address: str
-    state: State
-    requests: int
-    failures: int
-    connections_opened: int
-    connections_open: int
-    connections_in_use: int
-
-
-# ---- counters ---------------------------------------------------------------------------------------------------
-
-
-def stats(cluster: Cluster) -> dict[str, NodeStats]:
-    """See `Cluster.stats`."""
-    pools, counts = cluster._all_pools.stats(), cluster._environment.counts
-    found = {}
-    for node in cluster._membership.nodes():
-        pool, count = pools.get(node.address), counts.get(node.address)
-        answers, failures = (0, 0) if count is None else (count.answers, count.failures)
-        opened, now_open, in_use = (0, 0, 0) if pool is None else pool
-        found[node.address] = NodeStats(
-            node.address, node.state, answers + failures, failures, opened, now_open, in_use
-        )
-    return found
-
-
-# ---- the route of a key -----------------------------------------------------------------------------------------
-
-_EXPLANATIONS = {
-    reasons.AFFINITY_OFF: "Affinity is off for this table: its writes are spread over the nodes.",
-    reasons.NO_LWT_IN_TABLE: "No write of this table uses a lightweight transaction, so its writes are spread over "
-    "the nodes.",
-    reasons.NO_PARTITION_KEY_NAME: "The name of the table's partition key is not known yet: a write would ask for it "
-    "in the background, and go to any node meanwhile.",
-    reasons.NO_KEY_VALUE: "There is no value that can be hashed: the write would go to any node.",
-    reasons.UNSUPPORTED_KEY_TYPE: "A partition key is one string, number or binary value; the write would go to any "
-    "node.",
-    reasons.NO_AFFINITY_NODES: "No node is known over which keys could be spread.",
-}
-_EXPLAINED_MODES = {
-    KeyRouteAffinity.RMW: "Writes of this key that need a read first go to these nodes in this order; its other "
-    "requests are spread.",
-    KeyRouteAffinity.ANY_WRITE: "All writes of this key go to these nodes in this order; its reads are spread.",
-}
-
-
-def route(cluster: Cluster, table_name: str, key: Any) -> KeyRoute:
-    """See `Cluster.route`."""
-    if not isinstance(table_name, str) or not table_name:
-        raise ConfigurationError(
-            f"Cluster.route: the table's name must be a non-empty string (got {checks.shown(table_name)})."
-        )
-    value = attribute_value(key)
-    _ = cluster.topology  # reads the node list, if nobody has done it yet
-    found = cluster._environment.router.route_key(table_name, value, cluster._membership.view)
-    if found.reason is None:
-        explanation = _EXPLAINED_MODES.get(found.affinity, "")
-    else:
-        explanation = _EXPLANATIONS.get(found.reason, found.reason)
-    return KeyRoute(
-        table=table_name,
-        partition_key=found.partition_key,
-        key=value,
-        affinity=found.affinity,
-        hash=found.hash,
-        nodes=tuple(node.address for node in found.nodes),
-        ring=tuple(node.address for node in found.ring),
-        reason=found.reason,
-        explanation=explanation,
-    )
-
-
-def attribute_value(key: Any) -> Mapping[str, Any]:
-    """The attribute value that a request would have for this Python value. Raises `ConfigurationError`."""
-    if isinstance(key, Mapping):
-        return key
-    if isinstance(key, str):
-        return {"S": key}
-    if isinstance(key, bytes | bytearray | memoryview):
-        return {"B": bytes(key)}
-    if isinstance(key, int | Decimal) and not isinstance(key, bool):
-        return {"N": str(key)}
-    raise ConfigurationError(
-        "Cluster.route: the key must be a str, an int, a Decimal or bytes, or an attribute value such as "
-        f"{{'S': 'alice'}} (got {checks.shown(key)}). The hash is that of a number's exact text, so write a float as "
-        "Decimal('1.5')."
-    )
 
 
 # ---- the doctor -------------------------------------------------------------------------------------------------
@@ -231,32 +105,8 @@ def ping(cluster: Cluster, *, timeout: float = 2.0) -> dict[str, float | Excepti
     """For each node by its address: how long it took to answer, in seconds, or why it did not."""
     doctor = _Doctor(cluster, timeout, time.time)
     cluster._prepare(time.monotonic(), timeout)
-    patients = doctor.each(doctor.reach, [_Patient(node) for node in cluster._membership.view.topology.ring])
+    patients = doctor.each(doctor.reach, [Patient(node) for node in cluster._membership.view.topology.ring])
     return {one.node.address: one.error or one.latency for one in patients}
-
-
-@dataclass(slots=True)
-class _Patient:
-    """What is known of one node."""
-
-    node: Node
-    error: Exception | None = None
-    status: int = 0
-    latency: float = 0.0
-    skew: float | None = None
-    lists: tuple[Node, ...] = ()
-    refused: tuple[tuple[str, str], ...] = ()
-    list_error: str = ""
-    rack_support: bool | None = None
-    answers: dict[str, Answer | Exception] = field(default_factory=dict)
-
-    @property
-    def subject(self) -> str:
-        return self.node.address
-
-    @property
-    def is_well(self) -> bool:
-        return self.error is None and self.status == 200
 
 
 class _Doctor:
@@ -270,7 +120,7 @@ class _Doctor:
             translate=self._config.address_translator,
         )
         self._seeds: list[Node] = []
-        self._well: list[_Patient] = []
+        self._well: list[Patient] = []
         self._may_ask = False
         """Whether requests are let in: what comes after authentication makes no sense without it."""
 
@@ -278,7 +128,7 @@ class _Doctor:
         self._cluster._prepare(time.monotonic(), self._timeout)  # raises if the cluster is closed
         yield from self._check_seeds()
         nodes = ring_order([*self._cluster._membership.view.topology.ring, *self._seeds])
-        patients = self.each(self._look_at, [_Patient(node) for node in nodes])
+        patients = self.each(self._look_at, [Patient(node) for node in nodes])
         self._well = [one for one in patients if one.is_well]
         yield from self._check_reachability(patients)
         if not self._well:
@@ -293,7 +143,7 @@ class _Doctor:
             yield from self._check_datacenters()
             yield from self._check_tables()
 
-    def each(self, look: Callable[[_Patient], None], patients: Sequence[_Patient]) -> Sequence[_Patient]:
+    def each(self, look: Callable[[Patient], None], patients: Sequence[Patient]) -> Sequence[Patient]:
         """Look at some patients at a time."""
         if len(patients) < 2:
             for one in patients:
@@ -314,7 +164,7 @@ class _Doctor:
             for seed in self._config.seeds:
                 host, port = self._split(seed)
                 if not checks.is_ip_address(host):
-                    names[seed] = pool.submit(_resolve, host)
+                    names[seed] = pool.submit(resolve, host)
             deadline = time.monotonic() + self._timeout
             for seed in self._config.seeds:
                 host, port = self._split(seed)
@@ -373,7 +223,7 @@ class _Doctor:
 
     # ---- reaching the nodes ------------------------------------------------------------------------------------
 
-    def reach(self, patient: _Patient) -> None:
+    def reach(self, patient: Patient) -> None:
         """See whether the node answers, and how fast."""
         fetch = self._cluster._control.fetch
         try:
@@ -386,9 +236,9 @@ class _Doctor:
             return
         patient.latency = time.monotonic() - started
         patient.status = answer.status
-        patient.skew = _skew(answer, before, self._wall_clock())
+        patient.skew = clock_skew(answer, before, self._wall_clock())
 
-    def _look_at(self, patient: _Patient) -> None:
+    def _look_at(self, patient: Patient) -> None:
         self.reach(patient)
         if not patient.is_well:
             return
@@ -408,7 +258,7 @@ class _Doctor:
             raise ValueError(f"/localnodes was answered with status {answer.status}")
         return read_answer(answer.body, node, scope, self._filter)
 
-    def _check_reachability(self, patients: Sequence[_Patient]) -> Iterator[Finding]:
+    def _check_reachability(self, patients: Sequence[Patient]) -> Iterator[Finding]:
         id = "reachability"
         if not self._well:
             yield Finding(
@@ -436,7 +286,7 @@ class _Doctor:
                     "warning",
                     one.subject,
                     str(one.error),
-                    _remedy_for_unreachable(one, self._config.scheme),
+                    remedy_for_unreachable(one, self._config.scheme),
                 )
 
     # ---- what the nodes say of each other ----------------------------------------------------------------------
@@ -476,9 +326,9 @@ class _Doctor:
                     "The node lists nobody, not even itself: it is joining or leaving.",
                     "Wait until `nodetool status` shows it as UN.",
                 )
-        groups: dict[frozenset[Node], list[_Patient]] = {}
+        groups: dict[frozenset[Node], list[Patient]] = {}
         by_node = {one.node: one for one in self._well if one.lists}
-        disagree: list[_Patient] = []
+        disagree: list[Patient] = []
         for one in by_node.values():
             groups.setdefault(frozenset(one.lists), []).append(one)
             others = [by_node[node] for node in one.lists if node in by_node]
@@ -495,7 +345,7 @@ class _Doctor:
             yield Finding(
                 id,
                 "warning",
-                _some(contested),
+                some_of(contested),
                 f"The nodes disagree about who is in the cluster ({told}).",
                 "That is so for a moment while a node comes or goes. If it stays, look at `nodetool status` and "
                 "`nodetool gossipinfo` on each of them.",
@@ -508,7 +358,7 @@ class _Doctor:
                     "warning",
                     one.subject,
                     "The node answers under this address, and lists itself under another one: "
-                    f"{_some([node.address for node in one.lists])}.",
+                    f"{some_of([node.address for node in one.lists])}.",
                     "Use in `seeds` the addresses that the nodes list (broadcast_rpc_address), so that this one is "
                     "not taken for two nodes. Behind NAT, give an address_translator.",
                 )
@@ -524,7 +374,7 @@ class _Doctor:
             yield Finding(
                 id,
                 "error" if named else "ok",
-                _some(old),
+                some_of(old),
                 "The server ignores datacenter and rack in /localnodes: it is older than ScyllaDB 2025.1."
                 + (f" So requests are not kept to {named[0]}." if named else ""),
                 "Upgrade the server, or use ClusterScope() with seeds in the datacenter that you want."
@@ -608,7 +458,7 @@ class _Doctor:
                 id,
                 "error" if size > SKEW_ALLOWED and signed else "warning",
                 one.subject,
-                f"This machine's clock is {_duration(size)} {ahead} the node's: {consequence}.",
+                f"This machine's clock is {duration(size)} {ahead} the node's: {consequence}.",
                 "Set both clocks by NTP (`timedatectl status`, `chronyc tracking`).",
             )
         if fine:
@@ -649,7 +499,7 @@ class _Doctor:
     def _ask_each(self, name: str, *arguments: Any, **more: Any) -> None:
         """Keep every well node's answer to one request, or what went wrong, under `name`."""
 
-        def ask(patient: _Patient) -> None:
+        def ask(patient: Patient) -> None:
             try:
                 patient.answers[name] = self._post(patient.node, *arguments, **more)
             except Exception as error:  # credentials come from a callable of the user's
@@ -670,7 +520,7 @@ class _Doctor:
                 error = failure
                 continue
             if answer.status >= 300:
-                code, message = _refusal(answer)
+                code, message = refusal(answer)
                 raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
             parsed = json.loads(answer.body)
             return parsed if isinstance(parsed, dict) else {}
@@ -689,9 +539,9 @@ class _Doctor:
             if isinstance(answer, Exception):
                 kind: Severity = "warning" if isinstance(answer, TransportError) else "error"
                 remedy = "" if kind == "warning" else "Correct the `credentials` of the cluster's configuration."
-                problems.setdefault((kind, f"ListTables failed: {_said(answer)}", remedy), []).append(one.subject)
+                problems.setdefault((kind, f"ListTables failed: {said(answer)}", remedy), []).append(one.subject)
                 continue
-            code, message = ("", "") if answer.status < 300 else _refusal(answer)
+            code, message = ("", "") if answer.status < 300 else refusal(answer)
             if not code and answer.status < 300:
                 self._may_ask = True
                 unsigned = one.answers.get("unsigned")
@@ -699,10 +549,10 @@ class _Doctor:
                 continue
             if code == "AccessDeniedException":
                 self._may_ask = True
-            severity, explanation, remedy = _explain_refusal(code, message, has_credentials)
+            severity, explanation, remedy = explain_refusal(code, message, has_credentials)
             problems.setdefault((severity, explanation, remedy), []).append(one.subject)
         for (severity, message, remedy), subjects in problems.items():
-            yield Finding(id, severity, _some(subjects), message, remedy)
+            yield Finding(id, severity, some_of(subjects), message, remedy)
         if problems or not self._may_ask:
             return
         if not has_credentials:
@@ -736,7 +586,7 @@ class _Doctor:
             yield Finding(
                 "request_compression",
                 "error" if wanted else "ok",
-                _some(refusing),
+                some_of(refusing),
                 f"The server does not take requests compressed with {how.coding}: it is older than ScyllaDB 2026.1"
                 + ("." if wanted else " (and yours are not compressed)."),
                 "Set request_compression=None, or upgrade the server." if wanted else "",
@@ -755,7 +605,7 @@ class _Doctor:
         without: list[str] = []
         with_it = 0
         for one in self._well:
-            able = _compresses(one.answers["config"])
+            able = is_compressed(one.answers["config"])
             with_it += able is True
             if able is False:
                 without.append(one.subject)
@@ -763,7 +613,7 @@ class _Doctor:
             yield Finding(
                 id,
                 "warning" if wanted else "ok",
-                _some(without),
+                some_of(without),
                 "The server does not compress its answers" + ("." if wanted else " (and you have not asked for it)."),
                 "Set alternator_response_gzip_compression_level in the nodes' scylla.yaml (since ScyllaDB 2026.1), or "
                 "leave out response_compression."
@@ -827,7 +677,7 @@ class _Doctor:
             names.update(dict.fromkeys(client.list_tables(Limit=_MOST_TABLES)["TableNames"]))
         except (BotoCoreError, ClientError, LookupError, ValueError) as error:
             if not names:
-                yield Finding(id, "ok", "tables", f"The tables cannot be listed: {_said(error)}")
+                yield Finding(id, "ok", "tables", f"The tables cannot be listed: {said(error)}")
                 return
         for name in list(names)[:_MOST_TABLES]:
             try:
@@ -842,10 +692,10 @@ class _Doctor:
                         "Create it (Model.create_table()), or correct the name.",
                     )
                 else:
-                    yield Finding(id, "ok", name, f"Its write isolation may not be read: {_said(error)}")
+                    yield Finding(id, "ok", name, f"Its write isolation may not be read: {said(error)}")
             except (BotoCoreError, LookupError, ValueError) as error:
                 yield Finding(
-                    id, "warning", name, f"Its write isolation could not be read: {_said(error)}", "Try it again."
+                    id, "warning", name, f"Its write isolation could not be read: {said(error)}", "Try it again."
                 )
             else:
                 yield self._judge_isolation(name, found)
@@ -860,7 +710,7 @@ class _Doctor:
             return Finding(id, "ok", name, "It has no tag, and the server's default may not be read.")
         best = effective_affinity(KeyRouteAffinity.AUTO, replace(table, write_isolation=found))
         if wish in (KeyRouteAffinity.AUTO, best):
-            return Finding(id, "ok", name, f"{found}, with affinity {wish.name}{_means(wish, best)}.")
+            return Finding(id, "ok", name, f"{found}, with affinity {wish.name}{what_it_means(wish, best)}.")
         problem = {
             ("always", KeyRouteAffinity.RMW): "every write is a lightweight transaction, and only those that need a "
             "read first go to their key's coordinator",
@@ -881,131 +731,3 @@ class _Doctor:
             f"Set key_route_affinity to AUTO or {best.name} for this table"
             + (", or its write isolation to what the application needs." if best is KeyRouteAffinity.NONE else "."),
         )
-
-
-# ---- words ------------------------------------------------------------------------------------------------------
-
-
-def milliseconds(seconds: float) -> str:
-    value = seconds * 1000
-    return f"{value:.{2 if value < 1 else 1 if value < 100 else 0}f} ms"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (f", and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def _refusal(answer: Answer) -> tuple[str, str]:
-    """Code and message of an error answer."""
-    try:
-        content = json.loads(answer.body)
-    except ValueError:
-        content = None
-    message = content.get("message") or content.get("Message") if isinstance(content, dict) else ""
-    return error_type(answer.body) or f"status {answer.status}", str(message or "")
-
-
-def _means(wish: KeyRouteAffinity, best: KeyRouteAffinity) -> str:
-    return f" (which means {best.name})" if wish is KeyRouteAffinity.AUTO else ""
-
-
-def _resolve(host: str) -> Sequence[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[4][0]) for address in found))
-
-
-def _skew(answer: Answer, before: float, after: float) -> float | None:
-    """By how many seconds our clock is ahead of the node's, as far as a Date header without fractions tells."""
-    told = answer.headers.get("date")
-    if told is None:
-        return None
-    try:
-        theirs = email.utils.parsedate_to_datetime(told).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    # Their second began at `theirs`: anything within it, and within the exchange, is no skew.
-    if before > theirs + 1:
-        return before - theirs - 1
-    if after < theirs:
-        return after - theirs
-    return 0.0
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        found = error.response.get("Error", {})
-        return f"{found.get('Code', '?')}: {found.get('Message', '')}"
-    text = str(error)
-    return text if isinstance(error, AlternatorError) and text else f"{type(error).__name__}: {text}"
-
-
-def _remedy_for_unreachable(patient: _Patient, scheme: str) -> str:
-    text = str(patient.error).lower()
-    if "certificate" in text or "tls" in text or "ssl" in text:
-        return (
-            "Give the authority that signed the node's certificate: Tls(ca='/path/to/ca.pem'), or ?ca=... in the URL."
-        )
-    if "answered with" in text or "http" in text:
-        other = "https" if scheme == "http" else "http"
-        return f"Does this port speak {other}? Change the scheme in the cluster's URL."
-    return "Is the node running (`nodetool status`), and may this machine reach it on this port?"
-
-
-def _explain_refusal(code: str, message: str, has_credentials: bool) -> tuple[Severity, str, str]:
-    said = f" The server says: {code}: {message}"
-    if code == "MissingAuthenticationTokenException":
-        return (
-            "error",
-            "The server demands signed requests, and ours are not." + said,
-            "Give credentials=Credentials(role, salted_hash), or set ALTERNATOR_ACCESS_KEY and ALTERNATOR_SECRET_KEY. "
-            "The secret is: SELECT salted_hash FROM system.roles WHERE role = '<the role>'.",
-        )
-    if "expired" in message.lower() or "not yet current" in message.lower():
-        return (
-            "error",
-            "The server takes our signatures for too old or too new." + said,
-            "Set the clocks of this machine and of the node by NTP.",
-        )
-    if code == "UnrecognizedClientException" and "not found" in message.lower():
-        return (
-            "error",
-            "The server does not know the access key." + said,
-            "The access key is the name of a role: create it with CQL (CREATE ROLE ... WITH LOGIN = true), or correct "
-            "ALTERNATOR_ACCESS_KEY.",
-        )
-    if code in ("UnrecognizedClientException", "InvalidSignatureException"):
-        return (
-            "error",
-            "The server refuses our signature." + said,
-            "The secret key is the role's salted hash, and not its password: SELECT salted_hash FROM system.roles "
-            "WHERE role = '<the role>'. A proxy that changes the Host header breaks signatures too.",
-        )
-    if code == "AccessDeniedException":
-        return ("ok", "The server knows us, and does not let us list tables." + said, "")
-    return (
-        "warning",
-        f"ListTables was refused.{said if code else ' The answer is none of a DynamoDB server.'}",
-        "Is that the port of Alternator?",
-    )
-
-
-def _compresses(answer: Answer | Exception) -> bool | None:
-    """Whether the node compresses answers, going by its table of options; None if that may not be read."""
-    if isinstance(answer, Exception) or answer.status >= 400:
-        return None
-    if answer.headers.get("content-encoding"):
-        return True
-    try:
-        rows: Iterable[Any] = json.loads(answer.body)["Items"]
-        for row in rows:
-            if row["name"] == {"S": "alternator_response_gzip_compression_level"}:
-                return int(json.loads(row["value"]["S"])) > 0
-    except (ValueError, TypeError, KeyError):
-        return None
-    return False

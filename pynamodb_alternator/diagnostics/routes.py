@@ -1,0 +1,99 @@
+"""Counters per node, and where the writes of a key go. Nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from .. import _checks as checks
+from ..config import KeyRouteAffinity
+from ..errors import ConfigurationError
+from ..routing import reasons
+
+if TYPE_CHECKING:
+    from ..client import Cluster
+
+from .values import KeyRoute, NodeStats
+
+__all__ = ["attribute_value", "route", "stats"]
+
+
+# ---- counters ---------------------------------------------------------------------------------------------------
+
+
+def stats(cluster: Cluster) -> dict[str, NodeStats]:
+    """See `Cluster.stats`."""
+    pools, counts = cluster._all_pools.stats(), cluster._environment.counts
+    found = {}
+    for node in cluster._membership.nodes():
+        pool, count = pools.get(node.address), counts.get(node.address)
+        answers, failures = (0, 0) if count is None else (count.answers, count.failures)
+        opened, now_open, in_use = (0, 0, 0) if pool is None else pool
+        found[node.address] = NodeStats(
+            node.address, node.state, answers + failures, failures, opened, now_open, in_use
+        )
+    return found
+
+
+# ---- the route of a key -----------------------------------------------------------------------------------------
+
+_EXPLANATIONS = {
+    reasons.AFFINITY_OFF: "Affinity is off for this table: its writes are spread over the nodes.",
+    reasons.NO_LWT_IN_TABLE: "No write of this table uses a lightweight transaction, so its writes are spread over "
+    "the nodes.",
+    reasons.NO_PARTITION_KEY_NAME: "The name of the table's partition key is not known yet: a write would ask for it "
+    "in the background, and go to any node meanwhile.",
+    reasons.NO_KEY_VALUE: "There is no value that can be hashed: the write would go to any node.",
+    reasons.UNSUPPORTED_KEY_TYPE: "A partition key is one string, number or binary value; the write would go to any "
+    "node.",
+    reasons.NO_AFFINITY_NODES: "No node is known over which keys could be spread.",
+}
+_EXPLAINED_MODES = {
+    KeyRouteAffinity.RMW: "Writes of this key that need a read first go to these nodes in this order; its other "
+    "requests are spread.",
+    KeyRouteAffinity.ANY_WRITE: "All writes of this key go to these nodes in this order; its reads are spread.",
+}
+
+
+def route(cluster: Cluster, table_name: str, key: Any) -> KeyRoute:
+    """See `Cluster.route`."""
+    if not isinstance(table_name, str) or not table_name:
+        raise ConfigurationError(
+            f"Cluster.route: the table's name must be a non-empty string (got {checks.shown(table_name)})."
+        )
+    value = attribute_value(key)
+    _ = cluster.topology  # reads the node list, if nobody has done it yet
+    found = cluster._environment.router.route_key(table_name, value, cluster._membership.view)
+    if found.reason is None:
+        explanation = _EXPLAINED_MODES.get(found.affinity, "")
+    else:
+        explanation = _EXPLANATIONS.get(found.reason, found.reason)
+    return KeyRoute(
+        table=table_name,
+        partition_key=found.partition_key,
+        key=value,
+        affinity=found.affinity,
+        hash=found.hash,
+        nodes=tuple(node.address for node in found.nodes),
+        ring=tuple(node.address for node in found.ring),
+        reason=found.reason,
+        explanation=explanation,
+    )
+
+
+def attribute_value(key: Any) -> Mapping[str, Any]:
+    """The attribute value that a request would have for this Python value. Raises `ConfigurationError`."""
+    if isinstance(key, Mapping):
+        return key
+    if isinstance(key, str):
+        return {"S": key}
+    if isinstance(key, bytes | bytearray | memoryview):
+        return {"B": bytes(key)}
+    if isinstance(key, int | Decimal) and not isinstance(key, bool):
+        return {"N": str(key)}
+    raise ConfigurationError(
+        "Cluster.route: the key must be a str, an int, a Decimal or bytes, or an attribute value such as "
+        f"{{'S': 'alice'}} (got {checks.shown(key)}). The hash is that of a number's exact text, so write a float as "
+        "Decimal('1.5')."
+    )

@@ -1,0 +1,71 @@
+"""What diagnostics give: values for people and programs to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..cluster.health import State
+from ..config import KeyRouteAffinity
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Finding", "KeyRoute", "NodeStats", "Severity"]
+
+Severity = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the doctor looked at.
+
+    `id`: what was looked at, a word that stays the same between versions. `severity`: ``"error"`` where requests
+    fail or do not do what the configuration says, ``"warning"`` where they work and something is not as it should be.
+    `subject`: the node, table, scope or setting that it is about. `remedy`: what to do; empty where nothing is to do.
+    """
+
+    id: str
+    severity: Severity
+    subject: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRoute:
+    """Where the writes of one partition key go.
+
+    `affinity`: the mode that holds for the table. `hash`: the key's hash, None if it has none. `nodes`: the addresses
+    in the order in which a write with affinity tries them now. `ring`: the addresses over which keys are spread.
+    `reason`: why writes of this key have no affinity, as a word of `routing.reasons`; None if they have.
+    `explanation`: the same for people.
+    """
+
+    table: str
+    partition_key: str | None
+    key: Mapping[str, Any]
+    affinity: KeyRouteAffinity
+    hash: int | None
+    nodes: tuple[str, ...]
+    ring: tuple[str, ...]
+    reason: str | None
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStats:
+    """What this process has had to do with one node since it knows it.
+
+    `requests`: attempts that were sent there, answered or not. `failures`: those without an answer.
+    `connections_opened`: since the start. `connections_open`, `connections_in_use`: now.
+    """
+
+    address: str
+    state: State
+    requests: int
+    failures: int
+    connections_opened: int
+    connections_open: int
+    connections_in_use: int
