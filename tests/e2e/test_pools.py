@@ -92,3 +92,16 @@ def test_nothing_leaks_in_20_000_requests_with_faults(local: LocalCluster) -> No
     assert leaks == (0, 0)
     until(lambda: not our_threads(), "all threads ended")
     assert local.failures == []
+
+
+def test_a_thousand_requests_to_a_hundred_nodes_open_a_hundred_connections() -> None:
+    with LocalCluster(nodes=100) as local:
+        config = ClusterConfig.from_url(local.url, key_route_affinity="none")
+        with Cluster(config) as cluster:
+            until(lambda: all_active(cluster, local))
+            for _ in range(1000):
+                cluster.client.list_tables()
+            assert sum(pool.opened for pool in cluster._pools.stats().values()) <= 100
+            assert {node.operations["ListTables"] for node in local.nodes} == {10}
+            # Of the hundred that were probed at the start, few are kept for the next question.
+            assert len(cluster._control._idle) <= 8
