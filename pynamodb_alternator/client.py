@@ -89,7 +89,7 @@ class Cluster:
             config,
             reactions,
             fetch=self._inline.fetch,
-            resolve=_resolve,
+            resolve=resolve,
             clock=time.monotonic,
             random=random.Random(),
         )
@@ -557,7 +557,8 @@ def _alive(cluster: weakref.ref[Cluster]) -> Cluster:
     return found
 
 
-def _resolve(name: str) -> Sequence[str]:
+def resolve(name: str) -> Sequence[str]:
+    """The addresses of a host name, in the resolver's order. Raises OSError."""
     found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(address[4][0]) for address in found))
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .. import _checks as checks
+from ..client import resolve
 from ..cluster.discovery import Place
 from ..cluster.localnodes import NodeFilter, path_for, read_answer
 from ..cluster.node import Node
@@ -47,7 +48,6 @@ from .words import (
     milliseconds,
     refusal,
     remedy_for_unreachable,
-    resolve,
     said,
     some_of,
     what_it_means,
@@ -549,7 +549,7 @@ class _Doctor:
                 continue
             if code == "AccessDeniedException":
                 self._may_ask = True
-            severity, explanation, remedy = explain_refusal(code, message, has_credentials)
+            severity, explanation, remedy = explain_refusal(code, message)
             problems.setdefault((severity, explanation, remedy), []).append(one.subject)
         for (severity, message, remedy), subjects in problems.items():
             yield Finding(id, severity, some_of(subjects), message, remedy)

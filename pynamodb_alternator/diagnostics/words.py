@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.utils
 import json
-import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +40,6 @@ def refusal(answer: Answer) -> tuple[str, str]:
 
 def what_it_means(wish: KeyRouteAffinity, best: KeyRouteAffinity) -> str:
     return f" (which means {best.name})" if wish is KeyRouteAffinity.AUTO else ""
-
-
-def resolve(host: str) -> Sequence[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[4][0]) for address in found))
 
 
 def clock_skew(answer: Answer, before: float, after: float) -> float | None:
@@ -91,7 +85,7 @@ def remedy_for_unreachable(patient: Patient, scheme: str) -> str:
     return "Is the node running (`nodetool status`), and may this machine reach it on this port?"
 
 
-def explain_refusal(code: str, message: str, has_credentials: bool) -> tuple[Severity, str, str]:
+def explain_refusal(code: str, message: str) -> tuple[Severity, str, str]:
     said = f" The server says: {code}: {message}"
     if code == "MissingAuthenticationTokenException":
         return (

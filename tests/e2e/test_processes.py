@@ -429,7 +429,10 @@ END = """
         del cluster
         gc.collect()
     elif way == "end amid requests":
+        under_way = threading.Barrier(5)
         def traffic():
+            put(cluster.client, "k")
+            under_way.wait(20)
             try:
                 while True:
                     put(cluster.client, "k")
@@ -437,7 +440,7 @@ END = """
                 pass  # the cluster was closed
         for _ in range(4):
             threading.Thread(target=traffic, daemon=True).start()
-        time.sleep(0.1)
+        under_way.wait(20)
     elif way == "unused":
         cluster = Cluster(sys.argv[1])
     elif way == "unreachable":
