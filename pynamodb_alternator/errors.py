@@ -113,11 +113,17 @@ class NodeUnreachableError(NotSentError, _botocore.EndpointConnectionError):
 
 
 class ConnectTimeoutError(NotSentError, _botocore.ConnectTimeoutError):
-    """A node did not accept the connection within the connect timeout."""
+    """A node did not accept the connection within the connect timeout.
+
+    `late`: this was noticed much later than it was due, because this process or thread was held up meanwhile. It says
+    nothing of the node then.
+    """
+
+    late = False
 
 
 class PoolTimeoutError(NotSentError, _botocore.ConnectTimeoutError):
-    """All connections to a node stayed in use for the whole connect timeout."""
+    """All connections to a node stayed in use for the whole pool timeout: none of them came free in that time."""
 
 
 class TlsError(NotSentError, _botocore.SSLError):

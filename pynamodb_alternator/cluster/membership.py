@@ -226,12 +226,13 @@ class Membership:
         """Ask the node whether it lives, and judge it by that. True if it does."""
         generation = self.generation(node)
         try:
-            code, _ = self._fetch(node, "/", timeout)
-            error: Exception | None = None if code == 200 else ValueError(f"GET / was answered with status {code}")
+            began = self._clock()
+            error = self._ask(node, timeout)
+            if error is not None and self._clock() > began + 1.5 * timeout:
+                # This process was held up, so that the failure says nothing of the node.
+                error = self._ask(node, timeout)
         except ClusterClosedError:
             return False  # we have closed, which says nothing of the node
-        except Exception as failure:
-            error = failure
         with self._lock:
             # A doubt that came up while this probe was under way is settled by it as well.
             doubted = node in self._doubted
@@ -247,6 +248,16 @@ class Membership:
         else:
             self._observe(node, Observation.PROBE_FAILURE, generation, error)
         return error is None
+
+    def _ask(self, node: Node, timeout: float) -> Exception | None:
+        """Why the node is not well; None if it is. Raises `ClusterClosedError`."""
+        try:
+            code, _ = self._fetch(node, "/", timeout)
+        except ClusterClosedError:
+            raise
+        except Exception as failure:
+            return failure
+        return None if code == 200 else ValueError(f"GET / was answered with status {code}")
 
     def _answered(self, node: Node) -> None:
         """The node told its list: as good as a probe, if it has not gone down since it was asked."""

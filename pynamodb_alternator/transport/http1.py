@@ -47,6 +47,8 @@ _JOIN_UP_TO = 64 * 1024
 _MAX_HEAD = 64 * 1024
 _MAX_BODY = 256 * 1024 * 1024
 _LONGEST_POLL = 86_400_000.0
+_LATE = 0.25
+"""Seconds after which a timeout was noticed late: this thread was held up, and not the node."""
 """Milliseconds; `poll` takes a C int."""
 
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -269,7 +271,9 @@ class Connection(Dialogue):
             raise
         except TimeoutError:
             self.close()
-            raise self._connect_timeout(connect_timeout) from None
+            timed_out = self._connect_timeout(connect_timeout)
+            timed_out.late = self._clock() > until + _LATE
+            raise timed_out from None
         except OSError as error:
             self.close()
             raise self._unreachable(_words(error)) from error

@@ -162,6 +162,22 @@ def test_connect_timeout() -> None:
         assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize("step", [0.0, 60.0])
+def test_a_connect_timeout_that_is_noticed_late_says_so(step: float) -> None:
+    """The clock jumps ahead between two looks, as it does for a thread that is held up."""
+    ahead = 0.0
+
+    def clock() -> float:
+        nonlocal ahead
+        ahead += step
+        return time.monotonic() + ahead
+
+    with _Full() as node:
+        with pytest.raises(ConnectTimeoutError) as caught:
+            Connection.open(node, connect_timeout=0.1, clock=clock)
+        assert caught.value.late is bool(step)
+
+
 def test_cut_ends_connecting() -> None:
     with _Full() as node:
         connection = Connection(node)

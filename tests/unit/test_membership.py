@@ -365,6 +365,24 @@ class TestHealth:
         world.membership.probe(node, 1.0)
         assert world.state(N2) is State.DOWN
 
+    def test_a_probe_during_which_this_process_stood_still_is_made_again(self) -> None:
+        world = three()
+        world.start()
+        fetch, asked = world.membership._fetch, []
+
+        def stalled(node: Node, path: str, timeout: float) -> tuple[int, bytes]:
+            asked.append(node.host)
+            if len(asked) == 1:
+                world.clock.now += 60.0
+                raise OSError("no time was left")
+            return fetch(node, path, timeout)
+
+        world.membership._fetch = stalled
+        world.membership.doubt(world.node(N3))
+        assert world.membership.probe(world.node(N3), 1.0)
+        assert asked == [N3, N3]
+        assert world.state(N3) is State.ACTIVE
+
     def test_an_answer_other_than_200_is_a_failed_probe(self) -> None:
         world = three()
         world.start()
