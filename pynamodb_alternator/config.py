@@ -77,21 +77,30 @@ class Credentials:
 class Timeouts:
     """How long one call may wait, in seconds.
 
-    `connect`: for one connection to one node (TLS included, and waiting for a free one in a full pool).
+    `connect`: for one connection to one node, TLS included.
     `read`: for the next bytes of an answer. The server gives up by itself after 10 seconds, so a shorter value
     turns its error answers into outcomes that nobody knows.
     `total`: for the whole call, retries and back-off included; None means no such limit.
+    `pool`: where all connections to a node are in use, how long none of them may come free before the call fails.
+    Each one that comes free, for whichever call, starts the time again: a queue that moves is not a fault. None means
+    no such limit.
+
+    In an event loop, time in which something else holds the loop counts neither for `connect` nor for `read` nor for
+    `pool`: it says nothing of a node.
     """
 
     connect: float = 2.0
     read: float = 15.0
     total: float | None = None
+    pool: float | None = 30.0
 
     def __post_init__(self) -> None:
         checks.positive("Timeouts: connect", self.connect)
         checks.positive("Timeouts: read", self.read)
-        if self.total is not None:
-            checks.positive("Timeouts: total", self.total, remedy="or None for no limit")
+        for name in ("total", "pool"):
+            seconds = getattr(self, name)
+            if seconds is not None:
+                checks.positive(f"Timeouts: {name}", seconds, remedy="or None for no limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,9 +374,9 @@ class ClusterConfig:
         """From a URL: ``http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1``.
 
         Hosts are separated by commas. A port after the last one is the port of all. The query takes `datacenter`,
-        `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `max_attempts`, for https `ca`, `client_cert`,
-        `client_key`, `verify_hostname` and `insecure`, and every field of `ClusterConfig` whose value is a word or a
-        number. `changes` win over the URL.
+        `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`, `max_attempts`, for https `ca`,
+        `client_cert`, `client_key`, `verify_hostname` and `insecure`, and every field of `ClusterConfig` whose value
+        is a word or a number. `changes` win over the URL.
         """
         options = _parse_url(url)
         # A rack alone is one of the datacenter that the URL names; anything wider replaces the URL's scope.
@@ -459,6 +468,7 @@ _SHORT = {
     "connect_timeout": ("timeouts", "connect"),
     "read_timeout": ("timeouts", "read"),
     "total_timeout": ("timeouts", "total"),
+    "pool_timeout": ("timeouts", "pool"),
     "max_attempts": ("retries", "max_attempts"),
 }
 """Settings of one level down that a URL may name directly."""

@@ -46,15 +46,16 @@ NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 class RequestOptions:
     """Settings of one request; None (`NOT_GIVEN` for the compression) means that the next wider setting holds.
 
-    `connect_timeout`, `read_timeout`, `total_timeout`: seconds. `all_timeouts`: all three, of which a total of None
-    means no limit. `max_attempts`: as in `Retries`. `extra_headers`: sent beside the cluster's. `credentials`,
-    `region`: what signs the request. `response_compression`: codings. `consistent_node`: the number that picks the
-    node; False for none.
+    `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`: seconds. `all_timeouts`: all four, of which a
+    total or pool of None means no limit. `max_attempts`: as in `Retries`. `extra_headers`: sent beside the cluster's.
+    `credentials`, `region`: what signs the request. `response_compression`: codings. `consistent_node`: the number that
+    picks the node; False for none.
     """
 
     connect_timeout: float | None = None
     read_timeout: float | None = None
     total_timeout: float | None = None
+    pool_timeout: float | None = None
     all_timeouts: Timeouts | None = None
     max_attempts: int | None = None
     extra_headers: Mapping[str, str] | None = None
@@ -79,21 +80,23 @@ class RequestOptions:
             kept = {name: text for name, text in wider.extra_headers.items() if name.lower() not in own_names}
             merged["extra_headers"] = {**kept, **self.extra_headers}
         if self.all_timeouts is not None:
-            for name in ("connect_timeout", "read_timeout", "total_timeout"):
+            for name in _TIMEOUTS:
                 merged[name] = getattr(self, name)
         return RequestOptions(**merged)
 
     def timeouts(self, default: Timeouts) -> Timeouts:
         default = self.all_timeouts or default
-        if self.connect_timeout is None and self.read_timeout is None and self.total_timeout is None:
+        if self is NO_OPTIONS or all(getattr(self, name) is None for name in _TIMEOUTS):
             return default
         return Timeouts(
             default.connect if self.connect_timeout is None else self.connect_timeout,
             default.read if self.read_timeout is None else self.read_timeout,
             default.total if self.total_timeout is None else self.total_timeout,
+            default.pool if self.pool_timeout is None else self.pool_timeout,
         )
 
 
+_TIMEOUTS = ("connect_timeout", "read_timeout", "total_timeout", "pool_timeout")
 NO_OPTIONS = RequestOptions()
 
 model_options: contextvars.ContextVar[tuple[object, RequestOptions]] = contextvars.ContextVar(
@@ -189,6 +192,6 @@ def _timeouts(where: str, value: object) -> dict[str, Any]:
         Timeouts(**value)  # checks them
         return {f"{name}_timeout": seconds for name, seconds in value.items()}
     raise ConfigurationError(
-        f"{where} must be Timeouts(connect=..., read=..., total=...), or a mapping of those that shall differ, such "
-        f"as {{'read': 3}} (got {checks.shown(value)})."
+        f"{where} must be Timeouts(connect=..., read=..., total=..., pool=...), or a mapping of those that shall "
+        f"differ, such as {{'read': 3}} (got {checks.shown(value)})."
     )

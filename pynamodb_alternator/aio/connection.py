@@ -23,6 +23,7 @@ from ..transport.http1 import (
     _Reader,
     _set_options,
 )
+from ..transport.patience import Patience
 
 if TYPE_CHECKING:
     from ..cluster.node import Node
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncConnection"]
 
+_PARTS = 16
+"""How often a wait for the node is looked at: more often than an event loop turns while it connects with TLS."""
+_NEVER = 1e6
+"""Seconds. asyncio's own limit for a TLS handshake would count time in which the event loop was held."""
+_MOMENT = 0.001
+"""Seconds, in which an event loop looks at all of its sockets."""
 _left_behind: list[object] = []
 """Transports of the parent, in a forked child. Their own farewell would warn of a socket that is closed already."""
 
@@ -48,11 +55,13 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
         "_error",
         "_exchanges",
         "_gone",
+        "_looked_last",
         "_loop",
         "_max_body",
         "_patience",
         "_poller",
         "_progress",
+        "_read_within",
         "_reader",
         "_received",
         "_timer",
@@ -95,8 +104,10 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
         self._received = 0
         self._unsent = 0
         self._progress = 0.0
-        self._patience = 0.0
+        self._read_within = 0.0
+        self._patience: Patience | None = None
         self._deadline: float | None = None
+        self._looked_last = False
 
     # ---- connecting --------------------------------------------------------------------------------------------
 
@@ -108,11 +119,14 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
         Raises `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`. The connection is closed then, and also if
         the task is cancelled.
         """
+        now = self._clock()
         if deadline is not None:
-            connect_timeout = min(connect_timeout, max(0.0, deadline - self._clock()))
+            connect_timeout = min(connect_timeout, max(0.0, deadline - now))
+        self._patience, self._deadline = Patience(connect_timeout, now, parts=_PARTS), deadline
         try:
-            async with asyncio.timeout(connect_timeout) as self._connecting:
-                await self._connect(connect_timeout, tls)
+            async with asyncio.timeout(None) as self._connecting:
+                self._look_at_connecting()
+                await self._connect(tls)
         except TlsError:  # an OSError too, for botocore's sake
             self.close()
             raise
@@ -129,14 +143,33 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
             raise
         finally:
             self._connecting = None
+            if self._timer is not None:
+                self._timer.cancel()
         self.busy_since = None
         self.reusable = self._cut_reason is None and self._error is None
 
-    async def _connect(self, connect_timeout: float, tls: TlsContexts | None) -> None:
+    def _look_at_connecting(self) -> None:
+        assert self._patience is not None
+        left = self._time_left(self._patience.left(self._clock()))
+        if left > 0.0:
+            self._timer = self._loop.call_later(left, self._look_at_connecting)
+        else:
+            self._stop_connecting()
+
+    def _stop_connecting(self) -> None:
+        if self._connecting is not None:
+            with contextlib.suppress(RuntimeError):  # it has just ended
+                self._connecting.reschedule(self._loop.time())
+
+    def _time_left(self, left: float) -> float:
+        """Seconds until the next look, which is not after the deadline."""
+        return left if self._deadline is None else min(left, self._deadline - self._clock())
+
+    async def _connect(self, tls: TlsContexts | None) -> None:
         settings: dict[str, Any] = {}
         if tls is not None:
             context, name = tls.for_event_loop(self.node)
-            settings = {"ssl": context, "server_hostname": name, "ssl_handshake_timeout": max(connect_timeout, 0.001)}
+            settings = {"ssl": context, "server_hostname": name, "ssl_handshake_timeout": _NEVER}
             self._tls = tls
         try:
             await self._loop.create_connection(lambda: self, self.node.host, self.node.port, **settings)
@@ -182,11 +215,11 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
             self.close()
             raise self._unreachable("its connection was closed")
         self._unsent = transport.get_write_buffer_size()
-        self._progress, self._patience, self._deadline = now, read_timeout, deadline
+        self._progress, self._read_within, self._deadline, self._looked_last = now, read_timeout, deadline, False
+        self._patience = None
         waiter = self._waiter = self._loop.create_future()
-        self._timer = self._loop.call_later(
-            read_timeout if deadline is None else min(read_timeout, deadline - now), self._time_is_up
-        )
+        part = read_timeout / _PARTS
+        self._timer = self._loop.call_later(part if deadline is None else min(part, deadline - now), self._look)
         try:
             await waiter
             if self._error is not None:
@@ -243,18 +276,26 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
             self._error = reason
         self._transport = self._poller = None
 
-    def _time_is_up(self) -> None:
+    def _look(self) -> None:
+        """Whether the answer has been waited for long enough, and when to look next."""
         now = self._clock()
         unsent = self._bytes_unsent()
         if unsent < self._unsent:
             self._unsent, self._progress = unsent, now
-        due = self._progress + self._patience
-        if self._deadline is not None:
-            due = min(due, self._deadline)
-        if now < due:
-            self._timer = self._loop.call_later(max(due - now, 0.001), self._time_is_up)
+        if self._patience is None:
+            self._patience = Patience(self._read_within, self.busy_since or now, parts=_PARTS)
+        left = self._time_left(self._patience.left(now, self._progress))
+        if left <= 0.0 and not self._looked_last and self._poller is not None and self._poller.poll(0):
+            # The event loop did not have the time to read what has come. An answer that never ends to come gets this
+            # moment only once.
+            self._looked_last = True
+            left = _MOMENT
+        elif left > 0.0:
+            self._looked_last = False
+        if left > 0.0:
+            self._timer = self._loop.call_later(left, self._look)
         else:
-            self._end(self._read_timeout(self._patience, self._deadline, self._received))
+            self._end(self._read_timeout(self._read_within, self._deadline, self._received))
 
     def _end(self, error: Exception) -> None:
         """Wake the task, to raise `error`. It is not the future's exception: a task that is cancelled at the same
@@ -286,9 +327,7 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
         """End what a task does on this connection: it fails at once, and the error says why."""
         self.reusable = False
         self._cut_reason = reason
-        if self._connecting is not None:
-            with contextlib.suppress(RuntimeError):  # it has just ended
-                self._connecting.reschedule(self._loop.time())
+        self._stop_connecting()
         self._end(self._lost(None, self._received))
 
     def close(self) -> None:

@@ -42,6 +42,10 @@ class AsyncWire:
         self.shared = shared
         self._pools = pools
 
+    def has_room(self, node: Node) -> bool:
+        """As `transport.lanes.Wire.has_room`."""
+        return self._pools.has_room(node)
+
     async def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         """One request and its answer on a connection of the node's pool."""
         timeouts, pools = attempts.timeouts, self._pools
@@ -110,6 +114,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         super().__init__(url, config, environment, wire.shared, events, prepare=_never)
         self.http_session: Any = _NoSession()
         self._async_wire = wire
+        self._has_room = wire.has_room
         self._async_prepare = prepare
 
     async def make_request(  # type: ignore[override]  # aiobotocore's client awaits it

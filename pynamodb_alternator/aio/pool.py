@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AlternatorError, ClusterClosedError, NodeUnreachableError, PoolTimeoutError, TransportError
 from ..transport.http1 import Clock
-from ..transport.pool import PoolStats
+from ..transport.patience import Patience
+from ..transport.pool import LOOKS, PoolStats
 from .connection import AsyncConnection
 
 if TYPE_CHECKING:
@@ -33,6 +35,16 @@ class EventLoopError(AlternatorError, RuntimeError):
 
 class _Right:
     """What a waiting task may get in place of a connection: the right to open one, or nothing in time."""
+
+
+class _Turn(Patience):
+    """How long a task goes on waiting in the queue, and the timer of its next look."""
+
+    __slots__ = ("timer",)
+
+    def __init__(self, seconds: float, now: float, *, parts: int) -> None:
+        super().__init__(seconds, now, parts=parts)
+        self.timer: asyncio.TimerHandle | None = None
 
 
 _OPEN_ONE, _TIME_IS_UP = _Right(), _Right()
@@ -66,6 +78,8 @@ class AsyncNodePool:
         self._opened = 0
         # Connections that exist, and rights to open one that somebody holds.
         self._open = 0
+        # When somebody in the queue was last served.
+        self._last_served = 0.0
 
     # ---- taking and giving back --------------------------------------------------------------------------------
 
@@ -74,8 +88,8 @@ class AsyncNodePool:
     ) -> AsyncConnection:
         """A connection that no other task uses: the one used last, or a fresh one.
 
-        `connect_timeout`: seconds. `wait`: seconds to wait for one in a full pool; `connect_timeout` if not given.
-        `deadline`: on the clock, for both.
+        `connect_timeout`: seconds. `wait`: seconds in which one of a full pool must come free, for whomever it may be;
+        `connect_timeout` if not given. `deadline`: on the clock, for both.
         Raises `NotSentError`s: `PoolTimeoutError`, and what `AsyncConnection.connect` raises.
         """
         while True:
@@ -94,11 +108,13 @@ class AsyncNodePool:
             self._discard(connection)
 
     async def _wait(self, seconds: float, deadline: float | None) -> AsyncConnection | None:
-        if deadline is not None:
-            seconds = min(seconds, deadline - self._clock())
+        since = self._clock()
+        if seconds <= 0.0 or (deadline is not None and since >= deadline):
+            raise self._full(0.0)
         waiter: asyncio.Future[_Served] = self._loop.create_future()
         self._waiters.append(waiter)
-        timer = self._loop.call_later(max(seconds, 0.0), _serve, waiter, _TIME_IS_UP)
+        turn = _Turn(seconds, since, parts=LOOKS)
+        self._look_again(waiter, turn, deadline)
         try:
             served = await waiter
         except BaseException:
@@ -106,7 +122,8 @@ class AsyncNodePool:
                 self._pass_on(waiter.result())  # cancelled at the moment in which it was served
             raise
         finally:
-            timer.cancel()
+            if turn.timer is not None:
+                turn.timer.cancel()
             with contextlib.suppress(ValueError):
                 self._waiters.remove(waiter)
         if isinstance(served, AsyncConnection):
@@ -115,8 +132,22 @@ class AsyncNodePool:
             return None
         if isinstance(served, TransportError):
             raise served
-        raise PoolTimeoutError(
-            f"Node {self.node}: all {self._limit} connections stayed in use for {max(seconds, 0.0):g} s. "
+        raise self._full(min(self._clock() - max(since, self._last_served), seconds))
+
+    def _look_again(self, waiter: asyncio.Future[_Served], turn: _Turn, deadline: float | None) -> None:
+        """Whether a task has waited long enough, and when to look next."""
+        now = self._clock()
+        left = turn.left(now, self._last_served)
+        if deadline is not None:
+            left = min(left, deadline - now)
+        if left <= 0.0:
+            _serve(waiter, _TIME_IS_UP)
+        elif left < math.inf:
+            turn.timer = self._loop.call_later(left, self._look_again, waiter, turn, deadline)
+
+    def _full(self, seconds: float) -> PoolTimeoutError:
+        return PoolTimeoutError(
+            f"Node {self.node}: all {self._limit} connections stayed in use for {seconds:.4g} s. "
             "Make fewer requests at once, or raise max_pool_connections.",
             node=self.node.address,
         )
@@ -142,8 +173,10 @@ class AsyncNodePool:
     def release(self, connection: AsyncConnection) -> None:
         """Give back what `acquire` gave. A connection that ended badly is closed."""
         if connection.reusable and self.keeping and connection in self._in_use:
-            connection.idle_since = self._clock()
-            if not self._serve_first(connection):
+            now = connection.idle_since = self._clock()
+            if self._serve_first(connection):
+                self._last_served = now
+            else:
                 self._in_use.discard(connection)
                 self._idle.append(connection)
             return
@@ -165,6 +198,8 @@ class AsyncNodePool:
         """One connection less: somebody who waits may open another."""
         if self._open > self._limit or not self._serve_first(_OPEN_ONE):
             self._open -= 1
+        else:
+            self._last_served = self._clock()
 
     # ---- what others do to it ----------------------------------------------------------------------------------
 
@@ -210,6 +245,11 @@ class AsyncNodePool:
     @property
     def unused(self) -> bool:
         return not self._open
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a connection can be had without waiting for one that is in use."""
+        return bool(self._idle) or self._open < self._limit
 
     def stats(self) -> PoolStats:
         return PoolStats(self._opened, self._open, len(self._in_use))
@@ -280,6 +320,11 @@ class AsyncPools:
         if pool is None or self._closed:
             pool = self._add(node)
         return await pool.acquire(connect_timeout, deadline, wait)
+
+    def has_room(self, node: Node) -> bool:
+        """As `transport.pool.Pools.has_room`."""
+        pool = self._pools.get(node.endpoint)
+        return pool is None or pool.has_room
 
     def release(self, connection: AsyncConnection) -> None:
         """Give a connection back, however its exchange ended: it knows itself whether it can be used again."""

@@ -15,8 +15,10 @@ next node. After that it is repeated only if repeating it cannot change the resu
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import random as _random
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
@@ -31,6 +33,7 @@ from ..config import KeyRouteAffinity, Retries, Timeouts
 from ..errors import (
     ClusterClosedError,
     ConnectionLostError,
+    ConnectTimeoutError,
     DeadlineAfterSendError,
     DeadlineBeforeSendError,
     NoNodesAvailableError,
@@ -41,6 +44,7 @@ from ..errors import (
     TransportError,
 )
 from ..routing.idempotence import is_idempotent
+from ..routing.plan import RANDOM, ROUND_ROBIN
 from ..routing.router import Router
 from ..scopes import Scope
 from .budget import RetryBudget
@@ -51,6 +55,8 @@ from .outcome import Verdict, judge
 __all__ = ["Attempts", "Environment", "Wait"]
 
 _request_numbers = itertools.count(1)
+_FREE_TO_MOVE = (ROUND_ROBIN, RANDOM)
+"""Policies under which any node serves a request as well as another."""
 _MOST_MOVES = 10
 """Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
 
@@ -98,7 +104,9 @@ class Attempts:
         affinity: KeyRouteAffinity | None = None,
         routing_scope: Scope | None = None,
         consistent_node: int | None = None,
+        has_room: Callable[[Node], bool] | None = None,
     ) -> None:
+        """`has_room`: whether a connection to a node can be had without waiting for one that is in use."""
         self._env = environment
         self._operation = operation
         self._parameters = parameters
@@ -106,8 +114,10 @@ class Attempts:
         self.started = started
         self.timeouts = timeouts
         self.deadline = None if timeouts.total is None else self.started + timeouts.total
-        self.pool_wait = timeouts.connect
-        """Seconds to wait for a connection of a full pool: once per call, and not once per node."""
+        self._pool_patience = math.inf if timeouts.pool is None else timeouts.pool
+        self.pool_wait = self._pool_patience
+        """Seconds in which a connection of a full pool must come free: once per call, and not once per node. 0 while
+        other nodes may have room."""
         self._own_scope = routing_scope
         view = self._view()
         self._scope = view.topology.scope
@@ -116,6 +126,8 @@ class Attempts:
         else:
             self._plan = environment.router.plan_for_one_node(consistent_node)
         self._order: Iterator[Node] = self._plan.order(view)
+        self._has_room = has_room if self._plan.policy in _FREE_TO_MOVE else None
+        self._full: deque[Node] = deque()
         self.node: Node | None = None
         self._generation = 0
         self._tried: list[str] = []
@@ -152,15 +164,26 @@ class Attempts:
         if self._ask_for_pause:
             self._ask_for_pause = False
             return self._wait()
-        membership = self._env.membership
+        membership, has_room = self._env.membership, self._has_room
         for node in self._order:
             if membership.is_down(node):
                 continue  # it went down since this cycle began
-            self._nodes_in_cycle += 1
+            if has_room is not None:
+                if not has_room(node):
+                    self._full.append(node)
+                    continue
+                self.pool_wait = 0.0
             return self._try(node)
+        while self._full:
+            # All of them are full: wait at the one that the plan names first.
+            node = self._full.popleft()
+            if not membership.is_down(node):
+                self.pool_wait, self._has_room = self._pool_patience, None
+                return self._try(node)
         return self._next_cycle()
 
     def _try(self, node: Node) -> Node:
+        self._nodes_in_cycle += 1
         before, self.node = self.node, node
         self._generation = self._env.membership.generation(node)
         self._tried.append(node.address)
@@ -241,11 +264,17 @@ class Attempts:
         """Take a failure of the exchange. Raises it if no other attempt is to be made."""
         membership, node = self._env.membership, self.node
         assert node is not None
-        self._env.counts[node.address].failures += 1
         if isinstance(error, PoolTimeoutError):
+            if self._has_room is not None:
+                # Others took the last free connection just now: as if the pool had been seen full.
+                self._full.append(node)
+                self._tried.pop()
+                self._nodes_in_cycle -= 1
+                return
             if isinstance(self._error, PoolTimeoutError):
                 error = self._error  # which says how long was waited
-            self.pool_wait = 0.0
+            self.pool_wait = self._pool_patience = 0.0
+        self._env.counts[node.address].failures += 1
         self._error, self._answer = error, None
         if isinstance(error, ClusterClosedError | RequestRefusedError):
             # Neither is about the node, and no other one could do better.
@@ -256,8 +285,9 @@ class Attempts:
         out_of_time = self.deadline is not None and self._env.clock() >= self.deadline
         if not isinstance(error, PoolTimeoutError):
             # A full pool says nothing of the node. A deadline that ends the wait early says little, and neither does
-            # a kept-alive connection that turns out to be dead: a probe will tell.
+            # a kept-alive connection that turns out to be dead, nor a timeout that we noticed late: a probe will tell.
             counts = not out_of_time and not (isinstance(error, ConnectionLostError) and error.was_idle)
+            counts = counts and not (isinstance(error, ConnectTimeoutError) and error.late)
             membership.failed(node, self._generation, error, counts=counts)
         if isinstance(error, NotSentError):
             self._hopeless_in_cycle += isinstance(error, TlsError | PoolTimeoutError)

@@ -7,6 +7,7 @@ and is chosen where somebody listens to those events. Both put equivalent reques
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import botocore.endpoint
@@ -51,6 +52,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         self._wire = wire
         self._prepare = prepare
         self._hooks = Hooks(events)
+        self._has_room: Callable[[Node], bool] = wire.has_room
 
     def make_request(self, operation_model: OperationModel, request_dict: Any) -> tuple[Any, dict[str, Any]]:
         """Send a request to the node that its query plan says, or to the next one. The one attempt loop."""
@@ -93,6 +95,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             affinity=options.key_route_affinity,
             routing_scope=options.routing_scope,
             consistent_node=options.consistent_node,
+            has_room=self._has_room,
         )
 
     def _run(self, attempts: Attempts, lane: Lane) -> Answer:

@@ -93,6 +93,10 @@ class Wire:
         self.owner = object()
         """Stands for the cluster in the context variable of ``with cluster.options(...)``."""
 
+    def has_room(self, node: Node) -> bool:
+        """Whether a connection to `node` can be had without waiting for one that is in use."""
+        return self._pools.has_room(node)
+
     def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         """One request and its answer on a connection of the node's pool."""
         timeouts, pools = attempts.timeouts, self._pools

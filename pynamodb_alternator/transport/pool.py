@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import ClusterClosedError, NodeUnreachableError, PoolTimeoutError
 from .http1 import Clock, Connection, TlsSource
+from .patience import Patience
 
 if TYPE_CHECKING:
     from ..cluster.node import Node
@@ -25,6 +26,9 @@ __all__ = ["AllPools", "NodePool", "PoolStats", "Pools", "PoolsOfLoop"]
 
 _DEFAULT_LIMIT = 50
 _DEFAULT_MAX_IDLE = 60.0
+LOOKS = 4
+"""How often whatever waits for a connection looks whether the queue moves, within the time that it may stand still:
+few times, because thousands may wait."""
 
 
 class PoolStats(NamedTuple):
@@ -53,8 +57,9 @@ class _Waiter:
         self.served, self.connection, self.error = True, connection, error
         self._gate.release()
 
-    def wait(self, seconds: float) -> None:
-        self._gate.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
+    def wait(self, seconds: float) -> bool:
+        """Whether it was served within so many seconds."""
+        return self._gate.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
 
 
 class NodePool:
@@ -86,14 +91,16 @@ class NodePool:
         self._opened = 0
         # Connections that exist, and rights to open one that somebody holds.
         self._open = 0
+        # When somebody in the queue was last served.
+        self._last_served = 0.0
 
     # ---- taking and giving back --------------------------------------------------------------------------------
 
     def acquire(self, connect_timeout: float, deadline: float | None = None, wait: float | None = None) -> Connection:
         """A connection that no other thread uses: the one used last, or a fresh one.
 
-        `connect_timeout`: seconds. `wait`: seconds to wait for one in a full pool; `connect_timeout` if not given.
-        `deadline`: on the clock, for both.
+        `connect_timeout`: seconds. `wait`: seconds in which one of a full pool must come free, for whomever it may be;
+        `connect_timeout` if not given. `deadline`: on the clock, for both.
         Raises `NotSentError`s: `PoolTimeoutError`, and what `Connection.connect` raises.
         """
         while True:
@@ -117,10 +124,12 @@ class NodePool:
             self._discard(connection)
 
     def _wait(self, waiter: _Waiter, seconds: float, deadline: float | None) -> Connection | None:
-        if deadline is not None:
-            seconds = min(seconds, deadline - self._clock())
+        since = self._clock()
+        patience = Patience(seconds, since, parts=LOOKS)
         try:
-            waiter.wait(seconds)
+            while not waiter.wait(self._time_left(patience, deadline)):
+                if not self._time_left(patience, deadline):
+                    break
         except BaseException:
             self._leave_queue(waiter)
             raise
@@ -130,12 +139,21 @@ class NodePool:
         if waiter.error is not None:
             raise waiter.error
         if not waiter.served:
-            raise PoolTimeoutError(
-                f"Node {self.node}: all {self._limit} connections stayed in use for {max(seconds, 0.0):g} s. "
-                "Use fewer threads, or raise max_pool_connections.",
-                node=self.node.address,
-            )
+            raise self._full(min(self._clock() - max(since, self._last_served), seconds))
         return waiter.connection
+
+    def _time_left(self, patience: Patience, deadline: float | None) -> float:
+        """Seconds until whoever waits looks again; 0 if it has waited long enough."""
+        now = self._clock()
+        left = patience.left(now, self._last_served)
+        return left if deadline is None else max(0.0, min(left, deadline - now))
+
+    def _full(self, seconds: float) -> PoolTimeoutError:
+        return PoolTimeoutError(
+            f"Node {self.node}: all {self._limit} connections stayed in use for {seconds:.4g} s. "
+            "Use fewer threads, or raise max_pool_connections.",
+            node=self.node.address,
+        )
 
     def _leave_queue(self, waiter: _Waiter) -> None:
         """The thread was interrupted (KeyboardInterrupt, gevent's Timeout): what it got meanwhile goes to others."""
@@ -169,6 +187,7 @@ class NodePool:
             with self._lock:
                 if self.keeping and connection in self._in_use:
                     if self._waiters:
+                        self._last_served = connection.idle_since
                         self._waiters.popleft().serve(connection)
                     else:
                         self._in_use.discard(connection)
@@ -188,6 +207,7 @@ class NodePool:
         """One connection less: somebody who waits may open another."""
         with self._lock:
             if self._waiters and self._open <= self._limit:
+                self._last_served = self._clock()
                 self._waiters.popleft().serve()
             else:
                 self._open -= 1
@@ -251,6 +271,11 @@ class NodePool:
     def unused(self) -> bool:
         return not self._open
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a connection can be had without waiting for one that is in use. Takes no lock."""
+        return bool(self._idle) or self._open < self._limit
+
     def stats(self) -> PoolStats:
         return PoolStats(self._opened, self._open, len(self._in_use))
 
@@ -303,6 +328,11 @@ class Pools:
         if pool is None or self._closed:
             pool = self._add(node)
         return pool.acquire(connect_timeout, deadline, wait)
+
+    def has_room(self, node: Node) -> bool:
+        """Whether `acquire` would not have to wait for a connection that is in use, as far as one can see now."""
+        pool = self._pools.get(node.endpoint)
+        return pool is None or pool.has_room
 
     def release(self, connection: Connection, reusable: bool = True) -> None:
         """Give a connection back, however its exchange ended: it knows itself whether it can be used again."""

@@ -475,7 +475,7 @@ def test_requests_under_way_end_well_when_the_cluster_is_closed(local: LocalClus
 
 def test_the_limit_of_a_pool(local: LocalCluster) -> None:
     async def main() -> None:
-        config = config_of(local, max_pool_connections=2, timeouts=Timeouts(connect=0.3), health=NEVER_DOUBT)
+        config = config_of(local, max_pool_connections=2, timeouts=Timeouts(pool=0.3), health=NEVER_DOUBT)
         async with AsyncCluster(config) as cluster:
             client = await prepared(cluster, local)
             assert await asyncio.gather(*(get(client) for _ in range(60))) == [0] * 60

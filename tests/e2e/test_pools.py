@@ -11,19 +11,19 @@ from pynamodb_alternator import Cluster, ClusterConfig, Health, KeyRouteAffinity
 from pynamodb_alternator.errors import PoolTimeoutError
 from pynamodb_alternator.local import LocalCluster
 from tests.chaos.leaks import use_and_count
-from tests.chaos.support import all_active, create_table, get, increment, our_threads, put, until
+from tests.chaos.support import TABLE, all_active, create_table, get, increment, our_threads, put, until
 
 from .conftest import Recorder
 
 
-def test_waiting_for_a_connection_is_bounded_by_the_connect_timeout(local: LocalCluster) -> None:
+def test_waiting_for_a_connection_is_bounded_by_the_pool_timeout(local: LocalCluster) -> None:
     config = ClusterConfig(
         [local.nodes[0].host],
         port=local.port,
         max_pool_connections=1,
         # No background question for the write isolation, which would need a connection as well.
         key_route_affinity=KeyRouteAffinity.NONE,
-        timeouts=Timeouts(connect=0.3, read=30.0),
+        timeouts=Timeouts(read=30.0, pool=0.3),
         health=Health(doubt_after=1000.0),
     )
     with Cluster(config) as cluster, ThreadPoolExecutor(3) as threads:
@@ -43,6 +43,62 @@ def test_waiting_for_a_connection_is_bounded_by_the_connect_timeout(local: Local
         assert [node.operations["UpdateItem"] for node in local.nodes] == [0, 0, 0]
         assert [one.result(30) for one in busy] == [0, 0, 0]
         increment(cluster.client, "k")
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_300_threads_over_few_connections_and_a_slow_node(local: LocalCluster, recorder: Recorder, bound: bool) -> None:
+    """With affinity all of them wait for the coordinator of one key. The queue moves, so that nobody gives up."""
+    config = ClusterConfig(
+        [local.nodes[0].host],
+        port=local.port,
+        max_pool_connections=5,
+        key_route_affinity=KeyRouteAffinity.RMW if bound else KeyRouteAffinity.NONE,
+        partition_keys={TABLE: "id"},
+        timeouts=Timeouts(pool=1.0),
+    )
+    with Cluster(config) as cluster:
+        create_table(cluster.client)
+        put(cluster.client, "k")
+        until(lambda: all_active(cluster, local))
+        for node in local.nodes if bound else local.nodes[:1]:
+            node.delay(0.03 if bound else 0.1, times=None, operation="UpdateItem")
+        with ThreadPoolExecutor(300) as threads:
+            for done in [threads.submit(increment, cluster.client, "k") for _ in range(300)]:
+                done.result(60)
+        assert get(cluster.client, "k") == 300
+        assert all(one.connections_open <= 5 for one in cluster.stats().values())
+    assert recorder.of("node_down") == []
+
+
+def test_a_free_connection_of_another_node_comes_first(local: LocalCluster, recorder: Recorder) -> None:
+    config = ClusterConfig(
+        [local.nodes[0].host],
+        port=local.port,
+        max_pool_connections=1,
+        key_route_affinity=KeyRouteAffinity.NONE,
+        health=Health(doubt_after=1000.0),
+    )
+    slow = local.nodes[1]
+    with Cluster(config) as cluster, ThreadPoolExecutor(1) as threads:
+        create_table(cluster.client)
+        put(cluster.client, "k")
+        until(lambda: all_active(cluster, local))
+        slow.forget()
+        fault = slow.delay(2.0, times=None, operation="GetItem")
+        held = threads.submit(lambda: [get(cluster.client, "k") for _ in range(3)])
+        until(lambda: slow.operations["GetItem"], "the turn of the slow node")
+        before = len(recorder.of("request_routed"))
+        for _ in range(12):
+            increment(cluster.client, "k")
+        routed = [
+            event["node"] for event in recorder.of("request_routed")[before:] if event["operation"] == "UpdateItem"
+        ]
+        assert len(routed) == 12
+        assert slow.address not in routed
+        assert len(set(routed)) == 2
+        fault.cancel()
+        assert len(held.result(30)) == 3
+    assert recorder.of("request_retried") == []
 
 
 def test_connections_are_used_again(local: LocalCluster, cluster: Cluster) -> None:

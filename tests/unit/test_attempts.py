@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -158,7 +159,11 @@ class World:
         self.told.append((signal.name, payload))
 
     def attempts(
-        self, what: tuple[str, dict[str, Any]], timeouts: Timeouts | None = None, retries: Retries | None = None
+        self,
+        what: tuple[str, dict[str, Any]],
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        has_room: Callable[[Node], bool] | None = None,
     ) -> Attempts:
         operation, parameters = what
         return Attempts(
@@ -168,6 +173,7 @@ class World:
             started=self.now,
             timeouts=timeouts or Timeouts(),
             retries=retries or Retries(),
+            has_room=has_room,
         )
 
     def run(self, what: tuple[str, dict[str, Any]], *script: Any, **settings: Any) -> Answer:
@@ -283,10 +289,67 @@ def test_one_bad_certificate_beside_dead_nodes_is_not_hopeless(world: World) -> 
 
 
 def test_full_pools_are_waited_for_in_one_cycle_only(world: World) -> None:
-    """Each wait takes the connect timeout; four cycles over three nodes would be twelve of them."""
+    """Each wait takes the pool timeout; four cycles over three nodes would be twelve of them."""
     with pytest.raises(PoolTimeoutError):
         world.run(READS["get"], PoolTimeoutError)
     assert world.sent == [A, B, C]
+
+
+def test_a_node_with_a_free_connection_comes_before_those_without(world: World) -> None:
+    attempts = world.attempts(READS["get"], has_room=lambda node: node == C)
+    assert (attempts.next(), attempts.pool_wait) == (C, 0.0)
+    attempts.failed(NodeUnreachableError("refused", node=C.address))
+    # Now it waits, at the node that the plan names first.
+    assert (attempts.next(), attempts.pool_wait) == (A, 30.0)
+    attempts.failed(PoolTimeoutError("full", node=A.address))
+    assert (attempts.next(), attempts.pool_wait) == (B, 0.0)
+
+
+def test_if_all_pools_are_full_it_waits_once_at_the_first_node(world: World) -> None:
+    attempts = world.attempts(READS["get"], Timeouts(pool=None), has_room=lambda node: False)
+    assert (attempts.next(), attempts.pool_wait) == (A, math.inf)
+    assert attempts.count == 1
+    with pytest.raises(PoolTimeoutError):
+        world.run(READS["get"], PoolTimeoutError, has_room=lambda node: False)
+    assert world.sent == [A, B, C]
+
+
+def test_a_free_connection_that_another_request_takes_first_is_a_full_pool(world: World) -> None:
+    with pytest.raises(PoolTimeoutError) as raised:
+        world.run(READS["get"], PoolTimeoutError, has_room=lambda node: node != B)
+    assert world.sent == [A, C, A, B, C]
+    assert raised.value.nodes_tried == (A.address, B.address, C.address)
+    assert world.membership.said == []
+    assert world.waits == []
+
+
+def test_a_full_node_that_goes_down_is_not_waited_for(world: World) -> None:
+    attempts = world.attempts(READS["get"], has_room=lambda node: node == C)
+    assert attempts.next() == C
+    world.membership.take_down(A)
+    attempts.failed(NodeUnreachableError("refused", node=C.address))
+    assert attempts.next() == B
+
+
+@pytest.mark.parametrize("policy", ["affinity", "batch_affinity", "consistent_node"])
+def test_with_affinity_the_coordinator_is_waited_for(
+    world: World, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeRouter, "plan", lambda *_, **__: QueryPlan(policy, None, True, (0,)))
+    first = next(QueryPlan(policy, None, True, (0,)).order(world.environment.membership.view))
+    attempts = world.attempts(READS["get"], has_room=lambda node: node != first)
+    assert (attempts.next(), attempts.pool_wait) == (first, 30.0)
+
+
+def test_a_timeout_that_was_noticed_late_does_not_count(world: World) -> None:
+    late = ConnectTimeoutError("late", node=A.address)
+    late.late = True
+    world.run(READS["get"], late, ConnectTimeoutError, OK)
+    assert [(what, node) for what, node, _ in world.membership.said] == [
+        ("doubted", A),
+        ("failed", B),
+        ("succeeded", C),
+    ]
 
 
 def test_a_full_pool_says_nothing_of_the_node(world: World) -> None:

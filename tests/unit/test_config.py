@@ -160,6 +160,8 @@ class TestFields:
     def test_zero_means_not_waiting_where_that_makes_sense(self) -> None:
         assert Discovery(startup_wait=0, scope_restore_after=0).startup_wait == 0
         assert Timeouts(total=None).total is None
+        assert (Timeouts().pool, Timeouts(pool=None).pool) == (30.0, None)
+        refused(lambda: Timeouts(pool=0), "Timeouts: pool", "None for no limit")
 
     @pytest.mark.parametrize("text", ["auto", " RMW ", "Any_Write", KeyRouteAffinity.NONE])
     def test_affinity_by_name(self, text: Any) -> None:
@@ -227,12 +229,12 @@ class TestUrl:
 
     def test_query(self) -> None:
         config = ClusterConfig.from_url(
-            "http://a/?datacenter=dc1&rack=r%201&connect_timeout=0.5&read_timeout=3&total_timeout=9&max_attempts=2"
+            "http://a/?datacenter=dc1&rack=r%201&connect_timeout=0.5&read_timeout=3&total_timeout=9&pool_timeout=8&max_attempts=2"
             "&name=shop&load_balancing=random&key_route_affinity=any_write&rmw_rule=driver&region=eu"
             "&force_read_before_write=yes&retry_ambiguous_writes=0&max_pool_connections=7&affinity_ring_order=host"
         )
         assert config.routing_scope == RackScope("dc1", "r 1")
-        assert config.timeouts == Timeouts(0.5, 3, 9)
+        assert config.timeouts == Timeouts(0.5, 3, 9, 8)
         assert config.retries.max_attempts == 2
         assert (config.name, config.load_balancing, config.region) == ("shop", "random", "eu")
         assert config.key_route_affinity is KeyRouteAffinity.ANY_WRITE

@@ -146,6 +146,62 @@ def test_a_full_pool_waits_and_says_so() -> None:
         assert server.accepted == 2
 
 
+def test_a_queue_that_moves_is_waited_in() -> None:
+    """Ten threads hold the one connection for a good part of the time in which one must come free."""
+    with Server() as server, closing(Pools(limit=1)) as pools:
+        node = server.node()
+        patience, never = 0.4, threading.Event()
+        waited: list[float] = []
+
+        def work() -> None:
+            began = time.monotonic()
+            connection = pools.acquire(node, 5, wait=patience)
+            waited.append(time.monotonic() - began)
+            never.wait(patience / 4)  # the time for which it holds the connection
+            pools.release(connection)
+
+        assert in_threads(10, work) == []
+        assert max(waited) > patience
+        assert pools.stats()[node.address].in_use == 0
+
+
+def test_a_thread_that_could_not_look_waits_on() -> None:
+    """The whole process stood still for an hour: the connection in use had no chance of coming free."""
+    clock = Clock()
+    with Server() as server, closing(Pools(limit=1, clock=clock)) as pools:
+        node = server.node()
+        held = pools.acquire(node, 5)
+        errors: list[BaseException] = []
+        thread = threading.Thread(
+            target=lambda: errors.extend(in_threads(1, lambda: pools.release(pools.acquire(node, 5, wait=4.0))))
+        )
+        thread.start()
+        until(lambda: pools._pools[node.endpoint]._waiters)
+        clock.ahead += 3600.0
+        # Longer than a quarter of its wait, at whose end it looks at the clock.
+        thread.join(1.5)
+        assert thread.is_alive()
+        pools.release(held)
+        thread.join(5)
+        assert errors == []
+
+
+def test_room_is_seen_without_taking_it() -> None:
+    with Server() as server, closing(Pools(limit=2)) as pools:
+        node = server.node()
+        assert pools.has_room(node)
+        first = pools.acquire(node, 5)
+        assert pools.has_room(node)
+        second = pools.acquire(node, 5)
+        assert not pools.has_room(node)
+        pools.release(first)
+        assert pools.has_room(node)
+        assert pools.acquire(node, 5) is first
+        for connection in (first, second):
+            pools.release(connection, reusable=False)
+        assert pools.has_room(node)
+
+
 def test_threads_share_a_small_pool() -> None:
     with Server() as server, closing(Pools(limit=3)) as pools:
         node = server.node()

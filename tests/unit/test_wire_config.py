@@ -304,6 +304,9 @@ def test_narrower_options_win_and_none_means_none_for_compression() -> None:
     assert whole.timeouts(Timeouts(7, 7, 7)) == Timeouts(1, 2, None)
     part = RequestOptions(read_timeout=3).over(RequestOptions(all_timeouts=Timeouts(1, 2, 8)))
     assert part.timeouts(Timeouts(7, 7, 7)) == Timeouts(1, 3, 8)
+    whole = RequestOptions(all_timeouts=Timeouts(pool=None)).over(RequestOptions(pool_timeout=5))
+    assert whole.timeouts(Timeouts(7, 7, 7)).pool is None
+    assert RequestOptions(pool_timeout=5).timeouts(Timeouts(7, 7, 7)) == Timeouts(7, 7, 7, 5)
 
 
 def test_what_belongs_to_the_cluster_cannot_be_changed_for_a_block() -> None:

@@ -1,0 +1,41 @@
+"""Waiting that counts only the time in which this process could have noticed something.
+
+A timer that fires late says nothing of a node: something held the event loop, or the whole process, and the answer may
+lie in the kernel's buffer. So a wait is looked at several times, and between two looks no more is counted than was to
+lie between them. Time in which nobody could look counts as one part of the wait, and what the event loop owes to a
+connection from that time is done before the next look.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Patience"]
+
+_SLACK = 0.01
+"""Seconds by which a look may be late and still count in full: timers are rounded to milliseconds."""
+
+
+class Patience:
+    """How much of a wait of `seconds` is left. `now`: on the monotonic clock, as all times here.
+
+    `parts`: how many looks there are in a wait in which nothing happens.
+    """
+
+    __slots__ = ("_counted", "_looked", "_part", "_seconds")
+
+    def __init__(self, seconds: float, now: float, *, parts: int) -> None:
+        self._seconds = seconds
+        self._part = seconds / parts
+        self._counted = 0.0
+        self._looked = now
+
+    def left(self, now: float, progress: float = 0.0) -> float:
+        """Seconds until the next look; 0 if the wait is over.
+
+        `progress`: when there was last a reason to begin the wait again.
+        """
+        began = self._looked
+        if progress > began:
+            began, self._counted = min(progress, now), 0.0
+        self._counted += min(now - began, self._part + _SLACK)
+        self._looked = now
+        return max(0.0, min(self._part, self._seconds - self._counted))
