@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ __all__ = [
     "configure",
     "find_cluster",
     "get_cluster",
+    "is_replacement",
     "may_change",
     "remove_source",
     "replaced",
@@ -49,6 +51,11 @@ class ClusterSource(Protocol):
 _lock = threading.Lock()
 _sources: tuple[ClusterSource, ...] = ()
 """The one that is asked first comes first."""
+_replacements: tuple[ClusterSource, ...] = ()
+"""What `replaced` has put in place, the innermost first. These are asked before all sources, whenever a source was
+added: an application that is made inside a test adds its own there."""
+_replacing: weakref.WeakSet[Cluster] = weakref.WeakSet()
+"""Clusters that were made for a replacement, its end included."""
 _configs: dict[str, ClusterConfig] = {}
 _named: dict[str, Cluster] = {}
 _anonymous: dict[ClusterConfig | str, Cluster] = {}
@@ -109,7 +116,7 @@ def get_cluster(alias: str = "default") -> Cluster:
     ``default``, that alias means the cluster that ``ALTERNATOR_URL`` names.
     Raises `ConfigurationError` if nothing says which cluster is meant.
     """
-    for source in _sources:
+    for source in _asked():
         cluster = source.find(alias)
         if cluster is not None:
             return cluster
@@ -130,6 +137,11 @@ def get_cluster(alias: str = "default") -> Cluster:
     raise ConfigurationError(_no_such_alias(alias))
 
 
+def _asked() -> tuple[ClusterSource, ...]:
+    """All who may know what an alias means before `configure` does, in the order in which they are asked."""
+    return (*_replacements, *_sources) if _replacements else _sources
+
+
 def _no_such_alias(alias: str) -> str:
     known = ", ".join(repr(name) for name in sorted(_configs)) or "none"
     return (
@@ -141,7 +153,7 @@ def _no_such_alias(alias: str) -> str:
 
 
 def _hints(alias: str) -> str:
-    return "".join(f" {hint}" for hint in (source.hint(alias) for source in _sources) if hint)
+    return "".join(f" {hint}" for hint in (source.hint(alias) for source in _asked()) if hint)
 
 
 def find_cluster(wanted: object, host: str | None, who: str) -> Cluster:
@@ -192,7 +204,7 @@ def may_change(wanted: object, host: str | None) -> bool:
 
     So it is for an alias inside an application with several contexts: who asks for it must ask again.
     """
-    if not _sources:
+    if not _sources and not _replacements:
         return False
     return (wanted is None and not host) or (isinstance(wanted, str) and "://" not in wanted)
 
@@ -227,7 +239,10 @@ class Aliases:
 
 
 def add_source(source: ClusterSource) -> None:
-    """Ask `source` first from now on, before other sources and before what `configure` was told."""
+    """Ask `source` first from now on, before other sources and before what `configure` was told.
+
+    What `replaced` says is asked before it all the same.
+    """
     global _sources
     with _lock:
         if source not in _sources:
@@ -246,8 +261,17 @@ class _Replacement:
     def __init__(self, configs: Mapping[str, ClusterConfig]) -> None:
         self._aliases = Aliases(configs)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The aliases that mean something else."""
+        return tuple(self._aliases.configs)
+
     def find(self, alias: str) -> Cluster | None:
-        return self._aliases.get(alias)
+        cluster = self._aliases.get(alias)
+        if cluster is not None and cluster not in _replacing:
+            with _lock:
+                _replacing.add(cluster)
+        return cluster
 
     def hint(self, alias: str) -> str:
         return ""
@@ -258,23 +282,34 @@ class _Replacement:
 
 @contextmanager
 def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: ClusterLike) -> Iterator[None]:
-    """Let aliases mean other clusters inside, in all threads, before frameworks' settings and `configure`: for tests.
+    """Let aliases mean other clusters inside, in all threads, for tests.
 
-    At the end these clusters are closed, and the aliases mean again what they meant before.
-    Raises `ConfigurationError`.
+    This is asked before frameworks' settings and `configure`, even if an application is made inside. Blocks nest, and
+    the innermost one that names an alias wins. At the end these clusters are closed, and the aliases mean again what
+    they meant before. Raises `ConfigurationError`.
     """
+    global _replacements
     source = _Replacement(_configs_of("replaced", {**(clusters or {}), **aliases}))
     with _lock:
         # Connections keep a cluster for as long as it is open.
-        stale = [_named.pop(alias) for alias in source._aliases.configs if alias in _named]
-    add_source(source)
+        stale = [_named.pop(alias) for alias in source.names if alias in _named]
+        _replacements = (source, *_replacements)
     for cluster in stale:
         cluster.close()
     try:
         yield
     finally:
-        remove_source(source)
+        with _lock:
+            _replacements = tuple(other for other in _replacements if other is not source)
         source.close()
+
+
+def is_replacement(cluster: Cluster) -> bool:
+    """Whether a test has put this cluster in another one's place with `replaced`, be it over or not.
+
+    A request that was on its way to it must not end in the cluster that the alias means outside of the test.
+    """
+    return cluster in _replacing
 
 
 def _shared(key: ClusterConfig | str, config: ClusterConfig) -> Cluster:
@@ -292,7 +327,7 @@ def close_all() -> None:
         _named.clear()
         _anonymous.clear()
         _configs.clear()
-        sources = _sources
+        sources = _asked()
     for cluster in clusters:
         cluster.close()
     for source in sources:

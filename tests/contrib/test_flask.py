@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, jsonify
 
 import pynamodb_alternator
-from pynamodb_alternator import AlternatorConnection, ClusterConfig, KeyRouteAffinity, registry, signals
+from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, KeyRouteAffinity, registry, signals
 from pynamodb_alternator.contrib.flask import Alternator
 from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.local import LocalCluster
@@ -322,3 +322,55 @@ def test_replaced_aliases_win_over_applications_and_configure(app: Flask, other_
         assert len(pynamodb_alternator.get_cluster().nodes()) == 3
     with pytest.raises(ConfigurationError, match=r"replaced\(default=\.\.\.\)"), registry.replaced(default=5):  # type: ignore[arg-type]
         pass
+
+
+class _Later:
+    """A source that is added inside of a replacement, as an extension does when its application is made there."""
+
+    def __init__(self, url: str) -> None:
+        self._aliases = registry.Aliases({"default": ClusterConfig.of(url), "other": ClusterConfig.of(url)})
+        self.close = self._aliases.close
+
+    def find(self, alias: str) -> Cluster | None:
+        return self._aliases.get(alias)
+
+    def hint(self, alias: str) -> str:
+        return "Ask later."
+
+
+def test_the_innermost_replacement_is_asked_first_whoever_adds_a_source_later() -> None:
+    def seeds(alias: str = "default") -> tuple[str, ...]:
+        return pynamodb_alternator.get_cluster(alias).config.seeds
+
+    first, second = _Later("http://192.0.2.1"), _Later("http://192.0.2.2")
+    try:
+        with registry.replaced(default="http://192.0.2.11", other="http://192.0.2.12"):
+            registry.add_source(first)
+            assert (seeds(), seeds("other")) == (("192.0.2.11",), ("192.0.2.12",))
+            with registry.replaced(default="http://192.0.2.21"):
+                registry.add_source(second)
+                pynamodb_alternator.configure(default="http://192.0.2.3")
+                assert (seeds(), seeds("other")) == (("192.0.2.21",), ("192.0.2.12",))
+                pynamodb_alternator.close_all()
+                assert (seeds(), seeds("other")) == (("192.0.2.21",), ("192.0.2.12",))
+                with pytest.raises(ConfigurationError, match="Ask later"):
+                    pynamodb_alternator.get_cluster("unknown")
+            assert (seeds(), seeds("other")) == (("192.0.2.11",), ("192.0.2.12",))
+        assert (seeds(), seeds("other")) == (("192.0.2.2",), ("192.0.2.2",))
+    finally:
+        for source in (first, second):
+            registry.remove_source(source)
+            source.close()
+
+
+def test_a_connection_notices_a_replacement_where_there_is_no_other_source() -> None:
+    pynamodb_alternator.configure(default="http://192.0.2.1")
+    connection = AlternatorConnection()
+    outside = connection.cluster
+    with registry.replaced(default="http://192.0.2.11"):
+        inside = connection.cluster
+        assert inside.config.seeds == ("192.0.2.11",)
+        assert registry.is_replacement(inside)
+    assert connection.cluster.config == outside.config
+    assert registry.is_replacement(inside)
+    assert not registry.is_replacement(connection.cluster)

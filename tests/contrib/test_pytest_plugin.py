@@ -106,6 +106,81 @@ def test_after():
     result.assert_outcomes(passed=3)
 
 
+CONFIGURED = "http://127.0.0.1:1"
+"""The cluster that the application is configured for. Nobody answers there, so whatever goes there fails."""
+APPLICATIONS = {
+    "flask": f"""
+def make_application():
+    from flask import Flask
+    from pynamodb_alternator.contrib.flask import Alternator
+    app = Flask("shop")
+    app.config.update(ALTERNATOR_URL={CONFIGURED!r}, ALTERNATOR_TIMEOUTS={{"total": 5}})
+    Alternator(app)
+
+    @app.get("/<name>")
+    def visit(name):
+        User(name).save()
+        return ""
+    return lambda: app.test_client().get("/alice")
+""",
+    "django": f"""
+urlpatterns = []
+
+def make_application():
+    import django
+    from django.conf import settings
+    from django.http import HttpResponse
+    from django.test import Client
+    from django.urls import path
+    if not settings.configured:
+        alternator = {{"default": {{"URL": {CONFIGURED!r}, "TIMEOUTS": {{"total": 5}}}}}}
+        apps = ["pynamodb_alternator.contrib.django"]
+        settings.configure(
+            ALLOWED_HOSTS=["testserver"], INSTALLED_APPS=apps, ROOT_URLCONF=__name__, ALTERNATOR=alternator
+        )
+        django.setup()
+
+        def visit(request, name):
+            User(name).save()
+            return HttpResponse("")
+        urlpatterns.append(path("<name>", visit))
+    return lambda: Client().get("/alice")
+""",
+    "configure": f"""
+def make_application():
+    pynamodb_alternator.configure(default=pynamodb_alternator.ClusterConfig.of({CONFIGURED!r}).replace(
+        timeouts=pynamodb_alternator.Timeouts(total=5)))
+    return User("alice").save
+""",
+}
+
+
+@pytest.mark.parametrize("cluster", ["alternator_cluster", "alternator_cluster_session"])
+@pytest.mark.parametrize("application", APPLICATIONS.values(), ids=APPLICATIONS)
+def test_an_application_that_is_made_inside_the_test_uses_the_tests_cluster(
+    pytester: pytest.Pytester, application: str, cluster: str
+) -> None:
+    """In a fresh process: an application that was made before had its say in the order."""
+    result = run(
+        pytester,
+        application
+        + f"""
+
+@pytest.mark.parametrize("number", range(2))
+def test_it({cluster}, alternator_models, number):
+    alternator_models(User)
+    visit = make_application()
+    visit()
+    assert [user.name for user in User.scan()] == ["alice"]
+    client = pynamodb_alternator.Cluster({cluster}.url).client
+    assert client.scan(TableName="users")["Count"] == 1
+""",
+        "-W",
+        "ignore::DeprecationWarning:django",
+    )
+    result.assert_outcomes(passed=2)
+
+
 def test_a_cluster_for_the_session(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
