@@ -34,7 +34,10 @@ class Recipe:
         self._cls = cls
         self._defaults: list[tuple[str, Any, bool, _Set | None]] = []
         self._attributes: list[tuple[str, str, Callable[[Any], Any], Callable[[Any], Any], _Set | None]] = []
-        for name, attribute in cls.get_attributes().items():
+        python_names: dict[str, str] = cls._dynamo_to_python_attrs  # type: ignore[attr-defined]
+        for attribute in cls.get_attributes().values():
+            # As PynamoDB's descriptors have it: attributes of one `attr_name` share a value, under one Python name.
+            name = python_names.get(attribute.attr_name, attribute.attr_name)
             default = attribute.default
             # A version or a time to live, which convert what is assigned to them.
             own = None if type(attribute).__set__ is _PLAIN_SET else attribute.__set__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pynamodb.models
@@ -88,11 +89,15 @@ def values(container: Any) -> Any:
     return [values(one) for one in container] if isinstance(container, list) else (type(container).__name__, container)
 
 
-def outcome(call: Callable[[], Any]) -> Any:
+def attempted(call: Callable[[], Any]) -> Any:
     try:
-        return values(call())
+        return call()
     except Exception as error:
         return type(error), str(error)
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    return attempted(lambda: values(call()))
 
 
 @settings(deadline=None, max_examples=200)
@@ -170,3 +175,97 @@ def test_models_that_change_something_go_pynamodbs_way() -> None:
     assert recipe_of(WithAttribute) is not None
     # Each class has its own recipe, whichever was used first.
     assert OURS.from_raw_data(item).key == "a"
+
+
+# ---- several attributes of one attr_name -------------------------------------------------------------------------
+
+SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
+    "a rename that keeps the old Python name": lambda: {
+        "name": attr.UnicodeAttribute(attr_name="n", default="anon"),
+        "nick": attr.UnicodeAttribute(attr_name="n", null=True),
+    },
+    "the default is of the second": lambda: {
+        "name": attr.UnicodeAttribute(attr_name="n", null=True),
+        "nick": attr.UnicodeAttribute(attr_name="n", default=lambda: "anon"),
+    },
+    "both have a default": lambda: {
+        "name": attr.UnicodeAttribute(attr_name="n", default="first"),
+        "nick": attr.UnicodeAttribute(attr_name="n", default="second"),
+    },
+    "one has the name of the wire": lambda: {
+        "n": attr.UnicodeAttribute(default="anon"),
+        "name": attr.UnicodeAttribute(attr_name="n", null=True),
+    },
+    "one has the name of the wire, and comes last": lambda: {
+        "a": attr.UnicodeAttribute(attr_name="n", null=True),
+        "n": attr.UnicodeAttribute(default="anon"),
+    },
+    "three of them": lambda: {
+        "a": attr.UnicodeAttribute(attr_name="n", null=True),
+        "b": attr.UnicodeAttribute(attr_name="n", default="anon"),
+        "c": attr.UnicodeAttribute(attr_name="n", null=True),
+    },
+    "of different types": lambda: {
+        "a": attr.NumberAttribute(attr_name="n", null=True),
+        "b": attr.UnicodeAttribute(attr_name="n", null=True),
+    },
+    "names exchanged": lambda: {
+        "n": attr.UnicodeAttribute(attr_name="name", null=True),
+        "name": attr.UnicodeAttribute(attr_name="n", default="anon"),
+    },
+    "a chain": lambda: {
+        "a": attr.UnicodeAttribute(attr_name="n", default="anon"),
+        "n": attr.UnicodeAttribute(attr_name="m", default="other"),
+        "m": attr.UnicodeAttribute(null=True),
+    },
+    "a version": lambda: {
+        "count": attr.NumberAttribute(attr_name="n", null=True),
+        "version": attr.VersionAttribute(attr_name="n"),
+    },
+    "a time to live": lambda: {
+        "dies": attr.TTLAttribute(attr_name="n", null=True, default=60),
+        "seconds": attr.NumberAttribute(attr_name="n", null=True),
+    },
+    "maps": lambda: {
+        "a": attr.MapAttribute(attr_name="n", null=True),
+        "b": attr.MapAttribute(attr_name="n", default=dict),
+    },
+}
+ALIASED_ITEMS: list[dict[str, Any]] = [
+    {},
+    {"n": {"S": "bob"}},
+    {"n": {"N": "5"}},
+    {"n": {"M": {"x": {"S": "y"}}}},
+    {"n": {"NULL": True}},
+    {"n": {"S": "bob"}, "name": {"S": "wire"}, "m": {"S": "last"}},
+]
+
+
+def aliased(base: Any, shape: Callable[[], dict[str, Any]], *, inherited: bool) -> Any:
+    """A model with the attributes of a shape; or one that adds the last of them to those of its base class."""
+    attributes = list(shape().items())
+    own = attributes[-1:] if inherited else attributes
+    namespace = {"key": attr.UnicodeAttribute(hash_key=True), "Meta": type("Meta", (), {"table_name": "aliases"})}
+    if inherited:
+        base = type(base)("Base", (base,), {**namespace, **dict(attributes[:-1])})
+        return type(base)("Item", (base,), dict(own))
+    return type(base)("Item", (base,), {**namespace, **dict(own)})
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_attributes_of_one_name_are_loaded_and_saved_as_by_pynamodb(
+    shape: Callable[[], dict[str, Any]], inherited: bool
+) -> None:
+    ours, stock = (
+        aliased(base, shape, inherited=inherited) for base in (pynamodb_alternator.Model, pynamodb.models.Model)
+    )
+    assert recipe_of(ours) is not None
+
+    def seen(model: Any, item: dict[str, Any]) -> Any:
+        instance = model.from_raw_data({"key": {"S": "a"}, **item})
+        read = [values(getattr(instance, name)) for name in model.get_attributes()]
+        return read, values(instance), attempted(instance.serialize)
+
+    for item in ALIASED_ITEMS:
+        assert attempted(partial(seen, ours, item)) == attempted(partial(seen, stock, item))
