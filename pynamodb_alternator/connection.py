@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import botocore.session
 from pynamodb.connection.base import BOTOCORE_EXCEPTIONS, Connection, MetaTable
@@ -15,6 +16,8 @@ from pynamodb.constants import (
     DESCRIBE_TABLE,
     LIST_TABLES,
     RETURN_CONSUMED_CAPACITY,
+    TABLE_NAME,
+    TAGS,
     TOTAL,
     UPDATE_TABLE,
     UPDATE_TIME_TO_LIVE,
@@ -27,9 +30,9 @@ from . import _checks as checks
 from . import config, isolation
 from .client import Cluster
 from .config import ClusterConfig, Credentials, KeyRouteAffinity
-from .errors import ConfigurationError
+from .errors import ClusterClosedError, ConfigurationError
 from .options import NO_OPTIONS, RequestOptions, model_options
-from .registry import find_cluster, may_change
+from .registry import find_cluster, is_replacement, may_change
 
 __all__ = ["AlternatorConnection", "AlternatorTableConnection"]
 
@@ -40,6 +43,49 @@ _WITHOUT_CAPACITY = frozenset(
     {DESCRIBE_TABLE, LIST_TABLES, UPDATE_TABLE, UPDATE_TIME_TO_LIVE, DELETE_TABLE, CREATE_TABLE}
 )
 """Operations that PynamoDB does not ask for the capacity that they used."""
+_LEGACY = "LEGACY"
+"""PynamoDB's word for: `max_retry_attempts` says how often."""
+_T = TypeVar("_T")
+
+
+class _Request:
+    """One request of a connection while it is under way, to be used in a ``with``. Its cluster serves the whole of it,
+    whatever the connection's alias means meanwhile."""
+
+    __slots__ = ("_in_context", "_options", "_options_before", "_serves")
+
+    def __init__(self, connection: AlternatorConnection, cluster: Cluster, options: RequestOptions) -> None:
+        self._serves: tuple[AlternatorConnection, Cluster] | None = (connection, cluster)
+        self._options = options
+
+    def __enter__(self) -> _Request:
+        serves = self._serves
+        assert serves is not None
+        self._in_context = _under_way.set(self)
+        self._options_before = model_options.set((serves[1]._owner, self._options))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        model_options.reset(self._options_before)
+        _under_way.reset(self._in_context)
+        # A task that a signal's receiver has started keeps a copy of this context, and outlives the request.
+        self._serves = None
+
+    def cluster_of(self, connection: AlternatorConnection) -> Cluster | None:
+        """The request's cluster, if it is a request of `connection` and has not ended."""
+        serves = self._serves
+        return serves[1] if serves is not None and serves[0] is connection else None
+
+    def move_to(self, connection: AlternatorConnection, cluster: Cluster) -> None:
+        """Go on with another cluster, of which `connection`'s settings hold as well."""
+        self._serves = (connection, cluster)
+        model_options.set((cluster._owner, self._options))
+
+
+_under_way: contextvars.ContextVar[_Request | None] = contextvars.ContextVar(
+    "pynamodb_alternator_request", default=None
+)
+"""The innermost request of a connection in this context: a signal's receiver may make one inside of another."""
 
 
 class AlternatorConnection(Connection):
@@ -53,7 +99,13 @@ class AlternatorConnection(Connection):
     Timeouts, retries, headers and credentials hold for this connection's requests, all on the cluster's one client.
     A value that equals PynamoDB's own default counts as not given: the cluster's setting holds then.
 
-    The cluster is looked up at first use. Raises `ConfigurationError` then, if none is meant.
+    `retry_configuration`, as in PynamoDB 6.1: ``"LEGACY"`` means that `max_retry_attempts` holds, which is the default;
+    a mapping with ``total_max_attempts`` or ``max_attempts`` (retries) says how often a request may be sent; without
+    one of these, and with ``"UNSET"``, the cluster's `Retries` hold. The only ``mode`` is ``"standard"``.
+
+    The cluster is looked up at first use, and `ConfigurationError` is raised then, if none is meant or a setting is
+    wrong. Each request looks its cluster up once, and all of it goes there. If that cluster is closed before the
+    request was sent, because its alias was configured anew, say, then the request is made on the one that is meant now.
     """
 
     def __init__(
@@ -74,8 +126,6 @@ class AlternatorConnection(Connection):
         key_route_affinity: KeyRouteAffinity | str | None = None,
         write_isolation: str | None = None,
     ) -> None:
-        # PynamoDB 6.0 does not know this one yet.
-        newer: dict[str, Any] = {} if retry_configuration is None else {"retry_configuration": retry_configuration}
         super().__init__(
             region=region,
             host=host,
@@ -87,8 +137,11 @@ class AlternatorConnection(Connection):
             aws_access_key_id=aws_access_key_id,
             aws_secret_access_key=aws_secret_access_key,
             aws_session_token=aws_session_token,
-            **newer,
         )
+        if retry_configuration is None:
+            # What PynamoDB's settings say. PynamoDB 6.0 has only what 6.1 calls LEGACY.
+            retry_configuration = getattr(self, "_retry_configuration", _LEGACY)
+        self._retry_configuration = None if retry_configuration == "UNSET" else retry_configuration
         self._wanted_cluster = cluster
         self._key_route_affinity = key_route_affinity
         self._write_isolation = write_isolation
@@ -100,7 +153,12 @@ class AlternatorConnection(Connection):
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster of this connection."""
+        """The cluster of this connection; while it makes a request, the one of that request."""
+        request = _under_way.get()
+        return (None if request is None else request.cluster_of(self)) or self._find_cluster()
+
+    def _find_cluster(self) -> Cluster:
+        """The cluster that is meant now."""
         cluster = self._cluster
         wanted = self._wanted_cluster
         if cluster is not None and not may_change(wanted, self.host):
@@ -108,10 +166,10 @@ class AlternatorConnection(Connection):
             is_given = isinstance(wanted, Cluster)
             if is_given or not cluster.closed:
                 return cluster
-        found = find_cluster(wanted, self.host, self._who())
-        if found is not cluster:
-            self._join(found)
-        return found
+        meant = find_cluster(wanted, self.host, self._who())
+        if meant is not cluster:
+            self._join(meant)
+        return meant
 
     def _join(self, cluster: Cluster) -> None:
         """Make the cluster this connection's, and tell it what it must know of its tables."""
@@ -145,9 +203,7 @@ class AlternatorConnection(Connection):
             return super().create_table(table_name, *args, **kwargs)
         chosen = isolation.checked(f"{self._who()}: write_isolation", self._write_isolation)
         kwargs["tags"] = {**(kwargs.get("tags") or {}), isolation.TAG: chosen}
-        created = super().create_table(table_name, *args, **kwargs)
-        self.cluster.learn_write_isolation(table_name, chosen)
-        return created
+        return super().create_table(table_name, *args, **kwargs)
 
     def write_isolation(self, table_name: str, new: str | None = None) -> str | None:
         """Which writes of the table use a lightweight transaction; with `new`, change it first.
@@ -157,31 +213,68 @@ class AlternatorConnection(Connection):
         """
         if new is not None:
             new = isolation.checked(f"{self._who()}: write_isolation", new)
-        token = model_options.set(self._settings())
-        try:
-            if new is not None:
-                isolation.set_write_isolation(self.client, table_name, new)
-            found = isolation.read_write_isolation(self.client, table_name)
-        except BOTOCORE_EXCEPTIONS as error:
-            raise TableError(f"Failed to read or change the write isolation of {table_name}: {error}", error) from error
-        finally:
-            model_options.reset(token)
-        if found is not None:
-            self.cluster.learn_write_isolation(table_name, found)
-        return found
+        with self._request() as request:
+            try:
+                return self._on_open_cluster(request, lambda: self._write_isolation_of(table_name, new))
+            except BOTOCORE_EXCEPTIONS as error:
+                raise TableError(
+                    f"Failed to read or change the write isolation of {table_name}: {error}", error
+                ) from error
+
+    def _write_isolation_of(self, table_name: str, new: str | None) -> str | None:
+        cluster = self.cluster
+        if new is not None:
+            isolation.set_write_isolation(cluster.client, table_name, new)
+        read = isolation.read_write_isolation(cluster.client, table_name)
+        if read is not None:
+            cluster.learn_write_isolation(table_name, read)
+        return read
 
     def dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         """Make the request with the settings of this connection."""
-        token = model_options.set(self._settings())
-        try:
-            return self._dispatch(operation_name, operation_kwargs)
-        finally:
-            model_options.reset(token)
+        with self._request():
+            answer = self._dispatch(operation_name, operation_kwargs)
+            if operation_name == CREATE_TABLE:
+                self._learn_from_tags(operation_kwargs)
+            return answer
 
-    def _settings(self) -> tuple[object, RequestOptions]:
-        """The settings of this connection, and what stands for the cluster that they are for."""
-        owner = self.cluster._owner  # first: who joins a cluster makes the options
-        return owner, self._options or NO_OPTIONS
+    def _request(self) -> _Request:
+        cluster = self._find_cluster()  # first: who joins a cluster makes the options
+        return _Request(self, cluster, self._options or NO_OPTIONS)
+
+    def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
+        """PynamoDB's own, on the cluster of the request."""
+        request, make = _under_way.get(), super()._make_api_call
+        if request is None:
+            return make(operation_name, operation_kwargs)
+        return self._on_open_cluster(request, lambda: make(operation_name, operation_kwargs))
+
+    def _on_open_cluster(self, request: _Request, call: Callable[[], _T]) -> _T:
+        """What `call` gives; it is made again, once, if the request's cluster was closed before anything was sent."""
+        try:
+            return call()
+        except ClusterClosedError as error:
+            request.move_to(self, self._cluster_instead(request, error))
+        return call()
+
+    def _cluster_instead(self, request: _Request, error: ClusterClosedError) -> Cluster:
+        """The cluster that is meant now, if it is not the one that was closed. Else raises `error`."""
+        closed = request.cluster_of(self)
+        if closed is None or is_replacement(closed):
+            raise error
+        try:
+            meant = self._find_cluster()
+        except ConfigurationError as wrong:
+            raise error from wrong  # none is, after `close_all`
+        if meant is closed:
+            raise error
+        return meant
+
+    def _learn_from_tags(self, created: Mapping[str, Any]) -> None:
+        """The table exists with these tags now: its cluster need not ask how its writes are isolated."""
+        for tag in created.get(TAGS) or ():
+            if tag["Key"] == isolation.TAG:
+                self.cluster.learn_write_isolation(created[TABLE_NAME], tag["Value"])
 
     def _dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         """PynamoDB's own, without the UUID, signals and log lines where nobody gets them."""
@@ -217,21 +310,29 @@ class AlternatorConnection(Connection):
 
         connect = given("connect_timeout_seconds", self._connect_timeout_seconds)
         read = given("read_timeout_seconds", self._read_timeout_seconds)
-        retries = given("max_retry_attempts", self._max_retry_attempts_exception)
         for name, seconds in (("connect_timeout_seconds", connect), ("read_timeout_seconds", read)):
             if seconds is not None:
                 checks.positive(f"{who}: {name}", seconds)
-        if retries is not None:
-            checks.whole(f"{who}: max_retry_attempts", retries, 0, 99)
         headers = None if self._extra_headers is None else checks.headers(f"{who}: extra_headers", self._extra_headers)
         return RequestOptions(
             connect_timeout=connect,
             read_timeout=read,
-            max_attempts=None if retries is None else retries + 1,
+            max_attempts=self._max_attempts(who),
             extra_headers=headers or None,
             credentials=self._given_credentials(who),
             region=self.region or None,
         )
+
+    def _max_attempts(self, who: str) -> int | None:
+        """How often a request may be sent; None where the cluster's `Retries` say it."""
+        retrying = self._retry_configuration
+        if retrying == _LEGACY:
+            retries = self._max_retry_attempts_exception
+            if retries == default_settings_dict["max_retry_attempts"]:
+                return None
+            checks.whole(f"{who}: max_retry_attempts", retries, 0, 99)
+            return retries + 1
+        return None if retrying is None else _attempts_of(f"{who}: retry_configuration", retrying)
 
     def _given_credentials(self, who: str) -> Credentials | None:
         access, secret = self._aws_access_key_id, self._aws_secret_access_key
@@ -241,6 +342,31 @@ class AlternatorConnection(Connection):
         if not access or not secret:
             return None
         return Credentials(access, secret, self._aws_session_token or None)
+
+
+def _attempts_of(where: str, retrying: object) -> int | None:
+    """What botocore's setting `retries` says, in which one name counts all attempts and the other the retries."""
+    if not isinstance(retrying, Mapping):
+        raise ConfigurationError(
+            f"{where} must be a mapping such as {{'total_max_attempts': 3}}, 'LEGACY' or 'UNSET' "
+            f"(got {checks.shown(retrying)})."
+        )
+    checks.known_names(retrying, ("max_attempts", "mode", "total_max_attempts"), where)
+    mode = retrying.get("mode", "standard")
+    if mode != "standard":
+        raise ConfigurationError(
+            f"{where}: the mode {checks.shown(mode)} does not exist here. Requests are retried on other nodes, with a "
+            "budget and with jitter, which is nearest to 'standard': write that, or no mode."
+        )
+    if "total_max_attempts" in retrying:
+        total: int = retrying["total_max_attempts"]
+        checks.whole(f"{where}: total_max_attempts", total, 1, 100)
+        return total
+    if "max_attempts" in retrying:
+        retries: int = retrying["max_attempts"]
+        checks.whole(f"{where}: max_attempts", retries, 0, 99)
+        return retries + 1
+    return None
 
 
 class AlternatorTableConnection(TableConnection):

@@ -75,7 +75,8 @@ def configure(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: C
     """Say which cluster each alias means: ``configure(default="http://10.0.0.1:8000", analytics=...)``.
 
     A value is a `ClusterConfig`, a URL, or a mapping of settings. Nothing is connected yet. An alias that is
-    configured again closes the cluster that it meant before, unless the configuration is the same.
+    configured again closes the cluster that it meant before, unless the configuration is the same. Requests of models
+    that are under way finish there; those that were not sent yet are made on the new cluster.
 
     Raises `ConfigurationError`, and then changes nothing.
     """

@@ -6,11 +6,14 @@ import logging
 import uuid
 from typing import Any
 
+import pynamodb.settings
 import pytest
 from pynamodb.connection.base import Connection
 from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 
 from pynamodb_alternator import AlternatorConnection, Cluster
+from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.options import current
 
 
 class Recording(AlternatorConnection):
@@ -105,3 +108,100 @@ def test_a_tool_that_wraps_pynamodbs_method_is_called(monkeypatch: pytest.Monkey
     with Cluster("http://127.0.0.1:1") as cluster:
         Recording(cluster).dispatch("GetItem", {"TableName": "t"})
     assert called == ["GetItem"]
+
+
+# ---- how often a request may be sent -----------------------------------------------------------------------------
+
+KNOWS_RETRY_CONFIGURATION = "retry_configuration" in pynamodb.settings.default_settings_dict
+"""PynamoDB 6.0 does not."""
+
+
+class Asking(AlternatorConnection):
+    """Notes how often each of its requests may be sent; None where the cluster says it."""
+
+    attempts: list[int | None]
+
+    def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
+        self.attempts.append(current(self.cluster._owner).max_attempts)
+        return {}
+
+
+def attempts_of(**settings: Any) -> int | None:
+    with Cluster("http://127.0.0.1:1") as cluster:
+        connection = Asking(cluster=cluster, **settings)
+        connection.attempts = []
+        connection.dispatch("ListTables", {})
+        return connection.attempts[0]
+
+
+COUNTS: list[tuple[dict[str, Any], int | None]] = [
+    ({}, None),
+    ({"max_retry_attempts": 0}, 1),
+    ({"max_retry_attempts": 3}, None),  # PynamoDB's default counts as not given
+    ({"max_retry_attempts": 5}, 6),
+    ({"retry_configuration": "LEGACY", "max_retry_attempts": 5}, 6),
+    ({"retry_configuration": {"total_max_attempts": 1, "mode": "standard"}}, 1),
+    ({"retry_configuration": {"total_max_attempts": 4}}, 4),
+    ({"retry_configuration": {"max_attempts": 0}}, 1),
+    ({"retry_configuration": {"max_attempts": 2, "mode": "standard"}}, 3),
+    ({"retry_configuration": {"total_max_attempts": 2, "max_attempts": 9}}, 2),
+    ({"retry_configuration": {"total_max_attempts": 2}, "max_retry_attempts": 7}, 2),
+]
+LEFT_TO_THE_CLUSTER: list[dict[str, Any]] = [
+    {"retry_configuration": "UNSET"},
+    {"retry_configuration": "UNSET", "max_retry_attempts": 7},
+    {"retry_configuration": {}},
+    {"retry_configuration": {"mode": "standard"}, "max_retry_attempts": 7},
+]
+
+
+@pytest.mark.parametrize(("settings", "attempts"), COUNTS)
+def test_a_request_is_sent_as_often_as_with_pynamodb(
+    settings: dict[str, Any], attempts: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert attempts_of(**settings) == attempts
+    if KNOWS_RETRY_CONFIGURATION or "retry_configuration" not in settings:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "stock")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "stock")
+        stock = Connection(region="eu-west-1", host="http://127.0.0.1:1", **settings).client.meta.config.retries
+        assert stock["total_max_attempts"] == (attempts or 4)
+
+
+@pytest.mark.parametrize("settings", LEFT_TO_THE_CLUSTER)
+def test_where_pynamodb_leaves_it_to_botocore_the_cluster_says_how_often(settings: dict[str, Any]) -> None:
+    assert attempts_of(**settings) is None
+
+
+def test_pynamodbs_settings_file_says_it_for_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not KNOWS_RETRY_CONFIGURATION:
+        pytest.skip("PynamoDB 6.0 has no such setting")
+
+    class Settings:
+        retry_configuration: Any = {"max_attempts": 1}  # noqa: RUF012
+
+    monkeypatch.setattr(pynamodb.settings, "override_settings", Settings)
+    assert attempts_of() == 2
+    assert attempts_of(retry_configuration={"total_max_attempts": 9}) == 9
+    assert attempts_of(retry_configuration="LEGACY") is None
+    Settings.retry_configuration = None
+    assert attempts_of(max_retry_attempts=7) is None
+
+
+@pytest.mark.parametrize(
+    ("configuration", "says"),
+    [
+        ({"mode": "adaptive"}, "mode 'adaptive'.*'standard'"),
+        ({"mode": "legacy", "max_attempts": 1}, "mode 'legacy'.*'standard'"),
+        ({"mode": None}, "mode None"),
+        ({"total_max_attempts": 0}, "total_max_attempts must be a whole number from 1 to 100"),
+        ({"max_attempts": -1}, "max_attempts must be a whole number from 0 to 99"),
+        ({"max_attempts": "3"}, "max_attempts must be a whole number"),
+        ({"total_max_attempts": None}, "total_max_attempts must be a whole number"),
+        ({"max_atempts": 1}, "does not take 'max_atempts'. Did you mean 'max_attempts'"),
+        ("legacy", "must be a mapping such as.*'LEGACY' or 'UNSET'"),
+        (5, "must be a mapping"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(configuration: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"Asking: retry_configuration.*{says}"):
+        attempts_of(retry_configuration=configuration)
