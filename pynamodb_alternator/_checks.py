@@ -88,9 +88,21 @@ def known_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
     for name in given:
         if name in allowed:
             continue
-        close = difflib.get_close_matches(str(name), allowed, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(sorted(allowed))}."
+        hint = did_you_mean(name, allowed) or f"It takes: {', '.join(sorted(allowed))}."
         raise ConfigurationError(f"{where} does not take {name!r}. {hint}")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """``Did you mean 'orders'?``, if a name that is known resembles this one; otherwise an empty text.
+
+    Upper and lower case do not count in the comparison, because they are a common slip; the answer has the name as it
+    is known.
+    """
+    spelled: dict[str, str] = {}
+    for candidate in known:
+        spelled.setdefault(candidate.lower(), candidate)
+    close = difflib.get_close_matches(str(name).lower(), spelled, n=1)
+    return f"Did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def no_control_characters(where: str, value: str) -> None:
@@ -208,6 +220,16 @@ def split_port(address: str, where: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
+def with_brackets(host: str) -> str:
+    """A host as it stands before a port: an IPv6 address in brackets, everything else as it is."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def without_brackets(host: str) -> str:
+    """A host as sockets take it: an IPv6 address loses its brackets, everything else stays as it is."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
 def is_ip_address(host: str) -> bool:
     """Whether `host` is an IPv4 address, or an IPv6 one without brackets, perhaps with a ``%zone``."""
     bare, percent, zone = host.partition("%")
@@ -220,7 +242,7 @@ def is_ip_address(host: str) -> bool:
 
 
 def check_host(host: str, where: str) -> None:
-    bare = host[1:-1] if host.startswith("[") else host
+    bare = without_brackets(host)
     if is_ip_address(bare):
         return
     # What looks like a number or an IPv6 address must be one: 10.0.0.256 is a slip, and not the name of a host.

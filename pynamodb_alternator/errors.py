@@ -45,6 +45,21 @@ __all__ = [
 ]
 
 
+def error_code(error: BaseException) -> str:
+    """The code of a server's error answer, such as ``ResourceNotFoundException``; empty for every other error."""
+    return _of_answer(error, "Code")
+
+
+def error_message(error: BaseException) -> str:
+    """What a server's error answer says in words; empty for every other error."""
+    return _of_answer(error, "Message")
+
+
+def _of_answer(error: BaseException, name: str) -> str:
+    answer = error.response.get("Error", {}) if isinstance(error, _botocore.ClientError) else {}
+    return str(answer.get(name, ""))
+
+
 class AlternatorError(Exception):
     """The base of everything that this library raises."""
 

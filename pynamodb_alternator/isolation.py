@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, error_code
 from .routing.tables import write_isolation
 
 __all__ = [
@@ -56,7 +56,7 @@ def read_write_isolation(client: Any, table_name: str) -> str | None:
     try:
         return write_isolation(node_option(client))
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in _MAY_NOT_READ:
+        if error_code(error) in _MAY_NOT_READ:
             return None
         raise
 

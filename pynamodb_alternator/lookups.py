@@ -16,8 +16,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from .errors import error_code
 from .isolation import isolation_tag, node_option
 from .routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
+from .table_description import hash_key_of
 
 __all__ = ["Lookups"]
 
@@ -143,9 +145,8 @@ class Lookups:
             seconds = min(seconds * 2, _LONGEST_PAUSE)
 
     def _ask_partition_key(self, table: str) -> None:
-        for key in self._client().describe_table(TableName=table)["Table"]["KeySchema"]:
-            if key["KeyType"] == "HASH":
-                self._tables.learn_partition_key(table, key["AttributeName"])
+        description = self._client().describe_table(TableName=table)["Table"]
+        self._tables.learn_partition_key(table, hash_key_of(description))
 
     def _ask_write_isolation(self, table: str) -> None:
         client = self._client()
@@ -157,6 +158,4 @@ class Lookups:
 
 
 def _is_passing(error: Exception) -> bool:
-    if isinstance(error, ClientError):
-        return error.response.get("Error", {}).get("Code") in _PASSING
-    return True
+    return not isinstance(error, ClientError) or error_code(error) in _PASSING

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from . import _checks as checks
 from .cluster.discovery import Place
 from .cluster.membership import Membership
-from .errors import AlternatorError, ConfigurationError, SystemTableError
+from .errors import AlternatorError, ConfigurationError, SystemTableError, error_code, error_message
 
 __all__ = ["NodePlaces", "read_places", "read_system_table"]
 
@@ -78,8 +78,7 @@ def _rows(read: Any, parameters: dict[str, Any], name: str, at_one_node: AtOneNo
 
 
 def _explained(name: str, error: ClientError) -> SystemTableError:
-    found = error.response.get("Error", {})
-    code, message = found.get("Code", ""), found.get("Message", "")
+    code, message = error_code(error), error_message(error)
     if code == _DENIED:
         return SystemTableError(
             f"The role may not read {name}. Let an administrator run in CQL: GRANT SELECT ON {name} TO <the role>. "
@@ -212,4 +211,4 @@ class NodePlaces:
             host = checks.split_port(address or listed, "address_translator")[0]
         except Exception:  # whatever a translator may do
             return listed
-        return host.lower().removeprefix("[").removesuffix("]")
+        return checks.without_brackets(host.lower())

@@ -113,7 +113,7 @@ class Discovery:
         found: dict[Node, None] = {}
         for seed in self._config.seeds:
             host, port = checks.split_port(seed, "seed")
-            host = host.removeprefix("[").removesuffix("]")
+            host = checks.without_brackets(host)
             for address, name in self._addresses(host):
                 found[Node(self._config.scheme, address, port or self._config.port, server_name=name)] = None
         return tuple(found)

@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from .. import _checks as checks
+
 __all__ = ["Node", "canonical_endpoint"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -31,8 +33,8 @@ class Node:
     host_header: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        host = self.host.lower().removeprefix("[").removesuffix("]")
-        bracketed = f"[{host}]" if ":" in host else host
+        host = checks.without_brackets(self.host.lower())
+        bracketed = checks.with_brackets(host)
         object.__setattr__(self, "host", host)
         object.__setattr__(self, "address", f"{bracketed}:{self.port}")
         endpoint = _endpoint(self.scheme, bracketed, self.port)
@@ -79,4 +81,4 @@ def canonical_endpoint(url: str) -> str:
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
-    return _endpoint(parts.scheme, f"[{host}]" if ":" in host else host, parts.port)
+    return _endpoint(parts.scheme, checks.with_brackets(host), parts.port)

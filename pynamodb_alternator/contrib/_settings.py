@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from .._checks import did_you_mean
 from ..config import ClusterConfig
 from ..errors import ConfigurationError
 
-__all__ = ["FIELDS", "config_from", "did_you_mean"]
+__all__ = ["FIELDS", "config_from", "setting_meant"]
 
 FIELDS = tuple(one.name for one in fields(ClusterConfig))
 _CREDENTIALS = ("access_key", "secret_key", "session_token")
@@ -76,7 +76,7 @@ def _named(value: Mapping[Any, Any], where: str, more: tuple[str, ...]) -> dict[
     for key, given in value.items():
         name = key.lower() if isinstance(key, str) else key
         if name not in (*KEYS, *more):
-            raise ConfigurationError(f"{where} has the unknown key {key!r}.{did_you_mean(key, (*KEYS, *more))}")
+            raise ConfigurationError(f"{where} has the unknown key {key!r}. {setting_meant(key, (*KEYS, *more))}")
         if given is None:
             continue
         if name in _NESTED and isinstance(given, Mapping):
@@ -96,6 +96,7 @@ def _join(settings: dict[str, Any], into: str, names: Iterable[str], where: str)
     settings[into] = found
 
 
-def did_you_mean(key: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(key).lower(), known, n=1)
-    return f" Did you mean {close[0].upper()!r}?" if close else " See docs/configuration for the settings that exist."
+def setting_meant(key: object, known: Iterable[str]) -> str:
+    """Which setting an unknown key resembles, in capitals as settings files have it; else where all of them stand."""
+    meant = did_you_mean(key, (name.upper() for name in known))
+    return meant or "See docs/configuration for the settings that exist."

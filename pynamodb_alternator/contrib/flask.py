@@ -24,7 +24,7 @@ from ..config import ClusterConfig
 from ..errors import AlternatorError, ConfigurationError
 from ..registry import Aliases, add_source, get_cluster
 from . import _tables as tables
-from ._settings import FIELDS, config_from, did_you_mean
+from ._settings import FIELDS, config_from, setting_meant
 from ._watch import missing
 
 try:
@@ -153,8 +153,8 @@ _source = _CurrentApp()
 def _configs(settings: Mapping[str, Any]) -> dict[str, ClusterConfig]:
     for name in settings:
         if name.startswith(_PREFIX) and name not in _KNOWN:
-            meant = did_you_mean(name, (known.lower() for known in _KNOWN))
-            raise ConfigurationError(f"app.config[{name!r}] is no setting of pynamodb_alternator.{meant}")
+            meant = setting_meant(name, _KNOWN)
+            raise ConfigurationError(f"app.config[{name!r}] is not a setting of pynamodb_alternator. {meant}")
     named = settings["ALTERNATOR_CLUSTERS"]
     where = "app.config['ALTERNATOR_CLUSTERS']"
     if not isinstance(named, Mapping):

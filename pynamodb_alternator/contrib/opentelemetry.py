@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import signals
+from .._checks import without_brackets
 from .._version import __version__
 from ..errors import ConfigurationError
 from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
@@ -212,7 +213,7 @@ def _server(node: str | None) -> Attributes:
     if node is None:
         return {}
     host, _, port = node.rpartition(":")
-    return {"server.address": host.removeprefix("[").removesuffix("]"), "server.port": int(port)}
+    return {"server.address": without_brackets(host), "server.port": int(port)}
 
 
 def instrument(

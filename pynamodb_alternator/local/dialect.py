@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from ..table_description import hash_key_of
 from . import isolation
 from .answers import ERROR_PREFIX, Answer, DialectError, validation
 from .engine import Engine, batch_limit_of
@@ -159,7 +160,7 @@ class Dialect:
             except (_Refused, KeyError):
                 return None
             with self._lock:
-                known = self._tables.setdefault(table, TableInfo(_partition_key_name(described)))
+                known = self._tables.setdefault(table, TableInfo(hash_key_of(described)))
         return known
 
     def write_isolation(self, table: str) -> str:
@@ -187,7 +188,7 @@ class Dialect:
         tags = _tags(parameters.pop("Tags", None) or [])
         described = self._result("CreateTable", parameters)["TableDescription"]
         with self._lock:
-            self._tables[name] = TableInfo(_partition_key_name(described), tags)
+            self._tables[name] = TableInfo(hash_key_of(described), tags)
         return _json({"TableDescription": _as_alternator(described)})
 
     def _delete_table(self, parsed: Parsed) -> Answer:
@@ -379,10 +380,6 @@ def _read_units(size: int, consistent: bool) -> float:
 
 def _write_units(size: int) -> float:
     return float(max(1, math.ceil(size / 1024)))
-
-
-def _partition_key_name(described: Mapping[str, Any]) -> str:
-    return next(str(key["AttributeName"]) for key in described["KeySchema"] if key["KeyType"] == "HASH")
 
 
 def _tags(given: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -100,3 +100,10 @@ def test_pynamodb_can_ask_for_the_code_of_an_answer_that_never_came(kind: type[T
     wrapped: PynamoDBException = QueryError("no", kind("why"))
     assert wrapped.cause_response_code is None
     assert wrapped.cause_response_message is None
+
+
+def test_the_code_and_the_message_of_an_answer() -> None:
+    refused = stock.ClientError({"Error": {"Code": "ValidationException", "Message": "no"}}, "GetItem")
+    assert (errors.error_code(refused), errors.error_message(refused)) == ("ValidationException", "no")
+    for other in (stock.ClientError({}, "GetItem"), errors.NodeUnreachableError("no route"), KeyError("Code")):
+        assert (errors.error_code(other), errors.error_message(other)) == ("", "")

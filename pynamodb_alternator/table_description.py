@@ -1,0 +1,25 @@
+"""What a table's description (DescribeTable's answer, under ``Table``) says of its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["hash_key_of", "key_types_of"]
+
+
+def hash_key_of(description: Mapping[str, Any]) -> str:
+    """The name of the partition key's attribute. Raises LookupError for a description that has none."""
+    for key in description["KeySchema"]:
+        if key["KeyType"] == "HASH":
+            return str(key["AttributeName"])
+    raise LookupError("The description of the table names no HASH key")
+
+
+def key_types_of(description: Mapping[str, Any]) -> dict[str, str]:
+    """The types (``S``, ``N`` or ``B``) of the attributes that the table's key consists of, partition key first."""
+    types = {
+        attribute["AttributeName"]: attribute["AttributeType"] for attribute in description["AttributeDefinitions"]
+    }
+    keys = sorted(description["KeySchema"], key=lambda key: key["KeyType"] != "HASH")
+    return {key["AttributeName"]: types[key["AttributeName"]] for key in keys}
