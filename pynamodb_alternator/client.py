@@ -43,12 +43,13 @@ from .transport.budget import RetryBudget
 from .transport.control import Control
 from .transport.endpoint import ClusterEndpoint
 from .transport.lanes import RequestSerializer, Wire
-from .transport.pool import AllPools, Pools
+from .transport.pool import AllPools, Pools, PoolStats
 from .transport.tls import TlsContexts
 from .wire_config import Deflate, Gzip, Tls
 
 if TYPE_CHECKING:
-    from .diagnostics import Finding, KeyRoute, NodeStats
+    from .diagnostics import Finding, Inside, KeyRoute, NodeStats
+    from .transport.counts import Counts
 
 __all__ = ["Cluster"]
 
@@ -214,7 +215,7 @@ class Cluster:
         """
         from . import diagnostics
 
-        return diagnostics.route(self, table_name, key)
+        return diagnostics.route(self.core, table_name, key)
 
     def check(self, *, timeout: float = 2.0) -> list[Finding]:
         """Look at everything that can be wrong between this process and the cluster, and say what to do about it.
@@ -224,13 +225,13 @@ class Cluster:
         """
         from . import diagnostics
 
-        return list(diagnostics.examine(self, timeout=timeout))
+        return list(diagnostics.examine(self.core, timeout=timeout))
 
     def stats(self) -> dict[str, NodeStats]:
         """Counters of each node by its address, since this process has known it. Asks nobody, and waits for nobody."""
         from . import diagnostics
 
-        return diagnostics.stats(self)
+        return diagnostics.stats(self.core)
 
     def register_table(
         self, table_name: str, partition_key: str, key_route_affinity: KeyRouteAffinity | None = None
@@ -328,6 +329,23 @@ class Cluster:
         return f"<Cluster {self.name!r}: {state}; scope: {topology.scope}>"
 
     # ---- the inside --------------------------------------------------------------------------------------------
+
+    @property
+    def core(self) -> Inside:
+        """What diagnostics see of the inside. For the rooms of this library, and not for applications."""
+        return _Core(
+            config=self.config,
+            membership=self._membership,
+            tables=self._tables,
+            router=self._environment.router,
+            counts=self._environment.counts,
+            control=self._control,
+            pools=self._pools,
+            wire=self._wire,
+            prepare=self._prepare,
+            pool_stats=self._all_pools.stats,
+            resolve=resolve,
+        )
 
     @property
     def _owner(self) -> object:
@@ -438,6 +456,23 @@ class Cluster:
             self._environment.counts.clear()
             self._pid = self._parts.pid = pid
         signals.emit(signals.client_forked, self, cluster_name=self.name, old_pid=parent, new_pid=pid)
+
+
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """`diagnostics.Inside`, made of a cluster's own parts."""
+
+    config: ClusterConfig
+    membership: Membership
+    tables: Tables
+    router: Router
+    counts: Counts
+    control: Control
+    pools: Pools
+    wire: Wire
+    prepare: Callable[[float, float | None], None]
+    pool_stats: Callable[[], Mapping[str, PoolStats]]
+    resolve: Callable[[str], Sequence[str]]
 
 
 class _Inline:

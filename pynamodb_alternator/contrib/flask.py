@@ -23,6 +23,8 @@ from ..client import Cluster
 from ..config import ClusterConfig
 from ..errors import AlternatorError, ConfigurationError
 from ..registry import Aliases, add_source, get_cluster
+from ..shell.screen import Screen
+from . import _commands as commands
 from . import _tables as tables
 from ._settings import FIELDS, config_from, setting_meant
 from ._watch import missing
@@ -205,7 +207,7 @@ def _commands() -> AppGroup:
     def nodes(alias: str) -> None:
         """The nodes, their datacenters and racks, and their state."""
         with _Told():
-            click.echo("\n".join(tables.node_lines(get_cluster(alias))))
+            commands.nodes(get_cluster(alias), Screen())
 
     @group.command("route")
     @click.argument("table")
@@ -214,18 +216,17 @@ def _commands() -> AppGroup:
     def route(table: str, key: str, alias: str) -> None:
         """To which node the writes of KEY, a partition key of TABLE, go.
 
-        Numbers are recognised where a model of the table says that its key is one.
+        A number is taken for one where a model of the table says that its key is one; binary keys are in base64.
         """
         with _Told():
-            click.echo("\n".join(tables.route_lines(get_cluster(alias), table, key)))
+            commands.route(get_cluster(alias), table, key, Screen())
 
     @group.command("check")
     @alias
     def check(alias: str) -> None:
         """Ask all nodes, and say what is wrong. The exit status is 1 if anything is."""
         with _Told():
-            lines, well = tables.check_lines(get_cluster(alias))
-        click.echo("\n".join(lines))
+            well = commands.check(get_cluster(alias), Screen())
         if not well:
             raise click.exceptions.Exit(1)
 
@@ -233,7 +234,7 @@ def _commands() -> AppGroup:
 
 
 class _Told:
-    """Errors of ours are lines on the terminal, and no tracebacks."""
+    """Errors of ours are lines on the terminal, not tracebacks."""
 
     def __enter__(self) -> None:
         return None

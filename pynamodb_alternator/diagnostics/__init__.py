@@ -1,8 +1,22 @@
-"""Looking at a cluster: the doctor's findings, where the writes of a key go, and counters per node."""
+"""Looking at a cluster: the doctor's findings, where the writes of a key go, and counters of each node."""
 
-from .doctor import examine, ping
-from .routes import route, stats
+from .examiner import examine, ping
+from .inside import Inside
+from .routes import route
+from .stats import stats
 from .values import Finding, KeyRoute, NodeStats, Severity
-from .words import milliseconds
+from .words import milliseconds, said
 
-__all__ = ["Finding", "KeyRoute", "NodeStats", "Severity", "examine", "milliseconds", "ping", "route", "stats"]
+__all__ = [
+    "Finding",
+    "Inside",
+    "KeyRoute",
+    "NodeStats",
+    "Severity",
+    "examine",
+    "milliseconds",
+    "ping",
+    "route",
+    "said",
+    "stats",
+]

@@ -1,7 +1,8 @@
-"""Counters per node, and where the writes of a key go. Nothing is sent."""
+"""Where the writes of a key go, and why. Nothing is sent."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -10,33 +11,13 @@ from .. import _checks as checks
 from ..config import KeyRouteAffinity
 from ..errors import ConfigurationError
 from ..routing import reasons
+from .values import KeyRoute
 
 if TYPE_CHECKING:
-    from ..client import Cluster
+    from .inside import Inside
 
-from .values import KeyRoute, NodeStats
+__all__ = ["attribute_value", "route"]
 
-__all__ = ["attribute_value", "route", "stats"]
-
-
-# ---- counters ---------------------------------------------------------------------------------------------------
-
-
-def stats(cluster: Cluster) -> dict[str, NodeStats]:
-    """See `Cluster.stats`."""
-    pools, counts = cluster._all_pools.stats(), cluster._environment.counts
-    found = {}
-    for node in cluster._membership.nodes():
-        pool, count = pools.get(node.address), counts.get(node.address)
-        answers, failures = (0, 0) if count is None else (count.answers, count.failures)
-        opened, now_open, in_use = (0, 0, 0) if pool is None else pool
-        found[node.address] = NodeStats(
-            node.address, node.state, answers + failures, failures, opened, now_open, in_use
-        )
-    return found
-
-
-# ---- the route of a key -----------------------------------------------------------------------------------------
 
 _EXPLANATIONS = {
     reasons.AFFINITY_OFF: "Affinity is off for this table: its writes are spread over the nodes.",
@@ -56,28 +37,28 @@ _EXPLAINED_MODES = {
 }
 
 
-def route(cluster: Cluster, table_name: str, key: Any) -> KeyRoute:
+def route(inside: Inside, table_name: str, key: Any) -> KeyRoute:
     """See `Cluster.route`."""
     if not isinstance(table_name, str) or not table_name:
         raise ConfigurationError(
             f"Cluster.route: the table's name must be a non-empty string (got {checks.shown(table_name)})."
         )
     value = attribute_value(key)
-    _ = cluster.topology  # reads the node list, if nobody has done it yet
-    found = cluster._environment.router.route_key(table_name, value, cluster._membership.view)
-    if found.reason is None:
-        explanation = _EXPLAINED_MODES.get(found.affinity, "")
+    inside.prepare(time.monotonic(), None)  # reads the node list, if nobody has done it yet
+    planned = inside.router.route_key(table_name, value, inside.membership.view)
+    if planned.reason is None:
+        explanation = _EXPLAINED_MODES.get(planned.affinity, "")
     else:
-        explanation = _EXPLANATIONS.get(found.reason, found.reason)
+        explanation = _EXPLANATIONS.get(planned.reason, planned.reason)
     return KeyRoute(
         table=table_name,
-        partition_key=found.partition_key,
+        partition_key=planned.partition_key,
         key=value,
-        affinity=found.affinity,
-        hash=found.hash,
-        nodes=tuple(node.address for node in found.nodes),
-        ring=tuple(node.address for node in found.ring),
-        reason=found.reason,
+        affinity=planned.affinity,
+        hash=planned.hash,
+        nodes=tuple(node.address for node in planned.nodes),
+        ring=tuple(node.address for node in planned.ring),
+        reason=planned.reason,
         explanation=explanation,
     )
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ..cluster.health import State
 from ..config import KeyRouteAffinity
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Finding", "KeyRoute", "NodeStats", "Severity"]
 

@@ -1,1 +1,1 @@
-"""The shell commands that look at a cluster. Each module has `add`, which tells argparse its options, and runs it."""
+"""The shell commands. Each command has a module with `add`, which tells argparse its options, and what runs it."""

@@ -17,9 +17,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .. import signals
 from ..client import Cluster
+from ..diagnostics import said
+from ..table_description import hash_key_of, key_types_of
 from . import settings
-from .route import describe
 from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Line, Screen, Text
+from .tables import describe
 
 _BOUNDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
 """Milliseconds at which the chart's bars end."""
@@ -68,44 +70,44 @@ class _Load:
                 self.retries.append(attempts - 1)
 
 
-def run(given: argparse.Namespace) -> int:
-    screen = Screen(as_json=given.json)
-    with settings.open_cluster(given) as cluster:
-        cluster.allow_pool_connections(given.threads)
+def run(options: argparse.Namespace) -> int:
+    screen = Screen(as_json=options.json)
+    with settings.open_cluster(options) as cluster:
+        cluster.allow_pool_connections(options.threads)
         try:
-            table = describe(cluster, given.table)
+            table = describe(cluster, options.table)
         except (BotoCoreError, ClientError) as error:
-            screen_error = f"The table {given.table} cannot be looked at: {error}"
+            screen_error = f"The table {options.table} cannot be looked at: {error}"
             if screen.as_json:
                 screen.document({"error": screen_error})
             else:
                 screen.paragraph(screen_error, BAD)
             return 1
-        keys = _keys(table, given.keys)
-        cluster.register_table(given.table, _hash_name(table))
+        keys = _keys(table, options.keys)
+        cluster.register_table(options.table, hash_key_of(table))
         if not screen.as_json:
             what = (
-                f"Putting items of {given.size} bytes into {given.table} under {given.keys} keys of its own, which are "
-                "deleted at the end"
-                if given.write
-                else f"Reading items that do not exist from {given.table}; nothing is written"
+                f"Putting items of {options.size} bytes into {options.table} under {options.keys} keys of its own, "
+                "which are deleted at the end"
+                if options.write
+                else f"Reading items that do not exist from {options.table}; nothing is written"
             )
             screen.paragraph(
-                f"{what}. At most {given.requests} requests, {given.seconds:g} s, {given.threads} threads.", DIM
+                f"{what}. At most {options.requests} requests, {options.seconds:g} s, {options.threads} threads.", DIM
             )
             screen.line()
         load = _Load()
         interrupted = False
         with signals.request_completed.connected_to(load.heard, cluster):
             try:
-                _measure(cluster, given, keys, load, screen)
+                _measure(cluster, options, keys, load, screen)
             except KeyboardInterrupt:
                 interrupted = True
-        left = _clean_up(cluster, given.table, keys, screen) if given.write else 0
+        left = _clean_up(cluster, options.table, keys, screen) if options.write else 0
     if screen.as_json:
-        screen.document(_report(given, load, left))
+        screen.document(_report(options, load, left))
     else:
-        _show(screen, load, given)
+        _show(screen, load, options)
         if interrupted:
             screen.paragraph("Ended by Ctrl-C.", WARN)
         if left:
@@ -117,14 +119,14 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _measure(
-    cluster: Cluster, given: argparse.Namespace, keys: Sequence[dict[str, Any]], load: _Load, screen: Screen
+    cluster: Cluster, options: argparse.Namespace, keys: Sequence[dict[str, Any]], load: _Load, screen: Screen
 ) -> None:
     client, over = cluster.client, threading.Event()
-    turns = iter(range(given.requests))
+    turns = iter(range(options.requests))
     lock = threading.Lock()
-    payload = {"payload": {"S": "x" * given.size}} if given.size else {}
+    payload = {"payload": {"S": "x" * options.size}} if options.size else {}
     load.started = time.monotonic()
-    deadline = load.started + given.seconds
+    deadline = load.started + options.seconds
 
     def work() -> None:
         while not over.is_set():
@@ -135,10 +137,10 @@ def _measure(
                 return
             key = keys[turn % len(keys)]
             try:
-                if given.write:
-                    client.put_item(TableName=given.table, Item={**payload, **key})
+                if options.write:
+                    client.put_item(TableName=options.table, Item={**payload, **key})
                 else:
-                    client.get_item(TableName=given.table, Key=key)
+                    client.get_item(TableName=options.table, Key=key)
             except (BotoCoreError, ClientError) as error:
                 load.failures.append(_said(error))
                 # A cluster that refuses everything is not hammered.
@@ -147,7 +149,7 @@ def _measure(
                 load.latencies.append(time.monotonic() - before)
 
     threads = [
-        threading.Thread(target=work, name="pynamodb_alternator-bench", daemon=True) for _ in range(given.threads)
+        threading.Thread(target=work, name="pynamodb_alternator-bench", daemon=True) for _ in range(options.threads)
     ]
     for thread in threads:
         thread.start()
@@ -158,18 +160,16 @@ def _measure(
                     thread.join(_REFRESH)
                     load.seconds = time.monotonic() - load.started
                     if screen.is_live:
-                        show(_chart(screen, load, given))
+                        show(_chart(screen, load, options))
     finally:
         over.set()
         for thread in threads:
-            thread.join(given.timeout * 2 + 1)
+            thread.join(options.timeout * 2 + 1)
         load.seconds = time.monotonic() - load.started
 
 
 def _keys(table: dict[str, Any], count: int) -> list[dict[str, Any]]:
     """Keys that no application has: they begin with a word of ours and a random one."""
-    types = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
-    names = [one["AttributeName"] for one in table["KeySchema"]]
     word = f"pynamodb-alternator-bench-{uuid.uuid4().hex}"
     base = -(10**30 + uuid.uuid4().int % _DIGITS * 10**6)
     made: dict[str, Callable[[int], Any]] = {
@@ -177,11 +177,8 @@ def _keys(table: dict[str, Any], count: int) -> list[dict[str, Any]]:
         "N": lambda number: str(base - number),
         "B": lambda number: f"{word}-{number}".encode(),
     }
-    return [{name: {types[name]: made[types[name]](number)} for name in names} for number in range(count)]
-
-
-def _hash_name(table: dict[str, Any]) -> str:
-    return str(next(one["AttributeName"] for one in table["KeySchema"] if one["KeyType"] == "HASH"))
+    types = key_types_of(table)
+    return [{name: {kind: made[kind](number)} for name, kind in types.items()} for number in range(count)]
 
 
 def _shown_key(key: dict[str, Any]) -> str:
@@ -203,10 +200,8 @@ def _clean_up(cluster: Cluster, table: str, keys: Sequence[dict[str, Any]], scre
 
 
 def _said(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        found = error.response.get("Error", {})
-        return f"{found.get('Code', '?')}: {found.get('Message', '')}"
-    return str(getattr(error, "reason", None) or error)
+    # The reason alone, without the nodes that were tried: equal failures are counted together.
+    return said(error) if isinstance(error, ClientError) else str(getattr(error, "reason", None) or error)
 
 
 # ---- what is shown ----------------------------------------------------------------------------------------------
@@ -222,26 +217,26 @@ def _summary(ordered: Sequence[float]) -> dict[str, float]:
     return {name: round(percentile(ordered, share) * 1000, 3) for name, share in shares.items()} if ordered else {}
 
 
-def _report(given: argparse.Namespace, load: _Load, left: int) -> dict[str, Any]:
+def _report(options: argparse.Namespace, load: _Load, left: int) -> dict[str, Any]:
     done = len(load.latencies)
     return {
-        "table": given.table,
-        "operation": "PutItem" if given.write else "GetItem",
+        "table": options.table,
+        "operation": "PutItem" if options.write else "GetItem",
         "requests": done + len(load.failures),
         "failures": dict(Counter(load.failures)),
         "retries": sum(load.retries),
         "seconds": round(load.seconds, 3),
         "per_second": round(done / load.seconds, 1) if load.seconds else 0.0,
         "latency_ms": _summary(sorted(load.latencies)),
-        "nodes": dict(sorted(Counter(one for one in load.nodes if one).items())),
+        "nodes": dict(sorted(Counter(node for node in load.nodes if node).items())),
         "not_deleted": left,
     }
 
 
-def _chart(screen: Screen, load: _Load, given: argparse.Namespace) -> list[Line]:
+def _chart(screen: Screen, load: _Load, options: argparse.Namespace) -> list[Line]:
     latencies = list(load.latencies)
     lines: list[Line] = list(_bars(screen, latencies))
-    share = max((len(latencies) + len(load.failures)) / given.requests, load.seconds / given.seconds)
+    share = max((len(latencies) + len(load.failures)) / options.requests, load.seconds / options.seconds)
     room = max(10, min(screen.width - 30, 50))
     full = min(room, int(share * room))
     lines.append([])
@@ -257,7 +252,7 @@ def _chart(screen: Screen, load: _Load, given: argparse.Namespace) -> list[Line]
 
 def _bars(screen: Screen, latencies: Sequence[float]) -> list[Line]:
     """A bar for each range of latencies, from the first to the last that occurs."""
-    counts = Counter(bisect_right(_BOUNDS, one * 1000) for one in latencies)
+    counts = Counter(bisect_right(_BOUNDS, seconds * 1000) for seconds in latencies)
     if not counts:
         return [[("no answer yet", DIM)]]
     labels = [f"{bound:g} ms" for bound in _BOUNDS] + ["more"]
@@ -265,18 +260,18 @@ def _bars(screen: Screen, latencies: Sequence[float]) -> list[Line]:
     digits = len(str(most))
     room = max(6, min(60, screen.width - 14 - digits))
     lines: list[Line] = []
-    for place in range(min(counts), max(counts) + 1):
-        count = counts[place]
-        before = "to " if place < len(_BOUNDS) else ""
+    for index in range(min(counts), max(counts) + 1):
+        count = counts[index]
+        before = "to " if index < len(_BOUNDS) else ""
         length = math.ceil(count / most * room)
         bar = screen.char("█", "#") * length
-        style = GOOD if place <= 3 else WARN if place <= 8 else BAD
-        label = f"{before}{labels[place]}"
+        style = GOOD if index <= 3 else WARN if index <= 8 else BAD
+        label = f"{before}{labels[index]}"
         lines.append([(f"{label:>10}  ", DIM), (bar, style), (" " if bar else "", PLAIN), (str(count), PLAIN)])
     return lines
 
 
-def _show(screen: Screen, load: _Load, given: argparse.Namespace) -> None:
+def _show(screen: Screen, load: _Load, options: argparse.Namespace) -> None:
     ordered = sorted(load.latencies)
     if ordered:
         for line in _bars(screen, ordered):
@@ -295,7 +290,7 @@ def _show(screen: Screen, load: _Load, given: argparse.Namespace) -> None:
             right=range(2 + len(values)),
         )
         screen.line()
-    answered = Counter(one for one in load.nodes if one)
+    answered = Counter(node for node in load.nodes if node)
     if answered:
         total = sum(answered.values())
         rows: list[list[Text]] = [
@@ -304,6 +299,6 @@ def _show(screen: Screen, load: _Load, given: argparse.Namespace) -> None:
         ]
         screen.table(["node", "requests", "share"], rows, right=[1, 2])
     if load.retries:
-        screen.paragraph(f"{sum(load.retries)} attempts were repeated on another node.", WARN)
+        screen.paragraph(f"{sum(load.retries)} attempts were retries on another node.", WARN)
     for text, count in Counter(load.failures).most_common(5):
         screen.paragraph(f"{count} failed: {text}", BAD)

@@ -9,10 +9,8 @@ from typing import Any
 
 from ..diagnostics import Finding, examine
 from . import settings
-from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Screen
-
-_LABELS = 24
-_NARROW = 72
+from .render import show_finding, show_total
+from .screen import Screen
 
 
 def add(commands: Any) -> None:
@@ -27,54 +25,23 @@ def add(commands: Any) -> None:
     command.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
-    screen = Screen(as_json=given.json)
+def run(options: argparse.Namespace) -> int:
+    screen = Screen(as_json=options.json)
     findings: list[Finding] = []
-    with settings.open_cluster(given) as cluster:
-        answers = examine(cluster, timeout=given.timeout)
+    with settings.open_cluster(options) as cluster:
+        coming = examine(cluster.core, timeout=options.timeout)
         while True:
             with screen.waiting("looking"):
-                one = next(answers, None)
-            if one is None:
+                finding = next(coming, None)
+            if finding is None:
                 break
-            findings.append(one)
+            findings.append(finding)
             if not screen.as_json:
-                _show(screen, one)
-    counts = Counter(one.severity for one in findings)
+                show_finding(screen, finding, cluster.name)
+    counts = Counter(finding.severity for finding in findings)
     if screen.as_json:
-        screen.document(
-            {"findings": [asdict(one) for one in findings], "errors": counts["error"], "warnings": counts["warning"]}
-        )
+        documents = [asdict(finding) for finding in findings]
+        screen.document({"findings": documents, "errors": counts["error"], "warnings": counts["warning"]})
     else:
-        _sum_up(screen, counts)
-    return 1 if counts["error"] or (given.strict and counts["warning"]) else 0
-
-
-def _show(screen: Screen, one: Finding) -> None:
-    mark, style = {
-        "ok": (screen.char("✓", "+"), GOOD),
-        "warning": ("!", WARN),
-        "error": (screen.char("✗", "x"), BAD),
-    }[one.severity]
-    label = one.id.replace("_", " ")
-    arrow = screen.char("→", ">")
-    text = one.message if one.subject in ("cluster", "") else f"{one.subject}: {one.message}"
-    if screen.width < _NARROW:
-        screen.line((f"{mark} ", style), (label, HEAD))
-        indent = 4
-        screen.paragraph(text, PLAIN, indent=indent)
-    else:
-        indent = _LABELS
-        lead = f"{mark} {label}"
-        screen.paragraph(text, PLAIN, first=(lead, style), indent=indent)
-    if one.remedy:
-        screen.paragraph(one.remedy, DIM, first=(" " * (indent - 2) + f"{arrow} ", style), indent=indent)
-
-
-def _sum_up(screen: Screen, counts: Counter[Any]) -> None:
-    def some(count: int, word: str) -> str:
-        return f"{count or 'no'} {word}{'' if count == 1 else 's'}"
-
-    style = BAD if counts["error"] else WARN if counts["warning"] else GOOD
-    screen.line()
-    screen.line((f"{counts['ok']} fine, {some(counts['warning'], 'warning')}, {some(counts['error'], 'error')}", style))
+        show_total(screen, findings)
+    return 1 if counts["error"] or (options.strict and counts["warning"]) else 0

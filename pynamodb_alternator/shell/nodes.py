@@ -3,75 +3,61 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..diagnostics import milliseconds, ping
+from ..diagnostics import ping
 from . import settings
-from .screen import BAD, DIM, GOOD, PLAIN, WARN, Screen, Text
+from .render import NodeLine, show_nodes
+from .screen import Screen
 
-_STYLES = {"active": GOOD, "quarantined": WARN, "down": BAD}
+if TYPE_CHECKING:
+    from ..cluster.membership import NodeInfo
 
 
 def add(commands: Any) -> None:
     command = commands.add_parser(
         "nodes",
-        help="who is in the cluster, where, and how fast they answer",
+        help="which nodes are in the cluster, where, and how fast they answer",
         description="Every node with its datacenter, rack, state and latency. Exit status 1 if none answers.",
     )
     settings.add(command)
     command.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
-    screen = Screen(as_json=given.json)
-    with settings.open_cluster(given) as cluster, screen.waiting("asking the nodes"):
-        answered = ping(cluster, timeout=given.timeout)
-        nodes = cluster.nodes()
+def run(options: argparse.Namespace) -> int:
+    screen = Screen(as_json=options.json)
+    with settings.open_cluster(options) as cluster, screen.waiting("asking the nodes"):
+        answers = ping(cluster.core, timeout=options.timeout)
+        lines = [_line(node, answers.get(node.address, "not asked")) for node in cluster.nodes()]
         scope = str(cluster.topology.scope)
-    found: list[dict[str, Any]] = []
-    for node in nodes:
-        answer = answered.get(node.address, "not asked")
-        reached = isinstance(answer, float)
-        found.append(
-            {
-                "address": node.address,
-                "datacenter": node.datacenter,
-                "rack": node.rack,
-                "state": "active" if reached else "down",
-                "in_scope": node.in_scope,
-                "latency_ms": round(answer * 1000, 3) if isinstance(answer, float) else None,
-                "error": None if reached else str(answer),
-            }
-        )
-    reached_count = sum(one["state"] == "active" for one in found)
     if screen.as_json:
-        screen.document({"scope": scope, "nodes": found})
-        return 0 if reached_count else 1
-    nothing = screen.char("–", "-")
-    rows: list[list[Text]] = []
-    for one in found:
-        latency = milliseconds(one["latency_ms"] / 1000) if one["latency_ms"] is not None else nothing
-        style = PLAIN if one["in_scope"] else DIM
-        rows.append(
-            [
-                (one["address"], style),
-                (one["datacenter"] or nothing, style),
-                (one["rack"] or nothing, style),
-                (one["state"], _STYLES[one["state"]]),
-                (latency, style),
-            ]
-        )
-    if rows:
-        screen.table(["address", "datacenter", "rack", "state", "latency"], rows, right=[4])
-        screen.line()
-    for one in found:
-        if one["error"]:
-            screen.paragraph(one["error"], BAD)
-    outside = sum(not one["in_scope"] for one in found)
-    text = f"{len(found)} nodes, {reached_count} of them answer; the scope is {scope}"
-    screen.paragraph(text + (f" ({outside} are outside of it)." if outside else "."), DIM)
-    if not found:
-        screen.paragraph("Nobody has told a node list. `pynamodb-alternator check` says why.", BAD)
-    elif all(one["datacenter"] is None for one in found):
-        screen.paragraph("Datacenter and rack are not known: the system tables may not be read.", DIM)
-    return 0 if reached_count else 1
+        screen.document({"scope": scope, "nodes": [_for_machines(line) for line in lines]})
+    else:
+        show_nodes(screen, lines, scope, good="answer")
+    return 0 if any(line.latency is not None for line in lines) else 1
+
+
+def _line(node: NodeInfo, answer: float | Exception | str) -> NodeLine:
+    """The node by whether it has just answered: its health says less, because this process is only starting."""
+    latency = answer if isinstance(answer, float) else None
+    return NodeLine(
+        node.address,
+        node.datacenter,
+        node.rack,
+        "down" if latency is None else "active",
+        node.in_scope,
+        latency,
+        str(answer) if latency is None else "",
+    )
+
+
+def _for_machines(line: NodeLine) -> dict[str, Any]:
+    return {
+        "address": line.address,
+        "datacenter": line.datacenter,
+        "rack": line.rack,
+        "state": line.state,
+        "in_scope": line.in_scope,
+        "latency_ms": None if line.latency is None else round(line.latency * 1000, 3),
+        "error": line.note or None,
+    }

@@ -32,29 +32,32 @@ _GAP = "  "
 class Screen:
     """Where a command writes.
 
-    `as_json`: one JSON document instead of text. `out`: standard output, unless a test says otherwise.
+    `as_json`: one JSON document instead of text. `plain`: no colours, whatever the terminal has. `out`: where to
+    write, which is standard output if it is not said.
     """
 
-    def __init__(self, *, as_json: bool = False, out: TextIO | None = None) -> None:
+    def __init__(self, *, as_json: bool = False, plain: bool = False, out: TextIO | None = None) -> None:
         self._out = sys.stdout if out is None else out
         self.as_json = as_json
         self.is_terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
         columns = shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
         self.width = max(_NARROWEST, columns)
-        self._console = _console(self._out, self.width) if self.is_terminal and not as_json else None
+        # What has no encoding is not a file, and takes every character.
+        self._encoding = self._out.encoding or "utf-8"
+        self._console = _console(self._out, self.width) if self.is_terminal and not as_json and not plain else None
 
     @property
     def is_live(self) -> bool:
         """Whether something that moves can be shown."""
         return self._console is not None
 
-    def char(self, wanted: str, instead: str) -> str:
+    def char(self, character: str, instead: str) -> str:
         """A character of Unicode, or what stands for it where the terminal does not have it."""
         try:
-            wanted.encode(self._out.encoding or "ascii")
+            character.encode(self._encoding)
         except (UnicodeEncodeError, LookupError):
             return instead
-        return wanted
+        return character
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
@@ -70,8 +73,7 @@ class Screen:
             self._out.flush()
 
     def _readable(self, text: str) -> str:
-        encoding = self._out.encoding or "ascii"
-        return text.encode(encoding, "replace").decode(encoding)
+        return text.encode(self._encoding, "replace").decode(self._encoding)
 
     def paragraph(self, text: str, style: str = PLAIN, *, first: Text = ("", PLAIN), indent: int = 0) -> None:
         """Wrapped text. `first` stands before its first line, and the others are indented."""
@@ -121,7 +123,7 @@ class Screen:
         return self._console.status(text)  # type: ignore[no-any-return]
 
     def live(self) -> AbstractContextManager[Callable[[Sequence[Line]], None]]:
-        """``with screen.live() as show: show(lines)`` shows these lines in the place of the last ones."""
+        """``with screen.live() as show: show(lines)`` shows these lines instead of the last ones."""
         if self._console is None:
             return nullcontext(lambda lines: None)
         return _Live(self._console)
@@ -168,7 +170,7 @@ def width(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
 
 

@@ -39,11 +39,11 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="one JSON document, for machines")
 
 
-def open_cluster(given: argparse.Namespace, environ: Mapping[str, str] | None = None) -> Cluster:
+def open_cluster(options: argparse.Namespace, environ: Mapping[str, str] | None = None) -> Cluster:
     """The cluster that the options mean. Raises `ConfigurationError`."""
     env = dict(os.environ if environ is None else environ)
-    if given.url is not None:
-        env["ALTERNATOR_URL"] = given.url
+    if options.url is not None:
+        env["ALTERNATOR_URL"] = options.url
     elif not env.get("ALTERNATOR_URL"):
         raise ConfigurationError(
             "Nothing says which cluster is meant. Add --url http://10.0.0.1:8000, or set the environment variable "
@@ -51,24 +51,24 @@ def open_cluster(given: argparse.Namespace, environ: Mapping[str, str] | None = 
         )
     changes: dict[str, Any] = {"name": "cluster"}
     for name in ("datacenter", "rack"):
-        value = getattr(given, name)
+        value = getattr(options, name)
         if value is not None:
             changes[name] = value
     tls: dict[str, Any] = {}
-    if given.ca is not None:
-        tls["ca"] = given.ca
-    if given.insecure:
+    if options.ca is not None:
+        tls["ca"] = options.ca
+    if options.insecure:
         tls["insecure"] = True
     if tls and not env["ALTERNATOR_URL"].lower().startswith("https://"):
-        option = "--ca" if given.ca is not None else "--insecure"
+        option = "--ca" if options.ca is not None else "--insecure"
         raise ConfigurationError(f"{option} is for TLS, and the URL begins with http://. Write https:// in the URL.")
     if tls:
         changes["tls"] = tls
-    seconds = given.timeout
+    seconds = options.timeout
     changes["timeouts"] = {"connect": seconds, "read": seconds, "total": 2 * seconds}
     changes["discovery"] = {"timeout": seconds, "startup_wait": seconds}
     with warnings.catch_warnings():
-        # Whoever writes --insecure knows it.
+        # A user who writes --insecure knows it.
         warnings.simplefilter("ignore", InsecureTlsWarning)
         return Cluster(ClusterConfig.from_env(env, **changes))
 

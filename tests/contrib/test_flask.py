@@ -232,7 +232,7 @@ def test_the_commands(app: Flask, local: LocalCluster) -> None:
         assert address in shown.output
     route = runner.invoke(args=["alternator", "route", "users", "alice"])
     assert route.exit_code == 0, route.output
-    assert "partition key  name = alice" in route.output
+    assert "name = alice (S)" in route.output
     check = runner.invoke(args=["alternator", "check"])
     assert "errors" in check.output
     assert check.exit_code == 0, check.output

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from pynamodb_alternator import cli
 from pynamodb_alternator.errors import AlternatorError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.local.process import ProcessNode
+from pynamodb_alternator.shell import cli
 
 from .local_wire import Wire, create, n, ok, post, read_to_end, s, until
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,15 +10,20 @@ from django.core.management.base import BaseCommand, CommandError
 from pynamodb.exceptions import PynamoDBException
 
 from .....errors import AlternatorError
+from .....shell.screen import Screen
 
 
 class ClusterCommand(BaseCommand):
-    """A command about one cluster, whose errors are lines and no tracebacks."""
+    """A command about one cluster, whose errors are lines, not tracebacks."""
 
     requires_system_checks: Sequence[str] = ()
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--cluster", default="default", metavar="ALIAS", help="The cluster's alias (default).")
+
+    def screen(self, options: Mapping[str, Any]) -> Screen:
+        """Where the command writes: without colours under ``--no-color``."""
+        return Screen(plain=bool(options.get("no_color")), out=self.stdout)
 
 
 @contextmanager

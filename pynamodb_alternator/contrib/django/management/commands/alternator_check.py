@@ -6,7 +6,7 @@ from django.core.management.base import CommandError
 
 from pynamodb_alternator.registry import get_cluster
 
-from ...._tables import check_lines
+from ...._commands import check
 from ._base import ClusterCommand, told
 
 
@@ -15,7 +15,6 @@ class Command(ClusterCommand):
 
     def handle(self, **options: Any) -> None:
         with told():
-            lines, well = check_lines(get_cluster(options["cluster"]))
-        self.stdout.write("\n".join(lines))
+            well = check(get_cluster(options["cluster"]), self.screen(options))
         if not well:
             raise CommandError("The cluster has errors.")

@@ -4,7 +4,7 @@ from typing import Any
 
 from pynamodb_alternator.registry import get_cluster
 
-from ...._tables import node_lines
+from ...._commands import nodes
 from ._base import ClusterCommand, told
 
 
@@ -13,4 +13,4 @@ class Command(ClusterCommand):
 
     def handle(self, **options: Any) -> None:
         with told():
-            self.stdout.write("\n".join(node_lines(get_cluster(options["cluster"]))))
+            nodes(get_cluster(options["cluster"]), self.screen(options))

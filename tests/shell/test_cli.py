@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from pynamodb_alternator import Cluster, cli
+from pynamodb_alternator import Cluster
 from pynamodb_alternator.local import LocalCluster
-from pynamodb_alternator.shell import bench, screen, settings
+from pynamodb_alternator.shell import bench, cli, screen, settings
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -458,7 +458,7 @@ def test_text_that_the_terminal_does_not_have() -> None:
 
 @pytest.fixture
 def options() -> Any:
-    parser = cli._make_parser()
+    parser = cli.make_parser()
     return lambda *given: parser.parse_args(["nodes", *given])
 
 

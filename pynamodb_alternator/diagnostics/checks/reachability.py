@@ -1,0 +1,58 @@
+"""Does each node answer ``GET /``, and how fast?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..values import Finding
+from ..words import milliseconds
+
+if TYPE_CHECKING:
+    from ..examination import Examination
+    from ..node_report import NodeReport
+
+__all__ = ["check"]
+
+_ID = "reachability"
+
+
+def check(examination: Examination) -> Iterator[Finding]:
+    config = examination.config
+    if not examination.well:
+        yield Finding(
+            _ID,
+            "error",
+            config.name,
+            f"None of the {len(examination.nodes)} known nodes answers.",
+            "Look at the address, the port and the scheme (http or https) in the cluster's URL, and at firewalls "
+            "between here and there.",
+        )
+    for report in examination.nodes:
+        yield _of_node(report, config.scheme)
+
+
+def _of_node(report: NodeReport, scheme: str) -> Finding:
+    if report.is_well:
+        return Finding(_ID, "ok", report.subject, f"answers in {milliseconds(report.latency)}")
+    if report.error is None:
+        return Finding(
+            _ID,
+            "warning",
+            report.subject,
+            f"GET / was answered with status {report.status}.",
+            "Is that the port of Alternator? A proxy in between must let GET / through.",
+        )
+    message = str(report.error)
+    return Finding(_ID, "warning", report.subject, message, _remedy(message.lower(), scheme))
+
+
+def _remedy(error: str, scheme: str) -> str:
+    if "certificate" in error or "tls" in error or "ssl" in error:
+        return (
+            "Give the authority that signed the node's certificate: Tls(ca='/path/to/ca.pem'), or ?ca=... in the URL."
+        )
+    if "answered with" in error or "http" in error:
+        other = "https" if scheme == "http" else "http"
+        return f"Does this port speak {other}? Change the scheme in the cluster's URL."
+    return "Is the node running (`nodetool status`), and may this machine reach it on this port?"

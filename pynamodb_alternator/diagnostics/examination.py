@@ -1,0 +1,115 @@
+"""What the checks look at: the seeds, the nodes, and what the nodes answer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..cluster.discovery import Place
+from ..cluster.localnodes import path_for
+from ..cluster.node import Node
+from ..cluster.topology import ring_order
+from ..config import ClusterConfig
+from ..scopes import ClusterScope, Scope, chain
+from ..system_tables import read_places, read_system_table
+from .node_report import NodeReport, look_at
+from .questions import NodesClient, Questions, at_once, refusal
+from .seed_report import SeedReport, look_at_seeds
+
+if TYPE_CHECKING:
+    from ..transport.http1 import Answer
+    from .inside import Inside
+
+__all__ = ["Examination"]
+
+
+class Examination:
+    """One look at a cluster. Each fact is gathered when the first check asks for it, and stays as it was then.
+
+    `timeout`: seconds for each question. `wall_clock`: what the nodes' clocks are compared with.
+    """
+
+    def __init__(self, inside: Inside, timeout: float, wall_clock: Callable[[], float]) -> None:
+        self.inside = inside
+        self.timeout = timeout
+        self._wall_clock = wall_clock
+        self._questions = Questions(inside, timeout)
+
+    @property
+    def config(self) -> ClusterConfig:
+        return self.inside.config
+
+    @property
+    def named_scopes(self) -> list[Scope]:
+        """The routing scopes that name a datacenter, in the order of the fallbacks."""
+        return [scope for scope in chain(self.config.routing_scope) if scope.datacenter is not None]
+
+    @property
+    def covers_whole_cluster(self) -> bool:
+        """Whether a `ClusterScope` is among the routing scopes."""
+        return any(isinstance(scope, ClusterScope) for scope in chain(self.config.routing_scope))
+
+    # ---- facts -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def seeds(self) -> tuple[SeedReport, ...]:
+        """The configured seeds, resolved."""
+        return look_at_seeds(self.config, self.inside.resolve, self.timeout)
+
+    @cached_property
+    def nodes(self) -> tuple[NodeReport, ...]:
+        """Every node that the cluster or a seed names."""
+        known = self.inside.membership.view.topology.ring
+        nodes = ring_order([*known, *(node for seed in self.seeds for node in seed.nodes)])
+        return tuple(at_once(lambda node: look_at(self._questions, node, self._wall_clock), nodes))
+
+    @cached_property
+    def well(self) -> tuple[NodeReport, ...]:
+        """Those that answer as they should."""
+        return tuple(report for report in self.nodes if report.is_well)
+
+    @cached_property
+    def listings(self) -> Mapping[Node, Answer | Exception]:
+        """What each well node says to a ListTables, signed if the cluster has credentials."""
+        return self.ask_each("ListTables", {"Limit": 1})
+
+    @cached_property
+    def is_admitted(self) -> bool:
+        """Whether requests are let in: what comes after authentication makes no sense without it."""
+        return any(
+            not isinstance(answer, Exception) and (answer.status < 300 or refusal(answer)[0] == "AccessDeniedException")
+            for answer in self.listings.values()
+        )
+
+    @cached_property
+    def locations(self) -> Mapping[str, Place]:
+        """Datacenter and rack by the address of a node, out of the system tables.
+
+        Raises `SystemTableError`, the errors of requests, and ValueError for an answer that is not JSON.
+        """
+        return read_places(lambda name: read_system_table(self.client, name, {}, contextlib.nullcontext))
+
+    # ---- questions ---------------------------------------------------------------------------------------------
+
+    @property
+    def client(self) -> NodesClient:
+        """Asks the well nodes, whatever the routing scope is."""
+        return NodesClient(self._questions, [report.node for report in self.well])
+
+    def ask_each(self, operation: str, parameters: Mapping[str, Any], **more: Any) -> dict[Node, Answer | Exception]:
+        """What each well node answers to one request (`Questions.post`), or what went wrong."""
+
+        def ask(report: NodeReport) -> Answer | Exception:
+            try:
+                return self._questions.post(report.node, operation, parameters, **more)
+            except Exception as error:  # credentials come from a callable of the user's
+                return error
+
+        nodes = [report.node for report in self.well]
+        return dict(zip(nodes, at_once(ask, self.well), strict=True))
+
+    def size_of(self, scope: Scope, source: Node) -> int:
+        """How many nodes `source` lists in this scope. Raises `TransportError`, OSError and ValueError."""
+        return len(self._questions.node_list(source, path_for(scope), scope)[0])

@@ -1,0 +1,91 @@
+"""The doctor: looks at a cluster, and tells each finding with its remedy.
+
+It asks questions that change nothing: ``GET /``, ``GET /localnodes``, ListTables, ListTagsOfResource, and the system
+tables. It asks each node by itself, so it uses no query plan, and what it hears does not count for health.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from .. import _checks as settings
+from .checks import (
+    authentication,
+    clock_skew,
+    datacenters,
+    rack_support,
+    reachability,
+    request_compression,
+    response_compression,
+    routing_scope,
+    seeds,
+    topology,
+    write_isolation,
+)
+from .examination import Examination
+from .node_report import NodeReport, reach
+from .questions import Questions, at_once
+from .values import Finding
+
+if TYPE_CHECKING:
+    from ..cluster.node import Node
+    from .inside import Inside
+
+__all__ = ["examine", "ping"]
+
+Check = Callable[[Examination], Iterator[Finding]]
+
+_ALWAYS: tuple[Check, ...] = (seeds.check, reachability.check)
+_IF_A_NODE_ANSWERS: tuple[Check, ...] = (
+    topology.check,
+    rack_support.check,
+    routing_scope.check,
+    clock_skew.check,
+    authentication.check,
+)
+_IF_REQUESTS_ARE_LET_IN: tuple[Check, ...] = (
+    request_compression.check,
+    response_compression.check,
+    datacenters.check,
+    write_isolation.check,
+)
+
+
+def examine(inside: Inside, *, timeout: float = 2.0, wall_clock: Callable[[], float] = time.time) -> Iterator[Finding]:
+    """The findings as they come. `timeout`: seconds for each question.
+
+    Raises `ConfigurationError` for a timeout that is not one, and with the first finding `ClusterClosedError`.
+    """
+    settings.positive("Cluster.check: timeout", timeout)
+    return _findings(Examination(inside, timeout, wall_clock))
+
+
+def _findings(examination: Examination) -> Iterator[Finding]:
+    examination.inside.prepare(time.monotonic(), examination.timeout)
+    for check in _ALWAYS:
+        yield from check(examination)
+    if not examination.well:
+        return
+    for check in _IF_A_NODE_ANSWERS:
+        yield from check(examination)
+    if not examination.is_admitted:
+        return
+    for check in _IF_REQUESTS_ARE_LET_IN:
+        yield from check(examination)
+
+
+def ping(inside: Inside, *, timeout: float = 2.0) -> dict[str, float | Exception]:
+    """For each node by its address: how long it took to answer, in seconds, or why it did not.
+
+    `timeout`: seconds for each of two questions to a node. Raises `ClusterClosedError`.
+    """
+    inside.prepare(time.monotonic(), timeout)
+    questions = Questions(inside, timeout)
+
+    def look(node: Node) -> NodeReport:
+        return reach(questions, node, time.time)
+
+    reports = at_once(look, inside.membership.view.topology.ring)
+    return {report.node.address: report.error or report.latency for report in reports}

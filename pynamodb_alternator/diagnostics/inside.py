@@ -1,0 +1,65 @@
+"""What diagnostics need to know of the inside of a cluster, and all that they touch of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..cluster.membership import Membership
+    from ..config import ClusterConfig
+    from ..routing.router import Router
+    from ..routing.tables import Tables
+    from ..transport.control import Control
+    from ..transport.counts import Counts
+    from ..transport.lanes import Wire
+    from ..transport.pool import Pools, PoolStats
+
+__all__ = ["Inside"]
+
+
+class Inside(Protocol):
+    """The parts of one cluster that diagnostics look at."""
+
+    @property
+    def config(self) -> ClusterConfig: ...
+
+    @property
+    def membership(self) -> Membership:
+        """The nodes: its `view`, and `nodes()` for people."""
+
+    @property
+    def tables(self) -> Tables:
+        """What is known of tables: `names()` and `get()`."""
+
+    @property
+    def router(self) -> Router:
+        """Where requests go: `route_key()`."""
+
+    @property
+    def counts(self) -> Counts:
+        """Answers and failures of each node by its address."""
+
+    @property
+    def control(self) -> Control:
+        """GET requests beside the pools: `fetch()`."""
+
+    @property
+    def pools(self) -> Pools:
+        """Connections for POST requests: `acquire()` and `release()`."""
+
+    @property
+    def wire(self) -> Wire:
+        """The headers that requests of this cluster carry: `extra_headers()` and `authentication()`."""
+
+    def prepare(self, now: float, total: float | None, /) -> None:
+        """Be awake, and have nodes, within `total` seconds if there is such a limit.
+
+        `now`: what the monotonic clock says. Raises `ClusterClosedError`.
+        """
+
+    def pool_stats(self) -> Mapping[str, PoolStats]:
+        """The connections to each node by its address, those of event loops included."""
+
+    def resolve(self, name: str, /) -> Sequence[str]:
+        """The addresses of a host name. Raises OSError. May take as long as the resolver does."""

@@ -1,0 +1,150 @@
+"""Questions to single nodes. They change nothing, and neither health nor signals hear of them or of their answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from ..cluster.localnodes import NodeFilter, read_answer
+from ..cluster.node import Node
+from ..errors import NoNodesAvailableError, TransportError
+from ..options import NO_OPTIONS
+from ..scopes import Scope
+from ..transport.compression import compress
+from ..transport.outcome import error_type
+from ..transport.request import build_head
+from ..wire_config import Compression
+
+if TYPE_CHECKING:
+    from ..transport.http1 import Answer
+    from .inside import Inside
+
+__all__ = ["NodesClient", "Questions", "at_once", "refusal"]
+
+_AT_ONCE = 8
+"""Nodes that are asked at the same time."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Questions:
+    """Asks nodes of one cluster, each by itself. `timeout`: seconds for each question."""
+
+    def __init__(self, inside: Inside, timeout: float) -> None:
+        self._inside = inside
+        self._timeout = timeout
+        config = inside.config
+        self._filter = NodeFilter(
+            allowed_networks=[network for network in config.allowed_networks if not isinstance(network, str)],
+            translate=config.address_translator,
+        )
+
+    def get(self, node: Node, path: str) -> Answer:
+        """The answer to a GET. Raises `TransportError`."""
+        return self._inside.control.fetch(node, path, timeout=self._timeout)
+
+    def node_list(self, node: Node, path: str, scope: Scope) -> tuple[tuple[Node, ...], tuple[tuple[str, str], ...]]:
+        """What the node lists under a path of ``/localnodes``: nodes, and refused entries with their reasons.
+
+        Raises `TransportError`, and ValueError for an answer that is not a list.
+        """
+        answer = self.get(node, path)
+        if answer.status != 200:
+            raise ValueError(f"/localnodes was answered with status {answer.status}")
+        return read_answer(answer.body, node, scope, self._filter)
+
+    def post(
+        self,
+        node: Node,
+        operation: str,
+        parameters: Mapping[str, Any],
+        *,
+        signed: bool = True,
+        compression: Compression | None = None,
+        accept: str = "",
+    ) -> Answer:
+        """The answer to one DynamoDB request.
+
+        `accept`: the Accept-Encoding. Raises `TransportError`, and what a callable for credentials raises.
+        """
+        wire, pools = self._inside.wire, self._inside.pools
+        target = f"DynamoDB_20120810.{operation}"
+        body, coding = json.dumps(parameters).encode(), None
+        if compression is not None:
+            body, coding = compress(compression, body)
+        headers = [pair for pair in wire.extra_headers(NO_OPTIONS) if pair[0].lower() != "accept-encoding"]
+        headers += [("Content-Encoding", coding)] if coding else []
+        headers += [("Accept-Encoding", accept)] if accept else []
+        if signed:
+            headers += wire.authentication(NO_OPTIONS, node, target, body)
+        head = build_head(target, node.host_header, len(body), headers)
+        deadline = time.monotonic() + self._timeout
+        connection = pools.acquire(node, self._timeout, deadline)
+        try:
+            return connection.exchange(head, body, read_timeout=self._timeout, deadline=deadline)
+        finally:
+            pools.release(connection)
+
+
+class NodesClient:
+    """As much of a botocore client as diagnostics need.
+
+    The first of its nodes that answers is asked, whatever the routing scope is. Raises botocore's errors, and those
+    of `Questions.post`.
+    """
+
+    def __init__(self, questions: Questions, nodes: Sequence[Node]) -> None:
+        self._questions = questions
+        self._nodes = nodes
+
+    def list_tables(self, **parameters: Any) -> dict[str, Any]:
+        return self._ask("ListTables", parameters)
+
+    def list_tags_of_resource(self, **parameters: Any) -> dict[str, Any]:
+        return self._ask("ListTagsOfResource", parameters)
+
+    def scan(self, **parameters: Any) -> dict[str, Any]:
+        return self._ask("Scan", parameters)
+
+    def query(self, **parameters: Any) -> dict[str, Any]:
+        return self._ask("Query", parameters)
+
+    def _ask(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        error: TransportError = NoNodesAvailableError("No node answers")
+        for node in self._nodes:
+            try:
+                answer = self._questions.post(node, operation, parameters)
+            except TransportError as failure:
+                error = failure
+                continue
+            if answer.status >= 300:
+                code, message = refusal(answer)
+                raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
+            parsed = json.loads(answer.body)
+            return parsed if isinstance(parsed, dict) else {}
+        raise error
+
+
+def refusal(answer: Answer) -> tuple[str, str]:
+    """Code and message of an error answer."""
+    try:
+        content = json.loads(answer.body)
+    except ValueError:
+        content = None
+    message = content.get("message") or content.get("Message") if isinstance(content, dict) else ""
+    return error_type(answer.body) or f"status {answer.status}", str(message or "")
+
+
+def at_once(ask: Callable[[_T], _R], subjects: Iterable[_T]) -> list[_R]:
+    """What `ask` gives for each, in their order; some of them are asked at the same time."""
+    subjects = list(subjects)
+    if len(subjects) < 2:
+        return [ask(subject) for subject in subjects]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(subjects)), "pynamodb_alternator-check") as pool:
+        return list(pool.map(ask, subjects))

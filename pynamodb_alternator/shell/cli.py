@@ -1,0 +1,67 @@
+"""The shell commands: ``pynamodb-alternator <command>``, or ``python -m pynamodb_alternator <command>``.
+
+Exit status: 0 if all is well, 1 if the answer is a bad one, 2 for a mistake in options or settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .._checks import did_you_mean
+from .._version import __version__
+from ..errors import AlternatorError, ConfigurationError
+from . import bench, check, local, nodes, route
+
+__all__ = ["main", "make_parser"]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what to write instead."""
+
+    def error(self, message: str) -> NoReturn:
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice is not None:
+            known = [name.strip(" '") for name in choice[2].split(",")]
+            meant = did_you_mean(choice[1], known) or f"Write one of: {', '.join(known)}."
+            message = f"{message.partition(':')[0]}: {choice[1]!r} is not known. {meant}"
+        text = message if message.endswith((".", "?", ")")) else message + "."
+        self.exit(2, f"error: {text}\nTry: {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    options = make_parser().parse_args(arguments)
+    # What goes wrong is told by the command itself, in its own words.
+    logging.getLogger("pynamodb_alternator").addHandler(logging.NullHandler())
+    try:
+        return int(options.run(options))
+    except AlternatorError as wrong:
+        print(f"error: {wrong}", file=sys.stderr)
+        is_a_mistake = isinstance(wrong, ConfigurationError) or options.command == "local"
+        return 2 if is_a_mistake else 1
+    except BrokenPipeError:
+        # `... | head` has seen enough. Python would complain once more when it flushes standard output at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """What reads the command line. Each command's module adds its own options."""
+    parser = _Parser(
+        prog="pynamodb-alternator",
+        description="Look at a ScyllaDB Alternator cluster as an application sees it.",
+        epilog="The cluster is given by --url or ALTERNATOR_URL. Colours and charts need the extra [cli].",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands: Any = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for module in (nodes, route, check, bench, local):
+        module.add(commands)
+    return parser

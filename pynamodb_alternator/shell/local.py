@@ -1,0 +1,93 @@
+"""``pynamodb-alternator local``: the embedded cluster, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import ConfigurationError
+
+_PORT = 8000
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "local",
+        help="run an embedded cluster until Ctrl-C",
+        description="Run an embedded cluster on loopback addresses until Ctrl-C or SIGTERM. Its data is in memory.",
+    )
+    command.set_defaults(run=run)
+    command.add_argument("--nodes", type=int, help="how many nodes (default 3)")
+    command.add_argument(
+        "--port", type=int, default=_PORT, help="the port of all nodes; 0 finds a free one (default 8000)"
+    )
+    command.add_argument("--datacenters", help="'dc1,dc2' (nodes go to them in turn) or 'dc1:3,dc2:3'")
+    command.add_argument("--racks", help="'r1,r2' (nodes go to them in turn) or 'r1:2,r2:1', in each datacenter")
+    command.add_argument("--engine", default="moto", help="'moto' (default), or the URL of a DynamoDB endpoint")
+    command.add_argument("--credentials", action="append", metavar="KEY:SECRET", help="demand signed requests")
+    command.add_argument("--tls", action="store_true", help="https, with a certificate made on the spot")
+    command.add_argument("--response-compression", action="store_true", help="compress long answers")
+    command.add_argument("--write-isolation", default="only_rmw_uses_lwt", help="of tables without the tag for it")
+    command.add_argument("--like", default="2026.3", metavar="VERSION", help="the ScyllaDB version to behave like")
+    command.add_argument("--processes", action="store_true", help="each node in a process of its own")
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..local import LocalCluster
+
+    cluster = LocalCluster(
+        options.nodes,
+        datacenters=_names_or_counts("--datacenters", options.datacenters),
+        racks=_names_or_counts("--racks", options.racks),
+        port=options.port or None,
+        engine=options.engine,
+        credentials=_credentials(options.credentials),
+        tls=options.tls,
+        response_compression=options.response_compression,
+        write_isolation=options.write_isolation,
+        version=options.like,
+        processes=options.processes,
+    )
+    over = threading.Event()
+    # Before anything is started: a signal that comes early ends the program in order, too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    with cluster:
+        print(cluster.url)
+        for node in cluster.nodes:
+            print(f"  {node.address}  {node.datacenter}/{node.rack}")
+        if options.tls:
+            print(f"  the authority to trust: {cluster.tls.ca_file}")
+        print("Ctrl-C ends it.", flush=True)
+        over.wait()
+    return 0
+
+
+def _names_or_counts(option: str, text: str | None) -> list[str] | dict[str, int] | None:
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not any(":" in part for part in parts):
+        return parts
+    counts: dict[str, int] = {}
+    for part in parts:
+        name, _, count = part.rpartition(":")
+        if not name or not count.isdigit():
+            raise ConfigurationError(f"{option}: write names such as 'a,b', or names and counts such as 'a:2,b:1'.")
+        counts[name] = int(count)
+    return counts
+
+
+def _credentials(pairs: Sequence[str] | None) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    credentials: dict[str, str] = {}
+    for text in pairs:
+        key, colon, secret = text.partition(":")
+        if not (key and colon and secret):
+            raise ConfigurationError("--credentials: write an access key and its secret as KEY:SECRET.")
+        credentials[key] = secret
+    return credentials

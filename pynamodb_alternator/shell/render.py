@@ -1,0 +1,166 @@
+"""Nodes, findings and routes as text, for the shell's commands and for those of Flask and Django alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..diagnostics import milliseconds
+from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Screen, Text
+
+if TYPE_CHECKING:
+    from ..cluster.membership import NodeInfo
+    from ..diagnostics import Finding, KeyRoute
+
+__all__ = ["NodeLine", "show_finding", "show_nodes", "show_route", "show_total"]
+
+_STATES = {"active": GOOD, "quarantined": WARN, "down": BAD}
+_FINDING_LABELS = 24
+_ROUTE_LABELS = 15
+_NARROW = 72
+"""Columns below which a finding's label gets a line of its own."""
+_MOST_NODES = 20
+
+
+# ---- nodes ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLine:
+    """One node as it is shown. `latency`: seconds, None if it is not known. `note`: what is wrong with it."""
+
+    address: str
+    datacenter: str | None
+    rack: str | None
+    state: str
+    in_scope: bool
+    latency: float | None = None
+    note: str = ""
+
+    @classmethod
+    def of(cls, node: NodeInfo) -> NodeLine:
+        """The node as this process knows it, without asking it."""
+        note = node.error or ""
+        if node.down_for is not None:
+            note = f"{node.address} is down for {node.down_for:.0f} s{': ' if note else ''}{note}"
+        return cls(node.address, node.datacenter, node.rack, node.state.value, node.in_scope, note=note)
+
+
+def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, *, good: str = "active") -> None:
+    """A table of the nodes, what is wrong with them, and a total. `good`: what is said of those that are active."""
+    unknown = screen.char("–", "-")
+    timed = any(line.latency is not None for line in lines)
+    rows: list[list[Text]] = []
+    for line in lines:
+        style = PLAIN if line.in_scope else DIM
+        row = [
+            (line.address, style),
+            (line.datacenter or unknown, style),
+            (line.rack or unknown, style),
+            (line.state, _STATES[line.state]),
+        ]
+        if timed:
+            row.append((unknown if line.latency is None else milliseconds(line.latency), style))
+        rows.append(row)
+    if rows:
+        head = ["address", "datacenter", "rack", "state", *(["latency"] if timed else [])]
+        screen.table(head, rows, right=[4])
+        screen.line()
+    for line in lines:
+        if line.note:
+            screen.paragraph(line.note, BAD)
+    _total_of_nodes(screen, lines, scope, good)
+
+
+def _total_of_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, good: str) -> None:
+    active = sum(line.state == "active" for line in lines)
+    outside = sum(not line.in_scope for line in lines)
+    text = f"{len(lines)} nodes, {active} of them {good}; the scope is {scope}"
+    screen.paragraph(text + (f" ({outside} are outside of it)." if outside else "."), DIM)
+    if not lines:
+        screen.paragraph("No node has told a node list. The command for the check says why.", BAD)
+    elif all(line.datacenter is None for line in lines):
+        screen.paragraph("Datacenter and rack are not known: the system tables may not be read.", DIM)
+
+
+# ---- findings ---------------------------------------------------------------------------------------------------
+
+
+def show_finding(screen: Screen, finding: Finding, cluster_name: str) -> None:
+    """One finding with its remedy. Its subject is left out if it is the cluster as a whole."""
+    mark, style = {
+        "ok": (screen.char("✓", "+"), GOOD),
+        "warning": ("!", WARN),
+        "error": (screen.char("✗", "x"), BAD),
+    }[finding.severity]
+    label = finding.id.replace("_", " ")
+    text = finding.message if finding.subject in (cluster_name, "") else f"{finding.subject}: {finding.message}"
+    if screen.width < _NARROW:
+        screen.line((f"{mark} ", style), (label, HEAD))
+        indent = 4
+        screen.paragraph(text, PLAIN, indent=indent)
+    else:
+        indent = _FINDING_LABELS
+        screen.paragraph(text, PLAIN, first=(f"{mark} {label}", style), indent=indent)
+    if finding.remedy:
+        arrow = " " * (indent - 2) + screen.char("→", ">") + " "
+        screen.paragraph(finding.remedy, DIM, first=(arrow, style), indent=indent)
+
+
+def show_total(screen: Screen, findings: Iterable[Finding]) -> None:
+    """How many findings there were of each severity."""
+    counts = Counter(finding.severity for finding in findings)
+    style = BAD if counts["error"] else WARN if counts["warning"] else GOOD
+    warnings, errors = _some(counts["warning"], "warning"), _some(counts["error"], "error")
+    screen.line()
+    screen.line((f"{counts['ok']} fine, {warnings}, {errors}", style))
+
+
+def _some(count: int, word: str) -> str:
+    return f"{count or 'no'} {word}{'' if count == 1 else 's'}"
+
+
+# ---- the route of a key -----------------------------------------------------------------------------------------
+
+
+def show_route(
+    screen: Screen,
+    route: KeyRoute,
+    key: str,
+    *,
+    write_isolation: str | None = None,
+    silent: Collection[str] = (),
+    notes: Iterable[str] = (),
+) -> None:
+    """Where the writes of a key go. `key`: as the user wrote it. `silent`: addresses that do not answer now."""
+
+    def field(name: str, text: str, style: str = PLAIN) -> None:
+        screen.paragraph(text, style, first=(name, DIM), indent=_ROUTE_LABELS)
+
+    key_name = route.partition_key or "(name not known)"
+    field("table", route.table + (f", write isolation {write_isolation}" if write_isolation else ""))
+    field("key", f"{key_name} = {key} ({next(iter(route.key))})")
+    field("hash", str(route.hash) if route.hash is not None else "none")
+    field("affinity", route.affinity.value, GOOD if route.reason is None else WARN)
+    field("why", route.explanation)
+    screen.line()
+    if route.nodes:
+        _plan(screen, route, silent)
+    for address in silent:
+        if address not in route.nodes:
+            screen.paragraph(f"{address} does not answer, and has no place in the plan until it does.", WARN)
+    for note in notes:
+        screen.paragraph(note, WARN)
+
+
+def _plan(screen: Screen, route: KeyRoute, silent: Collection[str]) -> None:
+    title = "the plan of its writes" if route.reason is None else "what the plan would be with affinity"
+    screen.line((title, HEAD))
+    for number, address in enumerate(route.nodes[:_MOST_NODES], start=1):
+        is_silent = address in silent
+        style = WARN if is_silent else GOOD if number == 1 and route.reason is None else PLAIN
+        screen.line((f"{number:4}  ", DIM), (address, style), ("  does not answer now" if is_silent else "", WARN))
+    if len(route.nodes) > _MOST_NODES:
+        screen.line((f"      and {len(route.nodes) - _MOST_NODES} more", DIM))

@@ -1,0 +1,56 @@
+"""Signatures that the server takes, refuses, or does not ask for."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator import Cluster, ClusterConfig, Credentials
+from pynamodb_alternator.diagnostics import examine
+from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.transport.lanes import Wire
+
+from .support import Changed, of, the
+
+
+@pytest.mark.parametrize(
+    ("credentials", "severity", "words"),
+    [
+        (None, "error", "salted_hash FROM system.roles"),
+        (Credentials("alice", "wrong"), "error", "not its password"),
+        (Credentials("bob", "s3cr3t"), "error", "name of a role"),
+        (Credentials("alice", "s3cr3t"), "ok", ""),
+        (lambda: 1 / 0, "error", "credentials"),
+    ],
+)
+def test_authentication(credentials: Any, severity: str, words: str) -> None:
+    with (
+        LocalCluster(nodes=2, credentials={"alice": "s3cr3t"}) as local,
+        Cluster(ClusterConfig.of(local.url, credentials=credentials)) as cluster,
+    ):
+        findings = cluster.check()
+    finding = the(findings, "authentication")
+    assert finding.severity == severity
+    assert words in finding.remedy
+    assert "s3cr3t" not in repr(findings)
+    # What comes after it makes no sense without it.
+    assert bool(of(findings, "request_compression")) == (severity == "ok")
+
+
+def test_a_server_that_refuses_an_old_signature() -> None:
+    with (
+        LocalCluster(nodes=1, credentials={"alice": "secret"}) as local,
+        Cluster({"url": local.url, "credentials": Credentials("alice", "secret")}) as cluster,
+    ):
+        core = cluster.core
+        wire = Wire(cluster.config, core.pools, wall_clock=lambda: time.time() + 3600)
+        finding = the(list(examine(Changed(core, wire=wire))), "authentication")
+    assert finding.severity == "error"
+    assert "NTP" in finding.remedy
+
+
+def test_signing_for_a_server_that_does_not_ask(local: LocalCluster) -> None:
+    with Cluster({"url": local.url, "credentials": Credentials("alice", "secret")}) as cluster:
+        assert "unsigned ones as well" in the(cluster.check(), "authentication").message

@@ -1,0 +1,122 @@
+"""Nodes, findings and routes as the shell, Flask and Django show them."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from pynamodb_alternator import KeyRouteAffinity
+from pynamodb_alternator.cluster.health import State
+from pynamodb_alternator.cluster.membership import NodeInfo
+from pynamodb_alternator.diagnostics import Finding, KeyRoute
+from pynamodb_alternator.shell.render import NodeLine, show_finding, show_nodes, show_route, show_total
+from pynamodb_alternator.shell.screen import Screen
+
+
+class Paper(io.StringIO):
+    encoding = "ascii"
+
+
+@pytest.fixture
+def paper(monkeypatch: pytest.MonkeyPatch) -> Paper:
+    monkeypatch.setenv("COLUMNS", "100")
+    return Paper()
+
+
+WELL = NodeInfo("10.0.0.1:8000", State.ACTIVE, "dc1", "r1", True, 0, None, None)
+DEAD = NodeInfo("10.0.0.2:8000", State.DOWN, None, None, True, 3, 12.4, "Connection refused")
+FAR = NodeInfo("10.0.1.1:8000", State.QUARANTINED, "dc2", "r1", False, 0, None, None)
+
+
+def test_nodes_as_a_process_knows_them(paper: Paper) -> None:
+    show_nodes(Screen(out=paper), [NodeLine.of(node) for node in (WELL, DEAD, FAR)], "datacenter dc1")
+    assert paper.getvalue().splitlines() == [
+        "address        datacenter  rack  state",
+        "10.0.0.1:8000  dc1         r1    active",
+        "10.0.0.2:8000  -           -     down",
+        "10.0.1.1:8000  dc2         r1    quarantined",
+        "",
+        "10.0.0.2:8000 is down for 12 s: Connection refused",
+        "3 nodes, 1 of them active; the scope is datacenter dc1 (1 are outside of it).",
+    ]
+
+
+def test_nodes_that_were_asked_have_a_latency(paper: Paper) -> None:
+    lines = [
+        NodeLine("a:1", "dc1", "r1", "active", True, 0.0004),
+        NodeLine("b:1", "dc1", "r1", "down", True, None, "no"),
+    ]
+    show_nodes(Screen(out=paper), lines, "cluster", good="answer")
+    assert paper.getvalue().splitlines() == [
+        "address  datacenter  rack  state   latency",
+        "a:1      dc1         r1    active  0.40 ms",
+        "b:1      dc1         r1    down          -",
+        "",
+        "no",
+        "2 nodes, 1 of them answer; the scope is cluster.",
+    ]
+
+
+def test_no_nodes(paper: Paper) -> None:
+    show_nodes(Screen(out=paper), [], "cluster")
+    assert paper.getvalue().splitlines() == [
+        "0 nodes, 0 of them active; the scope is cluster.",
+        "No node has told a node list. The command for the check says why.",
+    ]
+
+
+FINDINGS = [
+    Finding("rack_support", "ok", "shop", "It knows racks."),
+    Finding("reachability", "error", "10.0.0.2:8000", "Connection refused.", "Start it."),
+]
+
+
+def test_findings(paper: Paper) -> None:
+    screen = Screen(out=paper)
+    for finding in FINDINGS:
+        show_finding(screen, finding, "shop")
+    show_total(screen, FINDINGS)
+    assert paper.getvalue().splitlines() == [
+        "+ rack support          It knows racks.",
+        "x reachability          10.0.0.2:8000: Connection refused.",
+        "                      > Start it.",
+        "",
+        "1 fine, no warnings, 1 error",
+    ]
+
+
+def test_findings_in_a_narrow_terminal(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    show_finding(Screen(out=paper), FINDINGS[1], "shop")
+    assert paper.getvalue().splitlines() == [
+        "x reachability",
+        "    10.0.0.2:8000: Connection refused.",
+        "  > Start it.",
+    ]
+
+
+def test_a_route(paper: Paper) -> None:
+    nodes = ("10.0.0.1:8000", "10.0.0.2:8000")
+    ring = (*nodes, "10.0.0.3:8000")
+    route = KeyRoute("orders", "id", {"S": "a"}, KeyRouteAffinity.RMW, 7, nodes, ring, None, "Because.")
+    show_route(Screen(out=paper), route, "a", write_isolation="always", silent=ring[1:], notes=["By the way."])
+    assert paper.getvalue().splitlines() == [
+        "table          orders, write isolation always",
+        "key            id = a (S)",
+        "hash           7",
+        "affinity       rmw",
+        "why            Because.",
+        "",
+        "the plan of its writes",
+        "   1  10.0.0.1:8000",
+        "   2  10.0.0.2:8000  does not answer now",
+        "10.0.0.3:8000 does not answer, and has no place in the plan until it does.",
+        "By the way.",
+    ]
+
+
+def test_what_has_no_encoding_takes_every_character() -> None:
+    out = io.StringIO()
+    show_finding(Screen(out=out), FINDINGS[0], "shop")
+    assert out.getvalue().startswith("✓ rack support")
