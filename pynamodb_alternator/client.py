@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from blinker import NamedSignal
 
@@ -260,6 +260,7 @@ class Cluster:
         routing_scope: Scope | None = None,
         consistent_node: str | bool | None = None,
         extra_headers: Mapping[str, str] | None = None,
+        silent_writes: Literal["raise", "wait", "repeat"] | None = None,
         **others: Any,
     ) -> AbstractContextManager[None]:
         """Other settings for the requests that are made inside: ``with cluster.options(timeouts={"read": 3}): ...``.
@@ -271,7 +272,7 @@ class Cluster:
         `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: one whose nodes the cluster knows,
         because it stands in the configured chain or is the datacenter of a rack there. `consistent_node`: all requests
         inside prefer one node, which a name of your own picks (the same in all processes), or True (any); they move on
-        if it fails. False ends that in an inner block.
+        if it fails. False ends that in an inner block. `silent_writes`: as in `Retries`.
 
         Nodes, TLS and credentials belong to the cluster and cannot be changed so. Raises `ConfigurationError`, here and
         not at the first request.
@@ -284,6 +285,7 @@ class Cluster:
                 "key_route_affinity": key_route_affinity,
                 "routing_scope": routing_scope,
                 "extra_headers": extra_headers,
+                "silent_writes": silent_writes,
                 **others,
             }
         )

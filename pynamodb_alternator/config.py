@@ -112,16 +112,22 @@ class Retries:
     if need be. 1 means that nothing is sent twice.
     `backoff_base`, `backoff_max`: seconds. After a whole cycle has failed, or an answer says that the cluster is
     shedding load, the call waits a random time up to ``base * 2**n``, at most ``backoff_max`` (full jitter).
+    `silent_writes`: what becomes of a write whose node went silent, and may therefore still execute it, on top of
+    newer writes. ``"raise"``: `OutcomeUnknownError`. ``"wait"``: the same, but the write is not given up when its node
+    is declared down: it waits for the node's own answer, within `Timeouts.read`. ``"repeat"``: another node gets the
+    write, if its second application equals the first; an older copy of it may undo newer writes of its key later.
     """
 
     max_attempts: int = 4
     backoff_base: float = 0.025
     backoff_max: float = 1.0
+    silent_writes: Literal["raise", "wait", "repeat"] = "raise"
 
     def __post_init__(self) -> None:
         checks.whole("Retries: max_attempts", self.max_attempts, 1, 100)
         checks.positive("Retries: backoff_base", self.backoff_base)
         checks.positive("Retries: backoff_max", self.backoff_max)
+        silent_writes("Retries: silent_writes", self.silent_writes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +217,7 @@ class ClusterConfig:
     `user_agent`: None sends none; True sends ``pynamodb_alternator/`` and the version; or a text of your own.
     `timeouts`, `retries`, `discovery`, `health`: see these classes.
     `retry_ambiguous_writes`: True repeats writes whose outcome is unknown, as AWS SDKs do: an increment may then be
-    applied twice.
+    applied twice. It implies ``silent_writes="repeat"``.
     `allowed_networks`: listed nodes outside these networks (``"10.0.0.0/8"``) are refused, where any are given.
     `address_translator`: gives the address to use for a listed one (NAT), as ``"host"`` or ``"host:port"``; None
     refuses the node.
@@ -374,9 +380,9 @@ class ClusterConfig:
         """From a URL: ``http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1``.
 
         Hosts are separated by commas. A port after the last one is the port of all. The query takes `datacenter`,
-        `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`, `max_attempts`, for https `ca`,
-        `client_cert`, `client_key`, `verify_hostname` and `insecure`, and every field of `ClusterConfig` whose value
-        is a word or a number. `changes` win over the URL.
+        `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`, `max_attempts`, `silent_writes`, for
+        https `ca`, `client_cert`, `client_key`, `verify_hostname` and `insecure`, and every field of `ClusterConfig`
+        whose value is a word or a number. `changes` win over the URL.
         """
         options = _parse_url(url)
         # A rack alone is one of the datacenter that the URL names; anything wider replaces the URL's scope.
@@ -464,14 +470,15 @@ def _rebuild(kind: type[ClusterConfig], values: dict[str, Any]) -> ClusterConfig
 
 _SETTINGS = tuple(one.name for one in fields(ClusterConfig))
 _FROM_NAMES = ("datacenter", "rack")
-_SHORT = {
-    "connect_timeout": ("timeouts", "connect"),
-    "read_timeout": ("timeouts", "read"),
-    "total_timeout": ("timeouts", "total"),
-    "pool_timeout": ("timeouts", "pool"),
-    "max_attempts": ("retries", "max_attempts"),
+_SHORT: dict[str, tuple[str, str, Callable[[str], Any]]] = {
+    "connect_timeout": ("timeouts", "connect", float),
+    "read_timeout": ("timeouts", "read", float),
+    "total_timeout": ("timeouts", "total", float),
+    "pool_timeout": ("timeouts", "pool", float),
+    "max_attempts": ("retries", "max_attempts", int),
+    "silent_writes": ("retries", "silent_writes", str),
 }
-"""Settings of one level down that a URL may name directly."""
+"""Settings of one level down that a URL may name directly, and what makes their value from its text."""
 _TLS_FILES = ("ca", "client_cert", "client_key")
 _TLS_FROM_TEXT: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(_TLS_FILES, str),
@@ -536,8 +543,8 @@ def _parse_url(url: str) -> dict[str, Any]:
         checks.known_names([key], known, "The query of the cluster URL")
         try:
             if key in _SHORT:
-                setting, inner = _SHORT[key]
-                options.setdefault(setting, {})[inner] = int(text) if inner == "max_attempts" else float(text)
+                setting, inner, make = _SHORT[key]
+                options.setdefault(setting, {})[inner] = make(text)
             elif key in _TLS_FROM_TEXT:
                 options.setdefault("tls", {})[key] = _TLS_FROM_TEXT[key](text)
             else:
@@ -618,6 +625,13 @@ def response_compression(where: str, value: object) -> tuple[str, ...]:
 
 def _codings(text: str) -> tuple[str, ...]:
     return tuple(word.strip().lower() for word in text.split(",") if word.strip())
+
+
+def silent_writes(where: str, value: Any) -> Literal["raise", "wait", "repeat"]:
+    """`value`, if it is a way to treat writes whose node went silent. Raises `ConfigurationError` otherwise."""
+    checks.one_of(where, value, ("raise", "wait", "repeat"))
+    checked: Literal["raise", "wait", "repeat"] = value
+    return checked
 
 
 def affinity(where: str, value: object) -> KeyRouteAffinity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import botocore.session
 from pynamodb.connection.base import BOTOCORE_EXCEPTIONS, Connection, MetaTable
@@ -22,7 +22,7 @@ from pynamodb.constants import (
     UPDATE_TABLE,
     UPDATE_TIME_TO_LIVE,
 )
-from pynamodb.exceptions import TableError
+from pynamodb.exceptions import TableError, VerboseClientError
 from pynamodb.settings import default_settings_dict
 from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 
@@ -30,7 +30,7 @@ from . import _checks as checks
 from . import config, isolation
 from .client import Cluster
 from .config import ClusterConfig, Credentials, KeyRouteAffinity
-from .errors import ClusterClosedError, ConfigurationError
+from .errors import ClusterClosedError, ConfigurationError, ServerFailureError
 from .options import NO_OPTIONS, RequestOptions, model_options
 from .registry import find_cluster, is_replacement, may_change
 
@@ -95,6 +95,7 @@ class AlternatorConnection(Connection):
     taken as a seed URL; else the cluster is the one under the alias ``"default"``, or that of ``ALTERNATOR_URL``.
     `key_route_affinity` overrides the cluster's for the tables of this connection. `write_isolation` is what
     `create_table` tags a table with: ``"only_rmw_uses_lwt"``, ``"always"``, ``"forbid_rmw"`` or ``"unsafe_rmw"``.
+    `silent_writes` overrides the cluster's `Retries.silent_writes`.
 
     Timeouts, retries, headers and credentials hold for this connection's requests, all on the cluster's one client.
     A value that equals PynamoDB's own default counts as not given: the cluster's setting holds then.
@@ -125,6 +126,7 @@ class AlternatorConnection(Connection):
         cluster: str | Cluster | ClusterConfig | None = None,
         key_route_affinity: KeyRouteAffinity | str | None = None,
         write_isolation: str | None = None,
+        silent_writes: Literal["raise", "wait", "repeat"] | None = None,
     ) -> None:
         super().__init__(
             region=region,
@@ -145,6 +147,7 @@ class AlternatorConnection(Connection):
         self._wanted_cluster = cluster
         self._key_route_affinity = key_route_affinity
         self._write_isolation = write_isolation
+        self._silent_writes = silent_writes
         self._cluster: Cluster | None = None
         self._options: RequestOptions | None = None
 
@@ -243,11 +246,17 @@ class AlternatorConnection(Connection):
         return _Request(self, cluster, self._options or NO_OPTIONS)
 
     def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
-        """PynamoDB's own, on the cluster of the request."""
+        """PynamoDB's own, on the cluster of the request, and with an error that says if the outcome is unknown."""
         request, make = _under_way.get(), super()._make_api_call
-        if request is None:
-            return make(operation_name, operation_kwargs)
-        return self._on_open_cluster(request, lambda: make(operation_name, operation_kwargs))
+        try:
+            if request is None:
+                return make(operation_name, operation_kwargs)
+            return self._on_open_cluster(request, lambda: make(operation_name, operation_kwargs))
+        except VerboseClientError as error:
+            # PynamoDB's own hides the error that it was made from.
+            if isinstance(error.__cause__, ServerFailureError):
+                raise error.__cause__ from None
+            raise
 
     def _on_open_cluster(self, request: _Request, call: Callable[[], _T]) -> _T:
         """What `call` gives; it is made again, once, if the request's cluster was closed before anything was sent."""
@@ -318,6 +327,11 @@ class AlternatorConnection(Connection):
             connect_timeout=connect,
             read_timeout=read,
             max_attempts=self._max_attempts(who),
+            silent_writes=(
+                None
+                if self._silent_writes is None
+                else config.silent_writes(f"{who}: silent_writes", self._silent_writes)
+            ),
             extra_headers=headers or None,
             credentials=self._given_credentials(who),
             region=self.region or None,

@@ -8,17 +8,17 @@ Two questions matter to whoever catches one, and the classes answer them:
 
 - `NotSentError`: no node can have seen the request. Sending it again is safe.
 - `OutcomeUnknownError`: a node may have executed the request, and no answer said so. Sending it again may apply
-  it twice.
+  it twice. Its `may_still_execute` tells whether a node may even execute it later.
 
-An error answer of the server (`ConditionalCheckFailedException`, ...) is no error of ours: it arrives as botocore's
-own `ClientError`, as it does with DynamoDB.
+An error answer of the server (`ConditionalCheckFailedException`, ...) is not an error of ours: it arrives as botocore's
+own `ClientError`, as it does with DynamoDB. One that leaves the outcome of a write open is both: `ServerFailureError`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from botocore import exceptions as _botocore
 
@@ -39,6 +39,7 @@ __all__ = [
     "PoolTimeoutError",
     "ReadTimeoutError",
     "RequestRefusedError",
+    "ServerFailureError",
     "SystemTableError",
     "TlsError",
     "TransportError",
@@ -108,7 +109,12 @@ class TransportError(AlternatorError, _botocore.BotoCoreError):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.reason, self.node, self.nodes_tried)
+        state = {name: value for name, value in vars(self).items() if name in _KEPT}
+        return _rebuild, (type(self), self.reason, self.node, self.nodes_tried), state or None
+
+
+_KEPT = ("may_still_execute", "was_idle")
+"""Attributes that an error keeps when it is pickled or copied, beside those that its constructor takes."""
 
 
 def _rebuild(cls: type[TransportError], reason: str, node: str | None, nodes: tuple[str, ...]) -> TransportError:
@@ -120,7 +126,15 @@ class NotSentError(TransportError):
 
 
 class OutcomeUnknownError(TransportError):
-    """A node may have executed the request, and did not say so."""
+    """A node may have executed the request, and did not say so.
+
+    `may_still_execute`: whether a node may execute the request later, on top of newer writes. It is True where a node
+    went silent: until that node has answered again or is dead, the write can still happen. It is False where the node
+    closed the connection, began to answer, or answered with an error of its own: what has not happened by then will
+    not undo a newer write.
+    """
+
+    may_still_execute: bool = True
 
 
 class NodeUnreachableError(NotSentError, _botocore.EndpointConnectionError):
@@ -172,11 +186,68 @@ class ConnectionLostError(OutcomeUnknownError, _botocore.ConnectionClosedError):
     closed it in the meantime, which says nothing about the node's health.
     """
 
+    may_still_execute: bool = False
     was_idle: bool = False
 
 
 class MalformedAnswerError(OutcomeUnknownError, _botocore.HTTPClientError):
-    """A node answered with something that is not a whole and valid HTTP or DynamoDB answer."""
+    """A node answered with something that is not a whole and valid HTTP or DynamoDB answer.
+
+    `may_still_execute` is False where the answer is broken HTTP, because the node has begun to answer. It is True of a
+    whole HTTP answer that is not Alternator's: something between us and the node may have made it.
+    """
+
+
+class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
+    """A write was answered with 500, 502, 503 or 504, which does not tell whether it was executed.
+
+    It is the `ClientError` that botocore raises for such an answer, with `response` and `operation_name`, and of the
+    class that ``client.exceptions`` has for its code. `may_still_execute` is False of an error of Alternator's own,
+    such as InternalServerError, and True of any other: a proxy may speak for a node that is silent.
+    """
+
+    operation_name: str
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        node: str | None = None,
+        nodes_tried: Sequence[str] = (),
+        response: Mapping[str, Any] = MappingProxyType({}),
+        operation_name: str = "",
+    ) -> None:
+        super().__init__(reason, node=node, nodes_tried=nodes_tried)
+        self.response = response
+        self.operation_name = operation_name
+
+    @classmethod
+    def of(cls, parsed: Mapping[str, Any], operation: str, node: str | None, may_still_execute: bool) -> Self:
+        """The error for an answer that botocore has parsed, which `node` gave to a write."""
+        said = parsed.get("Error", {})
+        code, message = said.get("Code", "Unknown"), said.get("Message") or "no message"
+        error = cls(
+            f"An error occurred ({code}) when calling the {operation} operation: {message}. Node {node} answered so, "
+            f"and the write may have been executed{', or may still be' if may_still_execute else ''}",
+            node=node,
+            response=parsed,
+            operation_name=operation,
+        )
+        error.may_still_execute = may_still_execute
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not type(self): which classes botocore makes for a client's exceptions is known to that client alone.
+        state = {"may_still_execute": self.may_still_execute}
+        response = dict(self.response)
+        values = (self.reason, self.node, self.nodes_tried, response, self.operation_name)
+        return _rebuild_failure, values, state
+
+
+def _rebuild_failure(
+    reason: str, node: str | None, nodes: tuple[str, ...], response: Mapping[str, Any], operation_name: str
+) -> ServerFailureError:
+    return ServerFailureError(reason, node=node, nodes_tried=nodes, response=response, operation_name=operation_name)
 
 
 class DeadlineExceededError(TransportError, _botocore.ReadTimeoutError):

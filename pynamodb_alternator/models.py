@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pynamodb import constants
 from pynamodb import models as _pynamodb
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.connection.table import TableConnection
+from pynamodb.exceptions import PynamoDBConnectionError as _PynamoDBConnectionError
 
 from ._instances import Recipe, recipe_of
 from .connection import AlternatorConnection, AlternatorTableConnection
@@ -38,6 +39,7 @@ class Model(_pynamodb.Model):
     - `key_route_affinity`: overrides the cluster's for this table.
     - `write_isolation`: what `create_table` tags the table with: ``"only_rmw_uses_lwt"``, ``"always"``,
       ``"forbid_rmw"`` or ``"unsafe_rmw"``.
+    - `silent_writes`: overrides the cluster's `Retries.silent_writes` for this table's writes.
 
     Each class has a connection of its own: a subclass with another table, cluster or host never uses its parent's.
     """
@@ -63,6 +65,11 @@ class Model(_pynamodb.Model):
         return made
 
     @classmethod
+    def batch_write(cls, auto_commit: bool = True) -> BatchWrite[Self]:
+        """PynamoDB's own batch writer, which loses no items of a batch that failed: see `BatchWrite`."""
+        return BatchWrite(cls, auto_commit=auto_commit)
+
+    @classmethod
     def alternator_write_isolation(cls, new: str | None = None) -> str | None:
         """Which writes of this model's table use a lightweight transaction; with `new`, change it first.
 
@@ -73,6 +80,39 @@ class Model(_pynamodb.Model):
         if not isinstance(table.connection, AlternatorConnection):
             raise ConfigurationError(f"{cls.__qualname__}: its connection_class is no AlternatorConnection.")
         return table.connection.write_isolation(table.table_name, new)
+
+
+_M = TypeVar("_M", bound=_pynamodb.Model)
+
+
+class BatchWrite(_pynamodb.BatchWrite[_M]):
+    """PynamoDB's batch writer, except that a batch that failed stays in `failed_operations`.
+
+    That has the entries as the server takes them: ``{"PutRequest": {"Item": ...}}`` and
+    ``{"DeleteRequest": {"Key": ...}}``, of all batches that failed. Where the error's cause is an
+    `OutcomeUnknownError`, some, all or none of the last batch's entries were executed.
+    """
+
+    def commit(self) -> None:
+        """Write all changes that are pending. Raises `PutError`, as PynamoDB does."""
+        before, pending = self.failed_operations, self.pending_operations
+        try:
+            super().commit()
+        except _PynamoDBConnectionError:
+            if self.failed_operations is before:
+                self.failed_operations = [*before, *map(self._entry, pending)]
+            else:  # PynamoDB tells itself what the server did not process
+                self.failed_operations = [*before, *self.failed_operations]
+            raise
+
+    def _entry(self, operation: dict[str, Any]) -> dict[str, Any]:
+        """One pending operation as the server takes it."""
+        item = operation["item"]
+        if operation["action"] == constants.PUT:
+            return {constants.PUT_REQUEST: {constants.ITEM: item.serialize()}}
+        table = self.model._get_connection().get_meta_table()
+        key = {name: {table.get_attribute_type(name): value} for name, value in item._get_keys().items()}
+        return {constants.DELETE_REQUEST: {constants.KEY: key}}
 
 
 def _connection_of(model: type[_pynamodb.Model], default: type[Connection]) -> TableConnection:
@@ -126,6 +166,7 @@ class _ModelConnection(AlternatorTableConnection):
             settings["cluster"] = getattr(meta, "cluster", None)
             settings["key_route_affinity"] = getattr(meta, "key_route_affinity", None)
             settings["write_isolation"] = getattr(meta, "write_isolation", None)
+            settings["silent_writes"] = getattr(meta, "silent_writes", None)
         made = cls(meta.table_name, connection_class(**settings), _meta_table(model))
         made._made_from = _ingredients(meta, default)
         return made

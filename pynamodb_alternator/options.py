@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from . import _checks as checks
 from . import config
-from .config import ClusterConfig, Credentials, KeyRouteAffinity, Timeouts
+from .config import ClusterConfig, Credentials, KeyRouteAffinity, Retries, Timeouts
 from .errors import ConfigurationError
 from .scopes import ClusterScope, DatacenterScope, RackScope, Scope
 from .wire_config import Deflate, Gzip
@@ -47,7 +47,8 @@ class RequestOptions:
     """Settings of one request; None (`NOT_GIVEN` for the compression) means that the next wider setting holds.
 
     `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`: seconds. `all_timeouts`: all four, of which a
-    total or pool of None means no limit. `max_attempts`: as in `Retries`. `extra_headers`: sent beside the cluster's.
+    total or pool of None means no limit. `max_attempts`, `silent_writes`: as in `Retries`. `extra_headers`: sent beside
+    the cluster's.
     `credentials`, `region`: what signs the request. `response_compression`: codings. `consistent_node`: the number that
     picks the node; False for none.
     """
@@ -58,6 +59,7 @@ class RequestOptions:
     pool_timeout: float | None = None
     all_timeouts: Timeouts | None = None
     max_attempts: int | None = None
+    silent_writes: Literal["raise", "wait", "repeat"] | None = None
     extra_headers: Mapping[str, str] | None = None
     credentials: Credentials | None = None
     region: str | None = None
@@ -93,6 +95,16 @@ class RequestOptions:
             default.read if self.read_timeout is None else self.read_timeout,
             default.total if self.total_timeout is None else self.total_timeout,
             default.pool if self.pool_timeout is None else self.pool_timeout,
+        )
+
+    def retries(self, default: Retries) -> Retries:
+        if self.max_attempts is None and self.silent_writes is None:
+            return default
+        return Retries(
+            default.max_attempts if self.max_attempts is None else self.max_attempts,
+            default.backoff_base,
+            default.backoff_max,
+            default.silent_writes if self.silent_writes is None else self.silent_writes,
         )
 
 
@@ -138,6 +150,7 @@ _FOR_A_BLOCK = (
     "request_compression",
     "response_compression",
     "routing_scope",
+    "silent_writes",
     "timeouts",
 )
 _OF_THE_CLUSTER = frozenset(one.name for one in fields(ClusterConfig)) | {"url", "host", "endpoint", "ca", "verify"}
@@ -170,6 +183,8 @@ def block_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         made["key_route_affinity"] = config.affinity(f"{where}: key_route_affinity", given["key_route_affinity"])
     if given.get("extra_headers") is not None:
         made["extra_headers"] = checks.headers(f"{where}: extra_headers", given["extra_headers"]) or None
+    if given.get("silent_writes") is not None:
+        made["silent_writes"] = config.silent_writes(f"{where}: silent_writes", given["silent_writes"])
     scope = given.get("routing_scope")
     if scope is not None:
         if not isinstance(scope, ClusterScope | DatacenterScope | RackScope):

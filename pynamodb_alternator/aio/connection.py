@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DeadlineBeforeSendError, TlsError, TransportError
 from ..transport.http1 import (
     _MAX_BODY,
+    GRACE,
     Answer,
     Clock,
     Dialogue,
@@ -52,6 +53,7 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
         "_connecting",
         "_cut_reason",
         "_deadline",
+        "_ended_by_node",
         "_error",
         "_exchanges",
         "_gone",
@@ -59,6 +61,7 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
         "_loop",
         "_max_body",
         "_patience",
+        "_patient",
         "_poller",
         "_progress",
         "_read_within",
@@ -92,6 +95,8 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
         self._max_body = max_body
         self._tls: TlsContexts | None = None
         self._cut_reason: str | None = None
+        self._ended_by_node = False
+        self._patient = False
         self._exchanges = 0
         self._connecting: asyncio.Timeout | None = None
         self._transport: Any = None
@@ -192,7 +197,15 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
 
     # ---- one exchange ------------------------------------------------------------------------------------------
 
-    async def exchange(self, head: bytes, body: bytes, *, read_timeout: float, deadline: float | None = None) -> Answer:
+    async def exchange(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        read_timeout: float,
+        deadline: float | None = None,
+        patient: bool = False,
+    ) -> Answer:
         """Send one request and read its answer; as `transport.http1.Connection.exchange`.
 
         A task that is cancelled meanwhile leaves a closed connection, because the answer may still come.
@@ -207,7 +220,7 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
         reader = self._reader
         if not usable or reader is None:
             raise self._refusal() or self._unreachable("its connection was closed")
-        self._received, self._error = 0, None
+        self._received, self._error, self._patient = 0, None, patient
         transport = self._transport
         transport.write(head + body if body else head)
         if transport.is_closing():
@@ -228,7 +241,7 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
             self.close()
             raise
         finally:
-            self._waiter = None
+            self._waiter, self._patient = None, False
             self._timer.cancel()
         # Before the answer is taken, which makes the reader forget it.
         reusable = reader.reusable and self._cut_reason is None
@@ -269,6 +282,7 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False
         reason = error if isinstance(error, OSError) else None
+        self._ended_by_node = True  # or by our own kernel, as `reason` tells
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
         self._end(self._lost(reason, self._received))
@@ -324,10 +338,21 @@ class AsyncConnection(Dialogue, asyncio.Protocol):
         return not self.reusable or self._poller is None or bool(self._poller.poll(0))
 
     def cut(self, reason: str = "it was declared down") -> None:
-        """End what a task does on this connection: it fails at once, and the error says why."""
+        """End what a task does on this connection: it fails in a moment, and the error says why.
+
+        Not an exchange that asked to be spared: it goes on until its answer comes or its time is up.
+        """
+        if self._patient:
+            return
         self.reusable = False
         self._cut_reason = reason
         self._stop_connecting()
+        if self._timer is not None and self._waiter is not None:
+            self._timer.cancel()
+            # What the node has said meanwhile, and the event loop has not read yet, comes first.
+            self._timer = self._loop.call_later(GRACE, self._end_cut)
+
+    def _end_cut(self) -> None:
         self._end(self._lost(None, self._received))
 
     def close(self) -> None:

@@ -51,7 +51,9 @@ class AsyncWire:
         timeouts, pools = attempts.timeouts, self._pools
         connection = await pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         try:
-            answer = await connection.exchange(head, body, read_timeout=timeouts.read, deadline=attempts.deadline)
+            answer = await connection.exchange(
+                head, body, read_timeout=timeouts.read, deadline=attempts.deadline, patient=attempts.patient
+            )
         finally:
             pools.release(connection)
         return self.shared.decoded(node, answer)
@@ -135,7 +137,9 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         error: BaseException | None = None
         try:
             answer = await self._drive(attempts, lane)
-            return lane.result(answer, attempts.count)
+            result = lane.result(answer, attempts.count)
+            error = self._failure(attempts, answer, result[1], request_dict)
+            return result
         except BaseException as failure:
             error = failure
             raise

@@ -7,6 +7,7 @@
 |---|---|
 | ``alternator_client_requests_total`` | cluster_name, operation, table_name, status, error |
 | ``alternator_client_request_duration_seconds`` | cluster_name, operation, table_name |
+| ``alternator_client_outcome_unknown_total`` | cluster_name, operation, table_name, may_still_execute (true, false) |
 | ``alternator_client_retries_total`` | cluster_name, operation, error |
 | ``alternator_client_affinity_total`` | cluster_name, outcome (used, fallback), reason |
 | ``alternator_client_nodes`` | cluster_name, state (active, quarantined, down) |
@@ -26,7 +27,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import signals
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, OutcomeUnknownError
+from ..routing.idempotence import is_read
 from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
 
 try:
@@ -87,6 +89,12 @@ class Prometheus(Handle):
             "Time from a request to its answer or error, retries included.",
             ("cluster_name", "operation", *table, *node),
             buckets=buckets,
+        )
+        self._unknown = add(
+            Counter,
+            "outcome_unknown_total",
+            "Writes of which the caller was told that their outcome is unknown.",
+            ("cluster_name", "operation", *table, "may_still_execute"),
         )
         self._retries = add(
             Counter,
@@ -168,6 +176,8 @@ class Prometheus(Handle):
         labels = {"cluster_name": cluster_name, "operation": operation}
         if self._table_label:
             labels["table_name"] = self._table(table_name)
+        if isinstance(error, OutcomeUnknownError) and not is_read(operation):
+            self._unknown.labels(**labels, may_still_execute=str(error.may_still_execute).lower()).inc()
         if self._node_label:
             labels["node"] = node or ""
         self._durations.labels(**labels).observe(duration)

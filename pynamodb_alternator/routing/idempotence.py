@@ -11,7 +11,7 @@ from typing import Any
 
 from .update_expression import analyse, is_set
 
-__all__ = ["READS", "is_idempotent"]
+__all__ = ["READS", "is_idempotent", "is_read"]
 
 READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 """The operations that read items."""
@@ -35,6 +35,12 @@ _SAME_EACH_TIME = frozenset({None, "NONE", "ALL_NEW", "UPDATED_NEW"})
 _NOTHING: Mapping[Any, Any] = {}
 
 
+def is_read(operation: str) -> bool:
+    """Whether the operation changes nothing."""
+    # All of AWS's operations of these names read.
+    return operation in READS or operation.startswith(("Describe", "List"))
+
+
 def is_idempotent(operation: str, parameters: Mapping[str, Any]) -> bool:
     """Whether applying the request twice has the result of applying it once. Never raises.
 
@@ -44,8 +50,7 @@ def is_idempotent(operation: str, parameters: Mapping[str, Any]) -> bool:
     if operation in READS or operation in _REPEATABLE_WRITES:
         return True
     if operation not in ("PutItem", "UpdateItem", "DeleteItem"):
-        # All of AWS's operations of these names read.
-        return operation.startswith(("Describe", "List"))
+        return is_read(operation)
     try:
         return _is_idempotent_write(operation, parameters)
     except Exception:

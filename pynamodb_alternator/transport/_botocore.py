@@ -21,7 +21,10 @@ import botocore.handlers
 import botocore.parsers
 import botocore.session
 
+from ..errors import ServerFailureError
+
 __all__ = [
+    "FAILURE",
     "EndpointLike",
     "Hooks",
     "client_session",
@@ -33,6 +36,8 @@ __all__ = [
 ]
 
 _SERVICE = "dynamodb"
+FAILURE = "pynamodb_alternator_failure"
+"""Where the endpoint leaves, in a request's context, the error that the client raises for its answer."""
 _REQUEST_EVENTS = (
     "request-created",
     "choose-signer",
@@ -48,6 +53,7 @@ class EndpointLike(Protocol):
     """What the client calls of its endpoint."""
 
     host: str
+    failure_class: Callable[[str], type[ServerFailureError]]
 
     def make_request(self, operation_model: Any, request_dict: dict[str, Any]) -> Any: ...
 
@@ -122,8 +128,37 @@ def _refit(client: Any, serializer: Any, user_agent: str | None, endpoint: Calla
     client._ruleset_resolver = None
     client._serializer = serializer
     client._user_agent_creator = _FixedUserAgent(user_agent)
-    client._endpoint = endpoint(events)
+    made = client._endpoint = endpoint(events)
+    made.failure_class = _Failures(client).of
+    # The last of them: the handlers of others see an answer that leaves the outcome open as they see all others.
+    events.register_last(f"after-call.{service_id}", _raise_failure)
     return client
+
+
+def _raise_failure(context: dict[str, Any], **_: Any) -> None:
+    """A handler of ``after-call``: raise the error that the endpoint has made, in place of the client's own."""
+    failure = context.pop(FAILURE, None)
+    if failure is not None:
+        raise failure
+
+
+class _Failures:
+    """The classes of errors that are `ServerFailureError` and what a client has for a code in its ``exceptions``."""
+
+    def __init__(self, client: Any) -> None:
+        # Not the client, which would refer to itself through its endpoint.
+        self._factory, self._service_model = client._exceptions_factory, client._service_model
+        self._known: dict[type, type[ServerFailureError]] = {}
+
+    def of(self, code: str) -> type[ServerFailureError]:
+        botocores = self._factory.create_client_exceptions(self._service_model).from_code(code)
+        if issubclass(ServerFailureError, botocores):
+            return ServerFailureError
+        kind = self._known.get(botocores)
+        if kind is None:
+            names = {"__module__": ServerFailureError.__module__, "__doc__": ServerFailureError.__doc__}
+            kind = self._known[botocores] = type("ServerFailureError", (ServerFailureError, botocores), names)
+        return kind
 
 
 class _FixedUserAgent:

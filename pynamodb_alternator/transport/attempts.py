@@ -9,7 +9,8 @@ Nothing here waits or does I/O, so that a thread and an event loop can drive the
         attempts.failed(error)   # or: if attempts.answered(answer): return answer
 
 What may be sent again is decided here and nowhere else. A request that surely never reached a server goes to the
-next node. After that it is repeated only if repeating it cannot change the result.
+next node. After that it is repeated only if repeating it cannot change the result. A write whose node went silent is
+not: the node may execute it later, on top of newer writes (`OutcomeUnknownError.may_still_execute`).
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ from ..errors import (
     DeadlineBeforeSendError,
     NoNodesAvailableError,
     NotSentError,
+    OutcomeUnknownError,
     PoolTimeoutError,
     RequestRefusedError,
+    ServerFailureError,
     TlsError,
     TransportError,
 )
-from ..routing.idempotence import is_idempotent
+from ..routing.idempotence import is_idempotent, is_read
 from ..routing.plan import RANDOM, ROUND_ROBIN
 from ..routing.router import Router
 from ..scopes import Scope
@@ -118,6 +121,10 @@ class Attempts:
         self.pool_wait = self._pool_patience
         """Seconds in which a connection of a full pool must come free: once per call, and not once per node. 0 while
         other nodes may have room."""
+        self.patient = (
+            retries.silent_writes == "wait" and not environment.retry_ambiguous_writes and not is_read(operation)
+        )
+        """Whether an exchange goes on when its node is declared down, and waits for the node's own answer."""
         self._own_scope = routing_scope
         view = self._view()
         self._scope = view.topology.scope
@@ -141,6 +148,8 @@ class Attempts:
         self._answer: Answer | None = None
         self._ask_for_pause = False
         self._maybe_executed: TransportError | Answer | None = None
+        self._answered_by: str | None = None
+        self._may_still_execute = False
         self._number = 0
         environment.budget.deposit()
         if self._plan.wanted_affinity and self._plan.reason is not None:
@@ -244,15 +253,18 @@ class Attempts:
         assert node is not None
         self._env.counts[node.address].answers += 1
         verdict = Verdict.FINAL if answer.status < 400 else judge(answer.status, answer.body)
-        if verdict is not Verdict.UNKNOWN:
+        leaves_it_open = verdict in (Verdict.UNKNOWN, Verdict.FOREIGN)
+        if not leaves_it_open:
             membership.succeeded(node, self._generation)
         if verdict is Verdict.FINAL:
             return True
         self._answer, self._error = answer, None
         self._sends += 1
-        if verdict is Verdict.UNKNOWN:
-            self._maybe_executed = answer
-            if not self._may_repeat():
+        if leaves_it_open:
+            is_silent = verdict is Verdict.FOREIGN
+            self._maybe_executed, self._answered_by = answer, node.address
+            self._may_still_execute |= is_silent
+            if not self._may_repeat(is_silent):
                 return True
         else:
             self._ask_for_pause = True
@@ -294,9 +306,16 @@ class Attempts:
             return
         self._sends += 1
         self._maybe_executed = error
+        # What is neither "not sent" nor "unknown" would be a kind that this place does not know: be careful.
+        is_silent = not isinstance(error, OutcomeUnknownError) or error.may_still_execute
+        self._may_still_execute |= is_silent
         if out_of_time:
             self._out_of_time()
-        if not self._may_repeat() or self._sends >= self._retries.max_attempts or not self._env.budget.withdraw():
+        if (
+            not self._may_repeat(is_silent)
+            or self._sends >= self._retries.max_attempts
+            or not self._env.budget.withdraw()
+        ):
             self._raise(error)
 
     def finished(self, answer: Answer | None, error: BaseException | None) -> None:
@@ -313,8 +332,26 @@ class Attempts:
             policy=self._plan.policy,
         )
 
-    def _may_repeat(self) -> bool:
-        return self._env.retry_ambiguous_writes or is_idempotent(self._operation, self._parameters)
+    def _may_repeat(self, is_silent: bool) -> bool:
+        """Whether the request may be sent again after an attempt that may have been executed.
+
+        `is_silent`: the node may also execute it later, and then another copy of it would have been acknowledged.
+        """
+        if self._env.retry_ambiguous_writes:
+            return True
+        if is_silent and self._retries.silent_writes != "repeat" and not is_read(self._operation):
+            return False
+        return is_idempotent(self._operation, self._parameters)
+
+    def leaves_open(self, answer: Answer) -> bool:
+        """Whether this answer is the caller's, and does not tell if his write was executed."""
+        return answer is self._maybe_executed and not is_read(self._operation)
+
+    def open_outcome(self, parsed: Mapping[str, Any], kind: type[ServerFailureError]) -> ServerFailureError:
+        """The error of this `kind` that the caller gets for such an answer; `parsed` is what botocore makes of it."""
+        error = kind.of(parsed, self._operation, self._answered_by, self._may_still_execute)
+        self._finish(error)
+        return error
 
     # ---- the end -----------------------------------------------------------------------------------------------
 
@@ -337,7 +374,14 @@ class Attempts:
         self._raise(kind(reason, node=None if self.node is None else self.node.address))
 
     def _raise(self, error: TransportError) -> NoReturn:
-        raise error.tried(list(dict.fromkeys(self._tried)))
+        self._finish(error)
+        raise error
+
+    def _finish(self, error: TransportError) -> None:
+        """What all attempts together have to say."""
+        error.tried(list(dict.fromkeys(self._tried)))
+        if isinstance(error, OutcomeUnknownError):
+            error.may_still_execute = self._may_still_execute
 
     def _why_no_node(self) -> str:
         membership = self._env.membership

@@ -14,10 +14,10 @@ import botocore.endpoint
 from botocore.model import OperationModel
 
 from ..cluster.node import Node
-from ..config import ClusterConfig, Retries, Timeouts
-from ..errors import TransportError
+from ..config import ClusterConfig, Timeouts
+from ..errors import ServerFailureError, TransportError
 from ..options import RequestOptions, current
-from ._botocore import Hooks
+from ._botocore import FAILURE, Hooks
 from .attempts import Attempts, Environment, Wait
 from .http1 import Answer
 from .lanes import PARAMETERS, CompatibleLane, Lane, ShortLane, Wire
@@ -53,6 +53,8 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         self._prepare = prepare
         self._hooks = Hooks(events)
         self._has_room: Callable[[Node], bool] = wire.has_room
+        self.failure_class: Callable[[str], type[ServerFailureError]] = lambda code: ServerFailureError
+        """Gives the class of the error for an answer with this code, which is the client's for the code as well."""
 
     def make_request(self, operation_model: OperationModel, request_dict: Any) -> tuple[Any, dict[str, Any]]:
         """Send a request to the node that its query plan says, or to the next one. The one attempt loop."""
@@ -70,7 +72,9 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         error: BaseException | None = None
         try:
             answer = self._run(attempts, lane)
-            return lane.result(answer, attempts.count)
+            result = lane.result(answer, attempts.count)
+            error = self._failure(attempts, answer, result[1], request_dict)
+            return result
         except BaseException as failure:
             error = failure
             raise
@@ -91,7 +95,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             request_dict.pop(PARAMETERS, None) or {},
             started=started,
             timeouts=timeouts,
-            retries=self._retries(options),
+            retries=options.retries(self._config.retries),
             affinity=options.key_route_affinity,
             routing_scope=options.routing_scope,
             consistent_node=options.consistent_node,
@@ -114,11 +118,16 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             else:
                 return step
 
-    def _retries(self, options: RequestOptions) -> Retries:
-        retries = self._config.retries
-        if options.max_attempts is None or options.max_attempts == retries.max_attempts:
-            return retries
-        return Retries(options.max_attempts, retries.backoff_base, retries.backoff_max)
+    def _failure(
+        self, attempts: Attempts, answer: Answer, parsed: dict[str, Any], request_dict: dict[str, Any]
+    ) -> ServerFailureError | None:
+        """The error for an answer that leaves the outcome of a write open; the client raises it after `after-call`."""
+        if answer.status < 500 or not attempts.leaves_open(answer):
+            return None
+        kind = self.failure_class(str(parsed.get("Error", {}).get("Code")))
+        failure = attempts.open_outcome(parsed, kind)
+        request_dict["context"][FAILURE] = failure
+        return failure
 
     # ---- what the compatible lane asks of botocore's endpoint --------------------------------------------------
 

@@ -11,6 +11,7 @@ Sources: RFC 9112 (HTTP/1.1); what the parser accepts is llhttp's strict mode.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -51,6 +52,17 @@ _LATE = 0.25
 """Seconds after which a timeout was noticed late: this thread was held up, and not the node."""
 """Milliseconds; `poll` takes a C int."""
 
+_BY_THE_NODE = (ConnectionResetError, BrokenPipeError, ssl.SSLError)
+"""Errors of a connection that the node has closed, or reset, or ended with an alert of TLS."""
+_TCP_CLOSE, _TCP_CLOSE_WAIT = 7, 8
+"""States of a connection as Linux tells them: the other side has reset it, or closed it."""
+_SHUT = socket.SHUT_RD if hasattr(socket, "TCP_INFO") else socket.SHUT_RDWR
+"""How `cut` wakes a reader. Where the platform tells whether the node ends the connection, it must not be our own end
+that makes it do so."""
+GRACE = 0.05
+"""Seconds after a cut in which the node may still end the connection itself. The kernel of a process that died closes
+its listener and its connections one after the other: a probe may be refused before a connection is reset."""
+_GLANCES = 25
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _READ, _WRITE = getattr(select, "POLLIN", 1), getattr(select, "POLLOUT", 4)
 
@@ -100,6 +112,7 @@ class Dialogue:
     _max_body: int
     _tls: TlsSource | None
     _cut_reason: str | None
+    _ended_by_node: bool
     _exchanges: int
 
     def _bytes_unsent(self) -> int:
@@ -157,7 +170,9 @@ class Dialogue:
             what = f"went silent in its answer (after {received} bytes), sending no more"
         else:
             what = "did not answer"
-        return ReadTimeoutError(f"Node {self.node} {what} {when}", node=self.node.address)
+        error = ReadTimeoutError(f"Node {self.node} {what} {when}", node=self.node.address)
+        error.may_still_execute = not received
+        return error
 
     def _lost(self, error: OSError | None, received: int) -> ConnectionLostError | TlsError:
         address = self.node.address
@@ -166,17 +181,24 @@ class Dialogue:
             if refused is not None:
                 return refused
         if self._cut_reason is not None:
-            return ConnectionLostError(f"Node {address}: the connection was cut, {self._cut_reason}", node=address)
+            cut = ConnectionLostError(f"Node {address}: the connection was cut, {self._cut_reason}", node=address)
+            ended = self._ended_by_node and (error is None or isinstance(error, _BY_THE_NODE))
+            cut.may_still_execute = not (received or ended or isinstance(error, ConnectionResetError))
+            return cut
         how = "the node closed it" if error is None else _words(error)
         when = f"after {received} bytes of the answer" if received else "before the answer"
         lost = ConnectionLostError(f"Node {address}: the connection was lost {when} ({how})", node=address)
         lost.was_idle = self._exchanges > 0 and not received
+        # What is not known to have come from the node is our own kernel's word, after it has heard nothing for long.
+        lost.may_still_execute = not received and error is not None and not isinstance(error, _BY_THE_NODE)
         return lost
 
     def _malformed(self, what: str) -> MalformedAnswerError:
-        return MalformedAnswerError(
+        error = MalformedAnswerError(
             f"Node {self.node} answered with something that is not valid HTTP: {what}", node=self.node.address
         )
+        error.may_still_execute = False
+        return error
 
 
 class Connection(Dialogue):
@@ -191,10 +213,12 @@ class Connection(Dialogue):
     __slots__ = (
         "_clock",
         "_cut_reason",
+        "_ended_by_node",
         "_exchanges",
         "_fd",
         "_guard",
         "_max_body",
+        "_patient",
         "_pending",
         "_poller",
         "_reader",
@@ -225,6 +249,8 @@ class Connection(Dialogue):
         self._tls: TlsSource | None = None
         self._pending: Callable[[], int] | None = None
         self._cut_reason: str | None = None
+        self._ended_by_node = False
+        self._patient = False
         self._exchanges = 0
         # `cut` comes from another thread. Without this it could shut down a descriptor that was just closed here,
         # and that already belongs to somebody else.
@@ -333,11 +359,20 @@ class Connection(Dialogue):
 
     # ---- one exchange ------------------------------------------------------------------------------------------
 
-    def exchange(self, head: bytes, body: bytes, *, read_timeout: float, deadline: float | None = None) -> Answer:
+    def exchange(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        read_timeout: float,
+        deadline: float | None = None,
+        patient: bool = False,
+    ) -> Answer:
         """Send one request and read its answer.
 
         `read_timeout`: seconds for the next bytes of the answer (or for the node to take more of the request).
         `deadline`: on the connection's clock; bounds the whole exchange.
+        `patient`: `cut` does not end the exchange, once it has begun.
 
         Raises `NodeUnreachableError` and `DeadlineBeforeSendError` if surely nothing was sent, and otherwise
         `ConnectionLostError`, `ReadTimeoutError` or `MalformedAnswerError`. A TLS alert with which the node refuses
@@ -351,10 +386,15 @@ class Connection(Dialogue):
             )
         usable, self.reusable, self.busy_since = self.reusable, False, now
         reader = self._reader
+        if patient:
+            with self._guard:  # either `cut` came before, or it finds this set
+                self._patient = True
+                usable = usable and self._cut_reason is None
         if not usable or reader is None:
             raise self._unreachable("its connection was closed")
         self._start_sending(head, body)
         self._read(reader, read_timeout, deadline)
+        self._patient = False
         reusable = reader.reusable and self._unsent is None
         answer = reader.take()
         if self._tls is not None and not self._exchanges:
@@ -430,14 +470,33 @@ class Connection(Dialogue):
                     self._send_more()
                 continue
             except OSError as error:
+                self._look_after_cut(received)
                 raise self._lost(error, received) from error
             if not data:
                 if reader.ends_with_connection:
                     return
+                self._look_after_cut(received)
                 raise self._lost(self._send_error, received)
             received += len(data)
             if self._take(reader, data, received):
                 return
+
+    def _look_after_cut(self, received: int) -> None:
+        """See for a moment whether the node ends the connection itself: a process that died does, a frozen one not."""
+        sock = self._sock
+        if self._cut_reason is None or received or sock is None:
+            return
+        for _ in range(_GLANCES):
+            state = _tcp_state(sock)
+            if state == _TCP_CLOSE:
+                # 0: a reset behind an end. Others are our own kernel's, such as ETIMEDOUT.
+                error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                self._ended_by_node = error in (0, errno.ECONNRESET, errno.EPIPE)
+            elif state == _TCP_CLOSE_WAIT:
+                self._ended_by_node = True
+            if state in (None, _TCP_CLOSE, _TCP_CLOSE_WAIT):
+                return
+            time.sleep(GRACE / _GLANCES)
 
     def _wait(self, seconds: float) -> bool:
         """Wait until there is something to read, or room for what is unsent. False if nothing came in that time."""
@@ -470,14 +529,19 @@ class Connection(Dialogue):
         return True
 
     def cut(self, reason: str = "it was declared down") -> None:
-        """End what another thread does on this connection: its exchange fails at once, and the error says why."""
-        self.reusable = False
+        """End what another thread does on this connection: its exchange fails at once, and the error says why.
+
+        Not an exchange that asked to be spared: it goes on until its answer comes or its time is up.
+        """
         with self._guard:
+            if self._patient:
+                return
+            self.reusable = False
             self._cut_reason = reason
             if self._sock is not None:
                 # The plain socket's method: that of a TLS socket would make it a plain one under the reader's hands.
                 with contextlib.suppress(OSError):
-                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+                    socket.socket.shutdown(self._sock, _SHUT)
 
     def close(self) -> None:
         """Close the socket. Any number of times; never raises, never waits."""
@@ -632,6 +696,18 @@ def _set_options(sock: socket.socket) -> None:
         if option is not None:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _tcp_state(sock: Any) -> int | None:
+    """The state of a connected socket; None where the platform does not tell it."""
+    option = getattr(socket, "TCP_INFO", None)
+    if option is None:
+        return None
+    try:
+        info: bytes = sock.getsockopt(socket.IPPROTO_TCP, option, 1)
+    except OSError:
+        return None
+    return info[0]
 
 
 def _words(error: OSError) -> str:

@@ -102,7 +102,9 @@ class Wire:
         timeouts, pools = attempts.timeouts, self._pools
         connection = pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         try:
-            answer = connection.exchange(head, body, read_timeout=timeouts.read, deadline=attempts.deadline)
+            answer = connection.exchange(
+                head, body, read_timeout=timeouts.read, deadline=attempts.deadline, patient=attempts.patient
+            )
         finally:
             pools.release(connection)
         return self.decoded(node, answer)

@@ -18,7 +18,11 @@ class Verdict(enum.Enum):
     NEVER_EXECUTED = "never executed"
     """The request was shed before it began: any request may go elsewhere."""
     UNKNOWN = "unknown"
-    """The request may have been executed: only what may be repeated goes elsewhere."""
+    """The request may have been executed, with a timestamp of now at the latest: only what may be repeated goes
+    elsewhere."""
+    FOREIGN = "foreign"
+    """Not Alternator's answer: a proxy's, perhaps, which speaks for a silent node. The request may still be executed
+    later, on top of newer writes."""
 
 
 _SHED = frozenset({"RequestLimitExceeded", "ThrottlingException", "ProvisionedThroughputExceededException"})
@@ -37,8 +41,10 @@ def error_type(body: bytes) -> str:
 def judge(status: int, body: bytes) -> Verdict:
     if status < 400:
         return Verdict.FINAL
-    if status in (500, 502, 503, 504):
+    if status == 500 and error_type(body):
         return Verdict.UNKNOWN
+    if status in (500, 502, 503, 504):
+        return Verdict.FOREIGN
     if status in (400, 429) and error_type(body) in _SHED:
         return Verdict.NEVER_EXECUTED
     return Verdict.FINAL

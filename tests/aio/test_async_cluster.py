@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import socket
+import struct
 import threading
 import time
 from typing import Any
@@ -25,6 +26,7 @@ from pynamodb_alternator.aio.connection import AsyncConnection
 from pynamodb_alternator.cluster.node import Node
 from pynamodb_alternator.errors import (
     ClusterClosedError,
+    ConnectionLostError,
     ConnectTimeoutError,
     DeadlineAfterSendError,
     DeadlineBeforeSendError,
@@ -33,6 +35,7 @@ from pynamodb_alternator.errors import (
     OutcomeUnknownError,
     PoolTimeoutError,
     ReadTimeoutError,
+    ServerFailureError,
     TlsError,
 )
 from pynamodb_alternator.local import LocalCluster, LocalTls
@@ -704,5 +707,107 @@ def test_a_request_that_the_node_does_not_read_times_out() -> None:
             with pytest.raises(ReadTimeoutError, match="took no more of the request"):
                 await connection.exchange(b"POST / HTTP/1.1\r\n\r\n", bytes(15_000_000), read_timeout=0.2)
             await connection.wait_closed()
+
+    run(main)
+
+
+# ---- writes whose node goes silent -------------------------------------------------------------------------------
+
+
+async def answered_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, go_on: asyncio.Event) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    await go_on.wait()
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    writer.close()
+
+
+def test_a_patient_exchange_is_not_cut() -> None:
+    async def main() -> None:
+        go_on = asyncio.Event()
+        server = await asyncio.start_server(lambda reader, writer: answered_late(reader, writer, go_on), "127.0.0.1", 0)
+        async with server:
+            loop = asyncio.get_running_loop()
+            connections = [AsyncConnection(Node("http", *server.sockets[0].getsockname()), loop) for _ in range(2)]
+            for connection in connections:
+                await connection.connect(connect_timeout=5.0)
+            patient, other = (
+                asyncio.create_task(
+                    outcome(connection.exchange(b"GET / HTTP/1.1\r\n\r\n", b"", read_timeout=60.0, patient=is_patient))
+                )
+                for connection, is_patient in zip(connections, (True, False), strict=True)
+            )
+            await until(lambda: all(connection._waiter is not None for connection in connections))
+            for connection in connections:
+                connection.cut("a test says so")
+            error = await other
+            assert isinstance(error, ConnectionLostError)
+            assert error.may_still_execute
+            assert not patient.done()
+            go_on.set()
+            assert (await patient).status == 200
+            for connection in connections:
+                connection.close()
+                await connection.wait_closed()
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", ["part", "answer", "close", "reset"])
+def test_a_cut_after_the_node_has_spoken_is_not_silence(end: str) -> None:
+    """The event loop has had no time to look: it is this very function that runs in it."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            connection = AsyncConnection(Node("http", *listener.getsockname()), loop)
+            await connection.connect(connect_timeout=5.0)
+            peer, _ = listener.accept()
+            waiting = asyncio.create_task(
+                outcome(connection.exchange(b"GET / HTTP/1.1\r\n\r\n", b"", read_timeout=60.0))
+            )
+            await until(lambda: connection._waiter is not None)
+            poller = connection._poller
+            if end == "part":
+                peer.sendall(b"HTTP/1.1 200 OK\r\n")
+            elif end == "answer":
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            else:
+                if end == "reset":
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.close()
+            assert poller.poll(10_000)
+            connection.cut("a test says so")
+            error = await waiting
+            if end == "answer":
+                assert error.status == 200
+            else:
+                assert isinstance(error, ConnectionLostError)
+                assert not error.may_still_execute
+            assert not connection.reusable
+            peer.close()
+            connection.close()
+            await connection.wait_closed()
+
+    run(main)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_an_answer_that_leaves_the_outcome_of_a_write_open(local: LocalCluster, status: int) -> None:
+    async def main() -> None:
+        async with AsyncCluster(config_of(local)) as cluster:
+            client = await prepared(cluster, local)
+            seen: list[Any] = []
+            client.meta.events.register("after-call.dynamodb", lambda **payload: seen.append(payload["parsed"]))
+            kind = "InternalServerError" if status == 500 else "ServiceUnavailable"
+            for node in local.nodes:
+                node.fail_with(kind, status=status, operation="UpdateItem")
+            with pytest.raises(ServerFailureError) as raised:
+                await increment(client)
+            error = raised.value
+            assert isinstance(error, ClientError)
+            assert isinstance(error, client.exceptions.from_code(kind))
+            assert (error.response["Error"]["Code"], error.operation_name) == (kind, "UpdateItem")
+            assert error.may_still_execute == (status == 503)
+            assert seen[-1] is error.response
 
     run(main)

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -49,11 +49,12 @@ class Row:
     lost: int = 0
     twice: int = 0
     errors: int = 0
-    """Of reads and idempotent writes, while a node lived."""
+    """Of reads, and of idempotent writes whose node did not go silent, while a node lived."""
     excused: int = 0
     """Of any kind, while none did."""
     unknown: int = 0
-    """Increments and conditional puts of which the caller was told that their outcome is unknown."""
+    """Writes of which the caller was told that their outcome is unknown: increments and conditional puts, and plain
+    puts whose node went silent."""
     slow: int = 0
     slow_per_thread: int = 0
     """The most that one thread met in one fault, of those that an attempt failed in: the others are the machine's."""
@@ -91,7 +92,7 @@ class Chaos:
     def count(self, thread: int) -> None:
         number = next(self._numbers)
         key, name = f"counter-{thread}-{number // _PER_COUNTER}", f"i{number}"
-        with self._request(thread, may_be_unknown=True) as request:
+        with self._request(thread, may_be_unknown="always") as request:
             self.cluster.client.update_item(
                 TableName=TABLE,
                 Key={"id": {"S": key}},
@@ -105,7 +106,7 @@ class Chaos:
 
     def put_once(self, thread: int) -> None:
         key = f"once-{next(self._numbers)}"
-        with self._request(thread, may_be_unknown=True) as request:
+        with self._request(thread, may_be_unknown="always") as request:
             try:
                 self.cluster.client.put_item(
                     TableName=TABLE,
@@ -124,7 +125,7 @@ class Chaos:
 
     def put_unique(self, thread: int) -> None:
         key = f"unique-{next(self._numbers)}"
-        with self._request(thread) as request:
+        with self._request(thread, may_be_unknown="if silent") as request:
             put(self.cluster.client, key, 1)
         if request.ok:
             with self._lock:
@@ -152,7 +153,9 @@ class Chaos:
                 self._note(f"{known} was acknowledged and is not read")
 
     @contextmanager
-    def _request(self, thread: int, *, may_be_unknown: bool = False) -> Iterator[_Request]:
+    def _request(
+        self, thread: int, *, may_be_unknown: Literal["never", "if silent", "always"] = "never"
+    ) -> Iterator[_Request]:
         request = _Request()
         excuses, was_excused = self._excuses, self._is_excused
         started = time.monotonic()
@@ -162,11 +165,11 @@ class Chaos:
             request.ok = True
         except (NotSentError, OutcomeUnknownError, ClientError) as error:
             excused = was_excused or self._is_excused or excuses != self._excuses
-            unknown = isinstance(error, OutcomeUnknownError) or (
-                isinstance(error, ClientError) and error.response["Error"]["Code"] == "InternalServerError"
+            unknown = isinstance(error, OutcomeUnknownError) and (
+                may_be_unknown == "always" or (may_be_unknown == "if silent" and error.may_still_execute)
             )
             with self._lock:
-                if may_be_unknown and unknown:
+                if unknown:
                     self.row.unknown += 1
                 elif excused:
                     self.row.excused += 1

@@ -10,7 +10,13 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from pynamodb_alternator import Cluster, signals
 from pynamodb_alternator.contrib import prometheus
-from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    NodeUnreachableError,
+    ReadTimeoutError,
+    ServerFailureError,
+)
 from pynamodb_alternator.local import LocalCluster
 
 from .conftest import User
@@ -57,6 +63,29 @@ def test_requests_of_a_model_are_counted(registry: CollectorRegistry, user: type
     seconds = registry.get_sample_value("alternator_client_request_duration_seconds_sum", labels)
     assert seconds is not None
     assert 0 < seconds < 10
+
+
+@pytest.mark.usefixtures("handle")
+def test_writes_of_unknown_outcome_are_counted(registry: CollectorRegistry) -> None:
+    silent, closed = ReadTimeoutError("it is silent"), ConnectionLostError("it is gone")
+    completed(operation="PutItem", status=None, error=silent)
+    completed(operation="PutItem", status=None, error=silent)
+    completed(operation="PutItem", status=None, error=closed)
+    completed(operation="PutItem", status=503, error=ServerFailureError("a proxy says so"))
+    completed(operation="PutItem", status=None, error=NodeUnreachableError("nothing was sent"))
+    completed(operation="GetItem", status=None, error=silent)
+
+    def counted(operation: str, may_still_execute: str) -> float | None:
+        labels = {
+            "cluster_name": "c",
+            "operation": operation,
+            "table_name": "t",
+            "may_still_execute": may_still_execute,
+        }
+        return registry.get_sample_value("alternator_client_outcome_unknown_total", labels)
+
+    assert (counted("PutItem", "true"), counted("PutItem", "false")) == (3, 1)
+    assert counted("GetItem", "true") is None
 
 
 @pytest.mark.usefixtures("handle")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from blinker import NamedSignal
+from botocore.exceptions import ClientError
 
 from pynamodb_alternator import signals
 from pynamodb_alternator.cluster.node import Node
@@ -28,6 +29,7 @@ from pynamodb_alternator.errors import (
     PoolTimeoutError,
     ReadTimeoutError,
     RequestRefusedError,
+    ServerFailureError,
     TlsError,
     TransportError,
 )
@@ -90,6 +92,7 @@ ALL = {**SAFE, **ONCE_ONLY}
 
 NOT_SENT = [NodeUnreachableError, ConnectTimeoutError, TlsError, PoolTimeoutError]
 UNKNOWN = [ReadTimeoutError, ConnectionLostError, MalformedAnswerError]
+CLOSED = [ConnectionLostError]
 
 OK = Answer(200, {}, b"{}")
 
@@ -100,6 +103,16 @@ def error_answer(kind: str, status: int = 400) -> Answer:
 
 SHED = error_answer("RequestLimitExceeded")
 SICK = error_answer("InternalServerError", 500)
+PAGE = Answer(500, {}, b"<html>")
+SILENT: list[Any] = [
+    ReadTimeoutError,
+    MalformedAnswerError,
+    PAGE,
+    *(error_answer("InternalServerError", status) for status in (502, 503, 504)),
+]
+"""After these the node may still execute the request."""
+ENDED: list[Any] = [*CLOSED, SICK]
+"""After these it executes nothing later."""
 
 
 class FakeMembership:
@@ -374,15 +387,69 @@ def test_a_closed_cluster_ends_the_request(world: World) -> None:
 # ---- perhaps executed --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", SAFE.values(), ids=SAFE)
-@pytest.mark.parametrize("outcome", [*UNKNOWN, SICK, error_answer("X", 502), error_answer("X", 503)])
-def test_what_may_be_repeated_is_repeated_on_the_next_node_at_once(
-    what: tuple[str, dict[str, Any]], outcome: Any
-) -> None:
-    world = World()
-    assert world.run(what, outcome, OK) is OK
-    assert world.sent == [A, B]
+def is_sent_again(what: tuple[str, dict[str, Any]], outcome: Any, silent_writes: Any, **settings: Any) -> bool:
+    """Whether the request goes to another node, at once; else the caller gets that it is unknown whether it was
+    executed, and whether it may still be."""
+    world = World(**settings)
+    attempts = world.attempts(what, retries=Retries(silent_writes=silent_writes))
+    assert attempts.next() is A
+    if isinstance(outcome, Answer):
+        if not attempts.answered(outcome):
+            return attempts.next() is B
+        assert attempts.leaves_open(outcome) == (what not in READS.values())
+        failure: OutcomeUnknownError = attempts.open_outcome({}, ServerFailureError)
+        assert isinstance(failure, ClientError)
+    else:
+        try:
+            attempts.failed(outcome("it broke", node=A.address))
+            return attempts.next() is B
+        except OutcomeUnknownError as error:
+            failure = error
+    assert failure.may_still_execute == (outcome in SILENT)
+    assert failure.nodes_tried == (A.address,)
     assert world.waits == []
+    return False
+
+
+@pytest.mark.parametrize("silent_writes", ["raise", "wait", "repeat", "ambiguous"])
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("outcome", [*ENDED, *SILENT])
+def test_what_is_sent_again(what: tuple[str, dict[str, Any]], outcome: Any, silent_writes: str) -> None:
+    """The table of the rule: reads, idempotent and other writes; a node that ended the exchange, or went silent."""
+    if silent_writes == "ambiguous":
+        assert is_sent_again(what, outcome, "raise", retry_ambiguous_writes=True)
+        return
+    expected = what in READS.values() or (
+        what in REPEATABLE.values() and (outcome in ENDED or silent_writes == "repeat")
+    )
+    assert is_sent_again(what, outcome, silent_writes) == expected
+
+
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+def test_only_writes_wait_for_a_node_that_is_down_and_only_if_asked(what: tuple[str, dict[str, Any]]) -> None:
+    is_write = what not in READS.values()
+    for silent_writes in ("raise", "wait", "repeat"):
+        retries = Retries(silent_writes=silent_writes)  # type: ignore[arg-type]
+        assert World().attempts(what, retries=retries).patient == (is_write and silent_writes == "wait")
+        assert not World(retry_ambiguous_writes=True).attempts(what, retries=retries).patient
+
+
+def test_an_attempt_that_may_still_be_executed_is_told_of_after_one_that_may_not(world: World) -> None:
+    with pytest.raises(ConnectionLostError) as raised:
+        world.run(REPEATABLE["put"], ReadTimeoutError, ConnectionLostError, retries=Retries(2, silent_writes="repeat"))
+    assert raised.value.may_still_execute
+    with pytest.raises(ConnectionLostError) as raised:
+        World().run(REPEATABLE["put"], ConnectionLostError, retries=Retries(2))
+    assert not raised.value.may_still_execute
+
+
+def test_an_answer_of_a_later_attempt_tells_what_became_of_the_write(world: World) -> None:
+    attempts = world.attempts(REPEATABLE["put"])
+    assert attempts.next() is A
+    assert not attempts.answered(SICK)
+    assert attempts.next() is B
+    assert attempts.answered(OK)
+    assert not attempts.leaves_open(OK)
 
 
 @pytest.mark.parametrize("what", ONCE_ONLY.values(), ids=ONCE_ONLY)
@@ -441,8 +508,8 @@ def test_repetitions_end_with_the_budget(outcome: Any) -> None:
 
 
 def test_the_error_is_the_ambiguous_one_if_any_attempt_was(world: World) -> None:
-    with pytest.raises(ReadTimeoutError) as raised:
-        world.run(REPEATABLE["put"], ReadTimeoutError, NodeUnreachableError)
+    with pytest.raises(ConnectionLostError) as raised:
+        world.run(REPEATABLE["put"], ConnectionLostError, NodeUnreachableError)
     assert not isinstance(raised.value, NotSentError)
     assert raised.value.nodes_tried == (A.address, B.address, C.address)
 
@@ -453,18 +520,18 @@ def test_an_answer_that_leaves_the_outcome_open_is_not_undone_by_a_refused_conne
 
 def test_shed_does_not_undo_an_attempt_that_may_have_been_executed(world: World) -> None:
     """The answer says "never executed", and an earlier attempt may have been."""
-    with pytest.raises(ReadTimeoutError):
-        world.run(REPEATABLE["put"], ReadTimeoutError, SHED)
+    with pytest.raises(ConnectionLostError):
+        world.run(REPEATABLE["put"], ConnectionLostError, SHED)
     assert World().run(REPEATABLE["put"], SICK, SHED) is SICK
     world = World(budget=RetryBudget(ratio=0.0, reserve=1.0))
-    with pytest.raises(ReadTimeoutError):
-        world.run(REPEATABLE["put"], ReadTimeoutError, SHED)
+    with pytest.raises(ConnectionLostError):
+        world.run(REPEATABLE["put"], ConnectionLostError, SHED)
     assert len(world.sent) == 2
 
 
 def test_a_cluster_closed_meanwhile_does_not_either(world: World) -> None:
-    with pytest.raises(ReadTimeoutError):
-        world.run(REPEATABLE["put"], ReadTimeoutError, ClusterClosedError)
+    with pytest.raises(ConnectionLostError):
+        world.run(REPEATABLE["put"], ConnectionLostError, ClusterClosedError)
     assert world.sent == [A, B]
 
 
@@ -524,7 +591,11 @@ def test_a_500_says_nothing_of_the_nodes_health(world: World) -> None:
         (413, b"", Verdict.FINAL),
         (500, SHED.body, Verdict.UNKNOWN),
         (501, b"", Verdict.FINAL),
-        (504, b"<html>", Verdict.UNKNOWN),
+        (500, b"<html>", Verdict.FOREIGN),
+        (500, b"{}", Verdict.FOREIGN),
+        (502, SICK.body, Verdict.FOREIGN),
+        (503, SHED.body, Verdict.FOREIGN),
+        (504, b"<html>", Verdict.FOREIGN),
     ],
 )
 def test_the_verdict_on_an_answer(status: int, body: bytes, verdict: Verdict) -> None:
@@ -618,7 +689,7 @@ def test_the_deadline_after_it_was_sent(what: tuple[str, dict[str, Any]]) -> Non
 def test_the_deadline_comes_in_a_later_attempt_that_was_not_sent(world: World) -> None:
     world.takes = 0.6
     with pytest.raises(DeadlineAfterSendError, match="refused"):
-        world.run(REPEATABLE["put"], ReadTimeoutError, NodeUnreachableError("refused"), timeouts=Timeouts(total=1.0))
+        world.run(REPEATABLE["put"], ConnectionLostError, NodeUnreachableError("refused"), timeouts=Timeouts(total=1.0))
 
 
 def test_no_wait_goes_beyond_the_deadline(world: World) -> None:

@@ -143,6 +143,7 @@ class TestFields:
             *((Timeouts, "total", bad) for bad in (0, float("inf"), "x", 1e300)),
             *((Retries, "max_attempts", bad) for bad in (0, 101, 1.5, None, True)),
             *((Retries, name, 0) for name in ("backoff_base", "backoff_max")),
+            *((Retries, "silent_writes", bad) for bad in ("", "RAISE", None, True, 1)),
             *((Discovery, name, 0) for name in ("interval", "idle_interval", "idle_after", "timeout")),
             *((Discovery, name, bad) for name in ("startup_wait", "scope_restore_after") for bad in (-1, None, 1e9)),
             *((Health, name, 0) for name in ("active_failure_threshold", "down_recovery_threshold")),
@@ -229,13 +230,14 @@ class TestUrl:
 
     def test_query(self) -> None:
         config = ClusterConfig.from_url(
-            "http://a/?datacenter=dc1&rack=r%201&connect_timeout=0.5&read_timeout=3&total_timeout=9&pool_timeout=8&max_attempts=2"
+            "http://a/?datacenter=dc1&rack=r%201&connect_timeout=0.5&read_timeout=3&total_timeout=9"
+            "&pool_timeout=8&max_attempts=2&silent_writes=wait"
             "&name=shop&load_balancing=random&key_route_affinity=any_write&rmw_rule=driver&region=eu"
             "&force_read_before_write=yes&retry_ambiguous_writes=0&max_pool_connections=7&affinity_ring_order=host"
         )
         assert config.routing_scope == RackScope("dc1", "r 1")
         assert config.timeouts == Timeouts(0.5, 3, 9, 8)
-        assert config.retries.max_attempts == 2
+        assert (config.retries.max_attempts, config.retries.silent_writes) == (2, "wait")
         assert (config.name, config.load_balancing, config.region) == ("shop", "random", "eu")
         assert config.key_route_affinity is KeyRouteAffinity.ANY_WRITE
         assert (config.force_read_before_write, config.retry_ambiguous_writes) == (True, False)
@@ -259,6 +261,7 @@ class TestUrl:
             ("http://a/?zzz=dc1", "It takes: "),
             ("http://a/?connect_timeout=soon", "connect_timeout cannot be 'soon'"),
             ("http://a/?max_attempts=1.5", "max_attempts"),
+            ("http://a/?silent_writes=maybe", "silent_writes must be one of 'raise', 'wait', 'repeat' (got 'maybe')"),
             ("http://a/?retry_ambiguous_writes=perhaps", "write true or false"),
             ("http://a/?total_timeout=inf", "Timeouts: total"),
             ("http://a/?rack=r1", "without its datacenter"),

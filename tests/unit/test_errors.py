@@ -27,10 +27,42 @@ EXPECTED = {
     errors.ReadTimeoutError: (stock.ReadTimeoutError, OutcomeUnknownError),
     errors.ConnectionLostError: (stock.ConnectionClosedError, OutcomeUnknownError),
     errors.MalformedAnswerError: (stock.HTTPClientError, OutcomeUnknownError),
+    errors.ServerFailureError: (stock.ClientError, OutcomeUnknownError),
     errors.DeadlineExceededError: (stock.ReadTimeoutError, TransportError),
     errors.DeadlineBeforeSendError: (stock.ReadTimeoutError, NotSentError),
     errors.DeadlineAfterSendError: (stock.ReadTimeoutError, OutcomeUnknownError),
 }
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+@pytest.mark.parametrize("kind", [kind for kind in TRANSPORT if issubclass(kind, OutcomeUnknownError)])
+@pytest.mark.parametrize("value", [True, False])
+def test_whether_it_may_still_be_executed_survives_pickling(
+    kind: type[OutcomeUnknownError], again: Any, value: bool
+) -> None:
+    error = kind("why", node="a:1")
+    error.may_still_execute = value
+    assert again(error).may_still_execute is value
+
+
+def test_whether_a_connection_was_idle_survives_pickling() -> None:
+    error = errors.ConnectionLostError("why", node="a:1")
+    error.was_idle = True
+    assert pickle.loads(pickle.dumps(error)).was_idle
+
+
+def test_an_answer_that_leaves_the_outcome_open() -> None:
+    response = {"Error": {"Code": "502", "Message": "Bad Gateway"}, "ResponseMetadata": {"HTTPStatusCode": 502}}
+    error = errors.ServerFailureError.of(response, "PutItem", "a:1", True)
+    error.tried(["b:1", "a:1"])
+    assert str(error) == (
+        "An error occurred (502) when calling the PutItem operation: Bad Gateway. Node a:1 answered so, and the write "
+        "may have been executed, or may still be (nodes tried: b:1, a:1)"
+    )
+    twin = pickle.loads(pickle.dumps(error))
+    assert (str(twin), twin.response, twin.operation_name) == (str(error), response, "PutItem")
+    assert PutError("no", twin).cause_response_code == "502"
+    assert PutError("no", twin).cause_response_message == "Bad Gateway"
 
 
 def test_all_names_exist_and_derive_from_one_base() -> None:

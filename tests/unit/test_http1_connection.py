@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from pynamodb_alternator.errors import (
     DeadlineBeforeSendError,
     MalformedAnswerError,
     NodeUnreachableError,
+    OutcomeUnknownError,
     ReadTimeoutError,
     RequestRefusedError,
     TransportError,
@@ -27,6 +30,8 @@ from pynamodb_alternator.transport.http1 import Answer, Connection
 from pynamodb_alternator.transport.request import MAX_BODY, build_get, build_head
 
 from .wire_servers import Server, ok, read_request, until
+
+HEAD = build_head("a.B", "h:1", 0)
 
 
 def send(connection: Connection, body: bytes = b"{}", read_timeout: float = 5.0, **more: float) -> Answer:
@@ -325,6 +330,132 @@ def test_cut_wakes_a_reader_at_once() -> None:
         assert not errors[0].was_idle
         connection.close()
         connection.cut()
+
+
+def begins_and_stops(sock: socket.socket) -> None:
+    read_request(sock)
+    sock.sendall(b"HTTP/1.1 200 OK\r\n")
+    read_request(sock)
+
+
+def resets(sock: socket.socket) -> None:
+    read_request(sock)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def closes(sock: socket.socket) -> None:
+    read_request(sock)
+
+
+def talks_nonsense(sock: socket.socket) -> None:
+    read_request(sock)
+    sock.sendall(b"nonsense\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("handler", "may_still_execute"),
+    [(silent, True), (begins_and_stops, False), (resets, False), (closes, False), (talks_nonsense, False)],
+)
+def test_whether_the_node_may_still_execute_the_request(handler: Any, may_still_execute: bool) -> None:
+    """Not if it has closed or reset the connection, or begun to answer; yes if it went silent."""
+    with Server(handler) as server:
+        connection = Connection.open(server.node(), connect_timeout=5)
+        with pytest.raises(OutcomeUnknownError) as raised:
+            send(connection, read_timeout=0.2)
+        assert raised.value.may_still_execute is may_still_execute
+        connection.close()
+
+
+@pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH])
+def test_what_our_own_kernel_says_of_a_node_that_it_no_longer_hears_is_silence(number: int) -> None:
+    with Server(silent) as server:
+        connection = Connection.open(server.node(), connect_timeout=5)
+
+        def gone(size: int) -> bytes:
+            raise OSError(number, os.strerror(number))
+
+        connection._recv = gone
+        connection._poller = Ready()
+        with pytest.raises(ConnectionLostError) as raised:
+            send(connection)
+        assert raised.value.may_still_execute
+        connection.close()
+
+
+class Ready:
+    """A poller that says at once that there is something to read."""
+
+    def poll(self, milliseconds: float) -> list[tuple[int, int]]:
+        return [(0, 1)]
+
+
+def test_a_cut_is_silence() -> None:
+    with Server(silent) as server:
+        connection = Connection.open(server.node(), connect_timeout=5)
+        thread, errors = caught_in_thread(lambda: send(connection, read_timeout=60))
+        until(lambda: connection.busy_since is not None and server.sockets)
+        connection.cut()
+        thread.join(5)
+        assert isinstance(errors[0], ConnectionLostError | NodeUnreachableError)
+        assert not isinstance(errors[0], OutcomeUnknownError) or errors[0].may_still_execute
+        connection.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="the platform does not tell the state of a connection")
+def test_a_cut_after_the_node_has_closed_is_none() -> None:
+    """The thread that waits has not looked yet, which is here not even given the time to."""
+    with Server(silent) as server:
+        connection = Connection.open(server.node(), connect_timeout=5)
+        waiting, go_on = threading.Event(), threading.Event()
+        poll = connection._poller.poll
+
+        class Slow:
+            def poll(self, milliseconds: float) -> Any:
+                waiting.set()
+                assert go_on.wait(10)
+                return poll(milliseconds)
+
+        connection._poller = Slow()
+        thread, errors = caught_in_thread(lambda: send(connection, read_timeout=60))
+        assert waiting.wait(10)
+        until(lambda: server.sockets)
+        server.hang_up()
+        until(lambda: poll(0))
+        connection.cut()
+        go_on.set()
+        thread.join(5)
+        assert isinstance(errors[0], ConnectionLostError)
+        assert "declared down" in str(errors[0])
+        assert not errors[0].may_still_execute
+        connection.close()
+
+
+def test_a_patient_exchange_is_not_cut() -> None:
+    answer = threading.Event()
+
+    def late(sock: socket.socket) -> None:
+        while (request := read_request(sock)) is not None:
+            assert answer.wait(10)
+            sock.sendall(ok(request[1]))
+
+    with Server(late) as server:
+        connection = Connection.open(server.node(), connect_timeout=5)
+        answers: list[Any] = []
+        thread = threading.Thread(
+            target=lambda: answers.append(connection.exchange(HEAD, b"", read_timeout=60, patient=True))
+        )
+        thread.start()
+        until(lambda: connection._patient)
+        connection.cut()
+        answer.set()
+        thread.join(10)
+        assert [one.status for one in answers] == [200]
+        assert connection.reusable
+        # What is not patient is cut as ever, and what was cut before it began has surely not been sent.
+        connection.cut()
+        with pytest.raises(NodeUnreachableError):
+            connection.exchange(HEAD, b"", read_timeout=60, patient=True)
+        connection.close()
 
 
 def test_an_interrupt_within_the_parser_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Retries
+from pynamodb_alternator.errors import OutcomeUnknownError, ServerFailureError
+from pynamodb_alternator.routing.idempotence import is_read
 from pynamodb_alternator.transport.control import Control
 from pynamodb_alternator.transport.http1 import Answer
 from pynamodb_alternator.transport.lanes import CompatibleLane, ShortLane, Wire
@@ -58,6 +60,9 @@ class StockSession:
 
     def close(self) -> None:
         return None
+
+
+OUTCOME_UNKNOWN = [kind.__name__ for kind in ServerFailureError.__mro__ if not issubclass(ClientError, kind)]
 
 
 class Raw:
@@ -116,6 +121,15 @@ def clients(sent: Sent) -> Iterator[dict[str, Any]]:
             yield {"short": one.client, "compatible": other.client}
 
 
+def botocores_words(error: Any, operation: str) -> tuple[Any, ...]:
+    """Of an answer that leaves the outcome of a write open, whose error is all that botocore's is, and more."""
+    assert error.response["ResponseMetadata"]["HTTPStatusCode"] in (500, 502, 503, 504)
+    assert not is_read(operation)
+    assert str(error).startswith("An error occurred (")
+    stock: Any = ClientError(error.response, operation)
+    return str(stock), stock.args
+
+
 def outcome(client: Any, operation: str, parameters: Any) -> Any:
     """What a call gives: its dict, or its exception in all that a caller sees of it."""
     try:
@@ -123,7 +137,11 @@ def outcome(client: Any, operation: str, parameters: Any) -> Any:
     except (ClientError, BotoCoreError) as error:
         kinds = [kind.__name__ for kind in type(error).__mro__]
         code = getattr(client.exceptions.from_code(error.response["Error"]["Code"]), "__name__", None)
-        return kinds, code, isinstance(error, client.exceptions.ClientError), error.response, str(error), error.args
+        said: tuple[Any, ...] = (str(error), error.args)
+        if isinstance(error, OutcomeUnknownError):
+            kinds = [kind for kind in kinds if kind not in OUTCOME_UNKNOWN]
+            said = botocores_words(error, operation)
+        return kinds, code, isinstance(error, client.exceptions.ClientError), error.response, *said
 
 
 def assert_validly_signed(headers: dict[str, str], body: bytes) -> None:
