@@ -14,6 +14,7 @@ from pynamodb.attributes import (
     NumberAttribute,
     UnicodeAttribute,
     UTCDateTimeAttribute,
+    VersionAttribute,
 )
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
@@ -92,13 +93,19 @@ class Order(Model):
 
 
 class Cart(Model):
-    """What a customer has picked so far: quantities by sku. It is always saved as a whole."""
+    """What a customer has picked so far: quantities by sku. It is always saved as a whole.
+
+    `version`: makes each save a conditional one, so that a late copy of an older save changes nothing.
+    `changed_by`: the id of the last change, by which a save of unknown outcome is recognised.
+    """
 
     class Meta:
         table_name = "shop_carts"
 
     customer = UnicodeAttribute(hash_key=True)
     quantities: MapAttribute[str, Any] = MapAttribute(default=dict)
+    changed_by = UnicodeAttribute(null=True)
+    version = VersionAttribute()
 
 
 class Counter(Model):

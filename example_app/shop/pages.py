@@ -31,7 +31,7 @@ HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _MOST_PIECES = 99
 UNAVAILABLE = {
     "title": "One moment, please",
-    "text": "The shop's database did not answer. Nothing is lost: please try again in a moment.",
+    "text": "The shop's database did not answer. Please look whether it was done, and try again in a moment.",
 }
 WRONG = {"title": "That was no form of this shop", "text": "Please go back, and try again."}
 FOREIGN = {"title": "That form is too old", "text": "Please go back, load the page again, and press the button again."}
@@ -101,12 +101,14 @@ def add_to_cart(customer: str, sku: str, quantity: str) -> str:
         product = None
     if product is None:
         raise NotFound
-    cart = trade.cart_of(customer)
-    quantities = _quantities(cart)
-    quantities[sku] = max(0, min(_MOST_PIECES, quantities.get(sku, 0) + pieces))
-    cart.quantities = {sku: quantity for sku, quantity in quantities.items() if quantity}
-    cart.save()
-    return f"In your cart: {quantities[sku]} × {product.name}"
+
+    def add(quantities: dict[str, int]) -> None:
+        quantities[sku] = max(0, min(_MOST_PIECES, quantities.get(sku, 0) + pieces))
+        if not quantities[sku]:
+            del quantities[sku]
+
+    quantities = trade.change_cart(customer, add)
+    return f"In your cart: {quantities.get(sku, 0)} × {product.name}"
 
 
 def check_out(customer: str, order_id: str) -> None:
@@ -118,8 +120,7 @@ def check_out(customer: str, order_id: str) -> None:
     if quantities:
         order = trade.place_order(customer, quantities, order_id)
         if order.status == "placed":
-            cart.quantities = {}
-            cart.save()
+            trade.change_cart(customer, lambda ordered: ordered.clear())
 
 
 def order(customer: str, order_id: str) -> dict[str, Any]:

@@ -9,7 +9,9 @@ is right all the same, with two rules that any application can use:
    halfway, is rejected after a minute, and gives back what it had reserved (`settle`).
 
 The library raises `OutcomeUnknownError` where it cannot know whether a write was executed and must not repeat it by
-itself. `change_once` is what an application does about it: thanks to rule 1 it asks again.
+itself. `change_once` is what an application does about it: thanks to rule 1 it asks again. `change_cart` does the same
+for an item that is saved as a whole: a version makes each save conditional, so that a save which its node executes late
+does not undo a newer one.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from datetime import UTC, datetime
 from pynamodb.exceptions import PutError, UpdateError
 from pynamodb.expressions.update import Action
 
+from pynamodb_alternator import get_cluster
 from pynamodb_alternator.errors import OutcomeUnknownError
 
 from .models import Cart, Counter, Line, Order, Product
@@ -33,6 +36,7 @@ __all__ = [
     "audit",
     "bump",
     "cart_of",
+    "change_cart",
     "change_once",
     "count",
     "deliver",
@@ -261,6 +265,29 @@ def cart_of(customer: str) -> Cart:
         return Cart(customer)
 
 
+def change_cart(customer: str, change: Callable[[dict[str, int]], object]) -> dict[str, int]:
+    """Let `change` alter the quantities of the customer's cart, once, and save them. Tells what is in the cart then.
+
+    It is tried again if the cart was changed by another request meanwhile, and if the outcome of a save is unknown.
+    """
+    change_id = uuid.uuid4().hex
+    for left in reversed(range(_TRIES)):
+        cart = cart_of(customer)
+        quantities = {sku: int(quantity) for sku, quantity in cart.quantities.as_dict().items()}
+        if cart.changed_by == change_id:
+            return quantities  # it was executed, and its answer was lost
+        change(quantities)
+        cart.quantities, cart.changed_by = quantities, change_id
+        try:
+            cart.save()
+            return quantities
+        except PutError as error:
+            was_changed = error.cause_response_code == "ConditionalCheckFailedException"
+            if not (was_changed or isinstance(error.cause, OutcomeUnknownError)) or not left:
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
 def bump(name: str) -> bool:
     """Count one more. False if nobody knows whether it was counted.
 
@@ -285,8 +312,11 @@ def count(name: str) -> int:
 
 
 def seed(stock: int = 200, rare: int = 12) -> None:
-    """Fill an empty shop, in batches. The last product is rare, so that it sells out."""
-    with Product.batch_write() as batch:
+    """Fill an empty shop, in batches. The last product is rare, so that it sells out.
+
+    Nobody else writes these products yet, so a batch may be repeated although its node went silent.
+    """
+    with get_cluster().options(silent_writes="repeat"), Product.batch_write() as batch:
         for sku, name, category, price in GOODS:
             pieces = rare if sku == GOODS[-1][0] else stock
             batch.save(

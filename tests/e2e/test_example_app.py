@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pynamodb.exceptions import UpdateError
+from pynamodb.exceptions import PutError, UpdateError
 
 from pynamodb_alternator import close_all, registry
 from pynamodb_alternator.errors import OutcomeUnknownError
@@ -312,6 +312,36 @@ def test_an_order_of_unknown_outcome_is_placed_once(traffic: Traffic, local: Loc
     assert order.status == "placed"
     assert traffic.unknown >= 2
     assert trade.audit() == (1, [])
+
+
+@pytest.mark.parametrize("executed", [True, False])
+def test_a_cart_whose_save_is_of_unknown_outcome_is_changed_once(
+    client: Visitor, traffic: Traffic, local: LocalCluster, executed: bool
+) -> None:
+    put_into_cart(client, "bowl", 1)
+    lose_one_answer(local, "PutItem", executed=executed)
+    put_into_cart(client, "bowl", 2)
+    assert traffic.unknown >= 1
+    assert "57.00 €" in client.get("/cart").text
+
+
+@pytest.mark.parametrize("executed", [True, False])
+def test_a_cart_behind_a_proxy_that_gives_up(traffic: Traffic, local: LocalCluster, executed: bool) -> None:
+    """The answer leaves the outcome open, and the node may execute the save later."""
+    for node in local.nodes:
+        node.fail_with("GatewayTimeout", status=504, times=1, executed=executed, operation="PutItem")
+
+    def add(quantities: dict[str, int]) -> None:
+        quantities["jug"] = quantities.get("jug", 0) + 1
+
+    assert trade.change_cart("ada", add) == {"jug": 1}
+    assert trade.change_cart("ada", add) == {"jug": 2}
+    assert traffic.unknown >= 1
+    cart = trade.cart_of("ada")
+    late = models.Cart("ada", quantities={"jug": 1}, changed_by="an older save", version=1)
+    with pytest.raises(PutError):
+        late.save()
+    assert trade.cart_of("ada").quantities.as_dict() == cart.quantities.as_dict() == {"jug": 2}
 
 
 def test_deliveries_and_releases_happen_once(traffic: Traffic, local: LocalCluster) -> None:
