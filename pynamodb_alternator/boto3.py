@@ -18,6 +18,10 @@ from .registry import find_cluster
 from .transport._botocore import client_session
 
 try:
+    # boto3 itself imports the last two when the first resource is made. A child that is forked just then, by another
+    # thread, would wait for that import for ever.
+    import boto3.dynamodb.table
+    import boto3.dynamodb.transform
     import boto3.session
 except ModuleNotFoundError as missing:
     raise ImportError(

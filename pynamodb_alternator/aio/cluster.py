@@ -13,13 +13,16 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from aiobotocore.client import AioClientCreator
+from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
+from aiobotocore.signers import AioRequestSigner
 
 from ..client import Cluster
 from ..cluster.membership import NodeInfo
 from ..config import ClusterConfig
 from ..errors import ClusterClosedError
-from ..transport._botocore import client_session, make_async_client
+from ..transport._botocore import Kit, client_session, load_service, make_async_client
 from ..transport.lanes import RequestSerializer
 from .endpoint import AsyncClusterEndpoint, AsyncWire
 from .pool import AsyncPools
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncCluster"]
 
 _T = TypeVar("_T")
+
+_KIT = Kit(AioClientCreator, AioRequestSigner, AioConfig)
 
 
 class AsyncCluster:
@@ -98,13 +103,12 @@ class AsyncCluster:
         """
         self._here()
         session = client_session(AioSession) if session is None else session
-        warm_up = getattr(session, "warm_up_loader_caches", None)
-        if warm_up is not None:
-            # It reads the service's description, which takes a tenth of a second.
-            await self._in_thread(lambda: warm_up("dynamodb"))
+        # It reads files, and a session of the user's looks for them in the folders of all services.
+        await self._in_thread(lambda: load_service(session))
         config, url = self.config, self.cluster._seed_url()
         return await make_async_client(
             session,
+            _KIT,
             region=config.region,
             url=url,
             serializer=RequestSerializer(validate=validate_parameters),

@@ -1,14 +1,16 @@
 """Everything that is private in botocore and that we touch, in one place.
 
 Checked against botocore 1.35 to 1.44. Stock parts that stay: the client class and its `_make_api_call`, the event
-system, the service model, the exceptions, the paginators and waiters. What is replaced on the one instance that we
-assemble: the endpoint, the serializer, the endpoint ruleset (there is none to resolve) and the User-Agent builder.
+system, the service model, the exceptions, the paginators and waiters. Ours are, in each client that we assemble of
+them: the endpoint, the serializer, the endpoint ruleset (there is none to resolve) and the User-Agent builder.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Protocol
 
@@ -17,25 +19,31 @@ import botocore.awsrequest
 import botocore.client
 import botocore.config
 import botocore.endpoint
+import botocore.errorfactory
 import botocore.handlers
+import botocore.loaders
+import botocore.model
 import botocore.parsers
 import botocore.session
+import botocore.signers
 
 from ..errors import ServerFailureError
+from ._service import SERVICE, ServiceLoader
 
 __all__ = [
     "FAILURE",
     "EndpointLike",
     "Hooks",
+    "Kit",
     "client_session",
     "convert_answer",
     "is_stock_handler",
+    "load_service",
     "make_async_client",
     "make_client",
     "prepared_request",
 ]
 
-_SERVICE = "dynamodb"
 FAILURE = "pynamodb_alternator_failure"
 """Where the endpoint leaves, in a request's context, the error that the client raises for its answer."""
 _REQUEST_EVENTS = (
@@ -60,6 +68,18 @@ class EndpointLike(Protocol):
     def close(self) -> Any: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """The classes of which a client is assembled: botocore's own here; aiobotocore has others of the same shape."""
+
+    creator: Callable[..., Any]
+    signer: Callable[..., Any]
+    config: Callable[..., Any]
+
+
+_KIT = Kit(botocore.client.ClientCreator, botocore.signers.RequestSigner, botocore.config.Config)
+
+
 def client_session(
     kind: Callable[[], botocore.session.Session] = botocore.session.Session,
 ) -> botocore.session.Session:
@@ -70,6 +90,8 @@ def client_session(
     session = kind()
     session.set_config_variable("profile", "default")
     session._config = {"profiles": {"default": {}}}  # type: ignore[attr-defined]
+    folders = botocore.loaders.create_loader(session.get_config_variable("data_path")).search_paths
+    session.register_component("data_loader", ServiceLoader(folders))
     return session
 
 
@@ -82,13 +104,18 @@ def make_client(
     user_agent: str | None,
     endpoint: Callable[[Any], EndpointLike],
 ) -> Any:
-    """A DynamoDB client of `session` whose requests go through `endpoint(events)`."""
-    client: Any = session.create_client(_SERVICE, **_settings(region, url))
-    return _refit(client, serializer, user_agent, endpoint)
+    """A DynamoDB client of `session` whose requests go through `endpoint(events)`.
+
+    botocore's `Session.create_client` is not called: it makes an HTTP session with an SSLContext, reads the endpoints
+    of all services of AWS, and looks at the user's configuration, and nothing of that is of use here.
+    """
+    made = _creator(session, _KIT).create_client_class(SERVICE)
+    return _assemble(made, session, _KIT, region, url, serializer, user_agent, endpoint)
 
 
 async def make_async_client(
     session: Any,
+    kit: Kit,
     *,
     region: str,
     url: str,
@@ -96,43 +123,86 @@ async def make_async_client(
     user_agent: str | None,
     endpoint: Callable[[Any], EndpointLike],
 ) -> Any:
-    """The same for a session of aiobotocore."""
-    client = await session.create_client(_SERVICE, **_settings(region, url)).__aenter__()
-    await client.close()  # its HTTP session, which is replaced
-    return _refit(client, serializer, user_agent, endpoint)
+    """The same for a session of aiobotocore, with the classes in `kit`."""
+    made = await _creator(session, kit).create_client_class(SERVICE)
+    return _assemble(made, session, kit, region, url, serializer, user_agent, endpoint)
 
 
-def _settings(region: str, url: str) -> dict[str, Any]:
-    config = botocore.config.Config(signature_version=botocore.UNSIGNED, parameter_validation=False)
-    return {"region_name": region, "endpoint_url": url, "config": config}
+def load_service(session: Any) -> None:
+    """Read the files that a client of `session` needs, now or later. An event loop lets a thread do it."""
+    loader = session.get_component("data_loader")
+    for description in ("service-2", "paginators-1", "waiters-2"):
+        loader.load_service_model(SERVICE, description)
 
 
-def _refit(client: Any, serializer: Any, user_agent: str | None, endpoint: Callable[[Any], EndpointLike]) -> Any:
-    """Put our parts in the place of the client's."""
-    events = client.meta.events
+def _creator(session: Any, kit: Kit) -> Any:
+    """What makes the class of a client, with a method for each operation; tools may add to it on an event."""
+    return kit.creator(
+        loader=session.get_component("data_loader"),
+        endpoint_resolver=None,
+        user_agent=session.user_agent(),
+        event_emitter=session.get_component("event_emitter"),
+        retry_handler_factory=None,
+        retry_config_translator=None,
+    )
+
+
+def _assemble(
+    client_class: Callable[..., Any],
+    session: Any,
+    kit: Kit,
+    region: str,
+    url: str,
+    serializer: Any,
+    user_agent: str | None,
+    endpoint: Callable[[Any], EndpointLike],
+) -> Any:
+    """A client of `client_class`, with our parts where botocore has others of its own."""
+    loader = session.get_component("data_loader")
+    # The client's own: shapes that were looked at are kept in it, whether somebody has changed them or not.
+    service = botocore.model.ServiceModel(loader.load_service_model(SERVICE, "service-2"), service_name=SERVICE)
+    events = copy.copy(session.get_component("event_emitter"))
+    signer = kit.signer(service.service_id, region, service.signing_name, botocore.UNSIGNED, None, events)
+    agent = _FixedUserAgent(user_agent)
+    reached, exceptions = endpoint(events), botocore.errorfactory.ClientExceptionsFactory()
+    client = client_class(
+        serializer=serializer,
+        endpoint=reached,
+        response_parser=botocore.parsers.create_parser(service.metadata["protocol"]),
+        event_emitter=events,
+        request_signer=signer,
+        service_model=service,
+        loader=loader,
+        client_config=_config(session, kit, region),
+        partition="aws",
+        exceptions_factory=exceptions,
+        endpoint_ruleset_resolver=None,
+        user_agent_creator=agent,
+    )
     # Signing, User-Agent and retries are the endpoint's business now. What the session or other tools have
     # registered stays.
-    service_id = client.meta.service_model.service_id.hyphenize()
-    events.unregister(f"request-created.{service_id}", client._request_signer.handler)
-    for event, name in (
-        ("request-created", "add_retry_headers"),
-        (f"request-created.{service_id}", "rebuild_and_replace_user_agent_handler"),
-        (f"request-created.{service_id}", "seed_max_attempts"),
-        (f"needs-retry.{service_id}", "needs_retry"),
-        (f"after-call.{service_id}", "release_retry_quota"),
-    ):
-        for handler in _handlers(events, event):
-            if getattr(handler, "__name__", "") == name:
-                events.unregister(event, handler)
-    _keep_to_their_operations(client)
-    client._ruleset_resolver = None
-    client._serializer = serializer
-    client._user_agent_creator = _FixedUserAgent(user_agent)
-    made = client._endpoint = endpoint(events)
-    made.failure_class = _Failures(client).of
+    created = f"request-created.{service.service_id.hyphenize()}"
+    events.unregister(created, signer.handler)
+    events.unregister(created, agent.rebuild_and_replace_user_agent_handler)
+    events.unregister("request-created", botocore.handlers.add_retry_headers)
+    _keep_to_their_operations(events, service.service_id.hyphenize(), loader.load_service_model(SERVICE, "service-2"))
+    reached.failure_class = _Failures(exceptions, service).of
     # The last of them: the handlers of others see an answer that leaves the outcome open as they see all others.
-    events.register_last(f"after-call.{service_id}", _raise_failure)
+    events.register_last(f"after-call.{service.service_id.hyphenize()}", _raise_failure)
     return client
+
+
+def _config(session: Any, kit: Kit, region: str) -> Any:
+    """What `client.meta.config` shows, to tools that look at it: no request is made by it, except for the region."""
+    config = kit.config(
+        region_name=region,
+        signature_version=botocore.UNSIGNED,
+        parameter_validation=False,
+        user_agent=session.user_agent(),
+        retries={"mode": "legacy"},
+    )
+    default = session.get_default_client_config()
+    return config if default is None else default.merge(config)
 
 
 def _raise_failure(context: dict[str, Any], **_: Any) -> None:
@@ -145,13 +215,13 @@ def _raise_failure(context: dict[str, Any], **_: Any) -> None:
 class _Failures:
     """The classes of errors that are `ServerFailureError` and what a client has for a code in its ``exceptions``."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, factory: Any, service: Any) -> None:
         # Not the client, which would refer to itself through its endpoint.
-        self._factory, self._service_model = client._exceptions_factory, client._service_model
+        self._factory, self._service = factory, service
         self._known: dict[type, type[ServerFailureError]] = {}
 
     def of(self, code: str) -> type[ServerFailureError]:
-        botocores = self._factory.create_client_exceptions(self._service_model).from_code(code)
+        botocores = self._factory.create_client_exceptions(self._service).from_code(code)
         if issubclass(ServerFailureError, botocores):
             return ServerFailureError
         kind = self._known.get(botocores)
@@ -174,33 +244,44 @@ class _FixedUserAgent:
         return None
 
 
-def _keep_to_their_operations(client: Any) -> None:
+def _keep_to_their_operations(events: Any, service_id: str, description: Mapping[str, Any]) -> None:
     """botocore asks these handlers of its own at every request of every service: they stay with the operations for
-    which they do something."""
-    events, service = client.meta.events, client.meta.service_model
-    models = [service.operation_model(name) for name in service.operation_names]
+    which they do something.
+
+    Which these are is read in the description, and not asked of the service model: it keeps each shape that was looked
+    at, and who changes the description of one later would not be heard.
+    """
     for event, name, is_needed in (
-        ("before-parameter-build", "generate_idempotent_uuid", lambda model: model.idempotent_members),
+        ("before-parameter-build", "generate_idempotent_uuid", _has_idempotency_token),
         (
             "before-parameter-build",
             "_handle_request_validation_mode_member",
-            lambda model: getattr(model, "http_checksum", {}).get("requestValidationModeMember"),
+            lambda operation, shapes: "requestValidationModeMember" in operation.get("httpChecksum", {}),
         ),
         (
             "before-call",
             "inject_api_version_header_if_needed",
-            lambda model: getattr(model, "is_endpoint_discovery_operation", True),
+            lambda operation, shapes: operation.get("endpointoperation", False),
         ),
         # In AWS Lambda, which is known when the process starts.
-        ("before-call", "add_recursion_detection_header", lambda model: "AWS_LAMBDA_FUNCTION_NAME" in os.environ),
+        (
+            "before-call",
+            "add_recursion_detection_header",
+            lambda operation, shapes: "AWS_LAMBDA_FUNCTION_NAME" in os.environ,
+        ),
     ):
         handler = getattr(botocore.handlers, name, None)
         if handler is None or handler not in _handlers(events, event):
             continue
         events.unregister(event, handler)
-        for model in models:
-            if is_needed(model):
-                events.register(f"{event}.{service.service_id.hyphenize()}.{model.name}", handler)
+        for operation, words in description["operations"].items():
+            if is_needed(words, description["shapes"]):
+                events.register(f"{event}.{service_id}.{operation}", handler)
+
+
+def _has_idempotency_token(operation: Mapping[str, Any], shapes: Mapping[str, Any]) -> bool:
+    members = shapes[operation["input"]["shape"]].get("members", {}) if "input" in operation else {}
+    return any(member.get("idempotencyToken") for member in members.values())
 
 
 def _handlers(events: Any, event: str) -> list[Any]:
@@ -240,7 +321,7 @@ class Hooks:
         return any(
             not is_stock_handler(event, handler)
             for event in _REQUEST_EVENTS
-            for handler in self._emitter._handlers.prefix_search(f"{event}.{_SERVICE}.{operation}")
+            for handler in self._emitter._handlers.prefix_search(f"{event}.{SERVICE}.{operation}")
         )
 
 
@@ -259,7 +340,7 @@ def _stock_handlers() -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {event: [] for event in _REQUEST_EVENTS}
     for entry in botocore.handlers.BUILTIN_HANDLERS:
         name, _, service = str(entry[0]).partition(".")
-        if name in found and service in ("", "*", _SERVICE):
+        if name in found and service in ("", "*", SERVICE):
             found[name].append(entry[1])
     return found
 
