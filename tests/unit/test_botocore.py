@@ -279,8 +279,8 @@ def test_the_session_of_the_user_is_heard(cluster: Cluster) -> None:
 
     session.register_component("data_loader", OwnLoader())
 
-    def add_method(class_attributes: dict[str, Any], **_: Any) -> None:
-        class_attributes["answer"] = lambda self: 42
+    def add_method(**event: Any) -> None:
+        event["class_attributes"]["answer"] = lambda self: 42
 
     session.register("creating-client-class.dynamodb", add_method)
     client = cluster.new_client(session)
