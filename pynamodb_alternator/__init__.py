@@ -13,13 +13,13 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from . import errors, signals
     from .aio import AsyncCluster as AsyncCluster
-    from .client import Cluster
-    from .config import ClusterConfig, Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
-    from .connection import AlternatorConnection
-    from .models import Model, install, uninstall
+    from .cluster import Cluster
+    from .orm.connection import AlternatorConnection
+    from .orm.models import Model, install, uninstall
     from .registry import close_all, configure, get_cluster
-    from .scopes import ClusterScope, DatacenterScope, RackScope
-    from .wire_config import Deflate, Gzip, Tls
+    from .settings.config import ClusterConfig, Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
+    from .settings.scopes import ClusterScope, DatacenterScope, RackScope
+    from .settings.wire import Deflate, Gzip, Tls
 
 __all__ = [
     "AlternatorConnection",
@@ -51,13 +51,21 @@ __all__ = [
 # only finds this package through an entry point, such as pytest, shall not wait for it.
 _HOMES = {
     "aio": ("AsyncCluster",),  # needs the extra [async]
-    "client": ("Cluster",),
-    "config": ("ClusterConfig", "Credentials", "Discovery", "Health", "KeyRouteAffinity", "Retries", "Timeouts"),
-    "connection": ("AlternatorConnection",),
-    "models": ("Model", "install", "uninstall"),
+    "cluster": ("Cluster",),
+    "settings.config": (
+        "ClusterConfig",
+        "Credentials",
+        "Discovery",
+        "Health",
+        "KeyRouteAffinity",
+        "Retries",
+        "Timeouts",
+    ),
+    "orm.connection": ("AlternatorConnection",),
+    "orm.models": ("Model", "install", "uninstall"),
     "registry": ("close_all", "configure", "get_cluster"),
-    "scopes": ("ClusterScope", "DatacenterScope", "RackScope"),
-    "wire_config": ("Deflate", "Gzip", "Tls"),
+    "settings.scopes": ("ClusterScope", "DatacenterScope", "RackScope"),
+    "settings.wire": ("Deflate", "Gzip", "Tls"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("errors", "signals")

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .client import Cluster
-from .config import ClusterConfig
+from .cluster import Cluster
 from .errors import ConfigurationError
 from .registry import find_cluster
+from .settings.config import ClusterConfig
 from .transport._botocore import client_session
 
 try:

@@ -198,8 +198,8 @@ class AlternatorModels:
         """Create the tables of these models, if they do not exist. Gives the models back."""
         from pynamodb.models import Model
 
-        from .connection import AlternatorConnection
         from .contrib._tables import create_table
+        from .orm.connection import AlternatorConnection
 
         if not models:
             raise pytest.UsageError("alternator_models() was called without a model. Write alternator_models(User).")

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from .client import Cluster
-from .config import ClusterConfig
+from .cluster import Cluster
 from .errors import ConfigurationError
+from .settings.config import ClusterConfig
 
 __all__ = [
     "Aliases",

@@ -18,10 +18,10 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from aiobotocore.signers import AioRequestSigner
 
-from ..client import Cluster
-from ..cluster.membership import NodeInfo
-from ..config import ClusterConfig
+from ..cluster import Cluster
 from ..errors import ClusterClosedError
+from ..settings.config import ClusterConfig
+from ..topology.membership import NodeInfo
 from ..transport._botocore import Kit, client_session, load_service, make_async_client
 from ..transport.lanes import RequestSerializer
 from .endpoint import AsyncClusterEndpoint, AsyncWire

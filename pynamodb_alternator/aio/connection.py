@@ -14,20 +14,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DeadlineBeforeSendError, TlsError, TransportError
-from ..transport.http1 import (
-    _MAX_BODY,
-    GRACE,
-    Answer,
-    Clock,
-    Dialogue,
-    _new_poller,
-    _Reader,
-    _set_options,
-)
+from ..transport.http1 import _MAX_BODY, GRACE, Answer, Clock, Dialogue, _new_poller, _Reader, _set_options
 from ..transport.patience import Patience
 
 if TYPE_CHECKING:
-    from ..cluster.node import Node
+    from ..topology.node import Node
     from ..transport.tls import TlsContexts
 
 __all__ = ["AsyncConnection"]

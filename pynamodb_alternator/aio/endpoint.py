@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.model import OperationModel
 
-from ..cluster.node import Node
-from ..config import ClusterConfig
 from ..errors import TransportError
-from ..options import current
+from ..settings.config import ClusterConfig
+from ..settings.options import current
+from ..topology.node import Node
 from ..transport.attempts import Attempts, Environment, Wait
 from ..transport.endpoint import ClusterEndpoint
 from ..transport.http1 import Answer

@@ -21,7 +21,7 @@ from ..transport.pool import LOOKS, PoolStats
 from .connection import AsyncConnection
 
 if TYPE_CHECKING:
-    from ..cluster.node import Node
+    from ..topology.node import Node
     from ..transport.tls import TlsContexts
 
 __all__ = ["AsyncNodePool", "AsyncPools", "EventLoopError"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import config
+from ..settings import config
 from ..shell.render import NodeLine, show_finding, show_nodes, show_route, show_total
 from ..shell.tables import key_value
 from ._tables import models_of
 
 if TYPE_CHECKING:
-    from ..client import Cluster
+    from ..cluster import Cluster
     from ..shell.screen import Screen
 
 __all__ = ["check", "nodes", "route"]

@@ -37,7 +37,7 @@ def heal(cluster: LocalCluster) -> None:
 
 def drop_tables(cluster: LocalCluster, tables: Iterable[str]) -> None:
     """Drop these tables, as far as they exist, even if a test has killed every node."""
-    from ..client import Cluster
+    from ..cluster import Cluster
 
     heal(cluster)
     # Another one, which does not know that nodes were down.

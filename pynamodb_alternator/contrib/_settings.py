@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from .._checks import did_you_mean
-from ..config import ClusterConfig
 from ..errors import ConfigurationError
+from ..settings.checks import did_you_mean
+from ..settings.config import ClusterConfig
 
 __all__ = ["FIELDS", "config_from", "setting_meant"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pynamodb import models as _pynamodb
 
-from ..models import Model
+from ..orm.models import Model
 
 __all__ = ["create_table", "drop_table", "models_of"]
 

@@ -19,10 +19,10 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from ..client import Cluster
-from ..config import ClusterConfig
+from ..cluster import Cluster
 from ..errors import AlternatorError, ConfigurationError
 from ..registry import Aliases, add_source, get_cluster
+from ..settings.config import ClusterConfig
 from ..shell.screen import Screen
 from . import _commands as commands
 from . import _tables as tables

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import signals
-from .._checks import without_brackets
 from .._version import __version__
 from ..errors import ConfigurationError
+from ..settings.checks import without_brackets
 from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
 
 try:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..cluster.discovery import Place
-from ..cluster.localnodes import path_for
-from ..cluster.node import Node
-from ..cluster.topology import ring_order
-from ..config import ClusterConfig
-from ..scopes import ClusterScope, Scope, chain
-from ..system_tables import read_places, read_system_table
+from ..core.system_tables import read_places, read_system_table
+from ..settings.config import ClusterConfig
+from ..settings.scopes import ClusterScope, Scope, chain
+from ..topology.discovery import Place
+from ..topology.localnodes import path_for
+from ..topology.node import Node
+from ..topology.view import ring_order
 from .node_report import NodeReport, look_at
 from .questions import NodesClient, Questions, at_once, refusal
 from .seed_report import SeedReport, look_at_seeds

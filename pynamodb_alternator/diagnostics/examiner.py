@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from .. import _checks as settings
+from ..settings import checks as settings
 from .checks import (
     authentication,
     clock_skew,
@@ -30,7 +30,7 @@ from .questions import Questions, at_once
 from .values import Finding
 
 if TYPE_CHECKING:
-    from ..cluster.node import Node
+    from ..topology.node import Node
     from .inside import Inside
 
 __all__ = ["examine", "ping"]

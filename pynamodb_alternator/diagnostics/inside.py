@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ..cluster.membership import Membership
-    from ..config import ClusterConfig
     from ..routing.router import Router
     from ..routing.tables import Tables
+    from ..settings.config import ClusterConfig
+    from ..topology.membership import Membership
     from ..transport.control import Control
     from ..transport.counts import Counts
     from ..transport.lanes import Wire

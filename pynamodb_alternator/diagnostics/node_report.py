@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..cluster.localnodes import path_for
-from ..cluster.node import Node
 from ..errors import TransportError
-from ..scopes import ClusterScope
+from ..settings.scopes import ClusterScope
+from ..topology.localnodes import path_for
+from ..topology.node import Node
 
 if TYPE_CHECKING:
     from ..transport.http1 import Answer

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from ..cluster.localnodes import NodeFilter, read_answer
-from ..cluster.node import Node
 from ..errors import NoNodesAvailableError, TransportError
-from ..options import NO_OPTIONS
-from ..scopes import Scope
+from ..settings.options import NO_OPTIONS
+from ..settings.scopes import Scope
+from ..settings.wire import Compression
+from ..topology.localnodes import NodeFilter, read_answer
+from ..topology.node import Node
 from ..transport.compression import compress
 from ..transport.outcome import error_type
 from ..transport.request import build_head
-from ..wire_config import Compression
 
 if TYPE_CHECKING:
     from ..transport.http1 import Answer

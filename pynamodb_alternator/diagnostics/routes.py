@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from .. import _checks as checks
-from ..config import KeyRouteAffinity
 from ..errors import ConfigurationError
 from ..routing import reasons
+from ..settings import checks
+from ..settings.config import KeyRouteAffinity
 from .values import KeyRoute
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from .. import _checks as settings
-from ..cluster.node import Node
-from ..config import ClusterConfig
+from ..settings import checks as settings
+from ..settings.config import ClusterConfig
+from ..topology.node import Node
 
 __all__ = ["SeedReport", "look_at_seeds"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..cluster.health import State
-from ..config import KeyRouteAffinity
+from ..settings.config import KeyRouteAffinity
+from ..topology.health import State
 
 __all__ = ["Finding", "KeyRoute", "NodeStats", "Severity"]
 

@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from .. import _checks as checks
 from ..errors import AlternatorError, ConfigurationError
+from ..settings import checks
 from . import isolation
 from .dialect import Dialect
 from .engine import Engine, lock_of

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from ..table_description import hash_key_of
+from ..core.table_description import hash_key_of
 from . import isolation
 from .answers import ERROR_PREFIX, Answer, DialectError, validation
 from .engine import Engine, batch_limit_of

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
 
-from .. import _checks as checks
 from ..errors import ConfigurationError
+from ..settings import checks
 from .answers import Answer, error_answer
 
 HEALTH = "/"

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from .. import _checks as checks
 from ..errors import ConfigurationError
+from ..settings import checks
 from . import auth, compression, http
 from .answers import JSON, Answer, DialectError, error_answer
 from .dialect import QUICK, Parsed

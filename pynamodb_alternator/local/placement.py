@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .. import _checks as checks
 from ..errors import ConfigurationError
+from ..settings import checks
 
 DATACENTER = "datacenter1"
 RACK = "rack1"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .. import _checks as checks
 from ..errors import ConfigurationError
+from ..settings import checks
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from .. import _checks as checks
 from ..errors import ConfigurationError
+from ..settings import checks
 from .engine import EngineAnswer
 
 _SECONDS = 30.0

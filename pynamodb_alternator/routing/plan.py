@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..cluster.node import Node
-from ..cluster.topology import Topology, View
+from ..topology.node import Node
+from ..topology.view import Topology, View
 from .generator import first_below, generator
 from .ring import AffinityRing
 

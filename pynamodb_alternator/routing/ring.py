@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from ..cluster.node import Node, canonical_endpoint
-from ..cluster.topology import Topology
+from ..topology.node import Node, canonical_endpoint
+from ..topology.view import Topology
 
 __all__ = ["AffinityRing", "canonical_order"]
 

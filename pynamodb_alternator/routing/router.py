@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from ..cluster.node import Node
-from ..cluster.topology import View
-from ..config import ClusterConfig, KeyRouteAffinity
+from ..settings.config import ClusterConfig, KeyRouteAffinity
+from ..topology.node import Node
+from ..topology.view import View
 from . import reasons
 from .idempotence import READS
 from .partition_key import KEY_PARAMETERS, as_mapping, attributes_of_write, partition_key_hash, value_hash

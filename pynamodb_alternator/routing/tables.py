@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..config import ClusterConfig, KeyRouteAffinity
+from ..settings.config import ClusterConfig, KeyRouteAffinity
 
 __all__ = ["PARTITION_KEY", "WRITE_ISOLATION", "Table", "Tables", "effective_affinity", "write_isolation"]
 

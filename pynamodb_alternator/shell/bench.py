@@ -16,9 +16,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .. import signals
-from ..client import Cluster
+from ..cluster import Cluster
+from ..core.table_description import hash_key_of, key_types_of
 from ..diagnostics import said
-from ..table_description import hash_key_of, key_types_of
 from . import settings
 from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Line, Screen, Text
 from .tables import describe

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .._checks import did_you_mean
 from .._version import __version__
 from ..errors import AlternatorError, ConfigurationError
+from ..settings.checks import did_you_mean
 from . import bench, check, local, nodes, route
 
 __all__ = ["main", "make_parser"]

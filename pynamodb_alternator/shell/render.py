@@ -11,8 +11,8 @@ from ..diagnostics import milliseconds
 from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Screen, Text
 
 if TYPE_CHECKING:
-    from ..cluster.membership import NodeInfo
     from ..diagnostics import Finding, KeyRoute
+    from ..topology.membership import NodeInfo
 
 __all__ = ["NodeLine", "show_finding", "show_nodes", "show_route", "show_total"]
 

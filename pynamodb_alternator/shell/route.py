@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ..core.table_description import hash_key_of, key_types_of
+from ..core.write_isolation import read_write_isolation
 from ..diagnostics import KeyRoute, ping
 from ..errors import ConfigurationError
-from ..isolation import read_write_isolation
-from ..table_description import hash_key_of, key_types_of
 from . import settings
 from .render import show_route
 from .screen import Screen
 from .tables import describe, key_value
 
 if TYPE_CHECKING:
-    from ..client import Cluster
+    from ..cluster import Cluster
 
 
 def add(commands: Any) -> None:

@@ -8,10 +8,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from ..client import Cluster
-from ..config import ClusterConfig
+from ..cluster import Cluster
 from ..errors import ConfigurationError
-from ..wire_config import InsecureTlsWarning
+from ..settings.config import ClusterConfig
+from ..settings.wire import InsecureTlsWarning
 
 __all__ = ["add", "number", "open_cluster", "whole"]
 

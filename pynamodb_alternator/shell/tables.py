@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .._checks import did_you_mean
 from ..errors import ConfigurationError, error_code
+from ..settings.checks import did_you_mean
 
 if TYPE_CHECKING:
-    from ..client import Cluster
+    from ..cluster import Cluster
 
 __all__ = ["describe", "key_value"]
 

@@ -27,10 +27,6 @@ from typing import Any, NoReturn, Protocol
 from blinker import NamedSignal
 
 from .. import signals
-from ..cluster.membership import Membership
-from ..cluster.node import Node
-from ..cluster.topology import View
-from ..config import KeyRouteAffinity, Retries, Timeouts
 from ..errors import (
     ClusterClosedError,
     ConnectionLostError,
@@ -49,7 +45,11 @@ from ..errors import (
 from ..routing.idempotence import is_idempotent, is_read
 from ..routing.plan import RANDOM, ROUND_ROBIN
 from ..routing.router import Router
-from ..scopes import Scope
+from ..settings.config import KeyRouteAffinity, Retries, Timeouts
+from ..settings.scopes import Scope
+from ..topology.membership import Membership
+from ..topology.node import Node
+from ..topology.view import View
 from .budget import RetryBudget
 from .counts import Counts
 from .http1 import Answer

@@ -22,7 +22,7 @@ from .http1 import Answer, Clock, Connection, TlsSource
 from .request import build_get
 
 if TYPE_CHECKING:
-    from ..cluster.node import Node
+    from ..topology.node import Node
 
 __all__ = ["Control"]
 

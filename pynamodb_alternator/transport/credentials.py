@@ -11,8 +11,8 @@ import os
 import threading
 from typing import Any
 
-from ..config import Credentials, CredentialsSource
 from ..errors import ConfigurationError
+from ..settings.config import Credentials, CredentialsSource
 from .signing import Signer
 
 __all__ = ["Signers"]

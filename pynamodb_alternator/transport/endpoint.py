@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import botocore.endpoint
 from botocore.model import OperationModel
 
-from ..cluster.node import Node
-from ..config import ClusterConfig, Timeouts
 from ..errors import ServerFailureError, TransportError
-from ..options import RequestOptions, current
+from ..settings.config import ClusterConfig, Timeouts
+from ..settings.options import RequestOptions, current
+from ..topology.node import Node
 from ._botocore import FAILURE, Hooks
 from .attempts import Attempts, Environment, Wait
 from .http1 import Answer

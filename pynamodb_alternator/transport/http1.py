@@ -34,7 +34,7 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
-    from ..cluster.node import Node
+    from ..topology.node import Node
 
 __all__ = ["Answer", "Clock", "Connection", "Dialogue", "TlsSource"]
 

@@ -17,10 +17,10 @@ from botocore.model import OperationModel
 from botocore.validate import validate_parameters
 
 from .._version import __version__
-from ..cluster.node import Node
-from ..config import ClusterConfig, Credentials
 from ..errors import MalformedAnswerError
-from ..options import NOT_GIVEN, RequestOptions
+from ..settings.config import ClusterConfig, Credentials
+from ..settings.options import NOT_GIVEN, RequestOptions
+from ..topology.node import Node
 from ._botocore import convert_answer, is_stock_handler, prepared_request
 from .attempts import Attempts
 from .compression import MAX_PLAIN, compress, decompress

@@ -20,7 +20,7 @@ from .http1 import Clock, Connection, TlsSource
 from .patience import Patience
 
 if TYPE_CHECKING:
-    from ..cluster.node import Node
+    from ..topology.node import Node
 
 __all__ = ["AllPools", "NodePool", "PoolStats", "Pools", "PoolsOfLoop"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
-from .. import _checks as checks
+from ..settings import checks
 
 __all__ = ["Signer"]
 

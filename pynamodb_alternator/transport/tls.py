@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, TlsError
-from ..wire_config import InsecureTlsWarning, Tls, openssl_reason
+from ..settings.wire import InsecureTlsWarning, Tls, openssl_reason
 from .http1 import Clock
 
 if TYPE_CHECKING:
-    from ..cluster.node import Node
+    from ..topology.node import Node
 
 __all__ = ["InsecureTlsWarning", "Tls", "TlsContexts"]
 

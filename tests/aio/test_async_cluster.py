@@ -23,7 +23,6 @@ import pynamodb_alternator
 from pynamodb_alternator import Cluster, ClusterConfig, Discovery, Health, Model, Retries, Timeouts, Tls
 from pynamodb_alternator.aio import AsyncCluster, EventLoopError
 from pynamodb_alternator.aio.connection import AsyncConnection
-from pynamodb_alternator.cluster.node import Node
 from pynamodb_alternator.errors import (
     ClusterClosedError,
     ConnectionLostError,
@@ -39,6 +38,7 @@ from pynamodb_alternator.errors import (
     TlsError,
 )
 from pynamodb_alternator.local import LocalCluster, LocalTls
+from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.tls import TlsContexts
 from tests.chaos.support import until as eventually
 

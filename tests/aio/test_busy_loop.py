@@ -16,9 +16,9 @@ from pynamodb_alternator import ClusterConfig, Health, Timeouts, Tls
 from pynamodb_alternator.aio import AsyncCluster
 from pynamodb_alternator.aio.connection import AsyncConnection
 from pynamodb_alternator.aio.pool import AsyncPools
-from pynamodb_alternator.cluster.node import Node
 from pynamodb_alternator.errors import ConnectTimeoutError, PoolTimeoutError, ReadTimeoutError
 from pynamodb_alternator.local import LocalCluster, LocalTls
+from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.request import build_head
 
 from .conftest import Recorder

@@ -21,7 +21,7 @@ from pynamodb_alternator.errors import (
     ReadTimeoutError,
 )
 from pynamodb_alternator.local import LocalCluster
-from pynamodb_alternator.options import RequestOptions, model_options
+from pynamodb_alternator.settings.options import RequestOptions, model_options
 from tests.chaos.support import all_active, create_table, get, increment, put, put_if_absent, until
 
 NEVER_DOUBT = Health(doubt_after=1000.0, active_failure_threshold=1000)

@@ -64,7 +64,8 @@ def prepared(local: LocalCluster, cluster: Cluster) -> Cluster:
 
 FORK = """
     import os, signal, socket, sys, threading, traceback, warnings
-    from pynamodb_alternator import Cluster, client as client_module
+    from pynamodb_alternator import Cluster
+    from pynamodb_alternator import cluster as client_module
     from pynamodb_alternator.transport.http1 import Connection
     from tests.chaos.support import get, increment, put, our_threads
 
@@ -278,7 +279,8 @@ def test_two_threads_of_a_child_take_it_over_once(prepared: Cluster, recorder: R
 def test_closing_in_a_child_leaves_the_parents_connections_alone(local: LocalCluster, prepared: Cluster) -> None:
     code = """
         import os, sys
-        from pynamodb_alternator import Cluster, client as client_module
+        from pynamodb_alternator import Cluster
+        from pynamodb_alternator import cluster as client_module
         from tests.chaos.support import increment, get
 
         cluster = Cluster(sys.argv[1])

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from pynamodb_alternator import Cluster, ClusterConfig, ClusterScope, DatacenterScope, RackScope
-from pynamodb_alternator.config import Discovery, Health
 from pynamodb_alternator.errors import ConfigurationError, NodeUnreachableError, NoNodesAvailableError
 from pynamodb_alternator.local import LocalCluster, LocalNode
-from pynamodb_alternator.scopes import Scope
+from pynamodb_alternator.settings.config import Discovery, Health
+from pynamodb_alternator.settings.scopes import Scope
 
 from .conftest import Recorder
 

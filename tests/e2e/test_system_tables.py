@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pynamodb_alternator import Cluster, errors, signals
+from pynamodb_alternator.core.system_tables import read_places, read_system_table
 from pynamodb_alternator.local import LocalCluster
-from pynamodb_alternator.system_tables import read_places, read_system_table
 
 
 @pytest.fixture

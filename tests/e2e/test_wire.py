@@ -30,9 +30,9 @@ from pynamodb_alternator.errors import (
 )
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.local.tls import LocalTls
+from pynamodb_alternator.settings.wire import InsecureTlsWarning
 from pynamodb_alternator.transport._botocore import client_session
 from pynamodb_alternator.transport.request import MAX_BODY
-from pynamodb_alternator.wire_config import InsecureTlsWarning
 
 from ..unit.wire_servers import until
 from .conftest import Recorder

@@ -11,10 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from blinker import NamedSignal
 
-from pynamodb_alternator.cluster.health import State
-from pynamodb_alternator.cluster.membership import Membership
-from pynamodb_alternator.cluster.node import Node
-from pynamodb_alternator.config import ClusterConfig
+from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.topology.health import State
+from pynamodb_alternator.topology.membership import Membership
+from pynamodb_alternator.topology.node import Node
 
 PATIENCE = 10.0
 """Seconds after which a condition that a test waits for counts as never to come."""

@@ -12,9 +12,6 @@ from blinker import NamedSignal
 from botocore.exceptions import ClientError
 
 from pynamodb_alternator import signals
-from pynamodb_alternator.cluster.node import Node
-from pynamodb_alternator.cluster.topology import Topology, View, ring_order
-from pynamodb_alternator.config import ClusterConfig, Retries, Timeouts
 from pynamodb_alternator.errors import (
     ClusterClosedError,
     ConnectionLostError,
@@ -34,6 +31,9 @@ from pynamodb_alternator.errors import (
     TransportError,
 )
 from pynamodb_alternator.routing.plan import QueryPlan
+from pynamodb_alternator.settings.config import ClusterConfig, Retries, Timeouts
+from pynamodb_alternator.topology.node import Node
+from pynamodb_alternator.topology.view import Topology, View, ring_order
 from pynamodb_alternator.transport.attempts import Attempts, Environment, Wait
 from pynamodb_alternator.transport.budget import RetryBudget
 from pynamodb_alternator.transport.http1 import Answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pynamodb_alternator import _checks as checks
+from pynamodb_alternator.settings import checks
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pynamodb_alternator.config import (
+from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.settings.config import (
     ClusterConfig,
     Credentials,
     Discovery,
@@ -23,8 +24,7 @@ from pynamodb_alternator.config import (
     Retries,
     Timeouts,
 )
-from pynamodb_alternator.errors import ConfigurationError
-from pynamodb_alternator.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
 
 many = settings(deadline=None, max_examples=150)
 

@@ -13,7 +13,7 @@ from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 
 from pynamodb_alternator import AlternatorConnection, Cluster
 from pynamodb_alternator.errors import ConfigurationError
-from pynamodb_alternator.options import current
+from pynamodb_alternator.settings.options import current
 
 
 class Recording(AlternatorConnection):

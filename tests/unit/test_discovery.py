@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pynamodb_alternator.cluster import discovery as module
-from pynamodb_alternator.cluster.discovery import Discovery, DiscoveryError, Reading
-from pynamodb_alternator.cluster.node import Node
-from pynamodb_alternator.config import ClusterConfig
-from pynamodb_alternator.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.topology import discovery as module
+from pynamodb_alternator.topology.discovery import Discovery, DiscoveryError, Reading
+from pynamodb_alternator.topology.node import Node
 
 from .cluster_fakes import FakeNetwork, hosts
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pynamodb_alternator.cluster.health import HealthStatus, Observation, State, active, quarantined, transition
-from pynamodb_alternator.config import Health
+from pynamodb_alternator.settings.config import Health
+from pynamodb_alternator.topology.health import HealthStatus, Observation, State, active, quarantined, transition
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "node-health-transitions.tsv"
 ROWS = [line.split("\t") for line in VECTORS.read_text().splitlines() if line and not line.startswith("#")]

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from pynamodb_alternator.cluster.node import Node
 from pynamodb_alternator.errors import (
     ConnectionLostError,
     ConnectTimeoutError,
@@ -25,6 +24,7 @@ from pynamodb_alternator.errors import (
     RequestRefusedError,
     TransportError,
 )
+from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport import http1
 from pynamodb_alternator.transport.http1 import Answer, Connection
 from pynamodb_alternator.transport.request import MAX_BODY, build_get, build_head

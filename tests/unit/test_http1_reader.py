@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pynamodb_alternator.cluster.node import Node
 from pynamodb_alternator.errors import ConnectionLostError, MalformedAnswerError, TransportError
+from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.http1 import Answer, Connection
 
 NODE = Node("http", "127.0.0.1", 8000)

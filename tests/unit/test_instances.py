@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pynamodb import attributes as attr
 
 import pynamodb_alternator
-from pynamodb_alternator._instances import recipe_of
+from pynamodb_alternator.orm.instances import recipe_of
 
 
 def make(base: Any) -> Any:

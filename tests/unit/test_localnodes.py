@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pynamodb_alternator.cluster.localnodes import NodeFilter, path_for, read_answer
-from pynamodb_alternator.cluster.node import Node
-from pynamodb_alternator.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.topology.localnodes import NodeFilter, path_for, read_answer
+from pynamodb_alternator.topology.node import Node
 
 SOURCE = Node("http", "10.0.0.9", 8000)
 LOCAL = Node("http", "127.0.0.1", 8000)

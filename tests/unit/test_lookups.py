@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pynamodb_alternator import ClusterConfig
+from pynamodb_alternator.core.lookups import Lookups
 from pynamodb_alternator.errors import ClusterClosedError, NodeUnreachableError
-from pynamodb_alternator.lookups import Lookups
 from pynamodb_alternator.routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
 
 
@@ -129,7 +129,7 @@ def test_a_passing_failure_is_tried_three_times_more(error: Exception) -> None:
 
 
 def test_pauses_never_exceed_two_seconds_and_a_fifth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pynamodb_alternator.lookups._TRIES", 9)
+    monkeypatch.setattr("pynamodb_alternator.core.lookups._TRIES", 9)
     world = World()
     world.failures = [PASSING[0]] * 8
     world.ask()

@@ -12,12 +12,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pynamodb_alternator.cluster import membership as module
-from pynamodb_alternator.cluster.health import State
-from pynamodb_alternator.cluster.node import Node
-from pynamodb_alternator.config import Discovery, Health
 from pynamodb_alternator.errors import ClusterClosedError
-from pynamodb_alternator.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.settings.config import Discovery, Health
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.topology import membership as module
+from pynamodb_alternator.topology.health import State
+from pynamodb_alternator.topology.node import Node
 
 from .cluster_fakes import PATIENCE, FakeNetwork, World, finished, hosts, in_thread
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from pynamodb_alternator.cluster import monitor as module
-from pynamodb_alternator.cluster.health import State
-from pynamodb_alternator.cluster.monitor import Monitor
-from pynamodb_alternator.cluster.node import Node
-from pynamodb_alternator.config import Discovery, Health
+from pynamodb_alternator.settings.config import Discovery, Health
+from pynamodb_alternator.topology import monitor as module
+from pynamodb_alternator.topology.health import State
+from pynamodb_alternator.topology.monitor import Monitor
+from pynamodb_alternator.topology.node import Node
 
 from .cluster_fakes import PATIENCE, FakeNetwork, World, finished, hosts, in_thread
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pynamodb_alternator.cluster.node import Node, canonical_endpoint
-from pynamodb_alternator.cluster.topology import ring_order
+from pynamodb_alternator.topology.node import Node, canonical_endpoint
+from pynamodb_alternator.topology.view import ring_order
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "endpoint-order.tsv"
 

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pynamodb_alternator.cluster.node import Node
 from pynamodb_alternator.errors import (
     ClusterClosedError,
     ConnectionLostError,
@@ -24,6 +23,7 @@ from pynamodb_alternator.errors import (
     ReadTimeoutError,
     TransportError,
 )
+from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.control import Control
 from pynamodb_alternator.transport.pool import NodePool, Pools, PoolStats
 from pynamodb_alternator.transport.request import build_head

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, Credentials, Timeouts, configure, registry
-from pynamodb_alternator.cluster.health import State
-from pynamodb_alternator.cluster.node import Node
 from pynamodb_alternator.errors import ConfigurationError, MalformedAnswerError
-from pynamodb_alternator.options import NO_OPTIONS, RequestOptions, current
+from pynamodb_alternator.settings.options import NO_OPTIONS, RequestOptions, current
+from pynamodb_alternator.topology.health import State
+from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.lanes import Wire
 from pynamodb_alternator.transport.pool import AllPools, Pools
 

@@ -13,14 +13,14 @@ from alternator.core.query_plan import LazyQueryPlan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pynamodb_alternator.cluster.node import Node
-from pynamodb_alternator.cluster.topology import Topology, View, ring_order
-from pynamodb_alternator.config import ClusterConfig, KeyRouteAffinity
 from pynamodb_alternator.routing.generator import first_below, generator
 from pynamodb_alternator.routing.hashing import key_hash
 from pynamodb_alternator.routing.read_before_write import counts_as_read_modify_write
 from pynamodb_alternator.routing.router import Router
 from pynamodb_alternator.routing.tables import Tables
+from pynamodb_alternator.settings.config import ClusterConfig, KeyRouteAffinity
+from pynamodb_alternator.topology.node import Node
+from pynamodb_alternator.topology.view import Topology, View, ring_order
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 NUMBER = st.one_of(st.integers().map(str), st.decimals(allow_nan=False, allow_infinity=False).map(str))

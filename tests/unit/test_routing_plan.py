@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pynamodb_alternator.cluster.node import Node, canonical_endpoint
-from pynamodb_alternator.cluster.topology import Topology, View, ring_order
 from pynamodb_alternator.routing._go_constants import COOKED
 from pynamodb_alternator.routing.generator import first_below, generator
 from pynamodb_alternator.routing.hashing import key_hash
 from pynamodb_alternator.routing.plan import AFFINITY, BATCH_AFFINITY, RANDOM, ROUND_ROBIN, QueryPlan, pick_and_remove
 from pynamodb_alternator.routing.ring import AffinityRing, canonical_order
+from pynamodb_alternator.topology.node import Node, canonical_endpoint
+from pynamodb_alternator.topology.view import Topology, View, ring_order
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 HASHES = st.integers(-(2**63), 2**63 - 1)

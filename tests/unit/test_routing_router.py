@@ -15,15 +15,15 @@ from boto3.dynamodb.types import Binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pynamodb_alternator.cluster.node import Node
-from pynamodb_alternator.cluster.topology import Topology, View, ring_order
-from pynamodb_alternator.config import ClusterConfig, KeyRouteAffinity
 from pynamodb_alternator.routing.generator import first_below
 from pynamodb_alternator.routing.hashing import key_hash
 from pynamodb_alternator.routing.idempotence import is_idempotent
 from pynamodb_alternator.routing.plan import QueryPlan, pick_and_remove
 from pynamodb_alternator.routing.router import Router
 from pynamodb_alternator.routing.tables import Tables
+from pynamodb_alternator.settings.config import ClusterConfig, KeyRouteAffinity
+from pynamodb_alternator.topology.node import Node
+from pynamodb_alternator.topology.view import Topology, View, ring_order
 
 NONE, RMW = KeyRouteAffinity.NONE, KeyRouteAffinity.RMW
 ANY_WRITE, AUTO = KeyRouteAffinity.ANY_WRITE, KeyRouteAffinity.AUTO

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pynamodb_alternator.errors import ConfigurationError
-from pynamodb_alternator.scopes import ClusterScope, DatacenterScope, RackScope, chain
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope, chain
 
 
 def test_the_chain_goes_from_the_preferred_scope_to_the_widest() -> None:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pynamodb_alternator.cluster.discovery import Reading, place
-from pynamodb_alternator.cluster.node import Node
-from pynamodb_alternator.cluster.selection import ScopeChoice, choose_scope, make_topology
-from pynamodb_alternator.scopes import ClusterScope, DatacenterScope, RackScope, Scope, chain
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope, Scope, chain
+from pynamodb_alternator.topology.discovery import Reading, place
+from pynamodb_alternator.topology.node import Node
+from pynamodb_alternator.topology.selection import ScopeChoice, choose_scope, make_topology
 
 from .cluster_fakes import hosts
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pynamodb_alternator.table_description import hash_key_of, key_types_of
+from pynamodb_alternator.core.table_description import hash_key_of, key_types_of
 
 DESCRIPTION: dict[str, Any] = {
     "AttributeDefinitions": [

@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pynamodb_alternator.cluster.node import Node
 from pynamodb_alternator.errors import (
     ConfigurationError,
     ConnectionLostError,
@@ -32,6 +31,7 @@ from pynamodb_alternator.errors import (
     NotSentError,
     TlsError,
 )
+from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.control import Control
 from pynamodb_alternator.transport.http1 import Connection
 from pynamodb_alternator.transport.pool import Pools

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Deflate, Gzip, Timeouts, Tls
-from pynamodb_alternator.cluster.localnodes import NodeFilter
-from pynamodb_alternator.cluster.node import Node
 from pynamodb_alternator.errors import ConfigurationError, RequestRefusedError
 from pynamodb_alternator.local.tls import KeyPair, LocalTls, TlsFiles
-from pynamodb_alternator.options import NO_OPTIONS, RequestOptions, block_settings
-from pynamodb_alternator.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.settings.options import NO_OPTIONS, RequestOptions, block_settings
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.settings.wire import InsecureTlsWarning
+from pynamodb_alternator.topology.localnodes import NodeFilter
+from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.compression import compress, decompress
 from pynamodb_alternator.transport.lanes import Wire
 from pynamodb_alternator.transport.pool import Pools
 from pynamodb_alternator.transport.request import MAX_BODY, build_get, build_head
 from pynamodb_alternator.transport.signing import Signer
-from pynamodb_alternator.wire_config import InsecureTlsWarning
 
 SECRET = "wJalrXUtnFEMI-THE-SECRET"
 INJECTIONS = ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rX-Evil: 1", "a\0b", "\r\n", "a\r\n\r\nPOST / HTTP/1.1"]

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from pynamodb_alternator.cluster.node import Node
+from pynamodb_alternator.topology.node import Node
 
 Handler = Callable[[socket.socket], None]
 

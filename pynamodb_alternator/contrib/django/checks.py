@@ -20,9 +20,9 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.core import checks
 
-from ...connection import AlternatorConnection
 from ...errors import AlternatorError, ConfigurationError
-from ...models import Model
+from ...orm.connection import AlternatorConnection
+from ...orm.models import Model
 from ...registry import get_cluster
 from .. import _tables as tables
 from .conf import SETTING, SettingError, aliases, config_of

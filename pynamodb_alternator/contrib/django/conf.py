@@ -8,10 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from ...client import Cluster
-from ...config import ClusterConfig
+from ...cluster import Cluster
 from ...errors import ConfigurationError
 from ...registry import Aliases
+from ...settings.config import ClusterConfig
 from .._settings import config_from
 
 __all__ = ["SettingError", "aliases", "config_of", "source"]

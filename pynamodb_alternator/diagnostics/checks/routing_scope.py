@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ..._checks import did_you_mean
 from ...errors import AlternatorError, TransportError
-from ...scopes import RackScope, Scope
+from ...settings.checks import did_you_mean
+from ...settings.scopes import RackScope, Scope
 from ..values import Finding
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from ..values import Finding
 from ..words import some_of
 
 if TYPE_CHECKING:
-    from ...cluster.node import Node
+    from ...topology.node import Node
     from ..examination import Examination
     from ..node_report import NodeReport
 

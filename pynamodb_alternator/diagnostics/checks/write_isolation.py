@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ...config import KeyRouteAffinity
+from ...core.write_isolation import read_write_isolation
 from ...errors import error_code
-from ...isolation import read_write_isolation
 from ...routing.tables import effective_affinity
+from ...settings.config import KeyRouteAffinity
 from ..values import Finding
 from ..words import said
 

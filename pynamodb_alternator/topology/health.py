@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from ..config import Health
+from ..settings.config import Health
 
 __all__ = ["HealthStatus", "Observation", "State", "active", "quarantined", "transition"]
 

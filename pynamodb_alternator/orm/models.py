@@ -12,9 +12,9 @@ from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import PynamoDBConnectionError as _PynamoDBConnectionError
 
-from ._instances import Recipe, recipe_of
+from ..errors import ConfigurationError
 from .connection import AlternatorConnection, AlternatorTableConnection
-from .errors import ConfigurationError
+from .instances import Recipe, recipe_of
 
 __all__ = ["Model", "install", "uninstall"]
 

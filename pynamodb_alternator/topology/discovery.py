@@ -11,13 +11,13 @@ import random as _random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .. import _checks as checks
-from ..config import ClusterConfig
 from ..errors import ClusterClosedError
-from ..scopes import ClusterScope, DatacenterScope, Scope, chain
+from ..settings import checks
+from ..settings.config import ClusterConfig
+from ..settings.scopes import ClusterScope, DatacenterScope, Scope, chain
 from .localnodes import NodeFilter, path_for, read_answer
 from .node import Node
-from .topology import ring_order
+from .view import ring_order
 
 __all__ = ["Discovery", "DiscoveryError", "Fetch", "Place", "Reading", "Resolve", "place"]
 

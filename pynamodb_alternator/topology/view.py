@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..scopes import ClusterScope, Scope
+from ..settings.scopes import ClusterScope, Scope
 from .node import Node
 
 __all__ = ["Topology", "View", "ring_order"]

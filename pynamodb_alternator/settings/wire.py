@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import _checks as checks
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
+from . import checks
 
 __all__ = ["Compression", "Deflate", "Gzip", "InsecureTlsWarning", "Tls", "openssl_reason"]
 

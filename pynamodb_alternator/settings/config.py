@@ -15,10 +15,10 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl
 
-from . import _checks as checks
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
+from . import checks
 from .scopes import ClusterScope, DatacenterScope, RackScope, Scope
-from .wire_config import Deflate, Gzip, Tls
+from .wire import Deflate, Gzip, Tls
 
 __all__ = [
     "ClusterConfig",

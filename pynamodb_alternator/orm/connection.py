@@ -26,13 +26,13 @@ from pynamodb.exceptions import TableError, VerboseClientError
 from pynamodb.settings import default_settings_dict
 from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 
-from . import _checks as checks
-from . import config, isolation
-from .client import Cluster
-from .config import ClusterConfig, Credentials, KeyRouteAffinity
-from .errors import ClusterClosedError, ConfigurationError, ServerFailureError
-from .options import NO_OPTIONS, RequestOptions, model_options
-from .registry import find_cluster, is_replacement, may_change
+from ..cluster import Cluster
+from ..core import write_isolation as isolation
+from ..errors import ClusterClosedError, ConfigurationError, ServerFailureError
+from ..registry import find_cluster, is_replacement, may_change
+from ..settings import checks, config
+from ..settings.config import ClusterConfig, Credentials, KeyRouteAffinity
+from ..settings.options import NO_OPTIONS, RequestOptions, model_options
 
 __all__ = ["AlternatorConnection", "AlternatorTableConnection"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .errors import ConfigurationError, error_code
-from .routing.tables import write_isolation
+from ..errors import ConfigurationError, error_code
+from ..routing.tables import write_isolation
 
 __all__ = [
     "ISOLATIONS",

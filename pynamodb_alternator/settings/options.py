@@ -14,12 +14,11 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from . import _checks as checks
-from . import config
+from ..errors import ConfigurationError
+from . import checks, config
 from .config import ClusterConfig, Credentials, KeyRouteAffinity, Retries, Timeouts
-from .errors import ConfigurationError
 from .scopes import ClusterScope, DatacenterScope, RackScope, Scope
-from .wire_config import Deflate, Gzip
+from .wire import Deflate, Gzip
 
 __all__ = [
     "NOT_GIVEN",

@@ -22,21 +22,22 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from blinker import NamedSignal
 
-from . import _checks as checks
 from . import signals
-from .cluster.membership import Membership, NodeInfo
-from .cluster.monitor import Monitor
-from .cluster.node import Node
-from .cluster.topology import Topology
-from .config import ClusterConfig, KeyRouteAffinity, Timeouts
+from .core.lookups import Lookups
+from .core.system_tables import NodePlaces, read_system_table
 from .errors import ClusterClosedError, ConfigurationError, DeadlineBeforeSendError
-from .lookups import Lookups
-from .options import NOT_GIVEN, NotGiven, RequestOptions, block, block_settings, current
 from .routing.hashing import key_hash
 from .routing.router import Router
 from .routing.tables import Tables
-from .scopes import Scope
-from .system_tables import NodePlaces, read_system_table
+from .settings import checks
+from .settings.config import ClusterConfig, KeyRouteAffinity, Timeouts
+from .settings.options import NOT_GIVEN, NotGiven, RequestOptions, block, block_settings, current
+from .settings.scopes import Scope
+from .settings.wire import Deflate, Gzip, Tls
+from .topology.membership import Membership, NodeInfo
+from .topology.monitor import Monitor
+from .topology.node import Node
+from .topology.view import Topology
 from .transport._botocore import client_session, make_client
 from .transport.attempts import Environment
 from .transport.budget import RetryBudget
@@ -45,7 +46,6 @@ from .transport.endpoint import ClusterEndpoint
 from .transport.lanes import RequestSerializer, Wire
 from .transport.pool import AllPools, Pools, PoolStats
 from .transport.tls import TlsContexts
-from .wire_config import Deflate, Gzip, Tls
 
 if TYPE_CHECKING:
     from .diagnostics import Finding, Inside, KeyRoute, NodeStats

@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from .. import _checks as checks
+from ..settings import checks
 
 __all__ = ["Node", "canonical_endpoint"]
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import _checks as checks
-from .cluster.discovery import Place
-from .cluster.membership import Membership
-from .errors import AlternatorError, ConfigurationError, SystemTableError, error_code, error_message
+from ..errors import AlternatorError, ConfigurationError, SystemTableError, error_code, error_message
+from ..settings import checks
+from ..topology.discovery import Place
+from ..topology.membership import Membership
 
 __all__ = ["NodePlaces", "read_places", "read_system_table"]
 

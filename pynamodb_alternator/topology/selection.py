@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..scopes import ClusterScope, DatacenterScope, Scope, chain
+from ..settings.scopes import ClusterScope, DatacenterScope, Scope, chain
 from .discovery import Reading, place
 from .node import Node
-from .topology import Topology, View, ring_order
+from .view import Topology, View, ring_order
 
 __all__ = ["ScopeChoice", "choose_scope", "make_topology", "view_of"]
 

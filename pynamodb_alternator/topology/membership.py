@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, Protocol
 from blinker import NamedSignal
 
 from .. import signals
-from ..config import ClusterConfig
 from ..errors import ClusterClosedError, ConfigurationError
-from ..scopes import Scope, chain
+from ..settings.config import ClusterConfig
+from ..settings.scopes import Scope, chain
 from .discovery import Discovery, DiscoveryError, Fetch, Place, Reading, Resolve, place
 from .health import HealthStatus, Observation, State, active, quarantined, transition
 from .node import Node
 from .selection import ScopeChoice, choose_scope, make_topology, view_of
-from .topology import Topology, View
+from .view import Topology, View
 
 __all__ = ["Listener", "Membership", "NodeInfo"]
 

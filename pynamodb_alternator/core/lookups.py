@@ -16,10 +16,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .errors import error_code
-from .isolation import isolation_tag, node_option
-from .routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
+from ..errors import error_code
+from ..routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
 from .table_description import hash_key_of
+from .write_isolation import isolation_tag, node_option
 
 __all__ = ["Lookups"]
 

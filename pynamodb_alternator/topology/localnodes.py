@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import quote
 
-from .. import _checks as checks
 from ..errors import ConfigurationError
-from ..scopes import Scope
+from ..settings import checks
+from ..settings.scopes import Scope
 from .node import Node
 
 __all__ = ["NodeFilter", "path_for", "read_answer"]

@@ -1,0 +1,1 @@
+"""How does PynamoDB see the cluster? Models, connections, and items into instances."""
