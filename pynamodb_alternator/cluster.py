@@ -24,7 +24,7 @@ from blinker import NamedSignal
 
 from . import signals
 from .core.lookups import Lookups
-from .core.system_tables import NodePlaces, read_system_table
+from .core.system_tables import NodeLocations, read_system_table
 from .errors import ClusterClosedError, ConfigurationError, DeadlineBeforeSendError
 from .routing.hashing import key_hash
 from .routing.router import Router
@@ -41,9 +41,9 @@ from .topology.view import Topology
 from .transport._botocore import client_session, make_client
 from .transport.attempts import Environment
 from .transport.budget import RetryBudget
-from .transport.control import Control
+from .transport.control import ControlConnections
 from .transport.endpoint import ClusterEndpoint
-from .transport.lanes import RequestSerializer, Wire
+from .transport.lanes import RequestSerializer, Sender
 from .transport.pool import AllPools, Pools, PoolStats
 from .transport.tls import TlsContexts
 
@@ -81,7 +81,7 @@ class Cluster:
         self.config = config = ClusterConfig.of(config)
         self._reactions = reactions = _Reactions(weakref.ref(self))
         tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
-        self._control = Control(tls=tls)
+        self._control = ControlConnections(tls=tls)
         self._inline = _Inline(self._control)
         self._tls = tls
         self._pools = Pools(limit=config.max_pool_connections, tls=tls)
@@ -106,12 +106,12 @@ class Cluster:
             membership=self._membership,
             router=Router(config, self._tables, random.Random()),
             budget=RetryBudget(),
-            tell=reactions.emit,
+            emit=reactions.emit,
             clock=time.monotonic,
             random=random.Random(),
             retry_ambiguous_writes=config.retry_ambiguous_writes,
         )
-        self._wire = Wire(config, self._pools)
+        self._sender = Sender(config, self._pools)
         self._has_monitor = config.monitor if config.monitor is not None else not _can_be_frozen()
         # Through a weak reference: the thread that asks must not keep a forgotten cluster alive.
         this = weakref.ref(self)
@@ -122,8 +122,8 @@ class Cluster:
             clock=time.monotonic,
             random=random.Random(),
         )
-        self._tables.on_unknown = self._lookups.wanted
-        self._places = NodePlaces(
+        self._tables.on_unknown = self._lookups.ask
+        self._locations = NodeLocations(
             self._membership,
             lambda: _alive(this)._system_tables_of_one_node(),
             translate=config.address_translator,
@@ -180,7 +180,7 @@ class Cluster:
         come or gone. Where they may not be read, both are None, save those that the routing scope names.
         """
         self._prepare(time.monotonic(), None)
-        self._places.update()
+        self._locations.update()
         return self._membership.nodes()
 
     @property
@@ -343,7 +343,7 @@ class Cluster:
             counts=self._environment.counts,
             control=self._control,
             pools=self._pools,
-            wire=self._wire,
+            sender=self._sender,
             prepare=self._prepare,
             pool_stats=self._all_pools.stats,
             resolve=resolve,
@@ -352,7 +352,7 @@ class Cluster:
     @property
     def _owner(self) -> object:
         """What stands for this cluster in context variables, which must not keep it alive."""
-        return self._wire.owner
+        return self._sender.owner
 
     def _at_one_node(self, **others: Any) -> Callable[[], AbstractContextManager[None]]:
         """Makes ``with`` blocks whose requests all prefer one node: the one chosen by the caller, else any."""
@@ -383,7 +383,7 @@ class Cluster:
             serializer=RequestSerializer(validate=validate_parameters),
             user_agent=None,
             endpoint=lambda events: ClusterEndpoint(
-                url, self.config, self._environment, self._wire, events, prepare=self._prepare
+                url, self.config, self._environment, self._sender, events, prepare=self._prepare
             ),
         )
 
@@ -415,7 +415,7 @@ class Cluster:
         if self._has_monitor:
             return not self._monitor.ready.is_set()
         last = self._membership.last_read
-        return last is None or now - last >= self.config.discovery.interval or bool(self._reactions.in_doubt)
+        return last is None or now - last >= self.config.discovery.interval or bool(self._reactions.suspects)
 
     def _refresh_inline(self, now: float, deadline: float | None) -> None:
         """Without a monitor a request does what cannot wait, within its deadline."""
@@ -426,12 +426,12 @@ class Cluster:
                 membership.begin()
                 most = {} if deadline is None else {"most": max(0.0, deadline - time.monotonic())}
                 membership.refresh(wait=membership.last_success is None, **most)
-                reactions.in_doubt.update(dict.fromkeys(membership.probes_due(now)))
+                reactions.suspects.update(dict.fromkeys(membership.probes_due(now)))
             timeout = min(self.config.health.probe_timeout, _INLINE_PROBE_TIMEOUT)
             if deadline is None or time.monotonic() + timeout < deadline:
                 # One at a time, because a request waits for it. Other threads may be about to take the same.
-                for node in tuple(reactions.in_doubt)[:1]:
-                    reactions.in_doubt.pop(node, None)
+                for node in tuple(reactions.suspects)[:1]:
+                    reactions.suspects.pop(node, None)
                     membership.probe(node, timeout)
 
     def _check_process(self) -> None:
@@ -447,14 +447,14 @@ class Cluster:
             if parent == pid:
                 return  # another thread has done it
             self._lock = threading.Lock()
-            self._all_pools.forget()
-            self._control.forget()
+            self._all_pools.after_fork()
+            self._control.after_fork()
             self._membership.after_fork()
             self._environment.budget.after_fork()
             self._monitor.after_fork()
             self._tables.after_fork()
             self._lookups.after_fork()
-            self._places.after_fork()
+            self._locations.after_fork()
             self._environment.counts.clear()
             self._pid = self._parts.pid = pid
         signals.emit(signals.client_forked, self, cluster_name=self.name, old_pid=parent, new_pid=pid)
@@ -469,9 +469,9 @@ class _Core:
     tables: Tables
     router: Router
     counts: Counts
-    control: Control
+    control: ControlConnections
     pools: Pools
-    wire: Wire
+    sender: Sender
     prepare: Callable[[float, float | None], None]
     pool_stats: Callable[[], Mapping[str, PoolStats]]
     resolve: Callable[[str], Sequence[str]]
@@ -480,7 +480,7 @@ class _Core:
 class _Inline:
     """Fetches for discovery and probes, within the deadline of the request whose thread does it, if one does."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: ControlConnections) -> None:
         self._control = control
         self._of_thread = threading.local()
 
@@ -507,10 +507,10 @@ class _Reactions:
 
     def __init__(self, cluster: weakref.ref[Cluster]) -> None:
         self._cluster = cluster
-        self.in_doubt: dict[Node, None] = {}
+        self.suspects: dict[Node, None] = {}
         """Nodes that the next request probes, where there is no monitor."""
 
-    def connect(self, monitor: Monitor, pools: AllPools, control: Control) -> None:
+    def connect(self, monitor: Monitor, pools: AllPools, control: ControlConnections) -> None:
         self._monitor = monitor
         self._pools = pools
         self._control = control
@@ -534,12 +534,12 @@ class _Reactions:
         trouble = None if cluster is None else cluster._membership.trouble_with(node)
         self._pools.cut(node, f"the node was declared down{f' ({trouble})' if trouble else ''}")
 
-    def doubt(self, node: Node) -> None:
+    def suspect(self, node: Node) -> None:
         cluster = self._cluster()
         if cluster is None or cluster._has_monitor:
-            self._monitor.doubt(node)
+            self._monitor.suspect(node)
         else:
-            self.in_doubt[node] = None
+            self.suspects[node] = None
 
 
 @dataclass(slots=True)
@@ -550,7 +550,7 @@ class _Parts:
     monitor: Monitor
     lookups: Lookups
     pools: AllPools
-    control: Control
+    control: ControlConnections
 
     def shut_down(self) -> None:
         # The threads before the connections: a probe that is cut would take its node down.
@@ -564,8 +564,8 @@ class _Parts:
         """The garbage collector has found the cluster, in whatever thread, at whatever place: perhaps in one that holds
         a lock of ours. So nothing is done here that takes one."""
         if os.getpid() != self.pid:
-            self.pools.forget()
-            self.control.forget()
+            self.pools.after_fork()
+            self.control.after_fork()
             return
         # When the interpreter ends there are no more threads; neither will there be any of ours.
         with contextlib.suppress(RuntimeError):

@@ -24,7 +24,7 @@ from ..settings.config import ClusterConfig
 from ..topology.membership import NodeInfo
 from ..transport._botocore import Kit, client_session, load_service, make_async_client
 from ..transport.lanes import RequestSerializer
-from .endpoint import AsyncClusterEndpoint, AsyncWire
+from .endpoint import AsyncClusterEndpoint, AsyncSender
 from .pool import AsyncPools
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class AsyncCluster:
         cluster._all_pools.add(self._pools)
         self._finalizer = weakref.finalize(self, cluster._all_pools.remove, self._pools)
         self._finalizer.atexit = False
-        self._wire = AsyncWire(cluster._wire, self._pools)
+        self._sender = AsyncSender(cluster._sender, self._pools)
         self._client: Any = None
         self._making: asyncio.Task[Any] | None = None
         self._preparing: asyncio.Future[None] | None = None
@@ -114,7 +114,7 @@ class AsyncCluster:
             serializer=RequestSerializer(validate=validate_parameters),
             user_agent=None,
             endpoint=lambda events: AsyncClusterEndpoint(
-                url, config, self.cluster._environment, self._wire, events, prepare=self._prepare
+                url, config, self.cluster._environment, self._sender, events, prepare=self._prepare
             ),
         )
 
@@ -150,7 +150,7 @@ class AsyncCluster:
         self.cluster._check_process()
         pools = self._pools
         if pools.loop is not None and pools.loop.is_closed():
-            pools.forget()
+            pools.after_fork()
         loop = pools.bind()
         self._closed = True
         self._finalizer.detach()

@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection in an event loop: what `transport.http1` is for threads.
 
-The rules for an answer and the errors are the same, in `Dialogue`. Only the waiting differs: asyncio calls
+The rules for an answer and the errors are the same, in `ResponseRules`. Only the waiting differs: asyncio calls
 `data_received`, and the task that waits is woken when the answer is complete.
 """
 
@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DeadlineBeforeSendError, TlsError, TransportError
-from ..transport.http1 import _MAX_BODY, GRACE, Answer, Clock, Dialogue, _new_poller, _Reader, _set_options
+from ..transport.http1 import _MAX_BODY, GRACE, Answer, Clock, ResponseRules, _new_poller, _Reader, _set_options
 from ..transport.patience import Patience
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _left_behind: list[object] = []
 """Transports of the parent, in a forked child. Their own farewell would warn of a socket that is closed already."""
 
 
-class AsyncConnection(Dialogue, asyncio.Protocol):
+class AsyncConnection(ResponseRules, asyncio.Protocol):
     """One connection to one node, for one task at a time. All methods are called in its event loop.
 
     `reusable`, `busy_since`, `idle_since`: as those of `transport.http1.Connection`.

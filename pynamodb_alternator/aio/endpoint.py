@@ -17,7 +17,7 @@ from ..topology.node import Node
 from ..transport.attempts import Attempts, Environment, Wait
 from ..transport.endpoint import ClusterEndpoint
 from ..transport.http1 import Answer
-from ..transport.lanes import CompatibleLane, ShortLane, Wire
+from ..transport.lanes import CompatibleLane, Sender, ShortLane
 from .pool import AsyncPools
 
 __all__ = ["AsyncClusterEndpoint", "AsyncPrepare", "AsyncWire"]
@@ -32,18 +32,18 @@ class AsyncPrepare(Protocol):
         """Called before each request; as `transport.endpoint.Prepare`."""
 
 
-class AsyncWire:
+class AsyncSender:
     """Gets requests to a node over the connections of an event loop.
 
     `shared`: the cluster's own wire, for signatures, compression and headers.
     """
 
-    def __init__(self, shared: Wire, pools: AsyncPools) -> None:
+    def __init__(self, shared: Sender, pools: AsyncPools) -> None:
         self.shared = shared
         self._pools = pools
 
     def has_room(self, node: Node) -> bool:
-        """As `transport.lanes.Wire.has_room`."""
+        """As `transport.lanes.Sender.has_room`."""
         return self._pools.has_room(node)
 
     async def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
@@ -64,21 +64,21 @@ class _Short(ShortLane):
 
     __slots__ = ()
 
-    async def send(self, wire: AsyncWire, node: Node, attempts: Attempts) -> Answer:
-        return self._taken(await wire.exchange(node, self._head(node), self._body, attempts))
+    async def send(self, sender: AsyncSender, node: Node, attempts: Attempts) -> Answer:
+        return self._taken(await sender.exchange(node, self._head(node), self._body, attempts))
 
 
 class _Compatible(CompatibleLane):
     """The compatible lane of an event loop: handlers may be coroutine functions, as aiobotocore has it."""
 
-    _async_wire: AsyncWire
+    _async_sender: AsyncSender
 
-    async def send(self, wire: AsyncWire, node: Node, attempts: Attempts) -> Answer:
-        self._async_wire = wire
+    async def send(self, sender: AsyncSender, node: Node, attempts: Attempts) -> Answer:
+        self._async_sender = sender
         return await self._exchange(node, attempts)
 
     async def _over_the_wire(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
-        return await self._async_wire.exchange(node, head, body, attempts)
+        return await self._async_sender.exchange(node, head, body, attempts)
 
     async def _emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
         emitted: list[tuple[Any, Any]] = await self._endpoint.emit(self._event.format(event), **payload)
@@ -108,31 +108,31 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         url: str,
         config: ClusterConfig,
         environment: Environment,
-        wire: AsyncWire,
+        sender: AsyncSender,
         events: Any,
         *,
         prepare: AsyncPrepare,
     ) -> None:
-        super().__init__(url, config, environment, wire.shared, events, prepare=_never)
+        super().__init__(url, config, environment, sender.shared, events, prepare=_never)
         self.http_session: Any = _NoSession()
-        self._async_wire = wire
-        self._has_room = wire.has_room
+        self._async_sender = sender
+        self._has_room = sender.has_room
         self._async_prepare = prepare
 
     async def make_request(  # type: ignore[override]  # aiobotocore's client awaits it
         self, operation_model: OperationModel, request_dict: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Send a request to the node that its query plan says, or to the next one."""
-        environment, options = self._environment, current(self._wire.owner)
+        environment, options = self._environment, current(self._sender.owner)
         timeouts = options.timeouts(self._config.timeouts)
         started = environment.clock()
         await self._async_prepare(started, timeouts.total)
         attempts = self._attempts(operation_model, request_dict, options, started, timeouts)
         lane: _Short | _Compatible
         if self._hooks.any_for(operation_model.name):
-            lane = _Compatible(self, self._wire, operation_model, request_dict, options)
+            lane = _Compatible(self, self._sender, operation_model, request_dict, options)
         else:
-            lane = _Short(self._wire, operation_model, request_dict, options)
+            lane = _Short(self._sender, operation_model, request_dict, options)
         answer: Answer | None = None
         error: BaseException | None = None
         try:
@@ -147,13 +147,13 @@ class AsyncClusterEndpoint(ClusterEndpoint):
             attempts.finished(answer, error)
 
     async def _drive(self, attempts: Attempts, lane: _Short | _Compatible) -> Answer:
-        wire, environment = self._async_wire, self._environment
+        sender, environment = self._async_sender, self._environment
         while True:
             step = attempts.next()
             if isinstance(step, Node):
                 began = environment.clock()
                 try:
-                    answer = await lane.send(wire, step, attempts)
+                    answer = await lane.send(sender, step, attempts)
                 except TransportError as error:
                     attempts.failed(error)
                     continue
@@ -161,7 +161,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
                     # It says nothing of the node's health. But whoever lost patience may have waited in vain, as will
                     # the next one: a probe finds out.
                     if environment.clock() - began >= _WORTH_A_PROBE:
-                        environment.membership.doubt(step)
+                        environment.membership.suspect(step)
                     raise
                 if attempts.answered(answer):
                     return answer

@@ -404,7 +404,7 @@ class AsyncPools:
         for pool in list(self._pools.values()):
             self._in_loop(pool.close)
 
-    def forget(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child, or when the event loop is gone: drop all sockets, and belong to no event loop."""
         pools, self._pools, self.loop = self._pools, {}, None
         for pool in pools.values():

@@ -74,7 +74,7 @@ class Lookups:
         if closed:
             self._closed.set()
 
-    def wanted(self, table: str, what: str) -> None:
+    def ask(self, table: str, what: str) -> None:
         """A write lacks `what` of `table`. Returns at once."""
         question = (table, what)
         if question in self._settled or not self._may_ask:

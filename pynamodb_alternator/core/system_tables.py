@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import AlternatorError, ConfigurationError, SystemTableError, error_code, error_message
 from ..settings import checks
-from ..topology.discovery import Place
+from ..topology.discovery import Location
 from ..topology.membership import Membership
 
 __all__ = ["NodePlaces", "read_places", "read_system_table"]
@@ -133,17 +133,17 @@ def _number(text: str) -> int | Decimal:
 # ---- datacenter and rack of each node ---------------------------------------------------------------------------
 
 
-def read_places(rows: Callable[[str], Iterable[Mapping[str, Any]]]) -> dict[str, Place]:
+def read_locations(rows: Callable[[str], Iterable[Mapping[str, Any]]]) -> dict[str, Location]:
     """Datacenter and rack by the address under which a node is listed. `rows` reads a system table of one node."""
-    found: dict[str, Place] = {}
+    found: dict[str, Location] = {}
     for table in ("system.local", "system.peers"):
         for row in rows(table):
-            place = (_text(row.get("data_center")), _text(row.get("rack")))
+            location = (_text(row.get("data_center")), _text(row.get("rack")))
             # What /localnodes lists is the address for clients; it is missing of a node that is just joining.
             for column in ("rpc_address", "broadcast_address", "peer"):
                 address = _text(row.get(column))
-                if address is not None and place != (None, None):
-                    found.setdefault(address, place)
+                if address is not None and location != (None, None):
+                    found.setdefault(address, location)
                     break
     return found
 
@@ -152,7 +152,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-class NodePlaces:
+class NodeLocations:
     """Tells the membership which datacenter and rack each node is in, as far as the system tables may be read.
 
     `one_node`: picks a node, and gives what reads a system table of it. `translate`: the configuration's
@@ -190,13 +190,13 @@ class NodePlaces:
         if not self._reading.acquire(blocking=False):
             return
         try:
-            found = {self._host(address): place for address, place in read_places(self._one_node()).items()}
+            found = {self._host(address): location for address, location in read_locations(self._one_node()).items()}
         except (AlternatorError, BotoCoreError, ClientError) as error:
             denied = isinstance(error, SystemTableError)
             self._not_before = self._clock() + (_REST_IF_DENIED if denied else _REST)
             _log.debug("Datacenter and rack of the nodes cannot be read: %s", error)
         else:
-            self._membership.learn_places(found)
+            self._membership.learn_locations(found)
             self._known_for = ring
             if not all(node.host in found for node in ring):
                 # The node that we have asked has not heard of all the others yet.

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..core.system_tables import read_places, read_system_table
+from ..core.system_tables import read_locations, read_system_table
 from ..settings.config import ClusterConfig
 from ..settings.scopes import ClusterScope, Scope, chain
-from ..topology.discovery import Place
+from ..topology.discovery import Location
 from ..topology.localnodes import path_for
 from ..topology.node import Node
 from ..topology.view import ring_order
@@ -84,12 +84,12 @@ class Examination:
         )
 
     @cached_property
-    def locations(self) -> Mapping[str, Place]:
+    def locations(self) -> Mapping[str, Location]:
         """Datacenter and rack by the address of a node, out of the system tables.
 
         Raises `SystemTableError`, the errors of requests, and ValueError for an answer that is not JSON.
         """
-        return read_places(lambda name: read_system_table(self.client, name, {}, contextlib.nullcontext))
+        return read_locations(lambda name: read_system_table(self.client, name, {}, contextlib.nullcontext))
 
     # ---- questions ---------------------------------------------------------------------------------------------
 

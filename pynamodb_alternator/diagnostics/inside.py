@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from ..routing.tables import Tables
     from ..settings.config import ClusterConfig
     from ..topology.membership import Membership
-    from ..transport.control import Control
+    from ..transport.control import ControlConnections
     from ..transport.counts import Counts
-    from ..transport.lanes import Wire
+    from ..transport.lanes import Sender
     from ..transport.pool import Pools, PoolStats
 
 __all__ = ["Inside"]
@@ -41,7 +41,7 @@ class Inside(Protocol):
         """Answers and failures of each node by its address."""
 
     @property
-    def control(self) -> Control:
+    def control(self) -> ControlConnections:
         """GET requests beside the pools: `fetch()`."""
 
     @property
@@ -49,7 +49,7 @@ class Inside(Protocol):
         """Connections for POST requests: `acquire()` and `release()`."""
 
     @property
-    def wire(self) -> Wire:
+    def sender(self) -> Sender:
         """The headers that requests of this cluster carry: `extra_headers()` and `authentication()`."""
 
     def prepare(self, now: float, total: float | None, /) -> None:

@@ -73,16 +73,16 @@ class Questions:
 
         `accept`: the Accept-Encoding. Raises `TransportError`, and what a callable for credentials raises.
         """
-        wire, pools = self._inside.wire, self._inside.pools
+        sender, pools = self._inside.sender, self._inside.pools
         target = f"DynamoDB_20120810.{operation}"
         body, coding = json.dumps(parameters).encode(), None
         if compression is not None:
             body, coding = compress(compression, body)
-        headers = [pair for pair in wire.extra_headers(NO_OPTIONS) if pair[0].lower() != "accept-encoding"]
+        headers = [pair for pair in sender.extra_headers(NO_OPTIONS) if pair[0].lower() != "accept-encoding"]
         headers += [("Content-Encoding", coding)] if coding else []
         headers += [("Accept-Encoding", accept)] if accept else []
         if signed:
-            headers += wire.authentication(NO_OPTIONS, node, target, body)
+            headers += sender.authentication(NO_OPTIONS, node, target, body)
         head = build_head(target, node.host_header, len(body), headers)
         deadline = time.monotonic() + self._timeout
         connection = pools.acquire(node, self._timeout, deadline)

@@ -25,7 +25,7 @@ _PLAIN = {
 _PLAIN_SET = Attribute.__set__
 
 
-class Recipe:
+class ItemLoader:
     """How to make an instance of one model: its defaults, and for each attribute its names and its functions."""
 
     __slots__ = ("_attributes", "_cls", "_defaults")
@@ -71,7 +71,7 @@ class Recipe:
 _Set = Callable[[Any, Any], None]
 
 
-def recipe_of(cls: type[_pynamodb.Model]) -> Recipe | None:
+def item_loader_of(cls: type[_pynamodb.Model]) -> ItemLoader | None:
     """How to make instances of `cls`; None where only PynamoDB itself can."""
     if cls._discriminator:  # type: ignore[attr-defined]
         return None
@@ -80,4 +80,4 @@ def recipe_of(cls: type[_pynamodb.Model]) -> Recipe | None:
     # PynamoDB's descriptors set nothing on an instance that is false.
     if hasattr(cls, "__bool__") or hasattr(cls, "__len__"):
         return None
-    return Recipe(cls)
+    return ItemLoader(cls)

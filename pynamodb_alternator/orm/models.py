@@ -14,7 +14,7 @@ from pynamodb.exceptions import PynamoDBConnectionError as _PynamoDBConnectionEr
 
 from ..errors import ConfigurationError
 from .connection import AlternatorConnection, AlternatorTableConnection
-from .instances import Recipe, recipe_of
+from .instances import ItemLoader, item_loader_of
 
 __all__ = ["Model", "install", "uninstall"]
 
@@ -48,7 +48,7 @@ class Model(_pynamodb.Model):
         # PynamoDB's own type of it lists every setting, as if a model had to give them all.
         Meta: Any
 
-    _recipe: Recipe | None
+    _item_loader: ItemLoader | None
 
     @classmethod
     def _get_connection(cls) -> TableConnection:
@@ -56,12 +56,12 @@ class Model(_pynamodb.Model):
 
     @classmethod
     def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Self:
-        recipe = cls.__dict__.get("_recipe", cls)
-        if recipe is cls:
-            recipe = cls._recipe = recipe_of(cls)
-        if recipe is None:
+        loader = cls.__dict__.get("_recipe", cls)
+        if loader is cls:
+            loader = cls._item_loader = item_loader_of(cls)
+        if loader is None:
             return super()._instantiate(attribute_values)
-        made: Self = recipe.make(attribute_values)
+        made: Self = loader.make(attribute_values)
         return made
 
     @classmethod

@@ -162,7 +162,7 @@ class Health:
     The names are those of ScyllaDB's specification for its drivers. `active_failure_threshold`: transport failures
     in a row that take an active node out. `quarantine_failure_threshold`: the same for one on trial.
     `quarantine_promotion_threshold`: answers that make a node on trial active. `down_recovery_threshold`: probes in a
-    row that put a down node on trial again. `probe_interval`, `probe_timeout`: seconds. `doubt_after`: a request that
+    row that put a down node on trial again. `probe_interval`, `probe_timeout`: seconds. `suspect_after`: a request that
     has waited this long for a node makes us probe that node. `max_parallel_probes`: probes under way at once.
     """
 
@@ -172,7 +172,7 @@ class Health:
     quarantine_failure_threshold: int = 3
     probe_interval: float = 1.0
     probe_timeout: float = 1.0
-    doubt_after: float = 1.0
+    suspect_after: float = 1.0
     max_parallel_probes: int = 4
 
     def __post_init__(self) -> None:
@@ -184,7 +184,7 @@ class Health:
             "max_parallel_probes",
         ):
             checks.whole(f"Health: {name}", getattr(self, name), 1, 1000)
-        for name in ("probe_interval", "probe_timeout", "doubt_after"):
+        for name in ("probe_interval", "probe_timeout", "suspect_after"):
             checks.positive(f"Health: {name}", getattr(self, name))
 
 

@@ -27,7 +27,7 @@ Fetch = Callable[[Node, str, float], tuple[int, bytes]]
 """``fetch(node, path, timeout)`` makes a GET request and gives status and body, or raises an exception."""
 Resolve = Callable[[str], Sequence[str]]
 """``resolve(name)`` gives the addresses of a host name, or raises OSError."""
-Place = tuple[str | None, str | None]
+Location = tuple[str | None, str | None]
 """A datacenter and a rack, None where the scope has none: what a scope is without its fallback."""
 
 _IMPOSSIBLE_RACK = "pynamodb_alternator/no-such-rack"
@@ -53,7 +53,7 @@ class _NothingUsable(ValueError):
     """All entries of an answer were refused, which is not the same as an empty list."""
 
 
-def place(scope: Scope) -> Place:
+def location_of(scope: Scope) -> Location:
     return (scope.datacenter, scope.rack)
 
 
@@ -65,7 +65,7 @@ class Reading:
     a `ClusterScope` made us ask for all of them. `source`: the address that answered first.
     """
 
-    members: Mapping[Place, tuple[Node, ...]] = field(default_factory=dict)
+    members: Mapping[Location, tuple[Node, ...]] = field(default_factory=dict)
     groups: tuple[frozenset[Node], ...] = ()
     source: str = ""
 
@@ -142,27 +142,27 @@ class Discovery:
         A first reading may be empty: then the scopes that are wanted do not exist.
         """
         self._seen_alive = self._seen_alive.intersection((*quarantined, *down)).union(active)
-        attempt = _Attempt(self, self._in_asking_order(active), self._shuffled(quarantined), self._shuffled(down))
+        walk = SourceWalk(self, self._in_asking_order(active), self._shuffled(quarantined), self._shuffled(down))
         self._readings += 1
-        members: dict[Place, tuple[Node, ...]] = {}
+        members: dict[Location, tuple[Node, ...]] = {}
         groups: tuple[frozenset[Node], ...] = ()
         for scope in self._scopes:
             if isinstance(scope, ClusterScope):
-                groups = self._read_every_datacenter(attempt, previous, members)
-                members[place(scope)] = tuple(dict.fromkeys(node for group in groups for node in group))
+                groups = self._read_every_datacenter(walk, previous, members)
+                members[location_of(scope)] = tuple(dict.fromkeys(node for group in groups for node in group))
             else:
-                listed = attempt.ask(scope)
+                listed = walk.ask(scope)
                 if listed is None:
                     # Nobody answered: what was known of this place is the best there is.
-                    listed = previous.members.get(place(scope), ())
-                members[place(scope)] = listed
-        if attempt.source is None:
-            raise DiscoveryError(f"no node answered: {attempt.error}", attempt.tried)
-        self._remember_source(attempt.source)
+                    listed = previous.members.get(location_of(scope), ())
+                members[location_of(scope)] = listed
+        if walk.source is None:
+            raise DiscoveryError(f"no node answered: {walk.error}", walk.tried)
+        self._remember_source(walk.source)
         if not any(members.values()):
-            nothing = f"{attempt.source.address} lists no node for {self._config.routing_scope}"
-            if any(previous.members.values()) or not attempt.ask_some([attempt.source], ClusterScope()):
-                raise DiscoveryError(nothing, attempt.tried)
+            nothing = f"{walk.source.address} lists no node for {self._config.routing_scope}"
+            if any(previous.members.values()) or not walk.ask_some([walk.source], ClusterScope()):
+                raise DiscoveryError(nothing, walk.tried)
             # Whoever lists its own datacenter, and none for the scopes that are wanted, is to be believed: these do
             # not exist, and the seeds are outside of them.
             if not self._scope_is_empty:
@@ -171,17 +171,17 @@ class Discovery:
                 )
         self._scope_is_empty = not any(members.values())
         if self._scopes_supported is None and any(scope.datacenter for scope in self._scopes):
-            self._check_support(attempt.source)
-        return Reading(members, groups, attempt.source.address)
+            self._check_support(walk.source)
+        return Reading(members, groups, walk.source.address)
 
     def _read_every_datacenter(
-        self, attempt: _Attempt, previous: Reading, members: Mapping[Place, tuple[Node, ...]]
+        self, walk: SourceWalk, previous: Reading, members: Mapping[Location, tuple[Node, ...]]
     ) -> tuple[frozenset[Node], ...]:
         """One set of nodes per datacenter: a node without ``dc`` in the question lists its own datacenter.
 
         A datacenter is asked through any of its members, and keeps its last list while none of them tells one.
         """
-        if attempt.nobody:
+        if walk.nobody:
             return previous.groups
         groups: list[frozenset[Node]] = []
         settled: set[Node] = set()
@@ -190,40 +190,40 @@ class Discovery:
         for group in sorted(known, key=len, reverse=True):
             if group <= settled:
                 continue
-            live = [node for node in attempt.live if node in group]
-            fresh = group.difference(attempt.live, attempt.down)  # listed a moment ago, for another scope
-            listed = attempt.ask_some([*live, *ring_order(fresh)], ClusterScope())
+            live = [node for node in walk.live if node in group]
+            fresh = group.difference(walk.live, walk.down)  # listed a moment ago, for another scope
+            listed = walk.ask_some([*live, *ring_order(fresh)], ClusterScope())
             if listed is None:
                 # One of those that are down is enough: they are being probed as well.
-                listed = attempt.ask_some([node for node in attempt.down if node in group][:1], ClusterScope())
+                listed = walk.ask_some([node for node in walk.down if node in group][:1], ClusterScope())
             if listed is None:
                 # Nodes of which none was ever seen alive are no datacenter that cannot be reached, but a lie.
                 listed = () if group.isdisjoint(self._seen_alive) else tuple(group - settled)
             settled |= group | set(listed)
             if listed:
                 groups.append(frozenset(listed))
-        if attempt.source is None or self._look_again or self._readings % _READINGS_PER_LOOK_OUTSIDE == 1:
+        if walk.source is None or self._look_again or self._readings % _READINGS_PER_LOOK_OUTSIDE == 1:
             self._look_again = False
-            for sources in attempt.kinds():
+            for sources in walk.kinds():
                 # Seeds, mostly: they may be of datacenters that we do not know yet. The last kind are those that are
                 # down, which are asked only if nobody else tells anything.
-                if sources is attempt.down and attempt.source is not None:
+                if sources is walk.down and walk.source is not None:
                     break
-                self._ask_outsiders(attempt, sources, settled, groups)
+                self._ask_outsiders(walk, sources, settled, groups)
         return _united(groups)
 
     def _ask_outsiders(
-        self, attempt: _Attempt, sources: Sequence[Node], settled: set[Node], groups: list[frozenset[Node]]
+        self, walk: SourceWalk, sources: Sequence[Node], settled: set[Node], groups: list[frozenset[Node]]
     ) -> None:
         failures = 0
         for source in sources:
-            if source in settled or source in attempt.failed:
+            if source in settled or source in walk.failed:
                 continue
-            if source in attempt.quarantined and attempt.source is not None:
+            if source in walk.quarantined and walk.source is not None:
                 # At the start, a seed that has not answered its probe yet. The next reading has time for it.
                 self._look_again = True
                 continue
-            listed = attempt.ask_some([source], ClusterScope())
+            listed = walk.ask_some([source], ClusterScope())
             if listed is not None:
                 settled |= set(listed) | {source}
                 groups.append(frozenset(listed))
@@ -308,7 +308,7 @@ class Discovery:
             _log.warning("Cluster %r: no more bad entries of /localnodes are logged.", self._config.name)
 
 
-class _Attempt:
+class SourceWalk:
     """One reading under way: its sources, whom it asked, and what went wrong."""
 
     def __init__(self, discovery: Discovery, active: list[Node], quarantined: list[Node], down: list[Node]) -> None:
@@ -382,7 +382,7 @@ class _Attempt:
 
 def _places_to_ask(preferred: Scope) -> Iterator[Scope]:
     """Every scope of the chain without its fallback, and the datacenter of each rack, because affinity uses it."""
-    seen: set[Place] = set()
+    seen: set[Location] = set()
     cluster = False
     for scope in chain(preferred):
         wanted: list[Scope] = [scope]
@@ -391,8 +391,8 @@ def _places_to_ask(preferred: Scope) -> Iterator[Scope]:
         for one in wanted:
             if isinstance(one, ClusterScope):
                 cluster = True
-            elif place(one) not in seen:
-                seen.add(place(one))
+            elif location_of(one) not in seen:
+                seen.add(location_of(one))
                 yield one
     if cluster:
         # Last, because what the others list tells which datacenters there are.

@@ -1,7 +1,7 @@
 """Node health as a pure state machine.
 
 States, counters and thresholds follow ScyllaDB's specification for its Alternator drivers
-(``tests/vectors/node-health-transitions.tsv``). One observation is ours: `Observation.DOUBT_CONFIRMED`, a probe that
+(``tests/vectors/node-health-transitions.tsv``). One observation is ours: `Observation.SUSPICION_CONFIRMED`, a probe that
 was made because traffic to the node had just failed, and failed too. It takes the node out at once.
 """
 
@@ -32,7 +32,7 @@ class Observation(enum.Enum):
     PROBE_SUCCESS = "probe success"
     """The node answered ``GET /`` or ``/localnodes`` with 200."""
     PROBE_FAILURE = "probe failure"
-    DOUBT_CONFIRMED = "doubt confirmed"
+    SUSPICION_CONFIRMED = "suspicion confirmed"
     """A probe failed that was made because traffic had failed or was waiting."""
 
 
@@ -77,7 +77,7 @@ def _from_active(status: HealthStatus, observation: Observation, policy: Health)
         if failures >= policy.active_failure_threshold:
             return _demoted(status, failures)
         return replace(status, failures=failures, successes=0)
-    if observation is Observation.DOUBT_CONFIRMED:
+    if observation is Observation.SUSPICION_CONFIRMED:
         return _demoted(status, status.failures)
     # A probe of an active node proves little about its traffic, in either direction.
     return status
@@ -96,7 +96,7 @@ def _from_quarantined(status: HealthStatus, observation: Observation, policy: He
         if failures >= policy.quarantine_failure_threshold:
             return _demoted(status, failures)
         return replace(status, failures=failures, successes=0)
-    if observation is Observation.DOUBT_CONFIRMED:
+    if observation is Observation.SUSPICION_CONFIRMED:
         return _demoted(status, status.failures)
     return status
 
@@ -107,7 +107,7 @@ def _from_down(status: HealthStatus, observation: Observation, policy: Health) -
         if successes >= policy.down_recovery_threshold:
             return HealthStatus(State.QUARANTINED, generation=status.generation)
         return replace(status, successes=successes)
-    if observation in (Observation.PROBE_FAILURE, Observation.DOUBT_CONFIRMED) and status.successes:
+    if observation in (Observation.PROBE_FAILURE, Observation.SUSPICION_CONFIRMED) and status.successes:
         return replace(status, successes=0)
     # Traffic results are those of requests that had left before the node went down.
     return status

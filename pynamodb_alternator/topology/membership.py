@@ -19,7 +19,7 @@ from .. import signals
 from ..errors import ClusterClosedError, ConfigurationError
 from ..settings.config import ClusterConfig
 from ..settings.scopes import Scope, chain
-from .discovery import Discovery, DiscoveryError, Fetch, Place, Reading, Resolve, place
+from .discovery import Discovery, DiscoveryError, Fetch, Location, Reading, Resolve, location_of
 from .health import HealthStatus, Observation, State, active, quarantined, transition
 from .node import Node
 from .selection import ScopeChoice, choose_scope, make_topology, view_of
@@ -45,7 +45,7 @@ class Listener(Protocol):
 
     def went_down(self, node: Node) -> None: ...
 
-    def doubt(self, node: Node) -> None:
+    def suspect(self, node: Node) -> None:
         """Traffic to this node failed, or waits: probe it now, and report with `Membership.probed`."""
 
 
@@ -68,7 +68,7 @@ class NodeInfo:
     error: str | None
 
 
-class _News(NamedTuple):
+class _Emission(NamedTuple):
     """What is to be told when the lock is released: a signal, and a log line if people care."""
 
     signal: NamedSignal
@@ -111,13 +111,13 @@ class Membership:
         self._statuses: dict[Node, HealthStatus] = {}
         self._troubles: dict[Node, _Trouble] = {}
         self._next_probe: dict[Node, float] = {}
-        self._doubted: set[Node] = set()
+        self._suspects: set[Node] = set()
         self._reading = Reading()
         self._members: frozenset[Node] = frozenset()
         self._choice = ScopeChoice()
         self._readings = 0
         self._asked_in: dict[Node, int] = {}
-        self._places: Mapping[str, Place] = {}
+        self._locations: Mapping[str, Location] = {}
         self._fetch = fetch
         self.trust_listed = False
         """Whether a newly listed node counts as active at once, where there is no monitor to probe it."""
@@ -127,7 +127,7 @@ class Membership:
             resolve=resolve,
             random=random,
             answered=self._answered,
-            failed=lambda node, error: self.doubt(node),
+            failed=lambda node, error: self.suspect(node),
         )
         self.after_fork()
 
@@ -137,7 +137,7 @@ class Membership:
         self._turn = threading.Condition(threading.Lock())
         self._refreshing: int | None = None
         """The thread that reads the node list now."""
-        self._doubted = set()
+        self._suspects = set()
 
     # ---- what a request asks -----------------------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class Membership:
         if found is None:
             known = self._discovery.scopes
             for one in chain(scope):
-                if place(one) not in map(place, known):
+                if location_of(one) not in map(location_of, known):
                     raise ConfigurationError(
                         f"The nodes of {one} are not known here: the node lists that are read are those of "
                         f"{', '.join(map(str, known))}. Name it in ClusterConfig(routing_scope=...), as a fallback at "
@@ -175,9 +175,9 @@ class Membership:
         trouble = self._troubles.get(node)
         return (trouble.error or None) if trouble else None
 
-    def is_doubted(self, node: Node) -> bool:
+    def is_suspect(self, node: Node) -> bool:
         """Whether a probe of the node was asked for and has not begun to count yet."""
-        return node in self._doubted
+        return node in self._suspects
 
     def is_down(self, node: Node) -> bool:
         return node in self.view.down
@@ -193,16 +193,16 @@ class Membership:
         """A request failed in transport. `counts` is False for a failure that an idle connection may explain."""
         if counts:
             self._observe(node, Observation.TRAFFIC_FAILURE, generation, error)
-        self.doubt(node)
+        self.suspect(node)
 
-    def doubt(self, node: Node) -> None:
+    def suspect(self, node: Node) -> None:
         """Have the node probed at once, unless it is being probed, or is known to be down."""
         with self._lock:
             status = self._statuses.get(node)
-            if status is None or status.state is State.DOWN or node in self._doubted:
+            if status is None or status.state is State.DOWN or node in self._suspects:
                 return
-            self._doubted.add(node)
-        self._listener.doubt(node)
+            self._suspects.add(node)
+        self._listener.suspect(node)
 
     # ---- health ------------------------------------------------------------------------------------------------
 
@@ -234,17 +234,17 @@ class Membership:
         except ClusterClosedError:
             return False  # we have closed, which says nothing of the node
         with self._lock:
-            # A doubt that came up while this probe was under way is settled by it as well.
-            doubted = node in self._doubted
-            self._doubted.discard(node)
+            # A suspicion that came up while this probe was under way is settled by it as well.
+            suspected = node in self._suspects
+            self._suspects.discard(node)
             # A node that has begun to answer is asked again soon: it needs several answers to be trusted.
             pause = self._policy.probe_interval * (1.0 if error else 0.1)
             if node in self._statuses:
                 self._next_probe[node] = self._clock() + pause
         if error is None:
             self._observe(node, Observation.PROBE_SUCCESS, generation)
-        elif doubted:
-            self._observe(node, Observation.DOUBT_CONFIRMED, generation, error)
+        elif suspected:
+            self._observe(node, Observation.SUSPICION_CONFIRMED, generation, error)
         else:
             self._observe(node, Observation.PROBE_FAILURE, generation, error)
         return error is None
@@ -277,21 +277,21 @@ class Membership:
             if after.state is before.state:
                 return
             now = self._clock()
-            news = [self._news_of(node, before, after, error, now)]
+            emissions = [self._emission_of(node, before, after, error, now)]
             changed_scope = self._choose(now)
             if changed_scope:
-                news += changed_scope
+                emissions += changed_scope
                 self._swap_view()
             else:
                 self._mark(node, after.state)
         # First what requests wait for: whoever watches may take his time.
         if after.state is State.DOWN:
             self._listener.went_down(node)
-        self._tell(news)
+        self._emit(emissions)
 
-    def _news_of(
+    def _emission_of(
         self, node: Node, before: HealthStatus, after: HealthStatus, error: Exception | None, now: float
-    ) -> _News:
+    ) -> _Emission:
         reason = "" if error is None else str(error)
         if after.state is State.ACTIVE:
             trouble = self._troubles.pop(node, None)
@@ -299,27 +299,27 @@ class Membership:
             down_for = now - trouble.since if trouble else 0.0
             # A node that is new was never down.
             line = f"node {node} is active again, after {down_for:.1f} s" if before.generation else ""
-            return _News(signals.node_up, {"node": node.address, "down_for": down_for}, logging.INFO, line)
+            return _Emission(signals.node_up, {"node": node.address, "down_for": down_for}, logging.INFO, line)
         trouble = self._troubles.setdefault(node, _Trouble(now, reason))
         trouble.error = reason or trouble.error
         self._next_probe.setdefault(node, now)
         payload = {"node": node.address, "failures": after.failures, "error": trouble.error or None}
         if after.state is State.DOWN:
             line = f"node {node} is down: {trouble.error or 'no reason known'}"
-            return _News(signals.node_down, payload, logging.WARNING, line)
-        return _News(signals.node_quarantined, payload)
+            return _Emission(signals.node_down, payload, logging.WARNING, line)
+        return _Emission(signals.node_quarantined, payload)
 
     # ---- discovery ---------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Start with the seeds as the nodes, on trial, until a node list has been read."""
         seeds = self._discovery.seeds()
-        reading = Reading({place(scope): seeds for scope in chain(self.config.routing_scope)})
+        reading = Reading({location_of(scope): seeds for scope in chain(self.config.routing_scope)})
         with self._lock:
             if self._members:
                 return
-            news = self._take(reading, announce=False)
-        self._tell(news)
+            emissions = self._take(reading, announce=False)
+        self._emit(emissions)
 
     def refresh(self, *, wait: bool = True, most: float = _LONGEST_READING) -> bool:
         """Read the node list now, or wait for the reading that is under way. False if no source told it.
@@ -369,7 +369,7 @@ class Membership:
         with self._lock:
             old = self._members if self.last_success is not None else frozenset()
             known = self._members
-            news = self._take(reading, announce=True)
+            emissions = self._take(reading, announce=True)
             self.last_success = self._clock()
             self._readings += 1
             failed, self.failed_readings = self.failed_readings, 0
@@ -382,8 +382,8 @@ class Membership:
             _log.info("Cluster %r: the node list is readable again.", self.config.name)
         if added or removed:
             _log.info("Cluster %r: %d nodes (%s)", self.config.name, len(new), _change(added, removed))
-        news.append(
-            _News(
+        emissions.append(
+            _Emission(
                 signals.topology_refreshed,
                 {
                     "nodes": sorted(node.address for node in new),
@@ -395,9 +395,9 @@ class Membership:
                 },
             )
         )
-        news += [_News(signals.node_added, {"node": node.address}) for node in sorted(added, key=str)]
-        news += [_News(signals.node_removed, {"node": node.address}) for node in sorted(removed, key=str)]
-        self._tell(news)
+        emissions += [_Emission(signals.node_added, {"node": node.address}) for node in sorted(added, key=str)]
+        emissions += [_Emission(signals.node_removed, {"node": node.address}) for node in sorted(removed, key=str)]
+        self._emit(emissions)
         return True
 
     def _reading_failed(self, error: DiscoveryError, now: float) -> None:
@@ -405,8 +405,8 @@ class Membership:
             self.failed_readings += 1
             consecutive = self.failed_readings
             # The scope in use may be due for a change all the same.
-            news = self._choose(self._clock())
-            if news:
+            emissions = self._choose(self._clock())
+            if emissions:
                 self._swap_view()
         stale_for = now - self.last_success if self.last_success is not None else None
         if consecutive == 1:
@@ -417,9 +417,9 @@ class Membership:
                 ", ".join(error.tried) or "nobody",
             )
         payload = {"tried": error.tried, "error": str(error), "consecutive": consecutive, "stale_for": stale_for}
-        self._tell([*news, _News(signals.discovery_failed, payload)])
+        self._emit([*emissions, _Emission(signals.discovery_failed, payload)])
 
-    def _take(self, reading: Reading, *, announce: bool) -> list[_News]:
+    def _take(self, reading: Reading, *, announce: bool) -> list[_Emission]:
         """Make `reading` the truth. The caller holds the lock."""
         now = self._clock()
         members = frozenset(node for nodes in reading.members.values() for node in nodes)
@@ -433,9 +433,9 @@ class Membership:
         self._reading = reading
         self._members = members
         self._forget_long_gone()
-        news = self._choose(now)
+        emissions = self._choose(now)
         self._swap_view()
-        return news
+        return emissions
 
     def _forget_long_gone(self) -> None:
         excess = len(self._statuses) - len(self._members) - _HISTORY
@@ -444,7 +444,7 @@ class Membership:
                 for memory in (self._statuses, self._troubles, self._next_probe):
                     memory.pop(node, None)
 
-    def _choose(self, now: float) -> list[_News]:
+    def _choose(self, now: float) -> list[_Emission]:
         """Choose the scope in use again. The caller holds the lock."""
         scopes = list(chain(self.config.routing_scope))
         before = self._choice
@@ -464,7 +464,7 @@ class Membership:
         from_scope, to_scope = str(scopes[before.index]), str(scopes[self._choice.index])
         signal = signals.scope_fallback if self._choice.index else signals.scope_restored
         payload = {"from_scope": from_scope, "to_scope": to_scope, "reason": reason}
-        return [_News(signal, payload, logging.WARNING, f"routing scope is now {to_scope} instead of {from_scope}")]
+        return [_Emission(signal, payload, logging.WARNING, f"routing scope is now {to_scope} instead of {from_scope}")]
 
     def _swap_view(self) -> None:
         """Publish a new snapshot. The caller holds the lock."""
@@ -498,9 +498,9 @@ class Membership:
         """Whether the server honours datacenter and rack; None until it was asked."""
         return self._discovery.scopes_supported
 
-    def learn_places(self, places: Mapping[str, Place]) -> None:
+    def learn_locations(self, locations: Mapping[str, Location]) -> None:
         """Datacenter and rack by host, for people to look at: routing goes by what `/localnodes` says."""
-        self._places = dict(places)
+        self._locations = dict(locations)
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """Every known node in ring order, with its state."""
@@ -512,7 +512,7 @@ class Membership:
             for node in topology.ring:
                 status = self._statuses[node]
                 trouble = self._troubles.get(node)
-                datacenter, rack = self._places.get(node.host, (None, None))
+                datacenter, rack = self._locations.get(node.host, (None, None))
                 found.append(
                     NodeInfo(
                         address=node.address,
@@ -527,8 +527,8 @@ class Membership:
                 )
             return tuple(found)
 
-    def _tell(self, news: Sequence[_News]) -> None:
-        for one in news:
+    def _emit(self, emissions: Sequence[_Emission]) -> None:
+        for one in emissions:
             if one.line:
                 _log.log(one.level, "Cluster %r: %s", self.config.name, one.line)
             self._listener.emit(one.signal, **one.payload)

@@ -100,7 +100,7 @@ class Monitor:
             self._thread = None
             self.ready.set()
 
-    def doubt(self, node: Node) -> None:
+    def suspect(self, node: Node) -> None:
         """Probe the node now, beside the traffic, and before nodes whose turn it merely is."""
         if not self._closed:
             self._probes.begin([node], urgent=True)
@@ -179,8 +179,8 @@ class Monitor:
         waiting = False
         for node, waited in self._waits(now):
             waiting = True
-            if waited >= self._policy.doubt_after:
-                membership.doubt(node)
+            if waited >= self._policy.suspect_after:
+                membership.suspect(node)
         in_use = waiting or now - self.last_use < settings.idle_after
         interval = settings.interval if in_use else settings.idle_interval
         interval *= self._random.uniform(1 - _JITTER, 1 + _JITTER)
@@ -188,12 +188,12 @@ class Monitor:
         reads = last is None or now >= last + interval
         if reads:
             self._begin_reading()
-        # While nobody needs them, nodes in doubt are looked at only when the list is read.
+        # While nobody needs them, suspects are looked at only when the list is read.
         if in_use or reads:
             self._probes.begin(membership.probes_due(now))
         wanted = [interval if last is None or reads else last + interval - now]
         if in_use:
-            wanted += [_TICK, self._policy.doubt_after / 2]
+            wanted += [_TICK, self._policy.suspect_after / 2]
             next_probe = membership.next_probe_at(now)
             if next_probe is not None:
                 wanted.append(next_probe - now)
@@ -273,9 +273,9 @@ class _Probes:
                 finally:
                     with self._changed:
                         self._under_way.discard(node)
-                        if self._membership.is_doubted(node) and not self._closed:
-                            # The doubt came after the answer, while that was still being told: `begin` has passed the
-                            # node over, and there would never be another doubt of it.
+                        if self._membership.is_suspect(node) and not self._closed:
+                            # The suspicion came after the answer, while that was still being told: `begin` has passed the
+                            # node over, and there would never be another suspicion of it.
                             self._urgent[node] = None
                         self._answers += alive
                         self._changed.notify_all()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..settings.scopes import ClusterScope, DatacenterScope, Scope, chain
-from .discovery import Reading, place
+from .discovery import Reading, location_of
 from .node import Node
 from .view import Topology, View, ring_order
 
@@ -43,7 +43,7 @@ def choose_scope(
     scopes = list(chain(preferred))
 
     def some(index: int, test: Callable[[Node], bool]) -> bool:
-        return any(test(node) for node in reading.members.get(place(scopes[index]), ()))
+        return any(test(node) for node in reading.members.get(location_of(scopes[index]), ()))
 
     if not some(choice.index, usable):
         for index in range(len(scopes)):
@@ -60,14 +60,14 @@ def make_topology(preferred: Scope, reading: Reading, index: int, version: int) 
     """The topology of a reading with the scope at `index` of the chain in use."""
     scopes = list(chain(preferred))
     scope = scopes[index]
-    nodes = ring_order(reading.members.get(place(scope), ()))
+    nodes = ring_order(reading.members.get(location_of(scope), ()))
     affinity_ring = nodes
     home = _datacenter_of_left_rack(scopes[:index], scope, reading)
     if home:
         affinity_ring = ring_order(home)
     elif scope.datacenter is not None and scope.rack is not None:
         # A lightweight transaction is serial within the datacenter, so its ring is wider than a rack.
-        datacenter = reading.members.get(place(DatacenterScope(scope.datacenter)), ())
+        datacenter = reading.members.get(location_of(DatacenterScope(scope.datacenter)), ())
         affinity_ring = ring_order([*datacenter, *nodes])
     datacenters = reading.groups if isinstance(scope, ClusterScope) and len(reading.groups) > 1 else ()
     everyone = [node for members in reading.members.values() for node in members]
@@ -99,7 +99,7 @@ def _datacenter_of_left_rack(left: Sequence[Scope], scope: Scope, reading: Readi
 def view_of(scope: Scope, reading: Reading, view: View) -> View:
     """`view` with another routing scope in use: `scope`, or the first of its fallbacks that has usable nodes."""
     # Before the first reading, the seeds stand for every scope.
-    lists = {place(one): reading.members.get(place(one), view.topology.ring) for one in chain(scope)}
+    lists = {location_of(one): reading.members.get(location_of(one), view.topology.ring) for one in chain(scope)}
     reading = replace(reading, members={**reading.members, **lists})
     choice = choose_scope(
         scope,

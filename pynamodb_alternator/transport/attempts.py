@@ -64,7 +64,7 @@ _MOST_MOVES = 10
 """Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
 
 
-class Tell(Protocol):
+class Emit(Protocol):
     def __call__(self, signal: NamedSignal, **payload: Any) -> None: ...
 
 
@@ -75,7 +75,7 @@ class Environment:
     membership: Membership
     router: Router
     budget: RetryBudget
-    tell: Tell
+    emit: Emit
     clock: Callable[[], float]
     random: _random.Random
     retry_ambiguous_writes: bool = False
@@ -153,7 +153,7 @@ class Attempts:
         self._number = 0
         environment.budget.deposit()
         if self._plan.wanted_affinity and self._plan.reason is not None:
-            self._say(signals.affinity_fallback, reason=self._plan.reason)
+            self._emit(signals.affinity_fallback, reason=self._plan.reason)
 
     @property
     def count(self) -> int:
@@ -198,7 +198,7 @@ class Attempts:
         self._tried.append(node.address)
         if before is not None and signals.request_retried.receivers:
             error = self._error if self._answer is None else f"status {self._answer.status}"
-            self._say(
+            self._emit(
                 signals.request_retried,
                 from_node=before.address,
                 to_node=node.address,
@@ -206,7 +206,7 @@ class Attempts:
                 error=error,
             )
         if signals.request_routed.receivers:
-            self._say(
+            self._emit(
                 signals.request_routed,
                 node=node.address,
                 attempt=self.count,
@@ -230,7 +230,7 @@ class Attempts:
         hopeless = found_some and self._hopeless_in_cycle == self._nodes_in_cycle
         self._nodes_in_cycle = self._hopeless_in_cycle = 0
         if not found_some and self._cycles == 1:
-            self._say(signals.no_nodes_available, scope=str(self._scope), error=self._why_no_node())
+            self._emit(signals.no_nodes_available, scope=str(self._scope), error=self._why_no_node())
         if hopeless or self._cycles >= self._retries.max_attempts:
             return self._give_up()
         self._order = self._plan.order(view)
@@ -322,7 +322,7 @@ class Attempts:
         """The caller gets this answer or this error: tell it."""
         if not signals.request_completed.receivers:
             return
-        self._say(
+        self._emit(
             signals.request_completed,
             node=None if self.node is None else self.node.address,
             attempts=self.count,
@@ -399,12 +399,12 @@ class Attempts:
         more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
         return f"No node of the routing scope {self._scope} is usable ({'; '.join(troubles[:3])}{more})"
 
-    def _say(self, signal: NamedSignal, **payload: Any) -> None:
+    def _emit(self, signal: NamedSignal, **payload: Any) -> None:
         if not signal.receivers:
             return
         if not self._number:
             self._number = next(_request_numbers)
-        self._env.tell(
+        self._env.emit(
             signal,
             operation=self._operation,
             table_name=table_name(self._parameters),

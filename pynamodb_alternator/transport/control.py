@@ -33,7 +33,7 @@ start need no connection each."""
 _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError, PoolTimeoutError, DeadlineExceededError)
 
 
-class Control:
+class ControlConnections:
     """Fetches paths from nodes. Threads may share it; each node has at most one connection waiting for reuse."""
 
     def __init__(self, *, tls: TlsSource | None = None, clock: Clock = time.monotonic) -> None:
@@ -125,7 +125,7 @@ class Control:
         for connection in in_use:
             connection.cut("the cluster was closed")
 
-    def forget(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child: drop all sockets without closing them for the parent, and take a fresh lock."""
         connections = [*self._idle.values(), *self._in_use]
         self._lock, self._idle, self._in_use = threading.Lock(), {}, set()

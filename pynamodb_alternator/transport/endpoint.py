@@ -20,7 +20,7 @@ from ..topology.node import Node
 from ._botocore import FAILURE, Hooks
 from .attempts import Attempts, Environment, Wait
 from .http1 import Answer
-from .lanes import PARAMETERS, CompatibleLane, Lane, ShortLane, Wire
+from .lanes import PARAMETERS, CompatibleLane, Lane, Sender, ShortLane
 
 __all__ = ["ClusterEndpoint", "Prepare"]
 
@@ -38,7 +38,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         url: str,
         config: ClusterConfig,
         environment: Environment,
-        wire: Wire,
+        sender: Sender,
         events: Any,
         *,
         prepare: Prepare,
@@ -49,25 +49,25 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         self._events = events
         self._config = config
         self._environment = environment
-        self._wire = wire
+        self._sender = sender
         self._prepare = prepare
         self._hooks = Hooks(events)
-        self._has_room: Callable[[Node], bool] = wire.has_room
+        self._has_room: Callable[[Node], bool] = sender.has_room
         self.failure_class: Callable[[str], type[ServerFailureError]] = lambda code: ServerFailureError
         """Gives the class of the error for an answer with this code, which is the client's for the code as well."""
 
     def make_request(self, operation_model: OperationModel, request_dict: Any) -> tuple[Any, dict[str, Any]]:
         """Send a request to the node that its query plan says, or to the next one. The one attempt loop."""
-        environment, options = self._environment, current(self._wire.owner)
+        environment, options = self._environment, current(self._sender.owner)
         timeouts = options.timeouts(self._config.timeouts)
         started = environment.clock()
         self._prepare(started, timeouts.total)
         attempts = self._attempts(operation_model, request_dict, options, started, timeouts)
         lane: Lane
         if self._hooks.any_for(operation_model.name):
-            lane = CompatibleLane(self, self._wire, operation_model, request_dict, options)
+            lane = CompatibleLane(self, self._sender, operation_model, request_dict, options)
         else:
-            lane = ShortLane(self._wire, operation_model, request_dict, options)
+            lane = ShortLane(self._sender, operation_model, request_dict, options)
         answer: Answer | None = None
         error: BaseException | None = None
         try:

@@ -102,7 +102,7 @@ class TlsSource(Protocol):
         """What to raise if `error`, met while the first answer was awaited, refuses our certificate; else None."""
 
 
-class Dialogue:
+class ResponseRules:
     """What every connection has in common, whoever waits for it: the rules for an answer, and the errors in words."""
 
     __slots__ = ()
@@ -201,7 +201,7 @@ class Dialogue:
         return error
 
 
-class Connection(Dialogue):
+class Connection(ResponseRules):
     """One connection to one node.
 
     `reusable`: whether another request may follow. It is False from the moment an exchange begins until it has ended

@@ -80,7 +80,7 @@ class Lane(Protocol):
         """What botocore's client takes from its endpoint for `answer`."""
 
 
-class Wire:
+class Sender:
     """What all requests of a cluster need to get to a node: pools, signers, and the headers that go with each."""
 
     def __init__(self, config: ClusterConfig, pools: Pools, *, wall_clock: Callable[[], float] = time.time) -> None:
@@ -192,18 +192,18 @@ def _explain(parsed: dict[str, Any], coding: str | None) -> dict[str, Any]:
 class ShortLane:
     """Writes the request itself: the smallest set of headers that the server reads, in one piece with the body."""
 
-    __slots__ = ("_body", "_coding", "_headers", "_operation_model", "_options", "_parsed", "_target", "_wire")
+    __slots__ = ("_body", "_coding", "_headers", "_operation_model", "_options", "_parsed", "_sender", "_target")
 
     def __init__(
-        self, wire: Wire, operation_model: OperationModel, request_dict: Mapping[str, Any], options: RequestOptions
+        self, sender: Sender, operation_model: OperationModel, request_dict: Mapping[str, Any], options: RequestOptions
     ) -> None:
-        self._wire = wire
+        self._sender = sender
         self._operation_model = operation_model
         self._options = options
-        self._body, self._coding = wire.encoded(request_dict["body"], options)
+        self._body, self._coding = sender.encoded(request_dict["body"], options)
         headers: Mapping[str, str] = request_dict["headers"]
         self._target = headers[_TARGET]
-        self._headers = wire.extra_headers(options)
+        self._headers = sender.extra_headers(options)
         if self._coding is not None:
             self._headers.append(("Content-Encoding", self._coding))
         self._parsed: dict[str, Any] | None = None
@@ -213,10 +213,10 @@ class ShortLane:
             self._headers += [(name, value) for name, value in headers.items() if name.lower() not in ours]
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
-        return self._taken(self._wire.exchange(node, self._head(node), self._body, attempts))
+        return self._taken(self._sender.exchange(node, self._head(node), self._body, attempts))
 
     def _head(self, node: Node) -> bytes:
-        authentication = self._wire.authentication(self._options, node, self._target, self._body)
+        authentication = self._sender.authentication(self._options, node, self._target, self._body)
         return build_head(self._target, node.host_header, len(self._body), [*self._headers, *authentication])
 
     def _taken(self, answer: Answer) -> Answer:
@@ -247,16 +247,16 @@ class CompatibleLane:
     def __init__(
         self,
         endpoint: Any,
-        wire: Wire,
+        sender: Sender,
         operation_model: OperationModel,
         request_dict: dict[str, Any],
         options: RequestOptions,
     ) -> None:
         self._endpoint = endpoint
-        self._wire = wire
+        self._sender = sender
         self._operation_model = operation_model
         self._request_dict = request_dict
-        request_dict["body"], self._coding = wire.encoded(request_dict["body"], options)
+        request_dict["body"], self._coding = sender.encoded(request_dict["body"], options)
         if self._coding is not None:
             request_dict["headers"]["Content-Encoding"] = self._coding
         self._options = options
@@ -286,19 +286,19 @@ class CompatibleLane:
     async def _prepared(self, node: Node) -> Any:
         """The request with the events that come before it is sent, signed for `node`."""
         request = prepared_request({**self._request_dict, "url": f"{node.endpoint}/"})
-        for name, value in self._wire.extra_headers(self._options):
+        for name, value in self._sender.extra_headers(self._options):
             _replace(request.headers, name, value)
         await self._emit("request-created", request=request, operation_name=self._operation_model.name)
         await self._sign(request, node)
         return self._endpoint.prepare_request(request)
 
     async def _sign(self, request: Any, node: Node) -> None:
-        wire, options = self._wire, self._options
-        is_signed = wire.is_signed(options)
+        sender, options = self._sender, self._options
+        is_signed = sender.is_signed(options)
         chosen = await self._emit(
             "choose-signer",
             signing_name="dynamodb",
-            region_name=wire.region_of(options),
+            region_name=sender.region_of(options),
             signature_version="v4" if is_signed else botocore.UNSIGNED,
             context=request.context,
         )
@@ -311,7 +311,7 @@ class CompatibleLane:
             "before-sign",
             request=request,
             signing_name="dynamodb",
-            region_name=wire.region_of(options),
+            region_name=sender.region_of(options),
             signature_version="v4" if is_signed else botocore.UNSIGNED,
             request_signer=None,
             operation_name=self._operation_model.name,
@@ -320,7 +320,7 @@ class CompatibleLane:
             for name in _AUTHENTICATION:
                 del request.headers[name]
             body = _as_bytes(request.data)
-            for name, value in wire.authentication(options, node, _as_text(request.headers[_TARGET]), body):
+            for name, value in sender.authentication(options, node, _as_text(request.headers[_TARGET]), body):
                 request.headers[name] = value
 
     async def _send(self, prepared: Any, node: Node, attempts: Attempts) -> AWSResponse:
@@ -334,7 +334,7 @@ class CompatibleLane:
         return AWSResponse(prepared.url, answer.status, headers, _Raw(answer.body))
 
     async def _over_the_wire(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
-        return self._wire.exchange(node, head, body, attempts)
+        return self._sender.exchange(node, head, body, attempts)
 
     async def _whole(self, response: Any) -> AWSResponse:
         """A handler's response, whose content is there."""

@@ -424,7 +424,7 @@ class Pools:
         for pool in pools:
             pool.close()
 
-    def forget(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child: drop all sockets without closing them for the parent, and take fresh locks."""
         pools, self._pools = self._pools, {}
         self._lock = threading.Lock()
@@ -448,7 +448,7 @@ class PoolsOfLoop(Protocol):
 
     def close(self) -> None: ...
 
-    def forget(self) -> None: ...
+    def after_fork(self) -> None: ...
 
 
 class AllPools:
@@ -496,9 +496,9 @@ class AllPools:
         for one in self._all:
             one.close()
 
-    def forget(self) -> None:
+    def after_fork(self) -> None:
         for one in self._all:
-            one.forget()
+            one.after_fork()
 
 
 def _close(connections: list[Connection]) -> None:

@@ -45,7 +45,7 @@ from tests.chaos.support import until as eventually
 from .conftest import Recorder
 from .support import CREATE, KEY, TABLE, get, increment, outcome, put, run, until
 
-NEVER_DOUBT = Health(doubt_after=1000.0, active_failure_threshold=1000)
+NEVER_SUSPECT = Health(suspect_after=1000.0, active_failure_threshold=1000)
 """So that nothing but what the test does ends a request."""
 
 
@@ -230,7 +230,7 @@ def test_nothing_fails_when_a_node_is_killed(local: LocalCluster) -> None:
 
 def test_a_node_that_hangs_is_found_out_and_its_requests_move_on(local: LocalCluster, recorder: Recorder) -> None:
     async def main() -> None:
-        config = config_of(local, health=Health(doubt_after=0.2, probe_timeout=0.3), timeouts=Timeouts(read=50.0))
+        config = config_of(local, health=Health(suspect_after=0.2, probe_timeout=0.3), timeouts=Timeouts(read=50.0))
         async with AsyncCluster(config) as cluster:
             client = await prepared(cluster, local)
             local.nodes[2].hang()
@@ -286,7 +286,7 @@ def test_a_connection_that_the_node_has_closed_is_not_used_again(local: LocalClu
 
 def test_the_read_timeout(local: LocalCluster) -> None:
     async def main() -> None:
-        async with AsyncCluster(config_of(local, timeouts=Timeouts(read=0.2), health=NEVER_DOUBT)) as cluster:
+        async with AsyncCluster(config_of(local, timeouts=Timeouts(read=0.2), health=NEVER_SUSPECT)) as cluster:
             client = await prepared(cluster, local)
             hang_requests(local)
             with pytest.raises(ReadTimeoutError, match=r"did not answer within the read timeout of 0\.2 s"):
@@ -301,7 +301,7 @@ def test_the_read_timeout(local: LocalCluster) -> None:
 def test_the_deadline_of_the_whole_call(local: LocalCluster) -> None:
     async def main() -> None:
         timeouts = Timeouts(connect=15.0, read=15.0, total=0.4)
-        async with AsyncCluster(config_of(local, timeouts=timeouts, health=NEVER_DOUBT)) as cluster:
+        async with AsyncCluster(config_of(local, timeouts=timeouts, health=NEVER_SUSPECT)) as cluster:
             client = await prepared(cluster, local)
             hang_requests(local)
             for request in (get, increment):
@@ -367,7 +367,7 @@ def test_without_a_monitor(local: LocalCluster) -> None:
 
 def test_a_cancelled_request_leaves_pool_and_health_as_they_were(local: LocalCluster, recorder: Recorder) -> None:
     async def main() -> None:
-        async with AsyncCluster(config_of(local, health=Health(doubt_after=1000.0))) as cluster:
+        async with AsyncCluster(config_of(local, health=Health(suspect_after=1000.0))) as cluster:
             client = await prepared(cluster, local)
             hang_requests(local)
             tasks = [asyncio.create_task(get(client)) for _ in range(9)]
@@ -399,7 +399,7 @@ async def gathered(tasks: list[asyncio.Task[Any]]) -> list[Any]:
 
 def test_asyncio_timeout(local: LocalCluster) -> None:
     async def main() -> None:
-        async with AsyncCluster(config_of(local, health=NEVER_DOUBT)) as cluster:
+        async with AsyncCluster(config_of(local, health=NEVER_SUSPECT)) as cluster:
             client = await prepared(cluster, local)
             hang_requests(local)
             with pytest.raises(TimeoutError):
@@ -412,7 +412,7 @@ def test_asyncio_timeout(local: LocalCluster) -> None:
 
 
 def test_a_node_whose_requests_are_always_cancelled_is_probed_all_the_same(local: LocalCluster) -> None:
-    """Whoever waits less than `doubt_after` would never find out that a node hangs."""
+    """Whoever waits less than `suspect_after` would never find out that a node hangs."""
 
     async def main() -> None:
         async with AsyncCluster(config_of(local, health=Health(probe_timeout=0.3))) as cluster:
@@ -478,7 +478,7 @@ def test_requests_under_way_end_well_when_the_cluster_is_closed(local: LocalClus
 
 def test_the_limit_of_a_pool(local: LocalCluster) -> None:
     async def main() -> None:
-        config = config_of(local, max_pool_connections=2, timeouts=Timeouts(pool=0.3), health=NEVER_DOUBT)
+        config = config_of(local, max_pool_connections=2, timeouts=Timeouts(pool=0.3), health=NEVER_SUSPECT)
         async with AsyncCluster(config) as cluster:
             client = await prepared(cluster, local)
             assert await asyncio.gather(*(get(client) for _ in range(60))) == [0] * 60
@@ -497,7 +497,7 @@ def test_the_limit_of_a_pool(local: LocalCluster) -> None:
 
 def test_a_node_that_goes_down_is_not_waited_for_in_the_queue(local: LocalCluster) -> None:
     async def main() -> None:
-        config = config_of(local, max_pool_connections=1, retries=Retries(1), health=NEVER_DOUBT)
+        config = config_of(local, max_pool_connections=1, retries=Retries(1), health=NEVER_SUSPECT)
         async with AsyncCluster(config) as cluster:
             client = await prepared(cluster, local)
             hang_requests(local)

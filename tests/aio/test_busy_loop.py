@@ -23,7 +23,7 @@ from pynamodb_alternator.transport.request import build_head
 
 from .conftest import Recorder
 from .support import get, outcome, run
-from .test_async_cluster import NEVER_DOUBT, config_of, prepared
+from .test_async_cluster import NEVER_SUSPECT, config_of, prepared
 
 SHORT = 0.3
 """Seconds: timeouts in these tests, and much less than the event loop is held."""
@@ -52,7 +52,7 @@ def test_connecting_while_the_loop_is_held(recorder: Recorder, secure: bool) -> 
 
     async def main() -> None:
         with LocalCluster(nodes=3, tls=tls) as local:
-            settings: dict[str, Any] = {"timeouts": Timeouts(connect=SHORT), "health": Health(doubt_after=0.2)}
+            settings: dict[str, Any] = {"timeouts": Timeouts(connect=SHORT), "health": Health(suspect_after=0.2)}
             if tls:
                 settings |= {"scheme": "https", "tls": Tls(ca=local.tls.ca_file)}
             config = ClusterConfig(
@@ -73,7 +73,7 @@ def test_answers_that_come_while_the_loop_is_held(
 ) -> None:
     async def main() -> None:
         timeouts = Timeouts(read=SHORT, total=deadline)
-        async with AsyncCluster(config_of(local, timeouts=timeouts, health=Health(doubt_after=0.2))) as cluster:
+        async with AsyncCluster(config_of(local, timeouts=timeouts, health=Health(suspect_after=0.2))) as cluster:
             client = await prepared(cluster, local)
             for node in local.nodes:
                 node.delay(SHORT / 3, times=None, operation="GetItem")
@@ -88,7 +88,7 @@ def test_answers_that_come_while_the_loop_is_held(
 
 def test_a_wait_for_a_connection_while_the_loop_is_held(local: LocalCluster) -> None:
     async def main() -> None:
-        config = config_of(local, max_pool_connections=1, timeouts=Timeouts(pool=SHORT), health=NEVER_DOUBT)
+        config = config_of(local, max_pool_connections=1, timeouts=Timeouts(pool=SHORT), health=NEVER_SUSPECT)
         async with AsyncCluster(config) as cluster:
             client = await prepared(cluster, local)
             for node in local.nodes:
@@ -153,7 +153,7 @@ def test_2000_gets_at_once(local: LocalCluster, recorder: Recorder) -> None:
 
 def test_a_free_connection_of_another_node_comes_first(local: LocalCluster, recorder: Recorder) -> None:
     async def main() -> None:
-        config = config_of(local, max_pool_connections=1, health=NEVER_DOUBT)
+        config = config_of(local, max_pool_connections=1, health=NEVER_SUSPECT)
         async with AsyncCluster(config) as cluster:
             client = await prepared(cluster, local)
             slow = local.nodes[1]

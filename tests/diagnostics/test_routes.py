@@ -36,7 +36,7 @@ def test_a_node_that_is_down_is_not_in_the_plan_but_in_the_ring(local: LocalClus
         local.node(dead).kill(still_listed=True)
         with contextlib.suppress(Exception):
             cluster.client.list_tables()
-        cluster.core.membership.doubt(next(node for node in cluster.topology.ring if node.address == dead))
+        cluster.core.membership.suspect(next(node for node in cluster.topology.ring if node.address == dead))
         recorder.wait_for("node_down", node=dead)
         route = cluster.route("things", "alice")
     assert dead not in route.nodes

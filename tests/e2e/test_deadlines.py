@@ -24,7 +24,7 @@ from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.settings.options import RequestOptions, model_options
 from tests.chaos.support import all_active, create_table, get, increment, put, put_if_absent, until
 
-NEVER_DOUBT = Health(doubt_after=1000.0, active_failure_threshold=1000)
+NEVER_SUSPECT = Health(suspect_after=1000.0, active_failure_threshold=1000)
 """So that nothing but the deadline ends a request."""
 MUCH_LESS = 7.0
 """Seconds: far more than the deadline of half a second, and far less than the read timeout of 15."""
@@ -44,7 +44,7 @@ def cluster(local: LocalCluster) -> Iterator[Cluster]:
         [local.nodes[0].host],
         port=local.port,
         timeouts=Timeouts(connect=15.0, read=15.0, total=0.5),
-        health=NEVER_DOUBT,
+        health=NEVER_SUSPECT,
     )
     with Cluster(config) as cluster:
         create_table(cluster.client)

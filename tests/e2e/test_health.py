@@ -42,14 +42,14 @@ LONG = Timeouts(read=60.0)
 
 
 def configured(local: LocalCluster, **settings: Any) -> Cluster:
-    settings.setdefault("health", Health(doubt_after=0.2, probe_timeout=0.3, probe_interval=0.2))
+    settings.setdefault("health", Health(suspect_after=0.2, probe_timeout=0.3, probe_interval=0.2))
     settings.setdefault("timeouts", LONG)
     return Cluster(ClusterConfig([local.nodes[0].host], port=local.port, **settings))
 
 
 @pytest.fixture
 def prompt(local: LocalCluster) -> Iterator[Cluster]:
-    """A cluster that is quick to doubt, with a table and all nodes active."""
+    """A cluster that is quick to suspect, with a table and all nodes active."""
     with configured(local) as cluster:
         create_table(cluster.client)
         put(cluster.client, "k")
@@ -177,7 +177,7 @@ def test_a_frozen_process_costs_each_thread_at_most_one_slow_request() -> None:
 
 
 def test_a_slow_node_that_lives_is_not_taken_out(local: LocalCluster, prompt: Cluster, recorder: Recorder) -> None:
-    """Its requests are doubted over and over, and each probe says that it lives."""
+    """Its requests are suspected over and over, and each probe says that it lives."""
     polls = local.nodes[1].polls["/"]
     with local.nodes[1].delay(0.8), ThreadPoolExecutor(6) as threads:
         for future in [threads.submit(get, prompt.client, "k") for _ in range(18)]:

@@ -24,7 +24,7 @@ def test_waiting_for_a_connection_is_bounded_by_the_pool_timeout(local: LocalClu
         # No background question for the write isolation, which would need a connection as well.
         key_route_affinity=KeyRouteAffinity.NONE,
         timeouts=Timeouts(read=30.0, pool=0.3),
-        health=Health(doubt_after=1000.0),
+        health=Health(suspect_after=1000.0),
     )
     with Cluster(config) as cluster, ThreadPoolExecutor(3) as threads:
         create_table(cluster.client)
@@ -76,7 +76,7 @@ def test_a_free_connection_of_another_node_comes_first(local: LocalCluster, reco
         port=local.port,
         max_pool_connections=1,
         key_route_affinity=KeyRouteAffinity.NONE,
-        health=Health(doubt_after=1000.0),
+        health=Health(suspect_after=1000.0),
     )
     slow = local.nodes[1]
     with Cluster(config) as cluster, ThreadPoolExecutor(1) as threads:

@@ -18,7 +18,7 @@ from pynamodb_alternator.local import LocalCluster
 from tests.chaos.support import TABLE, all_active, create_table, get, put, states, until
 
 Way = Literal["raise", "wait", "repeat"]
-QUICK = Health(doubt_after=0.2, probe_timeout=0.3, probe_interval=0.1)
+QUICK = Health(suspect_after=0.2, probe_timeout=0.3, probe_interval=0.1)
 
 
 @pytest.fixture

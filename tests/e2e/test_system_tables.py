@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pynamodb_alternator import Cluster, errors, signals
-from pynamodb_alternator.core.system_tables import read_places, read_system_table
+from pynamodb_alternator.core.system_tables import read_locations, read_system_table
 from pynamodb_alternator.local import LocalCluster
 
 
@@ -242,7 +242,7 @@ def test_places_of_odd_rows() -> None:
             {"rack": 7, "data_center": None},
         ],
     }
-    assert read_places(lambda table: rows[table]) == {
+    assert read_locations(lambda table: rows[table]) == {
         "10.0.0.1": ("dc1", None),
         "10.0.0.2": ("dc1", "r1"),
         "1.1.1.3": ("dc2", "r2"),

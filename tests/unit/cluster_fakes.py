@@ -89,7 +89,7 @@ class FakeListener:
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.members: list[list[str]] = []
         self.cut: list[str] = []
-        self.doubts: list[Node] = []
+        self.suspicions: list[Node] = []
         self.order: list[str] = []
         self.membership: Membership | None = None
         self.on_emit: Callable[[str, dict[str, Any]], None] = lambda name, payload: None
@@ -118,9 +118,9 @@ class FakeListener:
         self.order.append("went_down")
         self.cut.append(node.host)
 
-    def doubt(self, node: Node) -> None:
+    def suspect(self, node: Node) -> None:
         self._unlocked()
-        self.doubts.append(node)
+        self.suspicions.append(node)
 
     def of(self, name: str) -> list[dict[str, Any]]:
         return [payload for told, payload in self.told if told == name]
@@ -133,7 +133,7 @@ class FakeListener:
         self.members.clear()
         self.order.clear()
         self.cut.clear()
-        self.doubts.clear()
+        self.suspicions.clear()
 
 
 class World:

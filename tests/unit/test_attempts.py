@@ -135,7 +135,7 @@ class FakeMembership:
         self.said.append(("succeeded", node, generation))
 
     def failed(self, node: Node, generation: int, error: Exception, *, counts: bool = True) -> None:
-        self.said.append(("failed" if counts else "doubted", node, generation))
+        self.said.append(("failed" if counts else "suspected", node, generation))
 
     def nodes(self) -> tuple[Any, ...]:
         return ()
@@ -159,7 +159,7 @@ class World:
             membership=membership,
             router=router,
             budget=budget or RetryBudget(),
-            tell=self.tell,
+            emit=self.emit,
             clock=lambda: self.now,
             random=random.Random(4),
             **settings,
@@ -168,7 +168,7 @@ class World:
         self.waits: list[float] = []
         self.takes = 0.0
 
-    def tell(self, signal: NamedSignal, **payload: Any) -> None:
+    def emit(self, signal: NamedSignal, **payload: Any) -> None:
         self.told.append((signal.name, payload))
 
     def attempts(
@@ -359,7 +359,7 @@ def test_a_timeout_that_was_noticed_late_does_not_count(world: World) -> None:
     late.late = True
     world.run(READS["get"], late, ConnectTimeoutError, OK)
     assert [(what, node) for what, node, _ in world.membership.said] == [
-        ("doubted", A),
+        ("suspected", A),
         ("failed", B),
         ("succeeded", C),
     ]
@@ -621,11 +621,11 @@ def test_failures_are_told_with_the_generation_in_which_the_attempt_began(world:
     assert world.membership.said == [("failed", A, 3), ("succeeded", B, 0)]
 
 
-def test_a_dead_idle_connection_only_raises_doubt(world: World) -> None:
+def test_a_dead_idle_connection_only_raises_suspicion(world: World) -> None:
     lost = ConnectionLostError("closed", node=A.address)
     lost.was_idle = True
     world.run(READS["get"], lost, OK)
-    assert world.membership.said == [("doubted", A, 0), ("succeeded", B, 0)]
+    assert world.membership.said == [("suspected", A, 0), ("succeeded", B, 0)]
 
 
 def test_nodes_that_went_down_meanwhile_are_skipped(world: World) -> None:
@@ -671,7 +671,7 @@ def test_the_deadline_before_anything_was_sent(what: tuple[str, dict[str, Any]])
         world.run(what, ConnectTimeoutError, timeouts=Timeouts(total=1.0))
     assert world.sent == [A, B, C]
     # The third was ended by our deadline, which is not the node's fault.
-    assert [kind for kind, *_ in world.membership.said] == ["failed", "failed", "doubted"]
+    assert [kind for kind, *_ in world.membership.said] == ["failed", "failed", "suspected"]
 
 
 @pytest.mark.parametrize("what", ALL.values(), ids=ALL)
@@ -683,7 +683,7 @@ def test_the_deadline_after_it_was_sent(what: tuple[str, dict[str, Any]]) -> Non
     assert isinstance(raised.value, OutcomeUnknownError)
     assert not isinstance(raised.value, NotSentError)
     assert raised.value.nodes_tried == (A.address,)
-    assert world.membership.said == [("doubted", A, 0)]
+    assert world.membership.said == [("suspected", A, 0)]
 
 
 def test_the_deadline_comes_in_a_later_attempt_that_was_not_sent(world: World) -> None:

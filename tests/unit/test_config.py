@@ -148,7 +148,10 @@ class TestFields:
             *((Discovery, name, bad) for name in ("startup_wait", "scope_restore_after") for bad in (-1, None, 1e9)),
             *((Health, name, 0) for name in ("active_failure_threshold", "down_recovery_threshold")),
             *((Health, name, 0) for name in ("quarantine_promotion_threshold", "quarantine_failure_threshold")),
-            *((Health, name, 0) for name in ("max_parallel_probes", "probe_interval", "probe_timeout", "doubt_after")),
+            *(
+                (Health, name, 0)
+                for name in ("max_parallel_probes", "probe_interval", "probe_timeout", "suspect_after")
+            ),
         ],
     )
     def test_nested_settings(self, kind: type, field: str, value: Any) -> None:

@@ -37,14 +37,14 @@ def test_there_are_all_of_them() -> None:
 
 
 @pytest.mark.parametrize("state", [State.ACTIVE, State.QUARANTINED])
-def test_a_confirmed_doubt_takes_a_node_out_at_once(state: State) -> None:
-    status = transition(HealthStatus(state, 1, 2, 5), Observation.DOUBT_CONFIRMED, Health())
+def test_a_confirmed_suspicion_takes_a_node_out_at_once(state: State) -> None:
+    status = transition(HealthStatus(state, 1, 2, 5), Observation.SUSPICION_CONFIRMED, Health())
     assert status == HealthStatus(State.DOWN, 1, 0, 6)
 
 
-def test_a_doubt_that_comes_late_is_a_failed_probe() -> None:
+def test_a_suspicion_that_comes_late_is_a_failed_probe() -> None:
     status = HealthStatus(State.DOWN, failures=3, successes=1, generation=2)
-    assert transition(status, Observation.DOUBT_CONFIRMED, Health()) == replace(status, successes=0)
+    assert transition(status, Observation.SUSPICION_CONFIRMED, Health()) == replace(status, successes=0)
 
 
 def test_nothing_new_is_the_same_object() -> None:
@@ -76,7 +76,7 @@ class HealthMachine(RuleBasedStateMachine):
         after = self.status = transition(before, observation, self.policy)
         if before.state is State.DOWN:
             answered = observation is Observation.PROBE_SUCCESS
-            failed = observation in (Observation.PROBE_FAILURE, Observation.DOUBT_CONFIRMED)
+            failed = observation in (Observation.PROBE_FAILURE, Observation.SUSPICION_CONFIRMED)
             self.probes_in_a_row = self.probes_in_a_row + 1 if answered else 0 if failed else self.probes_in_a_row
             if after.state is not State.DOWN:
                 assert observation is Observation.PROBE_SUCCESS, "a down node leaves by probes only"
@@ -88,7 +88,7 @@ class HealthMachine(RuleBasedStateMachine):
         assert after.generation == before.generation + entered
         if entered:
             self.probes_in_a_row = 0
-            assert observation in (Observation.TRAFFIC_FAILURE, Observation.DOUBT_CONFIRMED)
+            assert observation in (Observation.TRAFFIC_FAILURE, Observation.SUSPICION_CONFIRMED)
         if before.state is State.ACTIVE:
             assert after.state is not State.QUARANTINED
             if observation in (Observation.PROBE_FAILURE, Observation.PROBE_SUCCESS):

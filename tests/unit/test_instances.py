@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pynamodb import attributes as attr
 
 import pynamodb_alternator
-from pynamodb_alternator.orm.instances import recipe_of
+from pynamodb_alternator.orm.instances import item_loader_of
 
 
 def make(base: Any) -> Any:
@@ -103,7 +103,7 @@ def outcome(call: Callable[[], Any]) -> Any:
 @settings(deadline=None, max_examples=200)
 @given(items)
 def test_instances_are_the_same(item: Any) -> None:
-    assert recipe_of(OURS) is not None
+    assert item_loader_of(OURS) is not None
     assert outcome(lambda: OURS.from_raw_data(item)) == outcome(lambda: STOCK.from_raw_data(item))
 
 
@@ -170,9 +170,9 @@ def test_models_that_change_something_go_pynamodbs_way() -> None:
     cat = Animal.from_raw_data({"key": {"S": "tom"}, "kind": {"S": "cat"}})
     assert type(cat) is Cat
     assert cat.lives == 9
-    assert [recipe_of(one) for one in (WithInit, WithSet, WithLength, Animal, Cat)] == [None] * 5
+    assert [item_loader_of(one) for one in (WithInit, WithSet, WithLength, Animal, Cat)] == [None] * 5
     assert WithLength.from_raw_data(item).attribute_values == {}
-    assert recipe_of(WithAttribute) is not None
+    assert item_loader_of(WithAttribute) is not None
     # Each class has its own recipe, whichever was used first.
     assert OURS.from_raw_data(item).key == "a"
 
@@ -260,7 +260,7 @@ def test_attributes_of_one_name_are_loaded_and_saved_as_by_pynamodb(
     ours, stock = (
         aliased(base, shape, inherited=inherited) for base in (pynamodb_alternator.Model, pynamodb.models.Model)
     )
-    assert recipe_of(ours) is not None
+    assert item_loader_of(ours) is not None
 
     def seen(model: Any, item: dict[str, Any]) -> Any:
         instance = model.from_raw_data({"key": {"S": "a"}, **item})

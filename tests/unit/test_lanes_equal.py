@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Retries
 from pynamodb_alternator.errors import OutcomeUnknownError, ServerFailureError
 from pynamodb_alternator.routing.idempotence import is_read
-from pynamodb_alternator.transport.control import Control
+from pynamodb_alternator.transport.control import ControlConnections
 from pynamodb_alternator.transport.http1 import Answer
 from pynamodb_alternator.transport.lanes import CompatibleLane, ShortLane, Wire
 
@@ -114,7 +114,7 @@ def clients(sent: Sent) -> Iterator[dict[str, Any]]:
         retries=Retries(max_attempts=1),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Control, "fetch_answer", lambda *_: (200, b'["127.0.0.1"]'))
+        patch.setattr(ControlConnections, "fetch_answer", lambda *_: (200, b'["127.0.0.1"]'))
         patch.setattr(Wire, "exchange", exchange)
         with Cluster(config) as one, Cluster(config) as other:
             other.client.meta.events.register("before-sign.dynamodb", lambda **_: None)

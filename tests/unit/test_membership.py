@@ -317,13 +317,13 @@ class TestHealth:
             world.membership.succeeded(node, 0)
         assert world.state(N2) is State.ACTIVE
 
-    def test_a_failure_that_does_not_count_still_raises_a_doubt(self) -> None:
+    def test_a_failure_that_does_not_count_still_raises_a_suspicion(self) -> None:
         world = three()
         world.start()
         for _ in range(10):
             world.membership.failed(world.node(N2), 0, OSError(), counts=False)
         assert world.membership.nodes()[1].failures == 0
-        assert hosts(world.listener.doubts) == [N2]
+        assert hosts(world.listener.suspicions) == [N2]
 
     def test_the_first_failure_has_the_node_probed_and_a_second_one_waits_for_it(self) -> None:
         world = three()
@@ -331,13 +331,13 @@ class TestHealth:
         node = world.node(N2)
         world.membership.failed(node, 0, OSError())
         world.membership.failed(node, 0, OSError())
-        assert world.listener.doubts == [node]
+        assert world.listener.suspicions == [node]
         world.membership.probe(node, 1.0)
         assert world.state(N2) is State.ACTIVE
-        world.membership.doubt(node)
-        assert world.listener.doubts == [node, node]
+        world.membership.suspect(node)
+        assert world.listener.suspicions == [node, node]
 
-    def test_a_confirmed_doubt_takes_the_node_out_for_everybody(self) -> None:
+    def test_a_confirmed_suspicion_takes_the_node_out_for_everybody(self) -> None:
         world = three()
         world.start()
         world.network.dead.add(N2)
@@ -355,13 +355,13 @@ class TestHealth:
             assert not world.membership.probe(world.node(N2), 1.0)
         assert world.state(N2) is State.ACTIVE
 
-    def test_a_doubt_during_a_probe_is_settled_by_it(self) -> None:
-        """Seen: the doubt was dropped, because the node was being probed, and that probe did not count as one."""
+    def test_a_suspicion_during_a_probe_is_settled_by_it(self) -> None:
+        """Seen: the suspicion was dropped, because the node was being probed, and that probe did not count as one."""
         world = three()
         world.start()
         node = world.node(N2)
         world.network.dead.add(N2)
-        world.network.before = lambda *_: world.membership.doubt(node)
+        world.network.before = lambda *_: world.membership.suspect(node)
         world.membership.probe(node, 1.0)
         assert world.state(N2) is State.DOWN
 
@@ -378,7 +378,7 @@ class TestHealth:
             return fetch(node, path, timeout)
 
         world.membership._fetch = stalled
-        world.membership.doubt(world.node(N3))
+        world.membership.suspect(world.node(N3))
         assert world.membership.probe(world.node(N3), 1.0)
         assert asked == [N3, N3]
         assert world.state(N3) is State.ACTIVE
@@ -387,7 +387,7 @@ class TestHealth:
         world = three()
         world.start()
         world.membership._fetch = lambda *_: (503, b"")
-        world.membership.doubt(world.node(N2))
+        world.membership.suspect(world.node(N2))
         assert not world.membership.probe(world.node(N2), 1.0)
         assert world.state(N2) is State.DOWN
         assert "503" in world.listener.of("node-down")[0]["error"]
@@ -484,20 +484,20 @@ class TestHealth:
         world.network.places["10.7.7.7"] = ("dc1", "r1")
         world.membership.failed(stranger, 0, OSError())
         world.membership.succeeded(stranger, 0)
-        world.membership.doubt(stranger)
+        world.membership.suspect(stranger)
         world.membership.probe(stranger, 1.0)
         assert world.membership.generation(stranger) == 0
         assert not world.membership.is_down(stranger)
         assert world.listener.told == []
         assert stranger not in world.membership._next_probe
 
-    def test_a_doubt_of_a_down_node_is_known_already(self) -> None:
+    def test_a_suspicion_of_a_down_node_is_known_already(self) -> None:
         world = three()
         world.start()
         world.down(N2)
         world.listener.clear()
-        world.membership.doubt(world.node(N2))
-        assert world.listener.doubts == []
+        world.membership.suspect(world.node(N2))
+        assert world.listener.suspicions == []
 
     def test_health_never_changes_the_ring(self) -> None:
         world = three()
@@ -507,14 +507,14 @@ class TestHealth:
         assert world.membership.view.topology is topology
         assert hosts(world.membership.view.down) == [N1, N2, N3]
 
-    def test_discovery_doubts_a_source_that_fails(self) -> None:
+    def test_discovery_suspects_a_source_that_fails(self) -> None:
         world = three()
         world.start()
         world.network.dead.add(N1)
-        while not world.listener.doubts:
+        while not world.listener.suspicions:
             assert world.membership.refresh()
             world.membership._discovery._source = None
-        assert hosts(world.listener.doubts) == [N1]
+        assert hosts(world.listener.suspicions) == [N1]
 
 
 class TestScopes:
@@ -635,13 +635,13 @@ class TestLocks:
         world.membership._lock.acquire()
         world.membership._turn.acquire()
         world.membership._refreshing = 1
-        world.membership._doubted.add(world.node(N1))
+        world.membership._suspects.add(world.node(N1))
         world.membership.after_fork()
         thread, result = in_thread(world.membership.refresh)
         finished(thread)
         assert result == [True]
-        world.membership.doubt(world.node(N1))
-        assert hosts(world.listener.doubts) == [N1]
+        world.membership.suspect(world.node(N1))
+        assert hosts(world.listener.suspicions) == [N1]
 
     def test_a_fork_between_two_lines_leaves_no_member_without_a_status(self) -> None:
         world = three()
@@ -748,9 +748,9 @@ class MembershipMachine(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def node_leaves(self, name: str) -> None:
-        place = self.world.network.places.get(name)
-        if place is not None and len(self.left) < 3:
-            self.left[name] = place
+        location_of = self.world.network.places.get(name)
+        if location_of is not None and len(self.left) < 3:
+            self.left[name] = location_of
             self.world.network.answers[name] = (500, b"")
             del self.world.network.places[name]
 
@@ -824,7 +824,7 @@ class TestClosing:
         world.network.before = closed
         with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):
             assert not world.membership.refresh()
-            world.membership.doubt(world.node(N1))
+            world.membership.suspect(world.node(N1))
             assert not world.membership.probe(world.node(N1), 1.0)
         assert world.state(N1) is State.ACTIVE
         assert world.listener.of("discovery-failed") == world.listener.of("node-down") == []

@@ -45,7 +45,7 @@ class Bench(World):
         self.monitor = Monitor(
             self.membership, waits=lambda now: list(self.waiting), clock=self.clock, random=random.Random(5)
         )
-        self.listener.doubt = self.monitor.doubt  # type: ignore[method-assign]
+        self.listener.suspect = self.monitor.suspect  # type: ignore[method-assign]
         self.gates: dict[str, threading.Event] = {}
         self.hanging: list[str] = []
         self._count = threading.Lock()
@@ -332,16 +332,16 @@ class TestProbes:
         bench.network.log.clear()
         for _ in range(5):
             bench.monitor._probes.begin([bench.node(N2)])
-            bench.monitor.doubt(bench.node(N2))
+            bench.monitor.suspect(bench.node(N2))
         until(lambda: bench.hanging == [N2])
         for _ in range(5):
-            bench.monitor.doubt(bench.node(N2))
+            bench.monitor.suspect(bench.node(N2))
         bench.release()
         until(bench.monitor._probes._idle)
         assert bench.network.asked("/") == [N2]
 
-    def test_a_doubt_goes_before_routine(self, make: Make) -> None:
-        """Seen: behind hundreds of down nodes, the probe of a node in doubt came minutes late."""
+    def test_a_suspicion_goes_before_routine(self, make: Make) -> None:
+        """Seen: behind hundreds of down nodes, the probe of a suspect came minutes late."""
         names = [f"10.0.0.{number}" for number in range(1, 31)]
         bench = make(*names, health=Health(max_parallel_probes=1))
         bench.start(probe=False)
@@ -349,7 +349,7 @@ class TestProbes:
         routine = [bench.node(name) for name in names[1:]]
         bench.monitor._probes.begin(routine)
         until(lambda: bench.hanging == [names[1]])
-        bench.monitor.doubt(bench.node(names[20]))
+        bench.monitor.suspect(bench.node(names[20]))
         bench.network.log.clear()
         bench.release()
         until(bench.monitor._probes._idle)
@@ -403,12 +403,12 @@ class TestProbes:
             raise ZeroDivisionError
 
         probe, bench.membership.probe = bench.membership.probe, broken  # type: ignore[method-assign]
-        bench.monitor.doubt(bench.node(N2))
+        bench.monitor.suspect(bench.node(N2))
         until(bench.monitor._probes._idle)
         until(lambda: not ours())
         bench.membership.probe = probe  # type: ignore[method-assign]
         bench.network.log.clear()
-        bench.monitor.doubt(bench.node(N3))
+        bench.monitor.suspect(bench.node(N3))
         until(lambda: bench.network.asked("/") == [N3])
 
 
@@ -416,7 +416,7 @@ class TestEnd:
     def test_close_leaves_no_thread(self, make: Make) -> None:
         bench = make()
         bench.ready()
-        bench.monitor.doubt(bench.node(N1))
+        bench.monitor.suspect(bench.node(N1))
         bench.monitor.close(PATIENCE)
         assert ours() == []
         assert not bench.monitor.running
@@ -445,7 +445,7 @@ class TestEnd:
         bench = make()
         bench.monitor.close(PATIENCE)
         bench.use()
-        bench.monitor.doubt(bench.node(N1))
+        bench.monitor.suspect(bench.node(N1))
         bench.monitor._probes.begin([bench.node(N1)])
         assert ours() == []
         assert bench.network.log == []

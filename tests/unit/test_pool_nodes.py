@@ -24,7 +24,7 @@ from pynamodb_alternator.errors import (
     TransportError,
 )
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.transport.control import Control
+from pynamodb_alternator.transport.control import ControlConnections
 from pynamodb_alternator.transport.pool import NodePool, Pools, PoolStats
 from pynamodb_alternator.transport.request import build_head
 
@@ -582,7 +582,7 @@ def paths(sock: socket.socket) -> None:
 
 
 def test_control_keeps_one_connection_per_node() -> None:
-    control = Control()
+    control = ControlConnections()
     with Server(paths) as server:
         node = server.node()
         assert control.fetch(node, "/localnodes?dc=a", timeout=5).body == b"/localnodes?dc=a"
@@ -606,7 +606,7 @@ def test_control_tries_again_after_a_kept_connection_failed() -> None:
         sock.sendall(ok())
         read_request(sock)  # and closes without an answer
 
-    control = Control()
+    control = ControlConnections()
     with Server(once) as server:
         for _ in range(3):
             assert control.fetch(server.node(), "/", timeout=5).status == 200
@@ -617,7 +617,7 @@ def test_control_tries_again_after_a_kept_connection_failed() -> None:
 
 
 def test_control_fails_once_on_a_fresh_connection_and_keeps_its_time() -> None:
-    control = Control()
+    control = ControlConnections()
     with Server(lambda sock: None) as server, pytest.raises(ConnectionLostError):
         control.fetch(server.node(), "/", timeout=5)
     with Server(silent) as server:
@@ -630,7 +630,7 @@ def test_control_fails_once_on_a_fresh_connection_and_keeps_its_time() -> None:
 
 
 def test_closing_control_ends_a_fetch() -> None:
-    control = Control()
+    control = ControlConnections()
     with Server(silent) as server:
         errors: list[BaseException] = []
         thread = threading.Thread(

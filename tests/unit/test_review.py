@@ -29,15 +29,15 @@ NOWHERE = "http://127.0.0.1:1"
 # ---- the monitor -------------------------------------------------------------------------------------------------
 
 
-def test_a_doubt_is_not_lost_while_a_probe_is_being_told(make: Make) -> None:  # noqa: F811
+def test_a_suspicion_is_not_lost_while_a_probe_is_being_told(make: Make) -> None:  # noqa: F811
     """A receiver of node_up takes its time, and the node fails meanwhile: it must be probed again."""
     bench = make(N1)
     bench.use()
     until(lambda: bench.state(N1) is State.ACTIVE)
     until(bench.monitor._probes._idle)
-    doubt, bench.listener.doubt = bench.listener.doubt, lambda node: None  # type: ignore[method-assign]
+    suspect, bench.listener.suspect = bench.listener.suspect, lambda node: None  # type: ignore[method-assign]
     bench.down(N1)
-    bench.listener.doubt = doubt  # type: ignore[method-assign]
+    bench.listener.suspect = suspect  # type: ignore[method-assign]
     bench.network.dead.clear()
     node, told, go_on = bench.node(N1), threading.Event(), threading.Event()
 
@@ -56,7 +56,7 @@ def test_a_doubt_is_not_lost_while_a_probe_is_being_told(make: Make) -> None:  #
     bench.network.dead.add(N1)
     bench.membership.failed(node, bench.membership.generation(node), OSError("traffic failed"))
     go_on.set()
-    until(lambda: bench.state(N1) is State.DOWN, "the probe of the doubt")
+    until(lambda: bench.state(N1) is State.DOWN, "the probe of the suspicion")
 
 
 def test_waking_up_in_between_does_not_fail_the_request(make: Make) -> None:  # noqa: F811
@@ -206,7 +206,7 @@ def test_another_threads_reading_is_not_waited_for_beyond_the_deadline() -> None
         assert slow.result(PATIENCE)
 
 
-def test_two_threads_may_look_at_the_nodes_in_doubt() -> None:
+def test_two_threads_may_look_at_the_nodes_in_suspicion() -> None:
     config = ClusterConfig(["127.0.0.1"], monitor=False)
     with Cluster(config) as cluster:
         probed: list[str] = []
@@ -224,7 +224,7 @@ def test_two_threads_may_look_at_the_nodes_in_doubt() -> None:
                 return found
 
         probed.clear()
-        cluster._reactions.in_doubt = Emptied({Node("http", "127.0.0.1", 8000): None})
+        cluster._reactions.suspects = Emptied({Node("http", "127.0.0.1", 8000): None})
         membership.last_read = time.monotonic()
         cluster._prepare(time.monotonic(), None)
         assert len(probed) <= 1

@@ -133,9 +133,9 @@ def eager(ring: tuple[Node, ...], seed: int) -> list[Node]:
     """Pick-and-remove over a copy of the whole ring."""
     left, below, order = list(ring), generator(seed), []
     while left:
-        place = below(len(left)) if len(left) > 1 else 0
-        order.append(left[place])
-        left[place] = left[-1]
+        location_of = below(len(left)) if len(left) > 1 else 0
+        order.append(left[location_of])
+        left[location_of] = left[-1]
         left.pop()
     return order
 
@@ -265,7 +265,7 @@ def test_round_robin_rotates() -> None:
     view = view_of(ring)
     for turn in range(12):
         plan = QueryPlan(ROUND_ROBIN, "read", False, (turn,))
-        assert list(plan.order(view)) == [ring[(turn + place) % 5] for place in range(5)]
+        assert list(plan.order(view)) == [ring[(turn + location_of) % 5] for location_of in range(5)]
 
 
 @pytest.mark.parametrize("state", ["down", "quarantined"])
@@ -287,9 +287,9 @@ class CountedRing(tuple[Node, ...]):
 
     looked_at = 0
 
-    def __getitem__(self, place: object) -> Node:  # type: ignore[override]
+    def __getitem__(self, location_of: object) -> Node:  # type: ignore[override]
         type(self).looked_at += 1
-        return super().__getitem__(place)  # type: ignore[index, no-any-return]
+        return super().__getitem__(location_of)  # type: ignore[index, no-any-return]
 
     def __iter__(self) -> Iterator[Node]:
         raise AssertionError("the whole ring was read")
@@ -307,7 +307,7 @@ def test_only_what_is_used_is_ordered(policy: str, wanted: int) -> None:
 
 def test_votes_of_a_batch() -> None:
     ring = nodes(5)
-    by_place: dict[int, list[int]] = {place: [] for place in range(5)}
+    by_place: dict[int, list[int]] = {location_of: [] for location_of in range(5)}
     for seed in range(1000):
         by_place[first_below(seed, 5)].append(seed)
     # One vote for node 4, two for nodes 3 and 1, which are equal and so stand in ring order.

@@ -168,8 +168,8 @@ def test_rules_of_the_server_and_of_the_drivers() -> None:
 )
 def test_keys_that_can_be_used(value: object, kind: str, raw: str | bytes) -> None:
     made = Setup(ANY_WRITE, partition_keys={"t": "id"})
-    for operation, place in (("PutItem", "Item"), ("UpdateItem", "Key"), ("DeleteItem", "Key")):
-        plan = made.plan(operation, {"TableName": "t", place: {"id": value, "range": {"S": "r"}}})
+    for operation, location_of in (("PutItem", "Item"), ("UpdateItem", "Key"), ("DeleteItem", "Key")):
+        plan = made.plan(operation, {"TableName": "t", location_of: {"id": value, "range": {"S": "r"}}})
         assert said(plan) == USED
         assert plan.seeds == (key_hash(kind, raw),)
         assert list(plan.order(VIEW)) == list(pick_and_remove(RING, key_hash(kind, raw)))
@@ -202,8 +202,8 @@ def test_keys_that_can_be_used(value: object, kind: str, raw: str | bytes) -> No
 )
 def test_keys_that_cannot_be_used(key: object, reason: str) -> None:
     made = Setup(ANY_WRITE, partition_keys={"t": "id"})
-    for operation, place in (("PutItem", "Item"), ("UpdateItem", "Key"), ("DeleteItem", "Key")):
-        plan = made.plan(operation, {"TableName": "t", place: key})
+    for operation, location_of in (("PutItem", "Item"), ("UpdateItem", "Key"), ("DeleteItem", "Key")):
+        plan = made.plan(operation, {"TableName": "t", location_of: key})
         assert said(plan) == ("round_robin", reason, True)
         assert Counter(plan.order(VIEW)) == Counter(RING)
     assert made.plan("UpdateItem", {"TableName": "t"}).reason == "no_key_value"

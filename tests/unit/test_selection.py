@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope, Scope, chain
-from pynamodb_alternator.topology.discovery import Reading, place
+from pynamodb_alternator.topology.discovery import Reading, location_of
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.selection import ScopeChoice, choose_scope, make_topology
 
@@ -151,7 +151,7 @@ def test_whatever_happens(steps: list[tuple[int, str, str]], restore_after: int)
         usable = {*active.split(), *quarantined.split()}
 
         def can(which: int, names: set[str]) -> bool:
-            return any(node.host in names for node in MEMBERS[place(scopes[which])])
+            return any(node.host in names for node in MEMBERS[location_of(scopes[which])])
 
         if any(can(which, usable) for which in range(len(scopes))):
             assert can(index, usable), "the scope in use has somebody to answer, if any scope has"

@@ -32,7 +32,7 @@ from pynamodb_alternator.errors import (
     TlsError,
 )
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.transport.control import Control
+from pynamodb_alternator.transport.control import ControlConnections
 from pynamodb_alternator.transport.http1 import Connection
 from pynamodb_alternator.transport.pool import Pools
 from pynamodb_alternator.transport.request import build_head
@@ -427,7 +427,7 @@ def test_a_session_is_not_used_for_another_name_nor_in_another_context(authority
 def test_data_and_control_share_one_source(authority: Authority) -> None:
     contexts = TlsContexts(Tls(ca=authority.file))
     with Server(tls=authority.server("127.0.0.1")) as server:
-        pools, control = Pools(tls=contexts), Control(tls=contexts)
+        pools, control = Pools(tls=contexts), ControlConnections(tls=contexts)
         node = server.node()
         assert control.fetch(node, "/", timeout=5).status == 200
         connection = pools.acquire(node, 5)
