@@ -200,7 +200,7 @@ def _routes(clusters: Mapping[int, Any]) -> dict[tuple[str, int], Callable[[], A
     }
 
     def route(cluster: Any, operation: str) -> Callable[[], Any]:
-        router, view = cluster._environment.router, cluster._membership.view
+        router, view = cluster.core.environment.router, cluster.core.membership.view
         return lambda: next(router.plan(operation, parameters, view).order(view))
 
     return {

@@ -54,11 +54,12 @@ class AsyncCluster:
         self._shares = isinstance(config, Cluster)
         self.cluster = cluster = config if isinstance(config, Cluster) else Cluster(config)
         """The `Cluster` that decides. Its own methods and its `client` wait in a thread: not in an event loop."""
-        self._pools = AsyncPools(cluster.config.max_pool_connections, tls=cluster._tls)
-        cluster._all_pools.add(self._pools)
-        self._finalizer = weakref.finalize(self, cluster._all_pools.remove, self._pools)
+        self.core = cluster.core
+        self._pools = AsyncPools(cluster.config.max_pool_connections, tls=cluster.core.tls)
+        self.core.all_pools.add(self._pools)
+        self._finalizer = weakref.finalize(self, self.core.all_pools.remove, self._pools)
         self._finalizer.atexit = False
-        self._sender = AsyncSender(cluster._sender, self._pools)
+        self._sender = AsyncSender(self.core.sender, self._pools)
         self._client: Any = None
         self._making: asyncio.Task[Any] | None = None
         self._preparing: asyncio.Future[None] | None = None
@@ -105,7 +106,7 @@ class AsyncCluster:
         session = client_session(AioSession) if session is None else session
         # It reads files, and a session of the user's looks for them in the folders of all services.
         await self._in_thread(lambda: load_service(session))
-        config, url = self.config, self.cluster._seed_url()
+        config, url = self.config, self.core.seed_url()
         return await make_async_client(
             session,
             _KIT,
@@ -114,7 +115,7 @@ class AsyncCluster:
             serializer=RequestSerializer(validate=validate_parameters),
             user_agent=None,
             endpoint=lambda events: AsyncClusterEndpoint(
-                url, config, self.cluster._environment, self._sender, events, prepare=self._prepare
+                url, config, self.core.environment, self._sender, events, prepare=self._prepare
             ),
         )
 
@@ -147,7 +148,7 @@ class AsyncCluster:
 
         Later requests raise `ClusterClosedError`; those under way finish. May be called again.
         """
-        self.cluster._check_process()
+        self.core.check_process()
         pools = self._pools
         if pools.loop is not None and pools.loop.is_closed():
             pools.after_fork()
@@ -161,7 +162,7 @@ class AsyncCluster:
                 await asyncio.wait([making])
             await pools.aclose()
         finally:
-            self.cluster._all_pools.remove(pools)
+            self.core.all_pools.remove(pools)
             if not self._shares:
                 await _run_in_thread(loop, self.cluster.close)
 
@@ -181,7 +182,7 @@ class AsyncCluster:
 
     def _here(self) -> asyncio.AbstractEventLoop:
         """The event loop, which must be the right one, in whatever process this is."""
-        self.cluster._check_process()
+        self.core.check_process()
         pid = os.getpid()
         if pid != self._pid:
             # What the parent's event loop was about to do is not ours.
@@ -193,15 +194,15 @@ class AsyncCluster:
     async def _prepare(self, now: float, total: float | None) -> None:
         """Before each request: be awake, and have nodes to route to."""
         loop = self._here()
-        cluster = self.cluster
-        if not cluster._prepare_would_wait(now):
-            cluster._prepare(now, total)
+        core = self.core
+        if not core.prepare_would_wait(now):
+            core.prepare(now, total)
             return
         preparing = self._preparing
         if preparing is None or preparing.done():
             # One thread for all tasks that wait for the same.
-            preparing = self._preparing = _run_in_thread(loop, lambda: cluster._prepare(now, total))
-        elif cluster._membership.last_success is not None:
+            preparing = self._preparing = _run_in_thread(loop, lambda: core.prepare(now, total))
+        elif core.membership.last_success is not None:
             return  # another task sees to it, and what is known is good enough
         await asyncio.wait([preparing], timeout=None if total is None else max(0.0, now + total - time.monotonic()))
         if preparing.done():

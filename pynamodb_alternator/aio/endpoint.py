@@ -20,7 +20,7 @@ from ..transport.http1 import Answer
 from ..transport.lanes import CompatibleLane, Sender, ShortLane
 from .pool import AsyncPools
 
-__all__ = ["AsyncClusterEndpoint", "AsyncPrepare", "AsyncWire"]
+__all__ = ["AsyncClusterEndpoint", "AsyncPrepare", "AsyncSender"]
 
 
 _WORTH_A_PROBE = 0.1
@@ -123,7 +123,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         self, operation_model: OperationModel, request_dict: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Send a request to the node that its query plan says, or to the next one."""
-        environment, options = self._environment, current(self._sender.owner)
+        environment, options = self._environment, current(self._sender.key)
         timeouts = options.timeouts(self._config.timeouts)
         started = environment.clock()
         await self._async_prepare(started, timeouts.total)

@@ -235,6 +235,12 @@ class AsyncNodePool:
             # Each task gets an exception of its own: raising one writes a traceback into it.
             _serve(self._waiters.popleft(), kind(reason, node=self.node.address))
 
+    def set_limit(self, limit: int) -> None:
+        self._limit = limit
+        while self._waiters and self._open < self._limit:
+            if self._serve_first(_OPEN_ONE):
+                self._open += 1
+
     def abandon(self) -> None:
         """In a forked child: drop every socket, which the parent goes on using."""
         for connection in [*self._idle, *self._in_use]:
@@ -388,6 +394,12 @@ class AsyncPools:
         pool = self._pools.get(node.endpoint)
         if pool is not None:
             self._in_loop(pool.cut, reason)
+
+    def raise_limit(self, limit: int) -> None:
+        if limit > self._limit:
+            self._limit = limit
+            for pool in list(self._pools.values()):
+                self._in_loop(pool.set_limit, limit)
 
     def waits(self, now: float) -> Iterator[tuple[Node, float]]:
         for pool in list(self._pools.values()):

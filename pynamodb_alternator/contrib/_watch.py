@@ -136,8 +136,8 @@ class Clusters:
 
 def _snapshot(sender: Any) -> dict[str, str]:
     """What the cluster itself knows now. Not `Cluster.nodes`, which may read the node list first."""
-    membership = getattr(sender, "_membership", None)
-    return {} if membership is None else {node.address: node.state.value for node in membership.nodes()}
+    core = getattr(sender, "core", None)
+    return {} if core is None else {node.address: node.state.value for node in core.membership.nodes()}
 
 
 def _count(nodes: Mapping[str, str]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from ..settings import checks
 from ..topology.discovery import Location
 from ..topology.membership import Membership
 
-__all__ = ["NodePlaces", "read_places", "read_system_table"]
+__all__ = ["NodeLocations", "read_locations", "read_system_table"]
 
 _log = logging.getLogger("pynamodb_alternator.cluster")
 

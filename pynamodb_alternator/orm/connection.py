@@ -62,7 +62,7 @@ class _Request:
         serves = self._serves
         assert serves is not None
         self._in_context = _under_way.set(self)
-        self._options_before = model_options.set((serves[1]._owner, self._options))
+        self._options_before = model_options.set((serves[1].core.key, self._options))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,7 +79,7 @@ class _Request:
     def move_to(self, connection: AlternatorConnection, cluster: Cluster) -> None:
         """Go on with another cluster, of which `connection`'s settings hold as well."""
         self._serves = (connection, cluster)
-        model_options.set((cluster._owner, self._options))
+        model_options.set((cluster.core.key, self._options))
 
 
 _under_way: contextvars.ContextVar[_Request | None] = contextvars.ContextVar(

@@ -15,7 +15,7 @@ from pynamodb import models as _pynamodb
 from pynamodb.attributes import Attribute
 from pynamodb.constants import NULL
 
-__all__ = ["Recipe", "recipe_of"]
+__all__ = ["ItemLoader", "item_loader_of"]
 
 _PLAIN = {
     name: getattr(_pynamodb.Model, name)

@@ -19,7 +19,7 @@ from .localnodes import NodeFilter, path_for, read_answer
 from .node import Node
 from .view import ring_order
 
-__all__ = ["Discovery", "DiscoveryError", "Fetch", "Place", "Reading", "Resolve", "place"]
+__all__ = ["Discovery", "DiscoveryError", "Fetch", "Location", "Reading", "Resolve", "location_of"]
 
 _log = logging.getLogger("pynamodb_alternator.cluster")
 

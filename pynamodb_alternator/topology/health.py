@@ -1,7 +1,7 @@
 """Node health as a pure state machine.
 
 States, counters and thresholds follow ScyllaDB's specification for its Alternator drivers
-(``tests/vectors/node-health-transitions.tsv``). One observation is ours: `Observation.SUSPICION_CONFIRMED`, a probe that
+(``tests/vectors/node-health-transitions.tsv``). One is ours: `Observation.SUSPICION_CONFIRMED`, a probe that
 was made because traffic to the node had just failed, and failed too. It takes the node out at once.
 """
 

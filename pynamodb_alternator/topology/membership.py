@@ -86,7 +86,10 @@ class _Trouble:
 
 
 class Membership:
-    """Nodes, their health, and the routing scope in use."""
+    """Nodes, their health, and the routing scope in use.
+
+    `trust_listed`: whether a newly listed node counts as active at once, where there is no monitor to probe it.
+    """
 
     def __init__(
         self,
@@ -97,6 +100,7 @@ class Membership:
         resolve: Resolve,
         clock: Callable[[], float],
         random: _random.Random,
+        trust_listed: bool = False,
     ) -> None:
         self.config = config
         self.view = View(make_topology(config.routing_scope, Reading(), 0, 0))
@@ -119,8 +123,7 @@ class Membership:
         self._asked_in: dict[Node, int] = {}
         self._locations: Mapping[str, Location] = {}
         self._fetch = fetch
-        self.trust_listed = False
-        """Whether a newly listed node counts as active at once, where there is no monitor to probe it."""
+        self._trust_listed = trust_listed
         self._discovery = Discovery(
             config,
             fetch=fetch,
@@ -423,7 +426,7 @@ class Membership:
         """Make `reading` the truth. The caller holds the lock."""
         now = self._clock()
         members = frozenset(node for nodes in reading.members.values() for node in nodes)
-        fresh = active(self._policy) if announce and self.trust_listed else quarantined()
+        fresh = active(self._policy) if announce and self._trust_listed else quarantined()
         # Every member has a status before it is one: a process may be forked between two of these lines.
         for node in members:
             if self._statuses.get(node, _UNHEARD_OF) == _UNHEARD_OF:

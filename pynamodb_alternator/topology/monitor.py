@@ -274,8 +274,8 @@ class _Probes:
                     with self._changed:
                         self._under_way.discard(node)
                         if self._membership.is_suspect(node) and not self._closed:
-                            # The suspicion came after the answer, while that was still being told: `begin` has passed the
-                            # node over, and there would never be another suspicion of it.
+                            # The suspicion came after the answer, while that was still being told: `begin` has passed
+                            # the node over, and there would never be another suspicion of it.
                             self._urgent[node] = None
                         self._answers += alive
                         self._changed.notify_all()

@@ -24,7 +24,7 @@ from .request import build_get
 if TYPE_CHECKING:
     from ..topology.node import Node
 
-__all__ = ["Control"]
+__all__ = ["ControlConnections"]
 
 _MAX_BODY = 16 * 1024 * 1024
 _MOST_IDLE = 8

@@ -42,6 +42,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         events: Any,
         *,
         prepare: Prepare,
+        keep_alive: object = None,
     ) -> None:
         # botocore's own session for HTTP is never used; it would open a pool of its own.
         no_session: Any = _NoSession()
@@ -51,6 +52,8 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         self._environment = environment
         self._sender = sender
         self._prepare = prepare
+        # The cluster lives as long as a client of it does, though the rooms refer to it weakly.
+        self._keep_alive = keep_alive
         self._hooks = Hooks(events)
         self._has_room: Callable[[Node], bool] = sender.has_room
         self.failure_class: Callable[[str], type[ServerFailureError]] = lambda code: ServerFailureError
@@ -58,7 +61,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
 
     def make_request(self, operation_model: OperationModel, request_dict: Any) -> tuple[Any, dict[str, Any]]:
         """Send a request to the node that its query plan says, or to the next one. The one attempt loop."""
-        environment, options = self._environment, current(self._sender.owner)
+        environment, options = self._environment, current(self._sender.key)
         timeouts = options.timeouts(self._config.timeouts)
         started = environment.clock()
         self._prepare(started, timeouts.total)

@@ -36,7 +36,7 @@ from ..errors import (
 if TYPE_CHECKING:
     from ..topology.node import Node
 
-__all__ = ["Answer", "Clock", "Connection", "Dialogue", "TlsSource"]
+__all__ = ["Answer", "Clock", "Connection", "ResponseRules", "TlsSource"]
 
 Clock = Callable[[], float]
 """Seconds that only grow, as `time.monotonic` gives them."""

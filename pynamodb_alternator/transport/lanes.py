@@ -31,7 +31,7 @@ from .pool import Pools
 from .request import MAX_BODY, build_head
 from .serialization import dumps
 
-__all__ = ["PARAMETERS", "CompatibleLane", "Lane", "RequestSerializer", "ShortLane", "Wire"]
+__all__ = ["PARAMETERS", "CompatibleLane", "Lane", "RequestSerializer", "Sender", "ShortLane"]
 
 _TARGET = "X-Amz-Target"
 PARAMETERS = "parameters"
@@ -90,7 +90,7 @@ class Sender:
         self._signers = Signers(config.credentials, config.region)
         self._signers_of: dict[tuple[Credentials | None, str | None], Signers] = {}
         self._headers = tuple(_headers_of(config))
-        self.owner = object()
+        self.key = object()
         """Stands for the cluster in the context variable of ``with cluster.options(...)``."""
 
     def has_room(self, node: Node) -> bool:

@@ -444,6 +444,8 @@ class PoolsOfLoop(Protocol):
 
     def cut(self, node: Node, reason: str = ...) -> None: ...
 
+    def raise_limit(self, limit: int) -> None: ...
+
     def stats(self) -> dict[str, PoolStats]: ...
 
     def close(self) -> None: ...
@@ -482,6 +484,10 @@ class AllPools:
     def cut(self, node: Node, reason: str) -> None:
         for one in self._all:
             one.cut(node, reason)
+
+    def raise_limit(self, limit: int) -> None:
+        for pools in self._all:
+            pools.raise_limit(limit)
 
     def stats(self) -> dict[str, PoolStats]:
         """By node address, over all of them."""

@@ -60,7 +60,7 @@ async def prepared(cluster: AsyncCluster, local: LocalCluster) -> Any:
     client = await cluster.client()
     await client.create_table(**CREATE)
     await put(client)
-    membership = cluster.cluster._membership
+    membership = cluster.core.membership
     await until(lambda: [one.state.value for one in membership.nodes()] == ["active"] * len(local.nodes))
     for node in local.nodes:
         node.forget()
@@ -72,7 +72,7 @@ def in_use(cluster: AsyncCluster) -> int:
 
 
 def states(cluster: AsyncCluster) -> set[str]:
-    return {one.state.value for one in cluster.cluster._membership.nodes()}
+    return {one.state.value for one in cluster.core.membership.nodes()}
 
 
 def hang_requests(local: LocalCluster, seconds: float = 60.0) -> None:
@@ -182,7 +182,7 @@ def test_models_and_tasks_share_one_cluster(local: LocalCluster) -> None:
                 local.nodes[1].kill()
                 assert await asyncio.gather(*(get(client) for _ in range(20))) == [7] * 20
                 # What the tasks found out, the models know.
-                await until(lambda: made._membership.view.down)
+                await until(lambda: made.core.membership.view.down)
             assert not made.closed
 
         run(main)
@@ -350,11 +350,11 @@ def test_without_a_monitor(local: LocalCluster) -> None:
             client = await cluster.client()
             await asyncio.gather(*(client.list_tables() for _ in range(20)))
             local.nodes[0].kill()
-            await until(lambda: len(cluster.cluster._membership.view.topology.ring) == 3)
+            await until(lambda: len(cluster.core.membership.view.topology.ring) == 3)
 
             async def without_it() -> bool:
                 await client.list_tables()
-                return len(cluster.cluster._membership.view.topology.ring) == 2
+                return len(cluster.core.membership.view.topology.ring) == 2
 
             while not await without_it():
                 pass
@@ -424,7 +424,7 @@ def test_a_node_whose_requests_are_always_cancelled_is_probed_all_the_same(local
                     async with asyncio.timeout(0.15):
                         await get(client)
 
-            while not cluster.cluster._membership.view.down:
+            while not cluster.core.membership.view.down:
                 await impatient()
             assert [await get(client) for _ in range(6)] == [0] * 6
 
@@ -503,7 +503,7 @@ def test_a_node_that_goes_down_is_not_waited_for_in_the_queue(local: LocalCluste
             hang_requests(local)
             tasks = [asyncio.create_task(outcome(increment(client))) for _ in range(6)]
             await under_way(local, 3)
-            cluster.cluster._all_pools.cut(cluster.cluster._membership.view.topology.ring[0], "a test says so")
+            cluster.core.all_pools.cut(cluster.core.membership.view.topology.ring[0], "a test says so")
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=10)
             assert all("a test says so" in str(task.result()) for task in ended)
             assert ended

@@ -84,10 +84,10 @@ def some_requests(seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def settle(cluster: Cluster, seed: int) -> None:
     """Take all chance out of a cluster whose nodes are all known."""
-    router: Any = cluster._environment.router
+    router: Any = cluster.core.environment.router
     router._random.seed(seed)
     router._turns = itertools.count(seed)
-    wire: Any = cluster._wire
+    wire: Any = cluster.core.sender
     wire._wall_clock = lambda: 1_700_000_000.0
 
 

@@ -10,7 +10,7 @@ import pytest
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials
 from pynamodb_alternator.diagnostics import examine
 from pynamodb_alternator.local import LocalCluster
-from pynamodb_alternator.transport.lanes import Wire
+from pynamodb_alternator.transport.lanes import Sender
 
 from .support import Changed, of, the
 
@@ -45,7 +45,7 @@ def test_a_server_that_refuses_an_old_signature() -> None:
         Cluster({"url": local.url, "credentials": Credentials("alice", "secret")}) as cluster,
     ):
         core = cluster.core
-        wire = Wire(cluster.config, core.pools, wall_clock=lambda: time.time() + 3600)
+        wire = Sender(cluster.config, core.pools, wall_clock=lambda: time.time() + 3600)
         finding = the(list(examine(Changed(core, wire=wire))), "authentication")
     assert finding.severity == "error"
     assert "NTP" in finding.remedy

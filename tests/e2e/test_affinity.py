@@ -215,7 +215,7 @@ def test_auto_learns_what_helps_the_table(
     with LocalCluster(nodes=3, write_isolation=option) as local, connect(local) as cluster:
         create(cluster, isolation=tag)
         assert route(recorder, lambda: put(cluster)) == spread("not_read_modify_write")  # not known yet
-        until(lambda: cluster._tables.get(TABLE).write_isolation is not None)
+        until(lambda: cluster.core.tables.get(TABLE).write_isolation is not None)
         assert route(recorder, lambda: put(cluster)) == plain
         assert route(recorder, lambda: conditional_put(cluster)) == conditional
         expected = ("batch_affinity", None) if plain == AFFINITY else plain
@@ -245,7 +245,7 @@ def test_auto_without_permission_is_rmw(recorder: Recorder) -> None:
     with LocalCluster(nodes=3, deny_virtual_tables=True, write_isolation="always") as local, connect(local) as cluster:
         create(cluster)
         put(cluster)
-        until(lambda: asked(local, "Query") == 1 and cluster._lookups._thread is None)
+        until(lambda: asked(local, "Query") == 1 and cluster.core.lookups._thread is None)
         assert route(recorder, lambda: put(cluster)) == spread("not_read_modify_write")
         assert route(recorder, lambda: conditional_put(cluster)) == AFFINITY
         for number in range(20):
@@ -256,7 +256,7 @@ def test_auto_without_permission_is_rmw(recorder: Recorder) -> None:
         for node in local.nodes:
             node.fail_with("AccessDeniedException", operation="ListTagsOfResource")
         put(cluster)
-        until(lambda: asked(local, "ListTagsOfResource") == 1 and cluster._lookups._thread is None)
+        until(lambda: asked(local, "ListTagsOfResource") == 1 and cluster.core.lookups._thread is None)
         assert route(recorder, lambda: put(cluster)) == spread("not_read_modify_write")
         assert route(recorder, lambda: conditional_put(cluster)) == AFFINITY
         assert asked(local, "ListTagsOfResource") == 1
@@ -334,7 +334,7 @@ def test_the_key_of_a_table_without_a_model_is_asked_for(local: LocalCluster, re
             "reason": "no_partition_key_name",
             "request_id": routed["request_id"],
         }
-        until(lambda: cluster._tables.get("raw").partition_key == "pk")
+        until(lambda: cluster.core.tables.get("raw").partition_key == "pk")
         for _ in range(5):
             assert route(recorder, lambda: update(cluster, "ADD n :n", table="raw")) == AFFINITY
             assert recorder.of("request_routed")[-1]["node"] == next(plan(cluster, "k")).address
@@ -347,7 +347,7 @@ def test_a_table_that_does_not_exist_is_asked_for_once(local: LocalCluster, reco
             for _ in range(10):
                 with pytest.raises(ClientError, match="ResourceNotFoundException"):
                     update(cluster, "ADD n :n", table="nowhere")
-            until(lambda: asked(local, "DescribeTable") == 1 and cluster._lookups._thread is None)
+            until(lambda: asked(local, "DescribeTable") == 1 and cluster.core.lookups._thread is None)
         assert {event["reason"] for event in recorder.of("affinity_fallback")} == {"no_partition_key_name"}
 
 

@@ -374,7 +374,7 @@ def test_requests_to_a_node_that_leaves_end_well_and_its_connections_are_closed(
                 request.result(30)
         assert [get(cluster.client, f"c{number}") for number in range(9)] == [1] * 9
         assert recorder.of("request_retried") == []
-        until(lambda: cluster._pools.stats()[leaving.address].open == 0, "connections closed")
+        until(lambda: cluster.core.pools.stats()[leaving.address].open == 0, "connections closed")
 
 
 def test_a_seed_that_cannot_be_resolved_and_later_can(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Model
 from pynamodb_alternator.local import LocalCluster
-from pynamodb_alternator.transport.lanes import CompatibleLane, ShortLane, Wire
+from pynamodb_alternator.transport.lanes import CompatibleLane, Sender, ShortLane
 
 KEY = {"key": {"S": "a"}}
 TABLE = {
@@ -71,15 +71,15 @@ def traffic(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Traffic:
             return original(self, *given)
 
         monkeypatch.setattr(kind, "exchange", exchange)
-    send = Wire.exchange
+    send = Sender.exchange
 
-    def spy(self: Wire, node: Any, head: bytes, body: bytes, attempts: Any) -> Any:
+    def spy(self: Sender, node: Any, head: bytes, body: bytes, attempts: Any) -> Any:
         lines = head.decode().split("\r\n")[1:-2]
         seen.heads.append({name.lower(): value for name, _, value in (line.partition(": ") for line in lines)})
         seen.bodies.append(body)
         return send(self, node, head, body, attempts)
 
-    monkeypatch.setattr(Wire, "exchange", spy)
+    monkeypatch.setattr(Sender, "exchange", spy)
     return seen
 
 

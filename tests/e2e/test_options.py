@@ -60,7 +60,7 @@ def place() -> Iterator[LocalCluster]:
 def on(local: LocalCluster, lane: str = "short", **settings: Any) -> Cluster:
     settings.setdefault("key_route_affinity", "none")
     cluster = Cluster(ClusterConfig([node.host for node in local.nodes], port=local.port, **settings))
-    cluster._session = SESSION
+    cluster.core._session = SESSION
     if lane == "compatible":
         cluster.client.meta.events.register("before-send.dynamodb", _do_nothing)
     return cluster

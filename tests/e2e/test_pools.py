@@ -122,7 +122,7 @@ def test_idle_connections_that_died_are_dropped_in_silence(local: LocalCluster, 
         put(cluster.client, "k")
         for number in range(200):
             if number % 20 == 0:
-                idle = [one for pool in cluster._pools._pools.values() for one in pool._idle]
+                idle = [one for pool in cluster.core.pools._pools.values() for one in pool._idle]
                 for node in local.nodes:
                     node.close_idle_connections()
                 until(lambda idle=idle: all(one.is_stale() for one in idle), "the closing has arrived here")
@@ -157,7 +157,7 @@ def test_a_thousand_requests_to_a_hundred_nodes_open_a_hundred_connections() -> 
             until(lambda: all_active(cluster, local))
             for _ in range(1000):
                 cluster.client.list_tables()
-            assert sum(pool.opened for pool in cluster._pools.stats().values()) <= 100
+            assert sum(pool.opened for pool in cluster.core.pools.stats().values()) <= 100
             assert {node.operations["ListTables"] for node in local.nodes} == {10}
             # Of the hundred that were probed at the start, few are kept for the next question.
-            assert len(cluster._control._idle) <= 8
+            assert len(cluster.core.control._idle) <= 8

@@ -65,7 +65,7 @@ def prepared(local: LocalCluster, cluster: Cluster) -> Cluster:
 FORK = """
     import os, signal, socket, sys, threading, traceback, warnings
     from pynamodb_alternator import Cluster
-    from pynamodb_alternator import cluster as client_module
+    from pynamodb_alternator.core import processes
     from pynamodb_alternator.transport.http1 import Connection
     from tests.chaos.support import get, increment, put, our_threads
 
@@ -74,11 +74,11 @@ FORK = """
     for number in range(9):
         put(cluster.client, "k")
     if way == "pid":
-        client_module._clusters.clear()  # the hook finds no cluster, as if it had not run
+        processes._cores.clear()  # the hook finds no cluster, as if it had not run
 
     def connections():
-        found = list(cluster._control._idle.values()) + list(cluster._control._in_use)
-        for pool in cluster._pools._pools.values():
+        found = list(cluster.core.control._idle.values()) + list(cluster.core.control._in_use)
+        for pool in cluster.core.pools._pools.values():
             found += [*pool._idle, *pool._in_use]
         return found
 
@@ -99,8 +99,8 @@ FORK = """
             assert get(cluster.client, "k") == 0
         assert not before & inodes(connections()), "an inherited socket is in use"
         assert all(one._sock is None for one in inherited), "an inherited socket is kept"
-        assert cluster._monitor.running
-        assert cluster._monitor._thread is not None
+        assert cluster.core.monitor.running
+        assert cluster.core.monitor._thread is not None
         assert len(cluster.nodes()) == 3
         assert cluster.refresh()
         cluster.close()
@@ -267,9 +267,9 @@ def _ask(path: Path) -> str:
 
 def test_two_threads_of_a_child_take_it_over_once(prepared: Cluster, recorder: Recorder) -> None:
     """Without the hook, it is the first requests that find out, and there may be several at once."""
-    prepared._pid = -1
-    prepared._pools._lock.acquire()  # as if a thread of the parent had held it
-    prepared._lock.acquire()
+    prepared.core._pid = -1
+    prepared.core.pools._lock.acquire()  # as if a thread of the parent had held it
+    prepared.core._lock.acquire()
     with ThreadPoolExecutor(8) as threads:
         for one in [threads.submit(put, prepared.client, f"k{number}") for number in range(40)]:
             one.result(30)
@@ -280,13 +280,13 @@ def test_closing_in_a_child_leaves_the_parents_connections_alone(local: LocalClu
     code = """
         import os, sys
         from pynamodb_alternator import Cluster
-        from pynamodb_alternator import cluster as client_module
+        from pynamodb_alternator.core import processes
         from tests.chaos.support import increment, get
 
         cluster = Cluster(sys.argv[1])
         increment(cluster.client, "x")
-        opened = cluster._pools.stats()
-        client_module._clusters.clear()
+        opened = cluster.core.pools.stats()
+        processes._cores.clear()
         for _ in range(3):
             pid = os.fork()
             if pid == 0:
@@ -294,7 +294,7 @@ def test_closing_in_a_child_leaves_the_parents_connections_alone(local: LocalClu
                 os._exit(0)
             assert os.waitpid(pid, 0)[1] == 0
             increment(cluster.client, "x")
-        assert {k: v.opened for k, v in cluster._pools.stats().items() if k in opened} == {
+        assert {k: v.opened for k, v in cluster.core.pools.stats().items() if k in opened} == {
             k: v.opened for k, v in opened.items()
         }
         assert get(cluster.client, "x") == 4
@@ -337,7 +337,7 @@ GREEN = """
     assert get(cluster.client, "k") == 0
     ticker.kill()
     cluster.close()
-    print(cluster._pools.stats())
+    print(cluster.core.pools.stats())
 """
 
 
@@ -482,13 +482,18 @@ def test_a_forgotten_cluster_leaves_nothing(local: LocalCluster, prepared: Clust
 
 def test_the_collector_may_come_where_a_lock_is_held(prepared: Cluster) -> None:
     """The finalizer runs in whatever thread the collector does, which may be inside of our own code."""
-    locks = [prepared._pools._lock, prepared._control._lock, prepared._membership._lock, prepared._monitor._lock]
+    locks = [
+        prepared.core.pools._lock,
+        prepared.core.control._lock,
+        prepared.core.membership._lock,
+        prepared.core.monitor._lock,
+    ]
     for lock in locks:
         assert lock.acquire(timeout=10)
     finished = threading.Event()
 
     def collect() -> None:
-        prepared._parts.forgotten()
+        prepared.core.forgotten()
         finished.set()
 
     thread = threading.Thread(target=collect, daemon=True)

@@ -82,7 +82,7 @@ def test_writes_that_wait_get_the_answer_of_their_own_node(local: LocalCluster) 
         assert {one.result(30) for one in running} == {"ok"}
         until(lambda: all_active(cluster, local))
         assert [get(cluster.client, f"k{number}") for number in range(12)] == list(range(12))
-        assert sum(pool.in_use for pool in cluster._pools.stats().values()) == 0
+        assert sum(pool.in_use for pool in cluster.core.pools.stats().values()) == 0
 
 
 def test_a_killed_process_costs_no_error(local: LocalCluster) -> None:

@@ -64,7 +64,7 @@ def on(local: LocalCluster, lane: str = "short", **settings: Any) -> Cluster:
         settings.setdefault("tls", Tls(ca=local.tls.ca_file))
     seeds = [node.host for node in local.nodes]
     cluster = Cluster(ClusterConfig(seeds, port=local.port, scheme=local.scheme, key_route_affinity="none", **settings))
-    cluster._session = SESSION
+    cluster.core._session = SESSION
     if lane == "compatible":
         cluster.client.meta.events.register("before-send.dynamodb", _do_nothing)
     return cluster
@@ -195,7 +195,7 @@ def test_a_certificate_that_turns_bad_later(presented: LocalCluster, lane: str) 
         for node in presented.nodes:
             node.close_idle_connections()
         # Nodes that were started anew know no session of before. (A session that is resumed is not checked again.)
-        cluster._pools._tls._sessions.clear()  # type: ignore[union-attr]
+        cluster.core.pools._tls._sessions.clear()  # type: ignore[union-attr]
         with contextlib.suppress(TransportError):  # one that was closed just when it was used is not about TLS
             cluster.client.list_tables()
         with pytest.raises(NotSentError, match=r"Node 127.*self-signed certificate.*Tls\(ca="):
@@ -533,8 +533,15 @@ def test_no_secret_is_in_any_log_repr_signal_or_exception(lane: str, recorder: R
                     repr(cluster.nodes()),
                     str(cluster),
                 ]
-                shown += [repr(Item._get_connection()), repr(Item._get_connection().connection), repr(cluster._wire)]
-                shown += [repr(cluster._wire._signers.current()), repr(cluster._wire._signers.current()._moment)]  # type: ignore[union-attr]
+                shown += [
+                    repr(Item._get_connection()),
+                    repr(Item._get_connection().connection),
+                    repr(cluster.core.sender),
+                ]
+                shown += [
+                    repr(cluster.core.sender._signers.current()),
+                    repr(cluster.core.sender._signers.current()._moment),
+                ]  # type: ignore[union-attr]
                 shown += [repr(cluster.config.replace(name="other")), repr(cluster.options(timeouts={"read": 1}))]
             for wrong in (Credentials("alice", SECRET + "x"), Credentials("mallory", SECRET)):
                 with on(local, lane, credentials=wrong) as cluster:

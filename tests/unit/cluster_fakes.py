@@ -151,6 +151,7 @@ class World:
             resolve=network.resolve,
             clock=self.clock,
             random=random.Random(7),
+            trust_listed=self.config.monitor is False,
         )
         self.listener.membership = self.membership
 

@@ -122,7 +122,7 @@ class Asking(AlternatorConnection):
     attempts: list[int | None]
 
     def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
-        self.attempts.append(current(self.cluster._owner).max_attempts)
+        self.attempts.append(current(self.cluster.core.key).max_attempts)
         return {}
 
 

@@ -21,7 +21,7 @@ from pynamodb_alternator.errors import OutcomeUnknownError, ServerFailureError
 from pynamodb_alternator.routing.idempotence import is_read
 from pynamodb_alternator.transport.control import ControlConnections
 from pynamodb_alternator.transport.http1 import Answer
-from pynamodb_alternator.transport.lanes import CompatibleLane, ShortLane, Wire
+from pynamodb_alternator.transport.lanes import CompatibleLane, Sender, ShortLane
 
 from . import test_codec_parsing as answered
 from . import test_codec_serialization as asked
@@ -94,7 +94,7 @@ def stock(sent: Sent) -> Any:
 def clients(sent: Sent) -> Iterator[dict[str, Any]]:
     """A client of a cluster for each lane. Their wire is `sent`."""
 
-    def exchange(self: Wire, node: Any, head: bytes, body: bytes, attempts: Any) -> Answer:
+    def exchange(self: Sender, node: Any, head: bytes, body: bytes, attempts: Any) -> Answer:
         start, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
         assert start == "POST / HTTP/1.1"
         headers: dict[str, str] = {}
@@ -115,7 +115,7 @@ def clients(sent: Sent) -> Iterator[dict[str, Any]]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ControlConnections, "fetch_answer", lambda *_: (200, b'["127.0.0.1"]'))
-        patch.setattr(Wire, "exchange", exchange)
+        patch.setattr(Sender, "exchange", exchange)
         with Cluster(config) as one, Cluster(config) as other:
             other.client.meta.events.register("before-sign.dynamodb", lambda **_: None)
             yield {"short": one.client, "compatible": other.client}

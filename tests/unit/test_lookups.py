@@ -51,7 +51,7 @@ class World:
             random=random.Random(7),
             pause=self.pause,
         )
-        self.tables.on_unknown = self.lookups.wanted
+        self.tables.on_unknown = self.lookups.ask
 
     def pause(self, closed: threading.Event, seconds: float) -> bool:
         self.pauses.append(seconds)

@@ -94,8 +94,7 @@ class TestStart:
 
     def test_without_a_monitor_all_that_are_listed_are_trusted(self) -> None:
         """Seen: the seeds stayed on trial, so that all traffic of a Lambda function went to one node."""
-        world = three([N1, N2, N3])
-        world.membership.trust_listed = True
+        world = three([N1, N2, N3], monitor=False)
         world.membership.begin()
         world.membership.refresh()
         assert {node.state for node in world.membership.nodes()} == {State.ACTIVE}

@@ -413,7 +413,7 @@ def test_close() -> None:
         assert pools.stats()[node.address] == PoolStats(1, 0, 0)
 
 
-def test_forget_leaves_the_sockets_to_the_parent() -> None:
+def test_after_fork_leaves_the_sockets_to_the_parent() -> None:
     """As in a forked child; here the 'parent' keeps a duplicate of each socket, which is what it has after a fork."""
     with Server() as server, closing(Pools()) as pools:
         node = server.node()
@@ -422,7 +422,7 @@ def test_forget_leaves_the_sockets_to_the_parent() -> None:
         parents = [socket.socket(fileno=os.dup(one._sock.fileno())) for one in (idle, busy) if one._sock]
         pools._pools[node.endpoint]._lock.acquire()  # a thread that the child does not have
         pools._lock.acquire()
-        pools.forget()
+        pools.after_fork()
         assert pools.stats() == {}
         assert request(pools, node) == b"{}"
         assert server.accepted == 3
@@ -444,7 +444,7 @@ def test_a_forked_child_uses_sockets_of_its_own() -> None:
         child = os.fork()
         if child == 0:
             try:
-                pools.forget()
+                pools.after_fork()
                 os.write(writer, request(pools, node, b"child"))
             finally:
                 os._exit(0)

@@ -16,7 +16,7 @@ from pynamodb_alternator.errors import ConfigurationError, MalformedAnswerError
 from pynamodb_alternator.settings.options import NO_OPTIONS, RequestOptions, current
 from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.transport.lanes import Wire
+from pynamodb_alternator.transport.lanes import Sender
 from pynamodb_alternator.transport.pool import AllPools, Pools
 
 from .cluster_fakes import PATIENCE, finished, in_thread
@@ -138,7 +138,7 @@ class _Seeing:
 
     def __getattr__(self, name: str) -> Any:
         def call(**_: Any) -> dict[str, Any]:
-            self.seen.append(current(self.cluster._wire.owner))
+            self.seen.append(current(self.cluster.core.key))
             return {"Tags": [{"Key": "system:write_isolation", "Value": "always"}]}
 
         return call
@@ -151,7 +151,7 @@ def test_the_settings_of_a_connection_do_not_reach_another_cluster() -> None:
 
         class Nested(AlternatorConnection):
             def _make_api_call(self, operation_name: str, operation_kwargs: Any) -> dict[str, Any]:
-                seen.append((current(ours._wire.owner), current(other._wire.owner)))
+                seen.append((current(ours.core.key), current(other.core.key)))
                 return {}
 
         Nested(cluster=ours, extra_headers={"X-Token": "secret"}).dispatch("ListTables", {})
@@ -168,11 +168,11 @@ def test_write_isolation_is_asked_with_the_settings_of_the_connection(new: str |
         assert connection.write_isolation("t", new) == "always"
         assert client.seen
         assert {one.credentials for one in client.seen} == {Credentials("alice", "salted")}
-        assert current(cluster._wire.owner) is NO_OPTIONS
+        assert current(cluster.core.key) is NO_OPTIONS
 
 
 def test_credentials_that_change_with_each_connection_are_not_kept_for_ever() -> None:
-    wire = Wire(ClusterConfig(["127.0.0.1"]), Pools())
+    wire = Sender(ClusterConfig(["127.0.0.1"]), Pools())
     node = Node("http", "127.0.0.1", 1)
     for number in range(5_000):
         options = RequestOptions(credentials=Credentials(f"role{number}", "secret"))
@@ -193,24 +193,24 @@ def test_another_threads_reading_is_not_waited_for_beyond_the_deadline() -> None
             assert go_on.wait(PATIENCE)
             return 200, b'["127.0.0.1"]'
 
-        cluster._membership._discovery._fetch = fetch
+        cluster.core.membership._discovery._fetch = fetch
         slow = threads.submit(cluster.refresh)
         try:
             assert asked.wait(PATIENCE)
             began = time.monotonic()
-            cluster._membership.last_read = None
-            cluster._prepare(began, 0.2)
+            cluster.core.membership.last_read = None
+            cluster.core.prepare(began, 0.2)
             assert time.monotonic() - began < 2.0
         finally:
             go_on.set()
         assert slow.result(PATIENCE)
 
 
-def test_two_threads_may_look_at_the_nodes_in_suspicion() -> None:
+def test_two_threads_may_look_at_the_suspects() -> None:
     config = ClusterConfig(["127.0.0.1"], monitor=False)
     with Cluster(config) as cluster:
         probed: list[str] = []
-        membership = cluster._membership
+        membership = cluster.core.membership
         membership._fetch = lambda node, path, timeout: (probed.append(path), (200, b""))[1]  # type: ignore[func-returns-value]
         membership._discovery._fetch = lambda node, path, timeout: (200, b'["127.0.0.1"]')
         cluster.refresh()
@@ -224,9 +224,9 @@ def test_two_threads_may_look_at_the_nodes_in_suspicion() -> None:
                 return found
 
         probed.clear()
-        cluster._reactions.suspects = Emptied({Node("http", "127.0.0.1", 8000): None})
+        cluster.core.inline._suspects = Emptied({Node("http", "127.0.0.1", 8000): None})
         membership.last_read = time.monotonic()
-        cluster._prepare(time.monotonic(), None)
+        cluster.core.prepare(time.monotonic(), None)
         assert len(probed) <= 1
 
 

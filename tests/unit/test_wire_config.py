@@ -19,7 +19,7 @@ from pynamodb_alternator.settings.wire import InsecureTlsWarning
 from pynamodb_alternator.topology.localnodes import NodeFilter
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.compression import compress, decompress
-from pynamodb_alternator.transport.lanes import Wire
+from pynamodb_alternator.transport.lanes import Sender
 from pynamodb_alternator.transport.pool import Pools
 from pynamodb_alternator.transport.request import MAX_BODY, build_get, build_head
 from pynamodb_alternator.transport.signing import Signer
@@ -245,8 +245,8 @@ def test_a_listed_address_cannot_end_the_host_header() -> None:
 # ---- one call's body -----------------------------------------------------------------------------------------------
 
 
-def wire(**settings: Any) -> Wire:
-    return Wire(ClusterConfig(["h"], **settings), Pools())
+def wire(**settings: Any) -> Sender:
+    return Sender(ClusterConfig(["h"], **settings), Pools())
 
 
 def test_the_body_is_compressed_as_the_request_says() -> None:

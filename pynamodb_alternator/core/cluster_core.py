@@ -1,0 +1,322 @@
+"""The inside of a cluster: the rooms joined into one.
+
+`ClusterCore` owns everything that a cluster consists of, and is made in one phase: each part is given what it needs
+when it is made. `Cluster`, `AsyncCluster`, diagnostics and contrib hold a core, and use its methods.
+
+What refers to what decides what is collected: the threads and the botocore endpoints hold the core, the core refers to
+its `Cluster` weakly, and only users (and the clients that users hold) hold a `Cluster`. So a cluster that nobody holds
+is collected, and its finalizer shuts the core down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .. import signals
+from ..errors import ClusterClosedError
+from ..routing.router import Router
+from ..routing.tables import Tables
+from ..settings import checks
+from ..settings.config import ClusterConfig, Timeouts
+from ..settings.options import RequestOptions, block, current
+from ..settings.wire import Tls
+from ..topology.membership import Membership
+from ..topology.monitor import Monitor
+from ..topology.node import Node
+from ..transport._botocore import client_session, make_client
+from ..transport.attempts import Environment
+from ..transport.budget import RetryBudget
+from ..transport.control import ControlConnections
+from ..transport.endpoint import ClusterEndpoint
+from ..transport.lanes import RequestSerializer, Sender
+from ..transport.pool import AllPools, Pools, PoolStats
+from ..transport.tls import TlsContexts
+from . import processes
+from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
+from .lookups import Lookups
+from .resolver import resolve
+from .system_tables import NodeLocations, read_system_table
+
+if TYPE_CHECKING:
+    from blinker import NamedSignal
+
+    from ..transport.counts import Counts
+
+__all__ = ["ClusterCore"]
+
+_CLOSE_TIMEOUT = 2.0
+"""Seconds that `shut_down` waits for the cluster's threads, which are daemons: none holds up the process."""
+
+_LOCATIONS_TIMEOUT = 1.0
+"""Seconds that `read_locations` spends, at most, on asking in which datacenter and rack the nodes are."""
+
+
+class ClientSource(Protocol):
+    """What a `Cluster` is to its core: the sender of the signals, and the holder of the botocore client."""
+
+    @property
+    def client(self) -> Any: ...
+
+
+class ClusterCore:
+    """The inside of one cluster. Threads may share it; a forked child goes on with it.
+
+    `config`: its settings. `owner`: refers to the `Cluster` that this is the inside of; it is not kept alive.
+    """
+
+    def __init__(self, config: ClusterConfig, owner: weakref.ref[ClientSource]) -> None:
+        self.config = config
+        self._owner = owner
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._take_overs: dict[int, threading.RLock] = {}
+        self._closed = False
+        self._session: Any = None
+        self.has_monitor = config.monitor if config.monitor is not None else not can_be_frozen()
+        self.tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
+        self.control = ControlConnections(tls=self.tls)
+        self.pools = Pools(limit=config.max_pool_connections, tls=self.tls)
+        """The connections of threads."""
+        self.all_pools = AllPools(self.pools)
+        """All connections: those of threads, and those of the event loops that share the cluster."""
+        fetch = DeadlinedFetch(self.control.fetch_answer, time.monotonic)
+        self.membership = Membership(
+            config,
+            self,
+            fetch=fetch,
+            resolve=resolve,
+            clock=time.monotonic,
+            random=random.Random(),
+            trust_listed=not self.has_monitor,
+        )
+        self.monitor = Monitor(
+            self.membership, waits=self.all_pools.waits, clock=time.monotonic, random=random.Random()
+        )
+        self.inline = InlineUpkeep(self.membership, fetch, time.monotonic)
+        self.tables = Tables(config, on_unknown=self._ask_about_table)
+        self.lookups = Lookups(
+            self.tables,
+            lambda: self.owner().client,
+            may_ask=self.has_monitor,
+            clock=time.monotonic,
+            random=random.Random(),
+        )
+        self.locations = NodeLocations(
+            self.membership,
+            self._system_tables_of_one_node,
+            translate=config.address_translator,
+            clock=time.monotonic,
+        )
+        self.router = Router(config, self.tables, random.Random())
+        self.environment = Environment(
+            membership=self.membership,
+            router=self.router,
+            budget=RetryBudget(),
+            emit=self.emit,
+            clock=time.monotonic,
+            random=random.Random(),
+            retry_ambiguous_writes=config.retry_ambiguous_writes,
+        )
+        self.sender = Sender(config, self.pools)
+        processes.keep(self)
+
+    @property
+    def name(self) -> str:
+        """The name that signals and logs carry."""
+        return self.config.name
+
+    @property
+    def key(self) -> object:
+        """What stands for this cluster in context variables, which must not keep it alive."""
+        return self.sender.key
+
+    @property
+    def counts(self) -> Counts:
+        """Answers and failures of each node by its address."""
+        return self.environment.counts
+
+    def pool_stats(self) -> dict[str, PoolStats]:
+        """The connections to each node by its address, those of event loops included."""
+        return self.all_pools.stats()
+
+    def resolve(self, name: str) -> Sequence[str]:
+        """The addresses of a host name. Raises OSError. May take as long as the resolver does."""
+        return resolve(name)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def owner(self) -> ClientSource:
+        """The `Cluster`. Raises `ClusterClosedError` if it is gone."""
+        cluster = self._owner()
+        if cluster is None:
+            raise ClusterClosedError("The cluster is gone")
+        return cluster
+
+    # ---- clients -----------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Any:
+        """The botocore session that the cluster's client is made in. It reads no AWS configuration."""
+        if self._session is None:
+            with self.making():
+                if self._session is None:
+                    self._session = client_session()
+        return self._session
+
+    @contextlib.contextmanager
+    def making(self) -> Iterator[None]:
+        """``with`` it, one thread at a time makes what there is to be one of, such as the cluster's client."""
+        self.check_process()
+        with self._lock:
+            yield
+
+    def new_client(self, session: Any, *, validate_parameters: bool, keep_alive: object) -> Any:
+        """A botocore client over all nodes. `keep_alive`: what must live as long as the client does."""
+        url = self.seed_url()
+        return make_client(
+            session,
+            region=self.config.region,
+            url=url,
+            serializer=RequestSerializer(validate=validate_parameters),
+            user_agent=None,
+            endpoint=lambda events: ClusterEndpoint(
+                url, self.config, self.environment, self.sender, events, prepare=self.prepare, keep_alive=keep_alive
+            ),
+        )
+
+    def seed_url(self) -> str:
+        """The address that botocore shows as its endpoint; requests go to all nodes."""
+        host, port = checks.split_port(next(iter(self.config.seeds)), "seed")
+        return Node(self.config.scheme, host, port or self.config.port).endpoint
+
+    # ---- before each request -----------------------------------------------------------------------------------
+
+    def prepare(self, now: float, total: float | None) -> None:
+        """Before each request: be awake, and have nodes to route to. Raises `ClusterClosedError`.
+
+        `now`: on the monotonic clock. `total`: the call's total timeout in seconds, if it has one.
+        """
+        if os.getpid() != self._pid:
+            self.after_fork()
+        if self._closed:
+            raise ClusterClosedError(f"The cluster {self.name!r} is closed")
+        if not self.has_monitor:
+            self.inline.run(now, None if total is None else now + total)
+            return
+        monitor = self.monitor
+        monitor.used(now)
+        if not monitor.ready.is_set():
+            wait = self.config.discovery.startup_wait
+            monitor.ready.wait(wait if total is None else min(wait, total))
+            if not self.membership.view.topology.ring and not monitor.running:
+                # Not while it runs: it may wait for the resolver, and so would we.
+                self.membership.begin()
+
+    def prepare_would_wait(self, now: float) -> bool:
+        """Whether `prepare` would wait for nodes now. An event loop must not call it then."""
+        return not self.monitor.ready.is_set() if self.has_monitor else self.inline.is_due(now)
+
+    # ---- system tables -----------------------------------------------------------------------------------------
+
+    def at_one_node(self, **settings: Any) -> Callable[[], AbstractContextManager[None]]:
+        """Makes ``with`` blocks whose requests all prefer one node: the one chosen by the caller, else any."""
+        number = current(self.key).consistent_node
+        if number is None or number is False:
+            number = random.getrandbits(31)
+        options = RequestOptions(consistent_node=number, **settings)
+        return lambda: block(self.key, options)
+
+    def _system_tables_of_one_node(self) -> Callable[[str], Iterator[Mapping[str, Any]]]:
+        seconds = _LOCATIONS_TIMEOUT / 2  # for each of the two tables
+        at_one_node = self.at_one_node(
+            all_timeouts=Timeouts(connect=seconds, read=seconds, total=seconds), max_attempts=2
+        )
+        return lambda name: read_system_table(self.owner().client, name, {}, at_one_node)
+
+    def _ask_about_table(self, table: str, what: str) -> None:
+        self.lookups.ask(table, what)
+
+    # ---- what the membership tells -----------------------------------------------------------------------------
+
+    def emit(self, signal: NamedSignal, **payload: Any) -> None:
+        """Send a signal of this cluster. Costs next to nothing if nobody listens."""
+        if signal.receivers:
+            cluster = self._owner()
+            if cluster is not None:
+                signals.emit(signal, cluster, cluster_name=self.name, **payload)
+
+    def members_changed(self, nodes: Collection[Node]) -> None:
+        self.all_pools.keep_only(nodes)
+        self.control.keep_only(nodes)
+        self.environment.counts.forget_others(node.address for node in nodes)
+
+    def went_down(self, node: Node) -> None:
+        # Whatever is just connecting is told why: a bad certificate is found by a probe and by requests at once.
+        trouble = self.membership.trouble_with(node)
+        self.all_pools.cut(node, f"the node was declared down{f' ({trouble})' if trouble else ''}")
+
+    def suspect(self, node: Node) -> None:
+        if self.has_monitor:
+            self.monitor.suspect(node)
+        else:
+            self.inline.suspect(node)
+
+    # ---- forks, and the end ------------------------------------------------------------------------------------
+
+    def check_process(self) -> None:
+        """Notice a fork that Python's hook did not tell of."""
+        if os.getpid() != self._pid:
+            self.after_fork()
+
+    def after_fork(self) -> None:
+        """In a forked child: what the parent's threads and sockets were is dropped. More than once does no harm."""
+        pid = os.getpid()
+        # A lock of this process alone: an inherited one may be held by a thread that exists in the parent only.
+        with self._take_overs.setdefault(pid, threading.RLock()):
+            parent = self._pid
+            if parent == pid:
+                return  # another thread has done it
+            self._lock = threading.RLock()
+            self.all_pools.after_fork()
+            self.control.after_fork()
+            self.membership.after_fork()
+            self.environment.budget.after_fork()
+            self.monitor.after_fork()
+            self.tables.after_fork()
+            self.lookups.after_fork()
+            self.locations.after_fork()
+            self.environment.counts.clear()
+            self._pid = pid
+        self.emit(signals.client_forked, old_pid=parent, new_pid=pid)
+
+    def shut_down(self) -> None:
+        """Stop the threads and close all connections. May be called again. Takes at most two seconds."""
+        self.check_process()
+        self._closed = True
+        # The threads before the connections: a probe that is cut would take its node down.
+        self.lookups.close(0.0)
+        self.monitor.close(_CLOSE_TIMEOUT)
+        self.all_pools.close()
+        self.control.close()
+        self.lookups.close(_CLOSE_TIMEOUT)
+
+    def forgotten(self) -> None:
+        """The garbage collector has found the cluster, in whatever thread, at whatever place: perhaps in one that holds
+        a lock of ours. So nothing is done here that takes one."""
+        if os.getpid() != self._pid:
+            self.all_pools.after_fork()
+            self.control.after_fork()
+            return
+        # When the interpreter ends there are no more threads; neither will there be any of ours.
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=self.shut_down, name="pynamodb_alternator-close", daemon=True).start()

@@ -1,0 +1,94 @@
+"""The mode without threads, for a process that may stand still between two requests, as an AWS Lambda function does.
+
+Nothing happens in the background there: a request refreshes the node list when it is stale, and probes one suspect, in
+its own thread and within its own deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from ..errors import DeadlineBeforeSendError
+
+if TYPE_CHECKING:
+    from ..topology.discovery import Fetch
+    from ..topology.membership import Membership
+    from ..topology.node import Node
+
+__all__ = ["DeadlinedFetch", "InlineUpkeep", "can_be_frozen"]
+
+_PROBE_TIMEOUT = 0.5
+"""Seconds for a probe that a request waits for. Enough for a node across an ocean."""
+
+
+def can_be_frozen() -> bool:
+    """Whether the process may stand still between two requests."""
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+
+
+class DeadlinedFetch:
+    """Fetches for discovery and probes, within the deadline of the request whose thread makes them, if there is one."""
+
+    def __init__(self, fetch: Fetch, clock: Callable[[], float]) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._of_thread = threading.local()
+
+    @contextlib.contextmanager
+    def until(self, deadline: float | None) -> Iterator[None]:
+        """``with`` it, and no fetch of this thread takes longer than `deadline`."""
+        self._of_thread.deadline = deadline
+        try:
+            yield
+        finally:
+            self._of_thread.deadline = None
+
+    def __call__(self, node: Node, path: str, timeout: float) -> tuple[int, bytes]:
+        deadline = getattr(self._of_thread, "deadline", None)
+        if deadline is not None:
+            timeout = min(timeout, deadline - self._clock())
+            if timeout <= 0:
+                raise DeadlineBeforeSendError("The deadline of the request that would have asked has passed")
+        return self._fetch(node, path, timeout)
+
+
+class InlineUpkeep:
+    """What a request does where there is no monitor: it refreshes a stale node list and probes one suspect."""
+
+    def __init__(self, membership: Membership, fetch: DeadlinedFetch, clock: Callable[[], float]) -> None:
+        self._membership = membership
+        self._fetch = fetch
+        self._clock = clock
+        self._suspects: dict[Node, None] = {}
+
+    def suspect(self, node: Node) -> None:
+        """Have the next request probe the node."""
+        self._suspects[node] = None
+
+    def is_due(self, now: float) -> bool:
+        """Whether the next request has something to do here, and so would wait."""
+        return self._list_is_stale(now) or bool(self._suspects)
+
+    def _list_is_stale(self, now: float) -> bool:
+        last = self._membership.last_read
+        return last is None or now - last >= self._membership.config.discovery.interval
+
+    def run(self, now: float, deadline: float | None) -> None:
+        """Do what cannot wait, within `deadline`."""
+        membership = self._membership
+        with self._fetch.until(deadline):
+            if self._list_is_stale(now):
+                membership.begin()
+                most = {} if deadline is None else {"most": max(0.0, deadline - self._clock())}
+                membership.refresh(wait=membership.last_success is None, **most)
+                self._suspects.update(dict.fromkeys(membership.probes_due(now)))
+            timeout = min(membership.config.health.probe_timeout, _PROBE_TIMEOUT)
+            if deadline is None or self._clock() + timeout < deadline:
+                # One at a time, because a request waits for it. Other threads may be about to take the same.
+                for node in tuple(self._suspects)[:1]:
+                    self._suspects.pop(node, None)
+                    membership.probe(node, timeout)

@@ -1,0 +1,43 @@
+"""What happens to the clusters of a process when it forks, and when it ends.
+
+A forked child gets copies of the parent's locks and sockets, and none of its threads. The hook that Python calls in the
+child tells every core; one that it did not reach (uWSGI may skip the hook) notices by the process id at its next use.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from typing import Protocol
+
+__all__ = ["keep"]
+
+
+class _Core(Protocol):
+    def after_fork(self) -> None: ...
+
+    def shut_down(self) -> None: ...
+
+
+_cores: weakref.WeakSet[_Core] = weakref.WeakSet()
+
+
+def keep(core: _Core) -> None:
+    """Tell `core` of forks, and shut it down when the interpreter ends. It is not kept alive for that."""
+    _cores.add(core)
+
+
+def _after_fork_in_child() -> None:
+    for core in list(_cores):
+        core.after_fork()
+
+
+def _shut_down_all() -> None:
+    for core in list(_cores):
+        core.shut_down()
+
+
+atexit.register(_shut_down_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
