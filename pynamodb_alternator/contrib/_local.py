@@ -15,7 +15,7 @@ __all__ = ["drop_tables", "heal", "settings_for"]
 def settings_for(cluster: LocalCluster) -> dict[str, Any]:
     """How a client reaches the cluster: with what it demands."""
     settings: dict[str, Any] = {"url": cluster.url}
-    credentials = cluster._options.credentials
+    credentials = cluster.credentials
     if credentials:
         access_key, secret_key = next(iter(credentials.items()))
         settings["credentials"] = {"access_key": access_key, "secret_key": secret_key}

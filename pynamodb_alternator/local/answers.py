@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -40,6 +41,11 @@ class DialectError(Exception):
 
     def answer(self) -> Answer:
         return error_answer(self.error_type, self.message, self.status)
+
+
+def json_answer(value: Any) -> Answer:
+    """The answer to a request that succeeded."""
+    return Answer(200, orjson.dumps(value))
 
 
 def error_answer(error_type: str, message: str, status: int | None = None) -> Answer:

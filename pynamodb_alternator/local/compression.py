@@ -62,11 +62,11 @@ def chosen_encoding(accept_encoding: str) -> str | None:
                     quality[name] = min(max(float(value), 0.0), 1.0)
                 break
     best, best_quality = None, 0.0
-    for name, wanted in quality.items():
+    for name, weight in quality.items():
         if name == "*":
             name = next((other for other in _WINDOW if other not in quality), "")
-        if name and wanted > best_quality:
-            best, best_quality = (None if name == "identity" else name), wanted
+        if name and weight > best_quality:
+            best, best_quality = (None if name == "identity" else name), weight
     return best
 
 

@@ -6,14 +6,14 @@ Rules are added from any thread and looked up in the event loop, under one lock.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Literal, Self
 
 from ..errors import ConfigurationError
 from ..settings import checks
-from .answers import Answer, error_answer
+from .answers import Answer
 
 HEALTH = "/"
 LOCALNODES = "/localnodes"
@@ -23,7 +23,7 @@ Wire = Literal["whole", "reset", "truncate", "garbage", "cut_chunked", "wrong_le
 """How an answer goes onto the wire: as it should, or spoilt in one of these ways."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Effect:
     """What one request suffers, made of the faults that matched it."""
 
@@ -34,6 +34,10 @@ class Effect:
     wire: Wire = "whole"
     garbage: bytes = b""
     length_error: int = 0
+
+
+UNHARMED = Effect()
+"""The effect on a request that no fault strikes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,10 +51,11 @@ class Fault:
     name: str
     operations: frozenset[str] | None = None
     times: int | None = None
-    effect: Effect = field(default_factory=Effect)
+    effect: Effect = UNHARMED
     hits: int = 0
     """How many requests it has struck."""
-    _faults: Faults | None = None
+    on_cancel: Callable[[Fault], None] | None = field(default=None, repr=False)
+    """What ends it on its node."""
 
     def strikes(self, operation: str) -> bool:
         if self.operations is None:
@@ -63,8 +68,8 @@ class Fault:
 
     def cancel(self) -> None:
         """End the fault. Calling it again does nothing."""
-        if self._faults is not None:
-            self._faults.remove(self)
+        if self.on_cancel is not None:
+            self.on_cancel(self)
 
     def __enter__(self) -> Self:
         return self
@@ -87,8 +92,7 @@ class Faults:
     ) -> Fault:
         if times is not None:
             checks.whole(f"LocalNode.{name}: times", times, 1, 10**9)
-        fault = Fault(name, _operations(name, operation), times, effect)
-        fault._faults = self
+        fault = Fault(name, _operations(name, operation), times, effect, on_cancel=self.remove)
         with self._lock:
             self._rules += (fault,)
         return fault
@@ -101,45 +105,41 @@ class Faults:
         with self._lock:
             self._rules = ()
 
-    def strike(self, operation: str) -> Effect | None:
+    @property
+    def rules(self) -> tuple[Fault, ...]:
+        """The faults that hold now."""
+        return self._rules
+
+    def strike(self, operation: str) -> Effect:
         """The effect on one request of `operation`: all delays that match, and the oldest of the other faults."""
         if not self._rules:
-            return None
-        merged: Effect | None = None
-        other = False
+            return UNHARMED
+        delay = delay_after = 0.0
+        spoilt: Effect | None = None
         with self._lock:
             for rule in self._rules:
                 delays = rule.effect.delay or rule.effect.delay_after
-                if rule.spent or not rule.strikes(operation) or (other and not delays):
+                if rule.spent or not rule.strikes(operation) or (spoilt is not None and not delays):
                     continue
                 rule.hits += 1
-                if merged is None:
-                    merged = Effect()
                 if delays:
-                    merged.delay += rule.effect.delay
-                    merged.delay_after += rule.effect.delay_after
-                    continue
-                other = True
-                effect = rule.effect
-                merged.execute, merged.answer, merged.wire = effect.execute, effect.answer, effect.wire
-                merged.garbage, merged.length_error = effect.garbage, effect.length_error
+                    delay += rule.effect.delay
+                    delay_after += rule.effect.delay_after
+                else:
+                    spoilt = rule.effect
             if any(rule.spent for rule in self._rules):
                 self._rules = tuple(rule for rule in self._rules if not rule.spent)
-        return merged
+        return replace(spoilt or UNHARMED, delay=delay, delay_after=delay_after)
 
 
 def _operations(name: str, operation: str | Iterable[str] | None) -> frozenset[str] | None:
     if operation is None:
         return None
     names = frozenset([operation] if isinstance(operation, str) else operation)
-    for one in names:
-        if not isinstance(one, str) or not (one in (HEALTH, LOCALNODES, EVERYTHING) or one.isalnum()):
+    for item in names:
+        if not isinstance(item, str) or not (item in (HEALTH, LOCALNODES, EVERYTHING) or item.isalnum()):
             raise ConfigurationError(
                 f"LocalNode.{name}: operation must be a DynamoDB operation such as 'UpdateItem', "
-                f"'/localnodes', '/' or '*' (got {one!r})."
+                f"'/localnodes', '/' or '*' (got {item!r})."
             )
     return names
-
-
-def error_effect(error_type: str, status: int | None, message: str, executed: bool) -> Effect:
-    return Effect(execute=executed, answer=error_answer(error_type, message, status))

@@ -1,4 +1,10 @@
-"""HTTP/1.1 as Alternator's server speaks it: one `Connection` for each accepted socket."""
+"""HTTP/1.1 as Alternator's server speaks it: one `Connection` for each accepted socket.
+
+asyncio hands a connection the bytes that come, and httptools cuts them into requests, which wait in a queue. One task
+answers them in their order: it asks the `Owner` for the `Reply`, and sends it whole or spoilt as its effect says.
+What cannot be read as HTTP is refused after the answers to the requests before it. Everything happens in the thread
+of the event loop.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +14,15 @@ import socket
 import struct
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import httptools
 
 from .answers import Answer, error_answer
-from .faults import Effect
-
-if TYPE_CHECKING:
-    from .node import LocalNode
+from .faults import UNHARMED, Effect
 
 _PHRASES = {
     200: "OK",
@@ -32,37 +37,63 @@ _MOST_HEAD_BYTES = 64 * 1024
 _CHUNK = 32 * 1024
 
 
+@dataclass(slots=True)
 class Request:
     """One request: what the node needs to know of it."""
 
-    __slots__ = ("body", "certified", "headers", "keep_alive", "method", "path", "query")
+    method: str
+    path: str
+    query: bytes
+    headers: dict[str, str]
+    """Names in lower case; repeated headers joined by commas."""
+    body: bytes
+    keep_alive: bool
+    certified: bool
+    """The client has presented a certificate of the cluster's authority."""
 
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        query: bytes,
-        headers: dict[str, str],
-        body: bytes,
-        keep_alive: bool,
-        certified: bool,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        """Names in lower case; repeated headers joined by commas."""
-        self.body = body
-        self.keep_alive = keep_alive
-        self.certified = certified
-        """The client has presented a certificate of the cluster's authority."""
+
+@dataclass(slots=True)
+class Reply:
+    """What goes out for one request."""
+
+    answer: Answer
+    body: bytes
+    """The answer's body as it goes onto the wire."""
+    encoding: str | None = None
+    """Its Content-Encoding."""
+    effect: Effect = UNHARMED
+
+
+class Owner(Protocol):
+    """What a connection needs of the node that accepted it."""
+
+    @property
+    def max_body(self) -> int:
+        """The longest body of a request in bytes."""
+
+    @property
+    def server_header(self) -> bool:
+        """Whether answers have a ``Server`` header."""
+
+    def opened(self, connection: Connection) -> bool:
+        """Take note of a connection that is ready; False if it must be closed at once."""
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection."""
+
+    @property
+    def respond(self) -> Callable[[Request], Awaitable[Reply | None]]:
+        """Makes the reply to a request; None to close the socket without one."""
+
+    def report(self, wrong: BaseException) -> None:
+        """Note a defect of our own."""
 
 
 class Connection(asyncio.Protocol):
     """One accepted connection. Requests are answered one after the other, in their order."""
 
-    def __init__(self, node: LocalNode) -> None:
-        self._node = node
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
@@ -86,13 +117,13 @@ class Connection(asyncio.Protocol):
         if tls is not None:
             self.resumed = bool(tls.session_reused)
             self._certified = bool(tls.getpeercert())
-        if not self._node._opened(self):
+        if not self._owner.opened(self):
             transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._deaf = True
         self._waiting.clear()
-        self._node._lost(self)
+        self._owner.lost(self)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         # A request that was received is executed even if its client has left, as by the server. That a late write
@@ -149,7 +180,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         length = self._headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._node._options.max_body:
+        if length.isdigit() and int(length) > self._owner.max_body:
             self._too_large()
         elif self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -158,7 +189,7 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             return
         self._size += len(data)
-        if self._size > self._node._options.max_body:
+        if self._size > self._owner.max_body:
             self._too_large()
         else:
             self._body.append(data)
@@ -191,39 +222,41 @@ class Connection(asyncio.Protocol):
         try:
             while self._waiting:
                 request = self._waiting.popleft()
-                answer, effect = await self._node._respond(request)
-                await self._send(request, answer, effect)
+                await self._send(request, await self._owner.respond(request))
         except Exception as wrong:
-            self._node._cluster._report(wrong)
+            self._owner.report(wrong)
             self.abort()
         finally:
             self._task = None
             if self._deaf:
                 self._finish()
 
-    async def _send(self, request: Request, answer: Answer | None, effect: Effect | None) -> None:
+    async def _send(self, request: Request, reply: Reply | None) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        wire = effect.wire if effect is not None else "whole"
-        if answer is None or wire == "drop":
+        if reply is None:
             self.close()
             return
-        compressed, encoding = await self._node._compress(request, answer)
+        answer, body, effect = reply.answer, reply.body, reply.effect
+        wire = effect.wire
         chunked = answer.chunked or wire == "cut_chunked"
-        length = len(compressed) + (effect.length_error if effect is not None and wire == "wrong_length" else 0)
-        head = self._node._head(answer, None if chunked else max(length, 0), encoding)
+        length = len(body) + (effect.length_error if wire == "wrong_length" else 0)
+        head = self._head(answer, None if chunked else max(length, 0), reply.encoding)
         if chunked and wire in ("whole", "wrong_length"):
-            await self._send_chunks(transport, head, compressed)
+            await self._send_chunks(transport, head, body)
         elif wire in ("whole", "wrong_length"):
-            transport.write(head + compressed)
+            transport.write(head + body)
             if self._writable is not None:
                 await self._writable
         else:
-            self._send_spoilt(transport, head, compressed, wire, effect)
+            self._send_spoilt(transport, head, body, effect)
             return
         if answer.close or not request.keep_alive:
             self.close()
+
+    def _head(self, answer: Answer, length: int | None, encoding: str | None) -> bytes:
+        return response_head(answer, length, encoding, self._owner.server_header)
 
     async def _send_chunks(self, transport: asyncio.Transport, head: bytes, body: bytes) -> None:
         transport.write(head)
@@ -234,25 +267,23 @@ class Connection(asyncio.Protocol):
                 await self._writable
         transport.write(b"0\r\n\r\n")
 
-    def _send_spoilt(
-        self, transport: asyncio.Transport, head: bytes, body: bytes, wire: str, effect: Effect | None
-    ) -> None:
+    def _send_spoilt(self, transport: asyncio.Transport, head: bytes, body: bytes, effect: Effect) -> None:
         half = body[: len(body) // 2]
-        if wire == "garbage":
-            transport.write(effect.garbage if effect is not None else b"")
-        elif wire == "cut_chunked":
+        if effect.wire == "garbage":
+            transport.write(effect.garbage)
+        elif effect.wire == "cut_chunked":
             # The first chunk is whole and the second is announced, so that a reader which ignores the end notices.
             transport.write(head + b"%x\r\n%b\r\n%x\r\n" % (max(len(half), 1), half or b" ", len(body)))
         else:
             transport.write(head + half)
-        self.close(reset=wire == "reset")
+        self.close(reset=effect.wire == "reset")
 
     def _refuse(self, status: int) -> None:
         """Answer what could not be read as HTTP, and close."""
         self._reject(Answer(status, b"", "text/plain"))
 
     def _too_large(self) -> None:
-        limit = self._node._options.max_body
+        limit = self._owner.max_body
         self._reject(error_answer("PayloadTooLarge", f"Request content length limit exceeded: {limit} bytes", 413))
 
     def _reject(self, answer: Answer) -> None:
@@ -267,7 +298,7 @@ class Connection(asyncio.Protocol):
         if transport is None:
             return
         if rejection is not None and not transport.is_closing():
-            transport.write(self._node._head(rejection, len(rejection.body), None) + rejection.body)
+            transport.write(self._head(rejection, len(rejection.body), None) + rejection.body)
         transport.close()
 
     def close(self, *, reset: bool = False) -> None:
@@ -304,7 +335,7 @@ class Connection(asyncio.Protocol):
 _date = (0, b"")
 
 
-def head(answer: Answer, length: int | None, encoding: str | None, server: bool) -> bytes:
+def response_head(answer: Answer, length: int | None, encoding: str | None, server: bool) -> bytes:
     """Status line and headers. `length` None means chunked."""
     global _date
     now = int(time.time())

@@ -31,7 +31,7 @@ _STRAY = ("ConsumedCapacityUnits", "ConsumedCapacity", "ItemCollectionMetrics")
 class MotoEngine:
     """moto's DynamoDB behind one lock.
 
-    The lock is no nicety: moto reads, copies and writes back without one, and loses updates under threads.
+    The lock is not a nicety: moto reads, copies and writes back without one, and loses updates under threads.
     """
 
     batch_limit = 100

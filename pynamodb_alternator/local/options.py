@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import ConfigurationError
+from ..settings import checks
+from . import isolation
 
 MAX_BODY = 16 * 1024 * 1024
 COMPRESSION_THRESHOLD = 4096
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Options:
-    """See `LocalCluster` for the meaning of each."""
+    """See `LocalCluster` for the meaning of each. Raises `ConfigurationError` for sizes that cannot be."""
 
     max_body: int = MAX_BODY
     version: tuple[int, int] = (2026, 3)
@@ -22,9 +24,14 @@ class Options:
     response_compression: bool = False
     compression_threshold: int = COMPRESSION_THRESHOLD
     chunk_threshold: int = 100 * 1024
-    write_isolation: str = "only_rmw_uses_lwt"
+    write_isolation: str = isolation.ONLY_RMW
     deny_virtual_tables: bool = False
     certificate_is_login: bool = False
+
+    def __post_init__(self) -> None:
+        checks.whole("LocalCluster: max_body", self.max_body, 1, 2**40)
+        checks.whole("LocalCluster: compression_threshold", self.compression_threshold, 0, 2**40)
+        checks.whole("LocalCluster: chunk_threshold", self.chunk_threshold, 0, 2**40)
 
     @property
     def request_compression(self) -> bool:
@@ -51,3 +58,20 @@ def version(text: str) -> tuple[int, int]:
             f"LocalCluster: version must be a ScyllaDB version such as '2026.3' or '2024.2' (got {text!r})."
         )
     return int(match[1]), int(match[2])
+
+
+def write_isolation(text: str) -> str:
+    """The mode that ``"a"``, ``"always"`` or another spelling means; `ConfigurationError` for others."""
+    checks.one_of("LocalCluster: write_isolation", text, tuple(isolation.MODES))
+    return isolation.MODES[text]
+
+
+def credentials(setting: object) -> Mapping[str, str] | None:
+    """Access keys and their secrets, or None; `ConfigurationError` for what is neither."""
+    if setting is None:
+        return None
+    if not isinstance(setting, Mapping) or not all(
+        isinstance(text, str) and text for pair in setting.items() for text in pair
+    ):
+        raise ConfigurationError("LocalCluster: credentials must map access keys to secrets, all of them strings.")
+    return dict(setting)

@@ -16,24 +16,19 @@ MOST_NODES = 65_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    host: str
+class Location:
+    """The datacenter and rack of one node."""
+
     datacenter: str
     rack: str
 
 
-def host_of(number: int) -> str:
-    """The loopback address of the node with that number, counted from 1: 127.0.0.1, …, 127.0.0.254, 127.0.1.1, …"""
-    high, low = divmod(number - 1, 254)
-    return f"127.0.{high}.{low + 1}"
-
-
-def places(
+def locations(
     nodes: int | None,
     datacenters: Mapping[str, int] | Sequence[str] | None,
     racks: Mapping[str, Mapping[str, int]] | Mapping[str, int] | Sequence[str] | None,
-) -> tuple[Place, ...]:
-    """One place for each node, in the order of the nodes.
+) -> tuple[Location, ...]:
+    """One location for each node, in the order of the nodes.
 
     - ``datacenters={"dc1": 3, "dc2": 2}``: so many nodes in each, one datacenter after the other.
     - ``datacenters=["dc1", "dc2"]``: the nodes go to them in turn (1 → dc1, 2 → dc2, 3 → dc1, …).
@@ -52,25 +47,25 @@ def places(
         checks.known_names(by_datacenter, dict.fromkeys(spread), "LocalCluster: racks")
     placed: dict[str, int] = {}
     result = []
-    for number, datacenter in enumerate(spread, start=1):
+    for datacenter in spread:
         index = placed.get(datacenter, 0)
         placed[datacenter] = index + 1
         names = _rack_names(datacenter, spread.count(datacenter), racks, by_datacenter)
-        result.append(Place(host_of(number), datacenter, names[index % len(names)]))
+        result.append(Location(datacenter, names[index % len(names)]))
     return tuple(result)
 
 
 def _racks_by_datacenter(racks: object) -> dict[str, dict[str, int]] | None:
     if not isinstance(racks, Mapping) or not any(isinstance(value, Mapping) for value in racks.values()):
         return None
-    found: dict[str, dict[str, int]] = {}
+    by_datacenter: dict[str, dict[str, int]] = {}
     for datacenter, counts in racks.items():
         if not isinstance(counts, Mapping) or not counts:
             raise ConfigurationError(
                 f"LocalCluster: racks[{datacenter!r}] must map rack names to numbers of nodes (got {counts!r})."
             )
-        found[_name("datacenter", datacenter)] = _counts(f"racks[{datacenter!r}]", counts)
-    return found
+        by_datacenter[_name("datacenter", datacenter)] = _counts(f"racks[{datacenter!r}]", counts)
+    return by_datacenter
 
 
 def _datacenters(nodes: int | None, datacenters: object, racks: object) -> list[str]:
@@ -125,12 +120,12 @@ def _rack_names(
     return [_name("rack", name) for name in racks]
 
 
-def _counts(where: str, given: Mapping[object, object]) -> dict[str, int]:
-    if not given:
-        raise ConfigurationError(f"LocalCluster: {where} is empty.")
+def _counts(setting: str, numbers: Mapping[object, object]) -> dict[str, int]:
+    if not numbers:
+        raise ConfigurationError(f"LocalCluster: {setting} is empty.")
     counts: dict[str, int] = {}
-    for name, count in given.items():
-        checks.whole(f"LocalCluster: {where}[{name!r}]", count, 1, MOST_NODES)
+    for name, count in numbers.items():
+        checks.whole(f"LocalCluster: {setting}[{name!r}]", count, 1, MOST_NODES)
         assert isinstance(count, int)
         counts[_name("datacenter or rack", name)] = count
     return counts

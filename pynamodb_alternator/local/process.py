@@ -1,6 +1,8 @@
 """A node whose address is held by a process of its own, so that a test can stop it with SIGSTOP.
 
-The child (`_relay.py`) hands bytes to the parent and nothing more: all that `LocalNode` does works here too.
+The child (`_relay.py`) hands bytes to the parent and nothing more: all that `LocalNode` does works here too. The
+node's address belongs to the child alone, and this process listens on another port of the same host, to which the
+child connects.
 """
 
 from __future__ import annotations
@@ -15,61 +17,35 @@ import sys
 from pathlib import Path
 
 from ..errors import AlternatorError
-from .node import LocalNode, bound
+from .addresses import bound
+from .node import LocalNode
+from .server import NodeServer
 
 _RELAY = str(Path(__file__).with_name("_relay.py"))
 _SECONDS = 20.0
 
 
-class ProcessNode(LocalNode):
-    """A node in a process of its own: `kill` is SIGKILL, and `freeze` is SIGSTOP."""
+class ProcessServer(NodeServer):
+    """The sockets of a node in a process of its own, and the process."""
 
     _child: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
-        """The child's process id; None while the node is killed."""
+        """The child's process id; None while there is none."""
         return self._child.pid if self._child is not None else None
 
     @property
     def up(self) -> bool:
         return self._child is not None
 
-    def kill(self, *, still_listed: bool = False) -> None:
-        self._end()
-        super().kill(still_listed=still_listed)
-
-    def revive(self) -> None:
+    def listen(self) -> None:
         if self.up:
             return
-        super().revive()
-        self._await_child()
-
-    def freeze(self) -> None:
-        """Stop the process (SIGSTOP). The kernel still accepts connections for it, and nothing is answered."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let a frozen process go on (SIGCONT). It handles what it received meanwhile."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        child = self._child
-        if child is None:
-            raise AlternatorError(f"{self.address} is killed: revive() it first.")
-        os.kill(child.pid, number)
-
-    # In the event loop
-
-    def _listen(self) -> None:
-        if self.up:
-            return
-        self._bind()
-        public, self._placeholder = self._placeholder, None
-        assert public is not None
+        public = self._take_placeholder()
         try:
             inner = bound(self.host, 0)
-            self._serve(inner)
+            self._accept_on(inner)
             self._child = self._spawn(public, inner.getsockname()[1])
         finally:
             # The child alone may hold it: otherwise the kernel would go on accepting after its death.
@@ -86,17 +62,25 @@ class ProcessNode(LocalNode):
             process_group=0,
         )
 
-    def _await_child(self) -> None:
+    def await_ready(self) -> None:
         """Wait until the child listens (from the calling thread, so that the nodes start side by side)."""
         child = self._child
         assert child is not None
         assert child.stdout is not None
         ready, _, _ = select.select([child.stdout], [], [], _SECONDS)
         if not ready or child.stdout.readline() != b"ready\n":
-            self._end()
-            raise AlternatorError(f"The process of node {self.address} did not start.")
+            self.end_child()
+            raise AlternatorError(f"The process of node {self.host}:{self.port} did not start.")
 
-    def _end(self) -> None:
+    def signal_child(self, number: signal.Signals) -> None:
+        """Send a signal to the child. From any thread. Raises `AlternatorError` while there is no child."""
+        child = self._child
+        if child is None:
+            raise AlternatorError(f"{self.host}:{self.port} is killed: revive() it first.")
+        os.kill(child.pid, number)
+
+    def end_child(self) -> None:
+        """End the child (SIGKILL) and wait for its end. From any thread."""
         child, self._child = self._child, None
         if child is None:
             return
@@ -107,6 +91,36 @@ class ProcessNode(LocalNode):
                 with contextlib.suppress(OSError):
                     pipe.close()
 
-    def _shut(self) -> None:
-        self._end()
-        super()._shut()
+    def shut(self) -> None:
+        self.end_child()
+        super().shut()
+
+
+class ProcessNode(LocalNode):
+    """A node in a process of its own: `kill` is SIGKILL, and `freeze` is SIGSTOP."""
+
+    server_type = ProcessServer
+    server: ProcessServer
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None while the node is killed."""
+        return self.server.pid
+
+    def kill(self, *, still_listed: bool = False) -> None:
+        self.server.end_child()
+        super().kill(still_listed=still_listed)
+
+    def revive(self) -> None:
+        if self.up:
+            return
+        super().revive()
+        self.server.await_ready()
+
+    def freeze(self) -> None:
+        """Stop the process (SIGSTOP). The kernel still accepts connections for it, and nothing is answered."""
+        self.server.signal_child(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen process go on (SIGCONT). It handles what it received meanwhile."""
+        self.server.signal_child(signal.SIGCONT)

@@ -1,20 +1,20 @@
 """ScyllaDB's own tables, seen through Alternator as ``.scylla.alternator.<keyspace>.<table>``.
 
 Query and Scan only. Of conditions they understand what is asked of such tables: comparisons for equality, joined by
-AND. Values that are no text, number or blob come as strings, as the server has them.
+AND. Values that are neither text, number nor blob come as strings, as the server has them.
 """
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
 from .answers import DialectError, validation
+from .members import Member, Members, host_id
 from .options import Options
 
 PREFIX = ".scylla.alternator."
@@ -24,25 +24,10 @@ Row = dict[str, dict[str, str]]
 _EQUAL = re.compile(r"\(?\s*(#?[A-Za-z_]\w*)\s*=\s*(:\w+)\s*\)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """What the tables tell of one node."""
-
-    host: str
-    datacenter: str
-    rack: str
-    up: bool
-    joined: bool
-
-    @property
-    def host_id(self) -> str:
-        return str(uuid.uuid5(uuid.NAMESPACE_DNS, self.host))
-
-
 class VirtualTables:
     """Rows made at each read from the cluster's members."""
 
-    def __init__(self, options: Options, members: Callable[[], Sequence[Member]]) -> None:
+    def __init__(self, options: Options, members: Members) -> None:
         self._options = options
         self._members = members
         self._rows: dict[str, tuple[str, Callable[[str], list[Row]]]] = {
@@ -59,30 +44,31 @@ class VirtualTables:
             raise DialectError("AccessDeniedException", f"SELECT access on table {name.removeprefix(PREFIX)} is denied")
         if key is None or rows is None:
             raise DialectError("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
-        found = rows(asked)
+        selected = rows(asked)
         if operation == "Query":
-            wanted = _key_conditions(parameters)
-            if key not in wanted:
+            conditions = _key_conditions(parameters)
+            if key not in conditions:
                 raise validation(f"Query condition missed key schema element: {key}")
-            found = _matching(found, wanted)
-        found, last = _page(found, key, parameters)
-        scanned = len(found)
-        found = _matching(found, _equalities(parameters, "FilterExpression"))
-        answer: dict[str, Any] = {"Count": len(found), "ScannedCount": scanned}
+            selected = _matching(selected, conditions)
+        selected, last = _page(selected, key, parameters)
+        scanned = len(selected)
+        selected = _matching(selected, _equalities(parameters, "FilterExpression"))
+        answer: dict[str, Any] = {"Count": len(selected), "ScannedCount": scanned}
         if parameters.get("Select") != "COUNT":
             kept = _projected(parameters)
             answer["Items"] = [
-                row if kept is None else {name: value for name, value in row.items() if name in kept} for row in found
+                row if kept is None else {name: value for name, value in row.items() if name in kept}
+                for row in selected
             ]
         if last is not None:
             answer["LastEvaluatedKey"] = last
         return answer
 
-    def _place(self, member: Member) -> Row:
+    def _location(self, member: Member) -> Row:
         return _row(
             data_center=member.datacenter,
             rack=member.rack,
-            host_id=member.host_id,
+            host_id=host_id(member),
             rpc_address=member.host,
             preferred_ip=None,
             release_version="3.0.8",
@@ -99,11 +85,11 @@ class VirtualTables:
             partitioner="org.apache.cassandra.dht.Murmur3Partitioner",
             bootstrapped="COMPLETED",
         )
-        return [address | self._place(member)]
+        return [address | self._location(member)]
 
     def _peers(self, asked: str) -> list[Row]:
         return [
-            _row(peer=member.host) | self._place(member)
+            _row(peer=member.host) | self._location(member)
             for member in self._members()
             if member.host != asked and member.joined
         ]
@@ -128,7 +114,7 @@ class VirtualTables:
                 peer=member.host,
                 dc=member.datacenter,
                 rack=member.rack,
-                host_id=member.host_id,
+                host_id=host_id(member),
                 status="NORMAL" if member.joined else "LEFT",
                 up=str(member.up).lower(),
                 tokens="256",
@@ -143,27 +129,27 @@ def _row(**values: str | None) -> Row:
     return {name: {"S": value} for name, value in values.items() if value is not None}
 
 
-def _matching(rows: list[Row], wanted: Mapping[str, Any]) -> list[Row]:
-    return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
+def _matching(rows: list[Row], conditions: Mapping[str, Any]) -> list[Row]:
+    return [row for row in rows if all(row.get(name) == value for name, value in conditions.items())]
 
 
 def _key_conditions(parameters: Mapping[str, Any]) -> dict[str, Any]:
     legacy = parameters.get("KeyConditions")
     if legacy is None:
         return _equalities(parameters, "KeyConditionExpression")
-    wanted = {}
+    conditions = {}
     for name, condition in legacy.items():
         if condition.get("ComparisonOperator") != "EQ":
             raise validation("The embedded cluster knows only EQ for system tables")
-        wanted[name] = condition["AttributeValueList"][0]
-    return wanted
+        conditions[name] = condition["AttributeValueList"][0]
+    return conditions
 
 
 def _equalities(parameters: Mapping[str, Any], kind: str) -> dict[str, Any]:
     expression = parameters.get(kind)
     if expression is None:
         return {}
-    wanted = {}
+    conditions = {}
     for part in re.split(r"\s+and\s+", str(expression).strip(), flags=re.IGNORECASE):
         match = _EQUAL.fullmatch(part.strip())
         if match is None:
@@ -171,8 +157,8 @@ def _equalities(parameters: Mapping[str, Any], kind: str) -> dict[str, Any]:
         values = parameters.get("ExpressionAttributeValues") or {}
         if match[2] not in values:
             raise validation(f"{kind} refers to {match[2]}, which is not in ExpressionAttributeValues")
-        wanted[_name(parameters, match[1])] = values[match[2]]
-    return wanted
+        conditions[_name(parameters, match[1])] = values[match[2]]
+    return conditions
 
 
 def _name(parameters: Mapping[str, Any], name: str) -> str:
@@ -195,8 +181,8 @@ def _projected(parameters: Mapping[str, Any]) -> set[str] | None:
 def _page(rows: list[Row], key: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Row | None]:
     start = parameters.get("ExclusiveStartKey")
     if start is not None:
-        places = [index for index, row in enumerate(rows) if row[key] == start.get(key)]
-        rows = rows[places[0] + 1 :] if places else []
+        matches = [index for index, row in enumerate(rows) if row[key] == start.get(key)]
+        rows = rows[matches[0] + 1 :] if matches else []
     limit = parameters.get("Limit")
     if isinstance(limit, int) and 0 < limit < len(rows):
         rows = rows[:limit]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Gzip
 from pynamodb_alternator.aio import AsyncCluster
 from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.local.http import Reply, Request
 from pynamodb_alternator.local.node import LocalNode
 from tests.chaos.support import until
 
@@ -29,16 +30,18 @@ REQUESTS = 300
 class Wiretap:
     """What the nodes received: node, headers in their order, body, save what discovery and probes ask."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, nodes: Sequence[LocalNode]) -> None:
         self.received: list[tuple[str, list[tuple[str, str]], bytes]] = []
-        respond: Any = LocalNode._respond
+        for node in nodes:
+            node.server.respond = self.tapping(node)
 
-        async def tapped(node: LocalNode, request: Any) -> Any:
+    def tapping(self, node: LocalNode) -> Callable[[Request], Awaitable[Reply | None]]:
+        async def tapped(request: Request) -> Reply | None:
             if request.method == "POST":
                 self.received.append((node.address, list(request.headers.items()), request.body))
-            return await respond(node, request)
+            return await node.respond(request)
 
-        monkeypatch.setattr(LocalNode, "_respond", tapped)
+        return tapped
 
     def take(self) -> list[tuple[str, list[tuple[str, str]], bytes]]:
         taken, self.received = self.received, []
@@ -46,8 +49,8 @@ class Wiretap:
 
 
 @pytest.fixture
-def wiretap(monkeypatch: pytest.MonkeyPatch) -> Wiretap:
-    return Wiretap(monkeypatch)
+def wiretap(local: LocalCluster) -> Wiretap:
+    return Wiretap(local.nodes)
 
 
 def some_requests(seed: int) -> Iterator[tuple[str, dict[str, Any]]]:

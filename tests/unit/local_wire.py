@@ -95,8 +95,44 @@ def ok(node: LocalNode, operation: str, parameters: Mapping[str, Any]) -> Any:
         return wire.ok(operation, parameters)
 
 
+INCREMENT = {
+    "TableName": "tab",
+    "Key": {"k": s("c")},
+    "UpdateExpression": "ADD n :one",
+    "ExpressionAttributeValues": {":one": n(1)},
+}
+"""An update that counts in the item ``c`` of the table ``tab``."""
+
+
+def increment(node: LocalNode) -> tuple[int, Any]:
+    """The status and answer of one more `INCREMENT`."""
+    return call(node, "UpdateItem", INCREMENT)
+
+
+def count(cluster: LocalCluster) -> int:
+    """How many `INCREMENT` the cluster has executed, asked of its second node."""
+    item = ok(cluster.nodes[1], "GetItem", {"TableName": "tab", "Key": {"k": s("c")}}).get("Item", {})
+    return int(item.get("n", {"N": "0"})["N"])
+
+
 def create(cluster: LocalCluster, name: str = "tab", **more: Any) -> None:
     ok(cluster.nodes[0], "CreateTable", {"TableName": name, **BY_K, **more})
+
+
+@contextlib.contextmanager
+def wire_to_table() -> Iterator[Wire]:
+    """A connection to the first of two nodes, which have the table ``tab``; afterwards, that nothing failed inside."""
+    with with_table() as cluster, Wire(cluster.nodes[0]) as wire:
+        yield wire
+
+
+@contextlib.contextmanager
+def with_table(nodes: int = 2, **settings: Any) -> Iterator[LocalCluster]:
+    """A cluster with the table ``tab``; afterwards, that nothing failed inside."""
+    with LocalCluster(nodes=nodes, **settings) as cluster:
+        create(cluster)
+        yield cluster
+    assert cluster.failures == []
 
 
 def read_to_end(sock: socket.socket) -> bytes:

@@ -1,0 +1,103 @@
+"""The handler of a cluster's nodes: what an Alternator server does between its sockets and its data.
+
+`AlternatorHandler` is the `handler.Handler` of all nodes of one cluster. Its rules are elsewhere: signatures in `auth`,
+Content-Encoding in `compression`, operations in `dialect`, ``/localnodes`` in `members`. Here is their order, and
+which thread does the work. The event loop may not wait: long bodies are parsed and compressed by the runtime's
+helpers, and the engine is called by its workers, except for an operation that is surely quick: an engine with a lock
+is in process, and one item takes it less time than a change of threads.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from . import auth, compression
+from .answers import JSON, Answer, DialectError, error_answer
+from .dialect import QUICK, Dialect
+from .engine import Engine, lock_of
+from .faults import HEALTH, LOCALNODES
+from .http import Request
+from .members import Member, Members, listed_hosts
+from .options import Options
+from .parsing import Parsed
+from .runtime import Runtime
+from .virtual_tables import VirtualTables
+
+_INLINE_BYTES = 64 * 1024
+"""Shorter bodies are parsed and compressed in the event loop."""
+
+
+class AlternatorHandler:
+    """One for each cluster, shared by its nodes. `members`: what they answer when they are asked for each other."""
+
+    def __init__(self, runtime: Runtime, engine: Engine, options: Options, members: Members) -> None:
+        self._runtime = runtime
+        self._options = options
+        self._members = members
+        self._lock = lock_of(engine)
+        self._dialect = Dialect(engine, options, VirtualTables(options, members))
+        self._queued = 0
+
+    async def read(self, request: Request, asked: str) -> Parsed:
+        if len(request.body) < _INLINE_BYTES:
+            return self._parse(request, asked)
+        return await self._runtime.help(self._parse, request, asked)
+
+    def _parse(self, request: Request, asked: str) -> Parsed:
+        options, headers, body = self._options, request.headers, request.body
+        if options.credentials is not None and not (request.certified and options.certificate_is_login):
+            # What is signed is what came over the wire, compressed or not.
+            auth.verify(options.credentials, request.method, headers, body)
+        encoding = headers.get("content-encoding")
+        if encoding is not None and options.request_compression:
+            body = compression.decompress(body, encoding, options.max_body)
+        return self._dialect.parse(headers.get("x-amz-target"), body, asked)
+
+    async def execute(self, parsed: Parsed) -> Answer:
+        lock = self._lock
+        if lock is not None and parsed.operation in QUICK and not self._queued and lock.acquire(blocking=False):
+            try:
+                return self._executed(parsed)
+            finally:
+                lock.release()
+        # What may take long must not keep the other nodes from answering. While something is in the queue, quick
+        # requests queue up behind it: they would overtake it for ever.
+        self._queued += 1
+        try:
+            return await self._runtime.work(self._executed, parsed)
+        finally:
+            self._queued -= 1
+
+    def _executed(self, parsed: Parsed) -> Answer:
+        try:
+            return self._dialect.execute(parsed)
+        except DialectError as refused:
+            return refused.answer()
+        except Exception as wrong:
+            self._runtime.report(wrong)
+            return error_answer("InternalServerError", f"the engine failed ({type(wrong).__name__}: {wrong})")
+
+    async def encode(self, request: Request, answer: Answer) -> tuple[bytes, str | None]:
+        encoding = self._encoding(request, answer)
+        if encoding is None:
+            return answer.body, None
+        if len(answer.body) < _INLINE_BYTES:
+            return compression.compress(answer.body, encoding), encoding
+        return await self._runtime.help(compression.compress, answer.body, encoding), encoding
+
+    def _encoding(self, request: Request, answer: Answer) -> str | None:
+        """How the answer's body is to be compressed. Errors, discovery and health never are."""
+        options = self._options
+        if not options.compresses_answers or answer.is_error or answer.content_type != JSON:
+            return None
+        if len(answer.body) < options.compression_threshold and not answer.chunked:
+            return None
+        return compression.chosen_encoding(request.headers.get("accept-encoding", ""))
+
+    def get(self, request: Request, asked: Member) -> Answer:
+        if request.method == "GET" and request.path == HEALTH:
+            return Answer(200, f"healthy: {request.headers.get('host', '')}".encode("latin-1"), "text/plain")
+        if request.method == "GET" and request.path == LOCALNODES:
+            query = request.query if self._options.rack_parameters else b""
+            return Answer(200, orjson.dumps(listed_hosts(self._members(), asked, query)), "application/json")
+        return Answer(404, b'{"message": "Not found", "code": 404}', "application/json")

@@ -1,0 +1,50 @@
+"""ConsumedCapacity as Alternator tells it: the total alone, computed from the sizes of the JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from .answers import Answer, validation
+
+
+def take_request(parameters: dict[str, Any]) -> bool:
+    """Whether ConsumedCapacity is asked for. The parameter is taken out: the engine's own answer differs.
+
+    Raises `DialectError` for what the server does not support.
+    """
+    level = parameters.pop("ReturnConsumedCapacity", None)
+    if level is None:
+        return False
+    if level != "TOTAL":
+        if level == "INDEXES":
+            raise validation("INDEXES consumed capacity is not supported")
+        raise validation(f"Unknown consumed capacity {level}")
+    return True
+
+
+def add_to(answer: Answer, units: float) -> None:
+    """Write the units of an operation on one item into its answer."""
+    capacity = b'"ConsumedCapacity":{"CapacityUnits":%b}}' % orjson.dumps(units)
+    empty = answer.body in (b"", b"{}")
+    answer.body = b"{" + capacity if empty else answer.body[:-1] + b"," + capacity
+
+
+def of_one_item(operation: str, parameters: Mapping[str, Any], answer: Answer) -> float:
+    """The units of an operation on one item."""
+    if operation == "GetItem":
+        return read_units(len(answer.body), parameters.get("ConsistentRead") is True)
+    return write_units(len(orjson.dumps(parameters.get("Item", parameters.get("Key")))))
+
+
+def read_units(size: int, consistent: bool) -> float:
+    """4 KiB for a unit, half of it when the read may be stale. Sizes are those of the JSON: near enough."""
+    return max(1, math.ceil(size / 4096)) * (1.0 if consistent else 0.5)
+
+
+def write_units(size: int) -> float:
+    """1 KiB for a unit."""
+    return float(max(1, math.ceil(size / 1024)))

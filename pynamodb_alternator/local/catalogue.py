@@ -1,0 +1,114 @@
+"""What the nodes know of the tables beside the engine: partition keys, tags, ARNs.
+
+Tags are kept here and not in the engine, since DynamoDB's own engines know tables by another ARN, or know no tags at
+all. A table's entry is an immutable value: readers take no lock, and a change puts another entry in its place.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..core.table_description import hash_key_of
+from .answers import DialectError, validation
+from .engine_client import EngineClient, EngineRefusal
+
+_ARN = "arn:scylla:alternator:alternator_{0}:scylla:table/{0}"
+_ARN_PATTERN = re.compile(r"arn:scylla:alternator:alternator_(?P<table>[^:]+):scylla:table/(?P=table)")
+_MOST_TAGS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """What is known of one table."""
+
+    partition_key: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Catalogue:
+    """The tables of a cluster, by name."""
+
+    def __init__(self, client: EngineClient) -> None:
+        self._client = client
+        self._tables: dict[str, TableInfo] = {}
+        self._lock = threading.Lock()
+
+    def partition_key(self, table: str) -> str | None:
+        """The name of the table's partition key, if it is known already. The engine is not asked."""
+        info = self._tables.get(table)
+        return info.partition_key if info is not None else None
+
+    def info(self, table: str) -> TableInfo | None:
+        """What is known of a table, asked of the engine once; None if there is no such table."""
+        info = self._tables.get(table)
+        if info is None:
+            try:
+                described = self._client.result("DescribeTable", {"TableName": table})["Table"]
+            except (EngineRefusal, KeyError):
+                return None
+            with self._lock:
+                info = self._tables.setdefault(table, TableInfo(hash_key_of(described)))
+        return info
+
+    def existing(self, table: str) -> TableInfo:
+        """Like `info`, but raises `DialectError` ResourceNotFoundException."""
+        info = self.info(table)
+        if info is None:
+            raise _not_found(table)
+        return info
+
+    def add(self, described: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Enter a table that was just made; `described` is the engine's TableDescription."""
+        with self._lock:
+            self._tables[described["TableName"]] = TableInfo(hash_key_of(described), tags)
+
+    def forget(self, table: str) -> None:
+        with self._lock:
+            self._tables.pop(table, None)
+
+    def add_tags(self, table: str, tags: Mapping[str, str]) -> None:
+        """Add tags to an `existing` table. Raises `DialectError` where they become more than 50."""
+        with self._lock:
+            info = self._entry(table)
+            merged = {**info.tags, **tags}
+            if len(merged) > _MOST_TAGS:
+                raise validation("Number of Tags exceed the current limit for the provided ResourceArn")
+            self._tables[table] = replace(info, tags=merged)
+
+    def remove_tags(self, table: str, keys: Iterable[str]) -> None:
+        """Remove the tags with these keys from an `existing` table; keys that it lacks are left out."""
+        removed = frozenset(keys)
+        with self._lock:
+            info = self._entry(table)
+            kept = {key: value for key, value in info.tags.items() if key not in removed}
+            self._tables[table] = replace(info, tags=kept)
+
+    def _entry(self, table: str) -> TableInfo:
+        info = self._tables.get(table)
+        if info is None:
+            # Another thread has deleted it since it was looked up.
+            raise _not_found(table)
+        return info
+
+
+def arn_of(table: str) -> str:
+    """The ARN that Alternator gives to a table."""
+    return _ARN.format(table)
+
+
+def table_of(arn: object) -> str:
+    """The name of the table with that ARN. Raises `DialectError` AccessDeniedException, as the server does."""
+    if not isinstance(arn, str):
+        raise DialectError("AccessDeniedException", "Incorrect resource identifier")
+    match = _ARN_PATTERN.fullmatch(arn)
+    if match is None:
+        raise DialectError("AccessDeniedException", f"Incorrect resource identifier: {arn}")
+    return match["table"]
+
+
+def _not_found(table: str) -> DialectError:
+    return DialectError("ResourceNotFoundException", f"Requested resource not found: Table: {table} not found")

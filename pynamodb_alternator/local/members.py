@@ -1,0 +1,57 @@
+"""The nodes of a cluster as its system tables and ``GET /localnodes`` tell of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Protocol
+from urllib.parse import parse_qs
+
+
+class Member(Protocol):
+    """What nodes know of each other."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def datacenter(self) -> str: ...
+
+    @property
+    def rack(self) -> str: ...
+
+    @property
+    def up(self) -> bool:
+        """Whether it accepts connections."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether it is part of the topology."""
+
+    @property
+    def listed(self) -> bool:
+        """Whether its peers believe it to be up."""
+
+
+Members = Callable[[], Sequence[Member]]
+"""The nodes of a cluster at this moment."""
+
+
+def host_id(member: Member) -> str:
+    """The host id of a node: a UUID that is always the same for the same host."""
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, member.host))
+
+
+def listed_hosts(members: Sequence[Member], asked: Member, query: bytes) -> list[str]:
+    """What ``GET /localnodes`` answers: the hosts of the nodes in the datacenter, and in the rack if `query` has one.
+
+    `asked`: the node that answers. Its datacenter is the one that is meant where `query` has none.
+    """
+    parameters = parse_qs(query.decode("latin-1"))
+    datacenter = parameters.get("dc", [""])[-1] or asked.datacenter
+    rack = parameters.get("rack", [""])[-1]
+    return [
+        member.host
+        for member in members
+        if member.joined and member.listed and member.datacenter == datacenter and rack in ("", member.rack)
+    ]

@@ -1,0 +1,77 @@
+"""Reading a request: which operation, on which table, with which partition key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from .answers import Answer, DialectError, validation
+
+OPERATIONS = frozenset(
+    [
+        *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchGetItem", "BatchWriteItem", "Query", "Scan"),
+        *("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable", "ListTables", "DescribeEndpoints"),
+        *("TagResource", "UntagResource", "ListTagsOfResource"),
+        *("UpdateTimeToLive", "DescribeTimeToLive", "DescribeContinuousBackups"),
+    ]
+)
+"""What Alternator implements. Transactions, PartiQL, backups, global tables and streams are refused."""
+
+
+@dataclass(slots=True)
+class Parsed:
+    """A request's parameters, and what a test wants to know of them."""
+
+    operation: str
+    parameters: dict[str, Any]
+    table: str | None
+    partition_key: Any
+    asked: str
+    """The host of the node that was asked."""
+
+
+Rule = Callable[[Parsed], Answer]
+"""How one operation is answered. It may raise `DialectError`."""
+
+
+def parse(target: str | None, body: bytes, asked: str, key_name: Callable[[str], str | None]) -> Parsed:
+    """The operation and parameters of a request to the node whose host is `asked`.
+
+    `key_name` says which attribute is the partition key of a table, or None where that is not known.
+    Raises `DialectError` in the server's words.
+    """
+    operation = (target or "").rpartition(".")[2]
+    if target is None or operation not in OPERATIONS:
+        raise DialectError("UnknownOperationException", f"Unsupported operation {operation}")
+    try:
+        parameters = orjson.loads(body)
+    except ValueError as wrong:
+        raise validation(f"Parsing JSON failed: {wrong}") from None
+    if not isinstance(parameters, dict):
+        raise validation("The request must be a JSON object")
+    table = parameters.get("TableName")
+    if table is None and "RequestItems" in parameters:
+        table = _only_table(parameters["RequestItems"])
+    elif not isinstance(table, str):
+        table = None
+    return Parsed(operation, parameters, table, _partition_key(operation, parameters, table, key_name), asked)
+
+
+def _only_table(requests: object) -> str | None:
+    """The table of a batch that names one table."""
+    return next(iter(requests)) if isinstance(requests, dict) and len(requests) == 1 else None
+
+
+def _partition_key(
+    operation: str, parameters: Mapping[str, Any], table: str | None, key_name: Callable[[str], str | None]
+) -> Any:
+    key = parameters.get("Item" if operation == "PutItem" else "Key")
+    if not isinstance(key, dict):
+        return None
+    name = key_name(table) if table is not None else None
+    if name is not None:
+        return key.get(name)
+    return next(iter(key.values())) if len(key) == 1 else None

@@ -1,0 +1,117 @@
+"""What the nodes of a cluster run on: one event loop in one thread, two pools of threads, and a list of failures.
+
+A `Runtime` is made running, by `start()` of the cluster, and ends once, with `stop`. Everything that belongs to
+sockets happens in the thread of its event loop; other threads ask for it with `in_loop`. What would keep the loop
+waiting goes to the helpers (compression, parsing of long bodies) or to the workers (calls of the engine).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import os
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..errors import AlternatorError
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_SECONDS = 30.0
+
+
+class Runtime:
+    """`workers`: how many calls of the engine may run at once. `failures`: where `report` puts what went wrong."""
+
+    def __init__(self, workers: int, failures: list[BaseException]) -> None:
+        self._failures = failures
+        self._pid = os.getpid()
+        self._stopped = False
+        self._helpers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="local-alternator-helper")
+        self._workers = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="local-alternator-engine")
+        self.loop = asyncio.new_event_loop()
+        # Not with `python -X dev` either: it would log each slow answer of the engine.
+        self.loop.set_debug(False)
+        self._thread = threading.Thread(target=self._run, name="local-alternator", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.set_exception_handler(self._loop_failed)
+        try:
+            self.loop.run_forever()
+        finally:
+            asyncio.set_event_loop(None)
+
+    def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception") or RuntimeError(str(context.get("message")))
+        if not isinstance(error, OSError | ssl.SSLError):
+            self.report(error)
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process is a fork of the one that made it: then the loop's thread is not here."""
+        return self._pid != os.getpid()
+
+    def report(self, wrong: BaseException) -> None:
+        """Note what went wrong inside the cluster itself. From any thread."""
+        self._failures.append(wrong)
+        _log.error("the embedded cluster failed", exc_info=wrong)
+
+    def in_loop(self, function: Callable[[], _T]) -> _T:
+        """Run `function` in the event loop's thread and hand back what it returns. From any thread.
+
+        Raises `AlternatorError` when the runtime has stopped.
+        """
+        if self._stopped:
+            raise AlternatorError("LocalCluster is not running: call start(), or use it in a `with`.")
+        if threading.current_thread() is self._thread:
+            return function()
+        return self._call(function).result(_SECONDS)
+
+    def _call(self, function: Callable[[], _T]) -> concurrent.futures.Future[_T]:
+        done: concurrent.futures.Future[_T] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                done.set_result(function())
+            except BaseException as wrong:
+                done.set_exception(wrong)
+
+        self.loop.call_soon_threadsafe(run)
+        return done
+
+    async def help(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """Run `function` in a thread, because it takes long. From the event loop."""
+        return await self.loop.run_in_executor(self._helpers, function, *arguments)
+
+    async def work(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """Run `function`, a call of the engine, in a worker's thread. From the event loop."""
+        return await self.loop.run_in_executor(self._workers, function, *arguments)
+
+    def stop(self, last: Callable[[], None]) -> None:
+        """Run `last` in the event loop, and end all tasks and threads. From now on `in_loop` refuses."""
+        self._stopped = True
+        try:
+            asyncio.run_coroutine_threadsafe(self._end(last), self.loop).result(_SECONDS)
+        finally:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(_SECONDS)
+            self._workers.shutdown(wait=True, cancel_futures=True)
+            self._helpers.shutdown(wait=True, cancel_futures=True)
+            self.loop.close()
+
+    async def _end(self, last: Callable[[], None]) -> None:
+        last()
+        current = asyncio.current_task()
+        tasks = [task for task in asyncio.all_tasks() if task is not current]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # Aborted transports are closed a few turns of the loop later, those of TLS after more than one.
+        for _ in range(10):
+            await asyncio.sleep(0)

@@ -1,0 +1,63 @@
+"""Tags of tables: TagResource, UntagResource, ListTagsOfResource, and what a tag may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import isolation
+from .answers import Answer, json_answer, validation
+from .catalogue import Catalogue, table_of
+from .parsing import Parsed, Rule
+
+
+class TagRules:
+    """The operations on tags."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def rules(self) -> dict[str, Rule]:
+        return {"TagResource": self._tag, "UntagResource": self._untag, "ListTagsOfResource": self._list}
+
+    def _table(self, parsed: Parsed) -> str:
+        table = table_of(parsed.parameters.get("ResourceArn"))
+        self._catalogue.existing(table)
+        return table
+
+    def _tag(self, parsed: Parsed) -> Answer:
+        table = self._table(parsed)
+        tags = parsed.parameters.get("Tags")
+        if not isinstance(tags, list) or not tags:
+            raise validation("The number of tags must be at least 1")
+        self._catalogue.add_tags(table, read_tags(tags))
+        return Answer(200, b"")
+
+    def _untag(self, parsed: Parsed) -> Answer:
+        table = self._table(parsed)
+        keys = parsed.parameters.get("TagKeys")
+        if not isinstance(keys, list):
+            raise validation("TagKeys must be a list")
+        self._catalogue.remove_tags(table, keys)
+        return Answer(200, b"")
+
+    def _list(self, parsed: Parsed) -> Answer:
+        tags = self._catalogue.existing(self._table(parsed)).tags
+        return json_answer({"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]})
+
+
+def read_tags(entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """A request's list of tags as a mapping. Raises `DialectError` for a tag that the server refuses."""
+    tags: dict[str, str] = {}
+    for tag in entries:
+        key, value = tag.get("Key"), tag.get("Value")
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise validation("Each tag must have a Key and a Value, both strings")
+        if not 1 <= len(key) <= 128:
+            raise validation("A tag Key must be 1 to 128 characters long")
+        if len(value) > 256:
+            raise validation("A tag Value is limited to 256 characters")
+        if key == isolation.TAG and value not in isolation.MODES:
+            raise validation(f"Incorrect write isolation tag {value}. Allowed values: {isolation.allowed()}")
+        tags[key] = value
+    return tags
