@@ -1,7 +1,8 @@
 """What the library tells whoever wants to watch: blinker signals.
 
-The sender of each is the `Cluster`. Receivers get keyword arguments only and should take ``**extra``, because later
-versions may add some. `cluster_name` is in every signal. Keys and item values are in none.
+The sender of each is the `Cluster`. Each has an event, a frozen dataclass with what happened, which receivers get as
+the keyword argument ``event``; they get its fields as keyword arguments too, and should take ``**extra``, because later
+versions may add some. `cluster_name` is in every event. Keys and item values are in none.
 
 They are sent outside every lock, in the thread in which the thing happened. What a receiver raises is logged and
 swallowed: watching a request never breaks it.
@@ -10,11 +11,33 @@ swallowed: watching a request never breaks it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from blinker import NamedSignal, Namespace
 
 __all__ = [
+    "EVENTS",
+    "AffinityFallback",
+    "ClientForked",
+    "DiscoveryFailed",
+    "Event",
+    "NoNodesAvailable",
+    "NodeAdded",
+    "NodeDown",
+    "NodeEvent",
+    "NodeQuarantined",
+    "NodeRemoved",
+    "NodeUp",
+    "RequestCompleted",
+    "RequestEvent",
+    "RequestRetried",
+    "RequestRouted",
+    "ScopeEvent",
+    "ScopeFallback",
+    "ScopeRestored",
+    "TopologyRefreshed",
     "affinity_fallback",
     "client_forked",
     "discovery_failed",
@@ -36,58 +59,274 @@ __all__ = [
 
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
+
+# ---- events --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What all events have."""
+
+    cluster_name: str
+    """The name of the cluster: its alias, unless it was given another one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestEvent(Event):
+    """What the events of a request have."""
+
+    operation: str
+    """DynamoDB's name of it, such as ``GetItem``."""
+    table_name: str | None
+    """The tables of a batch are joined with commas. None for an operation without a table."""
+    request_id: str
+    """The same in all events of one request, and in those of no other request of this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestRouted(RequestEvent):
+    """An attempt is about to be sent."""
+
+    node: str
+    """Where to, as ``host:port``."""
+    attempt: int
+    """The number of the attempt; 1 is the first."""
+    policy: str
+    """How the query plan was made: ``round_robin``, ``random``, ``affinity``, ``batch_affinity`` or
+    ``consistent_node``."""
+    reason: str | None
+    """Why affinity was not used, or None if it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestRetried(RequestEvent):
+    """An attempt failed, and another one follows."""
+
+    from_node: str
+    """The node that failed, as ``host:port``."""
+    to_node: str
+    """The node that is next. It may be the same, if there is no other one."""
+    attempt: int
+    """The number of the attempt that follows; 2 is the least."""
+    error: BaseException | str | None
+    """What failed: an exception, or ``status 503`` for an answer with that status."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestCompleted(RequestEvent):
+    """The caller gets an answer or an error."""
+
+    node: str | None
+    """The node of the last attempt, as ``host:port``. None if there was no attempt."""
+    attempts: int
+    """How many attempts were made; 0 if no node was available."""
+    status: int | None
+    """The HTTP status of the answer. None without an answer."""
+    error: BaseException | None
+    """What the caller gets in place of an answer. An answer that tells of an error, such as a condition that failed,
+    is an answer."""
+    duration: float
+    """Seconds from the call to the answer or error, retries and waits included."""
+    policy: str
+    """As in `RequestRouted`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AffinityFallback(RequestEvent):
+    """Affinity was wanted and could not be used."""
+
+    reason: str
+    """``no_partition_key_name``, ``no_key_value``, ``unsupported_key_type`` or ``no_affinity_nodes``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoNodesAvailable(RequestEvent):
+    """A request found nothing to route to."""
+
+    scope: str
+    """The routing scope in which it looked."""
+    error: str
+    """Why there is no node."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScopeEvent(Event):
+    """What both events of routing scopes have."""
+
+    from_scope: str
+    """The routing scope that was in use."""
+    to_scope: str
+    """The routing scope that is in use now."""
+    reason: str
+    """``no_usable_node``: in the scope that was in use. ``usable_again``: the scope that is in use now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScopeFallback(ScopeEvent):
+    """The scope in use is now another one, and not the preferred one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScopeRestored(ScopeEvent):
+    """The preferred scope is in use again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopologyRefreshed(Event):
+    """The node list was read, and changed or not."""
+
+    nodes: Sequence[str]
+    """All nodes of the list, each as ``host:port``."""
+    added: Sequence[str]
+    """Those that the list before did not have."""
+    removed: Sequence[str]
+    """Those that only the list before had."""
+    scope: str
+    """The routing scope in use."""
+    source: str
+    """The node that told the list, as ``host:port``."""
+    duration: float
+    """Seconds that the reading took."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeEvent(Event):
+    """What the events of a node have."""
+
+    node: str
+    """The node, as ``host:port``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeAdded(NodeEvent):
+    """The topology gained a node."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeRemoved(NodeEvent):
+    """The topology lost a node."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeQuarantined(NodeEvent):
+    """A node is on trial: it gets traffic only after the active ones."""
+
+    failures: int
+    """Failures in a row."""
+    error: str | None
+    """The last failure, or None if nothing is known of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeDown(NodeEvent):
+    """A node gets no traffic any more."""
+
+    failures: int
+    """Failures in a row."""
+    error: str | None
+    """The last failure, or None if nothing is known of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeUp(NodeEvent):
+    """A node is active again."""
+
+    down_for: float
+    """Seconds since it was active; 0.0 for a new node."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscoveryFailed(Event):
+    """No source told the node list."""
+
+    tried: Sequence[str]
+    """The addresses that were asked, each as ``host:port``."""
+    error: str
+    """What went wrong, of the last one that was asked."""
+    consecutive: int
+    """Readings in a row that failed; 1 is the first."""
+    stale_for: float | None
+    """Seconds since the node list was read. None if it never was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientForked(Event):
+    """A child process took over its copy of the cluster."""
+
+    old_pid: int
+    """The process that had it before: the parent, or an ancestor."""
+    new_pid: int
+    """This process."""
+
+
+# ---- signals -------------------------------------------------------------------------------------------------------
+
 namespace = Namespace()
 
-request_routed = namespace.signal(
-    "request-routed",
-    """An attempt is about to be sent: operation, table_name, node, attempt (from 1), policy, reason, request_id.""",
-)
-request_retried = namespace.signal(
-    "request-retried",
-    """An attempt failed and another one follows: operation, table_name, from_node, to_node, attempt, error,
-    request_id.""",
-)
-request_completed = namespace.signal(
-    "request-completed",
-    """The caller gets an answer or an error: operation, table_name, node, attempts, status (HTTP, or None), error,
-    duration (seconds), policy, request_id.""",
-)
-affinity_fallback = namespace.signal(
-    "affinity-fallback",
-    """Affinity was wanted and could not be used: operation, table_name, reason, request_id.""",
-)
-scope_fallback = namespace.signal(
-    "scope-fallback", """The scope in use is not the preferred one any more: from_scope, to_scope, reason."""
-)
-scope_restored = namespace.signal(
-    "scope-restored", """The preferred scope is in use again: from_scope, to_scope, reason."""
-)
-topology_refreshed = namespace.signal(
-    "topology-refreshed",
-    """The node list was read: nodes, added, removed, scope, source, duration (seconds).""",
-)
-node_added = namespace.signal("node-added", """The topology gained a node: node.""")
-node_removed = namespace.signal("node-removed", """The topology lost a node: node.""")
-node_quarantined = namespace.signal(
-    "node-quarantined", """A node is on trial: it gets traffic only after the active ones: node, failures, error."""
-)
-node_down = namespace.signal("node-down", """A node gets no traffic any more: node, failures, error.""")
-node_up = namespace.signal("node-up", """A node is active again: node, down_for (seconds).""")
-discovery_failed = namespace.signal(
-    "discovery-failed", """No source told the node list: tried, error, consecutive, stale_for (seconds)."""
-)
-no_nodes_available = namespace.signal(
-    "no-nodes-available", """A request found nothing to route to: operation, table_name, scope, error."""
-)
-client_forked = namespace.signal("client-forked", """A child process took over its copy: old_pid, new_pid.""")
+_events: dict[NamedSignal, type[Event]] = {}
+EVENTS: Mapping[NamedSignal, type[Event]] = _events
+"""The class of each signal's events."""
+
+
+def _signal(name: str, kind: type[Event]) -> NamedSignal:
+    signal = namespace.signal(name, kind.__doc__)
+    _events[signal] = kind
+    return signal
+
+
+request_routed = _signal("request-routed", RequestRouted)
+request_retried = _signal("request-retried", RequestRetried)
+request_completed = _signal("request-completed", RequestCompleted)
+affinity_fallback = _signal("affinity-fallback", AffinityFallback)
+scope_fallback = _signal("scope-fallback", ScopeFallback)
+scope_restored = _signal("scope-restored", ScopeRestored)
+topology_refreshed = _signal("topology-refreshed", TopologyRefreshed)
+node_added = _signal("node-added", NodeAdded)
+node_removed = _signal("node-removed", NodeRemoved)
+node_quarantined = _signal("node-quarantined", NodeQuarantined)
+node_down = _signal("node-down", NodeDown)
+node_up = _signal("node-up", NodeUp)
+discovery_failed = _signal("discovery-failed", DiscoveryFailed)
+no_nodes_available = _signal("no-nodes-available", NoNodesAvailable)
+client_forked = _signal("client-forked", ClientForked)
+
+_fields = {signal: (kind, frozenset(field.name for field in fields(kind))) for signal, kind in EVENTS.items()}
+_EVENT_ALONE = (Event, frozenset(["cluster_name"]))
+"""For a signal that is not one of these."""
+_new = object.__new__
 
 
 def emit(signal: NamedSignal, sender: Any, /, **payload: Any) -> None:
-    """Send `signal` to each of its receivers. What one raises is logged, and the others still hear of it."""
+    """Send `signal` to each of its receivers. What one raises is logged, and the others still hear of it.
+
+    `payload` holds all fields of the signal's event. The event is made once, if there is a receiver, and given as
+    ``event`` beside them. It is not made from a payload that lacks a field or has one that the event does not know:
+    this is logged as an error, and receivers get the payload alone. No request fails for that.
+    """
     if not signal.receivers or signal.is_muted:
         return
+    complete = False
     for receiver in signal.receivers_for(sender):
+        if not complete:
+            _add_event(signal, payload)
+            complete = True
         try:
             receiver(sender, **payload)
         except Exception:
             _log.exception("A receiver of the signal %r raised; the request goes on.", signal.name)
+
+
+def _add_event(signal: NamedSignal, payload: dict[str, Any]) -> None:
+    kind, names = _fields.get(signal, _EVENT_ALONE)
+    if payload.keys() != names:
+        _log.error(
+            "The signal %r is sent without its event: the payload lacks %s, and has %s too many.",
+            signal.name,
+            sorted(names - payload.keys()) or "nothing",
+            sorted(payload.keys() - names) or "nothing",
+        )
+        return
+    # Not by the __init__ of a frozen dataclass, which sets field by field and takes five times as long.
+    event = _new(kind)
+    event.__dict__.update(payload)
+    payload["event"] = event

@@ -98,7 +98,7 @@ class Failover:
     operation: str
     table_name: str | None
     from_node: str
-    to_node: str | None
+    to_node: str
     error: str
 
 
@@ -204,68 +204,49 @@ class Traffic:
     def _of(self, node: str) -> NodeTraffic:
         return self._nodes.setdefault(node, NodeTraffic())
 
-    def _routed(self, cluster: Cluster, *, node: str, **extra: Any) -> None:
+    def _routed(self, cluster: Cluster, *, event: signals.RequestRouted, **extra: Any) -> None:
         second = int(self._clock())
         with self._lock:
-            self._of(node).count(second)
+            self._of(event.node).count(second)
 
-    def _retried(
-        self,
-        cluster: Cluster,
-        *,
-        operation: str,
-        table_name: str | None,
-        from_node: str,
-        to_node: str | None,
-        error: Any,
-        **extra: Any,
-    ) -> None:
-        failover = Failover(self._clock(), operation, table_name, from_node, to_node, _word(error))
+    def _retried(self, cluster: Cluster, *, event: signals.RequestRetried, **extra: Any) -> None:
+        failover = Failover(
+            self._clock(), event.operation, event.table_name, event.from_node, event.to_node, _word(event.error)
+        )
         with self._lock:
             self.failovers += 1
-            self._of(from_node).failures += 1
+            self._of(event.from_node).failures += 1
             self._failovers.append(failover)
 
-    def _completed(
-        self,
-        cluster: Cluster,
-        *,
-        operation: str,
-        node: str | None,
-        attempts: int,
-        status: int | None,
-        error: Any,
-        duration: float,
-        **extra: Any,
-    ) -> None:
+    def _completed(self, cluster: Cluster, *, event: signals.RequestCompleted, **extra: Any) -> None:
         second = int(self._clock())
         with self._lock:
             self.requests += 1
             # The time of a request that was tried elsewhere before is not this node's.
-            if node is not None and attempts == 1 and status is not None:
-                self._of(node).took(second, duration * 1000)
-            self._operations[operation] += 1
-            if isinstance(error, OutcomeUnknownError):
+            if event.node is not None and event.attempts == 1 and event.status is not None:
+                self._of(event.node).took(second, event.duration * 1000)
+            self._operations[event.operation] += 1
+            if isinstance(event.error, OutcomeUnknownError):
                 self.unknown += 1
-            elif status is None or status >= 500:
+            elif event.status is None or event.status >= 500:
                 # A condition that failed is an answer like others: it is how the shop learns of a sold-out product.
                 self.errors += 1
-                self._last_error = f"{_word(error)}: {error}"
+                self._last_error = f"{_word(event.error)}: {event.error}"
 
-    def _up(self, cluster: Cluster, *, node: str, **extra: Any) -> None:
-        self._event(node, "active")
+    def _up(self, cluster: Cluster, *, event: signals.NodeUp, **extra: Any) -> None:
+        self._changed(event.node, "active")
 
-    def _quarantined(self, cluster: Cluster, *, node: str, **extra: Any) -> None:
-        self._event(node, "quarantined")
+    def _quarantined(self, cluster: Cluster, *, event: signals.NodeQuarantined, **extra: Any) -> None:
+        self._changed(event.node, "quarantined")
 
-    def _down(self, cluster: Cluster, *, node: str, **extra: Any) -> None:
-        self._event(node, "down")
+    def _down(self, cluster: Cluster, *, event: signals.NodeDown, **extra: Any) -> None:
+        self._changed(event.node, "down")
 
-    def _event(self, node: str, what: str) -> None:
-        event = Event(self._clock(), node, what)
+    def _changed(self, node: str, what: str) -> None:
+        change = Event(self._clock(), node, what)
         with self._lock:
-            self._events.append(event)
+            self._events.append(change)
 
 
-def _word(error: Any) -> str:
+def _word(error: BaseException | str | None) -> str:
     return error if isinstance(error, str) else type(error).__name__

@@ -11,7 +11,7 @@ from blinker import NamedSignal
 
 from .. import signals
 
-__all__ = ["STATES", "Clusters", "Subscription", "error_name", "missing", "table_of"]
+__all__ = ["STATES", "Clusters", "Subscription", "error_name", "missing", "nodes_of", "table_of"]
 
 STATES = ("active", "quarantined", "down")
 
@@ -95,37 +95,37 @@ class Clusters:
             read_at = self._read_at.get(cluster_name)
             return float("nan") if read_at is None else max(0.0, self._clock() - read_at)
 
-    def _refreshed(self, sender: Any, *, cluster_name: str, nodes: Iterable[str], **_: Any) -> None:
-        known = _snapshot(sender)
+    def _refreshed(self, sender: Any, *, event: signals.TopologyRefreshed, **_: Any) -> None:
+        name, known = event.cluster_name, nodes_of(sender)
         with self._lock:
-            self._read_at[cluster_name] = self._clock()
-            before = self._nodes.get(cluster_name, {})
-            self._nodes[cluster_name] = {node: known.get(node) or before.get(node, "quarantined") for node in nodes}
-        self._tell(cluster_name)
+            self._read_at[name] = self._clock()
+            before = self._nodes.get(name, {})
+            self._nodes[name] = {node: known.get(node) or before.get(node, "quarantined") for node in event.nodes}
+        self._tell(name)
 
     def _forked(self, sender: Any, **_: Any) -> None:
         # A thread of the parent may have held it.
         self._lock = threading.Lock()
 
-    def _removed(self, sender: Any, *, cluster_name: str, node: str, **_: Any) -> None:
+    def _removed(self, sender: Any, *, event: signals.NodeRemoved, **_: Any) -> None:
         with self._lock:
-            self._of(cluster_name, sender).pop(node, None)
-        self._tell(cluster_name)
+            self._of(event.cluster_name, sender).pop(event.node, None)
+        self._tell(event.cluster_name)
 
     def _state(self, state: str, *, only_new: bool = False) -> Receiver:
-        def changed(sender: Any, *, cluster_name: str, node: str, **_: Any) -> None:
+        def changed(sender: Any, *, event: signals.NodeEvent, **_: Any) -> None:
             with self._lock:
-                nodes = self._of(cluster_name, sender)
-                if not (only_new and node in nodes):
-                    nodes[node] = state
-            self._tell(cluster_name)
+                nodes = self._of(event.cluster_name, sender)
+                if not (only_new and event.node in nodes):
+                    nodes[event.node] = state
+            self._tell(event.cluster_name)
 
         return changed
 
     def _of(self, cluster_name: str, sender: Any) -> dict[str, str]:
         nodes = self._nodes.get(cluster_name)
         if nodes is None:
-            nodes = self._nodes[cluster_name] = _snapshot(sender)
+            nodes = self._nodes[cluster_name] = nodes_of(sender)
         return nodes
 
     def _tell(self, cluster_name: str) -> None:
@@ -134,8 +134,11 @@ class Clusters:
             self.changed(cluster_name, self.nodes().get(cluster_name, {}))
 
 
-def _snapshot(sender: Any) -> dict[str, str]:
-    """What the cluster itself knows now. Not `Cluster.nodes`, which may read the node list first."""
+def nodes_of(sender: Any) -> dict[str, str]:
+    """The state of each node, by its address, as the sender of a signal knows it now; empty if it is not a cluster.
+
+    Not by `Cluster.nodes`, which may read the node list first.
+    """
     core = getattr(sender, "core", None)
     return {} if core is None else {node.address: node.state.value for node in core.membership.nodes()}
 

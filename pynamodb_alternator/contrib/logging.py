@@ -12,6 +12,7 @@ in neither, nor is the text of an error: its class is.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from typing import Any
 
@@ -22,6 +23,9 @@ from ._watch import Handle, Subscription, error_name
 __all__ = ["Logging", "instrument"]
 
 LOGGER = "pynamodb_alternator.requests"
+
+_PLAIN = re.compile('[^ "=]+').fullmatch
+"""Whether a text can stand in a line as it is, if it is printable."""
 
 _lock = threading.Lock()
 _active: dict[str, Logging] = {}
@@ -43,39 +47,25 @@ class Logging(Handle):
                 del _active[self.logger.name]
         self._subscription.close()
 
-    def _completed(
-        self,
-        cluster: Any,
-        *,
-        cluster_name: str,
-        operation: str,
-        table_name: str | None,
-        node: str | None,
-        attempts: int,
-        status: int | None,
-        error: object,
-        duration: float,
-        policy: str,
-        request_id: str,
-        **_: Any,
-    ) -> None:
-        trouble = error is not None or status is None or status >= 500 or attempts > 1
+    def _completed(self, cluster: Any, *, event: signals.RequestCompleted, **_: Any) -> None:
+        status = event.status
+        trouble = event.error is not None or status is None or status >= 500 or event.attempts > 1
         level = self.trouble_level if trouble else self.level
         if not self.logger.isEnabledFor(level):
             return
         said: dict[str, Any] = {
-            "cluster": cluster_name,
-            "operation": operation,
-            "table": table_name,
-            "node": node,
-            "attempts": attempts,
+            "cluster": event.cluster_name,
+            "operation": event.operation,
+            "table": event.table_name,
+            "node": event.node,
+            "attempts": event.attempts,
             "status": status,
-            "duration_ms": round(duration * 1000, 3),
-            "policy": policy,
-            "request_id": request_id,
+            "duration_ms": round(event.duration * 1000, 3),
+            "policy": event.policy,
+            "request_id": event.request_id,
         }
-        if error is not None:
-            said["error"] = error_name(error)
+        if event.error is not None:
+            said["error"] = error_name(event.error)
         line = " ".join(f"{name}={_word(value)}" for name, value in said.items())
         self.logger.log(level, "%s", line, extra={"alternator": said})
 
@@ -84,7 +74,7 @@ def _word(value: object) -> str:
     if value is None:
         return "-"
     text = str(value)
-    if text and text.isprintable() and not any(character in text for character in ' "='):
+    if _PLAIN(text) and text.isprintable():
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in escaped) + '"'

@@ -104,34 +104,21 @@ class OpenTelemetry(Handle):
 
     # ---- what the signals say ----------------------------------------------------------------------------------
 
-    def _completed(
-        self,
-        cluster: Any,
-        *,
-        cluster_name: str,
-        operation: str,
-        table_name: str | None,
-        node: str | None,
-        attempts: int,
-        status: int | None,
-        error: object,
-        duration: float,
-        policy: str,
-        **_: Any,
-    ) -> None:
-        common: Attributes = {"db.system.name": SYSTEM, "db.operation.name": operation}
-        table = table_of(table_name)
+    def _completed(self, cluster: Any, *, event: signals.RequestCompleted, **_: Any) -> None:
+        common: Attributes = {"db.system.name": SYSTEM, "db.operation.name": event.operation}
+        table = table_of(event.table_name)
         if table and table != "several":
             common["db.collection.name"] = table
-        failed = error is not None or status is None or status >= 400
+        status = event.status
+        failed = event.error is not None or status is None or status >= 400
         if failed:
-            common["error.type"] = error_name(error) or str(status)
+            common["error.type"] = error_name(event.error) or str(status)
             if status is not None:
                 common["db.response.status_code"] = str(status)
-        server = _server(node)
-        ours: Attributes = {"alternator.cluster.name": cluster_name}
-        self._durations.record(duration, {**common, **ours, **(server if self._node_attributes else {})})
-        if policy.endswith("affinity"):
+        ours: Attributes = {"alternator.cluster.name": event.cluster_name}
+        measured = {**common, **ours, **_server(event.node)} if self._node_attributes else {**common, **ours}
+        self._durations.record(event.duration, measured)
+        if event.policy.endswith("affinity"):
             self._affinity.add(1, {**ours, "alternator.affinity.outcome": "used"})
         if not self._spans:
             return
@@ -145,55 +132,47 @@ class OpenTelemetry(Handle):
         span.set_attributes(
             {
                 **common,
-                **({} if serves else server),
+                **({} if serves else _server(event.node)),
                 **ours,
-                "alternator.attempts": attempts,
-                "alternator.routing.policy": policy,
+                "alternator.attempts": event.attempts,
+                "alternator.routing.policy": event.policy,
             }
         )
 
-    def _retried(
-        self,
-        cluster: Any,
-        *,
-        cluster_name: str,
-        operation: str,
-        from_node: str,
-        to_node: str | None,
-        attempt: int,
-        error: object,
-        **_: Any,
-    ) -> None:
-        kind = error_name(error) or "_OTHER"
+    def _retried(self, cluster: Any, *, event: signals.RequestRetried, **_: Any) -> None:
+        kind = error_name(event.error) or "_OTHER"
         self._retries.add(
-            1, {"alternator.cluster.name": cluster_name, "db.operation.name": operation, "error.type": kind}
+            1, {"alternator.cluster.name": event.cluster_name, "db.operation.name": event.operation, "error.type": kind}
         )
         if self._spans:
-            event: Attributes = {
-                "alternator.from_node": from_node,
-                "alternator.to_node": to_node or "",
-                "alternator.attempt": attempt,
+            attributes: Attributes = {
+                "alternator.from_node": event.from_node,
+                "alternator.to_node": event.to_node,
+                "alternator.attempt": event.attempt,
                 "error.type": kind,
             }
-            trace.get_current_span().add_event("alternator.retry", event)
+            trace.get_current_span().add_event("alternator.retry", attributes)
 
-    def _fell_back(self, cluster: Any, *, cluster_name: str, reason: str, **_: Any) -> None:
+    def _fell_back(self, cluster: Any, *, event: signals.AffinityFallback, **_: Any) -> None:
         self._affinity.add(
             1,
             {
-                "alternator.cluster.name": cluster_name,
+                "alternator.cluster.name": event.cluster_name,
                 "alternator.affinity.outcome": "fallback",
-                "alternator.affinity.fallback_reason": reason,
+                "alternator.affinity.fallback_reason": event.reason,
             },
         )
         if self._spans:
-            trace.get_current_span().set_attribute("alternator.affinity.fallback_reason", reason)
+            trace.get_current_span().set_attribute("alternator.affinity.fallback_reason", event.reason)
 
-    def _refreshed(self, cluster: Any, *, cluster_name: str, **_: Any) -> None:
-        self._refreshes.add(1, {"alternator.cluster.name": cluster_name, "alternator.refresh.result": "read"})
+    def _refreshed(self, cluster: Any, *, event: signals.TopologyRefreshed, **_: Any) -> None:
+        self._count_refresh(event, "read")
 
-    def _discovery_failed(self, cluster: Any, *, cluster_name: str, **_: Any) -> None:
-        self._refreshes.add(1, {"alternator.cluster.name": cluster_name, "alternator.refresh.result": "failed"})
+    def _discovery_failed(self, cluster: Any, *, event: signals.DiscoveryFailed, **_: Any) -> None:
+        self._count_refresh(event, "failed")
+
+    def _count_refresh(self, event: signals.Event, result: str) -> None:
+        self._refreshes.add(1, {"alternator.cluster.name": event.cluster_name, "alternator.refresh.result": result})
 
     def _observe_nodes(self, options: CallbackOptions) -> Iterable[Observation]:
         if self._over:

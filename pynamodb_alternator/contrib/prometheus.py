@@ -27,8 +27,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import signals
-from ..errors import ConfigurationError, OutcomeUnknownError
-from ..routing.idempotence import is_read
+from ..errors import ConfigurationError
 from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
 
 try:
@@ -159,32 +158,16 @@ class Prometheus(Handle):
 
     # ---- what the signals say ----------------------------------------------------------------------------------
 
-    def _completed(
-        self,
-        cluster: Any,
-        *,
-        cluster_name: str,
-        operation: str,
-        table_name: str | None,
-        node: str | None,
-        status: int | None,
-        error: object,
-        duration: float,
-        policy: str,
-        **_: Any,
-    ) -> None:
-        labels = {"cluster_name": cluster_name, "operation": operation}
-        if self._table_label:
-            labels["table_name"] = self._table(table_name)
-        if isinstance(error, OutcomeUnknownError) and not is_read(operation):
-            self._unknown.labels(**labels, may_still_execute=str(error.may_still_execute).lower()).inc()
-        if self._node_label:
-            labels["node"] = node or ""
-        self._durations.labels(**labels).observe(duration)
-        shown = "none" if status is None else str(status)
-        self._requests.labels(**labels, status=shown, error=error_name(error)).inc()
-        if policy.endswith("affinity"):
-            self._affinity.labels(cluster_name, "used", "").inc()
+    def _completed(self, cluster: Any, *, event: signals.RequestCompleted, **_: Any) -> None:
+        # Values in the order of the names above: by name, prometheus_client would sort them for each request.
+        table = (self._table(event.table_name),) if self._table_label else ()
+        node = (event.node or "",) if self._node_label else ()
+        request = (event.cluster_name, event.operation, *table)
+        self._durations.labels(*request, *node).observe(event.duration)
+        status = "none" if event.status is None else str(event.status)
+        self._requests.labels(*request, status, error_name(event.error), *node).inc()
+        if event.policy.endswith("affinity"):
+            self._affinity.labels(event.cluster_name, "used", "").inc()
 
     def _table(self, table_name: str | None) -> str:
         table = table_of(table_name)
@@ -194,22 +177,21 @@ class Prometheus(Handle):
             self._tables.add(table)
         return table
 
-    def _retried(
-        self, cluster: Any, *, cluster_name: str, operation: str, from_node: str, error: object, **_: Any
-    ) -> None:
-        node = {"node": from_node} if self._node_label else {}
-        self._retries.labels(cluster_name=cluster_name, operation=operation, error=error_name(error), **node).inc()
+    def _retried(self, cluster: Any, *, event: signals.RequestRetried, **_: Any) -> None:
+        node = (event.from_node,) if self._node_label else ()
+        self._retries.labels(event.cluster_name, event.operation, error_name(event.error), *node).inc()
 
-    def _fell_back(self, cluster: Any, *, cluster_name: str, reason: str, **_: Any) -> None:
-        self._affinity.labels(cluster_name, "fallback", reason).inc()
+    def _fell_back(self, cluster: Any, *, event: signals.AffinityFallback, **_: Any) -> None:
+        self._affinity.labels(event.cluster_name, "fallback", event.reason).inc()
 
-    def _found_no_node(self, cluster: Any, *, cluster_name: str, **_: Any) -> None:
-        self._no_nodes.labels(cluster_name).inc()
+    def _found_no_node(self, cluster: Any, *, event: signals.NoNodesAvailable, **_: Any) -> None:
+        self._no_nodes.labels(event.cluster_name).inc()
 
-    def _discovery_failed(self, cluster: Any, *, cluster_name: str, **_: Any) -> None:
-        self._refreshes.labels(cluster_name, "failed").inc()
+    def _discovery_failed(self, cluster: Any, *, event: signals.DiscoveryFailed, **_: Any) -> None:
+        self._refreshes.labels(event.cluster_name, "failed").inc()
 
-    def _refreshed(self, cluster: Any, *, cluster_name: str, **_: Any) -> None:
+    def _refreshed(self, cluster: Any, *, event: signals.TopologyRefreshed, **_: Any) -> None:
+        cluster_name = event.cluster_name
         self._refreshes.labels(cluster_name, "read").inc()
         if cluster_name not in self._aged:
             self._aged.add(cluster_name)

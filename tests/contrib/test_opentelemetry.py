@@ -133,7 +133,15 @@ def test_metrics(telemetry: Telemetry, user: type[User], cluster: Cluster) -> No
 
 def test_a_fallback_of_affinity_has_its_reason(telemetry: Telemetry) -> None:
     with telemetry.tracer.start_as_current_span("page"):
-        signals.emit(signals.affinity_fallback, object(), cluster_name="c", reason="no_key_value", operation="PutItem")
+        signals.emit(
+            signals.affinity_fallback,
+            object(),
+            cluster_name="c",
+            operation="PutItem",
+            table_name="t",
+            request_id="1-1",
+            reason="no_key_value",
+        )
     assert (telemetry.span().attributes or {})["alternator.affinity.fallback_reason"] == "no_key_value"
     (point,) = telemetry.points()["alternator.client.affinity"]
     assert point.attributes["alternator.affinity.outcome"] == "fallback"

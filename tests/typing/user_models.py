@@ -65,3 +65,24 @@ def look() -> list[str]:
 @signals.request_completed.connect
 def on_completed(sender: Cluster, *, node: str | None, duration: float, **extra: object) -> None:
     print(sender.name, node, duration)
+
+
+@signals.request_completed.connect
+def on_event(sender: Cluster, *, event: signals.RequestCompleted, **extra: object) -> None:
+    assert_type(event.cluster_name, str)
+    assert_type(event.table_name, str | None)
+    assert_type(event.node, str | None)
+    assert_type(event.status, int | None)
+    assert_type(event.error, BaseException | None)
+    assert_type(event.duration, float)
+    event.duration = 0.0  # type: ignore[misc]  # events do not change
+
+
+def on_trouble(sender: Cluster, *, event: signals.NodeDown | signals.NodeQuarantined, **extra: object) -> None:
+    assert_type(event.node, str)
+    assert_type(event.failures, int)
+    assert_type(event.error, str | None)
+
+
+signals.node_down.connect(on_trouble)
+signals.node_quarantined.connect(on_trouble)
