@@ -27,7 +27,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import signals
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, OutcomeUnknownError
+from ..routing.idempotence import is_read
 from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
 
 try:
@@ -166,6 +167,8 @@ class Prometheus(Handle):
         self._durations.labels(*request, *node).observe(event.duration)
         status = "none" if event.status is None else str(event.status)
         self._requests.labels(*request, status, error_name(event.error), *node).inc()
+        if isinstance(event.error, OutcomeUnknownError) and not is_read(event.operation):
+            self._unknown.labels(*request, str(event.error.may_still_execute).lower()).inc()
         if event.policy.endswith("affinity"):
             self._affinity.labels(event.cluster_name, "used", "").inc()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -96,7 +97,7 @@ class Tls:
         if self.ca is not None and not isinstance(self.ca, str | os.PathLike):
             raise ConfigurationError(f"Tls: ca must be a path or PEM text (got {type(self.ca).__name__}).")
         self._check_client_cert()
-        trial = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trial = _new_context()
         if self.ca is not None:
             _load_ca(trial, self.ca)
         if self.client_cert is not None:
@@ -137,8 +138,7 @@ class Tls:
 
     def make_context(self) -> ssl.SSLContext:
         """A context with these settings. Raises `ConfigurationError` if a file is no longer what it was."""
-        # The class is looked up now: gevent puts its own in its place.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = _new_context()
         # As Python has it from 3.13 on: what the user calls a CA is trusted, be it the root of its chain or not.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.minimum_version = _VERSIONS[self.minimum_version]
@@ -153,6 +153,30 @@ class Tls:
         if self.key_log is not None:
             _set_key_log(context, self.key_log)
         return context
+
+
+# ---- OpenSSL ---------------------------------------------------------------------------------------------------
+
+_first_context = threading.Lock()
+"""Held while OpenSSL is set up, and during each fork."""
+_is_set_up = False
+
+if hasattr(os, "register_at_fork"):
+    # OpenSSL sets itself up with the first context of a process. A child that is forked meanwhile, by another thread,
+    # would wait for the end of that for ever: so the fork waits, a millisecond at most.
+    os.register_at_fork(
+        before=_first_context.acquire, after_in_parent=_first_context.release, after_in_child=_first_context.release
+    )
+
+
+def _new_context() -> ssl.SSLContext:
+    global _is_set_up
+    # The class is looked up now: gevent puts its own in its place.
+    if not _is_set_up:
+        with _first_context:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            _is_set_up = True
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 # ---- files -----------------------------------------------------------------------------------------------------

@@ -45,8 +45,8 @@ def test_a_server_that_refuses_an_old_signature() -> None:
         Cluster({"url": local.url, "credentials": Credentials("alice", "secret")}) as cluster,
     ):
         core = cluster.core
-        wire = Sender(cluster.config, core.pools, wall_clock=lambda: time.time() + 3600)
-        finding = the(list(examine(Changed(core, wire=wire))), "authentication")
+        sender = Sender(cluster.config, core.pools, wall_clock=lambda: time.time() + 3600)
+        finding = the(list(examine(Changed(core, sender=sender))), "authentication")
     assert finding.severity == "error"
     assert "NTP" in finding.remedy
 

@@ -29,7 +29,7 @@ from pynamodb_alternator.errors import ConfigurationError, NoNodesAvailableError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.transport._botocore import client_session
 
-from ..unit.wire_servers import until
+from ..transport.servers import until
 from .conftest import Recorder
 
 SESSION = client_session()

@@ -34,7 +34,7 @@ from pynamodb_alternator.settings.wire import InsecureTlsWarning
 from pynamodb_alternator.transport._botocore import client_session
 from pynamodb_alternator.transport.request import MAX_BODY
 
-from ..unit.wire_servers import until
+from ..transport.servers import until
 from .conftest import Recorder
 
 SECRET = "wJalrXUtnFEMI-K7MDENG-bPxRfiCY-SECRET"

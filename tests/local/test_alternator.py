@@ -1,0 +1,99 @@
+"""The handler of all nodes: which thread does the work, and what is answered without the engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator.local import LocalCluster
+
+from .wire import Wire, create, n, ok, s
+
+
+@pytest.fixture
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(nodes=3) as running:
+        yield running
+    assert running.failures == []
+
+
+def test_16_threads_on_three_nodes_lose_no_increment(cluster: LocalCluster) -> None:
+    create(cluster)
+    threads, each = 16, 40
+    failed: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            with Wire(cluster.nodes[number % 3]) as wire:
+                for _ in range(each):
+                    wire.ok(
+                        "UpdateItem",
+                        {
+                            "TableName": "tab",
+                            "Key": {"k": s("counter")},
+                            "UpdateExpression": "ADD n :one",
+                            "ExpressionAttributeValues": {":one": n(1)},
+                            "ReturnValues": "ALL_NEW",
+                        },
+                    )
+                    # Something slower between, so that both ways to the engine are used at once.
+                    wire.ok("Scan", {"TableName": "tab"})
+        except BaseException as wrong:
+            failed.append(wrong)
+
+    workers = [threading.Thread(target=work, args=[number]) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert failed == []
+    item = ok(cluster.nodes[0], "GetItem", {"TableName": "tab", "Key": {"k": s("counter")}})["Item"]
+    assert item["n"] == n(threads * each)
+
+
+def test_a_slow_engine_does_not_keep_other_nodes_from_answering() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    class Slow:
+        def call(self, headers: Any, body: bytes) -> tuple[int, dict[str, str], bytes]:
+            entered.set()
+            assert leave.wait(20)
+            return 200, {}, b"{}"
+
+    with LocalCluster(nodes=2, engine=Slow()) as cluster:
+        results: list[Any] = []
+        waiting = threading.Thread(target=lambda: results.append(ok(cluster.nodes[0], "ListTables", {})))
+        waiting.start()
+        assert entered.wait(10)
+        with Wire(cluster.nodes[0]) as same, Wire(cluster.nodes[1]) as other:
+            assert len(same.get("/localnodes")) == 2
+            assert other.send("GET", "/")[0] == 200
+        leave.set()
+        waiting.join(10)
+        assert results == [{}]
+
+
+def test_health_and_unknown_paths() -> None:
+    with LocalCluster(nodes=2) as cluster, Wire(cluster.nodes[0]) as wire:
+        node = cluster.nodes[0]
+        status, headers, body = wire.send("GET", "/")
+        assert (status, headers["content-type"], body) == (200, "text/plain", f"healthy: {node.address}".encode())
+        assert wire.send("GET", "/", headers={"Host": "me.example"})[2] == b"healthy: me.example"
+        status, headers, body = wire.send("GET", "/localnodes")
+        assert (status, headers["content-type"], body) == (200, "application/json", b'["127.0.0.1","127.0.0.2"]')
+        for method, path in [("GET", "/x"), ("POST", "/x"), ("GET", "/localnodes/"), ("DELETE", "/")]:
+            assert wire.send(method, path)[0] == 404, (method, path)
+        assert node.connections == 1, "all of it was kept alive"
+
+
+def test_an_engine_that_raises_is_reported() -> None:
+    class Raising:
+        def call(self, headers: Any, body: bytes) -> tuple[int, dict[str, str], bytes]:
+            raise RuntimeError("on purpose")
+
+    with LocalCluster(1, engine=Raising()) as cluster, Wire(cluster.nodes[0]) as wire:
+        assert wire.refused("ListTables", {})[0] == "InternalServerError"
+        assert [str(failure) for failure in cluster.failures] == ["on purpose"]

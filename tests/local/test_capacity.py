@@ -1,0 +1,40 @@
+"""ConsumedCapacity as Alternator tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .wire import Wire, s, wire_to_table
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with wire_to_table() as connected:
+        yield connected
+
+
+def test_consumed_capacity(wire: Wire) -> None:
+    total = {"ReturnConsumedCapacity": "TOTAL"}
+    item = {"k": s("a"), "v": s("x" * 3000)}
+    key = {"TableName": "tab", "Key": {"k": s("a")}}
+    assert wire.ok("PutItem", {"TableName": "tab", "Item": item, **total}) == {
+        "ConsumedCapacity": {"CapacityUnits": 3.0}
+    }
+    assert wire.ok("PutItem", {"TableName": "tab", "Item": item}) == {}
+    assert wire.ok("GetItem", {**key, **total}) == {"Item": item, "ConsumedCapacity": {"CapacityUnits": 0.5}}
+    assert wire.ok("GetItem", {**key, **total, "ConsistentRead": True})["ConsumedCapacity"] == {"CapacityUnits": 1.0}
+    assert wire.ok("UpdateItem", {**key, **total}) == {"ConsumedCapacity": {"CapacityUnits": 1.0}}
+    assert wire.ok("UpdateItem", key) == {}
+    batch = {"RequestItems": {"tab": {"Keys": [{"k": s("a")}]}}}
+    assert wire.ok("BatchGetItem", {**batch, **total})["ConsumedCapacity"] == [{"CapacityUnits": 0.5}]
+    assert set(wire.ok("BatchGetItem", batch)) == {"Responses", "UnprocessedKeys"}
+    write = {"RequestItems": {"tab": [{"PutRequest": {"Item": item}}]}}
+    assert wire.ok("BatchWriteItem", {**write, **total})["ConsumedCapacity"] == [{"CapacityUnits": 3.0}]
+    assert wire.ok("BatchWriteItem", write) == {"UnprocessedItems": {}}
+    for level in ("TOTAL", "INDEXES"):
+        assert "ConsumedCapacity" not in wire.ok("Scan", {"TableName": "tab", "ReturnConsumedCapacity": level})
+    assert wire.ok("DeleteItem", {**key, **total}) == {"ConsumedCapacity": {"CapacityUnits": 1.0}}
+    for level in ("NONE", "INDEXES", "all"):
+        assert wire.refused("GetItem", {**key, "ReturnConsumedCapacity": level})[0] == "ValidationException"

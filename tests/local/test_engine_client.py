@@ -1,0 +1,28 @@
+"""An engine's errors become Alternator's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator.local import LocalCluster
+
+from .wire import Wire, wire_to_table
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with wire_to_table() as connected:
+        yield connected
+
+
+@pytest.mark.parametrize("failure", [b"<html>Internal Server Error</html>", b"{}", b"", b"[1]"])
+def test_whatever_an_engine_answers_in_its_distress_becomes_json(failure: bytes) -> None:
+    class Broken:
+        def call(self, headers: Any, body: bytes) -> tuple[int, dict[str, str], bytes]:
+            return 502, {"content-type": "text/html"}, failure
+
+    with LocalCluster(1, engine=Broken()) as cluster, Wire(cluster.nodes[0]) as wire:
+        assert wire.refused("ListTables", {})[0] == "InternalServerError"

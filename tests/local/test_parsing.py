@@ -1,0 +1,52 @@
+"""Reading a request: operations that Alternator lacks, and what is not JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from pynamodb_alternator.local import LocalNode
+
+from .wire import PREFIX, Wire, with_table
+
+
+@pytest.fixture
+def node() -> Iterator[LocalNode]:
+    with with_table() as cluster:
+        yield cluster.nodes[0]
+
+
+@pytest.fixture
+def wire(node: LocalNode) -> Iterator[Wire]:
+    with Wire(node) as open_wire:
+        yield open_wire
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        *("TransactWriteItems", "TransactGetItems", "ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"),
+        *(
+            "CreateBackup",
+            "ListBackups",
+            "CreateGlobalTable",
+            "ListExports",
+            "ImportTable",
+            "DescribeLimits",
+            "Nonsense",
+        ),
+    ],
+)
+def test_what_alternator_does_not_know(wire: Wire, operation: str) -> None:
+    assert wire.refused(operation, {}) == ("UnknownOperationException", f"Unsupported operation {operation}")
+
+
+def test_no_target_and_no_json(wire: Wire, node: LocalNode) -> None:
+    status, _, body = wire.send("POST", "/", b"{}")
+    assert (status, json.loads(body)["__type"]) == (400, PREFIX + "UnknownOperationException")
+    for body in (b"", b"{", b"[]", b"\xff", b'"x"'):
+        status, _, answer = wire.raw("ListTables", body)
+        assert (status, json.loads(answer)["__type"]) == (400, PREFIX + "ValidationException"), body
+    assert node.connections == 2

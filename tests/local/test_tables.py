@@ -1,0 +1,61 @@
+"""Tables, and how Alternator describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .wire import BY_K, Wire, s, wire_to_table
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with wire_to_table() as connected:
+        yield connected
+
+
+def test_describe_table(wire: Wire) -> None:
+    wire.ok(
+        "CreateTable",
+        {
+            "TableName": "indexed",
+            "KeySchema": BY_K["KeySchema"],
+            "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in "kg"],
+            "BillingMode": "PAY_PER_REQUEST",
+            "GlobalSecondaryIndexes": [
+                {
+                    "IndexName": "by_g",
+                    "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
+        },
+    )
+    table = wire.ok("DescribeTable", {"TableName": "indexed"})["Table"]
+    assert table["TableStatus"] == "ACTIVE"
+    assert table["TableArn"] == "arn:scylla:alternator:alternator_indexed:scylla:table/indexed"
+    assert isinstance(table["CreationDateTime"], float)
+    assert not {"ItemCount", "TableSizeBytes", "LocalSecondaryIndexes", "WarmThroughput"} & set(table)
+    (index,) = table["GlobalSecondaryIndexes"]
+    assert (index["Projection"], index["IndexStatus"]) == ({"ProjectionType": "ALL"}, "ACTIVE")
+    wire.ok("PutItem", {"TableName": "indexed", "Item": {"k": s("a"), "g": s("x")}})
+    matches = wire.ok(
+        "Query",
+        {
+            "TableName": "indexed",
+            "IndexName": "by_g",
+            "KeyConditionExpression": "g = :g",
+            "ExpressionAttributeValues": {":g": s("x")},
+        },
+    )
+    assert matches["Count"] == 1
+    deleted = wire.ok("DeleteTable", {"TableName": "indexed"})["TableDescription"]
+    assert deleted["TableStatus"] == "DELETING"
+    assert wire.ok("ListTables", {})["TableNames"] == ["tab"]
+
+
+def test_long_table_names(wire: Wire) -> None:
+    name = "x" * 192
+    wire.ok("CreateTable", {"TableName": name, **BY_K})
+    wire.ok("PutItem", {"TableName": name, "Item": {"k": s("a")}})

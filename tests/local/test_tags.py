@@ -1,0 +1,74 @@
+"""Tags of tables, and what a tag may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator.local import LocalCluster
+
+from .wire import BY_K, Wire, wire_to_table
+
+ARN = "arn:scylla:alternator:alternator_tab:scylla:table/tab"
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with wire_to_table() as connected:
+        yield connected
+
+
+def test_tags(wire: Wire) -> None:
+    def tags() -> dict[str, str]:
+        return {tag["Key"]: tag["Value"] for tag in wire.ok("ListTagsOfResource", {"ResourceArn": ARN})["Tags"]}
+
+    assert tags() == {}
+    status, headers, body = wire.raw(
+        "TagResource", json.dumps({"ResourceArn": ARN, "Tags": [{"Key": "a", "Value": "1"}]}).encode()
+    )
+    assert (status, headers["content-length"], body) == (200, "0", b"")
+    for number in range(20):
+        wire.ok("TagResource", {"ResourceArn": ARN, "Tags": [{"Key": f"t{number}", "Value": ""}]})
+    assert len(tags()) == 21
+    assert wire.raw("UntagResource", json.dumps({"ResourceArn": ARN, "TagKeys": ["a", "none"]}).encode())[2] == b""
+    assert "a" not in tags()
+    wire.ok("DeleteTable", {"TableName": "tab"})
+    wire.ok("CreateTable", {"TableName": "tab", **BY_K, "Tags": [{"Key": "new", "Value": "2"}]})
+    assert tags() == {"new": "2"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind"),
+    [
+        (
+            {
+                "ResourceArn": ARN.replace("_tab", "_none").replace("/tab", "/none"),
+                "Tags": [{"Key": "a", "Value": "b"}],
+            },
+            "ResourceNotFoundException",
+        ),
+        ({"ResourceArn": "arn:aws:x", "Tags": [{"Key": "a", "Value": "b"}]}, "AccessDeniedException"),
+        ({"Tags": []}, "AccessDeniedException"),
+        ({"ResourceArn": ARN, "Tags": []}, "ValidationException"),
+        ({"ResourceArn": ARN, "Tags": [{"Key": "", "Value": "b"}]}, "ValidationException"),
+        ({"ResourceArn": ARN, "Tags": [{"Key": "a"}]}, "ValidationException"),
+        ({"ResourceArn": ARN, "Tags": [{"Key": "a", "Value": "x" * 257}]}, "ValidationException"),
+        ({"ResourceArn": ARN, "Tags": [{"Key": str(i), "Value": "x"} for i in range(51)]}, "ValidationException"),
+        ({"ResourceArn": ARN, "Tags": [{"Key": "system:write_isolation", "Value": "x"}]}, "ValidationException"),
+    ],
+)
+def test_wrong_tags(wire: Wire, parameters: dict[str, Any], kind: str) -> None:
+    assert wire.refused("TagResource", parameters)[0] == kind
+
+
+TAG = "system:write_isolation"
+
+
+def test_a_wrong_tag_makes_no_table() -> None:
+    with LocalCluster(1) as cluster, Wire(cluster.nodes[0]) as wire:
+        wrong = {"TableName": "tab", "Tags": [{"Key": TAG, "Value": "x"}]}
+        assert wire.refused("CreateTable", wrong)[0] == "ValidationException"
+        assert wire.ok("ListTables", {})["TableNames"] == []

@@ -1,0 +1,98 @@
+"""The embedded cluster from the shell."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator.errors import AlternatorError
+from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.shell import cli
+from tests.local.wire import post
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "pynamodb_alternator", "local", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_runs_from_the_shell_until_a_signal(number: signal.Signals) -> None:
+    with run("--port", "0", "--datacenters", "dc1:2,dc2:1", "--racks", "r1,r2") as shell:
+        try:
+            assert shell.stdout is not None
+            url = shell.stdout.readline().strip()
+            host, port = url.removeprefix("http://").split(":")
+            lines = [shell.stdout.readline().split() for _ in range(3)]
+            assert lines == [
+                [f"127.0.0.1:{port}", "dc1/r1"],
+                [f"127.0.0.2:{port}", "dc1/r2"],
+                [f"127.0.0.3:{port}", "dc2/r1"],
+            ]
+            with socket.create_connection((host, int(port)), 10) as sock:
+                sock.sendall(post("ListTables", {}))
+                assert sock.recv(1000).endswith(b'{"TableNames":[]}')
+        finally:
+            shell.send_signal(number)
+        assert shell.stderr is not None
+        assert shell.stderr.read() == ""
+    assert shell.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--nodes", "0"], "nodes must be a whole number"),
+        (["--datacenters", "a:x,b:1"], "--datacenters: write names"),
+        (["--credentials", "alice"], "KEY:SECRET"),
+        (["--engine", "mongo"], "engine must be 'moto'"),
+        (["--like", "old"], "version must be"),
+    ],
+)
+def test_wrong_arguments(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        assert cli.main(["local", "--port", "0", *arguments]) == 2
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+            signal.signal(number, handler)
+    assert message in capsys.readouterr().err
+
+
+def test_no_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([])
+    assert caught.value.code == 2
+    assert "the following arguments are required: command" in capsys.readouterr().err
+
+
+def test_the_credentials_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    class Stop(AlternatorError):
+        pass
+
+    def cluster(*arguments: Any, **settings: Any) -> LocalCluster:
+        calls.append((arguments, settings))
+        raise Stop("enough")
+
+    import pynamodb_alternator.local as local
+
+    monkeypatch.setattr(local, "LocalCluster", cluster)
+    assert cli.main(["local", "--nodes", "5", "--credentials", "a:b:c", "--credentials", "d:e", "--tls"]) == 2
+    ((nodes,), settings) = calls[0]
+    assert (nodes, settings["port"], settings["tls"]) == (5, 8000, True)
+    assert settings["credentials"] == {"a": "b:c", "d": "e"}

@@ -1,0 +1,189 @@
+"""What holds for the repository as a whole: what is committed, what the README says, what the package exports."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import pynamodb_alternator
+
+ROOT = Path(__file__).parents[1]
+
+PINNED = {
+    "AlternatorConnection",
+    "Model",
+    "install",
+    "uninstall",
+    "Cluster",
+    "ClusterConfig",
+    "Credentials",
+    "Timeouts",
+    "Retries",
+    "ClusterScope",
+    "DatacenterScope",
+    "RackScope",
+    "configure",
+    "get_cluster",
+    "close_all",
+    "signals",
+    "errors",
+}
+"""The public names that applications rely on."""
+
+LOCKS = ("requirements/demo.lock", "requirements/dev.lock")
+
+
+def _committed() -> list[Path]:
+    """Files that are committed, or would be by the next commit."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        found = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no git work tree")
+    return [ROOT / name for name in found.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+def _texts() -> Iterator[tuple[str, str]]:
+    for path in _committed():
+        try:
+            yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def _configured_hosts() -> set[str]:
+    """Hosts of the package registries that this machine is set up to use."""
+    values = [value for name, value in os.environ.items() if re.match(r"(PIP|UV|NPM_CONFIG)_", name, re.IGNORECASE)]
+    for path in (Path("/etc/pip.conf"), Path.home() / ".pip/pip.conf", Path.home() / ".config/pip/pip.conf"):
+        if path.is_file():
+            values.append(path.read_text(encoding="utf-8", errors="replace"))
+    urls = [url for value in values for url in re.findall(r"https?://[^\s'\"]+", value)]
+    hosts = {urlsplit(url).hostname for url in urls}
+    return {host for host in hosts if host and host not in ("localhost", "127.0.0.1")}
+
+
+def test_no_machine_path_is_committed() -> None:
+    # A home or work folder of some machine. Written so that this file does not match it.
+    path = re.compile(r"(?<![\w.$}/-])/(?:work|root|home/[a-z][\w-]*|Users/[A-Za-z][\w-]*)/[\w.]")
+    found = [f"{name}: {match[0]}" for name, text in _texts() for match in path.finditer(text)]
+    assert found == []
+
+
+def test_no_registry_host_is_committed() -> None:
+    known = [
+        ".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("npmjs", "com"))
+    ]
+    hosts = sorted({*known, *_configured_hosts()})
+    found = [f"{name}: {host}" for name, text in _texts() for host in hosts if host in text]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_lock_has_names_versions_and_hashes_only(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
+    requirement = re.compile(r"[a-z0-9-]+(\[[a-z0-9,-]+\])?==[\w.]+( ; .+)? \\")
+    a_hash = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
+    strange = [line for line in lines if not requirement.fullmatch(line) and not a_hash.fullmatch(line)]
+    assert strange == []
+    assert sum(bool(requirement.fullmatch(line)) for line in lines) > 20
+
+
+def _locked(name: str) -> dict[str, set[str]]:
+    versions: dict[str, set[str]] = {}
+    for distribution, version in re.findall(r"^([a-z0-9-]+)==([\w.]+)", (ROOT / name).read_text(), re.MULTILINE):
+        versions.setdefault(distribution, set()).add(version)
+    return versions
+
+
+def test_the_locks_agree() -> None:
+    demo, dev = _locked(LOCKS[0]), _locked(LOCKS[1])
+    assert {name: versions for name, versions in demo.items() if dev.get(name) != versions} == {}
+
+
+def test_the_lock_has_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    for extra in project["project"]["optional-dependencies"].values():
+        wanted += extra
+    for group in project["dependency-groups"].values():
+        wanted += [one for one in group if isinstance(one, str)]
+    names = {re.match(r"[\w-]+", one)[0].lower() for one in wanted}  # type: ignore[index]
+    assert names - _locked("requirements/dev.lock").keys() == set()
+
+
+def test_the_public_names() -> None:
+    assert set(pynamodb_alternator.__all__) >= PINNED
+    assert [name for name in pynamodb_alternator.__all__ if not hasattr(pynamodb_alternator, name)] == []
+    assert sorted(pynamodb_alternator.__all__) == list(pynamodb_alternator.__all__)
+
+
+def snippets(name: str) -> list[str]:
+    """The Python code in a Markdown file."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_the_snippets_compile(name: str) -> None:
+    for number, code in enumerate(snippets(name)):
+        compile(code, f"{name}, snippet {number}", "exec")
+
+
+def test_the_snippets_import_what_exists() -> None:
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for code in snippets(str(path.relative_to(ROOT))):
+            for line in re.findall(r"^from pynamodb_alternator.*$", code, re.MULTILINE):
+                exec(line, {})
+
+
+def test_the_readme_begins_with_what_it_is_and_the_two_commands() -> None:
+    first_screen = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:36])
+    for wanted in ("PynamoDB", "ScyllaDB Alternator", "```python", "make demo", "make test"):
+        assert wanted in first_screen
+
+
+def test_the_first_snippet_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    from pynamodb_alternator.local import LocalCluster
+
+    code = snippets("README.md")[0]
+    assert "http://127.0.0.1:8000" in code
+    with LocalCluster(nodes=3) as local:
+        try:
+            exec(compile(code.replace("http://127.0.0.1:8000", local.url), "README.md", "exec"), {"__name__": "readme"})
+        finally:
+            pynamodb_alternator.close_all()
+    assert capsys.readouterr().out == "0\n"
+
+
+def test_the_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    from pynamodb_alternator.local import LocalCluster
+
+    tutorial = snippets("docs/getting-started.md")
+    names: dict[str, object] = {"__name__": "tutorial"}
+    with LocalCluster(nodes=3) as local:
+        try:
+            exec(compile(tutorial[0].replace("http://127.0.0.1:8000", local.url), "tutorial", "exec"), names)
+        finally:
+            pynamodb_alternator.close_all()
+        printed = capsys.readouterr().out
+        assert "There is no bob." in printed
+        assert [line for line in printed.splitlines() if line.endswith(" active")] != []
+
+
+def test_every_signal_is_in_the_documentation() -> None:
+    page = (ROOT / "docs/signals.md").read_text(encoding="utf-8")
+    names = [name.replace("-", "_") for name in pynamodb_alternator.signals.namespace]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_every_error_is_in_the_documentation() -> None:
+    page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    missing = [name for name in pynamodb_alternator.errors.__all__ if f"`{name}`" not in page]
+    # Bases that nobody catches, and what the page says in other words.
+    assert set(missing) <= {"TransportError", "DeadlineExceededError", "RequestRefusedError"}

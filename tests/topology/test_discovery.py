@@ -1,0 +1,453 @@
+"""Who is asked for the node list, in which order, and what becomes of the answers."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.topology import discovery as module
+from pynamodb_alternator.topology.discovery import Discovery, DiscoveryError, Reading
+from pynamodb_alternator.topology.node import Node
+
+from .fakes import FakeNetwork, hosts
+
+ONE = {f"n{i}": ("dc1", f"r{i % 3}") for i in range(1, 7)}
+TWO = {"a1": ("east", "r1"), "a2": ("east", "r2"), "b1": ("west", "r1"), "b2": ("west", "r2")}
+EAST, WEST = ["a1", "a2"], ["b1", "b2"]
+
+
+class Bench:
+    def __init__(self, network: FakeNetwork, seeds: Any, scope: Any = None, **settings: Any) -> None:
+        self.network = network
+        # Names of fake hosts resolve to themselves, unless the test says otherwise.
+        for name in network.places:
+            network.names.setdefault(name, [name])
+        self.credited: list[str] = []
+        self.failures: list[str] = []
+        self.config = ClusterConfig(seeds, routing_scope=scope or ClusterScope(), **settings)
+        self.discovery = Discovery(
+            self.config,
+            fetch=network.fetch,
+            resolve=network.resolve,
+            random=random.Random(3),
+            answered=lambda node: self.credited.append(node.host),
+            failed=lambda node, error: self.failures.append(node.host),
+        )
+        self.reading = Reading()
+
+    def read(self, active: Any = (), quarantined: Any = (), down: Any = ()) -> Reading:
+        self.network.log.clear()
+        self.credited.clear()
+        self.reading = self.discovery.read(
+            self.reading,
+            active=[self.node(name) for name in active],
+            quarantined=[self.node(name) for name in quarantined],
+            down=[self.node(name) for name in down],
+        )
+        return self.reading
+
+    def node(self, name: str) -> Node:
+        return Node("http", name, 8000)
+
+    def groups(self) -> list[list[str]]:
+        return sorted(hosts(group) for group in self.reading.groups)
+
+
+class TestOrder:
+    def test_the_first_reading_asks_a_seed(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"])
+        assert hosts(bench.read().members[None, None]) == sorted(ONE)
+        assert bench.network.asked() == ["n1"]
+        assert bench.credited == ["n1"]
+        assert bench.reading.source == "n1:8000"
+
+    def test_live_nodes_come_before_seeds(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
+        bench.read()
+        bench.read(active=["n5", "n6"])
+        assert set(bench.network.asked()) <= {"n5", "n6"}
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_active_nodes_come_before_quarantined_ones(self, seed: int) -> None:
+        """Seen: the order was lost in shuffling, and a dead seed could hold up the start for its whole timeout."""
+        bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
+        bench.discovery._random.seed(seed)
+        bench.read(active=["n2"], quarantined=["n1", "n3", "n4"])
+        assert set(bench.network.asked()) == {"n2"}
+
+    def test_seeds_come_when_the_live_nodes_fail_and_the_down_ones_last(self) -> None:
+        network = FakeNetwork(**ONE)
+        bench = Bench(network, ["n1"], DatacenterScope("dc1"))
+        network.dead = {"n1", "n2", "n3"}
+        bench.read(active=["n2"], quarantined=["n3"], down=["n4"])
+        assert network.asked("/localnodes?dc") == ["n2", "n3", "n1", "n4"]
+        assert bench.failures == ["n2", "n3", "n1"]
+
+    def test_a_down_node_gets_no_credit_and_no_blame(self) -> None:
+        network = FakeNetwork(**ONE)
+        bench = Bench(network, ["n1"], DatacenterScope("dc1"))
+        network.dead = {"n1"}
+        bench.read(down=["n1", "n2"])
+        assert bench.reading.source == "n2:8000"
+        assert (bench.credited, bench.failures) == ([], [])
+
+    def test_a_source_is_kept_for_a_while(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
+        bench.read()
+        sources = []
+        for _ in range(3 * module._READINGS_PER_SOURCE):
+            bench.read(active=list(ONE))
+            sources.append(bench.network.asked()[0])
+        changes = sum(one != other for one, other in itertools.pairwise(sources))
+        assert 1 <= changes <= 3
+
+    def test_a_source_that_fails_is_left(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
+        bench.read()
+        bench.read(active=list(ONE))
+        first = bench.network.asked()[0]
+        bench.network.dead = {first}
+        bench.read(active=list(ONE))
+        assert bench.network.asked()[0] == first
+        bench.read(active=list(ONE))
+        assert first not in bench.network.asked()
+
+    @pytest.mark.parametrize("scope", [ClusterScope(), RackScope("dc1", "r1", DatacenterScope("dc1", ClusterScope()))])
+    def test_a_reading_is_bounded_when_nobody_answers(self, scope: Any) -> None:
+        """Seen: one reading asked every one of 1,000 hanging nodes, each for its whole timeout."""
+        names = [f"n{number}" for number in range(1000)]
+        network = FakeNetwork(**dict.fromkeys(names, ("dc1", "r1")))
+        network.dead = set(names)
+        bench = Bench(network, [f"s{number}" for number in range(50)], scope)
+        network.names = {f"s{number}": [f"10.0.0.{number}"] for number in range(50)}
+        network.dead |= {f"10.0.0.{number}" for number in range(50)}
+        with pytest.raises(DiscoveryError, match=r"no node answered: .* refused") as raised:
+            bench.read(active=names[:500], down=names[500:])
+        assert len(network.log) <= 3 * module._FAILURES_PER_LIST
+        assert len(raised.value.tried) == len(network.log)
+
+    def test_other_sources_are_tried_the_next_time(self) -> None:
+        names = [f"n{number}" for number in range(20)]
+        network = FakeNetwork(**dict.fromkeys(names, ("dc1", "r1")))
+        network.dead = set(names) - {"n7"}
+        bench = Bench(network, ["unknown"])
+        for _ in range(200):
+            try:
+                bench.read(down=names)
+                break
+            except DiscoveryError:
+                continue
+        assert bench.reading.source == "n7:8000"
+
+    def test_nobody_to_ask(self) -> None:
+        bench = Bench(FakeNetwork(), ["unknown"])
+        with pytest.raises(DiscoveryError, match="no seed that can be resolved") as raised:
+            bench.read()
+        assert raised.value.tried == ()
+
+
+class TestDatacenters:
+    def test_the_cluster_is_what_the_seeds_of_all_datacenters_list(self) -> None:
+        bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
+        bench.read()
+        assert bench.groups() == [EAST, WEST]
+        assert hosts(bench.reading.members[None, None]) == sorted(TWO)
+        assert len(bench.network.asked()) == 2
+
+    def test_with_seeds_of_one_only_that_one_is_known(self) -> None:
+        bench = Bench(FakeNetwork(**TWO), ["a1", "a2"])
+        bench.read()
+        assert bench.groups() == [EAST]
+        assert len(bench.network.asked()) == 1, "a second seed of a datacenter has no news"
+
+    def test_each_datacenter_is_asked_once_in_a_reading(self) -> None:
+        bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
+        bench.read()
+        for _ in range(2 * module._READINGS_PER_LOOK_OUTSIDE):
+            bench.read(active=sorted(TWO))
+            assert bench.groups() == [EAST, WEST]
+            asked = bench.network.asked()
+            assert len(asked) == 2
+            assert {TWO[name][0] for name in asked} == {"east", "west"}
+
+    def test_a_node_that_left_is_gone_and_a_new_one_is_there(self) -> None:
+        bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
+        bench.read()
+        del bench.network.places["a2"]
+        bench.network.places["a3"] = ("east", "r1")
+        bench.network.dead.add("a2")
+        bench.read(active=["a1", "b1", "b2"], quarantined=["a2"])
+        assert bench.groups() == [["a1", "a3"], WEST]
+
+    def test_a_datacenter_that_does_not_answer_keeps_its_last_list(self) -> None:
+        bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
+        bench.read()
+        bench.network.dead = set(WEST)
+        bench.read(active=sorted(TWO))
+        assert bench.groups() == [EAST, WEST]
+        bench.read(active=EAST, down=WEST)
+        assert bench.groups() == [EAST, WEST]
+        assert len([name for name in bench.network.asked() if name in WEST]) <= 2, "one of the down ones is enough"
+
+    def test_a_datacenter_that_lists_nobody_keeps_its_last_list(self) -> None:
+        """Seen: one member that is about to join or leave made its whole datacenter vanish."""
+        bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
+        bench.read()
+        bench.network.answers = {"b1": b"[]", "b2": b"[]"}
+        bench.read(active=sorted(TWO))
+        assert bench.groups() == [EAST, WEST]
+        bench.network.answers = {"b1": b"[]"}
+        bench.network.places["b3"] = ("west", "r3")
+        bench.read(active=sorted(TWO))
+        assert bench.groups() == [EAST, ["b1", "b2", "b3"]]
+
+    def test_views_of_one_datacenter_that_differ_are_united(self) -> None:
+        bench = Bench(FakeNetwork(**TWO), ["a1", "a2"])
+        bench.network.answers = {"a1": b'["a1","x1"]', "a2": b'["a2","x1"]'}
+        bench.read()
+        assert bench.groups() == [["a1", "a2", "x1"]]
+
+    def test_a_dead_seed_is_not_waited_for_in_every_reading(self) -> None:
+        """Seen: a seed that had been decommissioned was asked, and timed out, once a second for ever."""
+        bench = Bench(FakeNetwork(**ONE), ["n1", "gone"])
+        bench.network.names["gone"] = ["10.9.9.9"]
+        bench.network.dead = {"10.9.9.9"}
+        bench.read()
+        readings, asked = 50, 0
+        for _ in range(readings):
+            bench.read(active=list(ONE))
+            asked += bench.network.asked().count("10.9.9.9")
+        assert 1 <= asked <= readings / module._READINGS_PER_LOOK_OUTSIDE + 1
+
+    def test_a_seed_that_hangs_does_not_hold_up_the_first_reading(self) -> None:
+        bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
+        bench.read(active=["a1"], quarantined=["b1"])
+        assert bench.network.asked() == ["a1"]
+        bench.read(active=EAST)
+        assert sorted(bench.network.asked())[-1] == "b1"
+        assert bench.groups() == [EAST, WEST]
+
+    def test_a_datacenter_whose_seed_comes_late_is_found(self) -> None:
+        bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
+        bench.network.dead = set(WEST)
+        bench.read()
+        assert bench.groups() == [EAST]
+        bench.network.dead = set()
+        for _ in range(module._READINGS_PER_LOOK_OUTSIDE):
+            bench.read(active=EAST)
+        assert bench.groups() == [EAST, WEST]
+
+    def test_all_down_and_seeds_too(self) -> None:
+        bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
+        bench.read()
+        bench.network.dead = set(TWO)
+        with pytest.raises(DiscoveryError):
+            bench.read(down=sorted(TWO))
+        bench.network.dead = {"a1", "a2", "b1"}
+        for _ in range(20):
+            try:
+                bench.read(down=sorted(TWO))
+                break
+            except DiscoveryError:
+                continue
+        assert bench.groups() == [EAST, WEST]
+        assert bench.credited == []
+
+
+class TestScopes:
+    def test_a_rack_is_read_with_its_datacenter(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], RackScope("dc1", "r1"))
+        bench.read()
+        assert hosts(bench.reading.members["dc1", "r1"]) == ["n1", "n4"]
+        assert hosts(bench.reading.members["dc1", None]) == sorted(ONE)
+        assert {(n.datacenter, n.rack) for n in bench.reading.members["dc1", "r1"]} == {("dc1", "r1")}
+
+    def test_every_scope_of_the_chain_is_read(self) -> None:
+        scope = RackScope("east", "r1", RackScope("west", "r1", DatacenterScope("east", ClusterScope())))
+        bench = Bench(FakeNetwork(**TWO), ["a1"], scope)
+        bench.read()
+        found = {where: hosts(nodes) for where, nodes in bench.reading.members.items()}
+        assert found == {
+            ("east", "r1"): ["a1"],
+            ("east", None): EAST,
+            ("west", "r1"): ["b1"],
+            ("west", None): WEST,
+            (None, None): sorted(TWO),
+        }
+        assert bench.groups() == [EAST, WEST]
+
+    def test_an_empty_place_beside_others_is_an_answer(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], RackScope("dc1", "nowhere"))
+        assert bench.read().members["dc1", "nowhere"] == ()
+
+    def test_a_scope_that_does_not_exist_has_no_nodes_and_that_is_said_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("typo"))
+        with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):
+            for _ in range(3):
+                assert not any(bench.read().members.values())
+        (record,) = caplog.records
+        assert "n1:8000 lists no node for datacenter typo" in record.getMessage()
+
+    def test_a_sudden_shrink_to_nothing_is_no_answer(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
+        bench.read()
+        bench.network.answers = dict.fromkeys(ONE, lambda path: b"[]" if "dc=" in path else b'["n1"]')
+        with pytest.raises(DiscoveryError, match="lists no node for datacenter dc1"):
+            bench.read(active=list(ONE))
+
+    def test_an_empty_cluster_is_none(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"])
+        bench.network.answers = {"n1": b"[]"}
+        with pytest.raises(DiscoveryError, match="n1:8000 lists no node"):
+            bench.read()
+
+    @pytest.mark.parametrize("answer", [b"{}", b"<html>", (500, b"[]"), (404, b'["n1"]')])
+    def test_an_answer_that_is_no_list_is_a_failure_of_its_source(self, answer: Any) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
+        bench.network.answers = {"n2": answer}
+        bench.read(active=["n2"])
+        assert bench.reading.source == "n1:8000"
+        assert bench.failures == ["n2"]
+        assert "n2" not in bench.credited
+
+
+class TestSupport:
+    def test_a_server_that_ignores_the_question_is_recognised_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], RackScope("dc1", "r1"))
+        bench.network.old = True
+        with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):
+            for _ in range(3):
+                bench.read(active=list(ONE))
+        assert bench.discovery.scopes_supported is False
+        (record,) = caplog.records
+        assert "2025.1" in record.getMessage()
+        assert "rack r1 of datacenter dc1" in record.getMessage()
+
+    def test_a_new_server_is_asked_once(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
+        assert bench.discovery.scopes_supported is None
+        bench.read()
+        assert bench.network.asked("/localnodes?rack=") == ["n1"]
+        bench.read(active=["n1"])
+        assert bench.network.asked("/localnodes?rack=") == []
+        assert bench.discovery.scopes_supported is True
+
+    def test_nobody_is_asked_where_it_does_not_matter(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"])
+        bench.read()
+        assert bench.discovery.scopes_supported is None
+
+    @pytest.mark.parametrize("answer", [(500, b""), (200, b"{}")])
+    def test_a_failure_is_no_answer(self, answer: tuple[int, bytes]) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
+        bench.network.answers = {"n1": lambda path: answer if "rack=" in path else (200, b'["n1"]')}
+        bench.read()
+        assert bench.discovery.scopes_supported is None
+
+    def test_entries_that_we_refuse_count_all_the_same(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
+        bench.network.answers = {"n1": lambda path: b'["0.0.0.0"]' if "rack=" in path else b'["n1"]'}
+        bench.read()
+        assert bench.discovery.scopes_supported is False
+
+
+class TestSeeds:
+    def test_a_name_stands_for_all_of_its_addresses(self) -> None:
+        network = FakeNetwork()
+        network.names["db.example.com"] = ["10.0.0.1", "2001:db8::1", "10.0.0.1"]
+        bench = Bench(network, ["db.example.com:9000", "10.0.0.5", "[2001:db8::5]:1"], scheme="https")
+        seeds = bench.discovery.seeds()
+        assert [seed.address for seed in seeds] == [
+            *("10.0.0.1:9000", "[2001:db8::1]:9000", "10.0.0.5:8000", "[2001:db8::5]:1"),
+        ]
+        assert [seed.server_name for seed in seeds] == ["db.example.com", "db.example.com", None, None]
+        assert {seed.scheme for seed in seeds} == {"https"}
+
+    def test_addresses_are_not_resolved(self) -> None:
+        bench = Bench(FakeNetwork(), ["10.0.0.5", "::1"])
+        bench.discovery.seeds()
+        assert bench.network.resolved == []
+
+    @pytest.mark.parametrize("error", [OSError("no such name"), UnicodeError("label too long")])
+    def test_what_cannot_be_resolved_is_told_once_until_it_can(
+        self, error: Exception, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        network = FakeNetwork()
+        bench = Bench(network, ["bad.example.com", "10.0.0.5"])
+        resolve, broken = bench.discovery._resolve, [True]
+
+        def resolver(name: str) -> Any:
+            if broken:
+                raise error
+            return resolve(name)
+
+        network.names["bad.example.com"] = ["10.0.0.1"]
+        bench.discovery._resolve = resolver
+        with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):
+            for _ in range(3):
+                assert hosts(bench.discovery.seeds()) == ["10.0.0.5"]
+            assert len(caplog.records) == 1
+            assert "bad.example.com cannot be resolved" in caplog.text
+            broken.clear()
+            assert hosts(bench.discovery.seeds()) == ["10.0.0.1", "10.0.0.5"]
+            broken.append(True)
+            bench.discovery.seeds()
+        assert len(caplog.records) == 2
+
+    @pytest.mark.parametrize("scope", [ClusterScope(), DatacenterScope("dc1")])
+    def test_names_are_not_resolved_with_every_reading(self, scope: Any) -> None:
+        """Seen: a resolver that hangs held up each reading, though live nodes would have told the list."""
+        bench = Bench(FakeNetwork(**ONE), ["n1"], scope)
+        bench.read()
+        bench.network.resolved.clear()
+        readings = 40
+        for _ in range(readings):
+            bench.read(active=list(ONE))
+        assert len(bench.network.resolved) <= readings / module._READINGS_PER_LOOK_OUTSIDE + 1
+
+    def test_they_are_resolved_again_when_nobody_else_answers(self) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"])
+        bench.read()
+        bench.network.dead = set(ONE)
+        bench.network.places["new"] = ("dc1", "r1")
+        bench.network.names["n1"] = ["new"]
+        bench.read(down=list(ONE))
+        assert bench.reading.source == "new:8000"
+
+
+class TestLog:
+    def test_a_bad_entry_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"])
+        bench.network.answers = dict.fromkeys(ONE, b'["n1","0.0.0.0",null]')
+        with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):
+            for _ in range(3):
+                bench.read(active=["n1"])
+        assert sorted(record.getMessage().split("dropped: ")[1] for record in caplog.records) == [
+            "'0.0.0.0' (the unspecified address, which no other machine can reach).",
+            "None (no address).",
+        ]
+
+    def test_a_liar_does_not_fill_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        bench = Bench(FakeNetwork(**ONE), ["n1"])
+        entries = ",".join(str(number) for number in range(5000))
+        bench.network.answers = {name: f'["n1",{entries}]'.encode() for name in ONE}
+        with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):
+            bench.read(active=["n1"])
+            first = len(caplog.records)
+            bench.read(active=["n1"])
+        assert len(caplog.records) == first == module._MOST_TOLD + 1
+
+    def test_a_good_reading_says_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        bench = Bench(FakeNetwork(**TWO), ["a1", "b1"], RackScope("east", "r1", ClusterScope()))
+        with caplog.at_level(logging.DEBUG, "pynamodb_alternator"):
+            for _ in range(5):
+                bench.read(active=sorted(TWO))
+        assert caplog.records == []

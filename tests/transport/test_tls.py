@@ -1,0 +1,533 @@
+"""TLS: settings that are checked, certificates of all kinds, mutual TLS, renewed files, resumed sessions."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from pynamodb_alternator.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    NodeUnreachableError,
+    NotSentError,
+    TlsError,
+)
+from pynamodb_alternator.topology.node import Node
+from pynamodb_alternator.transport.control import ControlConnections
+from pynamodb_alternator.transport.http1 import Connection
+from pynamodb_alternator.transport.pool import Pools
+from pynamodb_alternator.transport.request import build_head
+from pynamodb_alternator.transport.tls import InsecureTlsWarning, Tls, TlsContexts
+
+from .servers import Server, answer_all, ok, read_request, until
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey, password: bytes | None = None) -> bytes:
+    how: Any = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
+
+
+@dataclass
+class Authority:
+    """A CA, and what it issues, as files in a directory."""
+
+    directory: Path
+    name: str = "test CA"
+
+    def __post_init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self._certificate(self.name, self._key, [], ca=True)
+        self.file = self.directory / f"{self.name.replace(' ', '-')}.pem"
+        self.pem = self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+        self.file.write_text(self.pem)
+
+    def _certificate(self, name: str, key: Any, hosts: list[str], *, ca: bool = False, days: int = 1) -> Any:
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(_name(name))
+            .issuer_name(_name(self.name))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=2))
+            .not_valid_after(now + datetime.timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        names: list[x509.GeneralName] = []
+        for host in hosts:
+            try:
+                names.append(x509.IPAddress(ipaddress.ip_address(host)))
+            except ValueError:
+                names.append(x509.DNSName(host))
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+    def issue(self, name: str, *hosts: str, days: int = 1, password: bytes | None = None) -> tuple[Path, Path]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._certificate(name, key, list(hosts), days=days)
+        files = self.directory / f"{name}.pem", self.directory / f"{name}.key"
+        files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        files[1].write_bytes(_key_pem(key, password))
+        return files
+
+    def server(self, *hosts: str, clients: Authority | None = None, days: int = 1) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.issue("server-" + "-".join(hosts).replace(":", "_"), *hosts, days=days))
+        if clients is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(clients.file)
+        return context
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("stranger"), "another CA")
+
+
+@contextlib.contextmanager
+def opened(node: Node, contexts: TlsContexts) -> Iterator[Connection]:
+    connection = Connection.open(node, connect_timeout=5, tls=contexts)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def send(connection: Connection, body: bytes = b"{}", read_timeout: float = 5.0) -> bytes:
+    return connection.exchange(build_head("a.B", "h", len(body)), body, read_timeout=read_timeout).body
+
+
+def connect_and_send(node: Node, contexts: TlsContexts) -> bytes:
+    with opened(node, contexts) as connection:
+        return send(connection)
+
+
+def resumed(connection: Connection) -> bool:
+    assert isinstance(connection._sock, ssl.SSLSocket)
+    return bool(connection._sock.session_reused)
+
+
+# ---- settings --------------------------------------------------------------------------------------------------
+
+
+def test_settings_are_checked(authority: Authority, stranger: Authority, tmp_path: Path) -> None:
+    cert, key = authority.issue("client")
+    _, other_key = stranger.issue("client")
+    _, locked = authority.issue("locked", password=b"secret")
+    text = tmp_path / "text.pem"
+    text.write_text("not a certificate")
+    broken = tmp_path / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"ca": tmp_path / "missing.pem"}, "missing.pem.*cannot be read"),
+        ({"ca": str(text)}, "text.pem.*is not a certificate"),
+        ({"ca": broken}, "broken.pem.*is not a certificate"),
+        ({"ca": empty}, "empty.*no PEM certificate"),
+        ({"ca": 7}, "ca must be"),
+        ({"ca": "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"}, "PEM text"),
+        ({"client_cert": (cert, tmp_path / "missing.key")}, "missing.key.*cannot be read"),
+        ({"client_cert": (text, key)}, "text.pem.*no certificate"),
+        ({"client_cert": cert}, "client.pem.*no private key"),
+        ({"client_cert": (key, cert)}, "client.key.*no certificate"),
+        ({"client_cert": (cert, other_key)}, "does not belong to"),
+        ({"client_cert": (authority.directory / "locked.pem", locked)}, "has a password"),
+        ({"client_cert": (cert,)}, "pair of files"),
+        ({"minimum_version": "TLSv1.1"}, "TLSv1.2"),
+        ({"verify_hostname": "no"}, "verify_hostname must be True or False"),
+        ({"key_log": tmp_path / "no" / "such" / "directory"}, "key_log"),
+    ]
+    for options, words in cases:
+        with pytest.raises(ConfigurationError, match=words):
+            Tls(**options)
+
+
+def test_insecure_warns(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.warns(InsecureTlsWarning, match="insecure=True") as seen:
+        Tls(insecure=True)
+    assert seen[0].filename == __file__
+    assert "insecure=True" in caplog.text
+
+
+def test_no_warning_and_no_pem_in_the_repr(authority: Authority) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tls = Tls(ca=authority.pem)
+    assert "BEGIN" not in repr(tls)
+    assert hash(tls) == hash(Tls(ca=authority.pem))
+
+
+# ---- certificates ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["file", "path", "directory", "text"])
+def test_the_ca_in_all_its_forms(authority: Authority, tmp_path: Path, form: str) -> None:
+    (tmp_path / "README").write_text("certificates")
+    (tmp_path / "ca.crt").write_text("Kommentar: ü\n" + authority.pem)
+    ca = {"file": str(authority.file), "path": authority.file, "directory": tmp_path, "text": authority.pem}[form]
+    contexts = TlsContexts(Tls(ca=ca))
+    with Server(tls=authority.server("127.0.0.1")) as server, opened(server.node(), contexts) as connection:
+        assert send(connection, b"secret") == b"secret"
+        assert send(connection, b"again") == b"again"
+
+
+def test_large_bodies(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with Server(tls=authority.server("127.0.0.1")) as server, opened(server.node(), contexts) as connection:
+        for size in (20_000, 70_000, 5_000_000):
+            body = os.urandom(size)
+            assert send(connection, body) == body
+
+
+def test_ipv6_and_names(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with (
+        Server(tls=authority.server("localhost")) as server,
+        opened(server.node(host="LOCALHOST"), contexts) as connection,
+    ):
+        assert send(connection) == b"{}"
+    with Server(tls=authority.server("db.example")) as server:
+        with opened(server.node(server_name="db.example"), contexts) as connection:
+            assert send(connection) == b"{}"
+        with pytest.raises(TlsError):
+            Connection.open(server.node(), connect_timeout=5, tls=contexts)
+    try:
+        with (
+            Server(tls=authority.server("::1"), host="::1") as server,
+            opened(server.node(), contexts) as connection,
+        ):
+            assert send(connection) == b"{}"
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+
+
+def refused(node: Node, tls: Tls) -> str:
+    with pytest.raises(TlsError) as caught:
+        Connection.open(node, connect_timeout=5, tls=TlsContexts(tls))
+    assert caught.value.node == node.address
+    assert node.address in str(caught.value)
+    return str(caught.value)
+
+
+def test_bad_certificates_are_one_clear_error(authority: Authority, stranger: Authority) -> None:
+    tls = Tls(ca=authority.file)
+    with Server(tls=stranger.server("127.0.0.1")) as server:
+        assert "Tls(ca=" in refused(server.node(), tls)
+        assert "Tls(ca=" in refused(server.node(), Tls())
+    with Server(tls=authority.server("127.0.0.2")) as server:
+        text = refused(server.node(), tls)
+        assert "'127.0.0.1'" in text
+        assert "verify_hostname=False" in text
+        with opened(server.node(), TlsContexts(Tls(ca=authority.file, verify_hostname=False))) as connection:
+            assert send(connection) == b"{}"
+    with Server(tls=authority.server("127.0.0.1", days=-1)) as server:
+        text = refused(server.node(), tls)
+        assert "expired" in text
+        assert "Renew" in text
+        with pytest.warns(InsecureTlsWarning):
+            anything = Tls(insecure=True)
+        with opened(server.node(), TlsContexts(anything)) as connection:
+            assert send(connection) == b"{}"
+
+
+def test_a_port_for_plain_http(authority: Authority) -> None:
+    def plain(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with Server(plain) as server:
+        node = Node("https", "127.0.0.1", server.port)
+        assert "scheme='http'" in refused(node, Tls(ca=authority.file))
+
+
+def test_old_versions_are_refused(authority: Authority) -> None:
+    context = authority.server("127.0.0.1")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with Server(tls=context) as server:
+        assert "minimum_version" in refused(server.node(), Tls(ca=authority.file, minimum_version="TLSv1.3"))
+        with opened(server.node(), TlsContexts(Tls(ca=authority.file))) as connection:
+            assert send(connection) == b"{}"
+
+
+def test_a_handshake_that_breaks_or_hangs_is_no_matter_of_certificates(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+
+    def close(sock: socket.socket) -> None:
+        sock.recv(1000)
+
+    with Server(close) as server, pytest.raises(NodeUnreachableError, match="handshake"):
+        Connection.open(Node("https", "127.0.0.1", server.port), connect_timeout=5, tls=contexts)
+
+    def hang(sock: socket.socket) -> None:
+        while sock.recv(1000):
+            pass
+
+    with Server(hang) as server, pytest.raises(ConnectTimeoutError):
+        Connection.open(Node("https", "127.0.0.1", server.port), connect_timeout=0.1, tls=contexts)
+
+
+# ---- client certificates ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_mutual_tls(authority: Authority, stranger: Authority, version: ssl.TLSVersion) -> None:
+    context = authority.server("127.0.0.1", clients=authority)
+    context.minimum_version = context.maximum_version = version
+    cert, key = authority.issue("client")
+    both = authority.directory / "both.pem"
+    both.write_bytes(cert.read_bytes() + key.read_bytes())
+    with Server(tls=context) as server:
+        for given in ((cert, key), both, [str(cert), str(key)]):
+            contexts = TlsContexts(Tls(ca=authority.file, client_cert=given))  # type: ignore[arg-type]
+            with opened(server.node(), contexts) as connection:
+                assert send(connection) == b"{}"
+        # Without one, or with one that the node does not trust: nothing was executed, and the error says what to do.
+        for tls in (Tls(ca=authority.file), Tls(ca=authority.file, client_cert=stranger.issue("client"))):
+            with pytest.raises((NotSentError, ConnectionLostError)) as caught:
+                connect_and_send(server.node(), TlsContexts(tls))
+            if isinstance(caught.value, TlsError):
+                assert "client certificate" in str(caught.value)
+
+
+def test_the_alert_for_a_missing_certificate_is_understood(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    node = Node("https", "127.0.0.1", 8000)
+    alert = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required")
+    alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    found = contexts.refused(node, alert)
+    assert found is not None
+    assert "client_cert=" in str(found)
+    alert.reason = "SSLV3_ALERT_BAD_RECORD_MAC"
+    assert contexts.refused(node, alert) is None
+
+
+def test_files_are_read_again_when_they_change(authority: Authority, stranger: Authority, tmp_path: Path) -> None:
+    now = 0.0
+    ca = tmp_path / "ca.pem"
+    ca.write_text(stranger.pem)
+    contexts = TlsContexts(Tls(ca=ca), clock=lambda: now)
+    with Server(tls=authority.server("127.0.0.1")) as server:
+        node = server.node()
+        with pytest.raises(TlsError):
+            Connection.open(node, connect_timeout=5, tls=contexts)
+        ca.write_text(authority.pem + "\n")
+        first = contexts.context()
+        assert contexts.context() is first  # looked at less than a second ago
+        now = 1.5
+        with opened(node, contexts) as connection:
+            assert send(connection) == b"{}"
+        second = contexts.context()
+        assert second is not first
+        now = 3.0
+        assert contexts.context() is second  # nothing has changed
+
+
+def test_half_written_files_leave_the_old_ones_in_use(
+    authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    pair = tmp_path / "client.pem", tmp_path / "client.key"
+    for source, target in zip(authority.issue("client"), pair, strict=True):
+        target.write_bytes(source.read_bytes())
+    contexts = TlsContexts(Tls(ca=authority.file, client_cert=pair), clock=lambda: now)
+    first = contexts.context()
+    renewed = authority.issue("client2")
+    pair[0].write_bytes(renewed[0].read_bytes() + b"\n")
+    now = 2.0
+    with caplog.at_level(logging.INFO, "pynamodb_alternator"):
+        assert contexts.context() is first
+        now = 4.0
+        assert contexts.context() is first
+        assert len(caplog.records) == 1
+        assert "does not belong" in caplog.text
+        pair[1].write_bytes(renewed[1].read_bytes() + b"\n")
+        now = 6.0
+        assert contexts.context() is not first
+    pair[0].unlink()
+    now = 8.0
+    assert contexts.context()
+
+
+def test_files_that_vanish_before_the_first_connection(authority: Authority, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(authority.pem)
+    contexts = TlsContexts(Tls(ca=ca))
+    ca.unlink()
+    with Server(tls=authority.server("127.0.0.1")) as server, pytest.raises(TlsError, match=r"ca\.pem"):
+        Connection.open(server.node(), connect_timeout=5, tls=contexts)
+
+
+# ---- sessions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed(authority: Authority, version: ssl.TLSVersion) -> None:
+    context = authority.server("127.0.0.1")
+    context.minimum_version = context.maximum_version = version
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with Server(tls=context) as server:
+        found = []
+        for _ in range(4):
+            with opened(server.node(), contexts) as connection:
+                send(connection)
+                found.append(resumed(connection))
+    assert found == [False, True, True, True]
+
+
+def test_a_session_is_not_used_for_another_name_nor_in_another_context(authority: Authority, tmp_path: Path) -> None:
+    now = 0.0
+    ca = tmp_path / "ca.pem"
+    ca.write_text(authority.pem)
+    contexts = TlsContexts(Tls(ca=ca), clock=lambda: now)
+    with Server(tls=authority.server("127.0.0.1")) as server:
+        with opened(server.node(), contexts) as connection:
+            send(connection)
+        with pytest.raises(TlsError, match="other"):
+            Connection.open(server.node(server_name="other"), connect_timeout=5, tls=contexts)
+        ca.write_text(authority.pem + "\n")
+        now = 2.0
+        with opened(server.node(), contexts) as connection:
+            send(connection)
+            assert not resumed(connection)
+
+
+# ---- pools, staleness, cutting ---------------------------------------------------------------------------------
+
+
+def test_data_and_control_share_one_source(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with Server(tls=authority.server("127.0.0.1")) as server:
+        pools, control = Pools(tls=contexts), ControlConnections(tls=contexts)
+        node = server.node()
+        assert control.fetch(node, "/", timeout=5).status == 200
+        connection = pools.acquire(node, 5)
+        assert resumed(connection)  # the session that discovery has made
+        assert send(connection) == b"{}"
+        pools.release(connection)
+        assert pools.acquire(node, 5) is connection
+        pools.release(connection)
+        server.hang_up()
+        until(connection.is_stale)
+        fresh = pools.acquire(node, 5)
+        assert fresh is not connection
+        assert send(fresh) == b"{}"
+        pools.release(fresh)
+        pools.close()
+        control.close()
+
+
+def test_http_nodes_get_no_tls(authority: Authority) -> None:
+    pools = Pools(tls=TlsContexts(Tls(ca=authority.file)))
+    with Server() as server:
+        connection = pools.acquire(server.node(), 5)
+        assert send(connection) == b"{}"
+        pools.release(connection)
+        pools.close()
+
+
+def test_a_record_that_is_no_data_is_no_sign_of_staleness(authority: Authority) -> None:
+    """The tickets of TLS 1.3 arrive after the handshake, and a fresh connection may not have read them yet."""
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with Server(tls=authority.server("127.0.0.1")) as server, opened(server.node(), contexts) as connection:
+        until(lambda: connection._poller.poll(0))
+        assert not connection.is_stale()
+        assert send(connection) == b"{}"
+
+
+def test_cut_wakes_a_tls_reader(authority: Authority) -> None:
+    def silent(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.recv(1)
+
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with Server(silent, tls=authority.server("127.0.0.1")) as server, opened(server.node(), contexts) as connection:
+        errors: list[BaseException] = []
+
+        def read() -> None:
+            try:
+                send(connection, read_timeout=60)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        until(lambda: connection.busy_since is not None)
+        time.sleep(0.02)
+        connection.cut()
+        thread.join(5)
+        assert isinstance(errors[0], ConnectionLostError)
+        assert "declared down" in str(errors[0])
+
+
+def test_an_end_without_tls_farewell_does_not_complete_an_answer(authority: Authority) -> None:
+    def cut_short(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"a":')
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with (
+        Server(cut_short, tls=authority.server("127.0.0.1")) as server,
+        opened(server.node(), contexts) as connection,
+        pytest.raises(ConnectionLostError),
+    ):
+        send(connection)
+
+
+def test_many_records_in_one_answer(authority: Authority) -> None:
+    body = os.urandom(100_000)
+
+    def in_many_records(sock: socket.socket) -> None:
+        while read_request(sock) is not None:
+            answer = ok(body)
+            for start in range(0, len(answer), 997):
+                sock.sendall(answer[start : start + 997])
+
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with (
+        Server(in_many_records, tls=authority.server("127.0.0.1")) as server,
+        opened(server.node(), contexts) as connection,
+    ):
+        assert send(connection) == body
+        assert send(connection) == body
+
+
+def test_key_log(authority: Authority, tmp_path: Path) -> None:
+    log = tmp_path / "keys.log"
+    contexts = TlsContexts(Tls(ca=authority.file, key_log=log))
+    with (
+        Server(answer_all, tls=authority.server("127.0.0.1")) as server,
+        opened(server.node(), contexts) as connection,
+    ):
+        send(connection)
+    assert "CLIENT_TRAFFIC_SECRET_0" in log.read_text()
