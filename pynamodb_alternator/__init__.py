@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from .orm.connection import AlternatorConnection
     from .orm.models import Model, install, uninstall
     from .registry import close_all, configure, get_cluster
-    from .settings.config import ClusterConfig, Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
+    from .settings.compression import Deflate, Gzip
+    from .settings.config import ClusterConfig
     from .settings.scopes import ClusterScope, DatacenterScope, RackScope
-    from .settings.wire import Deflate, Gzip, Tls
+    from .settings.tls import Tls
+    from .settings.values import Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
 
 __all__ = [
     "AlternatorConnection",
@@ -52,20 +54,14 @@ __all__ = [
 _HOMES = {
     "aio": ("AsyncCluster",),  # needs the extra [async]
     "cluster": ("Cluster",),
-    "settings.config": (
-        "ClusterConfig",
-        "Credentials",
-        "Discovery",
-        "Health",
-        "KeyRouteAffinity",
-        "Retries",
-        "Timeouts",
-    ),
+    "settings.config": ("ClusterConfig",),
     "orm.connection": ("AlternatorConnection",),
     "orm.models": ("Model", "install", "uninstall"),
     "registry": ("close_all", "configure", "get_cluster"),
     "settings.scopes": ("ClusterScope", "DatacenterScope", "RackScope"),
-    "settings.wire": ("Deflate", "Gzip", "Tls"),
+    "settings.compression": ("Deflate", "Gzip"),
+    "settings.tls": ("Tls",),
+    "settings.values": ("Credentials", "Discovery", "Health", "KeyRouteAffinity", "Retries", "Timeouts"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("errors", "signals")

@@ -15,10 +15,11 @@ from .core.system_tables import read_system_table
 from .errors import ConfigurationError
 from .routing.hashing import key_hash
 from .settings import checks
-from .settings.config import ClusterConfig, KeyRouteAffinity, Timeouts
+from .settings.compression import Deflate, Gzip
+from .settings.config import ClusterConfig
 from .settings.options import NOT_GIVEN, NotGiven, RequestOptions, block, block_settings
 from .settings.scopes import Scope
-from .settings.wire import Deflate, Gzip
+from .settings.values import KeyRouteAffinity, Timeouts
 from .topology.membership import NodeInfo
 from .topology.view import Topology
 

@@ -55,7 +55,9 @@ class AsyncCluster:
         self.cluster = cluster = config if isinstance(config, Cluster) else Cluster(config)
         """The `Cluster` that decides. Its own methods and its `client` wait in a thread: not in an event loop."""
         self.core = cluster.core
-        self._pools = AsyncPools(cluster.config.max_pool_connections, tls=cluster.core.tls)
+        self._pools = AsyncPools(
+            cluster.config.max_pool_connections, max_idle=cluster.config.max_connection_idle, tls=cluster.core.tls
+        )
         self.core.all_pools.add(self._pools)
         self._finalizer = weakref.finalize(self, self.core.all_pools.remove, self._pools)
         self._finalizer.atexit = False

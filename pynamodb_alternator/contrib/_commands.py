@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..settings import config
+from ..settings import values
 from ..shell.render import NodeLine, show_finding, show_nodes, show_route, show_total
 from ..shell.tables import key_value
 from ._tables import models_of
@@ -41,7 +41,7 @@ def route(cluster: Cluster, table: str, key: str, screen: Screen) -> None:
         attribute = model._hash_key_attribute()
         mode = getattr(meta, "key_route_affinity", None)
         if mode is not None:
-            mode = config.affinity(f"{model.__qualname__}: Meta.key_route_affinity", mode)
+            mode = values.affinity(f"{model.__qualname__}: Meta.key_route_affinity", mode)
         cluster.register_table(table, attribute.attr_name, mode)
         value = key_value(key, attribute.attr_type)
         break

@@ -7,17 +7,16 @@ from dataclasses import fields
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..settings import text
 from ..settings.checks import did_you_mean
 from ..settings.config import ClusterConfig
 
 __all__ = ["FIELDS", "config_from", "setting_meant"]
 
-FIELDS = tuple(one.name for one in fields(ClusterConfig))
-_CREDENTIALS = ("access_key", "secret_key", "session_token")
-_TLS_FILES = ("ca", "client_cert", "client_key")
-KEYS = ("url", "datacenter", "rack", *_CREDENTIALS, *_TLS_FILES, *FIELDS)
+FIELDS = tuple(field.name for field in fields(ClusterConfig))
+KEYS = ("url", *text.SCOPE_NAMES, *text.CREDENTIALS, *text.TLS_FILES, *FIELDS)
 """What may be set, beside ``LOCATION`` and ``OPTIONS``."""
-_NESTED = ("timeouts", "retries", "discovery", "health", "credentials", "tls")
+_NESTED = (*text.GROUPS, "credentials", "tls")
 
 
 def config_from(value: Any, where: str, alias: str) -> ClusterConfig:
@@ -60,8 +59,8 @@ def _lower(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
         raise ConfigurationError(
             f"{where} does not say where the cluster is. Write 'URL': 'http://10.0.0.1:8000' or 'SEEDS': ['10.0.0.1']."
         )
-    _join(settings, "credentials", _CREDENTIALS, where)
-    _join(settings, "tls", _TLS_FILES, where)
+    _join(settings, "credentials", text.CREDENTIALS, where)
+    _join(settings, "tls", text.TLS_FILES, where)
     credentials = settings.get("credentials")
     if isinstance(credentials, Mapping) and not {"access_key", "secret_key"} <= credentials.keys():
         raise ConfigurationError(
@@ -73,27 +72,27 @@ def _lower(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
 def _named(value: Mapping[Any, Any], where: str, more: tuple[str, ...]) -> dict[str, Any]:
     """What is given, by the names that `ClusterConfig` has for it."""
     settings: dict[str, Any] = {}
-    for key, given in value.items():
+    for key, setting in value.items():
         name = key.lower() if isinstance(key, str) else key
         if name not in (*KEYS, *more):
             raise ConfigurationError(f"{where} has the unknown key {key!r}. {setting_meant(key, (*KEYS, *more))}")
-        if given is None:
+        if setting is None:
             continue
-        if name in _NESTED and isinstance(given, Mapping):
-            given = {one.lower() if isinstance(one, str) else one: what for one, what in given.items()}
-        settings[name] = given
+        if name in _NESTED and isinstance(setting, Mapping):
+            setting = {inner.lower() if isinstance(inner, str) else inner: what for inner, what in setting.items()}
+        settings[name] = setting
     return settings
 
 
 def _join(settings: dict[str, Any], into: str, names: Iterable[str], where: str) -> None:
-    found = {name: settings.pop(name) for name in names if name in settings}
-    if not found:
+    parts = {name: settings.pop(name) for name in names if name in settings}
+    if not parts:
         return
     if into in settings:
         raise ConfigurationError(
-            f"{where} has {into.upper()!r} and {next(iter(found)).upper()!r} as well. Write one of them."
+            f"{where} has {into.upper()!r} and {next(iter(parts)).upper()!r} as well. Write one of them."
         )
-    settings[into] = found
+    settings[into] = parts
 
 
 def setting_meant(key: object, known: Iterable[str]) -> str:

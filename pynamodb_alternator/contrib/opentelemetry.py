@@ -19,7 +19,7 @@ from typing import Any
 from .. import signals
 from .._version import __version__
 from ..errors import ConfigurationError
-from ..settings.checks import without_brackets
+from ..settings.addresses import without_brackets
 from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
 
 try:

@@ -24,10 +24,10 @@ from .. import signals
 from ..errors import ClusterClosedError
 from ..routing.router import Router
 from ..routing.tables import Tables
-from ..settings import checks
-from ..settings.config import ClusterConfig, Timeouts
+from ..settings.config import ClusterConfig
 from ..settings.options import RequestOptions, block, current
-from ..settings.wire import Tls
+from ..settings.tls import Tls
+from ..settings.values import Timeouts
 from ..topology.membership import Membership
 from ..topology.monitor import Monitor
 from ..topology.node import Node
@@ -83,7 +83,7 @@ class ClusterCore:
         self.has_monitor = config.monitor if config.monitor is not None else not can_be_frozen()
         self.tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
         self.control = ControlConnections(tls=self.tls)
-        self.pools = Pools(limit=config.max_pool_connections, tls=self.tls)
+        self.pools = Pools(limit=config.max_pool_connections, max_idle=config.max_connection_idle, tls=self.tls)
         """The connections of threads."""
         self.all_pools = AllPools(self.pools)
         """All connections: those of threads, and those of the event loops that share the cluster."""
@@ -196,8 +196,8 @@ class ClusterCore:
 
     def seed_url(self) -> str:
         """The address that botocore shows as its endpoint; requests go to all nodes."""
-        host, port = checks.split_port(next(iter(self.config.seeds)), "seed")
-        return Node(self.config.scheme, host, port or self.config.port).endpoint
+        host, port = self.config.seed_addresses[0]
+        return Node(self.config.scheme, host, port).endpoint
 
     # ---- before each request -----------------------------------------------------------------------------------
 

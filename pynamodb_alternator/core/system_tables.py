@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import AlternatorError, ConfigurationError, SystemTableError, error_code, error_message
-from ..settings import checks
+from ..settings import addresses
 from ..topology.discovery import Location
 from ..topology.membership import Membership
 
@@ -208,7 +208,7 @@ class NodeLocations:
         """The host by which we know the node with this address."""
         try:
             address = listed if self._translate is None else self._translate(listed)
-            host = checks.split_port(address or listed, "address_translator")[0]
+            host = addresses.split_port(address or listed, "address_translator")[0]
         except Exception:  # whatever a translator may do
             return listed
-        return checks.without_brackets(host.lower())
+        return addresses.without_brackets(host.lower())

@@ -12,13 +12,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ..errors import ConfigurationError, error_code
-from ..routing.tables import write_isolation
+from ..errors import error_code
+from ..settings import write_isolation
 
 __all__ = [
-    "ISOLATIONS",
     "TAG",
-    "checked",
     "isolation_tag",
     "node_option",
     "read_write_isolation",
@@ -26,18 +24,9 @@ __all__ = [
 ]
 
 TAG = "system:write_isolation"
-ISOLATIONS = ("only_rmw_uses_lwt", "always", "forbid_rmw", "unsafe_rmw")
 _OPTION = "alternator_write_isolation"
 _CONFIG_TABLE = ".scylla.alternator.system.config"
 _MAY_NOT_READ = frozenset({"AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
-
-
-def checked(where: str, value: object) -> str:
-    """The full name of the isolation that `value` means. Raises `ConfigurationError` for another value."""
-    spelled = write_isolation(value)
-    if spelled is None:
-        raise ConfigurationError(f"{where} must be one of {', '.join(map(repr, ISOLATIONS))} (got {value!r}).")
-    return spelled
 
 
 def table_arn(table_name: str) -> str:
@@ -52,9 +41,9 @@ def read_write_isolation(client: Any, table_name: str) -> str | None:
     """
     tag = isolation_tag(client, table_name)
     if tag is not None:
-        return write_isolation(tag)
+        return write_isolation.parse(tag)
     try:
-        return write_isolation(node_option(client))
+        return write_isolation.parse(node_option(client))
     except ClientError as error:
         if error_code(error) in _MAY_NOT_READ:
             return None
@@ -87,5 +76,5 @@ def node_option(client: Any) -> str | None:
 
 def set_write_isolation(client: Any, table_name: str, value: str) -> None:
     """Tag the table. Raises `ConfigurationError` for an unknown isolation, and botocore's errors."""
-    isolation = checked("write_isolation", value)
+    isolation = write_isolation.check("write_isolation", value)
     client.tag_resource(ResourceArn=table_arn(table_name), Tags=[{"Key": TAG, "Value": isolation}])

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import ClientError
 
 from ..errors import NoNodesAvailableError, TransportError
+from ..settings.compression import Compression
 from ..settings.options import NO_OPTIONS
 from ..settings.scopes import Scope
-from ..settings.wire import Compression
 from ..topology.localnodes import NodeFilter, read_answer
 from ..topology.node import Node
 from ..transport.compression import compress
@@ -43,6 +43,7 @@ class Questions:
         self._filter = NodeFilter(
             allowed_networks=[network for network in config.allowed_networks if not isinstance(network, str)],
             translate=config.address_translator,
+            port=config.node_port,
         )
 
     def get(self, node: Node, path: str) -> Answer:

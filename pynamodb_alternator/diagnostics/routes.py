@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigurationError
 from ..routing import reasons
 from ..settings import checks
-from ..settings.config import KeyRouteAffinity
+from ..settings.values import KeyRouteAffinity
 from .values import KeyRoute
 
 if TYPE_CHECKING:

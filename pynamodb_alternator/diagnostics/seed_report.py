@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ..settings import checks as settings
+from ..settings import addresses
 from ..settings.config import ClusterConfig
 from ..topology.node import Node
 
@@ -40,28 +40,26 @@ def look_at_seeds(
     pool = ThreadPoolExecutor(_AT_ONCE, "pynamodb_alternator-check")
     try:
         resolving: dict[str, Future[Sequence[str]]] = {}
-        for seed in config.seeds:
-            host, _ = _split(seed, config)
-            if not settings.is_ip_address(host):
+        seeds = tuple(zip(config.seeds, config.seed_addresses, strict=True))
+        for seed, (host, _) in seeds:
+            if not addresses.is_ip_address(host):
                 resolving[seed] = pool.submit(resolve, host)
         deadline = time.monotonic() + timeout
-        return tuple(_report(seed, config, resolving.get(seed), deadline) for seed in config.seeds)
+        return tuple(
+            _report(seed, host, port, config.scheme, resolving.get(seed), deadline) for seed, (host, port) in seeds
+        )
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _report(seed: str, config: ClusterConfig, resolving: Future[Sequence[str]] | None, deadline: float) -> SeedReport:
-    host, port = _split(seed, config)
+def _report(
+    seed: str, host: str, port: int, scheme: str, resolving: Future[Sequence[str]] | None, deadline: float
+) -> SeedReport:
     if resolving is None:
-        return SeedReport(seed, host, port, is_name=False, nodes=(Node(config.scheme, host, port),))
+        return SeedReport(seed, host, port, is_name=False, nodes=(Node(scheme, host, port),))
     try:
-        addresses = resolving.result(max(0.0, deadline - time.monotonic()))
+        resolved = resolving.result(max(0.0, deadline - time.monotonic()))
     except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
         return SeedReport(seed, host, port, is_name=True, error=error)
-    nodes = tuple(Node(config.scheme, address, port, server_name=host) for address in addresses)
+    nodes = tuple(Node(scheme, address, port, server_name=host) for address in resolved)
     return SeedReport(seed, host, port, is_name=True, nodes=nodes)
-
-
-def _split(seed: str, config: ClusterConfig) -> tuple[str, int]:
-    host, port = settings.split_port(seed, "seed")
-    return settings.without_brackets(host), port or config.port

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..settings.config import KeyRouteAffinity
+from ..settings.values import KeyRouteAffinity
 from ..topology.health import State
 
 __all__ = ["Finding", "KeyRoute", "NodeStats", "Severity"]

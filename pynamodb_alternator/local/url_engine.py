@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from ..errors import ConfigurationError
-from ..settings import checks
+from ..settings import addresses
 from .engine import EngineAnswer
 
 _SECONDS = 30.0
@@ -33,7 +33,7 @@ class UrlEngine:
             raise ConfigurationError(
                 f"LocalCluster: the engine's URL must be like 'http://127.0.0.1:8001' (got {url!r})."
             )
-        checks.check_host(parts.hostname, "LocalCluster: the engine's host")
+        addresses.check_host(parts.hostname, "LocalCluster: the engine's host")
         self._https = parts.scheme == "https"
         self._host, self._port = parts.hostname, parts.port
         self._local = threading.local()

@@ -30,9 +30,10 @@ from ..cluster import Cluster
 from ..core import write_isolation as isolation
 from ..errors import ClusterClosedError, ConfigurationError, ServerFailureError
 from ..registry import find_cluster, is_replacement, may_change
-from ..settings import checks, config
-from ..settings.config import ClusterConfig, Credentials, KeyRouteAffinity
+from ..settings import checks, headers, values, write_isolation
+from ..settings.config import ClusterConfig
 from ..settings.options import NO_OPTIONS, RequestOptions, model_options
+from ..settings.values import Credentials, KeyRouteAffinity
 
 __all__ = ["AlternatorConnection", "AlternatorTableConnection"]
 
@@ -204,7 +205,7 @@ class AlternatorConnection(Connection):
         """PynamoDB's own, with the tag for the write isolation, if one is given."""
         if self._write_isolation is None:
             return super().create_table(table_name, *args, **kwargs)
-        chosen = isolation.checked(f"{self._who()}: write_isolation", self._write_isolation)
+        chosen = write_isolation.check(f"{self._who()}: write_isolation", self._write_isolation)
         kwargs["tags"] = {**(kwargs.get("tags") or {}), isolation.TAG: chosen}
         return super().create_table(table_name, *args, **kwargs)
 
@@ -215,7 +216,7 @@ class AlternatorConnection(Connection):
         `ConfigurationError` for an unknown isolation.
         """
         if new is not None:
-            new = isolation.checked(f"{self._who()}: write_isolation", new)
+            new = write_isolation.check(f"{self._who()}: write_isolation", new)
         with self._request() as request:
             try:
                 return self._on_open_cluster(request, lambda: self._write_isolation_of(table_name, new))
@@ -303,7 +304,7 @@ class AlternatorConnection(Connection):
     def _register(self, cluster: Cluster, meta_table: MetaTable) -> None:
         affinity = self._key_route_affinity
         if affinity is not None:
-            affinity = config.affinity(f"{self._who()}: key_route_affinity", affinity)
+            affinity = values.affinity(f"{self._who()}: key_route_affinity", affinity)
         cluster.register_table(meta_table.table_name, meta_table.hash_keyname, affinity)
 
     def _who(self) -> str:
@@ -322,7 +323,7 @@ class AlternatorConnection(Connection):
         for name, seconds in (("connect_timeout_seconds", connect), ("read_timeout_seconds", read)):
             if seconds is not None:
                 checks.positive(f"{who}: {name}", seconds)
-        headers = None if self._extra_headers is None else checks.headers(f"{who}: extra_headers", self._extra_headers)
+        extra = None if self._extra_headers is None else headers.check(f"{who}: extra_headers", self._extra_headers)
         return RequestOptions(
             connect_timeout=connect,
             read_timeout=read,
@@ -330,9 +331,9 @@ class AlternatorConnection(Connection):
             silent_writes=(
                 None
                 if self._silent_writes is None
-                else config.silent_writes(f"{who}: silent_writes", self._silent_writes)
+                else values.silent_writes(f"{who}: silent_writes", self._silent_writes)
             ),
-            extra_headers=headers or None,
+            extra_headers=extra or None,
             credentials=self._given_credentials(who),
             region=self.region or None,
         )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from ..settings.config import ClusterConfig, KeyRouteAffinity
+from ..settings.config import ClusterConfig
+from ..settings.values import KeyRouteAffinity
 from ..topology.node import Node
 from ..topology.view import View
 from . import reasons

@@ -8,35 +8,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..settings.config import ClusterConfig, KeyRouteAffinity
+from ..settings import write_isolation
+from ..settings.config import ClusterConfig
+from ..settings.values import KeyRouteAffinity
 
-__all__ = ["PARTITION_KEY", "WRITE_ISOLATION", "Table", "Tables", "effective_affinity", "write_isolation"]
+__all__ = ["PARTITION_KEY", "WRITE_ISOLATION", "Table", "Tables", "effective_affinity"]
 
 _log = logging.getLogger("pynamodb_alternator.routing")
 
 PARTITION_KEY: Final = "partition_key"
 WRITE_ISOLATION: Final = "write_isolation"
 
-_ISOLATIONS = {
-    "always": "always",
-    "always_use_lwt": "always",
-    "a": "always",
-    "only_rmw_uses_lwt": "only_rmw_uses_lwt",
-    "o": "only_rmw_uses_lwt",
-    "forbid_rmw": "forbid_rmw",
-    "forbid": "forbid_rmw",
-    "f": "forbid_rmw",
-    "unsafe_rmw": "unsafe_rmw",
-    "unsafe": "unsafe_rmw",
-    "u": "unsafe_rmw",
-}
-
 _AFFINITY_THAT_HELPS = {
-    "always": KeyRouteAffinity.ANY_WRITE,
-    "only_rmw_uses_lwt": KeyRouteAffinity.RMW,
+    write_isolation.ALWAYS: KeyRouteAffinity.ANY_WRITE,
+    write_isolation.ONLY_RMW: KeyRouteAffinity.RMW,
     # No write of such a table is a lightweight transaction.
-    "forbid_rmw": KeyRouteAffinity.NONE,
-    "unsafe_rmw": KeyRouteAffinity.NONE,
+    write_isolation.FORBID_RMW: KeyRouteAffinity.NONE,
+    write_isolation.UNSAFE_RMW: KeyRouteAffinity.NONE,
 }
 
 
@@ -119,7 +107,7 @@ class Tables:
 
     def learn_write_isolation(self, name: str, isolation: str) -> bool:
         """What a lookup found, in any spelling that the server knows. False, and nothing learnt, for another one."""
-        spelled = write_isolation(isolation)
+        spelled = write_isolation.parse(isolation)
         if spelled is None:
             _log.debug("Table %r has the write isolation %r, which is not known here.", name, isolation)
             return False
@@ -142,11 +130,6 @@ class Tables:
 
     def _put(self, name: str, table: Table) -> None:
         self._tables = {**self._tables, name: table}
-
-
-def write_isolation(text: object) -> str | None:
-    """The full name of a write isolation, from any spelling of ``system:write_isolation``; None for another text."""
-    return _ISOLATIONS.get(text) if isinstance(text, str) else None
 
 
 def effective_affinity(affinity: KeyRouteAffinity, table: Table) -> KeyRouteAffinity:

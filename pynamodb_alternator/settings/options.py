@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError
-from . import checks, config
-from .config import ClusterConfig, Credentials, KeyRouteAffinity, Retries, Timeouts
-from .scopes import ClusterScope, DatacenterScope, RackScope, Scope
-from .wire import Deflate, Gzip
+from . import checks, compression, headers, scopes, values
+from .compression import Deflate, Gzip
+from .config import ClusterConfig
+from .scopes import Scope
+from .values import Credentials, KeyRouteAffinity, Retries, Timeouts
 
 __all__ = [
     "NOT_GIVEN",
@@ -73,9 +74,9 @@ class RequestOptions:
         if wider is NO_OPTIONS:
             return self
         merged = {}
-        for one in fields(self):
-            own = getattr(self, one.name)
-            merged[one.name] = getattr(wider, one.name) if own is one.default else own
+        for option in fields(self):
+            own = getattr(self, option.name)
+            merged[option.name] = getattr(wider, option.name) if own is option.default else own
         if self.extra_headers and wider.extra_headers:
             own_names = {name.lower() for name in self.extra_headers}
             kept = {name: text for name, text in wider.extra_headers.items() if name.lower() not in own_names}
@@ -152,47 +153,41 @@ _FOR_A_BLOCK = (
     "silent_writes",
     "timeouts",
 )
-_OF_THE_CLUSTER = frozenset(one.name for one in fields(ClusterConfig)) | {"url", "host", "endpoint", "ca", "verify"}
+_OF_THE_CLUSTER = {setting.name for setting in fields(ClusterConfig)} | {"url", "host", "endpoint", "ca", "verify"}
 
 
-def block_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `RequestOptions` for what a user gave to `Cluster.options`, save `consistent_node`.
+def block_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `RequestOptions` for what a user gave to `Cluster.options`, except `consistent_node`.
 
     Raises `ConfigurationError`.
     """
     where = "Cluster.options"
-    for name in given:
+    for name in settings:
         if name not in _FOR_A_BLOCK and name in _OF_THE_CLUSTER:
             raise ConfigurationError(
                 f"{where}: {name} cannot be changed for some requests, because all requests of a cluster share their "
                 "connections, nodes and signatures. Make another cluster for them: "
                 f"Cluster(cluster.config.replace({name}=...))."
             )
-    checks.known_names(given, _FOR_A_BLOCK, where)
+    checks.known_names(settings, _FOR_A_BLOCK, where)
     made: dict[str, Any] = {}
-    if given.get("request_compression", NOT_GIVEN) is not NOT_GIVEN:
-        made["request_compression"] = config.request_compression(
-            f"{where}: request_compression", given["request_compression"]
+    if settings.get("request_compression", NOT_GIVEN) is not NOT_GIVEN:
+        made["request_compression"] = compression.request_compression(
+            f"{where}: request_compression", settings["request_compression"]
         )
-    if given.get("response_compression") is not None:
-        made["response_compression"] = config.response_compression(
-            f"{where}: response_compression", given["response_compression"]
+    if settings.get("response_compression") is not None:
+        made["response_compression"] = compression.response_compression(
+            f"{where}: response_compression", settings["response_compression"]
         )
-    if given.get("key_route_affinity") is not None:
-        made["key_route_affinity"] = config.affinity(f"{where}: key_route_affinity", given["key_route_affinity"])
-    if given.get("extra_headers") is not None:
-        made["extra_headers"] = checks.headers(f"{where}: extra_headers", given["extra_headers"]) or None
-    if given.get("silent_writes") is not None:
-        made["silent_writes"] = config.silent_writes(f"{where}: silent_writes", given["silent_writes"])
-    scope = given.get("routing_scope")
-    if scope is not None:
-        if not isinstance(scope, ClusterScope | DatacenterScope | RackScope):
-            raise ConfigurationError(
-                f"{where}: routing_scope must be ClusterScope(), DatacenterScope('dc1') or RackScope('dc1', 'r1') "
-                f"(got {checks.shown(scope)})."
-            )
-        made["routing_scope"] = scope
-    made.update(_timeouts(f"{where}: timeouts", given.get("timeouts")))
+    if settings.get("key_route_affinity") is not None:
+        made["key_route_affinity"] = values.affinity(f"{where}: key_route_affinity", settings["key_route_affinity"])
+    if settings.get("extra_headers") is not None:
+        made["extra_headers"] = headers.check(f"{where}: extra_headers", settings["extra_headers"]) or None
+    if settings.get("silent_writes") is not None:
+        made["silent_writes"] = values.silent_writes(f"{where}: silent_writes", settings["silent_writes"])
+    if settings.get("routing_scope") is not None:
+        made["routing_scope"] = scopes.check(f"{where}: routing_scope", settings["routing_scope"])
+    made.update(_timeouts(f"{where}: timeouts", settings.get("timeouts")))
     return made
 
 
@@ -202,7 +197,7 @@ def _timeouts(where: str, value: object) -> dict[str, Any]:
     if isinstance(value, Timeouts):
         return {"all_timeouts": value}
     if isinstance(value, Mapping):
-        checks.known_names(value, [one.name for one in fields(Timeouts)], where)
+        checks.known_names(value, [setting.name for setting in fields(Timeouts)], where)
         Timeouts(**value)  # checks them
         return {f"{name}_timeout": seconds for name, seconds in value.items()}
     raise ConfigurationError(

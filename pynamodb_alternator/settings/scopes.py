@@ -11,24 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import ConfigurationError
+from . import checks
 
-__all__ = ["ClusterScope", "DatacenterScope", "RackScope", "Scope"]
+__all__ = ["ClusterScope", "DatacenterScope", "RackScope", "Scope", "chain", "check"]
 
 
 def _name(scope: str, field: str, value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(
-            f"{scope}: {field} must be the name of a {field} as the cluster spells it (got {value!r}). "
+            f"{scope}: {field} must be the name of a {field} as the cluster spells it (got {checks.shown(value)}). "
             f"To use every node, write ClusterScope()."
         )
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
-        raise ConfigurationError(f"{scope}: {field} has a control character in it: {value!r}.")
+    checks.no_control_characters(f"{scope}: {field} {value!r}", value)
 
 
 def _fallback(scope: str, value: object) -> None:
     if value is not None and not isinstance(value, ClusterScope | DatacenterScope | RackScope):
         raise ConfigurationError(
-            f"{scope}: fallback must be None, a ClusterScope, a DatacenterScope or a RackScope (got {value!r})."
+            f"{scope}: fallback must be None, a ClusterScope, a DatacenterScope or a RackScope "
+            f"(got {checks.shown(value)})."
         )
 
 
@@ -90,6 +91,16 @@ class RackScope:
 
 
 Scope = ClusterScope | DatacenterScope | RackScope
+
+
+def check(where: str, value: object) -> Scope:
+    """`value`, if it is a scope. Raises `ConfigurationError` otherwise."""
+    if not isinstance(value, ClusterScope | DatacenterScope | RackScope):
+        raise ConfigurationError(
+            f"{where} must be ClusterScope(), DatacenterScope('dc1') or RackScope('dc1', 'r1') "
+            f"(got {checks.shown(value)})."
+        )
+    return value
 
 
 def chain(scope: Scope) -> Iterator[Scope]:

@@ -11,7 +11,7 @@ from typing import Any
 from ..cluster import Cluster
 from ..errors import ConfigurationError
 from ..settings.config import ClusterConfig
-from ..settings.wire import InsecureTlsWarning
+from ..settings.tls import InsecureTlsWarning
 
 __all__ = ["add", "number", "open_cluster", "whole"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import ClusterClosedError
-from ..settings import checks
+from ..settings import addresses
 from ..settings.config import ClusterConfig
 from ..settings.scopes import ClusterScope, DatacenterScope, Scope, chain
 from .localnodes import NodeFilter, path_for, read_answer
@@ -92,6 +92,7 @@ class Discovery:
         self._filter = NodeFilter(
             allowed_networks=[n for n in config.allowed_networks if not isinstance(n, str)],
             translate=config.address_translator,
+            port=config.node_port,
         )
         self._scopes = tuple(_places_to_ask(config.routing_scope))
         self._told: set[tuple[str, str]] = set()
@@ -111,26 +112,24 @@ class Discovery:
     def resolved_seeds(self) -> tuple[Node, ...]:
         """A node for every address of every seed. A name that cannot be resolved gives none, and a log line."""
         found: dict[Node, None] = {}
-        for seed in self._config.seeds:
-            host, port = checks.split_port(seed, "seed")
-            host = checks.without_brackets(host)
+        for host, port in self._config.seed_addresses:
             for address, name in self._addresses(host):
-                found[Node(self._config.scheme, address, port or self._config.port, server_name=name)] = None
+                found[Node(self._config.scheme, address, port, server_name=name)] = None
         return tuple(found)
 
     def _addresses(self, host: str) -> Iterator[tuple[str, str | None]]:
-        if checks.is_ip_address(host):
+        if addresses.is_ip_address(host):
             yield host, None
             return
         try:
-            addresses = self._resolve(host)
+            resolved = self._resolve(host)
         except (OSError, UnicodeError) as error:
             if host not in self._unresolved:
                 self._unresolved.add(host)
                 _log.warning("Cluster %r: the seed %s cannot be resolved: %s", self._config.name, host, error)
             return
         self._unresolved.discard(host)
-        for address in addresses:
+        for address in resolved:
             # The certificate of a node that was found by name is checked against that name.
             yield address, host
 

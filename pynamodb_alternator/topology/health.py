@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from ..settings.config import Health
+from ..settings.values import Health
 
 __all__ = ["HealthStatus", "Observation", "State", "active", "quarantined", "transition"]
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import quote
 
 from ..errors import ConfigurationError
-from ..settings import checks
+from ..settings import addresses, checks
 from ..settings.scopes import Scope
 from .node import Node
 
@@ -37,7 +37,8 @@ class NodeFilter:
     """Makes nodes from listed addresses, and refuses what cannot be one.
 
     `allowed_networks`: only addresses in these are taken, where any are given. `translate`: gives the address to use
-    instead of a listed one (NAT), as ``"host"`` or ``"host:port"``; None refuses the entry.
+    instead of a listed one (NAT), as ``"host"`` or ``"host:port"``; None refuses the entry. `port`: of each listed
+    node; None means the port of the node that lists it.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class NodeFilter:
         *,
         allowed_networks: Sequence[IPv4Network | IPv6Network] = (),
         translate: Callable[[str], str | None] | None = None,
+        port: int | None = None,
     ) -> None:
         self._allowed = tuple(allowed_networks)
         self._translate = translate
+        self._port = port
 
     def node(self, entry: object, source: Node, scope: Scope) -> Node | str:
         """The node that `source` listed as `entry`, or in words why there is none."""
@@ -67,17 +70,17 @@ class NodeFilter:
             if not isinstance(translated, str):
                 return f"address_translator gave no string: {checks.shown(translated)}"
             try:
-                host, port = checks.split_port(translated, "address_translator")
+                host, port = addresses.split_port(translated, "address_translator")
             except ConfigurationError as error:
                 return str(error)
         try:
-            checks.check_host(host, "entry")
+            addresses.check_host(host, "entry")
         except ConfigurationError:
             return "neither an IP address nor a host name"
         node = Node(
             source.scheme,
             host,
-            port or source.port,
+            port or self._port or source.port,
             datacenter=scope.datacenter,
             rack=scope.rack,
             server_name=source.server_name,

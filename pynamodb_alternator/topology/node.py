@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ..settings import checks
+from ..settings import addresses
 
 __all__ = ["Node", "canonical_endpoint"]
 
@@ -33,8 +33,8 @@ class Node:
     host_header: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        host = checks.without_brackets(self.host.lower())
-        bracketed = checks.with_brackets(host)
+        host = addresses.without_brackets(self.host.lower())
+        bracketed = addresses.with_brackets(host)
         object.__setattr__(self, "host", host)
         object.__setattr__(self, "address", f"{bracketed}:{self.port}")
         endpoint = _endpoint(self.scheme, bracketed, self.port)
@@ -81,4 +81,4 @@ def canonical_endpoint(url: str) -> str:
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
-    return _endpoint(parts.scheme, checks.with_brackets(host), parts.port)
+    return _endpoint(parts.scheme, addresses.with_brackets(host), parts.port)

@@ -45,8 +45,8 @@ from ..errors import (
 from ..routing.idempotence import is_idempotent, is_read
 from ..routing.plan import RANDOM, ROUND_ROBIN
 from ..routing.router import Router
-from ..settings.config import KeyRouteAffinity, Retries, Timeouts
 from ..settings.scopes import Scope
+from ..settings.values import KeyRouteAffinity, Retries, Timeouts
 from ..topology.membership import Membership
 from ..topology.node import Node
 from ..topology.view import View

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 
 from ..errors import MalformedAnswerError
-from ..settings.wire import Compression, Deflate, Gzip
+from ..settings.compression import Compression, Deflate, Gzip
 
 __all__ = ["MAX_PLAIN", "Deflate", "Gzip", "compress", "decompress"]
 

@@ -12,7 +12,7 @@ import threading
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..settings.config import Credentials, CredentialsSource
+from ..settings.values import Credentials, CredentialsSource
 from .signing import Signer
 
 __all__ = ["Signers"]

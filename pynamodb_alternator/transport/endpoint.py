@@ -14,8 +14,9 @@ import botocore.endpoint
 from botocore.model import OperationModel
 
 from ..errors import ServerFailureError, TransportError
-from ..settings.config import ClusterConfig, Timeouts
+from ..settings.config import ClusterConfig
 from ..settings.options import RequestOptions, current
+from ..settings.values import Timeouts
 from ..topology.node import Node
 from ._botocore import FAILURE, Hooks
 from .attempts import Attempts, Environment, Wait

@@ -18,8 +18,10 @@ from botocore.validate import validate_parameters
 
 from .._version import __version__
 from ..errors import MalformedAnswerError
-from ..settings.config import ClusterConfig, Credentials
+from ..settings.config import ClusterConfig
+from ..settings.headers import AUTHENTICATION, REQUEST_HEAD
 from ..settings.options import NOT_GIVEN, RequestOptions
+from ..settings.values import Credentials
 from ..topology.node import Node
 from ._botocore import convert_answer, is_stock_handler, prepared_request
 from .attempts import Attempts
@@ -36,9 +38,7 @@ __all__ = ["PARAMETERS", "CompatibleLane", "Lane", "RequestSerializer", "Sender"
 _TARGET = "X-Amz-Target"
 PARAMETERS = "parameters"
 """Where the serializer leaves the parameters in botocore's request dict, for the endpoint to route by."""
-_WRITTEN_BY_US = frozenset({"x-amz-target", "host", "content-length"})
 _MOST_SIGNERS = 1_000
-_AUTHENTICATION = ("X-Amz-Date", "Authorization", "X-Amz-Security-Token")
 
 
 class RequestSerializer:
@@ -209,7 +209,7 @@ class ShortLane:
         self._parsed: dict[str, Any] | None = None
         if len(headers) > 1:
             # What handlers of `before-call` have added, and the User-Agent, if there is one.
-            ours = _WRITTEN_BY_US | {name.lower() for name, _ in self._headers}
+            ours = REQUEST_HEAD | {name.lower() for name, _ in self._headers}
             self._headers += [(name, value) for name, value in headers.items() if name.lower() not in ours]
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
@@ -317,7 +317,7 @@ class CompatibleLane:
             operation_name=self._operation_model.name,
         )
         if is_signed:
-            for name in _AUTHENTICATION:
+            for name in AUTHENTICATION:
                 del request.headers[name]
             body = _as_bytes(request.data)
             for name, value in sender.authentication(options, node, _as_text(request.headers[_TARGET]), body):
@@ -326,7 +326,7 @@ class CompatibleLane:
     async def _send(self, prepared: Any, node: Node, attempts: Attempts) -> AWSResponse:
         body = _as_bytes(prepared.body)
         extra = [
-            (name, _as_text(value)) for name, value in prepared.headers.items() if name.lower() not in _WRITTEN_HERE
+            (name, _as_text(value)) for name, value in prepared.headers.items() if name.lower() not in REQUEST_HEAD
         ]
         head = build_head(_as_text(prepared.headers[_TARGET]), node.host_header, len(body), extra)
         answer = await self._over_the_wire(node, head, body, attempts)
@@ -393,9 +393,6 @@ def _result_of(work: Coroutine[Any, Any, Answer]) -> Answer:
         answer: Answer = ended.value
         return answer
     raise AssertionError("a lane of threads waits for nothing but its own calls")
-
-
-_WRITTEN_HERE = frozenset({"host", "content-length", "x-amz-target"})
 
 
 def _replace(headers: Any, name: str, value: str) -> None:

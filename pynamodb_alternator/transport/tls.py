@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, TlsError
-from ..settings.wire import InsecureTlsWarning, Tls, openssl_reason
+from ..settings.tls import InsecureTlsWarning, Tls, openssl_reason
 from .http1 import Clock
 
 if TYPE_CHECKING:

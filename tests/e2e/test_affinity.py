@@ -28,7 +28,7 @@ from pynamodb_alternator import (
 from pynamodb_alternator.local import LocalCluster, LocalNode
 from pynamodb_alternator.routing.hashing import key_hash
 from pynamodb_alternator.routing.plan import pick_and_remove
-from pynamodb_alternator.settings.config import Discovery, Health
+from pynamodb_alternator.settings.values import Discovery, Health
 
 from .conftest import Recorder
 
@@ -359,7 +359,7 @@ KEYS = [f"customer-{number}" for number in range(500)]
 WRITER = """
 import json, sys, time
 from pynamodb_alternator import Cluster, ClusterConfig
-from pynamodb_alternator.settings.config import Discovery, Health
+from pynamodb_alternator.settings.values import Discovery, Health
 
 settings = json.loads(sys.argv[1])
 quick = {"discovery": Discovery(interval=0.05), "health": Health(probe_interval=0.05, probe_timeout=0.5)}

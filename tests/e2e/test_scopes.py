@@ -13,8 +13,8 @@ import pytest
 from pynamodb_alternator import Cluster, ClusterConfig, ClusterScope, DatacenterScope, RackScope
 from pynamodb_alternator.errors import ConfigurationError, NodeUnreachableError, NoNodesAvailableError
 from pynamodb_alternator.local import LocalCluster, LocalNode
-from pynamodb_alternator.settings.config import Discovery, Health
 from pynamodb_alternator.settings.scopes import Scope
+from pynamodb_alternator.settings.values import Discovery, Health
 
 from .conftest import Recorder
 

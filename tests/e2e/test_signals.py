@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pynamodb_alternator import Cluster, ClusterConfig, KeyRouteAffinity, RackScope, signals
 from pynamodb_alternator.local import LocalCluster
-from pynamodb_alternator.settings.config import Discovery, Health
+from pynamodb_alternator.settings.values import Discovery, Health
 
 ENOUGH = 15.0
 """Seconds after which a test gives up."""

@@ -30,7 +30,7 @@ from pynamodb_alternator.errors import (
 )
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.local.tls import LocalTls
-from pynamodb_alternator.settings.wire import InsecureTlsWarning
+from pynamodb_alternator.settings.tls import InsecureTlsWarning
 from pynamodb_alternator.transport._botocore import client_session
 from pynamodb_alternator.transport.request import MAX_BODY
 

@@ -18,7 +18,8 @@ from pynamodb_alternator.routing.hashing import key_hash
 from pynamodb_alternator.routing.read_before_write import counts_as_read_modify_write
 from pynamodb_alternator.routing.router import Router
 from pynamodb_alternator.routing.tables import Tables
-from pynamodb_alternator.settings.config import ClusterConfig, KeyRouteAffinity
+from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.settings.values import KeyRouteAffinity
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.view import Topology, View, ring_order
 

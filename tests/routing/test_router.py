@@ -21,7 +21,8 @@ from pynamodb_alternator.routing.idempotence import is_idempotent
 from pynamodb_alternator.routing.plan import QueryPlan, pick_and_remove
 from pynamodb_alternator.routing.router import Router
 from pynamodb_alternator.routing.tables import Tables
-from pynamodb_alternator.settings.config import ClusterConfig, KeyRouteAffinity
+from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.settings.values import KeyRouteAffinity
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.view import Topology, View, ring_order
 

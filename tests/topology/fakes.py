@@ -156,7 +156,7 @@ class World:
         self.listener.membership = self.membership
 
     def node(self, host: str) -> Node:
-        return Node(self.config.scheme, host, self.config.port)
+        return Node(self.config.scheme, host, self.config.node_port)
 
     def start(self, *, probe: bool = True) -> None:
         self.membership.begin()

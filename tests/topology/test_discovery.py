@@ -363,13 +363,30 @@ class TestSeeds:
     def test_a_name_stands_for_all_of_its_addresses(self) -> None:
         network = FakeNetwork()
         network.names["db.example.com"] = ["10.0.0.1", "2001:db8::1", "10.0.0.1"]
-        bench = Bench(network, ["db.example.com:9000", "10.0.0.5", "[2001:db8::5]:1"], scheme="https")
+        bench = Bench(network, ["db.example.com:9000", "10.0.0.5", "[2001:db8::5]:1"], scheme="https", port=8000)
         seeds = bench.discovery.seeds()
         assert [seed.address for seed in seeds] == [
             *("10.0.0.1:9000", "[2001:db8::1]:9000", "10.0.0.5:8000", "[2001:db8::5]:1"),
         ]
         assert [seed.server_name for seed in seeds] == ["db.example.com", "db.example.com", None, None]
         assert {seed.scheme for seed in seeds} == {"https"}
+
+    @pytest.mark.parametrize(
+        ("seeds", "port", "members"),
+        [
+            (["n1"], None, ["n1:8000", "n2:8000"]),
+            (["n1:9000"], None, ["n1:9000", "n2:9000"]),
+            (["n1:9000"], 8001, ["n1:8001", "n2:8001"]),
+            (["n2", "n1:9000"], None, ["n1:9000", "n2:9000"]),
+        ],
+    )
+    def test_listed_nodes_have_the_port_of_the_cluster(
+        self, seeds: list[str], port: int | None, members: list[str]
+    ) -> None:
+        """A seed may be a load balancer, on a port of its own."""
+        bench = Bench(FakeNetwork({"n1": ("dc1", "r1"), "n2": ("dc1", "r1")}), seeds, port=port)
+        reading = bench.read()
+        assert sorted(node.address for node in reading.members[(None, None)]) == members
 
     def test_addresses_are_not_resolved(self) -> None:
         bench = Bench(FakeNetwork(), ["10.0.0.5", "::1"])

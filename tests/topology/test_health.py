@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pynamodb_alternator.settings.config import Health
+from pynamodb_alternator.settings.values import Health
 from pynamodb_alternator.topology.health import HealthStatus, Observation, State, active, quarantined, transition
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "node-health-transitions.tsv"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pynamodb_alternator.errors import ClusterClosedError
-from pynamodb_alternator.settings.config import Discovery, Health
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.settings.values import Discovery, Health
 from pynamodb_alternator.topology import membership as module
 from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.node import Node

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pynamodb_alternator.settings.config import Discovery, Health
+from pynamodb_alternator.settings.values import Discovery, Health
 from pynamodb_alternator.topology import monitor as module
 from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.monitor import Monitor

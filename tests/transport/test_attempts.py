@@ -31,7 +31,8 @@ from pynamodb_alternator.errors import (
     TransportError,
 )
 from pynamodb_alternator.routing.plan import QueryPlan
-from pynamodb_alternator.settings.config import ClusterConfig, Retries, Timeouts
+from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.settings.values import Retries, Timeouts
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.view import Topology, View, ring_order
 from pynamodb_alternator.transport.attempts import Attempts, Environment, Wait

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pynamodb_alternator.errors import ConfigurationError
-from pynamodb_alternator.settings.config import Credentials
+from pynamodb_alternator.settings.values import Credentials
 from pynamodb_alternator.transport.credentials import Signers
 from pynamodb_alternator.transport.signing import Signer
 

@@ -21,6 +21,9 @@ from pynamodb_alternator import (
 )
 from pynamodb_alternator.errors import OutcomeUnknownError
 
+assert_type(ClusterConfig(["10.0.0.1"]).port, int | None)
+assert_type(ClusterConfig("10.0.0.1", port=8043, scheme="https", max_connection_idle=30).node_port, int)
+
 configure(
     default=ClusterConfig(
         ["10.0.0.1"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...settings.wire import Gzip
+from ...settings.compression import Gzip
 from ..values import Finding
 from ..words import some_of
 

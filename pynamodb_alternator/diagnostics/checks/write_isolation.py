@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ...core.write_isolation import read_write_isolation
 from ...errors import error_code
 from ...routing.tables import effective_affinity
-from ...settings.config import KeyRouteAffinity
+from ...settings.values import KeyRouteAffinity
 from ..values import Finding
 from ..words import said
 

@@ -1,6 +1,7 @@
-"""What the user may set about the bytes on the wire: TLS and compression. Frozen values, validated when they are made.
+"""How nodes are reached by https: a frozen value, and the OpenSSL contexts that are made from it.
 
-A `Tls` looks at its files when it is made, so that a wrong path is known before the first connection.
+A `Tls` looks at its files when it is made, so that a wrong path is known before the first connection. The files are
+read again for each context.
 """
 
 from __future__ import annotations
@@ -13,51 +14,17 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ..errors import ConfigurationError
 from . import checks
 
-__all__ = ["Compression", "Deflate", "Gzip", "InsecureTlsWarning", "Tls", "openssl_reason"]
+__all__ = ["InsecureTlsWarning", "Tls", "openssl_reason"]
 
 _log = logging.getLogger("pynamodb_alternator.transport")
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 _PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
-
-
-@dataclass(frozen=True, slots=True)
-class Compression:
-    """What `Gzip` and `Deflate` share."""
-
-    level: int = 6
-    min_size: int = 1024
-
-    coding: ClassVar[str]
-    """Its name in Content-Encoding."""
-
-    def __post_init__(self) -> None:
-        name = type(self).__name__
-        checks.whole(f"{name}: level", self.level, 1, 9)
-        checks.whole(f"{name}: min_size", self.min_size, 0, 1 << 30)
-
-
-@dataclass(frozen=True, slots=True)
-class Gzip(Compression):
-    """Compress request bodies with gzip.
-
-    `level`: 1 is fastest, 9 smallest; above 6 time grows fast for little. `min_size`: bytes; a body of this size or
-    more is compressed, and a smaller one is sent as it is. Raises `ConfigurationError`.
-    """
-
-    coding: ClassVar[str] = "gzip"
-
-
-@dataclass(frozen=True, slots=True)
-class Deflate(Compression):
-    """Compress request bodies with deflate (in the zlib format). See `Gzip` for its fields."""
-
-    coding: ClassVar[str] = "deflate"
 
 
 class InsecureTlsWarning(UserWarning):
@@ -87,8 +54,7 @@ class Tls:
 
     def __post_init__(self) -> None:
         for name in ("verify_hostname", "insecure"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigurationError(f"Tls: {name} must be True or False (got {getattr(self, name)!r}).")
+            checks.flag(f"Tls: {name}", getattr(self, name))
         if self.minimum_version not in _VERSIONS:
             raise ConfigurationError(
                 f"Tls: minimum_version must be one of {', '.join(_VERSIONS)} (got {self.minimum_version!r}); "
@@ -114,19 +80,19 @@ class Tls:
             _log.warning("%s", text)
 
     def _check_client_cert(self) -> None:
-        given: Any = self.client_cert
-        if given is None or isinstance(given, str | os.PathLike):
+        files: Any = self.client_cert
+        if files is None or isinstance(files, str | os.PathLike):
             return
         if (
-            not isinstance(given, tuple | list)
-            or len(given) != 2
-            or not all(isinstance(one, str | os.PathLike) for one in given)
+            not isinstance(files, tuple | list)
+            or len(files) != 2
+            or not all(isinstance(file, str | os.PathLike) for file in files)
         ):
             raise ConfigurationError(
                 "Tls: client_cert must be a file with certificate and key, or a pair of files: "
                 "client_cert=('/path/client.pem', '/path/client.key')."
             )
-        object.__setattr__(self, "client_cert", tuple(given))
+        object.__setattr__(self, "client_cert", tuple(files))
 
     def files(self) -> Iterator[Path]:
         """Every file and directory that the context was made from."""
@@ -219,15 +185,15 @@ def _load_ca(context: ssl.SSLContext, ca: str | os.PathLike[str]) -> None:
         _trust(context, _text_of("ca", path), f"the file {str(path)!r}")
         return
     # OpenSSL itself finds only what `openssl rehash` has given names to.
-    texts = [(one, _text_of("ca", one)) for one in _files_in(path)]
-    certificates = [(one, text) for one, text in texts if _PEM_BEGIN in text]
+    texts = [(file, _text_of("ca", file)) for file in _files_in(path)]
+    certificates = [(file, text) for file, text in texts if _PEM_BEGIN in text]
     if not certificates:
         raise ConfigurationError(
             f"Tls: ca: the directory {str(path)!r} has no PEM certificate in it. Put the CA's certificate there, or "
             "name its file."
         )
-    for one, text in certificates:
-        _trust(context, text, f"the file {str(one)!r}")
+    for file, text in certificates:
+        _trust(context, text, f"the file {str(file)!r}")
 
 
 def _trust(context: ssl.SSLContext, text: str, what: str) -> None:

@@ -1,0 +1,177 @@
+"""Hosts and ports as users write them: brackets of IPv6, the port after a host, seeds, and networks."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ..errors import ConfigurationError
+from . import checks
+from .secrets import without_userinfo
+
+__all__ = [
+    "DEFAULT_PORT",
+    "check_host",
+    "is_ip_address",
+    "networks",
+    "seeds",
+    "shared_port",
+    "split_port",
+    "with_brackets",
+    "without_brackets",
+]
+
+DEFAULT_PORT: Final = 8000
+"""The port of nodes where nothing names one."""
+
+_HOST_NAME = re.compile(r"(?=.{1,253}\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
+_ZONE = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
+
+
+def with_brackets(host: str) -> str:
+    """A host as it stands before a port: an IPv6 address in brackets, everything else as it is."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def without_brackets(host: str) -> str:
+    """A host as sockets take it: an IPv6 address loses its brackets, everything else stays as it is."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def split_port(address: str, where: str) -> tuple[str, int | None]:
+    """The host (IPv6 in its brackets, if it came with them) and the port, or None.
+
+    Raises `ConfigurationError`, which names the address as `where`.
+    """
+    address = address.strip()
+    host, port = address, ""
+    if address.startswith("["):
+        inside, bracket, after = address.partition("]")
+        if not bracket or (after and not after.startswith(":")):
+            raise ConfigurationError(
+                f"{where}: {without_userinfo(repr(address))} is not a bracketed IPv6 address. Write [2001:db8::1]:8000."
+            )
+        host, port = inside + "]", after[1:]
+        if after == ":":
+            raise ConfigurationError(f"{where}: the port after the colon is missing.")
+    elif address.count(":") == 1:
+        host, _, port = address.partition(":")
+        if not port:
+            raise ConfigurationError(f"{where}: the port after the colon is missing.")
+    if not port:
+        return host, None
+    # The length first: Python refuses to read a number of thousands of digits.
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+        raise ConfigurationError(
+            f"{where}: the port must be a number from 1 to 65535 (got {without_userinfo(checks.shown(port))})."
+        )
+    return host, int(port)
+
+
+def is_ip_address(host: str) -> bool:
+    """Whether `host` is an IPv4 address, or an IPv6 one without brackets, perhaps with a ``%zone``."""
+    bare, percent, zone = host.partition("%")
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return False
+    # The zone ends up in a Host header and must not be able to end it.
+    return not percent or (address.version == 6 and _ZONE.fullmatch(zone) is not None)
+
+
+def check_host(host: str, where: str) -> None:
+    """Raises `ConfigurationError` for what is neither an IP address nor a host name."""
+    bare = without_brackets(host)
+    if is_ip_address(bare):
+        return
+    # What looks like a number or an IPv6 address must be one: 10.0.0.256 is a slip, and not the name of a host.
+    if ":" in bare or re.fullmatch(r"[0-9.]+", bare) or not _HOST_NAME.fullmatch(bare):
+        raise ConfigurationError(f"{where} is neither an IP address nor a host name.")
+
+
+def seeds(value: Any) -> tuple[str, ...]:
+    """Seeds as a tuple of ``host`` or ``host:port``, IPv6 in brackets where a port follows.
+
+    Raises `ConfigurationError`, in which no user name or password of a seed appears.
+    """
+    if isinstance(value, str):
+        # The whole text first: a password may have a comma in it.
+        _refuse_userinfo(value)
+        value = value.split(",")
+    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+        raise ConfigurationError(
+            "ClusterConfig: seeds must be a list of addresses such as ['10.0.0.1', '10.0.0.2:8000'] "
+            f"(got {type(value).__name__})."
+        )
+    entries = list(value)
+    for seed in entries:  # all of them before any other error: a URL that was split may have its password in two
+        if isinstance(seed, str):
+            _refuse_userinfo(seed)
+    addresses: dict[str, None] = {}
+    for seed in entries:
+        if not isinstance(seed, str):
+            raise ConfigurationError(
+                f"ClusterConfig: seeds holds {without_userinfo(checks.shown(seed))}, which is not a string. "
+                "Write '10.0.0.1'."
+            )
+        if seed.strip():
+            addresses[_checked_seed(seed.strip())] = None
+    if not addresses:
+        raise ConfigurationError(
+            "ClusterConfig: seeds is empty. Name at least one node of the cluster, such as seeds=['10.0.0.1']."
+        )
+    return tuple(addresses)
+
+
+def _refuse_userinfo(seed: str) -> None:
+    if "@" in seed:
+        raise ConfigurationError(
+            f"ClusterConfig: the seed {without_userinfo(repr(seed))} has a user name or a password. "
+            "Write the address alone, and give credentials=Credentials(access_key, secret_key)."
+        )
+
+
+def _checked_seed(seed: str) -> str:
+    where = f"ClusterConfig: the seed {seed!r}"
+    if "://" in seed:
+        raise ConfigurationError(
+            f"{where} is a URL. Write the address alone, with scheme=... and port=... beside it, "
+            "or use ClusterConfig.from_url()."
+        )
+    host, _ = split_port(seed, where)
+    check_host(host, where)
+    return seed
+
+
+def shared_port(addresses: Iterable[str]) -> int | None:
+    """The port that these seeds name, all the same; None if they name none. One without a port has that of the others.
+
+    Raises `ConfigurationError` if they name several.
+    """
+    ports = sorted({port for _, port in (split_port(address, "seed") for address in addresses) if port is not None})
+    if len(ports) > 1:
+        raise ConfigurationError(
+            f"ClusterConfig: the seeds name different ports ({', '.join(map(str, ports))}), and port is not given, so "
+            "that the port of the nodes which they list is not known. Give port=..., which is the port of each listed "
+            "node."
+        )
+    return ports[0] if ports else None
+
+
+def networks(where: str, value: Any) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """The networks that `value` names. Raises `ConfigurationError`."""
+    network = ipaddress.IPv4Network | ipaddress.IPv6Network
+    # A network is iterable itself: over each of its addresses.
+    if isinstance(value, str | bytes | network) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"{where} must be a list such as ['10.0.0.0/8'] (got {checks.shown(value)}).")
+    parsed = []
+    for entry in value:
+        if not isinstance(entry, str | network):
+            raise ConfigurationError(f"{where} holds {checks.shown(entry)}. Write networks such as '10.0.0.0/8'.")
+        try:
+            parsed.append(ipaddress.ip_network(entry))
+        except ValueError as wrong:
+            raise ConfigurationError(f"{where}: {wrong}. Write networks such as '10.0.0.0/8'.") from None
+    return tuple(parsed)

@@ -1,0 +1,31 @@
+"""How values that hold a secret are shown: not at all.
+
+What is shown ends up in logs and in error trackers, which also show the values of local variables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["Secret", "without_userinfo"]
+
+
+class Secret(str):
+    """A text that is used as any other, and hidden in its repr: also in that of a dict or a traceback's variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Secret, (str(self),)
+
+
+def without_userinfo(text: str) -> str:
+    """A host or a URL, or their repr, without what stands before an ``@``: that is a user name, and often a password.
+
+    All of it goes, because a password may have any character in it.
+    """
+    _, at, rest = text.rpartition("@")
+    return f"<hidden>@{rest}" if at else text

@@ -1,0 +1,258 @@
+"""Settings as text and as plain data: URLs, the environment, and the mappings of settings files.
+
+What a text means is in one table, `IN_TEXT`. Every function here makes the keyword arguments of a `ClusterConfig`,
+which checks them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from ..errors import ConfigurationError
+from . import addresses, checks
+from .compression import codings_in
+from .scopes import DatacenterScope, RackScope
+from .tls import Tls
+from .values import Credentials, Discovery, Health, Retries, Timeouts
+
+__all__ = [
+    "CREDENTIALS",
+    "GROUPS",
+    "IN_TEXT",
+    "SCOPE_NAMES",
+    "TLS_FILES",
+    "Setting",
+    "build",
+    "merged",
+    "of_environment",
+    "of_url",
+    "scope_from_names",
+    "tls_from",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a setting is read from text.
+
+    `read`: makes its value; a ValueError of it becomes a `ConfigurationError`. `group`: the setting that it is a part
+    of, such as ``"timeouts"``; None if it stands by itself. `name`: there, if it is another one than in the text.
+    """
+
+    read: Callable[[str], Any]
+    group: str | None = None
+    name: str | None = None
+
+
+def _switch_or(otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: checks.boolean_or(text, otherwise)
+
+
+SCOPE_NAMES: Final = ("datacenter", "rack")
+"""They stand for a `routing_scope`."""
+TLS_FILES: Final = ("ca", "client_cert", "client_key")
+CREDENTIALS: Final = ("access_key", "secret_key", "session_token")
+"""In the environment and in settings files; never in a URL, which ends up in logs."""
+
+IN_TEXT: Final[Mapping[str, Setting]] = {
+    **dict.fromkeys(SCOPE_NAMES, Setting(str)),
+    "port": Setting(int),
+    "name": Setting(str),
+    "load_balancing": Setting(str),
+    "key_route_affinity": Setting(str),
+    "rmw_rule": Setting(str),
+    "affinity_ring_order": Setting(str),
+    "region": Setting(str),
+    "request_compression": Setting(str),
+    "response_compression": Setting(_switch_or(codings_in)),
+    "user_agent": Setting(_switch_or(str)),
+    "force_read_before_write": Setting(checks.boolean),
+    "retry_ambiguous_writes": Setting(checks.boolean),
+    "monitor": Setting(checks.boolean),
+    "max_pool_connections": Setting(int),
+    "max_connection_idle": Setting(float),
+    "connect_timeout": Setting(float, "timeouts", "connect"),
+    "read_timeout": Setting(float, "timeouts", "read"),
+    "total_timeout": Setting(float, "timeouts", "total"),
+    "pool_timeout": Setting(float, "timeouts", "pool"),
+    "max_attempts": Setting(int, "retries"),
+    "silent_writes": Setting(str, "retries"),
+    **dict.fromkeys(TLS_FILES, Setting(str, "tls")),
+    "verify_hostname": Setting(checks.boolean, "tls"),
+    "insecure": Setting(checks.boolean, "tls"),
+}
+"""What the query of a URL may name."""
+
+GROUPS: Final[Mapping[str, type[Any]]] = {
+    "timeouts": Timeouts,
+    "retries": Retries,
+    "discovery": Discovery,
+    "health": Health,
+}
+"""The settings that have settings of their own, which may be given as a mapping."""
+
+
+# ---- URLs ------------------------------------------------------------------------------------------------------
+
+_EXAMPLE = "Write it as http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1"
+
+
+def of_url(url: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a URL says, where `changes` do not say otherwise. Raises `ConfigurationError`.
+
+    The port after the last host is that of all hosts in the URL. It is that of the nodes which they list, too, unless
+    ``port`` in the query or in `changes` is: so a load balancer may have a port of its own.
+    """
+    scheme, hosts, query = _parts_of(url)
+    options: dict[str, Any] = {"scheme": scheme}
+    for key, text in parse_qsl(query, keep_blank_values=True):
+        checks.known_names([key], IN_TEXT, "The query of the cluster URL")
+        _put(options, key, text)
+    # A rack alone is one of the datacenter that the URL names; anything wider replaces the URL's scope.
+    if {"datacenter", "routing_scope"} & changes.keys():
+        options.pop("datacenter", None)
+    if {"datacenter", "rack", "routing_scope"} & changes.keys():
+        options.pop("rack", None)
+    options = merged(options, changes)
+    hosts[-1], port = addresses.split_port(hosts[-1], f"The cluster URL {url!r}")
+    if port is not None and options.get("port") is None:
+        options["port"] = port
+    elif port is not None:
+        hosts = [host if _names_port(host) else f"{host.strip()}:{port}" for host in hosts]
+    options.setdefault("seeds", hosts)
+    return options
+
+
+def _parts_of(url: str) -> tuple[str, list[str], str]:
+    """Scheme, hosts and query."""
+    if not isinstance(url, str):
+        raise ConfigurationError(f"The cluster URL must be a string (got {type(url).__name__}). {_EXAMPLE}.")
+    if "@" in url:
+        # Not repeated in the message: it may hold a secret.
+        raise ConfigurationError(
+            "A cluster URL takes no user name or password (no '@'; in the query write it as %40). "
+            "Give credentials=Credentials(access_key, secret_key), or set ALTERNATOR_ACCESS_KEY and "
+            "ALTERNATOR_SECRET_KEY."
+        )
+    if "://" not in url:
+        raise ConfigurationError(f"The cluster URL {url!r} has no scheme. {_EXAMPLE}.")
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
+    if scheme not in ("http", "https"):
+        raise ConfigurationError(f"The cluster URL has the unknown scheme {scheme!r}; use http or https. {_EXAMPLE}.")
+    # Not urlsplit(): it refuses a list of bracketed hosts, in newer versions of Python.
+    address, _, query = rest.partition("?")
+    netloc, _, path = address.partition("/")
+    if path or "#" in rest:
+        raise ConfigurationError(
+            f"The cluster URL {scheme + '://' + address!r} has a path or fragment; Alternator has none. {_EXAMPLE}."
+        )
+    hosts = [host for host in netloc.split(",") if host.strip()]
+    if not hosts:
+        raise ConfigurationError(f"The cluster URL {url!r} names no host. {_EXAMPLE}.")
+    return scheme, hosts, query
+
+
+def _names_port(host: str) -> bool:
+    return addresses.split_port(host, f"The host {host!r} of the cluster URL")[1] is not None
+
+
+def _put(options: dict[str, Any], key: str, text: str) -> None:
+    setting = IN_TEXT[key]
+    try:
+        value = setting.read(text)
+    except ValueError as wrong:
+        raise ConfigurationError(f"The query of the cluster URL: {key} cannot be {text!r} ({wrong}).") from None
+    into = options if setting.group is None else options.setdefault(setting.group, {})
+    into[setting.name or key] = value
+
+
+# ---- the environment -------------------------------------------------------------------------------------------
+
+
+def of_environment(env: Mapping[str, str], changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The URL in ``ALTERNATOR_URL``, and `changes` with what the other variables say, where it is not in them already.
+
+    Raises `ConfigurationError`.
+    """
+    url = env.get("ALTERNATOR_URL")
+    if not url:
+        raise ConfigurationError(
+            "The environment variable ALTERNATOR_URL is not set. "
+            "Set it to a URL such as http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1."
+        )
+    options: dict[str, Any] = dict(changes)
+    if "routing_scope" not in options:
+        options = {**_variables(env, SCOPE_NAMES), **options}
+    credentials = _variables(env, CREDENTIALS)
+    if ("access_key" in credentials) != ("secret_key" in credentials):
+        missing = "ALTERNATOR_SECRET_KEY" if "access_key" in credentials else "ALTERNATOR_ACCESS_KEY"
+        raise ConfigurationError(
+            f"The environment variable {missing} is not set, but its partner is: set both to sign requests, "
+            "or neither to send them unsigned."
+        )
+    if "access_key" in credentials:
+        options.setdefault("credentials", Credentials(**credentials))
+    tls = _variables(env, TLS_FILES)
+    if tls:
+        options.setdefault("tls", tls)
+    return url, options
+
+
+def _variables(env: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """What the variables of these settings say. An empty one counts as not set."""
+    return {name: text for name in names if (text := env.get(f"ALTERNATOR_{name.upper()}"))}
+
+
+# ---- mappings --------------------------------------------------------------------------------------------------
+
+
+def merged(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` with `changes`, which win. Settings within a mapping are merged one by one."""
+    result = {**options, **changes}
+    for name in ("timeouts", "retries", "tls"):
+        if isinstance(changes.get(name), Mapping) and name in options:
+            result[name] = {**options[name], **changes[name]}
+    return result
+
+
+def scope_from_names(options: dict[str, Any]) -> None:
+    """Replace `datacenter` and `rack` by the scope that they name. Raises `ConfigurationError`."""
+    datacenter, rack = (options.pop(name, None) for name in SCOPE_NAMES)
+    if datacenter is None and rack is None:
+        return
+    if "routing_scope" in options:
+        raise ConfigurationError(
+            "ClusterConfig: give either routing_scope or datacenter and rack, not both. "
+            "For fallbacks write routing_scope=RackScope('dc1', 'r1', fallback=DatacenterScope('dc1'))."
+        )
+    if datacenter is None:
+        raise ConfigurationError(f"ClusterConfig: rack {rack!r} is given without its datacenter. Add datacenter='...'.")
+    options["routing_scope"] = DatacenterScope(datacenter) if rack is None else RackScope(datacenter, rack)
+
+
+def build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    """A `kind` of these values. Raises `ConfigurationError`, also for a name that it does not have."""
+    checks.known_names(values, [setting.name for setting in fields(kind)], where)
+    try:
+        return kind(**values)
+    except TypeError as wrong:
+        raise ConfigurationError(f"{where}: {wrong}.") from None
+
+
+def tls_from(settings: Mapping[str, Any]) -> Tls:
+    """A `Tls` from a mapping, in which the client's key may stand by itself. Raises `ConfigurationError`."""
+    options = dict(settings)
+    key = options.pop("client_key", None)
+    if key is not None:
+        if not isinstance(options.get("client_cert"), str | os.PathLike):
+            raise ConfigurationError(
+                "ClusterConfig: tls: client_key is given without its client_cert. Name the file of the certificate too."
+            )
+        options["client_cert"] = (options["client_cert"], key)
+    made: Tls = build(Tls, options, "ClusterConfig: tls")
+    return made

@@ -1,0 +1,212 @@
+"""Groups of settings, and the values that a setting may have: frozen, and validated when they are made.
+
+A wrong setting is refused here, with a message that names the field and the remedy, and not later by a request that
+fails.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..errors import ConfigurationError
+from . import checks
+from .secrets import Secret
+
+__all__ = [
+    "Credentials",
+    "CredentialsSource",
+    "Discovery",
+    "Health",
+    "KeyRouteAffinity",
+    "Retries",
+    "Timeouts",
+    "affinity",
+    "silent_writes",
+]
+
+
+class KeyRouteAffinity(enum.Enum):
+    """Which writes go to the one coordinator that their partition key picks."""
+
+    NONE = "none"
+    """No write: requests are spread over the nodes."""
+    RMW = "rmw"
+    """Writes for which the server must read before it writes, which are those that use a lightweight transaction
+    in a table whose write isolation is ``only_rmw_uses_lwt``."""
+    ANY_WRITE = "any_write"
+    """All writes, for tables whose write isolation is ``always``."""
+    AUTO = "auto"
+    """What helps the table, learnt once from its ``system:write_isolation`` tag; RMW until it is known."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """An access key and its secret, with which requests are signed (SigV4).
+
+    With ScyllaDB the access key is a role's name, and the secret key its salted hash. The secret and
+    the token are in no repr, nor in that of a dict that `dataclasses.asdict` makes.
+    """
+
+    access_key: str
+    secret_key: str
+    session_token: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("access_key", "secret_key", "session_token"):
+            value = getattr(self, name)
+            if name == "session_token" and value is None:
+                continue
+            if not isinstance(value, str) or not value:
+                raise ConfigurationError(
+                    f"Credentials: {name} must be a non-empty string (got {type(value).__name__}). "
+                    "Leave out `credentials` altogether to send unsigned requests."
+                )
+            if name != "secret_key":
+                checks.no_control_characters(f"Credentials: {name}", value)
+            if name != "access_key":
+                object.__setattr__(self, name, Secret(value))
+
+    def __repr__(self) -> str:
+        return f"Credentials(access_key={self.access_key!r}, secret_key=<hidden>)"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long one call may wait, in seconds.
+
+    `connect`: for one connection to one node, TLS included.
+    `read`: for the next bytes of an answer. The server gives up by itself after 10 seconds, so a shorter value
+    turns its error answers into outcomes that nobody knows.
+    `total`: for the whole call, retries and back-off included; None means no such limit.
+    `pool`: where all connections to a node are in use, how long none of them may come free before the call fails.
+    Each one that comes free, for whichever call, starts the time again: a queue that moves is not a fault. None means
+    no such limit.
+
+    In an event loop, time in which something else holds the loop counts neither for `connect` nor for `read` nor for
+    `pool`: it says nothing of a node.
+    """
+
+    connect: float = 2.0
+    read: float = 15.0
+    total: float | None = None
+    pool: float | None = 30.0
+
+    def __post_init__(self) -> None:
+        checks.positive("Timeouts: connect", self.connect)
+        checks.positive("Timeouts: read", self.read)
+        for name in ("total", "pool"):
+            seconds = getattr(self, name)
+            if seconds is not None:
+                checks.positive(f"Timeouts: {name}", seconds, remedy="or None for no limit")
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often one call is tried.
+
+    `max_attempts`: how often a request may be sent, and how many cycles over the nodes it may take to find one that
+    takes it. A node that refuses the connection costs no attempt: the request moves on at once, to every usable node
+    if need be. 1 means that nothing is sent twice.
+    `backoff_base`, `backoff_max`: seconds. After a whole cycle has failed, or an answer says that the cluster is
+    shedding load, the call waits a random time up to ``base * 2**n``, at most ``backoff_max`` (full jitter).
+    `silent_writes`: what becomes of a write whose node went silent, and may therefore still execute it, on top of
+    newer writes. ``"raise"``: `OutcomeUnknownError`. ``"wait"``: the same, but the write is not given up when its node
+    is declared down: it waits for the node's own answer, within `Timeouts.read`. ``"repeat"``: another node gets the
+    write, if its second application equals the first; an older copy of it may undo newer writes of its key later.
+    """
+
+    max_attempts: int = 4
+    backoff_base: float = 0.025
+    backoff_max: float = 1.0
+    silent_writes: Literal["raise", "wait", "repeat"] = "raise"
+
+    def __post_init__(self) -> None:
+        checks.whole("Retries: max_attempts", self.max_attempts, 1, 100)
+        checks.positive("Retries: backoff_base", self.backoff_base)
+        checks.positive("Retries: backoff_max", self.backoff_max)
+        silent_writes("Retries: silent_writes", self.silent_writes)
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """How the node list is kept up to date; all in seconds.
+
+    `interval`: between two reads of ``/localnodes`` while requests are made. `idle_interval`: while none are made;
+    a request in that time wakes the reader at once. `idle_after`: how long without a request counts as idle.
+    `timeout`: for one source to answer. `startup_wait`: how long the first request waits, at most, for the first
+    node list; after that it goes to a seed.
+    `scope_restore_after`: how long a better routing scope must have had active nodes before it is used again.
+    """
+
+    interval: float = 1.0
+    idle_interval: float = 60.0
+    idle_after: float = 10.0
+    timeout: float = 2.0
+    startup_wait: float = 1.0
+    scope_restore_after: float = 3.0
+
+    def __post_init__(self) -> None:
+        for name in ("interval", "idle_interval", "idle_after", "timeout"):
+            checks.positive(f"Discovery: {name}", getattr(self, name))
+        for name in ("startup_wait", "scope_restore_after"):
+            checks.not_negative(f"Discovery: {name}", getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """When a node counts as down, and when it is trusted again.
+
+    The names are those of ScyllaDB's specification for its drivers. `active_failure_threshold`: transport failures
+    in a row that take an active node out. `quarantine_failure_threshold`: the same for one on trial.
+    `quarantine_promotion_threshold`: answers that make a node on trial active. `down_recovery_threshold`: probes in a
+    row that put a down node on trial again. `probe_interval`, `probe_timeout`: seconds. `suspect_after`: a request that
+    has waited this long for a node makes us probe that node. `max_parallel_probes`: probes under way at once.
+    """
+
+    active_failure_threshold: int = 10
+    down_recovery_threshold: int = 2
+    quarantine_promotion_threshold: int = 10
+    quarantine_failure_threshold: int = 3
+    probe_interval: float = 1.0
+    probe_timeout: float = 1.0
+    suspect_after: float = 1.0
+    max_parallel_probes: int = 4
+
+    def __post_init__(self) -> None:
+        for name in (
+            "active_failure_threshold",
+            "down_recovery_threshold",
+            "quarantine_promotion_threshold",
+            "quarantine_failure_threshold",
+            "max_parallel_probes",
+        ):
+            checks.whole(f"Health: {name}", getattr(self, name), 1, 1000)
+        for name in ("probe_interval", "probe_timeout", "suspect_after"):
+            checks.positive(f"Health: {name}", getattr(self, name))
+
+
+CredentialsSource = Credentials | Callable[[], Any] | Any
+"""A `Credentials`, a botocore session or credentials object, or a callable that gives one of these."""
+
+
+def silent_writes(where: str, value: Any) -> Literal["raise", "wait", "repeat"]:
+    """`value`, if it is a way to treat writes whose node went silent. Raises `ConfigurationError` otherwise."""
+    checks.one_of(where, value, ("raise", "wait", "repeat"))
+    checked: Literal["raise", "wait", "repeat"] = value
+    return checked
+
+
+def affinity(where: str, value: object) -> KeyRouteAffinity:
+    """The mode that `value` means: a `KeyRouteAffinity`, or its name in any case. Raises `ConfigurationError`."""
+    if isinstance(value, KeyRouteAffinity):
+        return value
+    if isinstance(value, str):
+        try:
+            return KeyRouteAffinity(value.strip().lower())
+        except ValueError:
+            pass
+    names = ", ".join(mode.name for mode in KeyRouteAffinity)
+    raise ConfigurationError(f"{where} must be one of KeyRouteAffinity's {names} (got {checks.shown(value)}).")

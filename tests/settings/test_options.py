@@ -1,0 +1,66 @@
+"""Settings of one request: which of them win, and which a block cannot change."""
+
+from __future__ import annotations
+
+import pytest
+
+from pynamodb_alternator import Cluster, ClusterConfig, Gzip, Timeouts
+from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.settings.options import RequestOptions
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
+
+
+def test_narrower_options_win_and_none_means_none_for_compression() -> None:
+    wide = RequestOptions(
+        read_timeout=5, request_compression=Gzip(), extra_headers={"X-A": "1", "X-B": "2"}, consistent_node=7
+    )
+    assert RequestOptions().over(wide) == wide
+    assert RequestOptions(request_compression=None).over(wide).request_compression is None
+    assert RequestOptions(consistent_node=False).over(wide).consistent_node is False
+    merged = RequestOptions(extra_headers={"x-a": "3"}).over(wide)
+    assert merged.extra_headers == {"X-B": "2", "x-a": "3"}
+    # Timeouts that are given as a whole hold as a whole, "no limit" included.
+    whole = RequestOptions(all_timeouts=Timeouts(1, 2, None)).over(RequestOptions(read_timeout=5, total_timeout=9))
+    assert whole.timeouts(Timeouts(7, 7, 7)) == Timeouts(1, 2, None)
+    part = RequestOptions(read_timeout=3).over(RequestOptions(all_timeouts=Timeouts(1, 2, 8)))
+    assert part.timeouts(Timeouts(7, 7, 7)) == Timeouts(1, 3, 8)
+    whole = RequestOptions(all_timeouts=Timeouts(pool=None)).over(RequestOptions(pool_timeout=5))
+    assert whole.timeouts(Timeouts(7, 7, 7)).pool is None
+    assert RequestOptions(pool_timeout=5).timeouts(Timeouts(7, 7, 7)) == Timeouts(7, 7, 7, 5)
+
+
+def test_what_belongs_to_the_cluster_cannot_be_changed_for_a_block() -> None:
+    with Cluster("http://10.0.0.1") as cluster:
+        for name in ("seeds", "port", "scheme", "tls", "credentials", "region", "health", "endpoint"):
+            with pytest.raises(ConfigurationError, match=rf"{name} cannot be changed.*Make another cluster.*{name}="):
+                cluster.options(**{name: 1})
+        with pytest.raises(ConfigurationError, match="Did you mean 'timeouts'"):
+            cluster.options(timeout=1)
+        for wrong, message in (
+            ({"timeouts": 5}, r"timeouts must be Timeouts\("),
+            ({"timeouts": {"reed": 5}}, "Did you mean 'read'"),
+            ({"timeouts": {"read": -1}}, "read must be a number"),
+            ({"request_compression": "br"}, "request_compression must be"),
+            ({"response_compression": "br"}, "response_compression must be"),
+            ({"key_route_affinity": "some"}, "KeyRouteAffinity"),
+            ({"consistent_node": ""}, "consistent_node must be"),
+            ({"consistent_node": 3}, "consistent_node must be"),
+            ({"consistent_node": "\ud800"}, "consistent_node must be"),
+            ({"routing_scope": "dc1"}, "routing_scope must be"),
+            ({"extra_headers": {"Host": "x"}}, "written by the transport itself"),
+        ):
+            with pytest.raises(ConfigurationError, match=message):
+                cluster.options(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_scope_whose_list_is_not_read_is_refused_at_once() -> None:
+    chain = RackScope("dc1", "r1", fallback=ClusterScope())
+    with Cluster(ClusterConfig(["10.0.0.1"], routing_scope=chain)) as cluster:
+        for scope in (RackScope("dc1", "r2"), DatacenterScope("dc2"), ClusterScope(), DatacenterScope("dc1")):
+            if scope in (ClusterScope(), DatacenterScope("dc1")):
+                cluster.options(routing_scope=scope)
+                continue
+            with pytest.raises(ConfigurationError, match=rf"The nodes of {scope} are not known.*rack r1 of datacenter"):
+                cluster.options(routing_scope=scope)
+        with pytest.raises(ConfigurationError, match="rack r2"):
+            cluster.options(routing_scope=DatacenterScope("dc1", fallback=RackScope("dc1", "r2")))

@@ -1,0 +1,292 @@
+"""Settings as text: what a URL, the environment and a mapping mean, and how mistakes in them are told."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pynamodb_alternator.settings import text
+from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.settings.tls import Tls
+from pynamodb_alternator.settings.values import Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
+
+from .support import refused
+
+
+class TestUrl:
+    @pytest.mark.parametrize(
+        ("url", "seeds", "port", "scheme"),
+        [
+            ("http://10.0.0.1,10.0.0.2:8000/", ("10.0.0.1", "10.0.0.2"), 8000, "http"),
+            ("HTTPS://db.example.com:8043", ("db.example.com",), 8043, "https"),
+            ("http://10.0.0.1", ("10.0.0.1",), None, "http"),
+            ("http://a:1,b:2", ("a:1", "b"), 2, "http"),
+            ("http://[::1]:9000", ("[::1]",), 9000, "http"),
+            ("http://[2001:db8::1],[2001:db8::2]:9000/?region=eu", ("[2001:db8::1]", "[2001:db8::2]"), 9000, "http"),
+            ("http://10.0.0.1,[::1]:9000?region=eu", ("10.0.0.1", "[::1]"), 9000, "http"),
+        ],
+    )
+    def test_addresses(self, url: str, seeds: tuple[str, ...], port: int | None, scheme: str) -> None:
+        config = ClusterConfig.from_url(url)
+        assert (config.seeds, config.port, config.scheme) == (seeds, port, scheme)
+
+    def test_query(self) -> None:
+        config = ClusterConfig.from_url(
+            "http://a/?datacenter=dc1&rack=r%201&connect_timeout=0.5&read_timeout=3&total_timeout=9"
+            "&pool_timeout=8&max_attempts=2&silent_writes=wait"
+            "&name=shop&load_balancing=random&key_route_affinity=any_write&rmw_rule=driver&region=eu"
+            "&force_read_before_write=yes&retry_ambiguous_writes=0&max_pool_connections=7&affinity_ring_order=host"
+            "&max_connection_idle=2.5&monitor=no"
+        )
+        assert config.routing_scope == RackScope("dc1", "r 1")
+        assert config.timeouts == Timeouts(0.5, 3, 9, 8)
+        assert (config.retries.max_attempts, config.retries.silent_writes) == (2, "wait")
+        assert (config.name, config.load_balancing, config.region) == ("shop", "random", "eu")
+        assert config.key_route_affinity is KeyRouteAffinity.ANY_WRITE
+        assert (config.force_read_before_write, config.retry_ambiguous_writes) == (True, False)
+        assert (config.max_pool_connections, config.affinity_ring_order) == (7, "host")
+        assert (config.max_connection_idle, config.monitor) == (2.5, False)
+
+    @pytest.mark.parametrize(
+        ("url", "word"),
+        [
+            ("10.0.0.1:8000", "has no scheme"),
+            ("ftp://a", "unknown scheme 'ftp'"),
+            ("http://", "names no host"),
+            ("http:///?datacenter=x", "names no host"),
+            ("http://:8000/", "seeds is empty"),
+            ("http://a/path", "path"),
+            ("http://a/#x", "fragment"),
+            ("http://a:99999", "port"),
+            ("http://a:x", "port"),
+            ("http://[::1", "IPv6"),
+            ("http://::1]", "seed"),
+            ("http://a/?datacentre=dc1", "Did you mean 'datacenter'"),
+            ("http://a/?zzz=dc1", "It takes: "),
+            ("http://a/?connect_timeout=soon", "connect_timeout cannot be 'soon'"),
+            ("http://a/?max_attempts=1.5", "max_attempts"),
+            ("http://a/?silent_writes=maybe", "silent_writes must be one of 'raise', 'wait', 'repeat' (got 'maybe')"),
+            ("http://a/?retry_ambiguous_writes=perhaps", "write true or false"),
+            ("http://a/?total_timeout=inf", "Timeouts: total"),
+            ("http://a/?rack=r1", "without its datacenter"),
+            ("http://a/?datacenter=", "datacenter"),
+            ("http://a\nb/", "seed"),
+        ],
+    )
+    def test_mistakes(self, url: str, word: str) -> None:
+        refused(lambda: ClusterConfig.from_url(url), word)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("http://user:hunter2@a/", "user:hunter2@a:8000", "http://user:hun/ter2@a", "http://u:hunter2@a/x"),
+            *("http://u:hun?ter2@a/", "ftp://u:hunter2@a/", "http://a/x?secret_key=hunter2"),
+        ],
+    )
+    def test_a_password_is_refused_and_not_repeated(self, url: str) -> None:
+        message = refused(lambda: ClusterConfig.from_url(url))
+        assert "hun" not in message
+        assert "ter2" not in message
+
+    @pytest.mark.parametrize("url", [None, 5, b"http://a", ["http://a"]])
+    def test_no_string(self, url: Any) -> None:
+        refused(lambda: ClusterConfig.from_url(url), "must be a string")
+
+    @pytest.mark.parametrize(
+        ("url", "changes", "seeds", "port"),
+        [
+            ("http://lb:9000/?port=8001", {}, ("lb:9000",), 8001),
+            ("http://lb:9000", {"port": 8001}, ("lb:9000",), 8001),
+            ("http://lb:9000/?port=8001", {"port": 8002}, ("lb:9000",), 8002),
+            ("http://lb1,lb2:1, [::1],lb3:9000/?port=8001", {}, ("lb1:9000", "lb2:1", "[::1]:9000", "lb3:9000"), 8001),
+            ("http://lb/?port=8001", {}, ("lb",), 8001),
+            ("http://lb:9000", {"seeds": ["a"]}, ("a",), 9000),
+            ("http://lb:9000", {"port": None}, ("lb",), 9000),
+        ],
+    )
+    def test_a_load_balancer_has_a_port_of_its_own(
+        self, url: str, changes: dict[str, Any], seeds: tuple[str, ...], port: int
+    ) -> None:
+        config = ClusterConfig.from_url(url, **changes)
+        assert (config.seeds, config.port) == (seeds, port)
+
+    def test_seeds_with_different_ports(self) -> None:
+        refused(lambda: ClusterConfig.from_url("http://a:1,b:2,c"), "different ports (1, 2)", "port=...")
+
+    def test_changes_win(self) -> None:
+        url = "http://a:1/?datacenter=dc1&rack=r1&connect_timeout=5&region=eu"
+        assert ClusterConfig.from_url(url, datacenter="dc2").routing_scope == DatacenterScope("dc2")
+        assert ClusterConfig.from_url(url, rack="r2").routing_scope == RackScope("dc1", "r2")
+        assert ClusterConfig.from_url(url, routing_scope=ClusterScope()).routing_scope == ClusterScope()
+        assert ClusterConfig.from_url(url, port=2, region="us").port == 2
+        assert ClusterConfig.from_url(url, timeouts={"read": 9}).timeouts == Timeouts(connect=5, read=9)
+        assert ClusterConfig.from_url(url, timeouts=Timeouts()).timeouts == Timeouts()
+
+
+class TestEnvironment:
+    def test_all_of_it(self) -> None:
+        config = ClusterConfig.from_env(
+            {
+                "ALTERNATOR_URL": "http://a",
+                "ALTERNATOR_DATACENTER": "dc1",
+                "ALTERNATOR_RACK": "r1",
+                "ALTERNATOR_ACCESS_KEY": "key",
+                "ALTERNATOR_SECRET_KEY": "secret",
+                "ALTERNATOR_SESSION_TOKEN": "token",
+            }
+        )
+        assert config.routing_scope == RackScope("dc1", "r1")
+        assert config.credentials == Credentials("key", "secret", "token")
+
+    def test_a_rack_of_the_datacenter_in_the_url(self) -> None:
+        env = {"ALTERNATOR_URL": "http://a/?datacenter=dc1", "ALTERNATOR_RACK": "r1"}
+        assert ClusterConfig.from_env(env).routing_scope == RackScope("dc1", "r1")
+
+    def test_a_scope_in_the_program_wins(self) -> None:
+        env = {"ALTERNATOR_URL": "http://a/?datacenter=dc1", "ALTERNATOR_RACK": "r1"}
+        assert ClusterConfig.from_env(env, routing_scope=ClusterScope()).routing_scope == ClusterScope()
+
+    def test_the_processs_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ALTERNATOR_URL", "http://a:1")
+        assert ClusterConfig.from_env().port == 1
+
+    @pytest.mark.parametrize("env", [{}, {"ALTERNATOR_URL": ""}])
+    def test_missing(self, env: dict[str, str]) -> None:
+        refused(lambda: ClusterConfig.from_env(env), "ALTERNATOR_URL is not set", "http://")
+
+    @pytest.mark.parametrize("there", ["ACCESS", "SECRET"])
+    def test_half_of_the_credentials(self, there: str) -> None:
+        env = {"ALTERNATOR_URL": "http://a", f"ALTERNATOR_{there}_KEY": "hunter2"}
+        missing = {"ACCESS": "SECRET", "SECRET": "ACCESS"}[there]
+        message = refused(lambda: ClusterConfig.from_env(env), f"ALTERNATOR_{missing}_KEY is not set", "both")
+        assert "hunter2" not in message
+
+
+class TestMappings:
+    def test_nested(self) -> None:
+        config = ClusterConfig.from_dict(
+            {
+                "seeds": ["a"],
+                "datacenter": "dc1",
+                "timeouts": {"read": 3},
+                "retries": {"max_attempts": 1},
+                "health": {"probe_interval": 2},
+                "discovery": {"interval": 2},
+                "credentials": {"access_key": "a", "secret_key": "b"},
+            }
+        )
+        assert config.routing_scope == DatacenterScope("dc1")
+        assert (config.timeouts, config.retries) == (Timeouts(read=3), Retries(max_attempts=1))
+        assert (config.health, config.discovery) == (Health(probe_interval=2), Discovery(interval=2))
+        assert config.credentials == Credentials("a", "b")
+
+    def test_with_a_url(self) -> None:
+        config = ClusterConfig.of({"url": "http://a:1/?connect_timeout=5", "timeouts": {"read": 3}, "rack": None})
+        assert (config.port, config.timeouts) == (1, Timeouts(connect=5, read=3))
+
+    @pytest.mark.parametrize(
+        ("mapping", "word"),
+        [
+            ({}, "seeds is missing"),
+            ({"seds": "a"}, "Did you mean 'seeds'"),
+            ({"seeds": "a", "timeout": {}}, "Did you mean 'timeouts'"),
+            ({"seeds": "a", "timeouts": {"conect": 1}}, "Did you mean 'connect'"),
+            ({"seeds": "a", "credentials": {"access_key": "a"}}, "secret_key"),
+            ({"seeds": "a", "credentials": {"access_key": "a", "password": "b"}}, "password"),
+            ({"seeds": "a", "routing_scope": ClusterScope(), "datacenter": "dc1"}, "not both"),
+            ({"seeds": "a", "rack": "r1"}, "without its datacenter"),
+            ({"seeds": "a", 5: 6}, "does not take 5"),
+            ({"url": "http://a", 5: 6}, "does not take 5"),
+            ({"url": "http://a", "prot": 6}, "Did you mean 'port'"),
+            ({"url": 5}, "must be a string"),
+        ],
+    )
+    def test_mistakes(self, mapping: Mapping[str, Any], word: str) -> None:
+        refused(lambda: ClusterConfig.of(mapping), word)
+
+    @pytest.mark.parametrize("thing", [None, 5, ["http://a"], b"http://a"])
+    def test_of_something_else(self, thing: Any) -> None:
+        refused(lambda: ClusterConfig.of(thing), "a URL such as")
+
+    def test_from_dict_of_something_else(self) -> None:
+        refused(lambda: ClusterConfig.from_dict("http://a"), "mapping")  # type: ignore[arg-type]
+
+    def test_of_a_config(self) -> None:
+        config = ClusterConfig("a")
+        assert ClusterConfig.of(config) is config
+        assert ClusterConfig.of(config, port=1).port == 1
+        assert ClusterConfig.of("http://a", port=1).port == 1
+        assert ClusterConfig.of({"seeds": "a"}, port=1).port == 1
+
+
+TEXTS: dict[str, st.SearchStrategy[Any]] = {
+    "port": st.integers(1, 65535),
+    "name": st.text(min_size=1),
+    "load_balancing": st.sampled_from(["round_robin", "random"]),
+    "key_route_affinity": st.sampled_from([mode.value for mode in KeyRouteAffinity]),
+    "rmw_rule": st.sampled_from(["server", "driver"]),
+    "affinity_ring_order": st.sampled_from(["endpoint", "host"]),
+    "region": st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True),
+    "request_compression": st.sampled_from(["gzip", "deflate", "none"]),
+    "response_compression": st.sampled_from(["true", "no", "gzip", "deflate,gzip"]),
+    "user_agent": st.sampled_from(["on", "off", "shop/1.0 (x)"]),
+    "force_read_before_write": st.booleans(),
+    "retry_ambiguous_writes": st.booleans(),
+    "monitor": st.booleans(),
+    "max_pool_connections": st.integers(1, 100_000),
+    "max_connection_idle": st.floats(1e-3, 1e6),
+    "datacenter": st.from_regex(r"[^\x00-\x1f\x7f\s]+", fullmatch=True),
+    "rack": st.from_regex(r"[^\x00-\x1f\x7f\s]+", fullmatch=True),
+    **dict.fromkeys(("connect_timeout", "read_timeout", "total_timeout", "pool_timeout"), st.floats(1e-3, 1e6)),
+    "max_attempts": st.integers(1, 100),
+    "silent_writes": st.sampled_from(["raise", "wait", "repeat"]),
+    "verify_hostname": st.booleans(),
+}
+"""Values of every setting that a URL may name, except the files, and `insecure`, which warns."""
+
+
+def test_no_setting_of_a_url_is_left_out_here() -> None:
+    assert TEXTS.keys() == text.IN_TEXT.keys() - {*text.TLS_FILES, "insecure"}
+
+
+def test_the_settings_of_a_url_exist() -> None:
+    names = {field.name for field in dataclasses.fields(ClusterConfig)}
+    kinds = {**text.GROUPS, "tls": Tls}
+    for key, setting in text.IN_TEXT.items():
+        if setting.group is None:
+            assert key in names or key in text.SCOPE_NAMES
+        elif key != "client_key":  # a part of client_cert
+            assert (setting.name or key) in {field.name for field in dataclasses.fields(kinds[setting.group])}
+
+
+def test_every_setting_that_is_a_word_or_a_number_may_stand_in_a_url() -> None:
+    """`seeds` and `scheme` are the URL itself."""
+    of_words = {
+        field.name
+        for field in dataclasses.fields(ClusterConfig)
+        if isinstance(field.default, str | int | float) or field.name in ("port", "monitor", "key_route_affinity")
+    }
+    assert of_words - {"scheme"} <= text.IN_TEXT.keys()
+
+
+@settings(deadline=None)
+@given(st.fixed_dictionaries({}, optional=TEXTS))
+def test_a_url_means_what_a_mapping_means(values: dict[str, Any]) -> None:
+    if "rack" in values:
+        values.setdefault("datacenter", "dc1")
+    from_url = ClusterConfig.from_url(f"https://10.0.0.1,[::1]/?{urlencode(values)}")
+    mapping: dict[str, Any] = {"seeds": ["10.0.0.1", "[::1]"], "scheme": "https"}
+    for name, value in values.items():
+        setting = text.IN_TEXT[name]
+        if name in ("user_agent", "response_compression"):
+            value = {"true": True, "on": True, "no": False, "off": False}.get(value, value)
+        into = mapping if setting.group is None else mapping.setdefault(setting.group, {})
+        into[setting.name or name] = value
+    assert from_url == ClusterConfig.from_dict(mapping)

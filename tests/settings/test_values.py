@@ -1,0 +1,50 @@
+"""Groups of settings: each value is checked when it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator.settings.values import Credentials, Discovery, Health, Retries, Timeouts
+
+from .support import refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        *((Timeouts, name, bad) for name in ("connect", "read") for bad in (0, -1, None, "1", float("nan"), True)),
+        *((Timeouts, "total", bad) for bad in (0, float("inf"), "x", 1e300)),
+        *((Retries, "max_attempts", bad) for bad in (0, 101, 1.5, None, True)),
+        *((Retries, name, 0) for name in ("backoff_base", "backoff_max")),
+        *((Retries, "silent_writes", bad) for bad in ("", "RAISE", None, True, 1)),
+        *((Discovery, name, 0) for name in ("interval", "idle_interval", "idle_after", "timeout")),
+        *((Discovery, name, bad) for name in ("startup_wait", "scope_restore_after") for bad in (-1, None, 1e9)),
+        *((Health, name, 0) for name in ("active_failure_threshold", "down_recovery_threshold")),
+        *((Health, name, 0) for name in ("quarantine_promotion_threshold", "quarantine_failure_threshold")),
+        *((Health, name, 0) for name in ("max_parallel_probes", "probe_interval", "probe_timeout", "suspect_after")),
+    ],
+)
+def test_nested_settings(kind: type, field: str, value: Any) -> None:
+    refused(lambda: kind(**{field: value}), f"{kind.__name__}: {field}")
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_that_no_float_can_hold(digits: int) -> None:
+    refused(lambda: Timeouts(connect=10**digits), "Timeouts: connect")
+
+
+def test_zero_means_not_waiting_where_that_makes_sense() -> None:
+    assert Discovery(startup_wait=0, scope_restore_after=0).startup_wait == 0
+    assert Timeouts(total=None).total is None
+    assert (Timeouts().pool, Timeouts(pool=None).pool) == (30.0, None)
+    refused(lambda: Timeouts(pool=0), "Timeouts: pool", "None for no limit")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("", "s"), ("a", ""), (None, "s"), ("a", None), (b"a", "s"), ("a\n", "s"), ("a", "s", ""), ("a", "s", "t\r")],
+)
+def test_credentials(arguments: tuple[Any, ...]) -> None:
+    refused(lambda: Credentials(*arguments), "Credentials: ")
