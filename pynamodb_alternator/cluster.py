@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from .core.cluster_core import ClusterCore
 from .core.system_tables import read_system_table
@@ -76,7 +76,7 @@ class Cluster:
         """Every node with its state, in ring order. Reads the node list if it has not been read yet.
 
         Datacenter and rack come from the system tables, which are read here, in a second at most, whenever nodes have
-        come or gone. Where they may not be read, both are None, save those that the routing scope names.
+        come or gone. Where they may not be read, both are None, except those that the routing scope names.
         """
         self.core.prepare(time.monotonic(), None)
         self.core.locations.update()
@@ -165,7 +165,7 @@ class Cluster:
         """Other settings for the requests that are made inside: ``with cluster.options(timeouts={"read": 3}): ...``.
 
         They hold in this thread or async task, for this cluster, before those of models and of the cluster. Blocks
-        nest: the inner one wins, and what it does not name stays. What is not given, or None, stays as well, save
+        nest: the inner one wins, and what it does not name stays. What is not given, or None, stays as well, except
         `request_compression`, where None means none.
 
         `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: one whose nodes the cluster knows,
@@ -213,6 +213,12 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A Cluster cannot be pickled or copied, because it has sockets and threads. Pass its configuration, which "
+            "is cluster.config, and make another one of it there: Cluster(config)."
+        )
 
     def __repr__(self) -> str:
         topology = self.core.membership.view.topology

@@ -58,8 +58,9 @@ _replacing: weakref.WeakSet[Cluster] = weakref.WeakSet()
 """Clusters that were made for a replacement, its end included."""
 _configs: dict[str, ClusterConfig] = {}
 _named: dict[str, Cluster] = {}
-_anonymous: dict[ClusterConfig | str, Cluster] = {}
-"""Clusters that no alias names: by the configuration in a model's Meta, or by the seed URL in its Meta.host."""
+_anonymous: weakref.WeakValueDictionary[ClusterConfig | str, Cluster] = weakref.WeakValueDictionary()
+"""Clusters that no alias names: by the configuration in a model's Meta, or by the seed URL in its Meta.host.
+What uses one keeps it alive: connections, and clients that were made of it. The last of them takes it along."""
 
 
 def _after_fork() -> None:
@@ -80,12 +81,12 @@ def configure(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: C
 
     Raises `ConfigurationError`, and then changes nothing.
     """
-    given = {**(clusters or {}), **aliases}
-    if not given:
+    named = {**(clusters or {}), **aliases}
+    if not named:
         raise ConfigurationError(
             "configure() was called without a cluster. Write configure(default='http://host:8000')."
         )
-    configs = _configs_of("configure", given)
+    configs = _configs_of("configure", named)
     stale: list[Cluster] = []
     with _lock:
         for alias, config in configs.items():
@@ -98,9 +99,9 @@ def configure(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: C
         cluster.close()
 
 
-def _configs_of(who: str, given: Mapping[str, ClusterLike]) -> dict[str, ClusterConfig]:
+def _configs_of(who: str, clusters: Mapping[str, ClusterLike]) -> dict[str, ClusterConfig]:
     configs: dict[str, ClusterConfig] = {}
-    for alias, value in given.items():
+    for alias, value in clusters.items():
         try:
             config = ClusterConfig.of(value)
         except ConfigurationError as wrong:
@@ -157,22 +158,22 @@ def _hints(alias: str) -> str:
     return "".join(f" {hint}" for hint in (source.hint(alias) for source in _asked()) if hint)
 
 
-def find_cluster(wanted: object, host: str | None, who: str) -> Cluster:
+def find_cluster(meant: object, host: str | None, who: str) -> Cluster:
     """The cluster for a connection: what `Meta.cluster` says, else `Meta.host`, else the default.
 
-    `wanted` is an alias, a `Cluster`, a `ClusterConfig`, or None. `who` is named in errors.
+    `meant` is an alias, a `Cluster`, a `ClusterConfig`, or None. `who` is named in errors.
     """
-    if isinstance(wanted, Cluster):
-        return wanted
-    if isinstance(wanted, ClusterConfig):
-        return _shared(wanted, wanted)
-    if isinstance(wanted, str):
-        if "://" in wanted:
-            return _shared(wanted, ClusterConfig.from_url(wanted))
-        return _named_cluster(wanted, lambda wrong: ConfigurationError(f"{who}: {wrong}"))
-    if wanted is not None:
+    if isinstance(meant, Cluster):
+        return meant
+    if isinstance(meant, ClusterConfig):
+        return _shared(meant, meant)
+    if isinstance(meant, str):
+        if "://" in meant:
+            return _shared(meant, ClusterConfig.from_url(meant))
+        return _named_cluster(meant, lambda wrong: ConfigurationError(f"{who}: {wrong}"))
+    if meant is not None:
         raise ConfigurationError(
-            f"{who}: cluster must be an alias, a Cluster or a ClusterConfig (got {type(wanted).__name__})."
+            f"{who}: cluster must be an alias, a Cluster or a ClusterConfig (got {type(meant).__name__})."
         )
     if host:
         try:
@@ -200,14 +201,14 @@ def _named_cluster(alias: str, explained: Callable[[ConfigurationError], Configu
         raise explained(wrong) from None
 
 
-def may_change(wanted: object, host: str | None) -> bool:
+def may_change(meant: object, host: str | None) -> bool:
     """Whether what `find_cluster` answers may be another cluster the next time, with this one still open.
 
     So it is for an alias inside an application with several contexts: who asks for it must ask again.
     """
     if not _sources and not _replacements:
         return False
-    return (wanted is None and not host) or (isinstance(wanted, str) and "://" not in wanted)
+    return (meant is None and not host) or (isinstance(meant, str) and "://" not in meant)
 
 
 class Aliases:
@@ -253,7 +254,7 @@ def add_source(source: ClusterSource) -> None:
 def remove_source(source: ClusterSource) -> None:
     global _sources
     with _lock:
-        _sources = tuple(one for one in _sources if one is not source)
+        _sources = tuple(other for other in _sources if other is not source)
 
 
 class _Replacement:
@@ -314,6 +315,7 @@ def is_replacement(cluster: Cluster) -> bool:
 
 
 def _shared(key: ClusterConfig | str, config: ClusterConfig) -> Cluster:
+    """The cluster of all who mean the same configuration, for as long as one of them has it."""
     with _lock:
         cluster = _anonymous.get(key)
         if cluster is None or cluster.closed:

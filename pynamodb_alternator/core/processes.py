@@ -11,7 +11,7 @@ import os
 import weakref
 from typing import Protocol
 
-__all__ = ["keep"]
+__all__ = ["keep", "kept"]
 
 
 class _Core(Protocol):
@@ -26,6 +26,11 @@ _cores: weakref.WeakSet[_Core] = weakref.WeakSet()
 def keep(core: _Core) -> None:
     """Tell `core` of forks, and shut it down when the interpreter ends. It is not kept alive for that."""
     _cores.add(core)
+
+
+def kept() -> tuple[_Core, ...]:
+    """The cores of this process that exist now, closed ones included until they are collected."""
+    return tuple(_cores)
 
 
 def _after_fork_in_child() -> None:
