@@ -384,7 +384,7 @@ class TestSeeds:
         self, seeds: list[str], port: int | None, members: list[str]
     ) -> None:
         """A seed may be a load balancer, on a port of its own."""
-        bench = Bench(FakeNetwork({"n1": ("dc1", "r1"), "n2": ("dc1", "r1")}), seeds, port=port)
+        bench = Bench(FakeNetwork(n1=("dc1", "r1"), n2=("dc1", "r1")), seeds, port=port)
         reading = bench.read()
         assert sorted(node.address for node in reading.members[(None, None)]) == members
 
