@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .aio import AsyncCluster as AsyncCluster
     from .cluster import Cluster
     from .orm.connection import AlternatorConnection
-    from .orm.models import Model, install, uninstall
+    from .orm.install import install, uninstall
+    from .orm.model import Model
     from .registry import close_all, configure, get_cluster
     from .settings.config import ClusterConfig, Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
     from .settings.scopes import ClusterScope, DatacenterScope, RackScope
@@ -62,7 +63,8 @@ _HOMES = {
         "Timeouts",
     ),
     "orm.connection": ("AlternatorConnection",),
-    "orm.models": ("Model", "install", "uninstall"),
+    "orm.install": ("install", "uninstall"),
+    "orm.model": ("Model",),
     "registry": ("close_all", "configure", "get_cluster"),
     "settings.scopes": ("ClusterScope", "DatacenterScope", "RackScope"),
     "settings.wire": ("Deflate", "Gzip", "Tls"),
@@ -77,8 +79,8 @@ def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
-    return found
+    value = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
+    return value
 
 
 def __dir__() -> list[str]:

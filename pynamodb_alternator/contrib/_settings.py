@@ -12,7 +12,7 @@ from ..settings.config import ClusterConfig
 
 __all__ = ["FIELDS", "config_from", "setting_meant"]
 
-FIELDS = tuple(one.name for one in fields(ClusterConfig))
+FIELDS = tuple(field.name for field in fields(ClusterConfig))
 _CREDENTIALS = ("access_key", "secret_key", "session_token")
 _TLS_FILES = ("ca", "client_cert", "client_key")
 KEYS = ("url", "datacenter", "rack", *_CREDENTIALS, *_TLS_FILES, *FIELDS)
@@ -73,27 +73,27 @@ def _lower(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
 def _named(value: Mapping[Any, Any], where: str, more: tuple[str, ...]) -> dict[str, Any]:
     """What is given, by the names that `ClusterConfig` has for it."""
     settings: dict[str, Any] = {}
-    for key, given in value.items():
+    for key, setting in value.items():
         name = key.lower() if isinstance(key, str) else key
         if name not in (*KEYS, *more):
             raise ConfigurationError(f"{where} has the unknown key {key!r}. {setting_meant(key, (*KEYS, *more))}")
-        if given is None:
+        if setting is None:
             continue
-        if name in _NESTED and isinstance(given, Mapping):
-            given = {one.lower() if isinstance(one, str) else one: what for one, what in given.items()}
-        settings[name] = given
+        if name in _NESTED and isinstance(setting, Mapping):
+            setting = {inner.lower() if isinstance(inner, str) else inner: what for inner, what in setting.items()}
+        settings[name] = setting
     return settings
 
 
 def _join(settings: dict[str, Any], into: str, names: Iterable[str], where: str) -> None:
-    found = {name: settings.pop(name) for name in names if name in settings}
-    if not found:
+    parts = {name: settings.pop(name) for name in names if name in settings}
+    if not parts:
         return
     if into in settings:
         raise ConfigurationError(
-            f"{where} has {into.upper()!r} and {next(iter(found)).upper()!r} as well. Write one of them."
+            f"{where} has {into.upper()!r} and {next(iter(parts)).upper()!r} as well. Write one of them."
         )
-    settings[into] = found
+    settings[into] = parts
 
 
 def setting_meant(key: object, known: Iterable[str]) -> str:

@@ -15,6 +15,8 @@ from pynamodb import models as _pynamodb
 from pynamodb.attributes import Attribute
 from pynamodb.constants import NULL
 
+from ._pynamodb import has_discriminator, python_names_of
+
 __all__ = ["ItemLoader", "item_loader_of"]
 
 _PLAIN = {
@@ -34,7 +36,7 @@ class ItemLoader:
         self._cls = cls
         self._defaults: list[tuple[str, Any, bool, _Set | None]] = []
         self._attributes: list[tuple[str, str, Callable[[Any], Any], Callable[[Any], Any], _Set | None]] = []
-        python_names: dict[str, str] = cls._dynamo_to_python_attrs  # type: ignore[attr-defined]
+        python_names = python_names_of(cls)
         for attribute in cls.get_attributes().values():
             # As PynamoDB's descriptors have it: attributes of one `attr_name` share a value, under one Python name.
             name = python_names.get(attribute.attr_name, attribute.attr_name)
@@ -46,6 +48,10 @@ class ItemLoader:
             self._attributes.append((name, attribute.attr_name, attribute.get_value, attribute.deserialize, own))
 
     def make(self, item: dict[str, Any]) -> Any:
+        """A new instance with the values of `item`, which is as the wire has it: ``{"name": {"S": "alice"}}``.
+
+        Raises what PynamoDB raises for a value that an attribute cannot take.
+        """
         instance = object.__new__(self._cls)
         values: dict[str, Any] = {}
         instance.attribute_values = values
@@ -73,7 +79,7 @@ _Set = Callable[[Any, Any], None]
 
 def item_loader_of(cls: type[_pynamodb.Model]) -> ItemLoader | None:
     """How to make instances of `cls`; None where only PynamoDB itself can."""
-    if cls._discriminator:  # type: ignore[attr-defined]
+    if has_discriminator(cls):
         return None
     if any(getattr(cls, name) is not method for name, method in _PLAIN.items()):
         return None

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pynamodb import attributes as attr
 
 import pynamodb_alternator
+from pynamodb_alternator.orm import model as model_module
 from pynamodb_alternator.orm.instances import item_loader_of
 
 
@@ -269,3 +270,20 @@ def test_attributes_of_one_name_are_loaded_and_saved_as_by_pynamodb(
 
     for item in ALIASED_ITEMS:
         assert attempted(partial(seen, ours, item)) == attempted(partial(seen, stock, item))
+
+
+def test_how_instances_are_made_is_found_out_once_for_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at each attribute of the model: far more work than to make an instance."""
+    asked: list[Any] = []
+
+    def counted(cls: Any) -> Any:
+        asked.append(cls)
+        return item_loader_of(cls)
+
+    monkeypatch.setattr(model_module, "item_loader_of", counted)
+    base = make(pynamodb_alternator.Model)
+    derived = type(base)("Derived", (base,), {"more": attr.UnicodeAttribute(null=True)})
+    odd = type(base)("Odd", (base,), {"__len__": lambda self: 1})
+    for model in (base, derived, odd) * 3:
+        assert model.from_raw_data({"key": {"S": "a"}, "more": {"S": "b"}}).key == "a"
+    assert asked == [base, derived, odd]
