@@ -114,8 +114,26 @@ def test_the_lock_has_every_dependency() -> None:
         wanted += extra
     for group in project["dependency-groups"].values():
         wanted += [one for one in group if isinstance(one, str)]
-    names = {re.match(r"[\w-]+", one)[0].lower() for one in wanted}  # type: ignore[index]
+    names = {re.match(r"[\w-]+", requirement)[0].lower() for requirement in wanted}  # type: ignore[index]
     assert names - _locked("requirements/dev.lock").keys() == set()
+
+
+def test_nox_covers_every_extra_and_each_lower_bound() -> None:
+    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = re.findall(r'^(?:WITHOUT_ASYNC|EXTRAS) = f?"(.*)"', text, re.MULTILINE)
+    names = set(",".join(extras).split(",")) - {"{WITHOUT_ASYNC}"}
+    assert names == set(project["optional-dependencies"])
+    pinned: dict[str, set[str]] = {}
+    for name, version in re.findall(r'"([a-z0-9-]+)(?:\[\w+\])?==([\d.]+)"', text):
+        pinned.setdefault(name, set()).add(version)
+    bounded = [
+        *project["dependencies"],
+        *(project["optional-dependencies"][name][0] for name in ("async", "boto3", "local")),
+    ]
+    for requirement in bounded:
+        name, bound = re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement).groups()  # type: ignore[union-attr]
+        assert any(f"{version}.".startswith(f"{bound}.") for version in pinned[name]), requirement
 
 
 def test_the_public_names() -> None:
@@ -174,6 +192,20 @@ def test_the_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
         printed = capsys.readouterr().out
         assert "There is no bob." in printed
         assert [line for line in printed.splitlines() if line.endswith(" active")] != []
+
+
+WORDS = (
+    "node, seed, topology, datacenter, rack, routing scope, ring, query plan, attempt, failover, coordinator, "
+    "key route affinity, quarantined, probe, replica, token, suspect, slot, view, location, retry, after_fork"
+)
+"""What this project calls its things, once and for all."""
+
+
+def test_every_word_is_in_the_glossary() -> None:
+    page = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    explained = dict(re.findall(r"^\*\*(.+)\*\*\n: (.+(?:\n  .+)*)", page, re.MULTILINE))
+    assert set(explained) == set(WORDS.split(", "))
+    assert [word for word, text in explained.items() if not text.rstrip().endswith(".")] == []
 
 
 def test_every_signal_is_in_the_documentation() -> None:
