@@ -48,7 +48,7 @@ __all__ = [
     "uninstall",
 ]
 
-# Names are imported when they are first used. Importing botocore and PynamoDB takes a quarter of a second, and whoever
+# Names are imported when they are first used. Importing botocore and PynamoDB takes a quarter of a second, and what
 # only finds this package through an entry point, such as pytest, shall not wait for it.
 _HOMES = {
     "aio": ("AsyncCluster",),  # needs the extra [async]

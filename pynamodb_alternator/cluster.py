@@ -41,7 +41,6 @@ class Cluster:
         self.config = config = ClusterConfig.of(config)
         self.core: ClusterCore = ClusterCore(config, weakref.ref(self))
         """The inside, for this package's own modules. It may change with any version."""
-        self._pools = self.core.pools
         self._client: Any = None
         self._finalizer = weakref.finalize(self, self.core.forgotten)
         self._finalizer.atexit = False  # `core.processes` shuts all cores down then
@@ -75,7 +74,7 @@ class Cluster:
         """Every node with its state, in ring order. Reads the node list if it has not been read yet.
 
         Datacenter and rack come from the system tables, which are read here, in a second at most, whenever nodes have
-        come or gone. Where they may not be read, both are None, save those that the routing scope names.
+        come or gone. Where they may not be read, both are None, except those that the routing scope names.
         """
         self.core.prepare(time.monotonic(), None)
         self.core.locations.update()
@@ -164,7 +163,7 @@ class Cluster:
         """Other settings for the requests that are made inside: ``with cluster.options(timeouts={"read": 3}): ...``.
 
         They hold in this thread or async task, for this cluster, before those of models and of the cluster. Blocks
-        nest: the inner one wins, and what it does not name stays. What is not given, or None, stays as well, save
+        nest: the inner one wins, and what it does not name stays. What is not given, or None, stays as well, except
         `request_compression`, where None means none.
 
         `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: one whose nodes the cluster knows,
@@ -195,6 +194,7 @@ class Cluster:
 
     @property
     def closed(self) -> bool:
+        """Whether it was closed."""
         return self.core.closed
 
     def close(self) -> None:

@@ -202,6 +202,21 @@ def test_private_names_of_a_module_stay_in_it() -> None:
     assert imported == STILL_IMPORTED
 
 
+OUTSIDE = [path for folder in ("benchmarks", "example_app") for path in sorted((HOUSE.parent / folder).rglob("*.py"))]
+
+
+@pytest.mark.skipif(not OUTSIDE, reason="the tests run on an installed package")
+def test_the_example_and_the_benchmarks_use_public_names_only() -> None:
+    public = ("errors", "signals", "local", "boto3", "contrib.")
+    for path in OUTSIDE:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert reaching(tree) == [], path
+        for node in ast.walk(tree):
+            module = (node.module or "") if isinstance(node, ast.ImportFrom) and not node.level else ""
+            if module.startswith("pynamodb_alternator."):
+                assert module.removeprefix("pynamodb_alternator.").startswith(public), f"{path}: {module}"
+
+
 # ---- rooms and modules -------------------------------------------------------------------------------------------
 
 

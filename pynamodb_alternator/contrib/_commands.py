@@ -24,7 +24,7 @@ def nodes(cluster: Cluster, screen: Screen) -> None:
 
 
 def check(cluster: Cluster, screen: Screen) -> bool:
-    """Show what the doctor says. Whether there is no error in it."""
+    """Show what the doctor says. True if there is no error in it."""
     findings = cluster.check()
     for finding in findings:
         show_finding(screen, finding, cluster.name)

@@ -246,7 +246,7 @@ class AlternatorConnection(Connection):
                 self.cluster.learn_write_isolation(created[TABLE_NAME], tag["Value"])
 
     def _dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
-        """PynamoDB's own, without the UUID, signals and log lines where nobody gets them."""
+        """PynamoDB's own, without the UUID, signals and log lines where nothing receives them."""
         if (
             pre_dynamodb_send.receivers
             or post_dynamodb_send.receivers
