@@ -44,10 +44,10 @@ def _committed() -> list[Path]:
     """Files that are committed, or would be by the next commit."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     try:
-        found = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this is no git work tree")
-    return [ROOT / name for name in found.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
 def _texts() -> Iterator[tuple[str, str]]:
@@ -72,8 +72,8 @@ def _configured_hosts() -> set[str]:
 def test_no_machine_path_is_committed() -> None:
     # A home or work folder of some machine. Written so that this file does not match it.
     path = re.compile(r"(?<![\w.$}/-])/(?:work|root|home/[a-z][\w-]*|Users/[A-Za-z][\w-]*)/[\w.]")
-    found = [f"{name}: {match[0]}" for name, text in _texts() for match in path.finditer(text)]
-    assert found == []
+    hits = [f"{name}: {match[0]}" for name, text in _texts() for match in path.finditer(text)]
+    assert hits == []
 
 
 def test_no_registry_host_is_committed() -> None:
@@ -81,8 +81,8 @@ def test_no_registry_host_is_committed() -> None:
         ".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("npmjs", "com"))
     ]
     hosts = sorted({*known, *_configured_hosts()})
-    found = [f"{name}: {host}" for name, text in _texts() for host in hosts if host in text]
-    assert found == []
+    hits = [f"{name}: {host}" for name, text in _texts() for host in hosts if host in text]
+    assert hits == []
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -109,12 +109,12 @@ def test_the_locks_agree() -> None:
 
 def test_the_lock_has_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    requirements = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
     for extra in project["project"]["optional-dependencies"].values():
-        wanted += extra
+        requirements += extra
     for group in project["dependency-groups"].values():
-        wanted += [one for one in group if isinstance(one, str)]
-    names = {re.match(r"[\w-]+", requirement)[0].lower() for requirement in wanted}  # type: ignore[index]
+        requirements += [requirement for requirement in group if isinstance(requirement, str)]
+    names = {re.match(r"[\w-]+", requirement)[0].lower() for requirement in requirements}  # type: ignore[index]
     assert names - _locked("requirements/dev.lock").keys() == set()
 
 
@@ -162,8 +162,8 @@ def test_the_snippets_import_what_exists() -> None:
 
 def test_the_readme_begins_with_what_it_is_and_the_two_commands() -> None:
     first_screen = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:36])
-    for wanted in ("PynamoDB", "ScyllaDB Alternator", "```python", "make demo", "make test"):
-        assert wanted in first_screen
+    for text in ("PynamoDB", "ScyllaDB Alternator", "```python", "make demo", "make test"):
+        assert text in first_screen
 
 
 def test_the_first_snippet_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
