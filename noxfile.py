@@ -62,6 +62,7 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(folder / "dist"), ".")
     (built,) = (folder / "dist").glob("*.whl")
     session.install(f"{built}[{EXTRAS}]", "--group", "test")
-    shutil.copytree("tests", folder / "tests", dirs_exist_ok=True)
+    for needed in ("tests", "docs"):  # some tests run the examples of the documentation
+        shutil.copytree(needed, folder / needed, dirs_exist_ok=True)
     session.chdir(folder)
     session.run("pytest", "-c", "/dev/null", "--rootdir", ".", "tests/aio", *AT_THE_BOUNDS)
