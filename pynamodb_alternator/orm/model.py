@@ -37,7 +37,7 @@ class Model(_models.Model):
         # PynamoDB's own type of it lists every setting, as if a model had to give them all.
         Meta: Any
 
-    _item_loader: ItemLoader | None
+    _alternator_item_loader: ItemLoader | None
 
     @classmethod
     def _get_connection(cls) -> TableConnection:
@@ -45,9 +45,9 @@ class Model(_models.Model):
 
     @classmethod
     def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Self:
-        loader = cls.__dict__.get("_item_loader", cls)
+        loader = cls.__dict__.get("_alternator_item_loader", cls)
         if loader is cls:  # this very class has none yet, whatever its bases have
-            loader = cls._item_loader = item_loader_of(cls)
+            loader = cls._alternator_item_loader = item_loader_of(cls)
         if loader is None:
             return super()._instantiate(attribute_values)
         made: Self = loader.make(attribute_values)
