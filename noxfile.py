@@ -12,21 +12,24 @@ import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["tests", "oldest", "wheel"]
+nox.options.sessions = ["tests", "oldest", "oldest_async", "wheel"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
-EXTRAS = "local,flask,django,prometheus,opentelemetry,cli,boto3"
+WITHOUT_ASYNC = "local,flask,django,prometheus,opentelemetry,cli,boto3"
+EXTRAS = f"{WITHOUT_ASYNC},async"
 OLDEST = (
     "pynamodb==6.0.0",
-    "botocore==1.35.0",
-    "boto3==1.35.0",
     "blinker==1.7.0",
     "orjson==3.9.15",
     "httptools==0.6.1",
     "moto[dynamodb]==5.1.10",
 )
-"""The lower bounds of pyproject.toml."""
+"""The lower bounds of pyproject.toml, except those that depend on one another:"""
+OLDEST_BOTOCORE = ("botocore==1.35.0", "boto3==1.35.0")
+OLDEST_AIOBOTOCORE = ("aiobotocore==3.0.0", "botocore==1.41.0", "boto3==1.41.0")
+"""aiobotocore allows a few versions of botocore only: 3.0.0 those from 1.41.0 to 1.42.5."""
 AT_THE_BOUNDS = ("tests/scylla", "tests/e2e/test_models.py", "tests/e2e/test_failover.py", "tests/e2e/test_boto3.py")
+"""Tests that need no more than the dependency group `harness`. The others need tools that want new versions."""
 
 
 @nox.session(python=PYTHONS)
@@ -40,18 +43,26 @@ def tests(session: nox.Session, pynamodb: str) -> None:
 @nox.session(python=PYTHONS[0])
 def oldest(session: nox.Session) -> None:
     """The end-to-end tests with every dependency at its lower bound. Their own old warnings are not errors."""
-    session.install(f".[{EXTRAS}]", *OLDEST, "--group", "test")
+    session.install(f".[{WITHOUT_ASYNC}]", *OLDEST, *OLDEST_BOTOCORE, "--group", "harness")
     session.run("pytest", "-o", "filterwarnings=default", *AT_THE_BOUNDS, *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def oldest_async(session: nox.Session) -> None:
+    """The same with the extra `async`, at its own lower bound, and its tests."""
+    session.install(f".[{EXTRAS}]", *OLDEST, *OLDEST_AIOBOTOCORE, "--group", "harness")
+    session.run("pytest", "-o", "filterwarnings=default", "tests/aio", *AT_THE_BOUNDS, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def wheel(session: nox.Session) -> None:
     """Wheel and sdist build, and the tests pass on the wheel, where the source tree cannot be imported."""
     session.install("build")
-    place = Path(session.create_tmp())
-    session.run("python", "-m", "build", "--outdir", str(place / "dist"), ".")
-    (built,) = (place / "dist").glob("*.whl")
+    folder = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--outdir", str(folder / "dist"), ".")
+    (built,) = (folder / "dist").glob("*.whl")
     session.install(f"{built}[{EXTRAS}]", "--group", "test")
-    shutil.copytree("tests", place / "tests", dirs_exist_ok=True)
-    session.chdir(place)
-    session.run("pytest", "-c", "/dev/null", "--rootdir", ".", *AT_THE_BOUNDS)
+    for needed in ("tests", "docs"):  # some tests run the examples of the documentation
+        shutil.copytree(needed, folder / needed, dirs_exist_ok=True)
+    session.chdir(folder)
+    session.run("pytest", "-c", "/dev/null", "--rootdir", ".", "tests/aio", *AT_THE_BOUNDS)

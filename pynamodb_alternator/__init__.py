@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .aio import AsyncCluster as AsyncCluster
     from .cluster import Cluster
     from .orm.connection import AlternatorConnection
-    from .orm.models import Model, install, uninstall
+    from .orm.install import install, uninstall
+    from .orm.model import Model
     from .registry import close_all, configure, get_cluster
     from .settings.compression import Deflate, Gzip
     from .settings.config import ClusterConfig
@@ -49,14 +50,15 @@ __all__ = [
     "uninstall",
 ]
 
-# Names are imported when they are first used. Importing botocore and PynamoDB takes a quarter of a second, and whoever
+# Names are imported when they are first used. Importing botocore and PynamoDB takes a quarter of a second, and what
 # only finds this package through an entry point, such as pytest, shall not wait for it.
 _HOMES = {
     "aio": ("AsyncCluster",),  # needs the extra [async]
     "cluster": ("Cluster",),
     "settings.config": ("ClusterConfig",),
     "orm.connection": ("AlternatorConnection",),
-    "orm.models": ("Model", "install", "uninstall"),
+    "orm.install": ("install", "uninstall"),
+    "orm.model": ("Model",),
     "registry": ("close_all", "configure", "get_cluster"),
     "settings.scopes": ("ClusterScope", "DatacenterScope", "RackScope"),
     "settings.compression": ("Deflate", "Gzip"),
@@ -73,8 +75,8 @@ def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
-    return found
+    value = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -42,7 +42,6 @@ class Cluster:
         self.config = config = ClusterConfig.of(config)
         self.core: ClusterCore = ClusterCore(config, weakref.ref(self))
         """The inside, for this package's own modules. It may change with any version."""
-        self._pools = self.core.pools
         self._client: Any = None
         self._finalizer = weakref.finalize(self, self.core.forgotten)
         self._finalizer.atexit = False  # `core.processes` shuts all cores down then
@@ -196,6 +195,7 @@ class Cluster:
 
     @property
     def closed(self) -> bool:
+        """Whether it was closed."""
         return self.core.closed
 
     def close(self) -> None:

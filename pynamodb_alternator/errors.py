@@ -4,13 +4,13 @@ All errors derive from `AlternatorError`. Those of transport derive as well from
 PynamoDB user would expect in its place, because PynamoDB wraps only botocore's errors into `PutError`, `GetError`
 and the like.
 
-Two questions matter to whoever catches one, and the classes answer them:
+Two questions matter to code that catches an error, and the classes answer them:
 
 - `NotSentError`: no node can have seen the request. Sending it again is safe.
 - `OutcomeUnknownError`: a node may have executed the request, and no answer said so. Sending it again may apply
   it twice. Its `may_still_execute` tells whether a node may even execute it later.
 
-An error answer of the server (`ConditionalCheckFailedException`, ...) is not an error of ours: it arrives as botocore's
+An error answer of the server (`ConditionalCheckFailedException`, ...) is not such an error: it arrives as botocore's
 own `ClientError`, as it does with DynamoDB. One that leaves the outcome of a write open is both: `ServerFailureError`.
 """
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pynamodb.models import Model
 
     from .local import LocalCluster
+    from .signals import Event
 
 __all__ = [
     "AlternatorModels",
@@ -128,13 +129,13 @@ def alternator_signals() -> Iterator[AlternatorSignals]:
 # ---- clusters ----------------------------------------------------------------------------------------------------
 
 
-def _settings(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    if not isinstance(given, Mapping):
+def _settings(request: pytest.FixtureRequest, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    if not isinstance(settings, Mapping):
         raise pytest.UsageError(
             "The fixture alternator_cluster_options must return a dict of what LocalCluster takes, such as "
-            f"{{'nodes': 5}} (got {type(given).__name__})."
+            f"{{'nodes': 5}} (got {type(settings).__name__})."
         )
-    options: dict[str, Any] = dict(given)
+    options: dict[str, Any] = dict(settings)
     for marker in reversed(list(request.node.iter_markers(_MARKER))):
         if marker.args:
             raise pytest.UsageError(
@@ -198,8 +199,7 @@ class AlternatorModels:
         """Create the tables of these models, if they do not exist. Gives the models back."""
         from pynamodb.models import Model
 
-        from .contrib._tables import create_table
-        from .orm.connection import AlternatorConnection
+        from .contrib._tables import create_table, is_on_cluster
 
         if not models:
             raise pytest.UsageError("alternator_models() was called without a model. Write alternator_models(User).")
@@ -208,7 +208,7 @@ class AlternatorModels:
                 raise pytest.UsageError(
                     f"alternator_models takes PynamoDB models, as in alternator_models(User) (got {model!r})."
                 )
-            if not isinstance(model._get_connection().connection, AlternatorConnection):
+            if not is_on_cluster(model):
                 raise pytest.UsageError(
                     f"alternator_models: {model.__qualname__} is not on a cluster. Derive it from "
                     "pynamodb_alternator.Model, or call pynamodb_alternator.install(default=AlternatorConnection)."
@@ -231,12 +231,17 @@ class AlternatorModels:
 
 
 class SignalEvent(dict[str, Any]):
-    """What one signal said. `name`: of the signal, as in ``node_down``. `sender`: the cluster."""
+    """What one signal said: a dict of the fields of its event, such as ``said["node"]``.
 
-    def __init__(self, name: str, sender: Any, payload: Mapping[str, Any]) -> None:
+    `name`: of the signal, as in ``node_down``. `event`: the event itself, a dataclass of `signals`, such as `NodeDown`.
+    `sender`: the cluster.
+    """
+
+    def __init__(self, name: str, sender: Any, event: Event, payload: Mapping[str, Any]) -> None:
         super().__init__(payload)
         self.name = name
         self.sender = sender
+        self.event = event
 
     def __repr__(self) -> str:
         return f"<{self.name} {super().__repr__()}>"
@@ -263,9 +268,9 @@ class AlternatorSignals:
                 signal.disconnect(receive)
 
     def _receiver(self, name: str) -> Callable[..., None]:
-        def receive(sender: Any, **payload: Any) -> None:
+        def receive(sender: Any, *, event: Event, **payload: Any) -> None:
             with self._changed:
-                self._events.append(SignalEvent(name, sender, payload))
+                self._events.append(SignalEvent(name, sender, event, payload))
                 self._changed.notify_all()
 
         return receive
@@ -276,20 +281,20 @@ class AlternatorSignals:
         with self._changed:
             return list(self._events)
 
-    def of(self, name: str, **wanted: Any) -> list[SignalEvent]:
+    def of(self, name: str, **values: Any) -> list[SignalEvent]:
         """Those of one signal, as in ``of("node_down", node="127.0.0.2:8000")``."""
         name = _known(name)
         with self._changed:
-            return self._find(name, wanted)
+            return self._find(name, values)
 
-    def wait_for(self, name: str, timeout: float = 10.0, **wanted: Any) -> SignalEvent:
+    def wait_for(self, name: str, timeout: float = 10.0, **values: Any) -> SignalEvent:
         """The first one of this signal with these values; waits for it. Fails the test if none comes."""
         name = _known(name)
         with self._changed:
-            if self._changed.wait_for(lambda: bool(self._find(name, wanted)), timeout):
-                return self._find(name, wanted)[0]
+            if self._changed.wait_for(lambda: bool(self._find(name, values)), timeout):
+                return self._find(name, values)[0]
             seen = "".join(f"\n  {event!r}" for event in self._events[-20:]) or " none"
-        asked = f" with {wanted}" if wanted else ""
+        asked = f" with {values}" if values else ""
         pytest.fail(f"No signal {name}{asked} within {timeout:g} s. The last ones were:{seen}")
 
     def clear(self) -> None:
@@ -297,18 +302,18 @@ class AlternatorSignals:
         with self._changed:
             self._events.clear()
 
-    def _find(self, name: str, wanted: Mapping[str, Any]) -> list[SignalEvent]:
+    def _find(self, name: str, values: Mapping[str, Any]) -> list[SignalEvent]:
         return [
             event
             for event in self._events
-            if event.name == name and all(key in event and event[key] == value for key, value in wanted.items())
+            if event.name == name and all(key in event and event[key] == value for key, value in values.items())
         ]
 
 
 def _known(name: str) -> str:
     from . import signals
 
-    known = sorted(one.replace("-", "_") for one in signals.namespace)
+    known = sorted(signal.replace("-", "_") for signal in signals.namespace)
     if str(name).replace("-", "_") not in known:
         raise pytest.UsageError(f"There is no signal {name!r}. The signals are {', '.join(known)}.")
     return name.replace("-", "_")

@@ -1,6 +1,18 @@
 """Named clusters, and finding the cluster that a model means.
 
-Nothing is resolved at import: a model may be defined before its cluster is configured.
+An alias may mean, and is asked for in this order:
+
+1. what `replaced` has put in its place: a test's cluster, the innermost block first;
+2. what a source says, the one that was added last first: a framework knows which application's context this is;
+3. what `configure` was told;
+4. for ``default`` alone, the cluster that the environment variable ``ALTERNATOR_URL`` names.
+
+Nothing is resolved at import: a model may be defined before its cluster is configured. A cluster is made when it is
+first asked for, and made anew once it was closed.
+
+Readers take no lock: they look things up in tables that are replaced or changed by one step. The lock guards changes,
+and the making of a cluster, which calls nothing of the user's: sources are asked, configurations are compared and
+clusters are closed outside of it.
 """
 
 from __future__ import annotations
@@ -28,14 +40,15 @@ __all__ = [
     "may_change",
     "remove_source",
     "replaced",
+    "sources",
 ]
 
 ClusterLike = ClusterConfig | str | Mapping[str, Any]
 
 
 class ClusterSource(Protocol):
-    """Somebody who knows which cluster an alias means here and now, before `configure` is asked: a web framework with
-    several applications in one process, or a test."""
+    """What knows which cluster an alias means here and now, before `configure` is asked: a web framework with several
+    applications in one process, or a test."""
 
     def find(self, alias: str) -> Cluster | None:
         """The cluster, or None if this source has nothing to say about the alias. Asked at each request, so it must be
@@ -48,19 +61,76 @@ class ClusterSource(Protocol):
         """Close the clusters that this source has made. It makes new ones if it is asked again."""
 
 
+class _Entry:
+    """One configuration, and the cluster of it that is open.
+
+    `key`: what stands for a configuration without an alias. Its cluster is held weakly: connections, and clients that
+    were made of it, keep it alive, and the last of them takes the entry along.
+    """
+
+    __slots__ = ("_cluster", "_key", "_retired", "config")
+
+    def __init__(self, config: ClusterConfig, key: ClusterConfig | str | None = None) -> None:
+        self.config = config
+        self._key = key
+        self._cluster: Callable[[], Cluster | None] = _no_cluster
+        self._retired = False
+
+    def cluster(self) -> Cluster | None:
+        """The cluster; a new one if there is none yet, or if it was closed. None once the entry is retired."""
+        cluster = self._cluster()
+        if cluster is not None and not cluster.closed:
+            return cluster
+        with _lock:
+            cluster = self._cluster()
+            if self._retired:
+                return None
+            if cluster is None or cluster.closed:
+                cluster = Cluster(self.config)
+                self._hold(cluster)
+            return cluster
+
+    def _hold(self, cluster: Cluster) -> None:
+        if self._key is None:
+            self._cluster = lambda: cluster
+        else:
+            self._cluster = weakref.ref(cluster, self._collected)
+
+    def _collected(self, reference: object) -> None:
+        """The garbage collector has found the cluster, in whatever thread: so no lock is taken here."""
+        if self._cluster is reference and self._key is not None:
+            self._retired = True
+            _anonymous.pop(self._key, None)
+
+    def close(self) -> None:
+        """Close the cluster, if there is one. The next that asks gets a new one."""
+        with _lock:
+            cluster, self._cluster = self._cluster(), _no_cluster
+        if cluster is not None:
+            cluster.close()
+
+    def retire(self) -> None:
+        """Close the cluster, and make no other: a thread may have found this entry just before it was replaced."""
+        self._retired = True
+        self.close()
+
+
+def _no_cluster() -> None:
+    return None
+
+
 _lock = threading.Lock()
 _sources: tuple[ClusterSource, ...] = ()
 """The one that is asked first comes first."""
-_replacements: tuple[ClusterSource, ...] = ()
+_replacements: tuple[_Replacement, ...] = ()
 """What `replaced` has put in place, the innermost first. These are asked before all sources, whenever a source was
 added: an application that is made inside a test adds its own there."""
 _replacing: weakref.WeakSet[Cluster] = weakref.WeakSet()
 """Clusters that were made for a replacement, its end included."""
-_configs: dict[str, ClusterConfig] = {}
-_named: dict[str, Cluster] = {}
-_anonymous: weakref.WeakValueDictionary[ClusterConfig | str, Cluster] = weakref.WeakValueDictionary()
-"""Clusters that no alias names: by the configuration in a model's Meta, or by the seed URL in its Meta.host.
-What uses one keeps it alive: connections, and clients that were made of it. The last of them takes it along."""
+_named: dict[str, _Entry] = {}
+"""By alias: what `configure` was told, and what the environment says of ``default``."""
+_anonymous: dict[ClusterConfig | str, _Entry] = {}
+"""Clusters that no alias names: by the configuration in a model's Meta, or by the seed URL in its Meta.host."""
 
 
 def _after_fork() -> None:
@@ -81,31 +151,32 @@ def configure(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: C
 
     Raises `ConfigurationError`, and then changes nothing.
     """
-    named = {**(clusters or {}), **aliases}
-    if not named:
+    settings = {**(clusters or {}), **aliases}
+    if not settings:
         raise ConfigurationError(
             "configure() was called without a cluster. Write configure(default='http://host:8000')."
         )
-    configs = _configs_of("configure", named)
-    stale: list[Cluster] = []
+    configs = _configs_of("configure", settings)
+    before = dict(_named)
+    changed = {
+        alias: _Entry(config)
+        for alias, config in configs.items()
+        if alias not in before or before[alias].config != config
+    }
     with _lock:
-        for alias, config in configs.items():
-            if _configs.get(alias) == config:
-                continue
-            _configs[alias] = config
-            if alias in _named:
-                stale.append(_named.pop(alias))
-    for cluster in stale:
-        cluster.close()
+        stale = [_named[alias] for alias in changed if alias in _named]
+        _named.update(changed)
+    for entry in stale:
+        entry.retire()
 
 
-def _configs_of(who: str, clusters: Mapping[str, ClusterLike]) -> dict[str, ClusterConfig]:
+def _configs_of(caller: str, settings: Mapping[str, ClusterLike]) -> dict[str, ClusterConfig]:
     configs: dict[str, ClusterConfig] = {}
-    for alias, value in clusters.items():
+    for alias, value in settings.items():
         try:
             config = ClusterConfig.of(value)
         except ConfigurationError as wrong:
-            raise ConfigurationError(f"{who}({alias}=...): {wrong}") from None
+            raise ConfigurationError(f"{caller}({alias}=...): {wrong}") from None
         # In signals and logs a cluster goes by its alias, unless it was given a name of its own.
         configs[alias] = config.replace(name=alias) if config.name == "default" else config
     return configs
@@ -122,30 +193,36 @@ def get_cluster(alias: str = "default") -> Cluster:
         cluster = source.find(alias)
         if cluster is not None:
             return cluster
-    of_environment: ClusterConfig | None = None
-    if alias == "default" and alias not in _configs and os.environ.get("ALTERNATOR_URL"):
+    entry = _named.get(alias)
+    if entry is None and alias == "default" and os.environ.get("ALTERNATOR_URL"):
         # Outside the lock: it reads files, and what it warns of may reach a handler that wants a cluster as well.
-        of_environment = ClusterConfig.from_env()
+        entry = _named.setdefault(alias, _Entry(ClusterConfig.from_env()))
+    if entry is None:
+        raise ConfigurationError(_no_such_alias(alias))
+    cluster = entry.cluster()
+    return get_cluster(alias) if cluster is None else cluster
+
+
+def close_all() -> None:
+    """Close every cluster that was made through an alias, a configuration or a host, and forget the aliases."""
     with _lock:
-        cluster = _named.get(alias)
-        if cluster is not None and not cluster.closed:
-            return cluster
-        config = _configs.get(alias)
-        if config is None and of_environment is not None:
-            config = _configs[alias] = of_environment
-        if config is not None:
-            cluster = _named[alias] = Cluster(config)
-            return cluster
-    raise ConfigurationError(_no_such_alias(alias))
+        entries = [*_named.values(), *_anonymous.values()]
+        _named.clear()
+        _anonymous.clear()
+        asked = _asked()
+    for entry in entries:
+        entry.retire()
+    for source in asked:
+        source.close()
 
 
 def _asked() -> tuple[ClusterSource, ...]:
-    """All who may know what an alias means before `configure` does, in the order in which they are asked."""
+    """All that may know what an alias means before `configure` does, in the order in which they are asked."""
     return (*_replacements, *_sources) if _replacements else _sources
 
 
 def _no_such_alias(alias: str) -> str:
-    known = ", ".join(repr(name) for name in sorted(_configs)) or "none"
+    known = ", ".join(repr(name) for name in sorted(_named)) or "none"
     return (
         f"No cluster is configured under the alias {alias!r} (configured: {known}). "
         f"Call pynamodb_alternator.configure({alias}='http://10.0.0.1:8000') when your application starts"
@@ -158,33 +235,37 @@ def _hints(alias: str) -> str:
     return "".join(f" {hint}" for hint in (source.hint(alias) for source in _asked()) if hint)
 
 
-def find_cluster(meant: object, host: str | None, who: str) -> Cluster:
+# ---- for connections -----------------------------------------------------------------------------------------------
+
+
+def find_cluster(meant_by: object, host: str | None, asker: str) -> Cluster:
     """The cluster for a connection: what `Meta.cluster` says, else `Meta.host`, else the default.
 
-    `meant` is an alias, a `Cluster`, a `ClusterConfig`, or None. `who` is named in errors.
+    `meant_by` is an alias, a URL, a `Cluster`, a `ClusterConfig`, or None. `asker` is named in errors.
+    Raises `ConfigurationError` if no cluster is meant.
     """
-    if isinstance(meant, Cluster):
-        return meant
-    if isinstance(meant, ClusterConfig):
-        return _shared(meant, meant)
-    if isinstance(meant, str):
-        if "://" in meant:
-            return _shared(meant, ClusterConfig.from_url(meant))
-        return _named_cluster(meant, lambda wrong: ConfigurationError(f"{who}: {wrong}"))
-    if meant is not None:
+    if isinstance(meant_by, Cluster):
+        return meant_by
+    if isinstance(meant_by, ClusterConfig):
+        return _shared(meant_by, meant_by)
+    if isinstance(meant_by, str):
+        if "://" in meant_by:
+            return _shared(meant_by, ClusterConfig.from_url(meant_by))
+        return _named_cluster(meant_by, lambda wrong: ConfigurationError(f"{asker}: {wrong}"))
+    if meant_by is not None:
         raise ConfigurationError(
-            f"{who}: cluster must be an alias, a Cluster or a ClusterConfig (got {type(meant).__name__})."
+            f"{asker}: cluster must be an alias, a Cluster or a ClusterConfig (got {type(meant_by).__name__})."
         )
     if host:
         try:
             config = ClusterConfig.from_url(host)
         except ConfigurationError as wrong:
-            raise ConfigurationError(f"{who}: host is taken as a seed URL, and is none: {wrong}") from None
+            raise ConfigurationError(f"{asker}: host is taken as a seed URL, and is not one: {wrong}") from None
         return _shared(host, config)
     return _named_cluster(
         "default",
         lambda wrong: ConfigurationError(
-            f"{who}: nothing says which cluster to use. Give one of these: Meta.cluster (an alias, a Cluster or a "
+            f"{asker}: nothing says which cluster to use. Give one of these: Meta.cluster (an alias, a Cluster or a "
             "ClusterConfig); Meta.host (a seed URL such as 'http://10.0.0.1:8000'); "
             "pynamodb_alternator.configure(default=...) when your application starts; or the environment variable "
             f"ALTERNATOR_URL.{_hints('default')}"
@@ -201,57 +282,65 @@ def _named_cluster(alias: str, explained: Callable[[ConfigurationError], Configu
         raise explained(wrong) from None
 
 
-def may_change(meant: object, host: str | None) -> bool:
+def _shared(key: ClusterConfig | str, config: ClusterConfig) -> Cluster:
+    """The one cluster of this configuration, for all models that mean it without an alias."""
+    entry = _anonymous.get(key)
+    if entry is None:
+        entry = _anonymous.setdefault(key, _Entry(config, key))
+    cluster = entry.cluster()
+    return _shared(key, config) if cluster is None else cluster
+
+
+def may_change(meant_by: object, host: str | None) -> bool:
     """Whether what `find_cluster` answers may be another cluster the next time, with this one still open.
 
-    So it is for an alias inside an application with several contexts: who asks for it must ask again.
+    So it is for an alias inside an application with several contexts: it must be asked for at each request.
     """
     if not _sources and not _replacements:
         return False
-    return (meant is None and not host) or (isinstance(meant, str) and "://" not in meant)
+    return (meant_by is None and not host) or (isinstance(meant_by, str) and "://" not in meant_by)
 
 
 class Aliases:
     """Clusters by alias, each made when it is first asked for: what a `ClusterSource` keeps."""
 
     def __init__(self, configs: Mapping[str, ClusterConfig]) -> None:
-        self.configs = dict(configs)
-        self._made: dict[str, Cluster] = {}
+        self._entries = {alias: _Entry(config) for alias, config in configs.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The aliases that mean something here."""
+        return tuple(self._entries)
 
     def get(self, alias: str) -> Cluster | None:
-        cluster = self._made.get(alias)
-        if cluster is not None and not cluster.closed:
-            return cluster
-        config = self.configs.get(alias)
-        if config is None:
-            return None
-        with _lock:
-            cluster = self._made.get(alias)
-            if cluster is None or cluster.closed:
-                cluster = self._made[alias] = Cluster(config)
-            return cluster
+        """The cluster of this alias, or None."""
+        entry = self._entries.get(alias)
+        return None if entry is None else entry.cluster()
 
     def close(self) -> None:
         """Close those that were made. They are made anew when they are asked for."""
-        with _lock:
-            clusters = list(self._made.values())
-            self._made.clear()
-        for cluster in clusters:
-            cluster.close()
+        for entry in self._entries.values():
+            entry.close()
+
+
+def sources() -> tuple[ClusterSource, ...]:
+    """Those that were added, in the order in which they are asked."""
+    return _sources
 
 
 def add_source(source: ClusterSource) -> None:
     """Ask `source` first from now on, before other sources and before what `configure` was told.
 
-    What `replaced` says is asked before it all the same.
+    What `replaced` says is asked before it all the same. Adding it again changes nothing.
     """
     global _sources
     with _lock:
-        if source not in _sources:
+        if not any(known is source for known in _sources):
             _sources = (source, *_sources)
 
 
 def remove_source(source: ClusterSource) -> None:
+    """Ask `source` no longer. Its clusters stay as they are."""
     global _sources
     with _lock:
         _sources = tuple(other for other in _sources if other is not source)
@@ -262,11 +351,7 @@ class _Replacement:
 
     def __init__(self, configs: Mapping[str, ClusterConfig]) -> None:
         self._aliases = Aliases(configs)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The aliases that mean something else."""
-        return tuple(self._aliases.configs)
+        self.names = self._aliases.names
 
     def find(self, alias: str) -> Cluster | None:
         cluster = self._aliases.get(alias)
@@ -293,11 +378,10 @@ def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: Cl
     global _replacements
     source = _Replacement(_configs_of("replaced", {**(clusters or {}), **aliases}))
     with _lock:
-        # Connections keep a cluster for as long as it is open.
-        stale = [_named.pop(alias) for alias in source.names if alias in _named]
+        stale = [_named[alias] for alias in source.names if alias in _named]
         _replacements = (source, *_replacements)
-    for cluster in stale:
-        cluster.close()
+    for entry in stale:
+        entry.close()  # connections keep a cluster for as long as it is open
     try:
         yield
     finally:
@@ -312,26 +396,3 @@ def is_replacement(cluster: Cluster) -> bool:
     A request that was on its way to it must not end in the cluster that the alias means outside of the test.
     """
     return cluster in _replacing
-
-
-def _shared(key: ClusterConfig | str, config: ClusterConfig) -> Cluster:
-    """The cluster of all who mean the same configuration, for as long as one of them has it."""
-    with _lock:
-        cluster = _anonymous.get(key)
-        if cluster is None or cluster.closed:
-            cluster = _anonymous[key] = Cluster(config)
-        return cluster
-
-
-def close_all() -> None:
-    """Close every cluster that was made through an alias, a configuration or a host, and forget the aliases."""
-    with _lock:
-        clusters = [*_named.values(), *_anonymous.values()]
-        _named.clear()
-        _anonymous.clear()
-        _configs.clear()
-        sources = _asked()
-    for cluster in clusters:
-        cluster.close()
-    for source in sources:
-        source.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -20,3 +22,9 @@ def test_a_cluster_is_not_pickled_or_copied_and_says_what_to_pass_instead(again:
                 again(held)
         with Cluster(pickle.loads(pickle.dumps(cluster.config))) as other:
             assert other.config == cluster.config
+
+
+def test_a_cluster_that_nobody_holds_is_collected_with_its_settings() -> None:
+    gone = weakref.ref(Cluster("http://127.0.0.1:1"))
+    gc.collect()
+    assert gone() is None

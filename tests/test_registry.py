@@ -1,177 +1,193 @@
-"""Which cluster is meant, and how long one lives that no alias names."""
+"""Named clusters: what an alias means, and that nothing of the user's runs under the registry's lock."""
 
 from __future__ import annotations
 
-import gc
 import threading
-import time
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from pynamodb.attributes import UnicodeAttribute
 
-import pynamodb_alternator
-from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, Credentials, Model
-from pynamodb_alternator.core import processes
-from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, configure, registry
+from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.settings.config import Credentials
 
-PATIENCE = 20.0
-"""Seconds after which a condition is not waited for any longer."""
-MANY = 30
+NOWHERE = "http://127.0.0.1:1"
+PATIENCE = 10.0
 
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[LocalCluster]:
-    with LocalCluster(nodes=1) as cluster:
-        with Cluster(cluster.url) as made:
-            made.client.create_table(
-                TableName="things",
-                KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
-                AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
-                BillingMode="PAY_PER_REQUEST",
-            )
-        yield cluster
+pytestmark = pytest.mark.usefixtures("no_aliases")
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
+@pytest.fixture
+def no_aliases() -> Iterator[None]:
+    registry.close_all()
     yield
-    pynamodb_alternator.close_all()
+    for source in registry.sources():
+        registry.remove_source(source)
+    registry.close_all()
 
 
-def wait_for(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        gc.collect()
-        pause.wait(0.01)
-    return True
+def others_may_ask() -> bool:
+    """Whether another thread gets a cluster meanwhile, for which the registry takes its lock."""
+    asked = threading.Event()
+
+    def ask() -> None:
+        registry.find_cluster(ClusterConfig.of(NOWHERE).replace(name="asked meanwhile"), None, "a test")
+        asked.set()
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    answered = asked.wait(PATIENCE)
+    if answered:
+        thread.join()
+    return answered
 
 
-def get(connection: AlternatorConnection) -> None:
-    connection.client.get_item(TableName="things", Key={"k": {"S": "a"}})
+class Source:
+    """Knows one alias."""
+
+    def __init__(self, alias: str = "default", url: str = NOWHERE) -> None:
+        self._aliases = registry.Aliases({alias: ClusterConfig.of(url)})
+        self.free: list[bool] = []
+
+    def find(self, alias: str) -> Cluster | None:
+        return self._aliases.get(alias)
+
+    def hint(self, alias: str) -> str:
+        self.free.append(others_may_ask())
+        return "Look here."
+
+    def close(self) -> None:
+        self._aliases.close()
 
 
-def fresh_config(local: LocalCluster) -> ClusterConfig:
-    """A configuration that equals no other: its callable is its own."""
-    return ClusterConfig(
-        [node.host for node in local.nodes], port=local.port, credentials=lambda: Credentials("role", "hash")
-    )
+# ---- nothing of the user's runs under the lock ---------------------------------------------------------------------
 
 
-def with_fresh_configs(local: LocalCluster) -> None:
-    get(AlternatorConnection(cluster=fresh_config(local)))
+def test_the_environment_is_read_without_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads files, and warns of an insecure connection: a handler of that may want a cluster as well."""
+    monkeypatch.setenv("ALTERNATOR_URL", NOWHERE)
+    free: list[bool] = []
+    original = ClusterConfig.from_env.__func__  # type: ignore[attr-defined]
+
+    def from_env(cls: Any, *args: Any, **changes: Any) -> ClusterConfig:
+        free.append(others_may_ask())
+        config: ClusterConfig = original(cls, *args, **changes)
+        return config
+
+    monkeypatch.setattr(ClusterConfig, "from_env", classmethod(from_env))
+    first = registry.get_cluster()
+    assert first is registry.get_cluster()
+    assert free == [True]
 
 
-def with_equal_configs(local: LocalCluster) -> None:
-    get(AlternatorConnection(cluster=ClusterConfig([node.host for node in local.nodes], port=local.port)))
+def test_a_source_is_asked_for_its_hint_without_the_lock() -> None:
+    source = Source("another")
+    registry.add_source(source)
+    with pytest.raises(ConfigurationError, match=r"Look here\."):
+        registry.get_cluster("nobody-configured-this")
+    assert source.free == [True]
 
 
-def with_a_host(local: LocalCluster) -> None:
-    get(AlternatorConnection(host=local.url, aws_access_key_id="tenant", aws_secret_access_key="hash"))
+class Provider:
+    """Credentials of a user's, whose methods note whether the lock is free."""
+
+    def __init__(self) -> None:
+        self.free: list[bool] = []
+
+    def __call__(self) -> Credentials:
+        return Credentials("alice", "salted")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Provider):
+            return NotImplemented
+        self.free.append(others_may_ask())
+        return self is other
+
+    def __hash__(self) -> int:
+        self.free.append(others_may_ask())
+        return 1
 
 
-def with_a_model(local: LocalCluster) -> None:
-    class Short(Model):
-        class Meta:
-            table_name = "things"
-            cluster = fresh_config(local)
-
-        k = UnicodeAttribute(hash_key=True)
-
-    with pytest.raises(Short.DoesNotExist):
-        Short.get("a")
-
-
-def with_a_cluster(local: LocalCluster) -> None:
-    Cluster(fresh_config(local)).client.get_item(TableName="things", Key={"k": {"S": "a"}})
+def test_configurations_are_compared_without_the_lock() -> None:
+    """A configuration holds objects of the user's, whose `__eq__` and `__hash__` are the user's too."""
+    first, second = Provider(), Provider()
+    config, other = (ClusterConfig(["127.0.0.1"], port=1, credentials=provider) for provider in (first, second))
+    configure(default=config)
+    before = registry.get_cluster()
+    configure(default=other)
+    assert before.closed
+    assert registry.find_cluster(config, None, "a test") is not registry.find_cluster(other, None, "a test")
+    assert first.free + second.free
+    assert all(first.free + second.free)
 
 
-@pytest.mark.parametrize(
-    "use",
-    [with_fresh_configs, with_equal_configs, with_a_host, with_a_model, with_a_cluster],
-    ids=lambda use: use.__name__,
-)
-def test_a_cluster_that_nothing_uses_any_more_is_closed(
-    use: Callable[[LocalCluster], None], local: LocalCluster
-) -> None:
-    use(local)
-    assert wait_for(lambda: all(core.closed for core in processes.kept()))
-    threads, cores = threading.active_count(), len(processes.kept())
-    for _ in range(MANY):
-        use(local)
-    assert wait_for(lambda: threading.active_count() <= threads)
-    assert wait_for(lambda: len(processes.kept()) <= cores)
+def test_sources_are_told_apart_by_what_they_are() -> None:
+    class Alike(Source):
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("a method of the user's is called under the lock")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    first, second = Alike(), Alike()
+    registry.add_source(first)
+    registry.add_source(second)
+    registry.add_source(second)
+    assert [id(source) for source in registry.sources()] == [id(second), id(first)]
+    registry.remove_source(second)
+    assert [id(source) for source in registry.sources()] == [id(first)]
 
 
-def user_by_connection(local: LocalCluster, config: Any) -> Any:
-    return AlternatorConnection(cluster=config)
+# ---- what an alias means -------------------------------------------------------------------------------------------
 
 
-def user_by_client(local: LocalCluster, config: Any) -> Any:
-    return AlternatorConnection(cluster=config).client
+def test_an_alias_makes_one_cluster_for_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALTERNATOR_URL", NOWHERE)
+    with ThreadPoolExecutor(16) as threads:
+        clusters = list(threads.map(lambda _: registry.get_cluster(), range(16)))
+    assert len(set(map(id, clusters))) == 1
+    configure(default=NOWHERE + "/?name=other")
+    assert clusters[0].closed
 
 
-def user_by_model(local: LocalCluster, config: Any) -> Any:
-    class Long(Model):
-        class Meta:
-            table_name = "things"
-            cluster = config
-
-        k = UnicodeAttribute(hash_key=True)
-
-    return Long
+def test_the_same_configuration_again_changes_nothing() -> None:
+    configure(default=NOWHERE, other=NOWHERE)
+    cluster, other = registry.get_cluster(), registry.get_cluster("other")
+    configure(default=NOWHERE, other=NOWHERE + "/?region=eu-west-1")
+    assert registry.get_cluster() is cluster
+    assert not cluster.closed
+    assert other.closed
 
 
-def use(user: Any) -> None:
-    if isinstance(user, type):
-        with pytest.raises(user.DoesNotExist):
-            user.get("a")
-    else:
-        getattr(user, "client", user).get_item(TableName="things", Key={"k": {"S": "a"}})
+def test_a_wrong_configuration_changes_nothing() -> None:
+    configure(default=NOWHERE)
+    cluster = registry.get_cluster()
+    with pytest.raises(ConfigurationError, match=r"configure\(other=\.\.\.\)"):
+        configure(default=NOWHERE + "/?region=eu-west-1", other="ftp://127.0.0.1")
+    assert registry.get_cluster() is cluster
 
 
-@pytest.mark.parametrize("kind", [user_by_connection, user_by_client, user_by_model], ids=lambda kind: kind.__name__)
-def test_what_uses_a_cluster_keeps_it(kind: Callable[[LocalCluster, Any], Any], local: LocalCluster) -> None:
-    config = fresh_config(local)
-    user = kind(local, config)
-    use(user)
-    cluster = AlternatorConnection(cluster=config).cluster
-    is_there = weakref.ref(cluster)
-    del cluster
-    gc.collect()
-    kept = is_there()
-    assert kept is not None
-    assert not kept.closed
-    assert AlternatorConnection(cluster=config).cluster is kept
-    core = kept.core
-    del kept
-    use(user)
-    assert not core.closed
-    del user
-    assert wait_for(lambda: core.closed)
+def test_a_closed_cluster_is_made_anew() -> None:
+    configure(default=NOWHERE)
+    first = registry.get_cluster()
+    first.close()
+    second = registry.get_cluster()
+    assert second is not first
+    assert not second.closed
 
 
-def test_equal_configurations_share_a_cluster_while_it_is_used(local: LocalCluster) -> None:
-    first = AlternatorConnection(cluster=ClusterConfig(["127.0.0.1"], port=local.port))
-    second = AlternatorConnection(cluster=ClusterConfig(["127.0.0.1"], port=local.port))
-    assert first.cluster is second.cluster
-    assert AlternatorConnection(host=local.url).cluster is AlternatorConnection(host=local.url).cluster
-    assert first.cluster is not AlternatorConnection(host=local.url).cluster
-    closed = first.cluster
-    closed.close()
-    assert first.cluster is not closed
-    assert first.cluster is second.cluster
-
-
-def test_a_named_cluster_needs_no_user(local: LocalCluster) -> None:
-    pynamodb_alternator.configure(default=fresh_config(local))
-    get(AlternatorConnection())
-    core = pynamodb_alternator.get_cluster().core
-    gc.collect()
-    assert pynamodb_alternator.get_cluster().core is core
-    assert not core.closed
+def test_the_cluster_of_a_source_is_left_when_the_source_is_gone() -> None:
+    """A connection keeps its cluster for as long as it is open, but not that of an application which is no more."""
+    configure(default=NOWHERE)
+    source = Source()
+    connection = AlternatorConnection()
+    registry.add_source(source)
+    of_source = connection.cluster
+    assert of_source is source.find("default")
+    registry.remove_source(source)
+    try:
+        assert connection.cluster is registry.get_cluster()
+        assert connection.cluster is not of_source
+    finally:
+        source.close()

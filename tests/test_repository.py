@@ -44,10 +44,10 @@ def _committed() -> list[Path]:
     """Files that are committed, or would be by the next commit."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     try:
-        found = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this is no git work tree")
-    return [ROOT / name for name in found.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
 def _texts() -> Iterator[tuple[str, str]]:
@@ -72,8 +72,8 @@ def _configured_hosts() -> set[str]:
 def test_no_machine_path_is_committed() -> None:
     # A home or work folder of some machine. Written so that this file does not match it.
     path = re.compile(r"(?<![\w.$}/-])/(?:work|root|home/[a-z][\w-]*|Users/[A-Za-z][\w-]*)/[\w.]")
-    found = [f"{name}: {match[0]}" for name, text in _texts() for match in path.finditer(text)]
-    assert found == []
+    hits = [f"{name}: {match[0]}" for name, text in _texts() for match in path.finditer(text)]
+    assert hits == []
 
 
 def test_no_registry_host_is_committed() -> None:
@@ -81,8 +81,8 @@ def test_no_registry_host_is_committed() -> None:
         ".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("npmjs", "com"))
     ]
     hosts = sorted({*known, *_configured_hosts()})
-    found = [f"{name}: {host}" for name, text in _texts() for host in hosts if host in text]
-    assert found == []
+    hits = [f"{name}: {host}" for name, text in _texts() for host in hosts if host in text]
+    assert hits == []
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -109,13 +109,31 @@ def test_the_locks_agree() -> None:
 
 def test_the_lock_has_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    requirements = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
     for extra in project["project"]["optional-dependencies"].values():
-        wanted += extra
+        requirements += extra
     for group in project["dependency-groups"].values():
-        wanted += [one for one in group if isinstance(one, str)]
-    names = {re.match(r"[\w-]+", one)[0].lower() for one in wanted}  # type: ignore[index]
+        requirements += [requirement for requirement in group if isinstance(requirement, str)]
+    names = {re.match(r"[\w-]+", requirement)[0].lower() for requirement in requirements}  # type: ignore[index]
     assert names - _locked("requirements/dev.lock").keys() == set()
+
+
+def test_nox_covers_every_extra_and_each_lower_bound() -> None:
+    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = re.findall(r'^(?:WITHOUT_ASYNC|EXTRAS) = f?"(.*)"', text, re.MULTILINE)
+    names = set(",".join(extras).split(",")) - {"{WITHOUT_ASYNC}"}
+    assert names == set(project["optional-dependencies"])
+    pinned: dict[str, set[str]] = {}
+    for name, version in re.findall(r'"([a-z0-9-]+)(?:\[\w+\])?==([\d.]+)"', text):
+        pinned.setdefault(name, set()).add(version)
+    bounded = [
+        *project["dependencies"],
+        *(project["optional-dependencies"][name][0] for name in ("async", "boto3", "local")),
+    ]
+    for requirement in bounded:
+        name, bound = re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement).groups()  # type: ignore[union-attr]
+        assert any(f"{version}.".startswith(f"{bound}.") for version in pinned[name]), requirement
 
 
 def test_the_public_names() -> None:
@@ -144,8 +162,8 @@ def test_the_snippets_import_what_exists() -> None:
 
 def test_the_readme_begins_with_what_it_is_and_the_two_commands() -> None:
     first_screen = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:36])
-    for wanted in ("PynamoDB", "ScyllaDB Alternator", "```python", "make demo", "make test"):
-        assert wanted in first_screen
+    for text in ("PynamoDB", "ScyllaDB Alternator", "```python", "make demo", "make test"):
+        assert text in first_screen
 
 
 def test_the_first_snippet_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,6 +192,20 @@ def test_the_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
         printed = capsys.readouterr().out
         assert "There is no bob." in printed
         assert [line for line in printed.splitlines() if line.endswith(" active")] != []
+
+
+WORDS = (
+    "node, seed, topology, datacenter, rack, routing scope, ring, query plan, attempt, failover, coordinator, "
+    "key route affinity, quarantined, probe, replica, token, suspect, slot, view, location, retry, after_fork"
+)
+"""What this project calls its things, once and for all."""
+
+
+def test_every_word_is_in_the_glossary() -> None:
+    page = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    explained = dict(re.findall(r"^\*\*(.+)\*\*\n: (.+(?:\n  .+)*)", page, re.MULTILINE))
+    assert set(explained) == set(WORDS.split(", "))
+    assert [word for word, text in explained.items() if not text.rstrip().endswith(".")] == []
 
 
 def test_every_signal_is_in_the_documentation() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..orm._pynamodb import partition_key_of
 from ..settings import values
 from ..shell.render import NodeLine, show_finding, show_nodes, show_route, show_total
 from ..shell.tables import key_value
@@ -23,7 +24,7 @@ def nodes(cluster: Cluster, screen: Screen) -> None:
 
 
 def check(cluster: Cluster, screen: Screen) -> bool:
-    """Show what the doctor says. Whether there is no error in it."""
+    """Show what the doctor says. True if there is no error in it."""
     findings = cluster.check()
     for finding in findings:
         show_finding(screen, finding, cluster.name)
@@ -38,7 +39,7 @@ def route(cluster: Cluster, table: str, key: str, screen: Screen) -> None:
         meta: Any = getattr(model, "Meta", None)
         if meta.table_name != table:
             continue
-        attribute = model._hash_key_attribute()
+        attribute = partition_key_of(model)
         mode = getattr(meta, "key_route_affinity", None)
         if mode is not None:
             mode = values.affinity(f"{model.__qualname__}: Meta.key_route_affinity", mode)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-from pynamodb import models as _pynamodb
+from pynamodb import models as _models
 
-from ..orm.models import Model
+from ..orm._pynamodb import AnyModel, connection_of
+from ..orm.connection import AlternatorConnection
+from ..orm.install import models_under
+from ..orm.model import Model
 
-__all__ = ["create_table", "drop_table", "models_of"]
-
-AnyModel = type[_pynamodb.Model]
+__all__ = ["create_table", "drop_table", "is_on_cluster", "models_of"]
 
 
 def models_of(modules: Iterable[str] | None = None) -> list[AnyModel]:
@@ -20,20 +21,19 @@ def models_of(modules: Iterable[str] | None = None) -> list[AnyModel]:
     That is every model with a table name, and no copy of one that a reloaded module left behind.
     """
     packages = None if modules is None else tuple(modules)
-    found: dict[tuple[str, str], AnyModel] = {}
-    for model in _subclasses(_pynamodb.Model):
+    models: dict[tuple[str, str], AnyModel] = {}
+    for model in models_under(_models.Model):
         if model is Model or not getattr(getattr(model, "Meta", None), "table_name", None):
             continue
         module = model.__module__
-        if packages is None or any(module == one or module.startswith(f"{one}.") for one in packages):
-            found[module, model.__qualname__] = model
-    return [found[key] for key in sorted(found)]
+        if packages is None or any(f"{module}.".startswith(f"{package}.") for package in packages):
+            models[module, model.__qualname__] = model
+    return [models[key] for key in sorted(models)]
 
 
-def _subclasses(model: AnyModel) -> Iterator[AnyModel]:
-    for one in model.__subclasses__():
-        yield one
-        yield from _subclasses(one)
+def is_on_cluster(model: AnyModel) -> bool:
+    """Whether the model's requests go to a cluster. Those of a plain PynamoDB model do so only after `install`."""
+    return isinstance(connection_of(model).connection, AlternatorConnection)
 
 
 def create_table(model: AnyModel) -> bool:

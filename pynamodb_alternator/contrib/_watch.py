@@ -57,7 +57,8 @@ class Handle:
 class Clusters:
     """Which nodes each cluster has and in which state, and when its node list was last read: all by its signals.
 
-    Whoever comes late, when the nodes have long announced themselves, starts with what the sender of a signal knows.
+    A subscriber that comes late, when the nodes have long announced themselves, starts with what the sender of a signal
+    knows.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -130,7 +131,7 @@ class Clusters:
 
     def _tell(self, cluster_name: str) -> None:
         if self.changed is not None:
-            # The lock is held no more: two threads may tell in the wrong order, and the next refresh puts it right.
+            # The lock is free again: two threads may tell in the wrong order, and the next refresh puts it right.
             self.changed(cluster_name, self.nodes().get(cluster_name, {}))
 
 

@@ -71,8 +71,6 @@ class Alternator:
     """
 
     def __init__(self, app: Flask | None = None) -> None:
-        self._clusters: weakref.WeakKeyDictionary[Flask, Aliases] = weakref.WeakKeyDictionary()
-        _extensions.add(self)
         if app is not None:
             self.init_app(app)
 
@@ -89,7 +87,7 @@ class Alternator:
             )
         for name, default in _DEFAULTS.items():
             app.config.setdefault(name, dict(default) if isinstance(default, dict) else default)
-        self._clusters[app] = Aliases(_configs(app.config))
+        _source.add(app, Aliases(_configs(app.config)))
         app.extensions[EXTENSION] = self
         add_source(_source)
         app.cli.add_command(_commands())
@@ -116,21 +114,23 @@ class Alternator:
         return get_cluster(alias)
 
 
-_extensions: weakref.WeakSet[Alternator] = weakref.WeakSet()
-
-
 class _CurrentApp:
-    """A source of clusters: what an alias means in the current application."""
+    """A source of clusters: what an alias means in the current application, of those that were added."""
+
+    def __init__(self) -> None:
+        self._clusters: weakref.WeakKeyDictionary[Flask, Aliases] = weakref.WeakKeyDictionary()
+
+    def add(self, app: Flask, clusters: Aliases) -> None:
+        """Inside the context of `app`, aliases mean these clusters. The application is not kept alive for that."""
+        self._clusters[app] = clusters
 
     def find(self, alias: str) -> Cluster | None:
         if not has_app_context():
             return None
-        extension = current_app.extensions.get(EXTENSION)
-        if not isinstance(extension, Alternator):
-            return None
         # The application itself, and not Flask's stand-in for it.
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-        return extension._clusters[app].get(alias)
+        clusters = self._clusters.get(app)
+        return None if clusters is None else clusters.get(alias)
 
     def hint(self, alias: str) -> str:
         if not has_app_context():
@@ -141,9 +141,8 @@ class _CurrentApp:
         return f"Or set {setting} in the configuration of the Flask application, before init_app()."
 
     def close(self) -> None:
-        for extension in list(_extensions):
-            for clusters in list(extension._clusters.values()):
-                clusters.close()
+        for clusters in list(self._clusters.values()):
+            clusters.close()
 
 
 _source = _CurrentApp()
@@ -182,8 +181,8 @@ def _configs(settings: Mapping[str, Any]) -> dict[str, ClusterConfig]:
                 "same cluster. Write all of its settings in one of the two places."
             )
         shown = f"app.config (from {', '.join(sorted(own))})"
-        given = {name.removeprefix(_PREFIX): value for name, value in own.items()}
-        configs["default"] = config_from(given, shown, "default")
+        values = {name.removeprefix(_PREFIX): value for name, value in own.items()}
+        configs["default"] = config_from(values, shown, "default")
     return configs
 
 

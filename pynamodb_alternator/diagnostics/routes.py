@@ -44,7 +44,7 @@ def route(inside: Inside, table_name: str, key: Any) -> KeyRoute:
             f"Cluster.route: the table's name must be a non-empty string (got {checks.shown(table_name)})."
         )
     value = attribute_value(key)
-    inside.prepare(time.monotonic(), None)  # reads the node list, if nobody has done it yet
+    inside.prepare(time.monotonic(), None)  # reads the node list, if it was not read yet
     planned = inside.router.route_key(table_name, value, inside.membership.view)
     if planned.reason is None:
         explanation = _EXPLAINED_MODES.get(planned.affinity, "")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextvars
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 import botocore.session
 from pynamodb.connection.base import BOTOCORE_EXCEPTIONS, Connection, MetaTable
-from pynamodb.connection.table import TableConnection
 from pynamodb.constants import (
     CREATE_TABLE,
     DELETE_TABLE,
@@ -23,19 +21,20 @@ from pynamodb.constants import (
     UPDATE_TIME_TO_LIVE,
 )
 from pynamodb.exceptions import TableError, VerboseClientError
-from pynamodb.settings import default_settings_dict
 from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 
 from ..cluster import Cluster
 from ..core import write_isolation as isolation
 from ..errors import ClusterClosedError, ConfigurationError, ServerFailureError
 from ..registry import find_cluster, is_replacement, may_change
-from ..settings import checks, headers, values, write_isolation
+from ..settings import values, write_isolation
 from ..settings.config import ClusterConfig
-from ..settings.options import NO_OPTIONS, RequestOptions, model_options
-from ..settings.values import Credentials, KeyRouteAffinity
+from ..settings.options import NO_OPTIONS, RequestOptions
+from ..settings.values import KeyRouteAffinity
+from .connection_settings import LEGACY, as_given, request_options
+from .under_way import RequestUnderWay, request_under_way
 
-__all__ = ["AlternatorConnection", "AlternatorTableConnection"]
+__all__ = ["AlternatorConnection"]
 
 _pynamodb_log = logging.getLogger(Connection.__module__)
 _stock_dispatch = Connection.dispatch
@@ -44,49 +43,7 @@ _WITHOUT_CAPACITY = frozenset(
     {DESCRIBE_TABLE, LIST_TABLES, UPDATE_TABLE, UPDATE_TIME_TO_LIVE, DELETE_TABLE, CREATE_TABLE}
 )
 """Operations that PynamoDB does not ask for the capacity that they used."""
-_LEGACY = "LEGACY"
-"""PynamoDB's word for: `max_retry_attempts` says how often."""
 _T = TypeVar("_T")
-
-
-class _Request:
-    """One request of a connection while it is under way, to be used in a ``with``. Its cluster serves the whole of it,
-    whatever the connection's alias means meanwhile."""
-
-    __slots__ = ("_in_context", "_options", "_options_before", "_serves")
-
-    def __init__(self, connection: AlternatorConnection, cluster: Cluster, options: RequestOptions) -> None:
-        self._serves: tuple[AlternatorConnection, Cluster] | None = (connection, cluster)
-        self._options = options
-
-    def __enter__(self) -> _Request:
-        serves = self._serves
-        assert serves is not None
-        self._in_context = _under_way.set(self)
-        self._options_before = model_options.set((serves[1].core.key, self._options))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        model_options.reset(self._options_before)
-        _under_way.reset(self._in_context)
-        # A task that a signal's receiver has started keeps a copy of this context, and outlives the request.
-        self._serves = None
-
-    def cluster_of(self, connection: AlternatorConnection) -> Cluster | None:
-        """The request's cluster, if it is a request of `connection` and has not ended."""
-        serves = self._serves
-        return serves[1] if serves is not None and serves[0] is connection else None
-
-    def move_to(self, connection: AlternatorConnection, cluster: Cluster) -> None:
-        """Go on with another cluster, of which `connection`'s settings hold as well."""
-        self._serves = (connection, cluster)
-        model_options.set((cluster.core.key, self._options))
-
-
-_under_way: contextvars.ContextVar[_Request | None] = contextvars.ContextVar(
-    "pynamodb_alternator_request", default=None
-)
-"""The innermost request of a connection in this context: a signal's receiver may make one inside of another."""
 
 
 class AlternatorConnection(Connection):
@@ -143,13 +100,14 @@ class AlternatorConnection(Connection):
         )
         if retry_configuration is None:
             # What PynamoDB's settings say. PynamoDB 6.0 has only what 6.1 calls LEGACY.
-            retry_configuration = getattr(self, "_retry_configuration", _LEGACY)
-        self._retry_configuration = None if retry_configuration == "UNSET" else retry_configuration
-        self._wanted_cluster = cluster
+            retry_configuration = getattr(self, "_retry_configuration", LEGACY)
+        self._retry_configuration = retry_configuration
+        self._meant_by = cluster
         self._key_route_affinity = key_route_affinity
         self._write_isolation = write_isolation
         self._silent_writes = silent_writes
         self._cluster: Cluster | None = None
+        self._may_change = False
         self._options: RequestOptions | None = None
 
     def __repr__(self) -> str:
@@ -158,19 +116,21 @@ class AlternatorConnection(Connection):
     @property
     def cluster(self) -> Cluster:
         """The cluster of this connection; while it makes a request, the one of that request."""
-        request = _under_way.get()
+        request = request_under_way()
         return (None if request is None else request.cluster_of(self)) or self._find_cluster()
 
     def _find_cluster(self) -> Cluster:
         """The cluster that is meant now."""
         cluster = self._cluster
-        wanted = self._wanted_cluster
-        if cluster is not None and not may_change(wanted, self.host):
+        meant_by = self._meant_by
+        # What came from a source is asked for again, even if it was the last source and is gone.
+        came_from_a_source, self._may_change = self._may_change, may_change(meant_by, self.host)
+        if cluster is not None and not came_from_a_source and not self._may_change:
             # A cluster that was closed is made anew, unless the user gave this very one.
-            is_given = isinstance(wanted, Cluster)
+            is_given = isinstance(meant_by, Cluster)
             if is_given or not cluster.closed:
                 return cluster
-        meant = find_cluster(wanted, self.host, self._who())
+        meant = find_cluster(meant_by, self.host, self._who())
         if meant is not cluster:
             self._join(meant)
         return meant
@@ -180,7 +140,7 @@ class AlternatorConnection(Connection):
         self._options = self._make_options()
         for meta_table in list(self._tables.values()):
             self._register(cluster, meta_table)
-        if self._max_pool_connections != default_settings_dict["max_pool_connections"]:
+        if as_given("max_pool_connections", self._max_pool_connections) is not None:
             cluster.allow_pool_connections(self._max_pool_connections)
         self._cluster = cluster
 
@@ -242,13 +202,13 @@ class AlternatorConnection(Connection):
                 self._learn_from_tags(operation_kwargs)
             return answer
 
-    def _request(self) -> _Request:
-        cluster = self._find_cluster()  # first: who joins a cluster makes the options
-        return _Request(self, cluster, self._options or NO_OPTIONS)
+    def _request(self) -> RequestUnderWay:
+        cluster = self._find_cluster()  # first: joining a cluster makes the options
+        return RequestUnderWay(self, cluster, self._options or NO_OPTIONS)
 
     def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         """PynamoDB's own, on the cluster of the request, and with an error that says if the outcome is unknown."""
-        request, make = _under_way.get(), super()._make_api_call
+        request, make = request_under_way(), super()._make_api_call
         try:
             if request is None:
                 return make(operation_name, operation_kwargs)
@@ -259,7 +219,7 @@ class AlternatorConnection(Connection):
                 raise error.__cause__ from None
             raise
 
-    def _on_open_cluster(self, request: _Request, call: Callable[[], _T]) -> _T:
+    def _on_open_cluster(self, request: RequestUnderWay, call: Callable[[], _T]) -> _T:
         """What `call` gives; it is made again, once, if the request's cluster was closed before anything was sent."""
         try:
             return call()
@@ -267,7 +227,7 @@ class AlternatorConnection(Connection):
             request.move_to(self, self._cluster_instead(request, error))
         return call()
 
-    def _cluster_instead(self, request: _Request, error: ClusterClosedError) -> Cluster:
+    def _cluster_instead(self, request: RequestUnderWay, error: ClusterClosedError) -> Cluster:
         """The cluster that is meant now, if it is not the one that was closed. Else raises `error`."""
         closed = request.cluster_of(self)
         if closed is None or is_replacement(closed):
@@ -287,7 +247,7 @@ class AlternatorConnection(Connection):
                 self.cluster.learn_write_isolation(created[TABLE_NAME], tag["Value"])
 
     def _dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
-        """PynamoDB's own, without the UUID, signals and log lines where nobody gets them."""
+        """PynamoDB's own, without the UUID, signals and log lines where nothing receives them."""
         if (
             pre_dynamodb_send.receivers
             or post_dynamodb_send.receivers
@@ -313,82 +273,16 @@ class AlternatorConnection(Connection):
 
     def _make_options(self) -> RequestOptions:
         """This connection's settings, as far as they are not PynamoDB's defaults."""
-        who = self._who()
-
-        def given(name: str, value: Any) -> Any:
-            return None if value == default_settings_dict[name] else value
-
-        connect = given("connect_timeout_seconds", self._connect_timeout_seconds)
-        read = given("read_timeout_seconds", self._read_timeout_seconds)
-        for name, seconds in (("connect_timeout_seconds", connect), ("read_timeout_seconds", read)):
-            if seconds is not None:
-                checks.positive(f"{who}: {name}", seconds)
-        extra = None if self._extra_headers is None else headers.check(f"{who}: extra_headers", self._extra_headers)
-        return RequestOptions(
-            connect_timeout=connect,
-            read_timeout=read,
-            max_attempts=self._max_attempts(who),
-            silent_writes=(
-                None
-                if self._silent_writes is None
-                else values.silent_writes(f"{who}: silent_writes", self._silent_writes)
-            ),
-            extra_headers=extra or None,
-            credentials=self._given_credentials(who),
-            region=self.region or None,
+        return request_options(
+            self._who(),
+            connect_timeout_seconds=self._connect_timeout_seconds,
+            read_timeout_seconds=self._read_timeout_seconds,
+            max_retry_attempts=self._max_retry_attempts_exception,
+            retry_configuration=self._retry_configuration,
+            silent_writes=self._silent_writes,
+            extra_headers=self._extra_headers,
+            aws_access_key_id=self._aws_access_key_id,
+            aws_secret_access_key=self._aws_secret_access_key,
+            aws_session_token=self._aws_session_token,
+            region=self.region,
         )
-
-    def _max_attempts(self, who: str) -> int | None:
-        """How often a request may be sent; None where the cluster's `Retries` say it."""
-        retrying = self._retry_configuration
-        if retrying == _LEGACY:
-            retries = self._max_retry_attempts_exception
-            if retries == default_settings_dict["max_retry_attempts"]:
-                return None
-            checks.whole(f"{who}: max_retry_attempts", retries, 0, 99)
-            return retries + 1
-        return None if retrying is None else _attempts_of(f"{who}: retry_configuration", retrying)
-
-    def _given_credentials(self, who: str) -> Credentials | None:
-        access, secret = self._aws_access_key_id, self._aws_secret_access_key
-        if bool(access) != bool(secret):
-            missing = "aws_secret_access_key" if access else "aws_access_key_id"
-            raise ConfigurationError(f"{who}: {missing} is missing. Give both keys, or neither.")
-        if not access or not secret:
-            return None
-        return Credentials(access, secret, self._aws_session_token or None)
-
-
-def _attempts_of(where: str, retrying: object) -> int | None:
-    """What botocore's setting `retries` says, in which one name counts all attempts and the other the retries."""
-    if not isinstance(retrying, Mapping):
-        raise ConfigurationError(
-            f"{where} must be a mapping such as {{'total_max_attempts': 3}}, 'LEGACY' or 'UNSET' "
-            f"(got {checks.shown(retrying)})."
-        )
-    checks.known_names(retrying, ("max_attempts", "mode", "total_max_attempts"), where)
-    mode = retrying.get("mode", "standard")
-    if mode != "standard":
-        raise ConfigurationError(
-            f"{where}: the mode {checks.shown(mode)} does not exist here. Requests are retried on other nodes, with a "
-            "budget and with jitter, which is nearest to 'standard': write that, or no mode."
-        )
-    if "total_max_attempts" in retrying:
-        total: int = retrying["total_max_attempts"]
-        checks.whole(f"{where}: total_max_attempts", total, 1, 100)
-        return total
-    if "max_attempts" in retrying:
-        retries: int = retrying["max_attempts"]
-        checks.whole(f"{where}: max_attempts", retries, 0, 99)
-        return retries + 1
-    return None
-
-
-class AlternatorTableConnection(TableConnection):
-    """PynamoDB's connection to one table, with a connection of the class that the model names."""
-
-    def __init__(self, table_name: str, connection: Connection, meta_table: MetaTable) -> None:
-        # Not the constructor of the base class, which would make a stock connection.
-        self.table_name = table_name
-        self.connection = connection
-        self.connection.add_meta_table(meta_table)

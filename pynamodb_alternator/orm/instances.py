@@ -15,6 +15,8 @@ from pynamodb import models as _pynamodb
 from pynamodb.attributes import Attribute
 from pynamodb.constants import NULL
 
+from ._pynamodb import has_discriminator, python_names_of
+
 __all__ = ["ItemLoader", "item_loader_of"]
 
 _PLAIN = {
@@ -22,45 +24,53 @@ _PLAIN = {
     for name in ("__new__", "__init__", "__setattr__", "_set_defaults", "_set_discriminator", "_set_attributes")
 }
 """What PynamoDB runs to make an instance, and what is left out here: a model must have it unchanged."""
+_PLAIN_CLASSES = frozenset(_pynamodb.Model.__mro__)
 _PLAIN_SET = Attribute.__set__
 
 
 class ItemLoader:
-    """How to make an instance of one model: its defaults, and for each attribute its names and its functions."""
+    """How to make an instance of one model: its attributes, and for each of them its names.
 
-    __slots__ = ("_attributes", "_cls", "_defaults")
+    What an attribute does and what its default is, is looked up for each item: both may be changed later, by the mocks
+    of a test for example.
+    """
+
+    __slots__ = ("_attributes", "_cls")
 
     def __init__(self, cls: type[_pynamodb.Model]) -> None:
         self._cls = cls
-        self._defaults: list[tuple[str, Any, bool, _Set | None]] = []
-        self._attributes: list[tuple[str, str, Callable[[Any], Any], Callable[[Any], Any], _Set | None]] = []
-        python_names: dict[str, str] = cls._dynamo_to_python_attrs  # type: ignore[attr-defined]
+        self._attributes: list[tuple[Attribute[Any], str, str, _Set | None]] = []
+        python_names = python_names_of(cls)
         for attribute in cls.get_attributes().values():
             # As PynamoDB's descriptors have it: attributes of one `attr_name` share a value, under one Python name.
             name = python_names.get(attribute.attr_name, attribute.attr_name)
-            default = attribute.default
             # A version or a time to live, which convert what is assigned to them.
-            own = None if type(attribute).__set__ is _PLAIN_SET else attribute.__set__
-            if default is not None:
-                self._defaults.append((name, default, callable(default), own))
-            self._attributes.append((name, attribute.attr_name, attribute.get_value, attribute.deserialize, own))
+            own_set = None if type(attribute).__set__ is _PLAIN_SET else attribute.__set__
+            self._attributes.append((attribute, name, attribute.attr_name, own_set))
 
     def make(self, item: dict[str, Any]) -> Any:
+        """A new instance with the values of `item`, which is as the wire has it: ``{"name": {"S": "alice"}}``.
+
+        Raises what PynamoDB raises for a value that an attribute cannot take.
+        """
         instance = object.__new__(self._cls)
         values: dict[str, Any] = {}
         instance.attribute_values = values
-        for name, default, is_callable, own_set in self._defaults:
-            if is_callable:
-                default = default()
+        for attribute, name, _, own_set in self._attributes:
+            default = attribute.default
             if default is not None:
+                if callable(default):
+                    default = default()
+                    if default is None:
+                        continue
                 if own_set is None:
                     values[name] = default
                 else:
                     own_set(instance, default)
-        for name, wire_name, get_value, deserialize, own_set in self._attributes:
+        for attribute, name, wire_name, own_set in self._attributes:
             wire_value = item.get(wire_name)
             if wire_value and NULL not in wire_value:
-                value = deserialize(get_value(wire_value))
+                value = attribute.deserialize(attribute.get_value(wire_value))
                 if own_set is None:
                     values[name] = value
                 else:
@@ -73,9 +83,12 @@ _Set = Callable[[Any, Any], None]
 
 def item_loader_of(cls: type[_pynamodb.Model]) -> ItemLoader | None:
     """How to make instances of `cls`; None where only PynamoDB itself can."""
-    if cls._discriminator:  # type: ignore[attr-defined]
+    if has_discriminator(cls):
         return None
     if any(getattr(cls, name) is not method for name, method in _PLAIN.items()):
+        return None
+    # Nor may a class that PynamoDB's methods reach by `super` have its own: a mixin behind the model, for example.
+    if any(_PLAIN.keys() & vars(base).keys() for base in cls.__mro__ if base not in _PLAIN_CLASSES):
         return None
     # PynamoDB's descriptors set nothing on an instance that is false.
     if hasattr(cls, "__bool__") or hasattr(cls, "__len__"):

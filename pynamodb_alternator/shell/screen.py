@@ -1,4 +1,4 @@
-"""What the commands write: the same text everywhere, in colours where rich is installed and somebody looks.
+"""What the commands write: the same text everywhere, in colours where rich is installed and the output is a terminal.
 
 The layout is made here and not by rich, so that it is the same without it. What is too wide for the terminal is
 stacked instead of being cut.

@@ -23,7 +23,7 @@ def nothing_is_left() -> Iterator[None]:
     yield
     pynamodb_alternator.close_all()
     # Frameworks that this test has set up in this process.
-    for source in registry._sources:
+    for source in registry.sources():
         registry.remove_source(source)
 
 

@@ -58,7 +58,9 @@ def test_a_cluster_for_one_test(pytester: pytest.Pytester) -> None:
             victim.kill()
             alternator_signals.wait_for("node_removed", node=victim.address)
             assert User.get("alice").visits == 0
-            assert alternator_signals.of("request_completed", operation="GetItem")[-1]["status"] == 200
+            said = alternator_signals.of("request_completed", operation="GetItem")[-1]
+            assert said["status"] == said.event.status == 200
+            assert "event" not in said and repr(said).count("GetItem") == 1
             alternator_signals.clear()
             assert alternator_signals.of("node_removed") == []
 

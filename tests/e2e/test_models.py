@@ -19,6 +19,7 @@ import pynamodb_alternator
 from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, Model, configure, get_cluster
 from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.orm._pynamodb import connection_of
 
 from . import scenario
 from .conftest import Recorder
@@ -82,7 +83,7 @@ def test_where_the_cluster_comes_from(local: LocalCluster, monkeypatch: pytest.M
     def uses(**settings: Any) -> Cluster:
         model = simple_model(**settings)
         assert not model.exists()
-        connection = model._get_connection().connection
+        connection = connection_of(model).connection
         assert isinstance(connection, AlternatorConnection)
         return connection.cluster
 
@@ -186,7 +187,7 @@ def test_settings_of_a_model_hold_for_its_requests_only(
     special("a").save()
     assert [request.headers.get("x-special") for node in local.nodes for request in node.requests
             if request.operation == "PutItem"] == ["yes"]  # fmt: skip
-    assert special._get_connection().connection.client is plain._get_connection().connection.client
+    assert connection_of(special).connection.client is connection_of(plain).connection.client
     for node in local.nodes:
         node.delay(1.0)
     recorder.clear()
@@ -217,7 +218,7 @@ def test_a_connection_alone_works_and_transactions_say_that_the_server_has_none(
     thing = simple_model(cluster=cluster)
     thing.create_table()
     connection = AlternatorConnection(cluster=cluster)
-    connection.add_meta_table(thing._get_connection().get_meta_table())
+    connection.add_meta_table(connection_of(thing).get_meta_table())
     connection.put_item("things", "a", attributes={"value": {"N": "3"}})
     assert thing.get("a").value == 3
     assert connection.list_tables()["TableNames"] == ["things"]
@@ -237,16 +238,16 @@ def test_plain_models_through_the_patch(local: LocalCluster) -> None:
     named.create_table()
     named("a").save()
     assert named.get("a").value == 0
-    assert type(unnamed._get_connection().connection) is Connection
+    assert type(connection_of(unnamed).connection) is Connection
     del unnamed.Meta.host
     unnamed._connection = None
     unnamed.Meta.host = None
     pynamodb_alternator.install(default=AlternatorConnection)
     assert not unnamed.exists()
-    assert type(unnamed._get_connection().connection) is AlternatorConnection
+    assert type(connection_of(unnamed).connection) is AlternatorConnection
     pynamodb_alternator.uninstall()
     pynamodb_alternator.uninstall()
     assert pynamodb.models.Model._get_connection.__func__ is stock  # type: ignore[attr-defined]
-    assert type(named._get_connection().connection) is Connection
+    assert type(connection_of(named).connection) is Connection
     with pytest.raises(ConfigurationError, match="install"):
         pynamodb_alternator.install(default=dict)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ import pynamodb_alternator
 from pynamodb_alternator import AlternatorConnection, Cluster, Model, configure, get_cluster, registry, signals
 from pynamodb_alternator.errors import ClusterClosedError, ConfigurationError
 from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.orm._pynamodb import connection_of
 
 
 class User(Model):
@@ -117,7 +118,7 @@ def test_a_request_stays_on_the_cluster_that_it_began_with(
     places: Places, changing: tuple[Changing, Cluster, Cluster]
 ) -> None:
     source, first, second = changing
-    connection = User._get_connection().connection
+    connection = connection_of(User).connection
     inside: list[Any] = []
 
     def change() -> None:
@@ -137,7 +138,7 @@ def test_a_request_in_the_midst_of_another_looks_up_its_own_cluster(
     places: Places, changing: tuple[Changing, Cluster, Cluster]
 ) -> None:
     source, first, second = changing
-    connection = User._get_connection().connection
+    connection = connection_of(User).connection
     inside: list[Any] = []
 
     def change() -> None:
@@ -160,7 +161,7 @@ def test_a_request_in_the_midst_of_another_looks_up_its_own_cluster(
 def test_threads_have_their_own_requests(places: Places, changing: tuple[Changing, Cluster, Cluster]) -> None:
     source, first, second = changing
     both = threading.Barrier(2, timeout=30)
-    connection = User._get_connection().connection
+    connection = connection_of(User).connection
     inside: dict[str, list[Cluster]] = {"alice": [], "bob": []}
     mine = threading.local()
 
@@ -185,7 +186,7 @@ def test_a_task_that_a_receiver_starts_is_not_in_the_request_for_ever(
 ) -> None:
     """It has a copy of the request's context."""
     source, _, second = changing
-    connection = User._get_connection().connection
+    connection = connection_of(User).connection
 
     async def work() -> tuple[str, Cluster]:
         return User.get("bob").name, connection.cluster

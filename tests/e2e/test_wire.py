@@ -30,6 +30,7 @@ from pynamodb_alternator.errors import (
 )
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.local.tls import LocalTls
+from pynamodb_alternator.orm._pynamodb import connection_of
 from pynamodb_alternator.settings.tls import InsecureTlsWarning
 from pynamodb_alternator.transport._botocore import client_session
 from pynamodb_alternator.transport.request import MAX_BODY
@@ -525,7 +526,7 @@ def test_no_secret_is_in_any_log_repr_signal_or_exception(lane: str, recorder: R
                 local.nodes[2].kill()
                 for _ in range(4):
                     attempt(lambda: get(cluster))
-                attempt(lambda: Item._get_connection().connection.client)
+                attempt(lambda: connection_of(Item).connection.client)
                 shown += [
                     repr(cluster),
                     repr(cluster.config),
@@ -534,8 +535,8 @@ def test_no_secret_is_in_any_log_repr_signal_or_exception(lane: str, recorder: R
                     str(cluster),
                 ]
                 shown += [
-                    repr(Item._get_connection()),
-                    repr(Item._get_connection().connection),
+                    repr(connection_of(Item)),
+                    repr(connection_of(Item).connection),
                     repr(cluster.core.sender),
                 ]
                 shown += [

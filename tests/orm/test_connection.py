@@ -11,9 +11,9 @@ import pytest
 from pynamodb.connection.base import Connection
 from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 
-from pynamodb_alternator import AlternatorConnection, Cluster
+from pynamodb_alternator import AlternatorConnection, Cluster, Credentials
 from pynamodb_alternator.errors import ConfigurationError
-from pynamodb_alternator.settings.options import current
+from pynamodb_alternator.settings.options import NO_OPTIONS, RequestOptions, current
 
 
 class Recording(AlternatorConnection):
@@ -205,3 +205,51 @@ def test_pynamodbs_settings_file_says_it_for_all_connections(monkeypatch: pytest
 def test_what_cannot_be_honoured_is_refused(configuration: Any, says: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"Asking: retry_configuration.*{says}"):
         attempts_of(retry_configuration=configuration)
+
+
+# ---- settings of a connection --------------------------------------------------------------------------------------
+
+
+def test_the_settings_of_a_connection_do_not_reach_another_cluster() -> None:
+    """A receiver of a signal makes a request of its own, to another cluster, inside of ours."""
+    with Cluster("http://127.0.0.1:1") as ours, Cluster("http://127.0.0.1:1") as other:
+        seen: list[tuple[RequestOptions, RequestOptions]] = []
+
+        class Nested(AlternatorConnection):
+            def _make_api_call(self, operation_name: str, operation_kwargs: Any) -> dict[str, Any]:
+                seen.append((current(ours.core.key), current(other.core.key)))
+                return {}
+
+        Nested(cluster=ours, extra_headers={"X-Token": "secret"}).dispatch("ListTables", {})
+        (here, there) = seen[0]
+        assert here.extra_headers == {"X-Token": "secret"}
+        assert there is NO_OPTIONS
+
+
+class Seeing:
+    """A client that notes what would hold for its requests."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.seen: list[RequestOptions] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**_: Any) -> dict[str, Any]:
+            self.seen.append(current(self.cluster.core.key))
+            return {"Tags": [{"Key": "system:write_isolation", "Value": "always"}]}
+
+        return call
+
+
+@pytest.mark.parametrize("new", [None, "always"])
+def test_write_isolation_is_asked_with_the_settings_of_the_connection(
+    new: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Cluster("http://127.0.0.1:1") as cluster:
+        client = Seeing(cluster)
+        monkeypatch.setattr(Cluster, "client", client)
+        connection = AlternatorConnection(cluster=cluster, aws_access_key_id="alice", aws_secret_access_key="salted")
+        assert connection.write_isolation("t", new) == "always"
+        assert client.seen
+        assert {options.credentials for options in client.seen} == {Credentials("alice", "salted")}
+        assert current(cluster.core.key) is NO_OPTIONS

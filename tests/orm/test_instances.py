@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pynamodb import attributes as attr
 
 import pynamodb_alternator
+from pynamodb_alternator.orm import model as model_module
 from pynamodb_alternator.orm.instances import item_loader_of
 
 
@@ -269,3 +270,75 @@ def test_attributes_of_one_name_are_loaded_and_saved_as_by_pynamodb(
 
     for item in ALIASED_ITEMS:
         assert attempted(partial(seen, ours, item)) == attempted(partial(seen, stock, item))
+
+
+def test_how_instances_are_made_is_found_out_once_for_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at each attribute of the model: far more work than to make an instance."""
+    asked: list[Any] = []
+
+    def counted(cls: Any) -> Any:
+        asked.append(cls)
+        return item_loader_of(cls)
+
+    monkeypatch.setattr(model_module, "item_loader_of", counted)
+    base = make(pynamodb_alternator.Model)
+    derived = type(base)("Derived", (base,), {"more": attr.UnicodeAttribute(null=True)})
+    odd = type(base)("Odd", (base,), {"__len__": lambda self: 1})
+    for model in (base, derived, odd) * 3:
+        assert model.from_raw_data({"key": {"S": "a"}, "more": {"S": "b"}}).key == "a"
+    assert asked == [base, derived, odd]
+
+
+@pytest.mark.parametrize("base", [pynamodb.models.Model, pynamodb_alternator.Model])
+def test_a_mixin_that_pynamodb_initialises_is_initialised(base: Any) -> None:
+    """PynamoDB's `__init__` goes on to the classes behind it, for new instances and for loaded ones."""
+
+    class Audited(attr.AttributeContainer):
+        def __init__(self, **values: Any) -> None:
+            super().__init__(**values)
+            self.changes: list[str] = []
+
+    item = type(base)(
+        "Item",
+        (base, Audited),
+        {"key": attr.UnicodeAttribute(hash_key=True), "Meta": type("Meta", (), {"table_name": "audited"})},
+    )
+    assert item("a").changes == []
+    assert item.from_raw_data({"key": {"S": "a"}}).changes == []
+
+
+@pytest.mark.parametrize("base", [pynamodb.models.Model, pynamodb_alternator.Model])
+def test_what_is_changed_after_the_first_load_holds(base: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mocks of an application's tests, whatever was loaded before them."""
+
+    class Secret(attr.UnicodeAttribute):
+        def deserialize(self, value: str) -> str:
+            return f"decrypted {value}"
+
+    item = type(base)(
+        "Item",
+        (base,),
+        {
+            "key": attr.UnicodeAttribute(hash_key=True),
+            "secret": Secret(),
+            "made": attr.UnicodeAttribute(default=lambda: "now"),
+            "kind": attr.UnicodeAttribute(null=True),
+            "Meta": type("Meta", (), {"table_name": "secrets"}),
+        },
+    )
+    raw = {"key": {"S": "a"}, "secret": {"S": "x"}}
+    loaded = item.from_raw_data(raw)
+    assert (loaded.secret, loaded.made, loaded.kind) == ("decrypted x", "now", None)
+    monkeypatch.setattr(Secret, "deserialize", lambda self, value: "fake")
+    monkeypatch.setattr(item.made, "default", lambda: "frozen")
+    monkeypatch.setattr(item.kind, "default", "usual")
+    loaded = item.from_raw_data(raw)
+    assert (loaded.secret, loaded.made, loaded.kind) == ("fake", "frozen", "usual")
+
+
+@pytest.mark.parametrize("name", ["_recipe", "_item_loader", "_defaults"])
+def test_attributes_of_a_model_may_have_names_of_ours(name: str) -> None:
+    namespace = {"key": attr.UnicodeAttribute(hash_key=True), "Meta": type("Meta", (), {"table_name": "names"})}
+    base: Any = pynamodb_alternator.Model
+    item = type(base)("Item", (base,), {**namespace, name: attr.UnicodeAttribute(null=True)})
+    assert getattr(item.from_raw_data({"key": {"S": "a"}, name: {"S": "b"}}), name) == "b"

@@ -25,7 +25,7 @@ from pynamodb_alternator.errors import (
 )
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.control import ControlConnections
-from pynamodb_alternator.transport.pool import NodePool, Pools, PoolStats
+from pynamodb_alternator.transport.pool import AllPools, NodePool, Pools, PoolStats
 from pynamodb_alternator.transport.request import build_head
 
 from .servers import Server, ok, read_request, until
@@ -641,3 +641,48 @@ def test_closing_control_ends_a_fetch() -> None:
         control.close()
         thread.join(5)
         assert isinstance(errors[0], TransportError)
+
+
+# ---- pools of event loops, and the end -----------------------------------------------------------------------------
+
+
+class _LoopPools:
+    """Pools of an event loop that are found by the garbage collector while others are added."""
+
+    def keep_only(self, nodes: object) -> None: ...
+
+    def cut(self, node: Node, reason: str = "") -> None: ...
+
+
+def test_pools_of_an_ended_event_loop_may_be_removed_while_others_are_added() -> None:
+    """The garbage collector runs where it likes, in the middle of `add` too, and it runs `remove`."""
+    everything = AllPools(Pools())
+    first = _LoopPools()
+    everything.add(first)  # type: ignore[arg-type]
+
+    class Collecting(_LoopPools):
+        def __hash__(self) -> int:
+            everything.remove(first)  # type: ignore[arg-type]
+            return 1
+
+    added: list[None] = []
+    thread = threading.Thread(target=lambda: added.append(everything.add(Collecting())), daemon=True)  # type: ignore[arg-type,func-returns-value]
+    thread.start()
+    thread.join(10)
+    assert added == [None]
+    node = Node("http", "127.0.0.1", 1)
+    cut: list[str] = []
+    first.cut = lambda node, reason="": cut.append(reason)  # type: ignore[method-assign,assignment]
+    everything.cut(node, "first is gone")
+    assert cut == []
+
+
+def test_no_connection_is_kept_after_close() -> None:
+    """A reading of the node list that ends after `close` must not make the pools keep connections again."""
+    with Server() as server:
+        pools = Pools()
+        connection = pools.acquire(server.node(), 5.0)
+        pools.close()
+        pools.keep_only([server.node()])
+        pools.release(connection)
+        assert [stats.open for stats in pools.stats().values()] == [0]

@@ -2,7 +2,7 @@
 
 | id | meaning |
 |---|---|
-| alternator.E001 | ``settings.ALTERNATOR`` is no dict from alias to cluster |
+| alternator.E001 | ``settings.ALTERNATOR`` is not a dict from alias to cluster |
 | alternator.E002 | the settings of one cluster are wrong |
 | alternator.E003 | a model names a cluster that is not configured |
 | alternator.W001 | nothing says which cluster the alias ``default`` means, and a model needs it |
@@ -21,8 +21,8 @@ from django.apps import AppConfig, apps
 from django.core import checks
 
 from ...errors import AlternatorError, ConfigurationError
-from ...orm.connection import AlternatorConnection
-from ...orm.models import Model
+from ...orm._pynamodb import AnyModel
+from ...orm.model import Model
 from ...registry import get_cluster
 from .. import _tables as tables
 from .conf import SETTING, SettingError, aliases, config_of
@@ -39,35 +39,35 @@ def check_settings(**_: Any) -> list[checks.CheckMessage]:
         known = aliases()
     except SettingError as wrong:
         return [checks.Error(str(wrong), id="alternator.E001")]
-    found: list[checks.CheckMessage] = []
+    messages: list[checks.CheckMessage] = []
     for alias, value in known.items():
         try:
             config_of(alias, value)
         except SettingError as wrong:
-            found.append(checks.Error(str(wrong), id="alternator.E002"))
-    return found
+            messages.append(checks.Error(str(wrong), id="alternator.E002"))
+    return messages
 
 
 @checks.register(TAG)
 def check_models(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[checks.CheckMessage]:
     """E003, W001: whether the models' clusters are configured."""
-    found: list[checks.CheckMessage] = []
+    messages: list[checks.CheckMessage] = []
     without: list[str] = []
     for model in installed_models(app_configs):
         meta: Any = getattr(model, "Meta", None)
-        wanted = getattr(meta, "cluster", None)
-        alias = wanted if isinstance(wanted, str) else "default"
-        if (wanted is not None and not isinstance(wanted, str)) or "://" in alias:
+        cluster = getattr(meta, "cluster", None)
+        alias = cluster if isinstance(cluster, str) else "default"
+        if (cluster is not None and not isinstance(cluster, str)) or "://" in alias:
             continue
-        if wanted is None and getattr(meta, "host", None):
+        if cluster is None and getattr(meta, "host", None):
             continue
         if _is_configured(alias):
             continue
         name = f"{model.__module__}.{model.__qualname__}"
-        if wanted is None:
+        if cluster is None:
             without.append(name)
         else:
-            found.append(
+            messages.append(
                 checks.Error(
                     f"{name}: Meta.cluster is {alias!r}, and no cluster has this alias.",
                     hint=f"Add {alias!r} to settings.{SETTING}, or name another alias in Meta.cluster.",
@@ -76,7 +76,7 @@ def check_models(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> li
                 )
             )
     if without:
-        found.append(
+        messages.append(
             checks.Warning(
                 f"Nothing says which cluster the alias 'default' means, and {', '.join(without[:3])}"
                 f"{' and others need' if len(without) > 3 else ' needs' if len(without) == 1 else ' need'} it.",
@@ -85,7 +85,7 @@ def check_models(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> li
                 id="alternator.W001",
             )
         )
-    return found
+    return messages
 
 
 def _is_configured(alias: str) -> bool:
@@ -108,7 +108,7 @@ def check_clusters(**_: Any) -> list[checks.CheckMessage]:
     """E100, W100: ask the clusters. Only where ``--tag alternator`` asks for it, because it needs the network."""
     if not _asked_by_tag():
         return []
-    found: list[checks.CheckMessage] = []
+    messages: list[checks.CheckMessage] = []
     try:
         known = [alias for alias, value in aliases().items() if config_of(alias, value)]
     except SettingError:
@@ -117,7 +117,7 @@ def check_clusters(**_: Any) -> list[checks.CheckMessage]:
         try:
             findings = get_cluster(alias).check()
         except AlternatorError as wrong:
-            found.append(checks.Error(f"Cluster {alias!r}: {wrong}", id="alternator.E100"))
+            messages.append(checks.Error(f"Cluster {alias!r}: {wrong}", id="alternator.E100"))
             continue
         for finding in findings:
             kind, number = {"error": (checks.Error, "E100"), "warning": (checks.Warning, "W100")}.get(
@@ -125,8 +125,8 @@ def check_clusters(**_: Any) -> list[checks.CheckMessage]:
             )
             if kind is not None:
                 message = f"Cluster {alias!r}: {finding.id}: {finding.subject}: {finding.message}"
-                found.append(kind(message, hint=finding.remedy or None, id=f"alternator.{number}"))
-    return found
+                messages.append(kind(message, hint=finding.remedy or None, id=f"alternator.{number}"))
+    return messages
 
 
 def _asked_by_tag() -> bool:
@@ -139,13 +139,9 @@ def _asked_by_tag() -> bool:
     return False
 
 
-def installed_models(app_configs: Iterable[Any] | None = None) -> list[tables.AnyModel]:
+def installed_models(app_configs: Iterable[Any] | None = None) -> list[AnyModel]:
     """The PynamoDB models on clusters that the modules of the installed applications define."""
     configs = apps.get_app_configs() if app_configs is None else app_configs
-    found = tables.models_of([config.name for config in configs])
-    return [model for model in found if issubclass(model, Model) or _is_on_cluster(model)]
-
-
-def _is_on_cluster(model: tables.AnyModel) -> bool:
-    # A plain PynamoDB model, after install(); else its connection is PynamoDB's own, to Amazon.
-    return isinstance(model._get_connection().connection, AlternatorConnection)
+    models = tables.models_of([config.name for config in configs])
+    # Not a plain PynamoDB model without install(): its connection is PynamoDB's own, to Amazon.
+    return [model for model in models if issubclass(model, Model) or tables.is_on_cluster(model)]

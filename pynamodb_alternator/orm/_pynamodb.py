@@ -1,0 +1,88 @@
+"""What we need of PynamoDB beyond its public methods, in one place: PynamoDB 6.0 and 6.1 have it.
+
+No other module touches a private name of PynamoDB's. A new version of PynamoDB is checked here first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pynamodb import models
+from pynamodb.attributes import Attribute
+from pynamodb.connection.table import TableConnection
+
+__all__ = [
+    "AnyModel",
+    "connection_of",
+    "has_discriminator",
+    "keep_connection",
+    "kept_connection",
+    "keys_of",
+    "partition_key_of",
+    "python_names_of",
+    "replace_connecting",
+    "schema_of",
+    "stock_connection_of",
+]
+
+AnyModel = type[models.Model]
+
+_stock: Any = models.Model.__dict__["_get_connection"]
+"""PynamoDB's own class method, whatever has been put in its place since."""
+
+
+def connection_of(model: AnyModel) -> TableConnection:
+    """The connection that a model's requests use; it is made at the first call, and connects nothing yet.
+
+    Raises `ConfigurationError` for a wrong `Meta.connection_class`, and AttributeError for a model without a table.
+    """
+    return model._get_connection()
+
+
+def stock_connection_of(model: AnyModel) -> TableConnection:
+    """The connection that PynamoDB itself gives the model. Raises AttributeError for a model without a table."""
+    connection: TableConnection = _stock.__func__(model)
+    return connection
+
+
+def replace_connecting(method: Any) -> None:
+    """Let plain models find their connection by this class method; with None, by PynamoDB's own."""
+    models.Model._get_connection = _stock if method is None else method  # type: ignore[method-assign]
+
+
+def kept_connection(model: AnyModel) -> object:
+    """The connection that was kept for this very class, and not for a base of it; or None."""
+    return model.__dict__.get("_connection")
+
+
+def keep_connection(model: AnyModel, connection: TableConnection | None) -> None:
+    """Keep the connection where PynamoDB looks for it."""
+    model._connection = connection
+
+
+def schema_of(model: AnyModel) -> Any:
+    """Keys, attribute definitions and indexes of the model, in the form that PynamoDB has for them."""
+    return model._get_schema()
+
+
+def partition_key_of(model: AnyModel) -> Attribute[Any]:
+    """The attribute that is the partition key."""
+    attribute: Attribute[Any] = model._hash_key_attribute()
+    return attribute
+
+
+def keys_of(item: models.Model) -> dict[str, Any]:
+    """The serialized key attributes of an instance, by their names in the table."""
+    keys: dict[str, Any] = item._get_keys()
+    return keys
+
+
+def has_discriminator(model: AnyModel) -> bool:
+    """Whether an item of the model's table may be an instance of another class."""
+    return bool(model._discriminator)  # type: ignore[attr-defined]
+
+
+def python_names_of(model: AnyModel) -> dict[str, str]:
+    """The Python name of each attribute by its name in the table."""
+    names: dict[str, str] = model._dynamo_to_python_attrs  # type: ignore[attr-defined]
+    return names

@@ -1,0 +1,45 @@
+"""PynamoDB's batch writer, which loses no items of a batch that failed."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pynamodb import models as _models
+from pynamodb.constants import DELETE_REQUEST, ITEM, KEY, PUT, PUT_REQUEST
+from pynamodb.exceptions import PynamoDBConnectionError
+
+from ._pynamodb import connection_of, keys_of
+
+__all__ = ["BatchWrite"]
+
+_M = TypeVar("_M", bound=_models.Model)
+
+
+class BatchWrite(_models.BatchWrite[_M]):
+    """PynamoDB's batch writer, except that a batch that failed stays in `failed_operations`.
+
+    That has the entries as the server takes them: ``{"PutRequest": {"Item": ...}}`` and
+    ``{"DeleteRequest": {"Key": ...}}``, of all batches that failed. Where the error's cause is an
+    `OutcomeUnknownError`, some, all or none of the last batch's entries were executed.
+    """
+
+    def commit(self) -> None:
+        """Write all changes that are pending. Raises `PutError`, as PynamoDB does."""
+        before, pending = self.failed_operations, self.pending_operations
+        try:
+            super().commit()
+        except PynamoDBConnectionError:
+            if self.failed_operations is before:
+                self.failed_operations = [*before, *map(self._entry, pending)]
+            else:  # PynamoDB tells itself what the server did not process
+                self.failed_operations = [*before, *self.failed_operations]
+            raise
+
+    def _entry(self, operation: dict[str, Any]) -> dict[str, Any]:
+        """A pending operation as the server takes it."""
+        item = operation["item"]
+        if operation["action"] == PUT:
+            return {PUT_REQUEST: {ITEM: item.serialize()}}
+        table = connection_of(self.model).get_meta_table()
+        key = {name: {table.get_attribute_type(name): value} for name, value in keys_of(item).items()}
+        return {DELETE_REQUEST: {KEY: key}}

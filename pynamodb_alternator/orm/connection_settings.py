@@ -1,0 +1,107 @@
+"""What a connection was told, as `RequestOptions`: the settings that hold for its requests, before the cluster's.
+
+PynamoDB always has a value for each of its settings. One that equals PynamoDB's default counts as not given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pynamodb.settings import default_settings_dict
+
+from ..errors import ConfigurationError
+from ..settings import checks, headers, values
+from ..settings.options import RequestOptions
+from ..settings.values import Credentials
+
+__all__ = ["LEGACY", "as_given", "request_options"]
+
+LEGACY = "LEGACY"
+"""PynamoDB's word for: `max_retry_attempts` says how often."""
+
+
+def as_given(name: str, value: Any) -> Any:
+    """A value of PynamoDB's setting `name`, or None if it is the default."""
+    return None if value == default_settings_dict[name] else value
+
+
+def request_options(
+    who: str,
+    *,
+    connect_timeout_seconds: float,
+    read_timeout_seconds: float,
+    max_retry_attempts: int,
+    retry_configuration: Any,
+    silent_writes: Any,
+    extra_headers: Mapping[str, str] | None,
+    aws_access_key_id: str | None,
+    aws_secret_access_key: str | None,
+    aws_session_token: str | None,
+    region: str | None,
+) -> RequestOptions:
+    """The options for these settings, by PynamoDB's names. `who`: the connection, as errors name it.
+
+    Raises `ConfigurationError`, which names the setting.
+    """
+    timeouts = {"connect_timeout_seconds": connect_timeout_seconds, "read_timeout_seconds": read_timeout_seconds}
+    for name, seconds in timeouts.items():
+        timeouts[name] = as_given(name, seconds)
+        if timeouts[name] is not None:
+            checks.positive(f"{who}: {name}", seconds)
+    sent = None if extra_headers is None else headers.check(f"{who}: extra_headers", extra_headers)
+    return RequestOptions(
+        connect_timeout=timeouts["connect_timeout_seconds"],
+        read_timeout=timeouts["read_timeout_seconds"],
+        max_attempts=_max_attempts(who, max_retry_attempts, retry_configuration),
+        silent_writes=None if silent_writes is None else values.silent_writes(f"{who}: silent_writes", silent_writes),
+        extra_headers=sent or None,
+        credentials=_credentials(who, aws_access_key_id, aws_secret_access_key, aws_session_token),
+        region=region or None,
+    )
+
+
+def _max_attempts(who: str, max_retry_attempts: int, retry_configuration: Any) -> int | None:
+    """How often a request may be sent; None where the cluster's `Retries` say it."""
+    if retry_configuration == LEGACY:
+        if as_given("max_retry_attempts", max_retry_attempts) is None:
+            return None
+        checks.whole(f"{who}: max_retry_attempts", max_retry_attempts, 0, 99)
+        return max_retry_attempts + 1
+    if retry_configuration is None or retry_configuration == "UNSET":
+        return None
+    return _attempts_of(f"{who}: retry_configuration", retry_configuration)
+
+
+def _attempts_of(where: str, retrying: object) -> int | None:
+    """What botocore's setting `retries` says, in which one name counts all attempts and the other the retries."""
+    if not isinstance(retrying, Mapping):
+        raise ConfigurationError(
+            f"{where} must be a mapping such as {{'total_max_attempts': 3}}, 'LEGACY' or 'UNSET' "
+            f"(got {checks.shown(retrying)})."
+        )
+    checks.known_names(retrying, ("max_attempts", "mode", "total_max_attempts"), where)
+    mode = retrying.get("mode", "standard")
+    if mode != "standard":
+        raise ConfigurationError(
+            f"{where}: the mode {checks.shown(mode)} does not exist here. Requests are retried on other nodes, with a "
+            "budget and with jitter, which is nearest to 'standard': write that, or no mode."
+        )
+    if "total_max_attempts" in retrying:
+        total: int = retrying["total_max_attempts"]
+        checks.whole(f"{where}: total_max_attempts", total, 1, 100)
+        return total
+    if "max_attempts" in retrying:
+        retries: int = retrying["max_attempts"]
+        checks.whole(f"{where}: max_attempts", retries, 0, 99)
+        return retries + 1
+    return None
+
+
+def _credentials(who: str, access: str | None, secret: str | None, token: str | None) -> Credentials | None:
+    if bool(access) != bool(secret):
+        missing = "aws_secret_access_key" if access else "aws_access_key_id"
+        raise ConfigurationError(f"{who}: {missing} is missing. Give both keys, or neither.")
+    if not access or not secret:
+        return None
+    return Credentials(access, secret, token or None)

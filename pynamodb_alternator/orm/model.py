@@ -1,0 +1,71 @@
+"""The base class of models on a cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from pynamodb import models as _models
+from pynamodb.connection.table import TableConnection
+
+from ..errors import ConfigurationError
+from .batch import BatchWrite
+from .connection import AlternatorConnection
+from .instances import ItemLoader, item_loader_of
+from .model_connection import model_connection
+
+__all__ = ["Model"]
+
+
+class Model(_models.Model):
+    """PynamoDB's `Model` with more settings in `Meta`:
+
+    - `connection_class`: a subclass of PynamoDB's `Connection`; `AlternatorConnection` if it is not given.
+    - `cluster`: an alias, a `Cluster` or a `ClusterConfig`; without it `Meta.host` is taken as a seed URL, else the
+      cluster is the one under the alias ``"default"``, or that of ``ALTERNATOR_URL``.
+    - `key_route_affinity`: overrides the cluster's for this table.
+    - `write_isolation`: what `create_table` tags the table with: ``"only_rmw_uses_lwt"``, ``"always"``,
+      ``"forbid_rmw"`` or ``"unsafe_rmw"``.
+    - `silent_writes`: overrides the cluster's `Retries.silent_writes` for this table's writes.
+
+    Each class has a connection of its own: a subclass with another table, cluster or host never uses its parent's.
+
+    Methods raise PynamoDB's exceptions, such as `PutError`, whose `cause` is one of ours. A setting that is wrong is a
+    `ConfigurationError`, at the first request.
+    """
+
+    if TYPE_CHECKING:
+        # PynamoDB's own type of it lists every setting, as if a model had to give them all.
+        Meta: Any
+
+    _alternator_item_loader: ItemLoader | None
+
+    @classmethod
+    def _get_connection(cls) -> TableConnection:
+        return model_connection(cls, AlternatorConnection)
+
+    @classmethod
+    def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Self:
+        loader = cls.__dict__.get("_alternator_item_loader", cls)
+        if loader is cls:  # this very class has none yet, whatever its bases have
+            loader = cls._alternator_item_loader = item_loader_of(cls)
+        if loader is None:
+            return super()._instantiate(attribute_values)
+        made: Self = loader.make(attribute_values)
+        return made
+
+    @classmethod
+    def batch_write(cls, auto_commit: bool = True) -> BatchWrite[Self]:
+        """PynamoDB's own batch writer, which loses no items of a batch that failed: see `BatchWrite`."""
+        return BatchWrite(cls, auto_commit=auto_commit)
+
+    @classmethod
+    def alternator_write_isolation(cls, new: str | None = None) -> str | None:
+        """Which writes of this model's table use a lightweight transaction; with `new`, change it first.
+
+        None if the server does not let us read it. Raises `TableError` if the table cannot be asked or changed, and
+        `ConfigurationError` for an unknown isolation or a model that is not on a cluster.
+        """
+        table = cls._get_connection()
+        if not isinstance(table.connection, AlternatorConnection):
+            raise ConfigurationError(f"{cls.__qualname__}: its connection_class is not an AlternatorConnection.")
+        return table.connection.write_isolation(table.table_name, new)
