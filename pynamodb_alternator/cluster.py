@@ -19,7 +19,7 @@ from .settings.config import ClusterConfig, KeyRouteAffinity, Timeouts
 from .settings.options import NOT_GIVEN, NotGiven, RequestOptions, block, block_settings
 from .settings.scopes import Scope
 from .settings.wire import Deflate, Gzip
-from .topology.membership import NodeInfo
+from .topology.node_info import NodeInfo
 from .topology.view import Topology
 
 if TYPE_CHECKING:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
-import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,70 +12,13 @@ import pytest
 from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, Credentials, Timeouts, configure, registry
 from pynamodb_alternator.errors import ConfigurationError, MalformedAnswerError
 from pynamodb_alternator.settings.options import NO_OPTIONS, RequestOptions, current
-from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.lanes import Sender
 from pynamodb_alternator.transport.pool import AllPools, Pools
-from tests.topology.fakes import PATIENCE, finished, in_thread
-from tests.topology.test_monitor import N1, Make, make, until  # noqa: F401
+from tests.topology.fakes import finished, in_thread
 from tests.transport.servers import Server, ok, read_request
 
 NOWHERE = "http://127.0.0.1:1"
-
-
-# ---- the monitor -------------------------------------------------------------------------------------------------
-
-
-def test_a_suspicion_is_not_lost_while_a_probe_is_being_told(make: Make) -> None:  # noqa: F811
-    """A receiver of node_up takes its time, and the node fails meanwhile: it must be probed again."""
-    bench = make(N1)
-    bench.use()
-    until(lambda: bench.state(N1) is State.ACTIVE)
-    until(bench.monitor._probes._idle)
-    suspect, bench.listener.suspect = bench.listener.suspect, lambda node: None  # type: ignore[method-assign]
-    bench.down(N1)
-    bench.listener.suspect = suspect  # type: ignore[method-assign]
-    bench.network.dead.clear()
-    node, told, go_on = bench.node(N1), threading.Event(), threading.Event()
-
-    def on_emit(name: str, payload: dict[str, Any]) -> None:
-        if name == "node-up":
-            told.set()
-            assert go_on.wait(PATIENCE)
-
-    bench.listener.on_emit = on_emit
-    for _ in range(bench.config.health.down_recovery_threshold):
-        bench.membership.probe(node, 1.0)
-    assert bench.state(N1) is State.QUARANTINED
-    bench.monitor._probes.begin([node])
-    assert told.wait(PATIENCE)
-    assert bench.state(N1) is State.ACTIVE
-    bench.network.dead.add(N1)
-    bench.membership.failed(node, bench.membership.generation(node), OSError("traffic failed"))
-    go_on.set()
-    until(lambda: bench.state(N1) is State.DOWN, "the probe of the suspicion")
-
-
-def test_waking_up_in_between_does_not_fail_the_request(make: Make) -> None:  # noqa: F811
-    bench = make(N1)
-    bench.ready()
-    monitor = bench.monitor
-
-    class Waking(type(monitor)):  # type: ignore[misc]
-        """The thread wakes up between two looks at this attribute."""
-
-        reads = iter([bench.clock() + 60.0])
-
-        @property
-        def _sleeping_until(self) -> float | None:
-            return next(self.reads, None)
-
-        @_sleeping_until.setter
-        def _sleeping_until(self, value: float | None) -> None:
-            pass
-
-    monitor.__class__ = Waking
-    monitor.used(bench.clock())
 
 
 # ---- pools -------------------------------------------------------------------------------------------------------
@@ -177,56 +118,6 @@ def test_credentials_that_change_with_each_connection_are_not_kept_for_ever() ->
         options = RequestOptions(credentials=Credentials(f"role{number}", "secret"))
         assert wire.authentication(options, node, "DynamoDB_20120810.ListTables", b"{}")
     assert len(wire._signers_of) <= 1_000
-
-
-# ---- without a monitor -------------------------------------------------------------------------------------------
-
-
-def test_another_threads_reading_is_not_waited_for_beyond_the_deadline() -> None:
-    config = ClusterConfig(["127.0.0.1"], monitor=False)
-    with Cluster(config) as cluster, ThreadPoolExecutor(1) as threads:
-        asked, go_on = threading.Event(), threading.Event()
-
-        def fetch(node: Node, path: str, timeout: float) -> tuple[int, bytes]:
-            asked.set()
-            assert go_on.wait(PATIENCE)
-            return 200, b'["127.0.0.1"]'
-
-        cluster.core.membership._discovery._fetch = fetch
-        slow = threads.submit(cluster.refresh)
-        try:
-            assert asked.wait(PATIENCE)
-            began = time.monotonic()
-            cluster.core.membership.last_read = None
-            cluster.core.prepare(began, 0.2)
-            assert time.monotonic() - began < 2.0
-        finally:
-            go_on.set()
-        assert slow.result(PATIENCE)
-
-
-def test_two_threads_may_look_at_the_suspects() -> None:
-    config = ClusterConfig(["127.0.0.1"], monitor=False)
-    with Cluster(config) as cluster:
-        probed: list[str] = []
-        membership = cluster.core.membership
-        membership._fetch = lambda node, path, timeout: (probed.append(path), (200, b""))[1]  # type: ignore[func-returns-value]
-        membership._discovery._fetch = lambda node, path, timeout: (200, b'["127.0.0.1"]')
-        cluster.refresh()
-
-        class Emptied(dict[Node, None]):
-            """Another thread takes the last node between two looks."""
-
-            def __bool__(self) -> bool:
-                found = len(self) > 0
-                self.clear()
-                return found
-
-        probed.clear()
-        cluster.core.inline._suspects = Emptied({Node("http", "127.0.0.1", 8000): None})
-        membership.last_read = time.monotonic()
-        cluster.core.prepare(time.monotonic(), None)
-        assert len(probed) <= 1
 
 
 # ---- the registry ------------------------------------------------------------------------------------------------

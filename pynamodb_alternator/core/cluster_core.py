@@ -24,13 +24,13 @@ from .. import signals
 from ..errors import ClusterClosedError
 from ..routing.router import Router
 from ..routing.tables import Tables
-from ..settings import checks
 from ..settings.config import ClusterConfig, Timeouts
 from ..settings.options import RequestOptions, block, current
 from ..settings.wire import Tls
 from ..topology.membership import Membership
 from ..topology.monitor import Monitor
 from ..topology.node import Node
+from ..topology.seeds import host_and_port
 from ..transport._botocore import client_session, make_client
 from ..transport.attempts import Environment
 from ..transport.budget import RetryBudget
@@ -48,6 +48,7 @@ from .system_tables import NodeLocations, read_system_table
 if TYPE_CHECKING:
     from blinker import NamedSignal
 
+    from ..topology.network import Network, Resolve
     from ..transport.counts import Counts
 
 __all__ = ["ClusterCore"]
@@ -70,9 +71,12 @@ class ClusterCore:
     """The inside of one cluster. Threads may share it; a forked child goes on with it.
 
     `config`: its settings. `owner`: refers to the `Cluster` that this is the inside of; it is not kept alive.
+    `network`: what node lists and probes are fetched with, and names resolved; sockets, unless a test gives another.
     """
 
-    def __init__(self, config: ClusterConfig, owner: weakref.ref[ClientSource]) -> None:
+    def __init__(
+        self, config: ClusterConfig, owner: weakref.ref[ClientSource], *, network: Network | None = None
+    ) -> None:
         self.config = config
         self._owner = owner
         self._lock = threading.RLock()
@@ -87,12 +91,13 @@ class ClusterCore:
         """The connections of threads."""
         self.all_pools = AllPools(self.pools)
         """All connections: those of threads, and those of the event loops that share the cluster."""
-        fetch = DeadlinedFetch(self.control.fetch_answer, time.monotonic)
+        self._resolve: Resolve = resolve if network is None else network.resolve
+        fetch = DeadlinedFetch(self.control.fetch_answer if network is None else network.fetch, time.monotonic)
         self.membership = Membership(
             config,
             self,
             fetch=fetch,
-            resolve=resolve,
+            resolve=self._resolve,
             clock=time.monotonic,
             random=random.Random(),
             trust_listed=not self.has_monitor,
@@ -149,7 +154,7 @@ class ClusterCore:
 
     def resolve(self, name: str) -> Sequence[str]:
         """The addresses of a host name. Raises OSError. May take as long as the resolver does."""
-        return resolve(name)
+        return self._resolve(name)
 
     @property
     def closed(self) -> bool:
@@ -196,8 +201,8 @@ class ClusterCore:
 
     def seed_url(self) -> str:
         """The address that botocore shows as its endpoint; requests go to all nodes."""
-        host, port = checks.split_port(next(iter(self.config.seeds)), "seed")
-        return Node(self.config.scheme, host, port or self.config.port).endpoint
+        host, port = host_and_port(next(iter(self.config.seeds)), self.config)
+        return Node(self.config.scheme, host, port).endpoint
 
     # ---- before each request -----------------------------------------------------------------------------------
 

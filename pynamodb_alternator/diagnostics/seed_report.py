@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..settings import checks as settings
 from ..settings.config import ClusterConfig
 from ..topology.node import Node
+from ..topology.seeds import host_and_port
 
 __all__ = ["SeedReport", "look_at_seeds"]
 
@@ -41,7 +42,7 @@ def look_at_seeds(
     try:
         resolving: dict[str, Future[Sequence[str]]] = {}
         for seed in config.seeds:
-            host, _ = _split(seed, config)
+            host, _ = host_and_port(seed, config)
             if not settings.is_ip_address(host):
                 resolving[seed] = pool.submit(resolve, host)
         deadline = time.monotonic() + timeout
@@ -51,7 +52,7 @@ def look_at_seeds(
 
 
 def _report(seed: str, config: ClusterConfig, resolving: Future[Sequence[str]] | None, deadline: float) -> SeedReport:
-    host, port = _split(seed, config)
+    host, port = host_and_port(seed, config)
     if resolving is None:
         return SeedReport(seed, host, port, is_name=False, nodes=(Node(config.scheme, host, port),))
     try:
@@ -60,8 +61,3 @@ def _report(seed: str, config: ClusterConfig, resolving: Future[Sequence[str]] |
         return SeedReport(seed, host, port, is_name=True, error=error)
     nodes = tuple(Node(config.scheme, address, port, server_name=host) for address in addresses)
     return SeedReport(seed, host, port, is_name=True, nodes=nodes)
-
-
-def _split(seed: str, config: ClusterConfig) -> tuple[str, int]:
-    host, port = settings.split_port(seed, "seed")
-    return settings.without_brackets(host), port or config.port
