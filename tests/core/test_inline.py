@@ -19,7 +19,7 @@ from pynamodb_alternator.settings.config import ClusterConfig
 from pynamodb_alternator.topology import health_book, membership, turns, waiting
 from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.node import Node
-from tests.topology.fakes import PATIENCE, FakeNetwork, finished, in_thread
+from tests.topology.fakes import PATIENCE, FakeNetwork, finished, in_thread, will_be_probed
 from tests.topology.interrupting import Interrupted, interruptions
 
 N1, N2 = "127.0.0.1", "127.0.0.2"
@@ -170,6 +170,7 @@ def test_a_suspicion_is_not_lost_at_any_place() -> None:
         inside = made.pop()
         # From the place on at which the suspicion is noted.
         suspected = suspected or inside.node(N2) in inside.core.membership.suspects()
+        assert will_be_probed(inside.core.membership)
         inside.make_stale()
         inside.request()
         assert inside.core.membership.suspects() == ()

@@ -219,6 +219,13 @@ class World:
         return hosts(self.membership.view.topology.nodes)
 
 
+def will_be_probed(membership: Membership) -> bool:
+    """Whether each member that is not active has a next probe."""
+    snapshot = membership.snapshot()
+    on_trial = {node for node in snapshot.members if snapshot.statuses[node].state is not State.ACTIVE}
+    return on_trial <= snapshot.next_probes.keys()
+
+
 def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     """Run `work` in a thread; its result, or what it raised, is put into the list."""
     results: list[Any] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pynamodb_alternator.errors import ClusterClosedError
 from pynamodb_alternator.settings.config import Discovery, Health
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.topology import health, health_book, published, selection
+from pynamodb_alternator.topology import membership as membership_module
 from pynamodb_alternator.topology.health import HealthStatus, State
 from pynamodb_alternator.topology.node import Node
 
-from .fakes import PATIENCE, FakeNetwork, World, finished, hosts, in_thread, locks_of
-from .interrupting import Interrupted
+from .fakes import PATIENCE, FakeNetwork, World, finished, hosts, in_thread, locks_of, will_be_probed
+from .interrupting import Interrupted, interruptions
 
 N1, N2, N3 = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 B1, B2 = "10.1.0.1", "10.1.0.2"
@@ -298,6 +301,28 @@ class TestHealth:
         assert world.listener.cut == [N2]
         info = world.membership.nodes()[1]
         assert (info.state, info.error, info.down_for, info.in_scope) == (State.DOWN, "reset by peer", 0, True)
+
+    def test_a_node_that_goes_down_is_probed_and_seen_to_be_down_whatever_comes_between(self) -> None:
+        """An exception in the thread of the request that failed, at any place of the change."""
+        worlds: list[World] = []
+
+        def prepare() -> Callable[[], object]:
+            world = three()
+            world.start()
+            node, threshold = world.node(N2), world.membership.config.health.active_failure_threshold
+            for _ in range(threshold - 1):
+                world.membership.failed(node, 0, OSError("reset"))
+            worlds.append(world)
+            return lambda: world.membership.failed(node, 0, OSError("reset"))
+
+        downs = 0
+        for _ in interruptions(prepare, membership_module, health_book, health, published, selection):
+            world = worlds.pop()
+            assert will_be_probed(world.membership)
+            downs += world.state(N2) is State.DOWN
+            assert world.membership.refresh()
+            check(world)
+        assert downs > 5
 
     def test_connections_are_cut_before_anybody_is_told(self) -> None:
         """Who waits for the node is not to wait for a slow receiver as well."""

@@ -479,6 +479,21 @@ class TestHealing:
             bench.monitor.close(PATIENCE)
         assert points > 5
 
+    def test_waiting_for_the_start_may_be_cut_short(self, make: Make) -> None:
+        """Seen with `threading.Event`: the request left a lock held, and the monitor could not say that it is ready."""
+        benches: list[Bench] = []
+
+        def prepare() -> Callable[[], object]:
+            benches.append(make(N1))
+            return lambda: benches[-1].monitor.ready.wait(0.0)
+
+        points = 0
+        for _ in interruptions(prepare, waiting, threading):
+            points += 1
+            thread, _ = in_thread(benches.pop().monitor.ready.set)
+            finished(thread)
+        assert points > 5
+
     def test_waking_it_may_be_cut_short(self, make: Make) -> None:
         benches: list[Bench] = []
 

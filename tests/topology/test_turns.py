@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from pynamodb_alternator.topology import health_book, published
 from pynamodb_alternator.topology import membership as membership_module
 from pynamodb_alternator.topology import turns as module
 from pynamodb_alternator.topology.turns import Claim, Turn, Turns
 
-from .fakes import PATIENCE, FakeNetwork, World, finished, in_thread
+from .fakes import PATIENCE, FakeNetwork, World, finished, in_thread, will_be_probed
 from .interrupting import interruptions
 
 
@@ -71,21 +72,23 @@ def test_an_exception_at_any_place_of_a_refresh_blocks_no_later_one() -> None:
     worlds: list[World] = []
 
     def prepare() -> Callable[[], object]:
-        world = World(FakeNetwork(n1=("dc1", "r1"), n2=("dc1", "r2")), ["10.0.0.1"])
+        world = World(FakeNetwork(), ["10.0.0.1"])
         world.network.places = {"10.0.0.1": ("dc1", "r1"), "10.0.0.2": ("dc1", "r2")}
         world.start()
         del world.network.places["10.0.0.2"]
+        world.network.places["10.0.0.3"] = ("dc1", "r3")
         worlds.append(world)
         return world.membership.refresh
 
     points = 0
-    for _ in interruptions(prepare, membership_module, module):
+    for _ in interruptions(prepare, membership_module, health_book, published, module):
         points += 1
         world = worlds.pop()
         snapshot = world.membership.snapshot()
         assert snapshot.members <= snapshot.statuses.keys(), "each member has a status"
+        assert will_be_probed(world.membership)
         assert world.membership.refresh(wait=False)
         assert world.listener.names()[-1:] != [], "it has read, and not only told what it knew"
-        assert world.in_scope == ["10.0.0.1"]
-        assert world.listener.members[-1:] == [["10.0.0.1"]], "the pools were told of the node that left"
+        assert world.in_scope == ["10.0.0.1", "10.0.0.3"]
+        assert world.listener.members[-1:] == [["10.0.0.1", "10.0.0.3"]], "the pools were told of the node that left"
     assert points > 100
