@@ -20,7 +20,7 @@ from .settings.config import ClusterConfig
 from .settings.options import NOT_GIVEN, NotGiven, RequestOptions, block, block_settings
 from .settings.scopes import Scope
 from .settings.values import KeyRouteAffinity, Timeouts
-from .topology.membership import NodeInfo
+from .topology.node_info import NodeInfo
 from .topology.view import Topology
 
 if TYPE_CHECKING:

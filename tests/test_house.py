@@ -25,8 +25,6 @@ LONG_TABLES = {"routing/_go_constants.py"}
 """Numbers, which nobody reads."""
 STILL_LONG = {
     "aio/pool.py",
-    "topology/discovery.py",
-    "topology/membership.py",
     "transport/attempts.py",
     "transport/http1.py",
     "transport/lanes.py",

@@ -21,7 +21,7 @@ from aiobotocore.signers import AioRequestSigner
 from ..cluster import Cluster
 from ..errors import ClusterClosedError
 from ..settings.config import ClusterConfig
-from ..topology.membership import NodeInfo
+from ..topology.node_info import NodeInfo
 from ..transport._botocore import Kit, client_session, load_service, make_async_client
 from ..transport.lanes import RequestSerializer
 from .endpoint import AsyncClusterEndpoint, AsyncSender

@@ -48,6 +48,7 @@ from .system_tables import NodeLocations, read_system_table
 if TYPE_CHECKING:
     from blinker import NamedSignal
 
+    from ..topology.network import Network, Resolve
     from ..transport.counts import Counts
 
 __all__ = ["ClusterCore"]
@@ -70,9 +71,12 @@ class ClusterCore:
     """The inside of one cluster. Threads may share it; a forked child goes on with it.
 
     `config`: its settings. `owner`: refers to the `Cluster` that this is the inside of; it is not kept alive.
+    `network`: what node lists and probes are fetched with, and names resolved; sockets, unless a test gives another.
     """
 
-    def __init__(self, config: ClusterConfig, owner: weakref.ref[ClientSource]) -> None:
+    def __init__(
+        self, config: ClusterConfig, owner: weakref.ref[ClientSource], *, network: Network | None = None
+    ) -> None:
         self.config = config
         self._owner = owner
         self._lock = threading.RLock()
@@ -87,12 +91,13 @@ class ClusterCore:
         """The connections of threads."""
         self.all_pools = AllPools(self.pools)
         """All connections: those of threads, and those of the event loops that share the cluster."""
-        fetch = DeadlinedFetch(self.control.fetch_answer, time.monotonic)
+        self._resolve: Resolve = resolve if network is None else network.resolve
+        fetch = DeadlinedFetch(self.control.fetch_answer if network is None else network.fetch, time.monotonic)
         self.membership = Membership(
             config,
             self,
             fetch=fetch,
-            resolve=resolve,
+            resolve=self._resolve,
             clock=time.monotonic,
             random=random.Random(),
             trust_listed=not self.has_monitor,
@@ -149,7 +154,7 @@ class ClusterCore:
 
     def resolve(self, name: str) -> Sequence[str]:
         """The addresses of a host name. Raises OSError. May take as long as the resolver does."""
-        return resolve(name)
+        return self._resolve(name)
 
     @property
     def closed(self) -> bool:

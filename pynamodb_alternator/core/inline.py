@@ -2,6 +2,10 @@
 
 Nothing happens in the background there: a request refreshes the node list when it is stale, and probes one suspect, in
 its own thread and within its own deadline.
+
+An exception may come between any two lines of it (a signal handler raises in the thread of a request). So what is to be
+probed is put together again with each reading, from what the membership knows: its suspects, and the nodes that are not
+active. A suspect that an exception made us lose is probed after that.
 """
 
 from __future__ import annotations
@@ -15,8 +19,8 @@ from typing import TYPE_CHECKING
 from ..errors import DeadlineBeforeSendError
 
 if TYPE_CHECKING:
-    from ..topology.discovery import Fetch
     from ..topology.membership import Membership
+    from ..topology.network import Fetch
     from ..topology.node import Node
 
 __all__ = ["DeadlinedFetch", "InlineUpkeep", "can_be_frozen"]
@@ -41,8 +45,8 @@ class DeadlinedFetch:
     @contextlib.contextmanager
     def until(self, deadline: float | None) -> Iterator[None]:
         """``with`` it, and no fetch of this thread takes longer than `deadline`."""
-        self._of_thread.deadline = deadline
         try:
+            self._of_thread.deadline = deadline  # inside, so that no exception comes before it is sure to be taken back
             yield
         finally:
             self._of_thread.deadline = None
@@ -63,11 +67,11 @@ class InlineUpkeep:
         self._membership = membership
         self._fetch = fetch
         self._clock = clock
-        self._suspects: dict[Node, None] = {}
+        self._suspects: dict[Node, bool] = {}
 
     def suspect(self, node: Node) -> None:
         """Have the next request probe the node."""
-        self._suspects[node] = None
+        self._suspects[node] = True
 
     def is_due(self, now: float) -> bool:
         """Whether the next request has something to do here, and so would wait."""
@@ -85,10 +89,10 @@ class InlineUpkeep:
                 membership.begin()
                 most = {} if deadline is None else {"most": max(0.0, deadline - self._clock())}
                 membership.refresh(wait=membership.last_success is None, **most)
-                self._suspects.update(dict.fromkeys(membership.probes_due(now)))
+                self._suspects.update(dict.fromkeys((*membership.suspects(), *membership.probes_due(now)), True))
             timeout = min(membership.config.health.probe_timeout, _PROBE_TIMEOUT)
             if deadline is None or self._clock() + timeout < deadline:
-                # One at a time, because a request waits for it. Other threads may be about to take the same.
+                # One at a time, because a request waits for it. Another thread may be about to take the same.
                 for node in tuple(self._suspects)[:1]:
-                    self._suspects.pop(node, None)
-                    membership.probe(node, timeout)
+                    if self._suspects.pop(node, False):
+                        membership.probe(node, timeout)

@@ -17,8 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import AlternatorError, ConfigurationError, SystemTableError, error_code, error_message
 from ..settings import addresses
-from ..topology.discovery import Location
 from ..topology.membership import Membership
+from ..topology.reading import Location
 
 __all__ = ["NodeLocations", "read_locations", "read_system_table"]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ..core.system_tables import read_locations, read_system_table
 from ..settings.config import ClusterConfig
 from ..settings.scopes import ClusterScope, Scope, chain
-from ..topology.discovery import Location
 from ..topology.localnodes import path_for
 from ..topology.node import Node
+from ..topology.reading import Location
 from ..topology.view import ring_order
 from .node_report import NodeReport, look_at
 from .questions import NodesClient, Questions, at_once, refusal

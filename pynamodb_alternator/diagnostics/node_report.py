@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import TransportError
 from ..settings.scopes import ClusterScope
-from ..topology.localnodes import path_for
+from ..topology.health import PROBE_PATH, is_well
+from ..topology.localnodes import IMPOSSIBLE_RACK_PATH, path_for
 from ..topology.node import Node
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from .questions import Questions
 
 __all__ = ["NodeReport", "look_at", "reach"]
-
-_IMPOSSIBLE_RACK = "/localnodes?rack=pynamodb_alternator/no-such-rack"
-"""A server that honours racks lists no node there; an older one lists all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +47,16 @@ class NodeReport:
 
     @property
     def is_well(self) -> bool:
-        return self.error is None and self.status == 200
+        return self.error is None and is_well(self.status)
 
 
 def reach(questions: Questions, node: Node, wall_clock: Callable[[], float]) -> NodeReport:
     """See whether the node answers, and how fast."""
     try:
-        questions.get(node, "/")
+        questions.get(node, PROBE_PATH)
         # The second one goes over an open connection, and so tells the way there and back.
         started, before = time.monotonic(), wall_clock()
-        answer = questions.get(node, "/")
+        answer = questions.get(node, PROBE_PATH)
     except (TransportError, OSError) as error:
         return NodeReport(node, error=error)
     latency = time.monotonic() - started
@@ -74,10 +72,9 @@ def look_at(questions: Questions, node: Node, wall_clock: Callable[[], float]) -
         return report
     scope = ClusterScope()
     try:
-        lists, refused = questions.node_list(node, path_for(scope), scope)
-        report = replace(report, lists=lists, refused=refused)
-        lists, refused = questions.node_list(node, _IMPOSSIBLE_RACK, scope)
-        return replace(report, rack_support=not (lists or refused))
+        listing = questions.node_list(node, path_for(scope), scope)
+        report = replace(report, lists=listing.nodes, refused=listing.refused)
+        return replace(report, rack_support=questions.node_list(node, IMPOSSIBLE_RACK_PATH, scope).is_empty)
     except (TransportError, OSError, ValueError) as error:
         return replace(report, list_error=str(error))
 

@@ -14,7 +14,7 @@ from ..errors import NoNodesAvailableError, TransportError
 from ..settings.compression import Compression
 from ..settings.options import NO_OPTIONS
 from ..settings.scopes import Scope
-from ..topology.localnodes import NodeFilter, read_answer
+from ..topology.localnodes import Listing, NodeFilter, read_answer
 from ..topology.node import Node
 from ..transport.compression import compress
 from ..transport.outcome import error_type
@@ -39,26 +39,19 @@ class Questions:
     def __init__(self, inside: Inside, timeout: float) -> None:
         self._inside = inside
         self._timeout = timeout
-        config = inside.config
-        self._filter = NodeFilter(
-            allowed_networks=[network for network in config.allowed_networks if not isinstance(network, str)],
-            translate=config.address_translator,
-            port=config.node_port,
-        )
+        self._filter = NodeFilter.of(inside.config)
 
     def get(self, node: Node, path: str) -> Answer:
         """The answer to a GET. Raises `TransportError`."""
         return self._inside.control.fetch(node, path, timeout=self._timeout)
 
-    def node_list(self, node: Node, path: str, scope: Scope) -> tuple[tuple[Node, ...], tuple[tuple[str, str], ...]]:
-        """What the node lists under a path of ``/localnodes``: nodes, and refused entries with their reasons.
+    def node_list(self, node: Node, path: str, scope: Scope) -> Listing:
+        """What the node lists under a path of ``/localnodes``.
 
         Raises `TransportError`, and ValueError for an answer that is not a list.
         """
         answer = self.get(node, path)
-        if answer.status != 200:
-            raise ValueError(f"/localnodes was answered with status {answer.status}")
-        return read_answer(answer.body, node, scope, self._filter)
+        return read_answer(answer.body, node, scope, self._filter, status=answer.status)
 
     def post(
         self,

@@ -11,7 +11,7 @@ from .render import NodeLine, show_nodes
 from .screen import Screen
 
 if TYPE_CHECKING:
-    from ..topology.membership import NodeInfo
+    from ..topology.node_info import NodeInfo
 
 
 def add(commands: Any) -> None:

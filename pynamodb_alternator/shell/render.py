@@ -12,7 +12,7 @@ from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Screen, Text
 
 if TYPE_CHECKING:
     from ..diagnostics import Finding, KeyRoute
-    from ..topology.membership import NodeInfo
+    from ..topology.node_info import NodeInfo
 
 __all__ = ["NodeLine", "show_finding", "show_nodes", "show_route", "show_total"]
 

@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 
 from ..settings.values import Health
 
-__all__ = ["HealthStatus", "Observation", "State", "active", "quarantined", "transition"]
+__all__ = ["PROBE_PATH", "HealthStatus", "Observation", "State", "active", "is_well", "quarantined", "transition"]
+
+PROBE_PATH = "/"
+"""What a probe asks for."""
+
+
+def is_well(status: int) -> bool:
+    """Whether a node that answers a probe with this HTTP status is well."""
+    return status == 200
 
 
 class State(enum.Enum):

@@ -1,4 +1,7 @@
-"""Reading an answer of ``/localnodes``: each entry is judged by itself."""
+"""Reading an answer of ``/localnodes``: each entry is judged by itself.
+
+Pure functions from bytes to values. Discovery reads with them, and so do diagnostics.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,20 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import NamedTuple
 from urllib.parse import quote
 
 from ..errors import ConfigurationError
 from ..settings import addresses, checks
+from ..settings.config import ClusterConfig
 from ..settings.scopes import Scope
 from .node import Node
 
-__all__ = ["NodeFilter", "path_for", "read_answer"]
+__all__ = ["IMPOSSIBLE_RACK_PATH", "Listing", "NodeFilter", "path_for", "read_answer"]
+
+IMPOSSIBLE_RACK_PATH = "/localnodes?rack=pynamodb_alternator/no-such-rack"
+"""Asks for the nodes of a rack that cannot exist. A server that honours datacenter and rack gives an empty list; one
+before ScyllaDB 2025.1 ignores the question, and lists all nodes of its datacenter."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _MAX_ENTRIES = 10_000
@@ -31,6 +40,18 @@ def path_for(scope: Scope) -> str:
         if value is not None
     ]
     return "/localnodes" + ("?" + "&".join(query) if query else "")
+
+
+class Listing(NamedTuple):
+    """What one answer lists. `refused`: pairs of an entry that cannot be a node, and the reason."""
+
+    nodes: tuple[Node, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the server listed nothing at all. Entries that we refuse are entries."""
+        return not self.nodes and not self.refused
 
 
 class NodeFilter:
@@ -51,6 +72,12 @@ class NodeFilter:
         self._allowed = tuple(allowed_networks)
         self._translate = translate
         self._port = port
+
+    @classmethod
+    def of(cls, config: ClusterConfig) -> NodeFilter:
+        """The filter that a configuration asks for."""
+        networks = [network for network in config.allowed_networks if not isinstance(network, str)]
+        return cls(allowed_networks=networks, translate=config.address_translator, port=config.node_port)
 
     def node(self, entry: object, source: Node, scope: Scope) -> Node | str:
         """The node that `source` listed as `entry`, or in words why there is none."""
@@ -103,13 +130,13 @@ class NodeFilter:
         return any(address in network for network in self._allowed)
 
 
-def read_answer(
-    body: bytes, source: Node, scope: Scope, nodes: NodeFilter
-) -> tuple[tuple[Node, ...], tuple[tuple[str, str], ...]]:
-    """The nodes that `body` lists, and what was refused: pairs of an entry and the reason.
+def read_answer(body: bytes, source: Node, scope: Scope, nodes: NodeFilter, *, status: int = 200) -> Listing:
+    """What `source` lists in the answer with this `status` and `body`.
 
     Raises ValueError if the answer as a whole is not a list.
     """
+    if status != 200:
+        raise ValueError(f"/localnodes was answered with status {status}")
     try:
         entries = json.loads(body)
     except (ValueError, RecursionError):
@@ -118,12 +145,12 @@ def read_answer(
         raise ValueError("the answer is not a list")
     if len(entries) > _MAX_ENTRIES:
         raise ValueError(f"the answer lists more than {_MAX_ENTRIES} nodes")
-    found: dict[Node, None] = {}
+    listed: dict[Node, None] = {}
     refused: list[tuple[str, str]] = []
     for entry in entries:
         node = nodes.node(entry, source, scope)
         if isinstance(node, Node):
-            found[node] = None
+            listed[node] = None
         else:
             refused.append((repr(entry)[:80], node))
-    return tuple(found), tuple(refused)
+    return Listing(tuple(listed), tuple(refused))

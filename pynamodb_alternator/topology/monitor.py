@@ -1,6 +1,19 @@
-"""The one background thread of a cluster: it keeps the node list fresh, and probes nodes that are not active.
+"""The background thread of a cluster: it keeps the node list fresh, and has nodes probed that are not active.
 
-It is started by the first request. It holds no reference to the `Cluster`, so that a forgotten cluster is collected.
+Theory of operation. The monitor owns the thread, the pace of its looks around (`step`), the thread that reads the list,
+and the `Probes`. It owns no state of nodes: that is the membership's, whose `refresh` and `probe` it has called in the
+reader thread and in the probe threads. It holds no reference to the `Cluster`, so that a forgotten one is collected.
+
+Threads. Each request calls `used` first, and the first one starts the thread. That gets ready (from the seeds to a list
+of nodes that have been seen alive, for which the first requests wait with `ready`), and then calls `step` for ever:
+while the cluster is in use every quarter of a second, to see which requests wait for long, else once a minute. `step`
+itself waits for no node, so that a source that hangs does not keep it from watching the others. Threads of requests
+report a suspect with `suspect`, which begins a probe; `close` and `after_fork` come from any thread.
+
+Locks. `_lock` guards the start and the end of the thread, and nothing is waited for under it. Waking and waiting are
+done with `Alarm` and `Latch`, and what runs is derived from what exists: a thread that has begun signs in itself, and
+one that an exception kept from being started is replaced a second later. A suspect whose report was cut short by an
+exception is still one of `Membership.suspects`, and each step begins the probes that these lack.
 """
 
 from __future__ import annotations
@@ -15,23 +28,27 @@ from typing import Protocol
 
 from .membership import Membership
 from .node import Node
+from .probes import Probes, started
+from .waiting import Alarm, Latch
 
-__all__ = ["Monitor", "Waits"]
+__all__ = ["TICK", "Monitor", "Waits"]
 
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
 _THREAD_NAME = "pynamodb_alternator"
 _JITTER = 0.1
 """Part of an interval by which it is varied, so that many processes do not ask at the same moment."""
-_TICK = 0.25
+TICK = 0.25
 """Seconds between two looks at waiting requests, while the cluster is in use."""
 _SHORTEST_PAUSE = 0.02
+_START_PATIENCE = 1.0
+"""Seconds for a thread that is being started to begin, before another one is started in its place."""
 _GRACE = 0.2
 """Seconds that the start waits for further seeds to be seen alive when one is, and for the nodes that they list."""
 
 
 class Waits(Protocol):
-    """Who knows how long requests have been waiting for an answer."""
+    """Tells which requests wait for an answer now: pairs of their node, and for how many seconds they have waited."""
 
     def __call__(self, now: float) -> Iterable[tuple[Node, float]]: ...
 
@@ -64,13 +81,20 @@ class Monitor:
     def after_fork(self) -> None:
         """The child has none of the parent's threads, and must not wait for locks that they held."""
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._alarm = Alarm()
+        self._runs = False
         self._thread: threading.Thread | None = None
         self._reader: threading.Thread | None = None
-        self._sleeping_until: float | None = None
         self._start_again_at: float | None = None
-        self._probes = _Probes(self._membership, self._policy.max_parallel_probes, self._policy.probe_timeout)
-        self.ready = threading.Event()
+        self._probes = Probes(
+            self._membership,
+            most=self._policy.max_parallel_probes,
+            timeout=self._policy.probe_timeout,
+            name=f"{_THREAD_NAME}-probe",
+        )
+        self.sleeping_until: float | None = None
+        """Until when the thread sleeps if nothing wakes it; None while it looks around."""
+        self.ready = Latch()
         """Set when the first node list was read and its nodes had a moment to be probed, or that has failed."""
         if self._membership.last_success is not None:
             self.ready.set()
@@ -79,37 +103,39 @@ class Monitor:
         """A request is about to be routed: start if need be, and be awake."""
         # In this order: the thread looks at them in the other one before it sleeps for long.
         self.last_use = now
-        if self._thread is None:
+        if not self._runs:
             self._start(now)
             return
-        until = self._sleeping_until  # which the thread sets and unsets meanwhile
-        if until is not None and until - now > _TICK:
-            self._wake.set()
+        until = self.sleeping_until  # which the thread sets and unsets meanwhile
+        if until is not None and until - now > TICK:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the thread look around now."""
+        self._alarm.set()
 
     def _start(self, now: float) -> None:
         with self._lock:
-            if self._thread is not None or self._closed:
+            if self._runs or self._closed or (self._start_again_at is not None and now < self._start_again_at):
                 return
-            if self._start_again_at is not None and now < self._start_again_at:
-                return
-            thread = threading.Thread(target=self._run, name=f"{_THREAD_NAME}-monitor", daemon=True)
-            self._thread = thread
-        if not _started(thread):
+            # Before the thread exists: whatever becomes of it, another one may be started after that.
+            self._start_again_at = now + _START_PATIENCE
+            thread = self._thread = threading.Thread(target=self._run, name=f"{_THREAD_NAME}-monitor", daemon=True)
+        if not started(thread):
             # Requests go on with what is known.
             self._start_again_at = now + self._settings.interval
-            self._thread = None
             self.ready.set()
 
     def suspect(self, node: Node) -> None:
         """Probe the node now, beside the traffic, and before nodes whose turn it merely is."""
         if not self._closed:
-            self._probes.begin([node], urgent=True)
+            self._probes.begin([node], suspects=True)
 
     def close(self, timeout: float) -> None:
         """Stop the threads. Waits for them at most `timeout` seconds."""
         with self._lock:
             self._closed = True
-        self._wake.set()
+        self.wake()
         self.ready.set()
         probers = self._probes.close()
         end = time.monotonic() + timeout
@@ -120,36 +146,47 @@ class Monitor:
 
     @property
     def running(self) -> bool:
+        """Whether the thread lives."""
         thread = self._thread
         return thread is not None and thread.is_alive()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way that a step has begun: a reading, or a probe."""
+        reader = self._reader
+        return (reader is not None and reader.is_alive()) or not self._probes.idle
 
     # ---- the thread --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        with self._lock:
+            if self._runs or self._closed:
+                return  # another thread was started in its place, or the end has come before the beginning
+            self._runs = True
+            self._thread = threading.current_thread()
+            self._start_again_at = None
         try:
-            try:
-                self._get_ready()
-            except Exception:
-                self._complain()
-            self.ready.set()
+            self._get_ready()
             while not self._closed:
-                use = self.last_use
-                try:
-                    pause = self._step()
-                    self._complained = False
-                except Exception:
-                    self._complain()
-                    pause = self._settings.interval
-                self._sleeping_until = self._clock() + pause
-                # A request that came while we looked around did not know that we would sleep for long.
-                if pause <= _TICK or self.last_use == use:
-                    self._wake.wait(pause)
-                self._sleeping_until = None
-                self._wake.clear()
+                self._look_around_and_sleep()
         finally:
             self.ready.set()
-            if not self._closed:
-                self._thread = None  # the next request starts another one
+            self._runs = False  # the next request starts another one
+
+    def _look_around_and_sleep(self) -> None:
+        use = self.last_use
+        try:
+            pause = self.step()
+            self._complained = False
+        except Exception:
+            self._complain()
+            pause = self._settings.interval
+        self.sleeping_until = self._clock() + pause
+        # A request that came while we looked around did not know that we would sleep for long.
+        if pause <= TICK or self.last_use == use:
+            self._alarm.sleep(pause)
+        self.sleeping_until = None
+        self._alarm.clear()
 
     def _complain(self) -> None:
         """A receiver or callback did what it should not: say so once, and go on."""
@@ -159,6 +196,13 @@ class Monitor:
 
     def _get_ready(self) -> None:
         """From the seeds to a list of nodes that have been seen alive, so that the first requests go right."""
+        try:
+            self._read_first_list()
+        except Exception:
+            self._complain()
+        self.ready.set()
+
+    def _read_first_list(self) -> None:
         membership = self._membership
         if membership.last_success is not None:
             return
@@ -172,32 +216,39 @@ class Monitor:
         self._probes.begin(membership.probes_due(self._clock()))
         self._probes.wait_for_all(_GRACE)
 
-    def _step(self) -> float:
-        """Begin what is due, and tell how long nothing will be, in seconds. Waits for no node."""
+    def step(self) -> float:
+        """Look at what is due, begin it, and tell for how many seconds nothing will be. Waits for no node."""
         now = self._clock()
         membership, settings = self._membership, self._settings
-        waiting = False
-        for node, waited in self._waits(now):
-            waiting = True
-            if waited >= self._policy.suspect_after:
-                membership.suspect(node)
-        in_use = waiting or now - self.last_use < settings.idle_after
+        requests_wait = self._suspect_those_waited_for(now)
+        in_use = requests_wait or now - self.last_use < settings.idle_after
         interval = settings.interval if in_use else settings.idle_interval
         interval *= self._random.uniform(1 - _JITTER, 1 + _JITTER)
         last = membership.last_read
         reads = last is None or now >= last + interval
         if reads:
             self._begin_reading()
-        # While nobody needs them, suspects are looked at only when the list is read.
+        # Those that are being probed are passed over. What is left are those whose report was cut short.
+        self._probes.begin(membership.suspects(), suspects=True)
+        # While no request needs them, nodes that are not active are looked at only when the list is read.
         if in_use or reads:
             self._probes.begin(membership.probes_due(now))
-        wanted = [interval if last is None or reads else last + interval - now]
+        pauses = [interval if last is None or reads else last + interval - now]
         if in_use:
-            wanted += [_TICK, self._policy.suspect_after / 2]
+            pauses += [TICK, self._policy.suspect_after / 2]
             next_probe = membership.next_probe_at(now)
             if next_probe is not None:
-                wanted.append(next_probe - now)
-        return max(_SHORTEST_PAUSE, min(wanted))
+                pauses.append(next_probe - now)
+        return max(_SHORTEST_PAUSE, min(pauses))
+
+    def _suspect_those_waited_for(self, now: float) -> bool:
+        """Suspect the nodes for which requests wait for long. Whether any request waits at all."""
+        requests_wait = False
+        for node, waited in self._waits(now):
+            requests_wait = True
+            if waited >= self._policy.suspect_after:
+                self._membership.suspect(node)
+        return requests_wait
 
     def _begin_reading(self) -> None:
         """Read the list in a thread of its own: a source that hangs must not keep us from watching the others."""
@@ -205,7 +256,7 @@ class Monitor:
             return
         reader = threading.Thread(target=self._read, name=f"{_THREAD_NAME}-reader", daemon=True)
         self._reader = reader
-        if not _started(reader):
+        if not started(reader):
             self._reader = None
 
     def _read(self) -> None:
@@ -213,113 +264,3 @@ class Monitor:
             self._membership.refresh(wait=False)
         except Exception:
             self._complain()
-
-
-def _started(thread: threading.Thread) -> bool:
-    """Start the thread. False if there are to be no more threads, as when the interpreter shuts down."""
-    try:
-        thread.start()
-    except RuntimeError as error:
-        _log.debug("The thread %s cannot be started: %s", thread.name, error)
-        return False
-    return True
-
-
-class _Probes:
-    """Probes under way: one per node, a few at a time, each in a thread that ends with its last probe."""
-
-    def __init__(self, membership: Membership, most: int, timeout: float) -> None:
-        self._membership = membership
-        self._most = most
-        self._timeout = timeout
-        self._changed = threading.Condition()
-        self._urgent: dict[Node, None] = {}
-        self._waiting: dict[Node, None] = {}
-        self._under_way: set[Node] = set()
-        self._workers: set[threading.Thread] = set()
-        self._ended: set[threading.Thread] = set()
-        self._answers = 0
-        self._closed = False
-
-    def begin(self, nodes: Iterable[Node], *, urgent: bool = False) -> None:
-        queue = self._urgent if urgent else self._waiting
-        fresh: list[threading.Thread] = []
-        with self._changed:
-            if self._closed:
-                return
-            self._ended = {thread for thread in self._ended if thread.is_alive()}
-            for node in nodes:
-                if node not in self._under_way and node not in self._urgent:
-                    queue[node] = None
-                    if urgent:
-                        self._waiting.pop(node, None)
-            for _ in range(min(len(self._urgent) + len(self._waiting), self._most - len(self._workers))):
-                thread = threading.Thread(target=self._work, name=f"{_THREAD_NAME}-probe", daemon=True)
-                self._workers.add(thread)
-                fresh.append(thread)
-        for thread in fresh:
-            if not _started(thread):
-                with self._changed:
-                    self._workers.discard(thread)
-                    self._changed.notify_all()
-
-    def _work(self) -> None:
-        me = threading.current_thread()
-        try:
-            while (node := self._next(me)) is not None:
-                alive = False
-                try:
-                    alive = self._membership.probe(node, self._timeout)
-                finally:
-                    with self._changed:
-                        self._under_way.discard(node)
-                        if self._membership.is_suspect(node) and not self._closed:
-                            # The suspicion came after the answer, while that was still being told: `begin` has passed
-                            # the node over, and there would never be another suspicion of it.
-                            self._urgent[node] = None
-                        self._answers += alive
-                        self._changed.notify_all()
-        except Exception:
-            _log.exception("A probe thread of cluster %r has failed.", self._membership.config.name)
-        finally:
-            with self._changed:
-                self._end(me)
-
-    def _next(self, me: threading.Thread) -> Node | None:
-        with self._changed:
-            queue = self._urgent or self._waiting
-            if not queue:
-                # Gone from the set in the same step as the decision, so that `begin` sees the truth.
-                self._end(me)
-                return None
-            node = next(iter(queue))
-            del queue[node]
-            self._under_way.add(node)
-            return node
-
-    def _end(self, me: threading.Thread) -> None:
-        if me in self._workers:
-            self._workers.discard(me)
-            self._ended.add(me)
-            self._changed.notify_all()
-
-    def wait_for_first(self, timeout: float) -> None:
-        """Wait until a probe had an answer, or none is under way any more."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._answers > 0 or self._idle(), timeout)
-
-    def wait_for_all(self, timeout: float) -> None:
-        with self._changed:
-            self._changed.wait_for(self._idle, timeout)
-
-    def _idle(self) -> bool:
-        return self._closed or not (self._urgent or self._waiting or self._under_way)
-
-    def close(self) -> list[threading.Thread]:
-        """Begin no more probes. The threads that are left; each ends with the probe that it has under way."""
-        with self._changed:
-            self._closed = True
-            self._urgent.clear()
-            self._waiting.clear()
-            self._changed.notify_all()
-            return [*self._workers, *self._ended]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -49,21 +50,24 @@ class Node:
 
     @property
     def is_loopback(self) -> bool:
-        return self.host == "localhost" or _ip_property(self.host, "is_loopback")
+        address = _ip_address(self.host)
+        return self.host == "localhost" if address is None else address.is_loopback
 
     @property
     def is_unspecified(self) -> bool:
-        return _ip_property(self.host, "is_unspecified")
+        address = _ip_address(self.host)
+        return address is not None and address.is_unspecified
 
 
-def _ip_property(host: str, name: str) -> bool:
+@functools.lru_cache(2_048)
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is, None for a name. Kept, because each reading of the node list asks for all nodes."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return False
+        return None
     # ::ffff:127.0.0.1 is 127.0.0.1, in the sight of a socket.
-    address = getattr(address, "ipv4_mapped", None) or address
-    return bool(getattr(address, name))
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _endpoint(scheme: str, host: str, port: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Choosing the routing scope in use, and making the topology of it. Pure functions."""
+"""Choosing the routing scope in use, and making the topology and the view of it. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..settings.scopes import ClusterScope, DatacenterScope, Scope, chain
-from .discovery import Reading, location_of
+from .health import State
 from .node import Node
+from .reading import Reading, location_of
 from .view import Topology, View, ring_order
 
-__all__ = ["ScopeChoice", "choose_scope", "make_topology", "view_of"]
+__all__ = ["ScopeChoice", "choose_scope", "make_topology", "next_view", "view_of", "with_state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def choose_scope(
 ) -> ScopeChoice:
     """The first scope with usable nodes; a better one than that in use only after it has been good for a while.
 
-    Moving down the chain is immediate, because the scope in use has nobody to answer. Moving up waits until a better
+    Moving down the chain is immediate, because the scope in use has no node to answer. Moving up waits until a better
     scope has had an active node for `restore_after` seconds, so that a flapping node does not drag the traffic along.
     If no scope has usable nodes, the choice stays.
     """
@@ -87,10 +88,10 @@ def _datacenter_of_left_rack(left: Sequence[Scope], scope: Scope, reading: Readi
     The rack's neighbours may well be usable, and clients in their racks go on with lightweight transactions there, so
     these stay in that datacenter while it can serve. If it was in the chain itself, it has been found unusable.
     """
-    exhausted = {one.datacenter for one in left if one.rack is None}
-    for one in left:
-        if one.rack is not None and one.datacenter != scope.datacenter and one.datacenter not in exhausted:
-            members = reading.members.get((one.datacenter, None), ())
+    exhausted = {gone.datacenter for gone in left if gone.rack is None}
+    for rack in left:
+        if rack.rack is not None and rack.datacenter != scope.datacenter and rack.datacenter not in exhausted:
+            members = reading.members.get((rack.datacenter, None), ())
             if members:
                 return members
     return ()
@@ -99,7 +100,8 @@ def _datacenter_of_left_rack(left: Sequence[Scope], scope: Scope, reading: Readi
 def view_of(scope: Scope, reading: Reading, view: View) -> View:
     """`view` with another routing scope in use: `scope`, or the first of its fallbacks that has usable nodes."""
     # Before the first reading, the seeds stand for every scope.
-    lists = {location_of(one): reading.members.get(location_of(one), view.topology.ring) for one in chain(scope)}
+    locations = [location_of(fallback) for fallback in chain(scope)]
+    lists = {location: reading.members.get(location, view.topology.ring) for location in locations}
     reading = replace(reading, members={**reading.members, **lists})
     choice = choose_scope(
         scope,
@@ -111,3 +113,35 @@ def view_of(scope: Scope, reading: Reading, view: View) -> View:
         restore_after=0.0,
     )
     return replace(view, topology=make_topology(scope, reading, choice.index, view.topology.version))
+
+
+def next_view(old: View, preferred: Scope, reading: Reading, index: int, state_of: Callable[[Node], State]) -> View:
+    """The view of a reading. Its topology is the same object as that of `old` if nothing in it has changed."""
+    topology = make_topology(preferred, reading, index, old.topology.version)
+    if topology == old.topology and _details(topology) == _details(old.topology):
+        topology = old.topology
+    else:
+        topology = replace(topology, version=topology.version + 1)
+    down, quarantined = set(), set()
+    for node in topology.ring:
+        state = state_of(node)
+        if state is State.DOWN:
+            down.add(node)
+        elif state is State.QUARANTINED:
+            quarantined.add(node)
+    return View(topology, frozenset(down), frozenset(quarantined))
+
+
+def _details(topology: Topology) -> list[tuple[str | None, ...]]:
+    """What may change in nodes that stay equal, because only their endpoints count for that."""
+    return [(node.datacenter, node.rack, node.server_name) for node in topology.ring]
+
+
+def with_state(view: View, node: Node, state: State) -> View:
+    """`view` with another state of one of its nodes."""
+    nodes = {node}
+    return View(
+        view.topology,
+        view.down | nodes if state is State.DOWN else view.down - nodes,
+        view.quarantined | nodes if state is State.QUARANTINED else view.quarantined - nodes,
+    )

@@ -11,7 +11,7 @@ from pynamodb_alternator.diagnostics import Finding, KeyRoute
 from pynamodb_alternator.shell.render import NodeLine, show_finding, show_nodes, show_route, show_total
 from pynamodb_alternator.shell.screen import Screen
 from pynamodb_alternator.topology.health import State
-from pynamodb_alternator.topology.membership import NodeInfo
+from pynamodb_alternator.topology.node_info import NodeInfo
 
 
 class Paper(io.StringIO):

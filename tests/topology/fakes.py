@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +17,7 @@ from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.membership import Membership
 from pynamodb_alternator.topology.node import Node
 
+LOCK = type(threading.Lock())
 PATIENCE = 10.0
 """Seconds after which a condition that a test waits for counts as never to come."""
 
@@ -31,14 +33,16 @@ class FakeClock:
 class FakeNetwork:
     """Nodes by host: datacenter and rack of each. Answers ``/`` and ``/localnodes`` as servers do.
 
-    `dead`: hosts that fail. `answers`: a body or function that replaces a host's list. `old`: servers ignore dc and
-    rack. `log`: pairs of host and path, in order.
+    `dead`: hosts that fail. `answers`: a body or function that replaces a host's list. `ill`: hosts that answer probes
+    with this status. `old`: servers ignore dc and rack. `log`: pairs of host and path, in order. `before`: is called
+    before each answer.
     """
 
     def __init__(self, **places: tuple[str, str]) -> None:
         self.places: dict[str, tuple[str, str]] = dict(places)
         self.dead: set[str] = set()
         self.answers: dict[str, Any] = {}
+        self.ill: dict[str, int] = {}
         self.old = False
         self.names: dict[str, Sequence[str]] = {}
         self.resolved: list[str] = []
@@ -52,7 +56,7 @@ class FakeNetwork:
         if node.host in self.dead:
             raise ConnectionRefusedError(f"{node} refused")
         if path == "/":
-            return 200, b"healthy: x"
+            return self.ill.get(node.host, 200), b"healthy: x"
         if node.host in self.answers:
             answer = self.answers[node.host]
             if callable(answer):
@@ -82,6 +86,22 @@ def hosts(nodes: Collection[Node]) -> list[str]:
     return sorted(node.host for node in nodes)
 
 
+def locks_of(thing: object) -> list[Any]:
+    """All plain locks that an object of ours has, and those of the objects of ours in its attributes."""
+    locks, seen, left = [], set(), [thing]
+    while left:
+        part = left.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        for value in vars(part).values():
+            if isinstance(value, LOCK):
+                locks.append(value)
+            elif type(value).__module__.startswith("pynamodb_alternator.") and hasattr(value, "__dict__"):
+                left.append(value)
+    return locks
+
+
 class FakeListener:
     """Notes what the membership says, and that no lock is held when it says it."""
 
@@ -92,13 +112,14 @@ class FakeListener:
         self.suspicions: list[Node] = []
         self.order: list[str] = []
         self.membership: Membership | None = None
+        self.on_suspect: Callable[[Node], None] = self.suspicions.append
         self.on_emit: Callable[[str, dict[str, Any]], None] = lambda name, payload: None
 
     def _unlocked(self) -> None:
         if self.membership is not None:
-            got = self.membership._lock.acquire(timeout=PATIENCE)
-            assert got, "user code was called under the lock"
-            self.membership._lock.release()
+            for lock in locks_of(self.membership):
+                assert lock.acquire(timeout=PATIENCE), "user code was called under the lock"
+                lock.release()
             self.membership.nodes()
 
     def emit(self, signal: NamedSignal, **payload: Any) -> None:
@@ -120,7 +141,7 @@ class FakeListener:
 
     def suspect(self, node: Node) -> None:
         self._unlocked()
-        self.suspicions.append(node)
+        self.on_suspect(node)
 
     def of(self, name: str) -> list[dict[str, Any]]:
         return [payload for told, payload in self.told if told == name]
@@ -139,7 +160,7 @@ class FakeListener:
 class World:
     """A membership with all of its fakes."""
 
-    def __init__(self, network: FakeNetwork, seeds: Any = None, **settings: Any) -> None:
+    def __init__(self, network: FakeNetwork, seeds: Any = None, *, history: int = 1_000, **settings: Any) -> None:
         self.network = network
         self.clock = FakeClock()
         self.listener = FakeListener()
@@ -152,6 +173,7 @@ class World:
             clock=self.clock,
             random=random.Random(7),
             trust_listed=self.config.monitor is False,
+            history=history,
         )
         self.listener.membership = self.membership
 
@@ -190,11 +212,18 @@ class World:
             assert self.state(name) is State.ACTIVE
 
     def state(self, name: str) -> State:
-        return next(one.state for one in self.membership.nodes() if one.address == self.node(name).address)
+        return next(node.state for node in self.membership.nodes() if node.address == self.node(name).address)
 
     @property
     def in_scope(self) -> list[str]:
         return hosts(self.membership.view.topology.nodes)
+
+
+def will_be_probed(membership: Membership) -> bool:
+    """Whether each member that is not active has a next probe."""
+    snapshot = membership.snapshot()
+    on_trial = {node for node in snapshot.members if snapshot.statuses[node].state is not State.ACTIVE}
+    return on_trial <= snapshot.next_probes.keys()
 
 
 def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
@@ -210,6 +239,14 @@ def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread, results
+
+
+def until(condition: Callable[[], Any], what: str = "") -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"it never came: {what}"
+        time.sleep(0.002)
 
 
 def finished(thread: threading.Thread) -> None:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import itertools
 import logging
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from pynamodb_alternator.settings.config import ClusterConfig
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
-from pynamodb_alternator.topology import discovery as module
-from pynamodb_alternator.topology.discovery import Discovery, DiscoveryError, Reading
+from pynamodb_alternator.topology.discovery import (
+    MOST_LOGGED,
+    READINGS_PER_LOOK_OUTSIDE,
+    READINGS_PER_SOURCE,
+    Discovery,
+    DiscoveryError,
+)
 from pynamodb_alternator.topology.node import Node
+from pynamodb_alternator.topology.reading import Reading
+from pynamodb_alternator.topology.source_walk import FAILURES_PER_KIND
 
 from .fakes import FakeNetwork, hosts
 
@@ -30,12 +38,13 @@ class Bench:
             network.names.setdefault(name, [name])
         self.credited: list[str] = []
         self.failures: list[str] = []
+        self.random = random.Random(3)
         self.config = ClusterConfig(seeds, routing_scope=scope or ClusterScope(), **settings)
         self.discovery = Discovery(
             self.config,
             fetch=network.fetch,
             resolve=network.resolve,
-            random=random.Random(3),
+            random=self.random,
             answered=lambda node: self.credited.append(node.host),
             failed=lambda node, error: self.failures.append(node.host),
         )
@@ -77,7 +86,7 @@ class TestOrder:
     def test_active_nodes_come_before_quarantined_ones(self, seed: int) -> None:
         """Seen: the order was lost in shuffling, and a dead seed could hold up the start for its whole timeout."""
         bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
-        bench.discovery._random.seed(seed)
+        bench.random.seed(seed)
         bench.read(active=["n2"], quarantined=["n1", "n3", "n4"])
         assert set(bench.network.asked()) == {"n2"}
 
@@ -101,7 +110,7 @@ class TestOrder:
         bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
         bench.read()
         sources = []
-        for _ in range(3 * module._READINGS_PER_SOURCE):
+        for _ in range(3 * READINGS_PER_SOURCE):
             bench.read(active=list(ONE))
             sources.append(bench.network.asked()[0])
         changes = sum(one != other for one, other in itertools.pairwise(sources))
@@ -129,7 +138,7 @@ class TestOrder:
         network.dead |= {f"10.0.0.{number}" for number in range(50)}
         with pytest.raises(DiscoveryError, match=r"no node answered: .* refused") as raised:
             bench.read(active=names[:500], down=names[500:])
-        assert len(network.log) <= 3 * module._FAILURES_PER_LIST
+        assert len(network.log) <= 3 * FAILURES_PER_KIND
         assert len(raised.value.tried) == len(network.log)
 
     def test_other_sources_are_tried_the_next_time(self) -> None:
@@ -169,7 +178,7 @@ class TestDatacenters:
     def test_each_datacenter_is_asked_once_in_a_reading(self) -> None:
         bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
         bench.read()
-        for _ in range(2 * module._READINGS_PER_LOOK_OUTSIDE):
+        for _ in range(2 * READINGS_PER_LOOK_OUTSIDE):
             bench.read(active=sorted(TWO))
             assert bench.groups() == [EAST, WEST]
             asked = bench.network.asked()
@@ -223,7 +232,7 @@ class TestDatacenters:
         for _ in range(readings):
             bench.read(active=list(ONE))
             asked += bench.network.asked().count("10.9.9.9")
-        assert 1 <= asked <= readings / module._READINGS_PER_LOOK_OUTSIDE + 1
+        assert 1 <= asked <= readings / READINGS_PER_LOOK_OUTSIDE + 1
 
     def test_a_seed_that_hangs_does_not_hold_up_the_first_reading(self) -> None:
         bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
@@ -239,7 +248,7 @@ class TestDatacenters:
         bench.read()
         assert bench.groups() == [EAST]
         bench.network.dead = set()
-        for _ in range(module._READINGS_PER_LOOK_OUTSIDE):
+        for _ in range(READINGS_PER_LOOK_OUTSIDE):
             bench.read(active=EAST)
         assert bench.groups() == [EAST, WEST]
 
@@ -398,16 +407,15 @@ class TestSeeds:
         self, error: Exception, caplog: pytest.LogCaptureFixture
     ) -> None:
         network = FakeNetwork()
-        bench = Bench(network, ["bad.example.com", "10.0.0.5"])
-        resolve, broken = bench.discovery._resolve, [True]
+        broken = [True]
 
-        def resolver(name: str) -> Any:
+        def resolve(name: str) -> Sequence[str]:
             if broken:
                 raise error
-            return resolve(name)
+            return ["10.0.0.1"]
 
-        network.names["bad.example.com"] = ["10.0.0.1"]
-        bench.discovery._resolve = resolver
+        network.resolve = resolve  # type: ignore[method-assign]
+        bench = Bench(network, ["bad.example.com", "10.0.0.5"])
         with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):
             for _ in range(3):
                 assert hosts(bench.discovery.seeds()) == ["10.0.0.5"]
@@ -428,7 +436,7 @@ class TestSeeds:
         readings = 40
         for _ in range(readings):
             bench.read(active=list(ONE))
-        assert len(bench.network.resolved) <= readings / module._READINGS_PER_LOOK_OUTSIDE + 1
+        assert len(bench.network.resolved) <= readings / READINGS_PER_LOOK_OUTSIDE + 1
 
     def test_they_are_resolved_again_when_nobody_else_answers(self) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"])
@@ -460,7 +468,7 @@ class TestLog:
             bench.read(active=["n1"])
             first = len(caplog.records)
             bench.read(active=["n1"])
-        assert len(caplog.records) == first == module._MOST_TOLD + 1
+        assert len(caplog.records) == first == MOST_LOGGED + 1
 
     def test_a_good_reading_says_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
         bench = Bench(FakeNetwork(**TWO), ["a1", "b1"], RackScope("east", "r1", ClusterScope()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pynamodb_alternator.errors import ClusterClosedError
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
 from pynamodb_alternator.settings.values import Discovery, Health
-from pynamodb_alternator.topology import membership as module
-from pynamodb_alternator.topology.health import State
+from pynamodb_alternator.topology import health, health_book, published, selection
+from pynamodb_alternator.topology import membership as membership_module
+from pynamodb_alternator.topology.health import HealthStatus, State
 from pynamodb_alternator.topology.node import Node
 
-from .fakes import PATIENCE, FakeNetwork, World, finished, hosts, in_thread
+from .fakes import PATIENCE, FakeNetwork, World, finished, hosts, in_thread, locks_of, will_be_probed
+from .interrupting import Interrupted, interruptions
 
 N1, N2, N3 = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 B1, B2 = "10.1.0.1", "10.1.0.2"
@@ -149,17 +152,17 @@ class TestRefresh:
         assert world.membership.generation(world.node(N3)) == generation
         assert hosts(world.membership.probes_due(world.clock() + 100)) == [N3]
 
-    def test_history_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "_HISTORY", 5)
-        world = three()
+    def test_history_is_bounded(self) -> None:
+        world = three(history=5)
         world.start()
         for number in range(50):
             world.network.places[f"10.2.0.{number}"] = ("dc1", "r1")
             world.membership.refresh()
             del world.network.places[f"10.2.0.{number}"]
             world.membership.refresh()
-        assert len(world.membership._statuses) <= 3 + 5 + 1
-        assert len(world.membership._next_probe) <= 3 + 5 + 1
+        snapshot = world.membership.snapshot()
+        assert 3 + 5 <= len(snapshot.statuses) <= 3 + 5 + 1
+        assert len(snapshot.next_probes) <= 3 + 5 + 1
 
     def test_a_failure_keeps_the_list_and_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
         world = three()
@@ -270,14 +273,15 @@ class TestRefresh:
         world = three()
         world.start()
 
-        def broken(*_: Any, **__: Any) -> Any:
-            raise ZeroDivisionError
+        def interrupt(*_: Any) -> None:
+            raise Interrupted
 
-        world.membership._discovery.read, read = broken, world.membership._discovery.read  # type: ignore[method-assign]
-        with pytest.raises(ZeroDivisionError):
+        world.network.before = interrupt
+        with pytest.raises(Interrupted):
             world.membership.refresh()
-        world.membership._discovery.read = read  # type: ignore[method-assign]
-        assert world.membership.refresh()
+        world.network.before = lambda *_: None
+        assert world.membership.refresh(wait=False)
+        assert world.listener.names() == ["topology-refreshed"]
 
 
 class TestHealth:
@@ -297,6 +301,28 @@ class TestHealth:
         assert world.listener.cut == [N2]
         info = world.membership.nodes()[1]
         assert (info.state, info.error, info.down_for, info.in_scope) == (State.DOWN, "reset by peer", 0, True)
+
+    def test_a_node_that_goes_down_is_probed_and_seen_to_be_down_whatever_comes_between(self) -> None:
+        """An exception in the thread of the request that failed, at any place of the change."""
+        worlds: list[World] = []
+
+        def prepare() -> Callable[[], object]:
+            world = three()
+            world.start()
+            node, threshold = world.node(N2), world.membership.config.health.active_failure_threshold
+            for _ in range(threshold - 1):
+                world.membership.failed(node, 0, OSError("reset"))
+            worlds.append(world)
+            return lambda: world.membership.failed(node, 0, OSError("reset"))
+
+        downs = 0
+        for _ in interruptions(prepare, membership_module, health_book, health, published, selection):
+            world = worlds.pop()
+            assert will_be_probed(world.membership)
+            downs += world.state(N2) is State.DOWN
+            assert world.membership.refresh()
+            check(world)
+        assert downs > 5
 
     def test_connections_are_cut_before_anybody_is_told(self) -> None:
         """Who waits for the node is not to wait for a slow receiver as well."""
@@ -367,16 +393,15 @@ class TestHealth:
     def test_a_probe_during_which_this_process_stood_still_is_made_again(self) -> None:
         world = three()
         world.start()
-        fetch, asked = world.membership._fetch, []
+        asked = []
 
-        def stalled(node: Node, path: str, timeout: float) -> tuple[int, bytes]:
+        def stall(node: Node, path: str) -> None:
             asked.append(node.host)
             if len(asked) == 1:
                 world.clock.now += 60.0
                 raise OSError("no time was left")
-            return fetch(node, path, timeout)
 
-        world.membership._fetch = stalled
+        world.network.before = stall
         world.membership.suspect(world.node(N3))
         assert world.membership.probe(world.node(N3), 1.0)
         assert asked == [N3, N3]
@@ -385,7 +410,7 @@ class TestHealth:
     def test_an_answer_other_than_200_is_a_failed_probe(self) -> None:
         world = three()
         world.start()
-        world.membership._fetch = lambda *_: (503, b"")
+        world.network.ill[N2] = 503
         world.membership.suspect(world.node(N2))
         assert not world.membership.probe(world.node(N2), 1.0)
         assert world.state(N2) is State.DOWN
@@ -454,7 +479,7 @@ class TestHealth:
 
         world.network.before = meanwhile
         assert world.membership.probe(node, 1.0)
-        status = world.membership._statuses[node]
+        status = world.membership.snapshot().statuses[node]
         assert (status.state, status.successes) == (State.DOWN, 0)
 
     def test_a_list_that_was_asked_for_before_its_source_went_down_is_no_credit(self) -> None:
@@ -473,7 +498,7 @@ class TestHealth:
 
         world.network.before = meanwhile
         world.membership.refresh()
-        status = world.membership._statuses[node]
+        status = world.membership.snapshot().statuses[node]
         assert (status.state, status.successes) == (State.DOWN, 0)
 
     def test_strangers_change_nothing(self) -> None:
@@ -488,7 +513,7 @@ class TestHealth:
         assert world.membership.generation(stranger) == 0
         assert not world.membership.is_down(stranger)
         assert world.listener.told == []
-        assert stranger not in world.membership._next_probe
+        assert stranger not in world.membership.snapshot().next_probes
 
     def test_a_suspicion_of_a_down_node_is_known_already(self) -> None:
         world = three()
@@ -509,11 +534,11 @@ class TestHealth:
     def test_discovery_suspects_a_source_that_fails(self) -> None:
         world = three()
         world.start()
-        world.network.dead.add(N1)
-        while not world.listener.suspicions:
-            assert world.membership.refresh()
-            world.membership._discovery._source = None
-        assert hosts(world.listener.suspicions) == [N1]
+        assert world.membership.refresh()
+        source = world.listener.of("topology-refreshed")[-1]["source"].removesuffix(":8000")
+        world.network.dead.add(source)
+        assert world.membership.refresh()
+        assert hosts(world.listener.suspicions) == [source]
 
 
 class TestScopes:
@@ -609,9 +634,9 @@ class TestLocks:
 
         class Handler(logging.Handler):
             def emit(self, record: logging.LogRecord) -> None:
-                got = world.membership._lock.acquire(timeout=PATIENCE)
-                assert got
-                world.membership._lock.release()
+                for lock in locks_of(world.membership):
+                    assert lock.acquire(timeout=PATIENCE)
+                    lock.release()
                 seen.append(len(world.membership.nodes()))
 
         handler, log = Handler(), logging.getLogger("pynamodb_alternator.cluster")
@@ -628,35 +653,57 @@ class TestLocks:
         assert not isinstance(result[0], BaseException), result
         assert seen
 
-    def test_a_fork_gets_fresh_locks(self) -> None:
+    def test_a_fork_gets_fresh_locks_and_turns(self) -> None:
+        """The threads of the parent that held a lock, read the list or probed a suspect do not exist in the child."""
         world = three()
         world.start()
-        world.membership._lock.acquire()
-        world.membership._turn.acquire()
-        world.membership._refreshing = 1
-        world.membership._suspects.add(world.node(N1))
+        world.membership.suspect(world.node(N1))
+        entered, let_go = threading.Event(), threading.Event()
+
+        def block(node: Node, path: str) -> None:
+            world.network.before = lambda *_: None
+            entered.set()
+            assert let_go.wait(PATIENCE)
+
+        world.network.before = block
+        parent, _ = in_thread(world.membership.refresh)
+        assert entered.wait(PATIENCE)
+        for lock in locks_of(world.membership):
+            assert lock.acquire(timeout=PATIENCE)
         world.membership.after_fork()
         thread, result = in_thread(world.membership.refresh)
         finished(thread)
         assert result == [True]
         world.membership.suspect(world.node(N1))
-        assert hosts(world.listener.suspicions) == [N1]
+        assert hosts(world.listener.suspicions) == [N1, N1]
+        let_go.set()
+        finished(parent)
 
-    def test_a_fork_between_two_lines_leaves_no_member_without_a_status(self) -> None:
-        world = three()
+    def test_readers_take_no_lock(self) -> None:
+        world = two_datacenters(routing_scope=RACK)
         world.start()
-        world.network.places["10.0.0.4"] = ("dc1", "r1")
+        world.down(N2)
+        well, ill, scope = world.node(N1), world.node(N2), DatacenterScope("dc1")
 
-        class Forked(Exception):
-            pass
+        def read() -> list[object]:
+            membership = world.membership
+            membership.succeeded(well, 0)
+            return [
+                hosts(membership.view.topology.nodes),
+                hosts(membership.view_for(scope).topology.nodes),
+                membership.generation(ill),
+                membership.is_down(ill),
+                membership.is_suspect(ill),
+                membership.trouble_with(ill),
+            ]
 
-        def fork(*_: Any) -> None:
-            raise Forked
-
-        world.membership._forget_long_gone = fork  # type: ignore[method-assign]
-        with pytest.raises(Forked):
-            world.membership.refresh()
-        assert all(node in world.membership._statuses for node in world.membership._members)
+        locks = locks_of(world.membership)
+        assert locks
+        for lock in locks:
+            assert lock.acquire(timeout=PATIENCE)
+        thread, result = in_thread(read)
+        finished(thread)
+        assert result == [[[N1], [N1, N2], 1, True, False, f"{N2}:8000 refused"]]
 
     def test_many_threads(self) -> None:
         world = two_datacenters(routing_scope=RACK)
@@ -690,13 +737,15 @@ def check(world: World) -> None:
     """The view is what the statuses say, and the counters of what happens are told to the listener."""
     membership, view = world.membership, world.membership.view
     ring = set(view.topology.ring)
-    assert ring == membership._members
-    assert view.down == {node for node in ring if membership._statuses[node].state is State.DOWN}
-    assert view.quarantined == {node for node in ring if membership._statuses[node].state is State.QUARANTINED}
+    snapshot = membership.snapshot()
+    states = {node: snapshot.statuses[node].state for node in ring}
+    assert ring == snapshot.members
+    assert view.down == {node for node in ring if states[node] is State.DOWN}
+    assert view.quarantined == {node for node in ring if states[node] is State.QUARANTINED}
     assert set(view.topology.nodes) <= ring
     for node in ring:
-        if membership._statuses[node].state is not State.ACTIVE:
-            assert node in membership._next_probe, "whoever is not active will be probed"
+        if states[node] is not State.ACTIVE:
+            assert node in snapshot.next_probes, "a node that is not active will be probed"
 
 
 class MembershipMachine(RuleBasedStateMachine):
@@ -714,10 +763,10 @@ class MembershipMachine(RuleBasedStateMachine):
     @rule(name=NAMES, stale=st.booleans())
     def traffic_fails(self, name: str, stale: bool) -> None:
         node = self.world.node(name)
-        before = self.world.membership._statuses.get(node)
+        before = self.status(node)
         generation = self.world.membership.generation(node) - stale
         self.world.membership.failed(node, generation, OSError("failed"))
-        after = self.world.membership._statuses.get(node)
+        after = self.status(node)
         if stale or (before is not None and before.state is State.DOWN):
             assert after is before
         self.same_ring()
@@ -725,9 +774,9 @@ class MembershipMachine(RuleBasedStateMachine):
     @rule(name=NAMES, stale=st.booleans())
     def traffic_succeeds(self, name: str, stale: bool) -> None:
         node = self.world.node(name)
-        before = self.world.membership._statuses.get(node)
+        before = self.status(node)
         self.world.membership.succeeded(node, self.world.membership.generation(node) - stale)
-        after = self.world.membership._statuses.get(node)
+        after = self.status(node)
         if stale or (before is not None and before.state is State.DOWN):
             assert after is before
         self.same_ring()
@@ -761,9 +810,9 @@ class MembershipMachine(RuleBasedStateMachine):
 
     @rule()
     def refresh(self) -> None:
-        before = hosts(self.world.membership._members)
+        before = hosts(self.world.membership.snapshot().members)
         if not self.world.membership.refresh():
-            assert hosts(self.world.membership._members) == before
+            assert hosts(self.world.membership.snapshot().members) == before
         self.ring = self.world.membership.view.topology.ring
 
     @rule(seconds=st.floats(0, 2))
@@ -772,6 +821,9 @@ class MembershipMachine(RuleBasedStateMachine):
         self.world.probe_all()
         self.same_ring()
 
+    def status(self, node: Node) -> HealthStatus | None:
+        return self.world.membership.snapshot().statuses.get(node)
+
     def same_ring(self) -> None:
         assert self.world.membership.view.topology.ring == self.ring, "health never changes the ring"
 
@@ -779,7 +831,7 @@ class MembershipMachine(RuleBasedStateMachine):
     def the_view_is_true(self) -> None:
         if hasattr(self, "world"):
             check(self.world)
-            assert self.world.membership._members, "the last list is kept"
+            assert self.world.membership.snapshot().members, "the last list is kept"
             view = self.world.membership.view
             if any(node not in view.down for node in view.topology.ring):
                 assert any(node not in view.down for node in view.topology.nodes), "somebody in scope is usable"

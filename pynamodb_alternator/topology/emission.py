@@ -1,0 +1,93 @@
+"""What is told of a change: a signal with its payload, and a log line where people care.
+
+Emissions are made where a change is made, under the lock of the `Membership`, and emitted when it is released.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from blinker import NamedSignal
+
+from .. import signals
+from ..settings.scopes import Scope
+from .health import State
+from .health_book import StateChange
+from .node import Node
+
+__all__ = ["Emission", "members_differ", "of_failed_reading", "of_reading", "of_scope_change", "of_state_change"]
+
+
+class Emission(NamedTuple):
+    """A signal and its payload. `level`, `line`: the log line, if there is one."""
+
+    signal: NamedSignal
+    payload: dict[str, Any]
+    level: int = logging.DEBUG
+    line: str = ""
+
+
+def of_state_change(change: StateChange) -> Emission:
+    """What is told of a node that has another state now."""
+    node, after = change.node, change.after
+    if after.state is State.ACTIVE:
+        # A node that is new was never down.
+        line = f"node {node} is active again, after {change.down_for:.1f} s" if change.before.generation else ""
+        return Emission(signals.node_up, {"node": node.address, "down_for": change.down_for}, logging.INFO, line)
+    payload = {"node": node.address, "failures": after.failures, "error": change.error}
+    if after.state is State.DOWN:
+        line = f"node {node} is down: {change.error or 'no reason known'}"
+        return Emission(signals.node_down, payload, logging.WARNING, line)
+    return Emission(signals.node_quarantined, payload)
+
+
+def of_scope_change(scopes: Sequence[Scope], before: int, after: int) -> Emission:
+    """What is told when the scope at the index `after` is in use instead of that at `before`."""
+    from_scope, to_scope = str(scopes[before]), str(scopes[after])
+    reason = "no_usable_node" if after > before else "usable_again"
+    signal = signals.scope_fallback if after else signals.scope_restored
+    payload = {"from_scope": from_scope, "to_scope": to_scope, "reason": reason}
+    return Emission(signal, payload, logging.WARNING, f"routing scope is now {to_scope} instead of {from_scope}")
+
+
+def of_reading(
+    before: frozenset[Node], after: frozenset[Node], *, scope: Scope, source: str, duration: float
+) -> list[Emission]:
+    """What is told of a reading that succeeded. `before`, `after`: the members."""
+    added, removed = sorted(after - before, key=str), sorted(before - after, key=str)
+    payload = {
+        "nodes": sorted(node.address for node in after),
+        "added": [node.address for node in added],
+        "removed": [node.address for node in removed],
+        "scope": str(scope),
+        "source": source,
+        "duration": duration,
+    }
+    return [
+        Emission(signals.topology_refreshed, payload),
+        *(Emission(signals.node_added, {"node": node.address}) for node in added),
+        *(Emission(signals.node_removed, {"node": node.address}) for node in removed),
+    ]
+
+
+def of_failed_reading(error: Exception, tried: Sequence[str], consecutive: int, stale_for: float | None) -> Emission:
+    """What is told of a reading that failed. The first of several in a row is logged."""
+    payload = {"tried": tried, "error": str(error), "consecutive": consecutive, "stale_for": stale_for}
+    line = (
+        f"the node list cannot be read ({error}); going on with what is known. Asked: {', '.join(tried) or 'nobody'}"
+        if consecutive == 1
+        else ""
+    )
+    return Emission(signals.discovery_failed, payload, logging.WARNING, line)
+
+
+def members_differ(before: frozenset[Node], after: frozenset[Node]) -> str:
+    """The change of the members in words, of which there are no more than ten names; empty if there is none."""
+    added, removed = after - before, before - after
+    parts = [f"{len(added)} added"] if added else []
+    parts += [f"{len(removed)} removed"] if removed else []
+    names = sorted(str(node) for node in added | removed)
+    more = ", …" if len(names) > 10 else ""
+    return f"{', '.join(parts)}: {', '.join(names[:10])}{more}" if parts else ""

@@ -1,0 +1,173 @@
+"""The book-keeping of health: the status of each node, what is wrong with it, and when it is probed next.
+
+It has no lock of its own: `Membership` holds its lock around each method that changes something. What one read of a
+dictionary answers (`statuses`, `error_of`, `is_suspect`) may be read without it.
+
+An exception may come between any two lines here, so their order matters: a node whose status says that it is not
+active has a next probe before it has that status, and a suspicion is taken off the book last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from ..settings.values import Health
+from .health import HealthStatus, Observation, State, quarantined, transition
+from .node import Node
+
+__all__ = ["HISTORY", "HealthBook", "Snapshot", "StateChange"]
+
+HISTORY = 1_000
+"""Nodes that left the topology and whose health is remembered, in case they come back."""
+_UNHEARD_OF = quarantined()
+_IMPATIENCE = 0.1
+"""Part of a probe interval after which a node is asked again that has begun to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """A node that got another state. `down_for`: seconds since its trouble began. `error`: what was last heard."""
+
+    node: Node
+    before: HealthStatus
+    after: HealthStatus
+    down_for: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is known at one moment, for tests and reports of faults: copies, which do not change.
+
+    `statuses`: of the members, and of nodes that left. `next_probes`: when each node is due that was ever on trial.
+    `suspects`: nodes whose probe has not told yet.
+    """
+
+    members: frozenset[Node]
+    statuses: Mapping[Node, HealthStatus]
+    next_probes: Mapping[Node, float]
+    suspects: frozenset[Node]
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """Why and since when a node is not active."""
+
+    since: float
+    error: str
+
+
+class HealthBook:
+    """What is known of the health of all nodes, and of those that left. `history`: how many of these are remembered."""
+
+    def __init__(self, policy: Health, *, history: int = HISTORY) -> None:
+        self.statuses: dict[Node, HealthStatus] = {}
+        self._policy = policy
+        self._history = history
+        self._troubles: dict[Node, _Trouble] = {}
+        self._next_probe: dict[Node, float] = {}
+        self._suspects: set[Node] = set()
+
+    # ---- what is read ------------------------------------------------------------------------------------------
+
+    def error_of(self, node: Node) -> str | None:
+        """What was last heard of a node that is not active."""
+        trouble = self._troubles.get(node)
+        return (trouble.error or None) if trouble else None
+
+    def down_for(self, node: Node, now: float) -> float | None:
+        """Seconds since the trouble of a node began that is down; None for any other."""
+        trouble = self._troubles.get(node)
+        return now - trouble.since if trouble and self.statuses[node].state is State.DOWN else None
+
+    def state_of(self, node: Node) -> State:
+        """Raises KeyError for a node that was never a member."""
+        return self.statuses[node].state
+
+    def is_suspect(self, node: Node) -> bool:
+        return node in self._suspects
+
+    def suspects(self) -> tuple[Node, ...]:
+        return tuple(self._suspects)
+
+    def due(self, now: float, members: Collection[Node]) -> list[Node]:
+        """Members that are not active and have not been probed for a while."""
+        return [node for node, due in self._next_probe.items() if due <= now and self._is_on_trial(node, members)]
+
+    def next_due(self, now: float, members: Collection[Node]) -> float | None:
+        """When the next member will be due. Those that are due already count as being probed."""
+        later = (due for node, due in self._next_probe.items() if due > now and self._is_on_trial(node, members))
+        return min(later, default=None)
+
+    def _is_on_trial(self, node: Node, members: Collection[Node]) -> bool:
+        status = self.statuses.get(node)
+        return status is not None and status.state is not State.ACTIVE and node in members
+
+    def snapshot(self, members: frozenset[Node]) -> Snapshot:
+        return Snapshot(members, dict(self.statuses), dict(self._next_probe), frozenset(self._suspects))
+
+    # ---- what changes it ---------------------------------------------------------------------------------------
+
+    def admit(self, nodes: Iterable[Node], fresh: HealthStatus, now: float) -> None:
+        """New nodes start as `fresh`; those that are known keep what is known of them."""
+        for node in nodes:
+            if self.statuses.get(node, _UNHEARD_OF) == _UNHEARD_OF:
+                if fresh.state is not State.ACTIVE:
+                    self._next_probe.setdefault(node, now)
+                self.statuses[node] = fresh
+
+    def observe(
+        self, node: Node, observation: Observation, generation: int | None, error: Exception | None, now: float
+    ) -> StateChange | None:
+        """Judge a node by what was observed. None if its state stays.
+
+        `generation`: that of the node when what was observed began; of an earlier one it says nothing.
+        """
+        before = self.statuses.get(node)
+        if before is None or (generation is not None and generation != before.generation):
+            return None
+        after = transition(before, observation, self._policy)
+        if after.state is before.state:
+            if after is not before:
+                self.statuses[node] = after
+            return None
+        if after.state is State.ACTIVE:
+            self.statuses[node] = after
+            self._next_probe.pop(node, None)
+            trouble = self._troubles.pop(node, None)
+            return StateChange(node, before, after, now - trouble.since if trouble else 0.0)
+        self._next_probe.setdefault(node, now)
+        reason = "" if error is None else str(error)
+        trouble = self._troubles.setdefault(node, _Trouble(now, reason))
+        trouble.error = reason or trouble.error
+        self.statuses[node] = after
+        return StateChange(node, before, after, error=trouble.error or None)
+
+    def suspect(self, node: Node) -> bool:
+        """Put the node down as a suspect. False if it is one already, or down, or not known."""
+        status = self.statuses.get(node)
+        if status is None or status.state is State.DOWN or node in self._suspects:
+            return False
+        self._suspects.add(node)
+        return True
+
+    def plan_next_probe(self, node: Node, *, well: bool, now: float) -> None:
+        """The node has been probed. One that has begun to answer is asked again soon: it needs several answers."""
+        if node in self.statuses:
+            self._next_probe[node] = now + self._policy.probe_interval * (_IMPATIENCE if well else 1.0)
+
+    def settle(self, node: Node) -> None:
+        """A probe has told what the suspicion asked."""
+        self._suspects.discard(node)
+
+    def forget_suspects(self) -> None:
+        self._suspects = set()
+
+    def forget_long_gone(self, members: Collection[Node]) -> None:
+        """Keep the history of no more than so many nodes that left."""
+        excess = len(self.statuses) - len(members) - self._history
+        if excess > 0:
+            for node in [node for node in self.statuses if node not in members][:excess]:
+                for memory in (self._troubles, self._next_probe, self.statuses):
+                    memory.pop(node, None)

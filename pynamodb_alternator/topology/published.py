@@ -1,0 +1,113 @@
+"""The members, the scope in use, and the view that requests see of both.
+
+It has no lock of its own: `Membership` holds its lock around each method that changes something. Requests read `view`
+and `view_for` without it: each reads one attribute, which is swapped as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..errors import ConfigurationError
+from ..settings.config import ClusterConfig
+from ..settings.scopes import Scope, chain
+from .emission import Emission, of_scope_change
+from .health import State
+from .node import Node
+from .reading import Reading, location_of
+from .selection import ScopeChoice, choose_scope, make_topology, next_view, view_of, with_state
+from .view import View
+
+__all__ = ["Published"]
+
+
+class Published:
+    """What was read last, and what is published of it.
+
+    `scopes_read`: the scopes whose node lists are read. `state_of`: the state of a node that is, or was, a member.
+    `reading`, `members`: the last node lists. `view`: what a request sees.
+    """
+
+    def __init__(
+        self, config: ClusterConfig, *, scopes_read: Sequence[Scope], state_of: Callable[[Node], State]
+    ) -> None:
+        self.reading = Reading()
+        self.members: frozenset[Node] = frozenset()
+        self._preferred = config.routing_scope
+        self._scopes = tuple(chain(config.routing_scope))
+        self._restore_after = config.discovery.scope_restore_after
+        self._scopes_read = scopes_read
+        self._state_of = state_of
+        self._choice = ScopeChoice()
+        self._publish(View(make_topology(self._preferred, self.reading, 0, 0)))
+
+    # ---- what is read ------------------------------------------------------------------------------------------
+
+    def view_for(self, scope: Scope) -> View:
+        """What a request with a routing scope of its own sees.
+
+        Raises `ConfigurationError` for a scope whose nodes are not asked for.
+        """
+        view, reading, of_scopes = self._seen
+        view_of_scope = of_scopes.get(scope)
+        if view_of_scope is None:
+            self._check_is_read(scope)
+            view_of_scope = of_scopes[scope] = view_of(scope, reading, view)
+        return view_of_scope
+
+    def _check_is_read(self, scope: Scope) -> None:
+        for part in chain(scope):
+            if location_of(part) not in map(location_of, self._scopes_read):
+                raise ConfigurationError(
+                    f"The nodes of {part} are not known here: the node lists that are read are those of "
+                    f"{', '.join(map(str, self._scopes_read))}. Name it in ClusterConfig(routing_scope=...), as a "
+                    "fallback at least, so that its list is read too."
+                )
+
+    # ---- what changes it ---------------------------------------------------------------------------------------
+
+    def take(self, reading: Reading, members: frozenset[Node], now: float) -> list[Emission]:
+        """Make `reading`, whose nodes are `members`, the truth. All of them have a state. Gives what is to be told."""
+        self.reading = reading
+        self.members = members
+        emissions = self._choose(now)
+        self._publish_reading()
+        return emissions
+
+    def state_changed(self, node: Node, state: State, now: float) -> list[Emission]:
+        """Publish the state of one node. Gives what is to be told of the scope in use."""
+        emissions = self.choose(now)
+        if not emissions and node in self.members:
+            self._publish(with_state(self.view, node, state))
+        return emissions
+
+    def choose(self, now: float) -> list[Emission]:
+        """See whether another scope is due to be in use, as time has passed. Gives what is to be told."""
+        emissions = self._choose(now)
+        if emissions:
+            self._publish_reading()
+        return emissions
+
+    def _choose(self, now: float) -> list[Emission]:
+        before, state_of = self._choice, self._state_of
+        self._choice = choose_scope(
+            self._preferred,
+            self.reading,
+            before,
+            usable=lambda node: state_of(node) is not State.DOWN,
+            active=lambda node: state_of(node) is State.ACTIVE,
+            now=now,
+            restore_after=self._restore_after,
+        )
+        if self._choice.index == before.index:
+            return []
+        return [of_scope_change(self._scopes, before.index, self._choice.index)]
+
+    def _publish_reading(self) -> None:
+        self._publish(next_view(self.view, self._preferred, self.reading, self._choice.index, self._state_of))
+
+    def _publish(self, view: View) -> None:
+        of_scopes: dict[Scope, View] = {}
+        # The last one: what requests with a scope of their own see of this view, as far as it was asked for.
+        self._seen = (view, self.reading, of_scopes)
+        self.view = view

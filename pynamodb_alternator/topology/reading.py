@@ -1,0 +1,36 @@
+"""What one round of questions to the cluster has told: immutable values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..settings.scopes import Scope
+from .node import Node
+
+__all__ = ["Location", "Reading", "location_of"]
+
+Location = tuple[str | None, str | None]
+"""A datacenter and a rack, None where the scope has none: what a scope is without its fallback."""
+
+
+def location_of(scope: Scope) -> Location:
+    return (scope.datacenter, scope.rack)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The node lists of one reading.
+
+    `members`: the nodes of each location that was asked for. `groups`: one set of nodes for each datacenter, as far as
+    a `ClusterScope` made us ask for all of them. `source`: the address that answered first.
+    """
+
+    members: Mapping[Location, tuple[Node, ...]] = field(default_factory=dict)
+    groups: tuple[frozenset[Node], ...] = ()
+    source: str = ""
+
+    @property
+    def nodes(self) -> frozenset[Node]:
+        """The nodes of all locations."""
+        return frozenset(node for nodes in self.members.values() for node in nodes)
