@@ -12,10 +12,13 @@ from functools import lru_cache
 
 from ..errors import RequestRefusedError
 
-__all__ = ["MAX_BODY", "build_get", "build_head"]
+__all__ = ["MAX_BODY", "WRITTEN_BY_US", "build_get", "build_head"]
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request body, compressed or not, above which every server answers 413."""
+
+WRITTEN_BY_US = frozenset({"host", "content-length", "x-amz-target"})
+"""Headers that `build_head` writes by itself, in lower case: others of these names are not to be sent beside them."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PATH = re.compile(r"/[!-~]*")

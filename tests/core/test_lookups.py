@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from pynamodb_alternator import ClusterConfig
+from pynamodb_alternator import Cluster, ClusterConfig, Timeouts
 from pynamodb_alternator.core.lookups import Lookups
-from pynamodb_alternator.errors import ClusterClosedError, NodeUnreachableError
+from pynamodb_alternator.errors import ClusterClosedError, NodeUnreachableError, TransportError
 from pynamodb_alternator.routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
+from pynamodb_alternator.settings.options import current
 
 
-def refusal(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": ""}}, "DescribeTable")
+def refusal(code: str, status: int = 400) -> ClientError:
+    answer: Any = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "DescribeTable")
 
 
 PASSING = [
-    refusal("InternalServerError"),
+    refusal("InternalServerError", 500),
     refusal("RequestLimitExceeded"),
     refusal("ThrottlingException"),
+    refusal("429", 429),
+    refusal("404", 404),  # of somebody who is not Alternator
+    refusal("503", 503),
+    refusal("UnrecognizedClientException"),
     NodeUnreachableError("no route"),
     KeyError("Table"),  # an answer that makes no sense
 ]
-PERMANENT = [refusal("ResourceNotFoundException"), refusal("AccessDeniedException"), refusal("ValidationException")]
+PERMANENT = [
+    refusal("ResourceNotFoundException"),
+    refusal("AccessDeniedException"),
+    refusal("ValidationException"),
+    refusal("403", 403),
+]
 
 
 class World:
@@ -43,15 +56,18 @@ class World:
         self.option: list[dict[str, Any]] = []
         self.gate: threading.Event | None = None
         self.tables = Tables(ClusterConfig("127.0.0.1"))
-        self.lookups = Lookups(
+        self.lookups = self.new_lookups(may_ask=may_ask)
+        self.tables.on_unknown = self.lookups.ask
+
+    def new_lookups(self, **settings: Any) -> Lookups:
+        return Lookups(
             self.tables,
             lambda: self,
-            may_ask=may_ask,
+            **{"may_ask": True, **settings},
             clock=lambda: self.now,
             random=random.Random(7),
             pause=self.pause,
         )
-        self.tables.on_unknown = self.lookups.ask
 
     def pause(self, closed: threading.Event, seconds: float) -> bool:
         self.pauses.append(seconds)
@@ -137,18 +153,46 @@ def test_pauses_never_exceed_two_seconds_and_a_fifth(monkeypatch: pytest.MonkeyP
         assert 0.8 * base <= pause <= 1.2 * base
 
 
-def test_failures_that_do_not_pass_rest_for_half_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_failures_that_do_not_pass_rest_for_longer_each_time(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pynamodb_alternator")
     world = World()
-    world.failures = [PASSING[0]] * 4
-    assert world.ask() == ["DescribeTable"] * 4
-    assert world.tables.get("t").partition_key is None
-    assert ["cannot be learnt" in line for line in caplog.messages] == [True]
-    world.now += 29.9
-    assert world.ask() == []
-    world.now += 0.2
+    for seconds in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
+        world.failures = [PASSING[0]] * 4
+        caplog.clear()
+        assert world.ask() == ["DescribeTable"] * 4
+        assert world.tables.get("t").partition_key is None
+        assert [f"cannot be learnt ({PASSING[0]})" in line for line in caplog.messages] == [True]
+        assert caplog.messages[0].endswith(f"again in {seconds:g} s.")
+        world.now += seconds - 0.1
+        assert world.ask() == []
+        world.now += 0.2
     assert world.ask() == ["DescribeTable"]
     assert world.tables.get("t").partition_key == "id"
+
+
+def test_each_question_is_asked_inside_the_block_for_it() -> None:
+    world = World()
+    inside: list[bool] = []
+
+    @contextlib.contextmanager
+    def asking() -> Iterator[None]:
+        inside.append(True)
+        yield
+        inside.append(False)
+
+    world.lookups = world.new_lookups(asking=asking)
+    world.tables.on_unknown = world.lookups.ask
+    world.failures = [PASSING[0]]
+    with pytest.MonkeyPatch.context() as patch:
+        called = world._called
+
+        def see(operation: str, about: str) -> None:
+            assert inside[-1:] == [True]
+            called(operation, about)
+
+        patch.setattr(world, "_called", see)
+        assert world.ask() == ["DescribeTable"] * 2
+    assert inside == [True, True, False]  # the first ended in an error
 
 
 @pytest.mark.parametrize("error", PERMANENT, ids=repr)
@@ -197,6 +241,24 @@ def test_where_the_option_may_not_be_read() -> None:
     assert world.tables.get("t").write_isolation is None
     world.now += 299.0
     assert world.ask(what=WRITE_ISOLATION) == []
+
+
+def test_the_cluster_asks_with_requests_whose_failures_count_for_no_node() -> None:
+    with Cluster(ClusterConfig(["127.0.0.1:1"], timeouts=Timeouts(total=1.0))) as cluster:
+        asked = threading.Event()
+        seen: list[bool] = []
+
+        def look(**_: Any) -> None:
+            seen.append(current(cluster.core.key).is_lookup)
+            asked.set()
+
+        cluster.client.meta.events.register("before-parameter-build.dynamodb.DescribeTable", look)
+        cluster.core.tables.report_unknown("t", PARTITION_KEY)
+        assert asked.wait(10)
+        with pytest.raises(TransportError):
+            cluster.client.describe_table(TableName="t")
+        # Whatever the look-up has done meanwhile: it asks as a look-up, and we do not.
+        assert set(seen) == {True, False}
 
 
 def test_without_a_background_nobody_is_asked() -> None:

@@ -34,8 +34,9 @@ from pynamodb_alternator.routing.plan import QueryPlan
 from pynamodb_alternator.settings.config import ClusterConfig, Retries, Timeouts
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.view import Topology, View, ring_order
-from pynamodb_alternator.transport.attempts import Attempts, Environment, Wait
+from pynamodb_alternator.transport.attempts import Attempts, Wait
 from pynamodb_alternator.transport.budget import RetryBudget
+from pynamodb_alternator.transport.environment import Environment
 from pynamodb_alternator.transport.http1 import Answer
 from pynamodb_alternator.transport.outcome import Verdict, error_type, judge
 
@@ -177,6 +178,7 @@ class World:
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
         has_room: Callable[[Node], bool] | None = None,
+        is_lookup: bool = False,
     ) -> Attempts:
         operation, parameters = what
         return Attempts(
@@ -187,6 +189,7 @@ class World:
             timeouts=timeouts or Timeouts(),
             retries=retries or Retries(),
             has_room=has_room,
+            is_lookup=is_lookup,
         )
 
     def run(self, what: tuple[str, dict[str, Any]], *script: Any, **settings: Any) -> Answer:
@@ -660,6 +663,20 @@ def test_no_node_at_all(heard: None) -> None:
         world.run(READS["get"], OK)
 
 
+@pytest.mark.parametrize("error", [NodeUnreachableError, ConnectTimeoutError, ReadTimeoutError, ConnectionLostError])
+def test_a_failed_look_up_makes_a_node_suspect_and_counts_for_nothing(
+    world: World, error: type[TransportError]
+) -> None:
+    assert world.run(READS["describe"], error, OK, is_lookup=True) is OK
+    assert world.membership.said == [("suspected", A, 0), ("succeeded", B, 0)]
+    counts = world.environment.counts
+    assert (counts[A.address].failures, counts[B.address].answers) == (0, 1)
+    world.membership.said.clear()
+    world.run(READS["describe"], error, OK)
+    assert world.membership.said == [("failed", A, 0), ("succeeded", B, 0)]
+    assert counts[A.address].failures == 1
+
+
 # ---- deadlines ---------------------------------------------------------------------------------------------------
 
 
@@ -709,16 +726,15 @@ def test_the_deadline_of_a_request_that_never_had_a_node() -> None:
 
 
 def test_the_signals_of_a_request(world: World, heard: None) -> None:
-    attempts = world.attempts(READS["get"])
-    assert attempts.next() is A
-    refused = NodeUnreachableError("refused")
-    attempts.failed(refused)
-    assert attempts.next() is B
-    assert not attempts.answered(SICK)
-    assert attempts.next() is C
-    world.now += 0.5
-    assert attempts.answered(OK)
-    attempts.finished(OK, None)
+    with world.attempts(READS["get"]) as attempts:
+        assert attempts.next() is A
+        refused = NodeUnreachableError("refused")
+        attempts.failed(refused)
+        assert attempts.next() is B
+        assert not attempts.answered(SICK)
+        assert attempts.next() is C
+        world.now += 0.5
+        assert attempts.answered(OK)
     request_id = world.told[0][1]["request_id"]
     common = {"operation": "GetItem", "table_name": "t", "request_id": request_id}
     a, b, c = (node.address for node in RING)
