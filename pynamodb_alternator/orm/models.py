@@ -56,7 +56,7 @@ class Model(_pynamodb.Model):
 
     @classmethod
     def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Self:
-        loader = cls.__dict__.get("_recipe", cls)
+        loader = cls.__dict__.get("_item_loader", cls)
         if loader is cls:
             loader = cls._item_loader = item_loader_of(cls)
         if loader is None:
