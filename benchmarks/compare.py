@@ -1,9 +1,9 @@
 """Two checkouts of this project in turn: what a get, a save and a page of 1,000 items cost in each.
 
 `python -m benchmarks.compare PATH_OF_OTHER_CHECKOUT` (or `make compare OTHER=PATH`) runs this checkout and the other
-one in turn, each time in a fresh process that sends to the same node of `benchmarks.node`. What counts is the least CPU of all
-rounds: whatever else the machine did only adds to it. It ends with 1 if this checkout needs more than `--most` times
-what the other one needs.
+one in turn, each time in a fresh process that sends to the same node of `benchmarks.node`. What counts is the least
+CPU of all rounds: whatever else the machine did only adds to it. It ends with 1 if this checkout needs more than
+`--most` times what the other one needs.
 
 Both checkouts are measured by `benchmarks/compared.py` of this one, with the Python that runs it; of the other checkout
 nothing is used but its package. So it may be an old one, as long as it has `Cluster`, `ClusterConfig` and `Model`.

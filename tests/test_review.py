@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 
-from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, Credentials, Timeouts, configure, registry
-from pynamodb_alternator.errors import ConfigurationError, MalformedAnswerError
+from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, Credentials, configure, registry
+from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.settings.options import NO_OPTIONS, RequestOptions, current
 from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.transport.lanes import Sender
 from pynamodb_alternator.transport.pool import AllPools, Pools
 from tests.topology.fakes import PATIENCE, finished, in_thread
 from tests.topology.test_monitor import N1, Make, make, until  # noqa: F401
-from tests.transport.servers import Server, ok, read_request
+from tests.transport.servers import Server
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -170,15 +169,6 @@ def test_write_isolation_is_asked_with_the_settings_of_the_connection(new: str |
         assert current(cluster.core.key) is NO_OPTIONS
 
 
-def test_credentials_that_change_with_each_connection_are_not_kept_for_ever() -> None:
-    wire = Sender(ClusterConfig(["127.0.0.1"]), Pools())
-    node = Node("http", "127.0.0.1", 1)
-    for number in range(5_000):
-        options = RequestOptions(credentials=Credentials(f"role{number}", "secret"))
-        assert wire.authentication(options, node, "DynamoDB_20120810.ListTables", b"{}")
-    assert len(wire._signers_of) <= 1_000
-
-
 # ---- without a monitor -------------------------------------------------------------------------------------------
 
 
@@ -299,19 +289,6 @@ def test_an_alias_makes_one_cluster_for_many_threads(monkeypatch: pytest.MonkeyP
 
 
 # ---- errors ------------------------------------------------------------------------------------------------------
-
-
-def test_an_answer_that_cannot_be_read_names_its_node() -> None:
-    def garbage(sock: Any) -> None:
-        while (request := read_request(sock)) is not None:
-            sock.sendall(ok(b'["127.0.0.1"]') if request[0].startswith(b"GET") else ok(b"no JSON"))
-
-    with Server(garbage) as server:
-        node = server.node()
-        with Cluster(ClusterConfig([node.address], port=node.port, timeouts=Timeouts(2.0, 2.0))) as cluster:
-            with pytest.raises(MalformedAnswerError) as raised:
-                cluster.client.put_item(TableName="t", Item={"id": {"S": "a"}}, ConditionExpression="x = y")
-            assert raised.value.node == node.address
 
 
 def test_a_forgotten_cluster_is_collected_with_its_settings() -> None:

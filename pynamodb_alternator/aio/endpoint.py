@@ -42,10 +42,8 @@ class AsyncSender:
     def __init__(self, shared: Sender, pools: AsyncPools) -> None:
         self.shared = shared
         self._pools = pools
-
-    def has_room(self, node: Node) -> bool:
+        self.has_room = pools.has_room
         """As `transport.lanes.Sender.has_room`."""
-        return self._pools.has_room(node)
 
     async def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         """One request and its answer on a connection of the node's pool."""

@@ -31,7 +31,7 @@ from ..settings.wire import Tls
 from ..topology.membership import Membership
 from ..topology.monitor import Monitor
 from ..topology.node import Node
-from ..transport._botocore import client_session, make_client
+from ..transport._botocore import Parts, client_session, make_client
 from ..transport.budget import RetryBudget
 from ..transport.control import ControlConnections
 from ..transport.endpoint import ClusterEndpoint
@@ -184,16 +184,14 @@ class ClusterCore:
     def new_client(self, session: Any, *, validate_parameters: bool, keep_alive: object) -> Any:
         """A botocore client over all nodes. `keep_alive`: what must live as long as the client does."""
         url = self.seed_url()
-        return make_client(
-            session,
-            region=self.config.region,
-            url=url,
-            serializer=RequestSerializer(validate=validate_parameters),
-            user_agent=None,
-            endpoint=lambda events: ClusterEndpoint(
+        parts = Parts(
+            self.config.region,
+            RequestSerializer(validate=validate_parameters),
+            lambda events: ClusterEndpoint(
                 url, self.config, self.environment, self.sender, events, prepare=self.prepare, keep_alive=keep_alive
             ),
         )
+        return make_client(session, parts)
 
     def seed_url(self) -> str:
         """The address that botocore shows as its endpoint; requests go to all nodes."""

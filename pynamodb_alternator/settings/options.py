@@ -88,7 +88,12 @@ class RequestOptions:
 
     def timeouts(self, default: Timeouts) -> Timeouts:
         default = self.all_timeouts or default
-        if self is NO_OPTIONS or all(getattr(self, name) is None for name in _TIMEOUTS):
+        if (
+            self.connect_timeout is None
+            and self.read_timeout is None
+            and self.total_timeout is None
+            and self.pool_timeout is None
+        ):
             return default
         return Timeouts(
             default.connect if self.connect_timeout is None else self.connect_timeout,

@@ -35,6 +35,7 @@ __all__ = [
     "EndpointLike",
     "Hooks",
     "Kit",
+    "Parts",
     "client_session",
     "convert_answer",
     "is_stock_handler",
@@ -80,6 +81,15 @@ class Kit:
 _KIT = Kit(botocore.client.ClientCreator, botocore.signers.RequestSigner, botocore.config.Config)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a client has of ours, and the region that it shows. `endpoint`: makes the endpoint for a client's events."""
+
+    region: str
+    serializer: Any
+    endpoint: Callable[[Any], EndpointLike]
+
+
 def client_session(
     kind: Callable[[], botocore.session.Session] = botocore.session.Session,
 ) -> botocore.session.Session:
@@ -95,37 +105,18 @@ def client_session(
     return session
 
 
-def make_client(
-    session: botocore.session.Session,
-    *,
-    region: str,
-    url: str,
-    serializer: Any,
-    user_agent: str | None,
-    endpoint: Callable[[Any], EndpointLike],
-) -> Any:
-    """A DynamoDB client of `session` whose requests go through `endpoint(events)`.
+def make_client(session: botocore.session.Session, parts: Parts) -> Any:
+    """A DynamoDB client of `session` whose requests go through the endpoint of `parts`.
 
     botocore's `Session.create_client` is not called: it makes an HTTP session with an SSLContext, reads the endpoints
     of all services of AWS, and looks at the user's configuration, and nothing of that is of use here.
     """
-    made = _creator(session, _KIT).create_client_class(SERVICE)
-    return _assemble(made, session, _KIT, region, url, serializer, user_agent, endpoint)
+    return _assemble(_creator(session, _KIT).create_client_class(SERVICE), session, _KIT, parts)
 
 
-async def make_async_client(
-    session: Any,
-    kit: Kit,
-    *,
-    region: str,
-    url: str,
-    serializer: Any,
-    user_agent: str | None,
-    endpoint: Callable[[Any], EndpointLike],
-) -> Any:
+async def make_async_client(session: Any, kit: Kit, parts: Parts) -> Any:
     """The same for a session of aiobotocore, with the classes in `kit`."""
-    made = await _creator(session, kit).create_client_class(SERVICE)
-    return _assemble(made, session, kit, region, url, serializer, user_agent, endpoint)
+    return _assemble(await _creator(session, kit).create_client_class(SERVICE), session, kit, parts)
 
 
 def load_service(session: Any) -> None:
@@ -147,33 +138,24 @@ def _creator(session: Any, kit: Kit) -> Any:
     )
 
 
-def _assemble(
-    client_class: Callable[..., Any],
-    session: Any,
-    kit: Kit,
-    region: str,
-    url: str,
-    serializer: Any,
-    user_agent: str | None,
-    endpoint: Callable[[Any], EndpointLike],
-) -> Any:
+def _assemble(client_class: Callable[..., Any], session: Any, kit: Kit, parts: Parts) -> Any:
     """A client of `client_class`, with our parts where botocore has others of its own."""
     loader = session.get_component("data_loader")
     # The client's own: shapes that were looked at are kept in it, whether somebody has changed them or not.
     service = botocore.model.ServiceModel(loader.load_service_model(SERVICE, "service-2"), service_name=SERVICE)
     events = copy.copy(session.get_component("event_emitter"))
-    signer = kit.signer(service.service_id, region, service.signing_name, botocore.UNSIGNED, None, events)
-    agent = _FixedUserAgent(user_agent)
-    reached, exceptions = endpoint(events), botocore.errorfactory.ClientExceptionsFactory()
+    signer = kit.signer(service.service_id, parts.region, service.signing_name, botocore.UNSIGNED, None, events)
+    agent = _NoUserAgent()
+    endpoint, exceptions = parts.endpoint(events), botocore.errorfactory.ClientExceptionsFactory()
     client = client_class(
-        serializer=serializer,
-        endpoint=reached,
+        serializer=parts.serializer,
+        endpoint=endpoint,
         response_parser=botocore.parsers.create_parser(service.metadata["protocol"]),
         event_emitter=events,
         request_signer=signer,
         service_model=service,
         loader=loader,
-        client_config=_config(session, kit, region),
+        client_config=_config(session, kit, parts.region),
         partition="aws",
         exceptions_factory=exceptions,
         endpoint_ruleset_resolver=None,
@@ -186,7 +168,7 @@ def _assemble(
     events.unregister(created, agent.rebuild_and_replace_user_agent_handler)
     events.unregister("request-created", botocore.handlers.add_retry_headers)
     _keep_to_their_operations(events, service.service_id.hyphenize(), loader.load_service_model(SERVICE, "service-2"))
-    reached.failure_class = _Failures(exceptions, service).of
+    endpoint.failure_class = _FailureClasses(exceptions, service).of
     # The last of them: the handlers of others see an answer that leaves the outcome open as they see all others.
     events.register_last(f"after-call.{service.service_id.hyphenize()}", _raise_failure)
     return client
@@ -212,8 +194,12 @@ def _raise_failure(context: dict[str, Any], **_: Any) -> None:
         raise failure
 
 
-class _Failures:
-    """The classes of errors that are `ServerFailureError` and what a client has for a code in its ``exceptions``."""
+class _FailureClasses:
+    """Gives the class of the error that the client raises for an answer which leaves the outcome of a write open.
+
+    It is a `ServerFailureError`, and also what the client's ``exceptions`` has for the answer's code, so that
+    ``except client.exceptions.InternalServerError`` goes on working.
+    """
 
     def __init__(self, factory: Any, service: Any) -> None:
         # Not the client, which would refer to itself through its endpoint.
@@ -231,14 +217,11 @@ class _Failures:
         return kind
 
 
-class _FixedUserAgent:
-    """Gives the same User-Agent each time, or none, in place of the string that botocore builds for every request."""
+class _NoUserAgent:
+    """Stands where botocore builds a User-Agent for every request: ours, if there is one, is among the headers."""
 
-    def __init__(self, text: str | None) -> None:
-        self._text = text
-
-    def to_string(self) -> str | None:
-        return self._text
+    def to_string(self) -> None:
+        return None
 
     def rebuild_and_replace_user_agent_handler(self, *args: Any, **kwargs: Any) -> None:
         return None
@@ -292,7 +275,9 @@ def _handlers(events: Any, event: str) -> list[Any]:
 class Hooks:
     """Tells whether somebody listens to what happens to a request between the client and the wire.
 
-    The answer is kept for as long as botocore keeps its own cache of handlers: registering one drops that cache.
+    Those are handlers of the six events of an attempt that botocore has not registered itself, and tools that have
+    replaced or wrapped `Endpoint.prepare_request`. The answer is kept for each operation, for as long as botocore keeps
+    its own cache of handlers: registering one drops that cache. Threads may share it.
     """
 
     def __init__(self, events: Any) -> None:
@@ -301,6 +286,7 @@ class Hooks:
         self._known: tuple[Any, Any, dict[str, bool]] = (None, None, {})
 
     def any_for(self, operation: str) -> bool:
+        """Whether the attempts of this operation must go the compatible lane."""
         cache, method = self._emitter._lookup_cache, botocore.endpoint.Endpoint.__dict__["prepare_request"]
         known = self._known
         if known[0] is not cache or known[1] is not method:

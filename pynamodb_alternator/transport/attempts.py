@@ -86,6 +86,30 @@ class Attempts:
     Raises from `next` and `failed` the error that the caller shall get, with the nodes that were tried.
     """
 
+    # What holds until something else is known. Most requests go well and set few of these: they stand here, and not in
+    # `__init__`, where setting them would cost every request.
+    node: Node | None = None
+    """The node of the last attempt."""
+    result: Answer | None = None
+    """The answer that the caller gets, once it is known."""
+    _request_id: str | None = None
+    _generation = 0
+    _sends = 0
+    _cycles = 0
+    _moves = 0
+    _nodes_in_cycle = 0
+    _hopeless_in_cycle = 0
+    _ended = False
+    _error: TransportError | None = None
+    _answer: Answer | None = None
+    _ask_for_pause = False
+    _maybe_executed: TransportError | Answer | None = None
+    _answered_by: str | None = None
+    _may_still_execute = False
+    _open_outcome: ServerFailureError | None = None
+    _full: deque[Node] | None = None
+    """Nodes of this cycle whose pools were full, in the plan's order."""
+
     def __init__(
         self,
         environment: Environment,
@@ -127,27 +151,8 @@ class Attempts:
             self.plan = environment.router.plan_for_one_node(consistent_node)
         self._order: Iterator[Node] = self.plan.order(view)
         self._has_room = has_room if self.plan.policy in _FREE_TO_MOVE else None
-        self._full: deque[Node] = deque()
         self._is_lookup = is_lookup
-        self.node: Node | None = None
-        self._generation = 0
         self._tried: list[str] = []
-        self._sends = 0
-        self._cycles = 0
-        self._moves = 0
-        self._nodes_in_cycle = 0
-        self._hopeless_in_cycle = 0
-        self._ended = False
-        self._error: TransportError | None = None
-        self._answer: Answer | None = None
-        self._ask_for_pause = False
-        self._maybe_executed: TransportError | Answer | None = None
-        self._answered_by: str | None = None
-        self._may_still_execute = False
-        self.result: Answer | None = None
-        """The answer that the caller gets, once it is known."""
-        self._open_outcome: ServerFailureError | None = None
-        self._request_id: str | None = None
         environment.budget.deposit()
         if self.plan.wanted_affinity and self.plan.reason is not None and signals.affinity_fallback.receivers:
             emit.affinity_fallback(self, self.plan.reason)
@@ -192,7 +197,7 @@ class Attempts:
                 continue  # it went down since this cycle began
             if has_room is not None:
                 if not has_room(node):
-                    self._full.append(node)
+                    self._leave_for_last(node)
                     continue
                 self.pool_wait = 0.0
             return self._try(node)
@@ -203,6 +208,11 @@ class Attempts:
                 self.pool_wait, self._has_room = self._pool_patience, None
                 return self._try(node)
         return self._next_cycle()
+
+    def _leave_for_last(self, node: Node) -> None:
+        if self._full is None:
+            self._full = deque()
+        self._full.append(node)
 
     def _try(self, node: Node) -> Node:
         self._nodes_in_cycle += 1
@@ -284,7 +294,7 @@ class Attempts:
         if isinstance(error, PoolTimeoutError):
             if self._has_room is not None:
                 # Others took the last free connection just now: as if the pool had been seen full.
-                self._full.append(node)
+                self._leave_for_last(node)
                 self._tried.pop()
                 self._nodes_in_cycle -= 1
                 return

@@ -29,16 +29,14 @@ class Sender:
     def __init__(self, config: ClusterConfig, pools: Pools, *, wall_clock: Callable[[], float] = time.time) -> None:
         self._config = config
         self._pools = pools
+        self.has_room = pools.has_room
+        """Whether a connection to a node can be had without waiting for one that is in use."""
         self._wall_clock = wall_clock
         self._signers = Signers(config.credentials, config.region)
         self._signers_of: dict[tuple[Credentials | None, str | None], Signers] = {}
         self._headers = tuple(_headers_of(config))
         self.key = object()
         """Stands for the cluster in the context variable of ``with cluster.options(...)``."""
-
-    def has_room(self, node: Node) -> bool:
-        """Whether a connection to `node` can be had without waiting for one that is in use."""
-        return self._pools.has_room(node)
 
     def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         """One request and its answer on a connection of the node's pool."""
