@@ -109,6 +109,11 @@ class Lookups:
                 self._thread = None
                 self._waiting.clear()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a question is being asked, or waits for its turn."""
+        return self._thread is not None
+
     def close(self, timeout: float) -> None:
         self._closed.set()
         thread = self._thread

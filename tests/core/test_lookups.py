@@ -43,6 +43,10 @@ PERMANENT = [
 ]
 
 
+def lookup_threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "pynamodb_alternator-lookup"]
+
+
 class World:
     """A client that answers as told, a clock that stands still, and pauses that take no time."""
 
@@ -101,10 +105,9 @@ class World:
         return [operation for operation, _ in self.calls]
 
     def settle(self) -> None:
-        thread = self.lookups._thread
-        if thread is not None:
+        for thread in lookup_threads():
             thread.join(10)
-        assert self.lookups._thread is None
+        assert not self.lookups.busy
 
 
 def test_a_partition_key_is_asked_for_once() -> None:
@@ -122,15 +125,15 @@ def test_the_thread_ends_and_requests_do_not_wait() -> None:
     for _ in range(5):
         for table in ("t", "u", "v"):
             world.tables.report_unknown(table, PARTITION_KEY)
-    thread = world.lookups._thread
-    assert thread is not None
+    (thread,) = lookup_threads()
     assert thread.daemon
+    assert world.lookups.busy
     assert world.calls == []
     world.gate.set()
     thread.join(10)
     # One thread has asked each question once, in the order in which they came up.
     assert world.calls == [("DescribeTable", "t"), ("DescribeTable", "u"), ("DescribeTable", "v")]
-    assert world.lookups._thread is None
+    assert not world.lookups.busy
 
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
@@ -272,10 +275,9 @@ def test_nobody_is_asked_after_the_end(caplog: pytest.LogCaptureFixture) -> None
     world.failures = [ClusterClosedError("closed")]
     world.tables.report_unknown("t", PARTITION_KEY)
     world.tables.report_unknown("u", PARTITION_KEY)
-    thread = world.lookups._thread
+    (thread,) = lookup_threads()
     world.lookups.close(0.0)
     world.gate.set()
-    assert thread is not None
     thread.join(10)
     assert world.calls == [("DescribeTable", "t")]
     assert (world.pauses, caplog.messages) == ([], [])
@@ -295,21 +297,29 @@ def test_in_a_forked_child_what_was_under_way_is_asked_anew() -> None:
     world = World()
     world.gate = threading.Event()
     world.tables.report_unknown("t", PARTITION_KEY)
-    parents = world.lookups._thread
-    assert parents is not None
-    world.lookups._lock.acquire()
-    world.lookups.after_fork()
-    world.tables.report_unknown("t", PARTITION_KEY)
-    childs = world.lookups._thread
-    assert childs is not None
-    assert childs is not parents
-    world.gate.set()
-    parents_lock_is_gone = world.lookups._lock.acquire(timeout=5)
-    assert parents_lock_is_gone
-    world.lookups._lock.release()
-    for thread in (parents, childs):
-        thread.join(10)
-        assert not thread.is_alive()
+    (parents,) = lookup_threads()
+    # Another thread of the parent is in the middle of a question, and holds what it needs for that.
+    amid, go_on, moment = threading.Event(), threading.Event(), world.now
+
+    def wait(self: World) -> float:
+        if threading.current_thread() is other:
+            amid.set()
+            assert go_on.wait(10)
+        return moment
+
+    with pytest.MonkeyPatch.context() as patch:
+        other = threading.Thread(target=world.lookups.ask, args=("u", PARTITION_KEY))
+        patch.setattr(World, "now", property(wait, lambda self, value: None), raising=False)
+        other.start()
+        assert amid.wait(10)
+        world.lookups.after_fork()
+        world.tables.report_unknown("t", PARTITION_KEY)
+        (childs,) = [one for one in lookup_threads() if one is not parents]
+        go_on.set()
+        world.gate.set()
+        for thread in (parents, childs, other):
+            thread.join(10)
+            assert not thread.is_alive()
     assert world.tables.get("t").partition_key == "id"
 
 
