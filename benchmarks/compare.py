@@ -36,17 +36,18 @@ def compare(other: Path, rounds: int, calls: float, tell: Callable[[str], None])
     `calls`: how many calls a round makes, relative to what `OPERATIONS` says. Raises RuntimeError if a checkout cannot
     be measured.
     """
-    least: dict[Path, Figures] = {ROOT: {}, other: {}}
+    checkouts = {"this": ROOT, "other": other}
+    least: dict[str, Figures] = {name: {} for name in checkouts}
     with running(1) as (port,):
         for number in range(rounds):
             # Not always in the same order: what runs second may find a warmer machine.
-            for checkout in (ROOT, other) if number % 2 else (other, ROOT):
-                figures = _in_fresh_process(checkout, port, calls)
+            for turn in ("this", "other") if number % 2 else ("other", "this"):
+                figures = _in_fresh_process(checkouts[turn], port, calls)
                 for name, cpu in figures.items():
-                    least[checkout][name] = min(cpu, least[checkout].get(name, cpu))
+                    least[turn][name] = min(cpu, least[turn].get(name, cpu))
                 shown = ", ".join(f"{name} {cpu:.1f}" for name, cpu in figures.items())
-                tell(f"round {number + 1}, {'this' if checkout == ROOT else 'other'}: {shown}")
-    return least[ROOT], least[other]
+                tell(f"round {number + 1}, {turn}: {shown}")
+    return least["this"], least["other"]
 
 
 def _in_fresh_process(checkout: Path, port: int, calls: float) -> Figures:

@@ -384,17 +384,4 @@ class Attempts:
             error.may_still_execute = self._may_still_execute
 
     def _why_no_node(self) -> str:
-        membership = self.environment.membership
-        if not membership.view.topology.ring:
-            return (
-                "No node is known: no seed answered or can be resolved, or the routing scope "
-                f"({self._own_scope or membership.config.routing_scope}) has no node. "
-                f"Seeds: {', '.join(membership.config.seeds)}"
-            )
-        in_scope = {node.address for node in self._view().topology.nodes}
-        found = [one for one in membership.nodes() if one.address in in_scope]
-        troubles = [
-            one.error if one.error.startswith("Node ") else f"{one.address}: {one.error}" for one in found if one.error
-        ]
-        more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
-        return f"No node of the routing scope {self._scope} is usable ({'; '.join(troubles[:3])}{more})"
+        return self.environment.why_no_node(self._view(), self._own_scope)

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 from blinker import NamedSignal
 
 from ..routing.router import Router
+from ..settings.scopes import Scope
 from ..topology.membership import Membership
+from ..topology.view import View
 from .budget import RetryBudget
 from .counts import Counts
 
@@ -34,3 +36,21 @@ class Environment:
     random: _random.Random
     retry_ambiguous_writes: bool = False
     counts: Counts = field(default_factory=Counts)
+
+    def why_no_node(self, view: View, own_scope: Scope | None) -> str:
+        """Why a request that sees `view` has no node to go to. `own_scope`: its own routing scope, if it has one."""
+        membership = self.membership
+        if not membership.view.topology.ring:
+            return (
+                "No node is known: no seed answered or can be resolved, or the routing scope "
+                f"({own_scope or membership.config.routing_scope}) has no node. "
+                f"Seeds: {', '.join(membership.config.seeds)}"
+            )
+        in_scope = {node.address for node in view.topology.nodes}
+        troubles = [
+            info.error if info.error.startswith("Node ") else f"{info.address}: {info.error}"
+            for info in membership.nodes()
+            if info.error and info.address in in_scope
+        ]
+        more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
+        return f"No node of the routing scope {view.topology.scope} is usable ({'; '.join(troubles[:3])}{more})"
