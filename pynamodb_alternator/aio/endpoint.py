@@ -123,7 +123,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         await self._async_prepare(started, timeouts.total)
         lane = self._lane(operation_model, request_dict, options)
         with self._attempts(operation_model, request_dict, options, started, timeouts) as attempts:
-            return self._result(attempts, lane, await self._drive(attempts, lane), request_dict)
+            return self._result(attempts, lane, await self._drive(attempts, lane))
 
     async def _drive(self, attempts: Attempts, lane: _Short | _Compatible) -> Answer:
         sender, environment = self._async_sender, self._environment

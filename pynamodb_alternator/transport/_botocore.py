@@ -31,10 +31,10 @@ from ..errors import ServerFailureError
 from ._service import SERVICE, ServiceLoader
 
 __all__ = [
-    "FAILURE",
     "EndpointLike",
     "Hooks",
     "Kit",
+    "OpenOutcomeCode",
     "Parts",
     "client_session",
     "convert_answer",
@@ -45,8 +45,6 @@ __all__ = [
     "prepared_request",
 ]
 
-FAILURE = "pynamodb_alternator_failure"
-"""Where the endpoint leaves, in a request's context, the error that the client raises for its answer."""
 _REQUEST_EVENTS = (
     "request-created",
     "choose-signer",
@@ -146,7 +144,7 @@ def _assemble(client_class: Callable[..., Any], session: Any, kit: Kit, parts: P
     events = copy.copy(session.get_component("event_emitter"))
     signer = kit.signer(service.service_id, parts.region, service.signing_name, botocore.UNSIGNED, None, events)
     agent = _NoUserAgent()
-    endpoint, exceptions = parts.endpoint(events), botocore.errorfactory.ClientExceptionsFactory()
+    endpoint, exceptions = parts.endpoint(events), _Exceptions()
     client = client_class(
         serializer=parts.serializer,
         endpoint=endpoint,
@@ -169,8 +167,6 @@ def _assemble(client_class: Callable[..., Any], session: Any, kit: Kit, parts: P
     events.unregister("request-created", botocore.handlers.add_retry_headers)
     _keep_to_their_operations(events, service.service_id.hyphenize(), loader.load_service_model(SERVICE, "service-2"))
     endpoint.failure_class = _FailureClasses(exceptions, service).of
-    # The last of them: the handlers of others see an answer that leaves the outcome open as they see all others.
-    events.register_last(f"after-call.{service.service_id.hyphenize()}", _raise_failure)
     return client
 
 
@@ -187,11 +183,43 @@ def _config(session: Any, kit: Kit, region: str) -> Any:
     return config if default is None else default.merge(config)
 
 
-def _raise_failure(context: dict[str, Any], **_: Any) -> None:
-    """A handler of ``after-call``: raise the error that the endpoint has made, in place of the client's own."""
-    failure = context.pop(FAILURE, None)
-    if failure is not None:
-        raise failure
+class OpenOutcomeCode(str):
+    """The error code of an answer that leaves the outcome of a write open, with the error for it.
+
+    botocore's client looks the class of its error up by the answer's code, after all handlers of ``after-call`` have
+    seen the answer. So the endpoint puts this in the code's place, and the client raises our error in place of its own.
+    A handler of ``after-call`` would do as well, and cost every request as much as its routing.
+    """
+
+    failure: ServerFailureError
+
+    @classmethod
+    def into(cls, parsed: dict[str, Any], failure: ServerFailureError) -> None:
+        """Have the client raise `failure` for the answer that botocore has parsed to this."""
+        error = parsed.setdefault("Error", {})
+        code = cls(error.get("Code", ""))
+        code.failure = failure
+        error["Code"] = code
+
+    def error(self, parsed: dict[str, Any], operation_name: str) -> ServerFailureError:
+        """What the client calls as if it were the class of its error."""
+        parsed["Error"]["Code"] = str(self)
+        return self.failure
+
+
+class _Exceptions(botocore.errorfactory.ClientExceptionsFactory):
+    """Makes a client's ``exceptions``: botocore's, which know what an `OpenOutcomeCode` is."""
+
+    def _create_client_exceptions(self, service_model: Any) -> Any:
+        exceptions: Any = super()._create_client_exceptions(service_model)  # type: ignore[misc]
+        stock = type(exceptions).from_code
+
+        def from_code(self: Any, code: Any) -> Any:
+            return code.error if type(code) is OpenOutcomeCode else stock(self, code)
+
+        # botocore has made this class for this client alone.
+        type(exceptions).from_code = from_code
+        return exceptions
 
 
 class _FailureClasses:

@@ -17,7 +17,7 @@ from ..errors import ServerFailureError, TransportError
 from ..settings.config import ClusterConfig, Timeouts
 from ..settings.options import RequestOptions, current
 from ..topology.node import Node
-from ._botocore import FAILURE, Hooks
+from ._botocore import Hooks, OpenOutcomeCode
 from .attempts import Attempts, Wait
 from .environment import Environment
 from .http1 import Answer
@@ -75,7 +75,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         self._prepare(started, timeouts.total)
         lane = self._lane(operation_model, request_dict, options)
         with self._attempts(operation_model, request_dict, options, started, timeouts) as attempts:
-            return self._result(attempts, lane, self._run(attempts, lane), request_dict)
+            return self._result(attempts, lane, self._run(attempts, lane))
 
     def _lane(self, operation_model: OperationModel, request_dict: Any, options: RequestOptions) -> Any:
         """The lane of one call: the short one, unless somebody hooks the events of its attempts."""
@@ -121,19 +121,14 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             else:
                 return step
 
-    def _result(
-        self, attempts: Attempts, lane: Lane, answer: Answer, request_dict: dict[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
-        """What botocore's client gets.
-
-        For an answer that leaves the outcome of a write open, the client raises another error than its own, after
-        `after-call`: see `_botocore.FAILURE`.
-        """
+    def _result(self, attempts: Attempts, lane: Lane, answer: Answer) -> tuple[Any, dict[str, Any]]:
+        """What botocore's client gets. For an answer that leaves the outcome of a write open, the client raises another
+        error than its own: see `OpenOutcomeCode`."""
         result = lane.result(answer, attempts.count)
         if answer.status >= 500 and attempts.leaves_open(answer):
             parsed = result[1]
             kind = self.failure_class(str(parsed.get("Error", {}).get("Code")))
-            request_dict["context"][FAILURE] = attempts.open_outcome(parsed, kind)
+            OpenOutcomeCode.into(parsed, attempts.open_outcome(parsed, kind))
         return result
 
     # ---- what the compatible lane asks of botocore's endpoint --------------------------------------------------
