@@ -54,6 +54,7 @@ __all__ = [
     "request_routed",
     "scope_fallback",
     "scope_restored",
+    "send",
     "topology_refreshed",
 ]
 
@@ -297,11 +298,16 @@ _new = object.__new__
 
 
 def emit(signal: NamedSignal, sender: Any, /, **payload: Any) -> None:
+    """Send `signal` to each of its receivers: see `send`."""
+    send(signal, sender, payload)
+
+
+def send(signal: NamedSignal, sender: Any, payload: dict[str, Any]) -> None:
     """Send `signal` to each of its receivers. What one raises is logged, and the others still hear of it.
 
-    `payload` holds all fields of the signal's event. The event is made once, if there is a receiver, and given as
-    ``event`` beside them. It is not made from a payload that lacks a field or has one that the event does not know:
-    this is logged as an error, and receivers get the payload alone. No request fails for that.
+    `payload` holds all fields of the signal's event, and is not the caller's any more. The event is made once, if there
+    is a receiver, and given as ``event`` beside them. It is not made from a payload that lacks a field or has one that
+    the event does not know: this is logged as an error, and receivers get the payload alone. No request fails for that.
     """
     if not signal.receivers or signal.is_muted:
         return

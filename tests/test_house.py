@@ -25,9 +25,7 @@ LONG_TABLES = {"routing/_go_constants.py"}
 """Numbers, which nobody reads."""
 STILL_LONG = {
     "aio/pool.py",
-    "transport/attempts.py",
     "transport/http1.py",
-    "transport/lanes.py",
     "transport/pool.py",
 }
 """To be taken apart. A module leaves this set when it is short, and none comes in."""

@@ -11,7 +11,7 @@ import pytest
 
 from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, configure, registry
 from pynamodb_alternator.errors import ConfigurationError
-from pynamodb_alternator.settings.config import Credentials
+from pynamodb_alternator.settings.values import Credentials
 
 NOWHERE = "http://127.0.0.1:1"
 PATIENCE = 10.0

@@ -22,7 +22,7 @@ from ..cluster import Cluster
 from ..errors import ClusterClosedError
 from ..settings.config import ClusterConfig
 from ..topology.node_info import NodeInfo
-from ..transport._botocore import Kit, client_session, load_service, make_async_client
+from ..transport._botocore import Kit, Parts, client_session, load_service, make_async_client
 from ..transport.lanes import RequestSerializer
 from .endpoint import AsyncClusterEndpoint, AsyncSender
 from .pool import AsyncPools
@@ -109,17 +109,14 @@ class AsyncCluster:
         # It reads files, and a session of the user's looks for them in the folders of all services.
         await self._in_thread(lambda: load_service(session))
         config, url = self.config, self.core.seed_url()
-        return await make_async_client(
-            session,
-            _KIT,
-            region=config.region,
-            url=url,
-            serializer=RequestSerializer(validate=validate_parameters),
-            user_agent=None,
-            endpoint=lambda events: AsyncClusterEndpoint(
+        parts = Parts(
+            config.region,
+            RequestSerializer(validate=validate_parameters),
+            lambda events: AsyncClusterEndpoint(
                 url, config, self.core.environment, self._sender, events, prepare=self._prepare
             ),
         )
+        return await make_async_client(session, _KIT, parts)
 
     def options(self, **settings: Any) -> AbstractContextManager[None]:
         """Other settings for the requests made inside, in this task: see `Cluster.options`. An ordinary ``with``."""

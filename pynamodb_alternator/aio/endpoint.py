@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 from botocore.awsrequest import AWSResponse, HeadersDict
@@ -14,10 +13,12 @@ from ..errors import TransportError
 from ..settings.config import ClusterConfig
 from ..settings.options import current
 from ..topology.node import Node
-from ..transport.attempts import Attempts, Environment, Wait
+from ..transport.attempts import Attempts, Wait
 from ..transport.endpoint import ClusterEndpoint
+from ..transport.environment import Environment
 from ..transport.http1 import Answer
 from ..transport.lanes import CompatibleLane, Sender, ShortLane
+from ..transport.lanes.lane import RawBody
 from .pool import AsyncPools
 
 __all__ = ["AsyncClusterEndpoint", "AsyncPrepare", "AsyncSender"]
@@ -35,16 +36,14 @@ class AsyncPrepare(Protocol):
 class AsyncSender:
     """Gets requests to a node over the connections of an event loop.
 
-    `shared`: the cluster's own wire, for signatures, compression and headers.
+    `shared`: the cluster's own sender, for signatures, compression and headers.
     """
 
     def __init__(self, shared: Sender, pools: AsyncPools) -> None:
         self.shared = shared
         self._pools = pools
-
-    def has_room(self, node: Node) -> bool:
+        self.has_room = pools.has_room
         """As `transport.lanes.Sender.has_room`."""
-        return self._pools.has_room(node)
 
     async def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         """One request and its answer on a connection of the node's pool."""
@@ -88,20 +87,15 @@ class _Compatible(CompatibleLane):
         content = response.content
         if inspect.isawaitable(content):  # aiobotocore's own response objects
             headers: Any = HeadersDict(response.headers)
-            return AWSResponse(response.url, response.status_code, headers, _Raw(await content))
+            return AWSResponse(response.url, response.status_code, headers, RawBody(await content))
         return await super()._whole(response)
-
-
-class _Raw:
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self._content
 
 
 class AsyncClusterEndpoint(ClusterEndpoint):
     """An endpoint that is a whole cluster, for aiobotocore's client."""
+
+    _short_lane = _Short
+    _compatible_lane = _Compatible
 
     def __init__(
         self,
@@ -123,28 +117,13 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         self, operation_model: OperationModel, request_dict: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Send a request to the node that its query plan says, or to the next one."""
-        environment, options = self._environment, current(self._sender.key)
+        options = current(self._sender.key)
         timeouts = options.timeouts(self._config.timeouts)
-        started = environment.clock()
+        started = self._environment.clock()
         await self._async_prepare(started, timeouts.total)
-        attempts = self._attempts(operation_model, request_dict, options, started, timeouts)
-        lane: _Short | _Compatible
-        if self._hooks.any_for(operation_model.name):
-            lane = _Compatible(self, self._sender, operation_model, request_dict, options)
-        else:
-            lane = _Short(self._sender, operation_model, request_dict, options)
-        answer: Answer | None = None
-        error: BaseException | None = None
-        try:
-            answer = await self._drive(attempts, lane)
-            result = lane.result(answer, attempts.count)
-            error = self._failure(attempts, answer, result[1], request_dict)
-            return result
-        except BaseException as failure:
-            error = failure
-            raise
-        finally:
-            attempts.finished(answer, error)
+        lane = self._lane(operation_model, request_dict, options)
+        with self._attempts(operation_model, request_dict, options, started, timeouts) as attempts:
+            return self._result(attempts, lane, await self._drive(attempts, lane))
 
     async def _drive(self, attempts: Attempts, lane: _Short | _Compatible) -> Answer:
         sender, environment = self._async_sender, self._environment
@@ -158,8 +137,8 @@ class AsyncClusterEndpoint(ClusterEndpoint):
                     attempts.failed(error)
                     continue
                 except asyncio.CancelledError:
-                    # It says nothing of the node's health. But whoever lost patience may have waited in vain, as will
-                    # the next one: a probe finds out.
+                    # It says nothing of the node's health. But a caller that lost patience may have waited in vain, as
+                    # will the next one: a probe finds out.
                     if environment.clock() - began >= _WORTH_A_PROBE:
                         environment.membership.suspect(step)
                     raise

@@ -31,11 +31,11 @@ from ..settings.values import Timeouts
 from ..topology.membership import Membership
 from ..topology.monitor import Monitor
 from ..topology.node import Node
-from ..transport._botocore import client_session, make_client
-from ..transport.attempts import Environment
+from ..transport._botocore import Parts, client_session, make_client
 from ..transport.budget import RetryBudget
 from ..transport.control import ControlConnections
 from ..transport.endpoint import ClusterEndpoint
+from ..transport.environment import Environment
 from ..transport.lanes import RequestSerializer, Sender
 from ..transport.pool import AllPools, Pools, PoolStats
 from ..transport.tls import TlsContexts
@@ -111,6 +111,7 @@ class ClusterCore:
             self.tables,
             lambda: self.owner().client,
             may_ask=self.has_monitor,
+            asking=lambda: block(self.key, RequestOptions(is_lookup=True)),
             clock=time.monotonic,
             random=random.Random(),
         )
@@ -188,16 +189,14 @@ class ClusterCore:
     def new_client(self, session: Any, *, validate_parameters: bool, keep_alive: object) -> Any:
         """A botocore client over all nodes. `keep_alive`: what must live as long as the client does."""
         url = self.seed_url()
-        return make_client(
-            session,
-            region=self.config.region,
-            url=url,
-            serializer=RequestSerializer(validate=validate_parameters),
-            user_agent=None,
-            endpoint=lambda events: ClusterEndpoint(
+        parts = Parts(
+            self.config.region,
+            RequestSerializer(validate=validate_parameters),
+            lambda events: ClusterEndpoint(
                 url, self.config, self.environment, self.sender, events, prepare=self.prepare, keep_alive=keep_alive
             ),
         )
+        return make_client(session, parts)
 
     def seed_url(self) -> str:
         """The address that botocore shows as its endpoint; requests go to all nodes."""
@@ -244,7 +243,7 @@ class ClusterCore:
     def _system_tables_of_one_node(self) -> Callable[[str], Iterator[Mapping[str, Any]]]:
         seconds = _LOCATIONS_TIMEOUT / 2  # for each of the two tables
         at_one_node = self.at_one_node(
-            all_timeouts=Timeouts(connect=seconds, read=seconds, total=seconds), max_attempts=2
+            all_timeouts=Timeouts(connect=seconds, read=seconds, total=seconds), max_attempts=2, is_lookup=True
         )
         return lambda name: read_system_table(self.owner().client, name, {}, at_one_node)
 
@@ -258,7 +257,8 @@ class ClusterCore:
         if signal.receivers:
             cluster = self._owner()
             if cluster is not None:
-                signals.emit(signal, cluster, cluster_name=self.name, **payload)
+                payload["cluster_name"] = self.config.name
+                signals.send(signal, cluster, payload)
 
     def members_changed(self, nodes: Collection[Node]) -> None:
         self.all_pools.keep_only(nodes)

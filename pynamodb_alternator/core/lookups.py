@@ -1,17 +1,25 @@
 """Asking the cluster about tables, in the background: the partition key of a table without a model, and the write
 isolation of a table whose affinity mode is AUTO.
 
-No request waits for an answer. Each question is put once. A passing failure is tried again a few times; if it does not
-pass, the question rests for half a minute, and after a permanent one (no permission, no such table) for five minutes.
-Then the next write that lacks the answer asks anew.
+No request waits for an answer. Each question is put once. A failure is tried again a few times; if it does not pass,
+the question rests: for a second, and for twice as long each time that it happens again, up to half a minute. Only what
+waiting does not mend (no such table, no permission, a question that the server does not take) is permanent, and rests
+for five minutes. After the rest the next write that lacks the answer asks anew.
+
+The questions go through the cluster's ordinary client, to the nodes of a query plan, but their failures count for no
+node: neither towards taking it down nor in its counters (`RequestOptions.is_lookup`). They are the library's own, and
+few: what is known of a node's traffic must not depend on which of them happened to be under way. A node that refuses
+one becomes suspect, as any node of which something was seen: it is probed at once, and the probe tells.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random as _random
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -21,7 +29,7 @@ from ..routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
 from .table_description import hash_key_of
 from .write_isolation import isolation_tag, node_option
 
-__all__ = ["Lookups"]
+__all__ = ["Lookups", "is_permanent"]
 
 _log = logging.getLogger("pynamodb_alternator.routing")
 
@@ -29,9 +37,9 @@ _TRIES = 4
 _FIRST_PAUSE, _LONGEST_PAUSE, _JITTER = 0.1, 2.0, 0.2
 _REST = 300.0
 """Seconds before a question that had a permanent failure is put again."""
-_SHORT_REST = 30.0
-"""The same where the failures were passing ones, and did not pass in time."""
-_PASSING = frozenset({"RequestLimitExceeded", "ThrottlingException", "InternalServerError"})
+_SHORTEST_REST, _SHORT_REST = 1.0, 30.0
+"""The same where the failures may pass, and did not in time: at first, and at most."""
+_PERMANENT = frozenset({"AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
 
 Question = tuple[str, str]
 
@@ -39,7 +47,8 @@ Question = tuple[str, str]
 class Lookups:
     """Answers `Tables.on_unknown`. A thread of its own works through the questions and ends with the last one.
 
-    `client`: gives the cluster's botocore client. `may_ask`: whether there may be a background thread at all.
+    `client`: gives the cluster's botocore client. `asking`: makes a ``with`` block for each question, in which its
+    requests are made. `may_ask`: whether there may be a background thread at all.
     `pause`: waits for an event, at most so many seconds, and tells whether it is set.
     """
 
@@ -51,15 +60,19 @@ class Lookups:
         may_ask: bool,
         clock: Callable[[], float],
         random: _random.Random,
+        asking: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
         pause: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
         self._tables = tables
         self._client = client
+        self._asking_block = asking
         self._may_ask = may_ask
         self._clock = clock
         self._random = random
         self._pause = pause
         self._not_before: dict[Question, float] = {}
+        self._rests: dict[Question, float] = {}
+        """How long a question rested that did not pass, by question."""
         self._settled: set[Question] = set()
         self._closed = threading.Event()
         self.after_fork()
@@ -96,6 +109,11 @@ class Lookups:
                 self._thread = None
                 self._waiting.clear()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a question is being asked, or waits for its turn."""
+        return self._thread is not None
+
     def close(self, timeout: float) -> None:
         self._closed.set()
         thread = self._thread
@@ -123,19 +141,13 @@ class Lookups:
         seconds = _FIRST_PAUSE
         for left in reversed(range(_TRIES)):
             try:
-                ask(table)
+                with self._asking_block():
+                    ask(table)
             except Exception as error:
                 if self._closed.is_set():
                     return
-                permanent = not _is_passing(error)
-                if permanent or not left:
-                    self._not_before[question] = self._clock() + (_REST if permanent else _SHORT_REST)
-                    _log.info(
-                        "The %s of table %r cannot be learnt (%s); requests go on without it.",
-                        what.replace("_", " "),
-                        table,
-                        error,
-                    )
+                if is_permanent(error) or not left:
+                    self._rest(question, error)
                     return
             else:
                 self._settled.add(question)
@@ -143,6 +155,23 @@ class Lookups:
             if self._pause(self._closed, seconds * self._random.uniform(1 - _JITTER, 1 + _JITTER)):
                 return
             seconds = min(seconds * 2, _LONGEST_PAUSE)
+
+    def _rest(self, question: Question, error: Exception) -> None:
+        """Do not ask again for a while."""
+        if is_permanent(error):
+            seconds = _REST
+        else:
+            seconds = self._rests.get(question, _SHORTEST_REST)
+            self._rests[question] = min(seconds * 2, _SHORT_REST)
+        self._not_before[question] = self._clock() + seconds
+        table, what = question
+        _log.info(
+            "The %s of table %r cannot be learnt (%s); requests go on without it, and it is asked for again in %g s.",
+            what.replace("_", " "),
+            table,
+            error,
+            seconds,
+        )
 
     def _ask_partition_key(self, table: str) -> None:
         description = self._client().describe_table(TableName=table)["Table"]
@@ -157,5 +186,9 @@ class Lookups:
             self._tables.learn_write_isolation(table, found)
 
 
-def _is_passing(error: Exception) -> bool:
-    return not isinstance(error, ClientError) or error_code(error) in _PASSING
+def is_permanent(error: Exception) -> bool:
+    """Whether waiting will not mend it: there is no such table, it may not be looked at, or the server does not take
+    the question. All else may pass: errors of servers and proxies, throttling, and whatever happened on the way."""
+    if not isinstance(error, ClientError):
+        return False
+    return error_code(error) in _PERMANENT or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403

@@ -16,6 +16,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import AlternatorError, ConfigurationError, SystemTableError, error_code, error_message
+from ..routing.attribute_value import attribute_value
 from ..settings import addresses
 from ..topology.membership import Membership
 from ..topology.reading import Location
@@ -57,7 +58,7 @@ def read_system_table(
         read = client.query
         parameters["KeyConditionExpression"] = "#key = :value"
         parameters["ExpressionAttributeNames"] = {"#key": key}
-        parameters["ExpressionAttributeValues"] = {":value": _attribute_value(name, key, value)}
+        parameters["ExpressionAttributeValues"] = {":value": _key(name, key, value)}
     return _rows(read, parameters, name, at_one_node)
 
 
@@ -89,16 +90,13 @@ def _explained(name: str, error: ClientError) -> SystemTableError:
     return SystemTableError(f"The system table {name} cannot be read: {code}: {message}")
 
 
-def _attribute_value(name: str, key: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, bytes):
-        return {"B": value}
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return {"N": str(value)}
-    raise ConfigurationError(
-        f"system_table({name!r}): {key} must be a string, a number or bytes (got {type(value).__name__})."
-    )
+def _key(name: str, key: str, value: object) -> dict[str, Any]:
+    made = attribute_value(value)
+    if made is None:
+        raise ConfigurationError(
+            f"system_table({name!r}): {key} must be a string, a number or bytes (got {type(value).__name__})."
+        )
+    return made
 
 
 def _plain(value: Any) -> Any:

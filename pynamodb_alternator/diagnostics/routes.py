@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from ..routing import reasons
+from ..routing.attribute_value import attribute_value
 from ..settings import checks
 from ..settings.values import KeyRouteAffinity
 from .values import KeyRoute
@@ -16,7 +16,7 @@ from .values import KeyRoute
 if TYPE_CHECKING:
     from .inside import Inside
 
-__all__ = ["attribute_value", "route"]
+__all__ = ["route"]
 
 
 _EXPLANATIONS = {
@@ -43,7 +43,7 @@ def route(inside: Inside, table_name: str, key: Any) -> KeyRoute:
         raise ConfigurationError(
             f"Cluster.route: the table's name must be a non-empty string (got {checks.shown(table_name)})."
         )
-    value = attribute_value(key)
+    value = _key(key)
     inside.prepare(time.monotonic(), None)  # reads the node list, if it was not read yet
     planned = inside.router.route_key(table_name, value, inside.membership.view)
     if planned.reason is None:
@@ -63,18 +63,15 @@ def route(inside: Inside, table_name: str, key: Any) -> KeyRoute:
     )
 
 
-def attribute_value(key: Any) -> Mapping[str, Any]:
+def _key(key: Any) -> Mapping[str, Any]:
     """The attribute value that a request would have for this Python value. Raises `ConfigurationError`."""
     if isinstance(key, Mapping):
         return key
-    if isinstance(key, str):
-        return {"S": key}
-    if isinstance(key, bytes | bytearray | memoryview):
-        return {"B": bytes(key)}
-    if isinstance(key, int | Decimal) and not isinstance(key, bool):
-        return {"N": str(key)}
-    raise ConfigurationError(
-        "Cluster.route: the key must be a str, an int, a Decimal or bytes, or an attribute value such as "
-        f"{{'S': 'alice'}} (got {checks.shown(key)}). The hash is that of a number's exact text, so write a float as "
-        "Decimal('1.5')."
-    )
+    made = attribute_value(key)
+    if made is None:
+        raise ConfigurationError(
+            "Cluster.route: the key must be a str, an int, a Decimal or bytes, or an attribute value such as "
+            f"{{'S': 'alice'}} (got {checks.shown(key)}). The hash is that of a number's exact text, so write a float "
+            "as Decimal('1.5')."
+        )
+    return made

@@ -50,7 +50,7 @@ class RequestOptions:
     total or pool of None means no limit. `max_attempts`, `silent_writes`: as in `Retries`. `extra_headers`: sent beside
     the cluster's.
     `credentials`, `region`: what signs the request. `response_compression`: codings. `consistent_node`: the number that
-    picks the node; False for none.
+    picks the node; False for none. `is_lookup`: the library asks for itself, and a failure counts for no node.
     """
 
     connect_timeout: float | None = None
@@ -68,6 +68,7 @@ class RequestOptions:
     response_compression: tuple[str, ...] | None = None
     routing_scope: Scope | None = None
     consistent_node: int | Literal[False] | None = None
+    is_lookup: bool = False
 
     def over(self, wider: RequestOptions) -> RequestOptions:
         """These settings, and those of `wider` where these say nothing."""
@@ -88,7 +89,12 @@ class RequestOptions:
 
     def timeouts(self, default: Timeouts) -> Timeouts:
         default = self.all_timeouts or default
-        if self is NO_OPTIONS or all(getattr(self, name) is None for name in _TIMEOUTS):
+        if (
+            self.connect_timeout is None
+            and self.read_timeout is None
+            and self.total_timeout is None
+            and self.pool_timeout is None
+        ):
             return default
         return Timeouts(
             default.connect if self.connect_timeout is None else self.connect_timeout,

@@ -31,10 +31,11 @@ from ..errors import ServerFailureError
 from ._service import SERVICE, ServiceLoader
 
 __all__ = [
-    "FAILURE",
     "EndpointLike",
     "Hooks",
     "Kit",
+    "OpenOutcomeCode",
+    "Parts",
     "client_session",
     "convert_answer",
     "is_stock_handler",
@@ -44,8 +45,6 @@ __all__ = [
     "prepared_request",
 ]
 
-FAILURE = "pynamodb_alternator_failure"
-"""Where the endpoint leaves, in a request's context, the error that the client raises for its answer."""
 _REQUEST_EVENTS = (
     "request-created",
     "choose-signer",
@@ -80,6 +79,15 @@ class Kit:
 _KIT = Kit(botocore.client.ClientCreator, botocore.signers.RequestSigner, botocore.config.Config)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a client has of ours, and the region that it shows. `endpoint`: makes the endpoint for a client's events."""
+
+    region: str
+    serializer: Any
+    endpoint: Callable[[Any], EndpointLike]
+
+
 def client_session(
     kind: Callable[[], botocore.session.Session] = botocore.session.Session,
 ) -> botocore.session.Session:
@@ -95,37 +103,18 @@ def client_session(
     return session
 
 
-def make_client(
-    session: botocore.session.Session,
-    *,
-    region: str,
-    url: str,
-    serializer: Any,
-    user_agent: str | None,
-    endpoint: Callable[[Any], EndpointLike],
-) -> Any:
-    """A DynamoDB client of `session` whose requests go through `endpoint(events)`.
+def make_client(session: botocore.session.Session, parts: Parts) -> Any:
+    """A DynamoDB client of `session` whose requests go through the endpoint of `parts`.
 
     botocore's `Session.create_client` is not called: it makes an HTTP session with an SSLContext, reads the endpoints
     of all services of AWS, and looks at the user's configuration, and nothing of that is of use here.
     """
-    made = _creator(session, _KIT).create_client_class(SERVICE)
-    return _assemble(made, session, _KIT, region, url, serializer, user_agent, endpoint)
+    return _assemble(_creator(session, _KIT).create_client_class(SERVICE), session, _KIT, parts)
 
 
-async def make_async_client(
-    session: Any,
-    kit: Kit,
-    *,
-    region: str,
-    url: str,
-    serializer: Any,
-    user_agent: str | None,
-    endpoint: Callable[[Any], EndpointLike],
-) -> Any:
+async def make_async_client(session: Any, kit: Kit, parts: Parts) -> Any:
     """The same for a session of aiobotocore, with the classes in `kit`."""
-    made = await _creator(session, kit).create_client_class(SERVICE)
-    return _assemble(made, session, kit, region, url, serializer, user_agent, endpoint)
+    return _assemble(await _creator(session, kit).create_client_class(SERVICE), session, kit, parts)
 
 
 def load_service(session: Any) -> None:
@@ -147,33 +136,24 @@ def _creator(session: Any, kit: Kit) -> Any:
     )
 
 
-def _assemble(
-    client_class: Callable[..., Any],
-    session: Any,
-    kit: Kit,
-    region: str,
-    url: str,
-    serializer: Any,
-    user_agent: str | None,
-    endpoint: Callable[[Any], EndpointLike],
-) -> Any:
+def _assemble(client_class: Callable[..., Any], session: Any, kit: Kit, parts: Parts) -> Any:
     """A client of `client_class`, with our parts where botocore has others of its own."""
     loader = session.get_component("data_loader")
     # The client's own: shapes that were looked at are kept in it, whether somebody has changed them or not.
     service = botocore.model.ServiceModel(loader.load_service_model(SERVICE, "service-2"), service_name=SERVICE)
     events = copy.copy(session.get_component("event_emitter"))
-    signer = kit.signer(service.service_id, region, service.signing_name, botocore.UNSIGNED, None, events)
-    agent = _FixedUserAgent(user_agent)
-    reached, exceptions = endpoint(events), botocore.errorfactory.ClientExceptionsFactory()
+    signer = kit.signer(service.service_id, parts.region, service.signing_name, botocore.UNSIGNED, None, events)
+    agent = _NoUserAgent()
+    endpoint, exceptions = parts.endpoint(events), _Exceptions()
     client = client_class(
-        serializer=serializer,
-        endpoint=reached,
+        serializer=parts.serializer,
+        endpoint=endpoint,
         response_parser=botocore.parsers.create_parser(service.metadata["protocol"]),
         event_emitter=events,
         request_signer=signer,
         service_model=service,
         loader=loader,
-        client_config=_config(session, kit, region),
+        client_config=_config(session, kit, parts.region),
         partition="aws",
         exceptions_factory=exceptions,
         endpoint_ruleset_resolver=None,
@@ -186,9 +166,7 @@ def _assemble(
     events.unregister(created, agent.rebuild_and_replace_user_agent_handler)
     events.unregister("request-created", botocore.handlers.add_retry_headers)
     _keep_to_their_operations(events, service.service_id.hyphenize(), loader.load_service_model(SERVICE, "service-2"))
-    reached.failure_class = _Failures(exceptions, service).of
-    # The last of them: the handlers of others see an answer that leaves the outcome open as they see all others.
-    events.register_last(f"after-call.{service.service_id.hyphenize()}", _raise_failure)
+    endpoint.failure_class = _FailureClasses(exceptions, service).of
     return client
 
 
@@ -205,15 +183,51 @@ def _config(session: Any, kit: Kit, region: str) -> Any:
     return config if default is None else default.merge(config)
 
 
-def _raise_failure(context: dict[str, Any], **_: Any) -> None:
-    """A handler of ``after-call``: raise the error that the endpoint has made, in place of the client's own."""
-    failure = context.pop(FAILURE, None)
-    if failure is not None:
-        raise failure
+class OpenOutcomeCode(str):
+    """The error code of an answer that leaves the outcome of a write open, with the error for it.
+
+    botocore's client looks the class of its error up by the answer's code, after all handlers of ``after-call`` have
+    seen the answer. So the endpoint puts this in the code's place, and the client raises our error in place of its own.
+    A handler of ``after-call`` would do as well, and cost every request as much as its routing.
+    """
+
+    failure: ServerFailureError
+
+    @classmethod
+    def into(cls, parsed: dict[str, Any], failure: ServerFailureError) -> None:
+        """Have the client raise `failure` for the answer that botocore has parsed to this."""
+        error = parsed.setdefault("Error", {})
+        code = cls(error.get("Code", ""))
+        code.failure = failure
+        error["Code"] = code
+
+    def error(self, parsed: dict[str, Any], operation_name: str) -> ServerFailureError:
+        """What the client calls as if it were the class of its error."""
+        parsed["Error"]["Code"] = str(self)
+        return self.failure
 
 
-class _Failures:
-    """The classes of errors that are `ServerFailureError` and what a client has for a code in its ``exceptions``."""
+class _Exceptions(botocore.errorfactory.ClientExceptionsFactory):
+    """Makes a client's ``exceptions``: botocore's, which know what an `OpenOutcomeCode` is."""
+
+    def _create_client_exceptions(self, service_model: Any) -> Any:
+        exceptions: Any = super()._create_client_exceptions(service_model)  # type: ignore[misc]
+        stock = type(exceptions).from_code
+
+        def from_code(self: Any, code: Any) -> Any:
+            return code.error if type(code) is OpenOutcomeCode else stock(self, code)
+
+        # botocore has made this class for this client alone.
+        type(exceptions).from_code = from_code
+        return exceptions
+
+
+class _FailureClasses:
+    """Gives the class of the error that the client raises for an answer which leaves the outcome of a write open.
+
+    It is a `ServerFailureError`, and also what the client's ``exceptions`` has for the answer's code, so that
+    ``except client.exceptions.InternalServerError`` goes on working.
+    """
 
     def __init__(self, factory: Any, service: Any) -> None:
         # Not the client, which would refer to itself through its endpoint.
@@ -231,14 +245,11 @@ class _Failures:
         return kind
 
 
-class _FixedUserAgent:
-    """Gives the same User-Agent each time, or none, in place of the string that botocore builds for every request."""
+class _NoUserAgent:
+    """Stands where botocore builds a User-Agent for every request: ours, if there is one, is among the headers."""
 
-    def __init__(self, text: str | None) -> None:
-        self._text = text
-
-    def to_string(self) -> str | None:
-        return self._text
+    def to_string(self) -> None:
+        return None
 
     def rebuild_and_replace_user_agent_handler(self, *args: Any, **kwargs: Any) -> None:
         return None
@@ -292,7 +303,9 @@ def _handlers(events: Any, event: str) -> list[Any]:
 class Hooks:
     """Tells whether somebody listens to what happens to a request between the client and the wire.
 
-    The answer is kept for as long as botocore keeps its own cache of handlers: registering one drops that cache.
+    Those are handlers of the six events of an attempt that botocore has not registered itself, and tools that have
+    replaced or wrapped `Endpoint.prepare_request`. The answer is kept for each operation, for as long as botocore keeps
+    its own cache of handlers: registering one drops that cache. Threads may share it.
     """
 
     def __init__(self, events: Any) -> None:
@@ -301,6 +314,7 @@ class Hooks:
         self._known: tuple[Any, Any, dict[str, bool]] = (None, None, {})
 
     def any_for(self, operation: str) -> bool:
+        """Whether the attempts of this operation must go the compatible lane."""
         cache, method = self._emitter._lookup_cache, botocore.endpoint.Endpoint.__dict__["prepare_request"]
         known = self._known
         if known[0] is not cache or known[1] is not method:

@@ -2,15 +2,30 @@
 
 Nothing here waits or does I/O, so that a thread and an event loop can drive the same decisions:
 
-    attempts = Attempts(...)
-    while True:
-        step = attempts.next()
-        ...                      # wait, or exchange with the node
-        attempts.failed(error)   # or: if attempts.answered(answer): return answer
+    with Attempts(...) as attempts:      # at its end the signals hear what the caller gets
+        while True:
+            step = attempts.next()
+            ...                          # wait, or exchange with the node
+            attempts.failed(error)       # or: if attempts.answered(answer): return answer
 
-What may be sent again is decided here and nowhere else. A request that surely never reached a server goes to the
-next node. After that it is repeated only if repeating it cannot change the result. A write whose node went silent is
-not: the node may execute it later, on top of newer writes (`OutcomeUnknownError.may_still_execute`).
+**Nodes.** The router has made a query plan, an order of nodes. `next` goes through it, node after node: this is one
+*cycle*, and the plan is asked anew for each. Nodes that went down meanwhile are left out; nodes whose pool is full come
+last, where any node serves the request as well. After a cycle in which no node took the request comes a wait, which
+grows, and then the next cycle, up to `Retries.max_attempts`.
+
+**Ends of attempts.** Each attempt ends with `answered` or `failed`. What an answer or a failure means stands in
+`outcome`. A request that surely never reached a server goes to the next node at once, and costs nothing but the cycle.
+Everything else was *sent*: sending it again costs a token of the retry budget, and there are at most
+`Retries.max_attempts` sends.
+
+**What may be sent again** is decided here and nowhere else (`_may_repeat`). A request that may have been executed is
+repeated only if repeating it cannot change the result. A write whose node went silent is not: the node may execute it
+later, on top of newer writes (`OutcomeUnknownError.may_still_execute`).
+
+**What the caller gets** is the last answer or failure, except that nothing undoes an earlier attempt that may have been
+executed: where the outcome of a write is open, the caller hears of that (`_give_up`, `open_outcome`).
+
+What the signals are told of all this is in `emit`.
 """
 
 from __future__ import annotations
@@ -18,19 +33,15 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import random as _random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
-
-from blinker import NamedSignal
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NoReturn, Self
 
 from .. import signals
 from ..errors import (
     ClusterClosedError,
-    ConnectionLostError,
-    ConnectTimeoutError,
     DeadlineAfterSendError,
     DeadlineBeforeSendError,
     NoNodesAvailableError,
@@ -44,42 +55,22 @@ from ..errors import (
 )
 from ..routing.idempotence import is_idempotent, is_read
 from ..routing.plan import RANDOM, ROUND_ROBIN
-from ..routing.router import Router
 from ..settings.scopes import Scope
 from ..settings.values import KeyRouteAffinity, Retries, Timeouts
-from ..topology.membership import Membership
 from ..topology.node import Node
 from ..topology.view import View
-from .budget import RetryBudget
-from .counts import Counts
+from . import emit
+from .environment import Environment
 from .http1 import Answer
-from .outcome import Verdict, judge
+from .outcome import Verdict, counts_against_node, is_silent, judge, makes_suspect
 
-__all__ = ["Attempts", "Environment", "Wait"]
+__all__ = ["Attempts", "Wait"]
 
 _request_numbers = itertools.count(1)
 _FREE_TO_MOVE = (ROUND_ROBIN, RANDOM)
 """Policies under which any node serves a request as well as another."""
 _MOST_MOVES = 10
 """Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
-
-
-class Emit(Protocol):
-    def __call__(self, signal: NamedSignal, **payload: Any) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What all requests of a cluster share."""
-
-    membership: Membership
-    router: Router
-    budget: RetryBudget
-    emit: Emit
-    clock: Callable[[], float]
-    random: _random.Random
-    retry_ambiguous_writes: bool = False
-    counts: Counts = field(default_factory=Counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +86,30 @@ class Attempts:
     Raises from `next` and `failed` the error that the caller shall get, with the nodes that were tried.
     """
 
+    # What holds until something else is known. Most requests go well and set few of these: they stand here, and not in
+    # `__init__`, where setting them would cost every request.
+    node: Node | None = None
+    """The node of the last attempt."""
+    result: Answer | None = None
+    """The answer that the caller gets, once it is known."""
+    _request_id: str | None = None
+    _generation = 0
+    _sends = 0
+    _cycles = 0
+    _moves = 0
+    _nodes_in_cycle = 0
+    _hopeless_in_cycle = 0
+    _ended = False
+    _error: TransportError | None = None
+    _answer: Answer | None = None
+    _ask_for_pause = False
+    _maybe_executed: TransportError | Answer | None = None
+    _answered_by: str | None = None
+    _may_still_execute = False
+    _open_outcome: ServerFailureError | None = None
+    _full: deque[Node] | None = None
+    """Nodes of this cycle whose pools were full, in the plan's order."""
+
     def __init__(
         self,
         environment: Environment,
@@ -108,11 +123,13 @@ class Attempts:
         routing_scope: Scope | None = None,
         consistent_node: int | None = None,
         has_room: Callable[[Node], bool] | None = None,
+        is_lookup: bool = False,
     ) -> None:
-        """`has_room`: whether a connection to a node can be had without waiting for one that is in use."""
-        self._env = environment
-        self._operation = operation
-        self._parameters = parameters
+        """`has_room`: whether a connection to a node can be had without waiting for one that is in use. `is_lookup`:
+        the library asks for itself; a failure makes the node suspect, so that it is probed, and counts for nothing."""
+        self.environment = environment
+        self.operation = operation
+        self.parameters = parameters
         self._retries = retries
         self.started = started
         self.timeouts = timeouts
@@ -129,57 +146,58 @@ class Attempts:
         view = self._view()
         self._scope = view.topology.scope
         if consistent_node is None or consistent_node is False:
-            self._plan = environment.router.plan(operation, parameters, view, affinity=affinity)
+            self.plan = environment.router.plan(operation, parameters, view, affinity=affinity)
         else:
-            self._plan = environment.router.plan_for_one_node(consistent_node)
-        self._order: Iterator[Node] = self._plan.order(view)
-        self._has_room = has_room if self._plan.policy in _FREE_TO_MOVE else None
-        self._full: deque[Node] = deque()
-        self.node: Node | None = None
-        self._generation = 0
+            self.plan = environment.router.plan_for_one_node(consistent_node)
+        self._order: Iterator[Node] = self.plan.order(view)
+        self._has_room = has_room if self.plan.policy in _FREE_TO_MOVE else None
+        self._is_lookup = is_lookup
         self._tried: list[str] = []
-        self._sends = 0
-        self._cycles = 0
-        self._moves = 0
-        self._nodes_in_cycle = 0
-        self._hopeless_in_cycle = 0
-        self._ended = False
-        self._error: TransportError | None = None
-        self._answer: Answer | None = None
-        self._ask_for_pause = False
-        self._maybe_executed: TransportError | Answer | None = None
-        self._answered_by: str | None = None
-        self._may_still_execute = False
-        self._number = 0
         environment.budget.deposit()
-        if self._plan.wanted_affinity and self._plan.reason is not None:
-            self._emit(signals.affinity_fallback, reason=self._plan.reason)
+        if self.plan.wanted_affinity and self.plan.reason is not None and signals.affinity_fallback.receivers:
+            emit.affinity_fallback(self, self.plan.reason)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if signals.request_completed.receivers:
+            emit.completed(self, self.result, self._open_outcome if error is None else error)
 
     @property
     def count(self) -> int:
         """How many attempts were made."""
         return len(self._tried)
 
+    @property
+    def request_id(self) -> str:
+        """The same in all signals of this request, and in those of no other request of this machine."""
+        if self._request_id is None:
+            self._request_id = f"{os.getpid():x}-{next(_request_numbers):x}"
+        return self._request_id
+
     def _view(self) -> View:
-        membership = self._env.membership
+        membership = self.environment.membership
         return membership.view if self._own_scope is None else membership.view_for(self._own_scope)
 
     def next(self) -> Node | Wait | Answer:
         """The node to try now, or a time to wait first, or the last answer if no other attempt is to be made."""
-        if self.deadline is not None and self._env.clock() >= self.deadline:
+        if self.deadline is not None and self.environment.clock() >= self.deadline:
             self._out_of_time()
         if self._ended:
             return self._give_up()
         if self._ask_for_pause:
             self._ask_for_pause = False
             return self._wait()
-        membership, has_room = self._env.membership, self._has_room
+        membership, has_room = self.environment.membership, self._has_room
         for node in self._order:
             if membership.is_down(node):
                 continue  # it went down since this cycle began
             if has_room is not None:
                 if not has_room(node):
-                    self._full.append(node)
+                    self._leave_for_last(node)
                     continue
                 self.pool_wait = 0.0
             return self._try(node)
@@ -191,28 +209,20 @@ class Attempts:
                 return self._try(node)
         return self._next_cycle()
 
+    def _leave_for_last(self, node: Node) -> None:
+        if self._full is None:
+            self._full = deque()
+        self._full.append(node)
+
     def _try(self, node: Node) -> Node:
         self._nodes_in_cycle += 1
         before, self.node = self.node, node
-        self._generation = self._env.membership.generation(node)
+        self._generation = self.environment.membership.generation(node)
         self._tried.append(node.address)
         if before is not None and signals.request_retried.receivers:
-            error = self._error if self._answer is None else f"status {self._answer.status}"
-            self._emit(
-                signals.request_retried,
-                from_node=before.address,
-                to_node=node.address,
-                attempt=self.count,
-                error=error,
-            )
+            emit.retried(self, before, node, self._error if self._answer is None else self._answer)
         if signals.request_routed.receivers:
-            self._emit(
-                signals.request_routed,
-                node=node.address,
-                attempt=self.count,
-                policy=self._plan.policy,
-                reason=self._plan.reason,
-            )
+            emit.routed(self, node)
         return node
 
     def _next_cycle(self) -> Node | Wait | Answer:
@@ -222,26 +232,26 @@ class Attempts:
             self._moves += 1
             self._nodes_in_cycle = self._hopeless_in_cycle = 0
             self._scope = view.topology.scope
-            self._order = self._plan.order(view)
+            self._order = self.plan.order(view)
             return self.next()
         self._cycles += 1
         found_some = self._nodes_in_cycle > 0
         # A certificate does not get better by trying again. Full pools may, but a whole cycle of waiting is enough.
         hopeless = found_some and self._hopeless_in_cycle == self._nodes_in_cycle
         self._nodes_in_cycle = self._hopeless_in_cycle = 0
-        if not found_some and self._cycles == 1:
-            self._emit(signals.no_nodes_available, scope=str(self._scope), error=self._why_no_node())
+        if not found_some and self._cycles == 1 and signals.no_nodes_available.receivers:
+            emit.no_nodes_available(self, self._scope, self._why_no_node())
         if hopeless or self._cycles >= self._retries.max_attempts:
             return self._give_up()
-        self._order = self._plan.order(view)
+        self._order = self.plan.order(view)
         return self._wait()
 
     def _wait(self) -> Wait | Answer:
         most = min(
             self._retries.backoff_max, self._retries.backoff_base * 2.0 ** max(0, self._cycles + self._sends - 1)
         )
-        seconds = self._env.random.uniform(0.0, most)
-        if self.deadline is not None and self._env.clock() + seconds >= self.deadline:
+        seconds = self.environment.random.uniform(0.0, most)
+        if self.deadline is not None and self.environment.clock() + seconds >= self.deadline:
             self._out_of_time()
         return Wait(seconds)
 
@@ -249,44 +259,50 @@ class Attempts:
 
     def answered(self, answer: Answer) -> bool:
         """Take the node's answer. True if it is the caller's; False if another attempt is to be made."""
-        membership, node = self._env.membership, self.node
+        membership, node = self.environment.membership, self.node
         assert node is not None
-        self._env.counts[node.address].answers += 1
+        self.environment.counts[node.address].answers += 1
         verdict = Verdict.FINAL if answer.status < 400 else judge(answer.status, answer.body)
         leaves_it_open = verdict in (Verdict.UNKNOWN, Verdict.FOREIGN)
         if not leaves_it_open:
             membership.succeeded(node, self._generation)
         if verdict is Verdict.FINAL:
+            self.result = answer
             return True
         self._answer, self._error = answer, None
         self._sends += 1
         if leaves_it_open:
-            is_silent = verdict is Verdict.FOREIGN
+            may_come_later = verdict is Verdict.FOREIGN
             self._maybe_executed, self._answered_by = answer, node.address
-            self._may_still_execute |= is_silent
-            if not self._may_repeat(is_silent):
+            self._may_still_execute |= may_come_later
+            if not self._may_repeat(may_come_later):
+                self.result = answer
                 return True
         else:
             self._ask_for_pause = True
         # An earlier attempt may have been executed, and then this answer is not the whole truth: `_give_up` knows.
-        self._ended = self._sends >= self._retries.max_attempts or not self._env.budget.withdraw()
-        return self._ended and self._maybe_executed in (None, answer)
+        self._ended = self._sends >= self._retries.max_attempts or not self.environment.budget.withdraw()
+        if self._ended and self._maybe_executed in (None, answer):
+            self.result = answer
+            return True
+        return False
 
     def failed(self, error: TransportError) -> None:
         """Take a failure of the exchange. Raises it if no other attempt is to be made."""
-        membership, node = self._env.membership, self.node
+        membership, node = self.environment.membership, self.node
         assert node is not None
         if isinstance(error, PoolTimeoutError):
             if self._has_room is not None:
                 # Others took the last free connection just now: as if the pool had been seen full.
-                self._full.append(node)
+                self._leave_for_last(node)
                 self._tried.pop()
                 self._nodes_in_cycle -= 1
                 return
             if isinstance(self._error, PoolTimeoutError):
                 error = self._error  # which says how long was waited
             self.pool_wait = self._pool_patience = 0.0
-        self._env.counts[node.address].failures += 1
+        if not self._is_lookup:
+            self.environment.counts[node.address].failures += 1
         self._error, self._answer = error, None
         if isinstance(error, ClusterClosedError | RequestRefusedError):
             # Neither is about the node, and no other one could do better.
@@ -294,63 +310,46 @@ class Attempts:
             return
         if error.node is None:
             error.node = node.address  # of an answer that only its parser has found wanting
-        out_of_time = self.deadline is not None and self._env.clock() >= self.deadline
-        if not isinstance(error, PoolTimeoutError):
-            # A full pool says nothing of the node. A deadline that ends the wait early says little, and neither does
-            # a kept-alive connection that turns out to be dead, nor a timeout that we noticed late: a probe will tell.
-            counts = not out_of_time and not (isinstance(error, ConnectionLostError) and error.was_idle)
-            counts = counts and not (isinstance(error, ConnectTimeoutError) and error.late)
+        out_of_time = self.deadline is not None and self.environment.clock() >= self.deadline
+        if makes_suspect(error):
+            counts = not self._is_lookup and counts_against_node(error, out_of_time=out_of_time)
             membership.failed(node, self._generation, error, counts=counts)
         if isinstance(error, NotSentError):
             self._hopeless_in_cycle += isinstance(error, TlsError | PoolTimeoutError)
             return
         self._sends += 1
         self._maybe_executed = error
-        # What is neither "not sent" nor "unknown" would be a kind that this place does not know: be careful.
-        is_silent = not isinstance(error, OutcomeUnknownError) or error.may_still_execute
-        self._may_still_execute |= is_silent
+        may_come_later = is_silent(error)
+        self._may_still_execute |= may_come_later
         if out_of_time:
             self._out_of_time()
         if (
-            not self._may_repeat(is_silent)
+            not self._may_repeat(may_come_later)
             or self._sends >= self._retries.max_attempts
-            or not self._env.budget.withdraw()
+            or not self.environment.budget.withdraw()
         ):
             self._raise(error)
 
-    def finished(self, answer: Answer | None, error: BaseException | None) -> None:
-        """The caller gets this answer or this error: tell it."""
-        if not signals.request_completed.receivers:
-            return
-        self._emit(
-            signals.request_completed,
-            node=None if self.node is None else self.node.address,
-            attempts=self.count,
-            status=None if answer is None else answer.status,
-            error=error,
-            duration=self._env.clock() - self.started,
-            policy=self._plan.policy,
-        )
-
-    def _may_repeat(self, is_silent: bool) -> bool:
+    def _may_repeat(self, may_come_later: bool) -> bool:
         """Whether the request may be sent again after an attempt that may have been executed.
 
-        `is_silent`: the node may also execute it later, and then another copy of it would have been acknowledged.
+        `may_come_later`: the node may also execute it later, and then another copy of it would have been acknowledged.
         """
-        if self._env.retry_ambiguous_writes:
+        if self.environment.retry_ambiguous_writes:
             return True
-        if is_silent and self._retries.silent_writes != "repeat" and not is_read(self._operation):
+        if may_come_later and self._retries.silent_writes != "repeat" and not is_read(self.operation):
             return False
-        return is_idempotent(self._operation, self._parameters)
+        return is_idempotent(self.operation, self.parameters)
 
     def leaves_open(self, answer: Answer) -> bool:
-        """Whether this answer is the caller's, and does not tell if his write was executed."""
-        return answer is self._maybe_executed and not is_read(self._operation)
+        """Whether this answer is the caller's, and does not tell whether its write was executed."""
+        return answer is self._maybe_executed and not is_read(self.operation)
 
     def open_outcome(self, parsed: Mapping[str, Any], kind: type[ServerFailureError]) -> ServerFailureError:
         """The error of this `kind` that the caller gets for such an answer; `parsed` is what botocore makes of it."""
-        error = kind.of(parsed, self._operation, self._answered_by, self._may_still_execute)
+        error = kind.of(parsed, self.operation, self._answered_by, self._may_still_execute)
         self._finish(error)
+        self._open_outcome = error
         return error
 
     # ---- the end -----------------------------------------------------------------------------------------------
@@ -361,6 +360,7 @@ class Attempts:
             self._raise(self._maybe_executed)
         last = self._maybe_executed or self._answer
         if last is not None:
+            self.result = last
             return last
         self._raise(self._error or NoNodesAvailableError(self._why_no_node()))
 
@@ -384,41 +384,4 @@ class Attempts:
             error.may_still_execute = self._may_still_execute
 
     def _why_no_node(self) -> str:
-        membership = self._env.membership
-        if not membership.view.topology.ring:
-            return (
-                "No node is known: no seed answered or can be resolved, or the routing scope "
-                f"({self._own_scope or membership.config.routing_scope}) has no node. "
-                f"Seeds: {', '.join(membership.config.seeds)}"
-            )
-        in_scope = {node.address for node in self._view().topology.nodes}
-        found = [one for one in membership.nodes() if one.address in in_scope]
-        troubles = [
-            one.error if one.error.startswith("Node ") else f"{one.address}: {one.error}" for one in found if one.error
-        ]
-        more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
-        return f"No node of the routing scope {self._scope} is usable ({'; '.join(troubles[:3])}{more})"
-
-    def _emit(self, signal: NamedSignal, **payload: Any) -> None:
-        if not signal.receivers:
-            return
-        if not self._number:
-            self._number = next(_request_numbers)
-        self._env.emit(
-            signal,
-            operation=self._operation,
-            table_name=table_name(self._parameters),
-            request_id=f"{os.getpid():x}-{self._number:x}",
-            **payload,
-        )
-
-
-def table_name(parameters: Mapping[str, Any]) -> str | None:
-    """The table that a request is about; several of one batch are joined with commas."""
-    name = parameters.get("TableName")
-    if name is not None:
-        return str(name)
-    items = parameters.get("RequestItems")
-    if isinstance(items, Mapping):
-        return ",".join(str(table) for table in items)
-    return None
+        return self.environment.why_no_node(self._view(), self._own_scope)

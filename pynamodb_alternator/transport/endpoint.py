@@ -18,8 +18,9 @@ from ..settings.config import ClusterConfig
 from ..settings.options import RequestOptions, current
 from ..settings.values import Timeouts
 from ..topology.node import Node
-from ._botocore import FAILURE, Hooks
-from .attempts import Attempts, Environment, Wait
+from ._botocore import Hooks, OpenOutcomeCode
+from .attempts import Attempts, Wait
+from .environment import Environment
 from .http1 import Answer
 from .lanes import PARAMETERS, CompatibleLane, Lane, Sender, ShortLane
 
@@ -32,7 +33,13 @@ class Prepare(Protocol):
 
 
 class ClusterEndpoint(botocore.endpoint.Endpoint):
-    """An endpoint that is a whole cluster."""
+    """An endpoint that is a whole cluster.
+
+    For event loops, `aio.endpoint.AsyncClusterEndpoint` derives from it: other lanes, and a loop that awaits.
+    """
+
+    _short_lane: Callable[..., Any] = ShortLane
+    _compatible_lane: Callable[..., Any] = CompatibleLane
 
     def __init__(
         self,
@@ -55,35 +62,27 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         self._prepare = prepare
         # The cluster lives as long as a client of it does, though the rooms refer to it weakly.
         self._keep_alive = keep_alive
-        self._hooks = Hooks(events)
+        self.hooks = Hooks(events)
+        """Tells which lane an operation takes."""
         self._has_room: Callable[[Node], bool] = sender.has_room
         self.failure_class: Callable[[str], type[ServerFailureError]] = lambda code: ServerFailureError
         """Gives the class of the error for an answer with this code, which is the client's for the code as well."""
 
     def make_request(self, operation_model: OperationModel, request_dict: Any) -> tuple[Any, dict[str, Any]]:
-        """Send a request to the node that its query plan says, or to the next one. The one attempt loop."""
-        environment, options = self._environment, current(self._sender.key)
+        """Send a request to the node that its query plan says, or to the next one."""
+        options = current(self._sender.key)
         timeouts = options.timeouts(self._config.timeouts)
-        started = environment.clock()
+        started = self._environment.clock()
         self._prepare(started, timeouts.total)
-        attempts = self._attempts(operation_model, request_dict, options, started, timeouts)
-        lane: Lane
-        if self._hooks.any_for(operation_model.name):
-            lane = CompatibleLane(self, self._sender, operation_model, request_dict, options)
-        else:
-            lane = ShortLane(self._sender, operation_model, request_dict, options)
-        answer: Answer | None = None
-        error: BaseException | None = None
-        try:
-            answer = self._run(attempts, lane)
-            result = lane.result(answer, attempts.count)
-            error = self._failure(attempts, answer, result[1], request_dict)
-            return result
-        except BaseException as failure:
-            error = failure
-            raise
-        finally:
-            attempts.finished(answer, error)
+        lane = self._lane(operation_model, request_dict, options)
+        with self._attempts(operation_model, request_dict, options, started, timeouts) as attempts:
+            return self._result(attempts, lane, self._run(attempts, lane))
+
+    def _lane(self, operation_model: OperationModel, request_dict: Any, options: RequestOptions) -> Any:
+        """The lane of one call: the short one, unless somebody hooks the events of its attempts."""
+        if self.hooks.any_for(operation_model.name):
+            return self._compatible_lane(self, self._sender, operation_model, request_dict, options)
+        return self._short_lane(self._sender, operation_model, request_dict, options)
 
     def _attempts(
         self,
@@ -104,6 +103,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             routing_scope=options.routing_scope,
             consistent_node=options.consistent_node,
             has_room=self._has_room,
+            is_lookup=options.is_lookup,
         )
 
     def _run(self, attempts: Attempts, lane: Lane) -> Answer:
@@ -122,16 +122,15 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             else:
                 return step
 
-    def _failure(
-        self, attempts: Attempts, answer: Answer, parsed: dict[str, Any], request_dict: dict[str, Any]
-    ) -> ServerFailureError | None:
-        """The error for an answer that leaves the outcome of a write open; the client raises it after `after-call`."""
-        if answer.status < 500 or not attempts.leaves_open(answer):
-            return None
-        kind = self.failure_class(str(parsed.get("Error", {}).get("Code")))
-        failure = attempts.open_outcome(parsed, kind)
-        request_dict["context"][FAILURE] = failure
-        return failure
+    def _result(self, attempts: Attempts, lane: Lane, answer: Answer) -> tuple[Any, dict[str, Any]]:
+        """What botocore's client gets. For an answer that leaves the outcome of a write open, the client raises another
+        error than its own: see `OpenOutcomeCode`."""
+        result = lane.result(answer, attempts.count)
+        if answer.status >= 500 and attempts.leaves_open(answer):
+            parsed = result[1]
+            kind = self.failure_class(str(parsed.get("Error", {}).get("Code")))
+            OpenOutcomeCode.into(parsed, attempts.open_outcome(parsed, kind))
+        return result
 
     # ---- what the compatible lane asks of botocore's endpoint --------------------------------------------------
 

@@ -1,6 +1,16 @@
-"""What an answer means for the request: is it final, or should another node be asked?
+"""What the end of an attempt means: for the request (is it final, may the request go elsewhere?) and for the node.
 
-The table is that of the server's errors: which of them were never executed, and which leave the outcome unknown.
+| the attempt ends with | for the request | for the node |
+|---|---|---|
+| an answer below 400, or a refusal | `FINAL` | it is well |
+| an error of Alternator's that says "not begun" (400 or 429) | `NEVER_EXECUTED` | it is well |
+| 500 with an error of Alternator's | `UNKNOWN` | nothing |
+| 502, 503, 504, or 500 of somebody else | `FOREIGN` | nothing |
+| no answer, because of the node | see `attempts.Attempts.failed` | it is suspect, and most failures count |
+| no answer, because of us | the same | nothing |
+
+So no status makes a node suspect: an answer was given, if not always by the node. What takes a node down are failures
+without an answer, and probes (`topology.membership`), which want status 200 of ``GET /``.
 """
 
 from __future__ import annotations
@@ -9,7 +19,17 @@ import enum
 
 import orjson
 
-__all__ = ["Verdict", "error_type", "judge"]
+from ..errors import (
+    ClusterClosedError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    OutcomeUnknownError,
+    PoolTimeoutError,
+    RequestRefusedError,
+    TransportError,
+)
+
+__all__ = ["Verdict", "counts_against_node", "error_type", "is_silent", "judge", "makes_suspect"]
 
 
 class Verdict(enum.Enum):
@@ -28,6 +48,9 @@ class Verdict(enum.Enum):
 _SHED = frozenset({"RequestLimitExceeded", "ThrottlingException", "ProvisionedThroughputExceededException"})
 
 
+# ---- answers -----------------------------------------------------------------------------------------------------
+
+
 def error_type(body: bytes) -> str:
     """The error's name, without its namespace; empty if the body has none."""
     try:
@@ -39,6 +62,7 @@ def error_type(body: bytes) -> str:
 
 
 def judge(status: int, body: bytes) -> Verdict:
+    """What an answer means."""
     if status < 400:
         return Verdict.FINAL
     if status == 500 and error_type(body):
@@ -48,3 +72,35 @@ def judge(status: int, body: bytes) -> Verdict:
     if status in (400, 429) and error_type(body) in _SHED:
         return Verdict.NEVER_EXECUTED
     return Verdict.FINAL
+
+
+# ---- failures ----------------------------------------------------------------------------------------------------
+
+
+def makes_suspect(error: TransportError) -> bool:
+    """Whether a failure of an exchange is about the node, so that a probe is to look at it.
+
+    A full pool, a closed cluster and a request that breaks the protocol are about us.
+    """
+    return not isinstance(error, PoolTimeoutError | ClusterClosedError | RequestRefusedError)
+
+
+def counts_against_node(error: TransportError, *, out_of_time: bool) -> bool:
+    """Whether a failure that makes its node suspect also counts towards taking it down; else the probe alone tells.
+
+    `out_of_time`: the deadline of the call ended the exchange. It says little of the node, and neither does a
+    kept-alive connection that turned out to be dead, nor a timeout that we noticed late.
+    """
+    if out_of_time:
+        return False
+    if isinstance(error, ConnectionLostError):
+        return not error.was_idle
+    return not (isinstance(error, ConnectTimeoutError) and error.late)
+
+
+def is_silent(error: TransportError) -> bool:
+    """Whether the node may execute the request later: it went silent after the request had begun to leave.
+
+    What is neither "not sent" nor "unknown" would be a kind that this place does not know: be careful.
+    """
+    return not isinstance(error, OutcomeUnknownError) or error.may_still_execute

@@ -76,16 +76,11 @@ class TlsContexts:
 
     def wrap(self, sock: socket.socket, node: Node, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket:
         """The TLS socket that takes the place of `sock`, after its handshake. See `http1.TlsSource`."""
-        try:
-            context = self.context()
-        except ConfigurationError as error:
-            raise TlsError(f"Node {node}: {error}", node=node.address) from error
-        key = _session_key(node)
-        session = self._session_of(key, context)
+        context, name, session = self._for(node)
         try:
             secured = context.wrap_socket(
                 sock,
-                server_hostname=key[1],
+                server_hostname=name,
                 do_handshake_on_connect=False,
                 # An end without TLS's own farewell may be an attacker's: an answer that lasts until the connection
                 # ends must not be cut short by it.
@@ -101,14 +96,20 @@ class TlsContexts:
     def for_event_loop(self, node: Node) -> tuple[ssl.SSLContext, str]:
         """What an event loop takes for a connection to `node`: a context, which offers the node's last session, and
         the name that the certificate is checked against. Raises `TlsError`."""
+        context, name, session = self._for(node)
+        offering: Any = context if session is None else _Offering(context, session)
+        return offering, name
+
+    def _for(self, node: Node) -> tuple[ssl.SSLContext, str, ssl.SSLSession | None]:
+        """What a handshake with `node` takes: a context, the name for its certificate, and its last session, if any."""
         try:
             context = self.context()
         except ConfigurationError as error:
             raise TlsError(f"Node {node}: {error}", node=node.address) from error
         key = _session_key(node)
-        session = self._session_of(key, context)
-        offering: Any = context if session is None else _Offering(context, session)
-        return offering, key[1]
+        # A session belongs to the context it was made in.
+        made_in, session = self._sessions.get(key, (None, None))
+        return context, key[1], session if made_in is context else None
 
     def failed(self, node: Node, error: ssl.SSLError) -> OSError:
         """What to raise for an `error` of the handshake."""
@@ -116,11 +117,6 @@ class TlsContexts:
             return ConnectionResetError("it closed the connection during the TLS handshake")
         self._sessions.pop(_session_key(node), None)
         return _handshake_failed(node, error)
-
-    def _session_of(self, key: tuple[str, str], context: ssl.SSLContext) -> ssl.SSLSession | None:
-        # A session belongs to the context it was made in.
-        made_in, session = self._sessions.get(key, (None, None))
-        return session if made_in is context else None
 
     def remember(self, node: Node, sock: ssl.SSLSocket | ssl.SSLObject) -> None:
         """Keep the socket's session for the node's next connection. To be called when an answer has been read: the

@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from pynamodb_alternator import ClusterConfig
+from pynamodb_alternator import Cluster, ClusterConfig, Timeouts
 from pynamodb_alternator.core.lookups import Lookups
-from pynamodb_alternator.errors import ClusterClosedError, NodeUnreachableError
+from pynamodb_alternator.errors import ClusterClosedError, NodeUnreachableError, TransportError
 from pynamodb_alternator.routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
+from pynamodb_alternator.settings.options import current
 
 
-def refusal(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": ""}}, "DescribeTable")
+def refusal(code: str, status: int = 400) -> ClientError:
+    answer: Any = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "DescribeTable")
 
 
 PASSING = [
-    refusal("InternalServerError"),
+    refusal("InternalServerError", 500),
     refusal("RequestLimitExceeded"),
     refusal("ThrottlingException"),
+    refusal("429", 429),
+    refusal("404", 404),  # of somebody who is not Alternator
+    refusal("503", 503),
+    refusal("UnrecognizedClientException"),
     NodeUnreachableError("no route"),
     KeyError("Table"),  # an answer that makes no sense
 ]
-PERMANENT = [refusal("ResourceNotFoundException"), refusal("AccessDeniedException"), refusal("ValidationException")]
+PERMANENT = [
+    refusal("ResourceNotFoundException"),
+    refusal("AccessDeniedException"),
+    refusal("ValidationException"),
+    refusal("403", 403),
+]
+
+
+def lookup_threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "pynamodb_alternator-lookup"]
 
 
 class World:
@@ -43,15 +60,18 @@ class World:
         self.option: list[dict[str, Any]] = []
         self.gate: threading.Event | None = None
         self.tables = Tables(ClusterConfig("127.0.0.1"))
-        self.lookups = Lookups(
+        self.lookups = self.new_lookups(may_ask=may_ask)
+        self.tables.on_unknown = self.lookups.ask
+
+    def new_lookups(self, **settings: Any) -> Lookups:
+        return Lookups(
             self.tables,
             lambda: self,
-            may_ask=may_ask,
+            **{"may_ask": True, **settings},
             clock=lambda: self.now,
             random=random.Random(7),
             pause=self.pause,
         )
-        self.tables.on_unknown = self.lookups.ask
 
     def pause(self, closed: threading.Event, seconds: float) -> bool:
         self.pauses.append(seconds)
@@ -85,10 +105,9 @@ class World:
         return [operation for operation, _ in self.calls]
 
     def settle(self) -> None:
-        thread = self.lookups._thread
-        if thread is not None:
+        for thread in lookup_threads():
             thread.join(10)
-        assert self.lookups._thread is None
+        assert not self.lookups.busy
 
 
 def test_a_partition_key_is_asked_for_once() -> None:
@@ -106,15 +125,15 @@ def test_the_thread_ends_and_requests_do_not_wait() -> None:
     for _ in range(5):
         for table in ("t", "u", "v"):
             world.tables.report_unknown(table, PARTITION_KEY)
-    thread = world.lookups._thread
-    assert thread is not None
+    (thread,) = lookup_threads()
     assert thread.daemon
+    assert world.lookups.busy
     assert world.calls == []
     world.gate.set()
     thread.join(10)
     # One thread has asked each question once, in the order in which they came up.
     assert world.calls == [("DescribeTable", "t"), ("DescribeTable", "u"), ("DescribeTable", "v")]
-    assert world.lookups._thread is None
+    assert not world.lookups.busy
 
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
@@ -137,18 +156,46 @@ def test_pauses_never_exceed_two_seconds_and_a_fifth(monkeypatch: pytest.MonkeyP
         assert 0.8 * base <= pause <= 1.2 * base
 
 
-def test_failures_that_do_not_pass_rest_for_half_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_failures_that_do_not_pass_rest_for_longer_each_time(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pynamodb_alternator")
     world = World()
-    world.failures = [PASSING[0]] * 4
-    assert world.ask() == ["DescribeTable"] * 4
-    assert world.tables.get("t").partition_key is None
-    assert ["cannot be learnt" in line for line in caplog.messages] == [True]
-    world.now += 29.9
-    assert world.ask() == []
-    world.now += 0.2
+    for seconds in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
+        world.failures = [PASSING[0]] * 4
+        caplog.clear()
+        assert world.ask() == ["DescribeTable"] * 4
+        assert world.tables.get("t").partition_key is None
+        assert [f"cannot be learnt ({PASSING[0]})" in line for line in caplog.messages] == [True]
+        assert caplog.messages[0].endswith(f"again in {seconds:g} s.")
+        world.now += seconds - 0.1
+        assert world.ask() == []
+        world.now += 0.2
     assert world.ask() == ["DescribeTable"]
     assert world.tables.get("t").partition_key == "id"
+
+
+def test_each_question_is_asked_inside_the_block_for_it() -> None:
+    world = World()
+    inside: list[bool] = []
+
+    @contextlib.contextmanager
+    def asking() -> Iterator[None]:
+        inside.append(True)
+        yield
+        inside.append(False)
+
+    world.lookups = world.new_lookups(asking=asking)
+    world.tables.on_unknown = world.lookups.ask
+    world.failures = [PASSING[0]]
+    with pytest.MonkeyPatch.context() as patch:
+        called = world._called
+
+        def see(operation: str, about: str) -> None:
+            assert inside[-1:] == [True]
+            called(operation, about)
+
+        patch.setattr(world, "_called", see)
+        assert world.ask() == ["DescribeTable"] * 2
+    assert inside == [True, True, False]  # the first ended in an error
 
 
 @pytest.mark.parametrize("error", PERMANENT, ids=repr)
@@ -199,6 +246,24 @@ def test_where_the_option_may_not_be_read() -> None:
     assert world.ask(what=WRITE_ISOLATION) == []
 
 
+def test_the_cluster_asks_with_requests_whose_failures_count_for_no_node() -> None:
+    with Cluster(ClusterConfig(["127.0.0.1:1"], timeouts=Timeouts(total=1.0))) as cluster:
+        asked = threading.Event()
+        seen: list[bool] = []
+
+        def look(**_: Any) -> None:
+            seen.append(current(cluster.core.key).is_lookup)
+            asked.set()
+
+        cluster.client.meta.events.register("before-parameter-build.dynamodb.DescribeTable", look)
+        cluster.core.tables.report_unknown("t", PARTITION_KEY)
+        assert asked.wait(10)
+        with pytest.raises(TransportError):
+            cluster.client.describe_table(TableName="t")
+        # Whatever the look-up has done meanwhile: it asks as a look-up, and we do not.
+        assert set(seen) == {True, False}
+
+
 def test_without_a_background_nobody_is_asked() -> None:
     assert World(may_ask=False).ask() == []
 
@@ -210,10 +275,9 @@ def test_nobody_is_asked_after_the_end(caplog: pytest.LogCaptureFixture) -> None
     world.failures = [ClusterClosedError("closed")]
     world.tables.report_unknown("t", PARTITION_KEY)
     world.tables.report_unknown("u", PARTITION_KEY)
-    thread = world.lookups._thread
+    (thread,) = lookup_threads()
     world.lookups.close(0.0)
     world.gate.set()
-    assert thread is not None
     thread.join(10)
     assert world.calls == [("DescribeTable", "t")]
     assert (world.pauses, caplog.messages) == ([], [])
@@ -233,21 +297,29 @@ def test_in_a_forked_child_what_was_under_way_is_asked_anew() -> None:
     world = World()
     world.gate = threading.Event()
     world.tables.report_unknown("t", PARTITION_KEY)
-    parents = world.lookups._thread
-    assert parents is not None
-    world.lookups._lock.acquire()
-    world.lookups.after_fork()
-    world.tables.report_unknown("t", PARTITION_KEY)
-    childs = world.lookups._thread
-    assert childs is not None
-    assert childs is not parents
-    world.gate.set()
-    parents_lock_is_gone = world.lookups._lock.acquire(timeout=5)
-    assert parents_lock_is_gone
-    world.lookups._lock.release()
-    for thread in (parents, childs):
-        thread.join(10)
-        assert not thread.is_alive()
+    (parents,) = lookup_threads()
+    # Another thread of the parent is in the middle of a question, and holds what it needs for that.
+    amid, go_on, moment = threading.Event(), threading.Event(), world.now
+
+    def wait(self: World) -> float:
+        if threading.current_thread() is other:
+            amid.set()
+            assert go_on.wait(10)
+        return moment
+
+    with pytest.MonkeyPatch.context() as patch:
+        other = threading.Thread(target=world.lookups.ask, args=("u", PARTITION_KEY))
+        patch.setattr(World, "now", property(wait, lambda self, value: None), raising=False)
+        other.start()
+        assert amid.wait(10)
+        world.lookups.after_fork()
+        world.tables.report_unknown("t", PARTITION_KEY)
+        (childs,) = [one for one in lookup_threads() if one is not parents]
+        go_on.set()
+        world.gate.set()
+        for thread in (parents, childs, other):
+            thread.join(10)
+            assert not thread.is_alive()
     assert world.tables.get("t").partition_key == "id"
 
 

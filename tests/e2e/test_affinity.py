@@ -245,7 +245,7 @@ def test_auto_without_permission_is_rmw(recorder: Recorder) -> None:
     with LocalCluster(nodes=3, deny_virtual_tables=True, write_isolation="always") as local, connect(local) as cluster:
         create(cluster)
         put(cluster)
-        until(lambda: asked(local, "Query") == 1 and cluster.core.lookups._thread is None)
+        until(lambda: asked(local, "Query") == 1 and not cluster.core.lookups.busy)
         assert route(recorder, lambda: put(cluster)) == spread("not_read_modify_write")
         assert route(recorder, lambda: conditional_put(cluster)) == AFFINITY
         for number in range(20):
@@ -256,7 +256,7 @@ def test_auto_without_permission_is_rmw(recorder: Recorder) -> None:
         for node in local.nodes:
             node.fail_with("AccessDeniedException", operation="ListTagsOfResource")
         put(cluster)
-        until(lambda: asked(local, "ListTagsOfResource") == 1 and cluster.core.lookups._thread is None)
+        until(lambda: asked(local, "ListTagsOfResource") == 1 and not cluster.core.lookups.busy)
         assert route(recorder, lambda: put(cluster)) == spread("not_read_modify_write")
         assert route(recorder, lambda: conditional_put(cluster)) == AFFINITY
         assert asked(local, "ListTagsOfResource") == 1
@@ -342,13 +342,36 @@ def test_the_key_of_a_table_without_a_model_is_asked_for(local: LocalCluster, re
         assert asked(local, "DescribeTable") == 1
 
 
+def test_a_short_storm_of_503s_costs_a_table_without_a_model_seconds_only(local: LocalCluster) -> None:
+    with connect(local, partition_keys={}, key_route_affinity=RMW) as cluster:
+        create(cluster, "raw")
+        storm = [node.fail_with("ServiceUnavailable", status=503, operation="DescribeTable") for node in local.nodes]
+        for _ in range(2):
+            # As long as one question is asked, rests and is asked again: the second time it rests for longer.
+            before = sum(fault.hits for fault in storm)
+            until(lambda: write_raw(cluster) and sum(fault.hits for fault in storm) > before)  # noqa: B023
+            until(lambda: not cluster.core.lookups.busy)
+        for node in local.nodes:
+            node.clear_faults()
+        started = time.monotonic()
+        until(lambda: write_raw(cluster) and cluster.core.tables.get("raw").partition_key == "pk")
+        assert time.monotonic() - started < 10.0  # two seconds, and what a busy machine adds
+        assert [state.value for state in (node.state for node in cluster.nodes())] == ["active"] * 3
+        assert sum(one.failures for one in cluster.core.counts.values()) == 0
+
+
+def write_raw(cluster: Cluster) -> bool:
+    update(cluster, "ADD n :n", table="raw")
+    return True
+
+
 def test_a_table_that_does_not_exist_is_asked_for_once(local: LocalCluster, recorder: Recorder) -> None:
     with connect(local, partition_keys={}, key_route_affinity=RMW) as cluster:
         for _ in range(2):
             for _ in range(10):
                 with pytest.raises(ClientError, match="ResourceNotFoundException"):
                     update(cluster, "ADD n :n", table="nowhere")
-            until(lambda: asked(local, "DescribeTable") == 1 and cluster.core.lookups._thread is None)
+            until(lambda: asked(local, "DescribeTable") == 1 and not cluster.core.lookups.busy)
         assert {event["reason"] for event in recorder.of("affinity_fallback")} == {"no_partition_key_name"}
 
 

@@ -41,6 +41,41 @@ def test_the_short_form_measures_everything() -> None:
             assert all(re.search(r"\d", cell) or cell in ("yes", "NO") for cell in row[1:]), row
 
 
+def compare(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.compare", *arguments, "--calls", "0.01"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+
+
+def test_two_checkouts_are_compared() -> None:
+    done = compare(str(ROOT), "--rounds", "2", "--most", "1000")
+    assert done.returncode == 0, done.stderr
+    rows = [re.split(r"  +", line) for line in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["get", "save", "page of 1,000"]
+    for _, this, other, ratio in rows:
+        assert float(ratio) == pytest.approx(float(this) / float(other), rel=0.01)
+    turns = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    assert turns == ["round 1, other", "round 1, this", "round 2, this", "round 2, other"]
+
+
+def test_a_slower_checkout_is_told() -> None:
+    done = compare(str(ROOT), "--rounds", "1", "--most", "0")
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines()[-1] == "More than 0 times the CPU: get, save, page of 1,000"
+
+
+def test_what_is_no_checkout_is_not_measured(tmp_path: Path) -> None:
+    done = compare(str(tmp_path), "--rounds", "1")
+    assert done.returncode == 2
+    assert "it has no folder pynamodb_alternator" in done.stderr
+    # Nor is another package than that of the checkout, such as the one that is installed.
+    (tmp_path / "pynamodb_alternator").mkdir()
+    (tmp_path / "pynamodb_alternator" / "__init__.py").write_text("raise SystemExit('not this one')")
+    done = compare(str(tmp_path), "--rounds", "1")
+    assert done.returncode == 1
+    assert "cannot be measured" in done.stderr
+    assert "not this one" in done.stderr
+
+
 def test_figures_become_tables_and_a_chart() -> None:
     names = (*who.MODELS, *who.CLIENTS)
     figures = {name: Figure(10.0 * number, 20.0 * number) for number, name in enumerate(names, 1)}

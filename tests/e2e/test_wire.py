@@ -623,16 +623,16 @@ def test_what_does_not_get_smaller_is_sent_as_it_is(guarded: LocalCluster, lane:
 def test_a_body_is_compressed_once_and_reused_in_all_attempts(
     local: LocalCluster, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pynamodb_alternator.transport import lanes
+    from pynamodb_alternator.transport.lanes import sender
 
     made: list[int] = []
-    original = lanes.compress
+    original = sender.compress
 
     def counted(how: Any, body: bytes) -> Any:
         made.append(len(body))
         return original(how, body)
 
-    monkeypatch.setattr(lanes, "compress", counted)
+    monkeypatch.setattr(sender, "compress", counted)
     with on(local, lane, request_compression=Gzip()) as cluster:
         cluster.client.create_table(**TABLE)
         del made[:]
@@ -711,9 +711,9 @@ def test_an_answer_that_grows_without_end_is_stopped(
 ) -> None:
     import zlib
 
-    from pynamodb_alternator.transport import lanes
+    from pynamodb_alternator.transport.lanes import sender
 
-    monkeypatch.setattr(lanes, "MAX_PLAIN", 1_000_000)
+    monkeypatch.setattr(sender, "MAX_PLAIN", 1_000_000)
     bomb = zlib.compress(b" " * 2_000_000)
     with on(local, lane, response_compression=True) as cluster:
         for node in local.nodes:

@@ -120,6 +120,21 @@ def test_an_instance_behaves() -> None:
         OURS.from_raw_data(None)
 
 
+def test_the_loader_of_a_model_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    def note(cls: Any) -> Any:
+        made.append(cls)
+        return item_loader_of(cls)
+
+    monkeypatch.setattr("pynamodb_alternator.orm.model.item_loader_of", note)
+    model = make(pynamodb_alternator.Model)
+    sub = type("Sub", (model,), {})
+    for cls in (model, sub, model, sub):
+        cls.from_raw_data({"key": {"S": "a"}, "s": {"N": "1"}})
+    assert made == [model, sub]
+
+
 def test_defaults_are_made_for_each() -> None:
     numbers = itertools.count()
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from blinker import NamedSignal
 from botocore.exceptions import ClientError
 
-from pynamodb_alternator import signals
 from pynamodb_alternator.errors import (
     ClusterClosedError,
     ConnectionLostError,
     ConnectTimeoutError,
     DeadlineAfterSendError,
     DeadlineBeforeSendError,
-    MalformedAnswerError,
     NodeUnreachableError,
     NoNodesAvailableError,
     NotSentError,
@@ -31,208 +26,37 @@ from pynamodb_alternator.errors import (
     TransportError,
 )
 from pynamodb_alternator.routing.plan import QueryPlan
-from pynamodb_alternator.settings.config import ClusterConfig
 from pynamodb_alternator.settings.values import Retries, Timeouts
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.topology.view import Topology, View, ring_order
-from pynamodb_alternator.transport.attempts import Attempts, Environment, Wait
+from pynamodb_alternator.topology.view import Topology, View
+from pynamodb_alternator.transport.attempts import Wait
 from pynamodb_alternator.transport.budget import RetryBudget
 from pynamodb_alternator.transport.http1 import Answer
-from pynamodb_alternator.transport.outcome import Verdict, error_type, judge
 
-A, B, C = RING = ring_order(Node("http", f"10.0.0.{number}", 8000) for number in (1, 2, 3))
-KEY = {"id": {"S": "alice"}}
-
-READS: dict[str, tuple[str, dict[str, Any]]] = {
-    "get": ("GetItem", {"TableName": "t", "Key": KEY}),
-    "query": ("Query", {"TableName": "t"}),
-    "scan": ("Scan", {"TableName": "t"}),
-    "batch get": ("BatchGetItem", {"RequestItems": {"t": {"Keys": [KEY]}}}),
-    "describe": ("DescribeTable", {"TableName": "t"}),
-}
-REPEATABLE: dict[str, tuple[str, dict[str, Any]]] = {
-    "put": ("PutItem", {"TableName": "t", "Item": KEY}),
-    "delete": ("DeleteItem", {"TableName": "t", "Key": KEY}),
-    "batch write": ("BatchWriteItem", {"RequestItems": {"t": [{"PutRequest": {"Item": KEY}}]}}),
-    "set": (
-        "UpdateItem",
-        {
-            "TableName": "t",
-            "Key": KEY,
-            "UpdateExpression": "SET a = :a",
-            "ExpressionAttributeValues": {":a": {"N": "1"}},
-        },
-    ),
-}
-ONCE_ONLY: dict[str, tuple[str, dict[str, Any]]] = {
-    "increment": (
-        "UpdateItem",
-        {
-            "TableName": "t",
-            "Key": KEY,
-            "UpdateExpression": "SET a = a + :a",
-            "ExpressionAttributeValues": {":a": {"N": "1"}},
-        },
-    ),
-    "add": (
-        "UpdateItem",
-        {
-            "TableName": "t",
-            "Key": KEY,
-            "UpdateExpression": "ADD a :a",
-            "ExpressionAttributeValues": {":a": {"N": "1"}},
-        },
-    ),
-    "conditional put": ("PutItem", {"TableName": "t", "Item": KEY, "ConditionExpression": "attribute_not_exists(id)"}),
-    "put for its old item": ("PutItem", {"TableName": "t", "Item": KEY, "ReturnValues": "ALL_OLD"}),
-    "conditional delete": ("DeleteItem", {"TableName": "t", "Key": KEY, "ConditionExpression": "attribute_exists(id)"}),
-    "create table": ("CreateTable", {"TableName": "t"}),
-}
-SAFE = {**READS, **REPEATABLE}
-ALL = {**SAFE, **ONCE_ONLY}
-
-NOT_SENT = [NodeUnreachableError, ConnectTimeoutError, TlsError, PoolTimeoutError]
-UNKNOWN = [ReadTimeoutError, ConnectionLostError, MalformedAnswerError]
-CLOSED = [ConnectionLostError]
-
-OK = Answer(200, {}, b"{}")
-
-
-def error_answer(kind: str, status: int = 400) -> Answer:
-    return Answer(status, {}, b'{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":""}' % kind.encode())
-
-
-SHED = error_answer("RequestLimitExceeded")
-SICK = error_answer("InternalServerError", 500)
-PAGE = Answer(500, {}, b"<html>")
-SILENT: list[Any] = [
-    ReadTimeoutError,
-    MalformedAnswerError,
-    PAGE,
-    *(error_answer("InternalServerError", status) for status in (502, 503, 504)),
-]
-"""After these the node may still execute the request."""
-ENDED: list[Any] = [*CLOSED, SICK]
-"""After these it executes nothing later."""
-
-
-class FakeMembership:
-    def __init__(self, ring: tuple[Node, ...]) -> None:
-        self.config = ClusterConfig("10.0.0.1")
-        self.view = View(Topology(ring, ring, ring))
-        self.said: list[tuple[Any, ...]] = []
-        self.generations: dict[Node, int] = {}
-
-    def generation(self, node: Node) -> int:
-        return self.generations.get(node, 0)
-
-    def is_down(self, node: Node) -> bool:
-        return node in self.view.down
-
-    def take_down(self, *nodes: Node) -> None:
-        self.view = View(self.view.topology, self.view.down | set(nodes))
-
-    def succeeded(self, node: Node, generation: int) -> None:
-        self.said.append(("succeeded", node, generation))
-
-    def failed(self, node: Node, generation: int, error: Exception, *, counts: bool = True) -> None:
-        self.said.append(("failed" if counts else "suspected", node, generation))
-
-    def nodes(self) -> tuple[Any, ...]:
-        return ()
-
-
-class FakeRouter:
-    def plan(self, operation: str, parameters: Any, view: View, *, affinity: Any = None) -> QueryPlan:
-        return QueryPlan("round_robin", "affinity_off", False, (0,))
-
-
-class World:
-    """Everything around one request. `script`: what each attempt meets, in order; the last one goes on for ever."""
-
-    def __init__(self, ring: tuple[Node, ...] = RING, budget: RetryBudget | None = None, **settings: Any) -> None:
-        self.now = 100.0
-        self.membership = FakeMembership(ring)
-        self.told: list[tuple[str, dict[str, Any]]] = []
-        membership: Any = self.membership
-        router: Any = FakeRouter()
-        self.environment = Environment(
-            membership=membership,
-            router=router,
-            budget=budget or RetryBudget(),
-            emit=self.emit,
-            clock=lambda: self.now,
-            random=random.Random(4),
-            **settings,
-        )
-        self.sent: list[Node] = []
-        self.waits: list[float] = []
-        self.takes = 0.0
-
-    def emit(self, signal: NamedSignal, **payload: Any) -> None:
-        self.told.append((signal.name, payload))
-
-    def attempts(
-        self,
-        what: tuple[str, dict[str, Any]],
-        timeouts: Timeouts | None = None,
-        retries: Retries | None = None,
-        has_room: Callable[[Node], bool] | None = None,
-    ) -> Attempts:
-        operation, parameters = what
-        return Attempts(
-            self.environment,
-            operation,
-            parameters,
-            started=self.now,
-            timeouts=timeouts or Timeouts(),
-            retries=retries or Retries(),
-            has_room=has_room,
-        )
-
-    def run(self, what: tuple[str, dict[str, Any]], *script: Any, **settings: Any) -> Answer:
-        """What the caller gets. The script has exceptions (classes or instances) and answers."""
-        attempts = self.attempts(what, **settings)
-        outcomes = iter(script)
-        outcome = None
-        while True:
-            step = attempts.next()
-            if isinstance(step, Wait):
-                self.waits.append(step.seconds)
-                self.now += step.seconds
-            elif isinstance(step, Answer):
-                return step
-            else:
-                self.sent.append(step)
-                self.now += self.takes
-                outcome = next(outcomes, outcome)
-                assert outcome is not None
-                if isinstance(outcome, Answer):
-                    if attempts.answered(outcome):
-                        return outcome
-                else:
-                    made = outcome("it broke", node=step.address) if isinstance(outcome, type) else outcome
-                    attempts.failed(made)
+from .request_world import (
+    ALL,
+    ENDED,
+    NOT_SENT,
+    OK,
+    ONCE_ONLY,
+    READS,
+    REPEATABLE,
+    RING,
+    SHED,
+    SICK,
+    SILENT,
+    UNKNOWN,
+    A,
+    B,
+    C,
+    World,
+    error_answer,
+)
 
 
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-@pytest.fixture
-def heard() -> Iterator[None]:
-    """Somebody listens to every signal, so that all of them are sent."""
-    made = []
-    for signal in signals.namespace.values():
-
-        def receive(sender: Any, **payload: Any) -> None: ...
-
-        signal.connect(receive)
-        made.append((signal, receive))
-    yield
-    for signal, receive in made:
-        signal.disconnect(receive)
 
 
 # ---- surely not sent ---------------------------------------------------------------------------------------------
@@ -349,7 +173,7 @@ def test_a_full_node_that_goes_down_is_not_waited_for(world: World) -> None:
 def test_with_affinity_the_coordinator_is_waited_for(
     world: World, policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FakeRouter, "plan", lambda *_, **__: QueryPlan(policy, None, True, (0,)))
+    monkeypatch.setattr(world.environment.router, "plan", lambda *_, **__: QueryPlan(policy, None, True, (0,)))
     first = next(QueryPlan(policy, None, True, (0,)).order(world.environment.membership.view))
     attempts = world.attempts(READS["get"], has_room=lambda node: node != first)
     assert (attempts.next(), attempts.pool_wait) == (first, 30.0)
@@ -579,35 +403,6 @@ def test_a_500_says_nothing_of_the_nodes_health(world: World) -> None:
     assert world.membership.said == [("succeeded", B, 0)]
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "verdict"),
-    [
-        (200, b"{}", Verdict.FINAL),
-        (400, SHED.body, Verdict.NEVER_EXECUTED),
-        (400, b'{"__type":"RequestLimitExceeded"}', Verdict.NEVER_EXECUTED),
-        (400, b"not json", Verdict.FINAL),
-        (400, b"[]", Verdict.FINAL),
-        (400, b'{"__type":7}', Verdict.FINAL),
-        (403, SHED.body, Verdict.FINAL),
-        (413, b"", Verdict.FINAL),
-        (500, SHED.body, Verdict.UNKNOWN),
-        (501, b"", Verdict.FINAL),
-        (500, b"<html>", Verdict.FOREIGN),
-        (500, b"{}", Verdict.FOREIGN),
-        (502, SICK.body, Verdict.FOREIGN),
-        (503, SHED.body, Verdict.FOREIGN),
-        (504, b"<html>", Verdict.FOREIGN),
-    ],
-)
-def test_the_verdict_on_an_answer(status: int, body: bytes, verdict: Verdict) -> None:
-    assert judge(status, body) is verdict
-
-
-def test_the_name_of_an_error() -> None:
-    assert error_type(SICK.body) == "InternalServerError"
-    assert error_type(b'{"__type":"a#B:http://c"}') == "B"
-
-
 # ---- health ------------------------------------------------------------------------------------------------------
 
 
@@ -649,16 +444,29 @@ def test_the_next_cycle_sees_nodes_that_came_meanwhile(world: World) -> None:
     assert attempts.next() is new
 
 
-def test_no_node_at_all(heard: None) -> None:
+def test_no_node_at_all() -> None:
     world = World(ring=())
     with pytest.raises(NoNodesAvailableError, match=r"No node is known.* Seeds: 10\.0\.0\.1"):
         world.run(READS["get"], OK)
-    assert [name for name, _ in world.told] == ["no-nodes-available"]
     assert len(world.waits) == 3
     world = World()
     world.membership.take_down(*RING)
     with pytest.raises(NoNodesAvailableError, match=r"No node of the routing scope .* is usable"):
         world.run(READS["get"], OK)
+
+
+@pytest.mark.parametrize("error", [NodeUnreachableError, ConnectTimeoutError, ReadTimeoutError, ConnectionLostError])
+def test_a_failed_look_up_makes_a_node_suspect_and_counts_for_nothing(
+    world: World, error: type[TransportError]
+) -> None:
+    assert world.run(READS["describe"], error, OK, is_lookup=True) is OK
+    assert world.membership.said == [("suspected", A, 0), ("succeeded", B, 0)]
+    counts = world.environment.counts
+    assert (counts[A.address].failures, counts[B.address].answers) == (0, 1)
+    world.membership.said.clear()
+    world.run(READS["describe"], error, OK)
+    assert world.membership.said == [("failed", A, 0), ("succeeded", B, 0)]
+    assert counts[A.address].failures == 1
 
 
 # ---- deadlines ---------------------------------------------------------------------------------------------------
@@ -704,78 +512,3 @@ def test_the_deadline_of_a_request_that_never_had_a_node() -> None:
     with pytest.raises(DeadlineBeforeSendError) as raised:
         world.run(READS["get"], OK, timeouts=Timeouts(total=0.0001), retries=Retries(9, 5.0, 9.0))
     assert raised.value.node is None
-
-
-# ---- signals -----------------------------------------------------------------------------------------------------
-
-
-def test_the_signals_of_a_request(world: World, heard: None) -> None:
-    attempts = world.attempts(READS["get"])
-    assert attempts.next() is A
-    refused = NodeUnreachableError("refused")
-    attempts.failed(refused)
-    assert attempts.next() is B
-    assert not attempts.answered(SICK)
-    assert attempts.next() is C
-    world.now += 0.5
-    assert attempts.answered(OK)
-    attempts.finished(OK, None)
-    request_id = world.told[0][1]["request_id"]
-    common = {"operation": "GetItem", "table_name": "t", "request_id": request_id}
-    a, b, c = (node.address for node in RING)
-    routed = {**common, "policy": "round_robin", "reason": "affinity_off"}
-    assert world.told == [
-        ("request-routed", {**routed, "node": a, "attempt": 1}),
-        ("request-retried", {**common, "from_node": a, "to_node": b, "attempt": 2, "error": refused}),
-        ("request-routed", {**routed, "node": b, "attempt": 2}),
-        ("request-retried", {**common, "from_node": b, "to_node": c, "attempt": 3, "error": "status 500"}),
-        ("request-routed", {**routed, "node": c, "attempt": 3}),
-        (
-            "request-completed",
-            {
-                **common,
-                "node": c,
-                "attempts": 3,
-                "status": 200,
-                "error": None,
-                "duration": 0.5,
-                "policy": "round_robin",
-            },
-        ),
-    ]
-
-
-def test_two_requests_have_two_numbers(world: World, heard: None) -> None:
-    for _ in range(2):
-        world.run(READS["get"], OK)
-    first, second = (payload["request_id"] for name, payload in world.told if name == "request-routed")
-    assert first != second
-
-
-def test_the_tables_of_a_batch(world: World, heard: None) -> None:
-    world.run(("BatchWriteItem", {"RequestItems": {"one": [], "two": []}}), OK)
-    world.run(("ListTables", {}), OK)
-    assert [payload["table_name"] for name, payload in world.told if name == "request-routed"] == ["one,two", None]
-
-
-def test_nothing_is_said_where_nobody_listens(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for signal in signals.namespace.values():
-        # Another test of this process may have left somebody who listens.
-        monkeypatch.setattr(signal, "receivers", {})
-    world.run(READS["get"], NodeUnreachableError, OK)
-    assert world.told == []
-
-
-# ---- the budget --------------------------------------------------------------------------------------------------
-
-
-def test_the_budget_earns_slowly_and_up_to_its_reserve() -> None:
-    budget = RetryBudget(ratio=0.5, reserve=3.0)
-    assert [budget.withdraw() for _ in range(4)] == [True, True, True, False]
-    budget.deposit()
-    assert not budget.withdraw()
-    budget.deposit()
-    assert budget.withdraw()
-    for _ in range(100):
-        budget.deposit()
-    assert [budget.withdraw() for _ in range(4)] == [True, True, True, False]

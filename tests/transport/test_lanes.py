@@ -381,9 +381,9 @@ def test_handlers_of_the_session_count_too() -> None:
     """A tool such as Sentry registers its handlers while the client is made."""
     session = botocore.session.Session()
     with Cluster("http://127.0.0.1:1") as cluster:
-        assert not cluster.new_client(session)._endpoint._hooks.any_for("GetItem")
+        assert not cluster.new_client(session)._endpoint.hooks.any_for("GetItem")
         session.register("request-created.dynamodb", lambda **_: None)
-        assert cluster.new_client(session)._endpoint._hooks.any_for("GetItem")
+        assert cluster.new_client(session)._endpoint.hooks.any_for("GetItem")
 
 
 @pytest.mark.parametrize("event", ["request-created", "choose-signer", "before-sign", "before-send", "before-parse"])
@@ -392,7 +392,7 @@ def test_a_handler_of_other_operations_or_events_changes_nothing(event: str) -> 
 
     with Cluster("http://127.0.0.1:1") as cluster:
         client = cluster.new_client()
-        events, hooks = client.meta.events, client._endpoint._hooks
+        events, hooks = client.meta.events, client._endpoint.hooks
         for name in (
             "before-call.dynamodb",
             "after-call",

@@ -1,0 +1,74 @@
+"""One turn of one checkout in `benchmarks.compare`, in a process of its own. It prints microseconds of CPU as JSON.
+
+It uses nothing of its own folder, because the package that it measures may be that of another checkout.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+
+import pynamodb_alternator
+from pynamodb_alternator import Cluster, ClusterConfig, Credentials
+
+_BATCHES = 5
+"""Parts of a turn that are timed by themselves: the least of them counts."""
+
+
+def main(job: dict[str, Any]) -> None:
+    package = Path(pynamodb_alternator.__file__).resolve().parent.parent
+    if package != Path(job["checkout"]).resolve():
+        raise SystemExit(f"the package of {package} was imported in place of that of {job['checkout']}")
+    config = ClusterConfig(["127.0.0.1"], port=job["port"], credentials=Credentials("benchmark", "secret"))
+    with Cluster(config) as cluster:
+        calls = _calls(cluster, job["table"], job["page"])
+        gc.collect()
+        gc.freeze()
+        print(json.dumps({name: _least(call, job["counts"][name] // _BATCHES or 1) for name, call in calls.items()}))
+
+
+def _calls(cluster: Cluster, table: str, page: str) -> dict[str, Callable[[], Any]]:
+    def model(name: str) -> Any:
+        attributes: dict[str, Any] = {
+            "key": UnicodeAttribute(hash_key=True),
+            "number": NumberAttribute(),
+            "name": UnicodeAttribute(),
+            "text": UnicodeAttribute(),
+            "flag": BooleanAttribute(),
+            "score": NumberAttribute(),
+            "Meta": type("Meta", (), {"table_name": name, "cluster": cluster}),
+        }
+        return type("Item", (pynamodb_alternator.Model,), attributes)
+
+    single, paged = model(table), model(page)
+    item = single.get("alice")
+
+    def query() -> None:
+        found = sum(1 for _ in paged.query("alice", limit=1000))
+        if found != 1000:
+            raise SystemExit(f"a page had {found} items")
+
+    return {"get": lambda: single.get("alice"), "save": item.save, "page of 1,000": query}
+
+
+def _least(call: Callable[[], Any], count: int) -> float:
+    for _ in range(count // 4 + 1):
+        call()
+    figures = []
+    for _ in range(_BATCHES):
+        began = time.thread_time()
+        for _ in range(count):
+            call()
+        figures.append((time.thread_time() - began) / count * 1e6)
+    return min(figures)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,97 @@
+"""What the signals are told of a request.
+
+Each function emits one signal, with the whole payload of its event in one call: `Environment.emit` adds the cluster's
+name and hands the same dict on to the receivers. Whoever calls one of these where every request passes asks first
+whether the signal has receivers, so that a request to which nobody listens pays one look at an attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import signals
+
+if TYPE_CHECKING:
+    from ..settings.scopes import Scope
+    from ..topology.node import Node
+    from .attempts import Attempts
+    from .http1 import Answer
+
+__all__ = ["affinity_fallback", "completed", "no_nodes_available", "retried", "routed", "table_name"]
+
+
+def affinity_fallback(request: Attempts, reason: str) -> None:
+    request.environment.emit(
+        signals.affinity_fallback,
+        operation=request.operation,
+        table_name=table_name(request.parameters),
+        request_id=request.request_id,
+        reason=reason,
+    )
+
+
+def routed(request: Attempts, node: Node) -> None:
+    request.environment.emit(
+        signals.request_routed,
+        operation=request.operation,
+        table_name=table_name(request.parameters),
+        request_id=request.request_id,
+        node=node.address,
+        attempt=request.count,
+        policy=request.plan.policy,
+        reason=request.plan.reason,
+    )
+
+
+def retried(request: Attempts, before: Node, node: Node, error: BaseException | Answer | None) -> None:
+    """`error`: what the attempt at the node `before` met."""
+    request.environment.emit(
+        signals.request_retried,
+        operation=request.operation,
+        table_name=table_name(request.parameters),
+        request_id=request.request_id,
+        from_node=before.address,
+        to_node=node.address,
+        attempt=request.count,
+        error=error if error is None or isinstance(error, BaseException) else f"status {error.status}",
+    )
+
+
+def completed(request: Attempts, answer: Answer | None, error: BaseException | None) -> None:
+    node = request.node
+    environment = request.environment
+    environment.emit(
+        signals.request_completed,
+        operation=request.operation,
+        table_name=table_name(request.parameters),
+        request_id=request.request_id,
+        node=None if node is None else node.address,
+        attempts=request.count,
+        status=None if answer is None else answer.status,
+        error=error,
+        duration=environment.clock() - request.started,
+        policy=request.plan.policy,
+    )
+
+
+def no_nodes_available(request: Attempts, scope: Scope, why: str) -> None:
+    request.environment.emit(
+        signals.no_nodes_available,
+        operation=request.operation,
+        table_name=table_name(request.parameters),
+        request_id=request.request_id,
+        scope=str(scope),
+        error=why,
+    )
+
+
+def table_name(parameters: Mapping[str, Any]) -> str | None:
+    """The table that a request is about; several of one batch are joined with commas."""
+    name = parameters.get("TableName")
+    if name is not None:
+        return str(name)
+    items = parameters.get("RequestItems")
+    if isinstance(items, Mapping):
+        return ",".join(str(table) for table in items)
+    return None

@@ -1,0 +1,56 @@
+"""What all requests of a cluster share."""
+
+from __future__ import annotations
+
+import random as _random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from blinker import NamedSignal
+
+from ..routing.router import Router
+from ..settings.scopes import Scope
+from ..topology.membership import Membership
+from ..topology.view import View
+from .budget import RetryBudget
+from .counts import Counts
+
+__all__ = ["Emit", "Environment"]
+
+
+class Emit(Protocol):
+    def __call__(self, signal: NamedSignal, **payload: Any) -> None:
+        """Send a signal of the cluster. `payload`: the fields of its event, except `cluster_name`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What all requests of a cluster share."""
+
+    membership: Membership
+    router: Router
+    budget: RetryBudget
+    emit: Emit
+    clock: Callable[[], float]
+    random: _random.Random
+    retry_ambiguous_writes: bool = False
+    counts: Counts = field(default_factory=Counts)
+
+    def why_no_node(self, view: View, own_scope: Scope | None) -> str:
+        """Why a request that sees `view` has no node to go to. `own_scope`: its own routing scope, if it has one."""
+        membership = self.membership
+        if not membership.view.topology.ring:
+            return (
+                "No node is known: no seed answered or can be resolved, or the routing scope "
+                f"({own_scope or membership.config.routing_scope}) has no node. "
+                f"Seeds: {', '.join(membership.config.seeds)}"
+            )
+        in_scope = {node.address for node in view.topology.nodes}
+        troubles = [
+            info.error if info.error.startswith("Node ") else f"{info.address}: {info.error}"
+            for info in membership.nodes()
+            if info.error and info.address in in_scope
+        ]
+        more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
+        return f"No node of the routing scope {view.topology.scope} is usable ({'; '.join(troubles[:3])}{more})"

@@ -1,0 +1,15 @@
+"""The two lanes on which one attempt gets to a node.
+
+A lane is made for one call. It may be asked for several attempts, each on another node: the body is the same in all,
+the Host header and the signature are new in each. `ShortLane` writes the request itself; `CompatibleLane` builds
+botocore's request object and emits its events, for those who hook them. Both put equivalent requests on the wire, and
+both send with the cluster's one `Sender`.
+"""
+
+from .compatible import CompatibleLane
+from .lane import Lane
+from .sender import Sender
+from .serializer import PARAMETERS, RequestSerializer
+from .short import ShortLane
+
+__all__ = ["PARAMETERS", "CompatibleLane", "Lane", "RequestSerializer", "Sender", "ShortLane"]

@@ -1,0 +1,209 @@
+"""The compatible lane: every attempt is botocore's request object, and its events are emitted, for those who hook them.
+
+Tracers, recorders and stubs register handlers for the six events of an attempt (`_botocore.REQUEST_EVENTS`). They see
+here what they see at botocore: the same objects, the same keyword arguments, the same order. What goes over the wire
+afterwards is what they have left of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+import botocore
+from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.model import OperationModel
+
+from ...errors import MalformedAnswerError
+from ...settings.headers import AUTHENTICATION, REQUEST_HEAD
+from ...settings.options import RequestOptions
+from ...topology.node import Node
+from .._botocore import convert_answer, is_stock_handler, prepared_request
+from ..attempts import Attempts
+from ..http1 import Answer
+from ..parsing import loads, parse_error, response_metadata
+from ..request import build_head
+from .lane import TARGET, RawBody, explain_compression
+from .sender import Sender
+
+__all__ = ["CompatibleLane"]
+
+
+class CompatibleLane:
+    """Builds botocore's request object for each attempt and emits its events, for those who hook them.
+
+    The methods are coroutines, so that the same steps serve an event loop, where handlers may be coroutines too. Here
+    they never suspend: `exchange` runs them straight through.
+    """
+
+    def __init__(
+        self,
+        endpoint: Any,
+        sender: Sender,
+        operation_model: OperationModel,
+        request_dict: dict[str, Any],
+        options: RequestOptions,
+    ) -> None:
+        self._endpoint = endpoint
+        self._sender = sender
+        self._operation_model = operation_model
+        self._request_dict = request_dict
+        request_dict["body"], self._coding = sender.encoded(request_dict["body"], options)
+        if self._coding is not None:
+            request_dict["headers"]["Content-Encoding"] = self._coding
+        self._options = options
+        self._made: list[tuple[Answer, AWSResponse, dict[str, Any]]] = []
+        service = operation_model.service_model.service_id.hyphenize()
+        self._event = f"{{}}.{service}.{operation_model.name}"
+
+    def exchange(self, node: Node, attempts: Attempts) -> Answer:
+        return _result_of(self._exchange(node, attempts))
+
+    async def _exchange(self, node: Node, attempts: Attempts) -> Answer:
+        self._request_dict["context"].setdefault("retries", {})["attempt"] = attempts.count
+        prepared = await self._prepared(node)
+        try:
+            answered = [one for _, one in await self._emit("before-send", request=prepared) if one is not None]
+            response: AWSResponse
+            response = await self._whole(answered[0]) if answered else await self._send(prepared, node, attempts)
+        except Exception as error:
+            await self._received(None, None, error)
+            raise
+        # A stub's or a cache's answer goes the same way as a node's.
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        answer = Answer(response.status_code, headers, response.content)
+        self._made.append((answer, response, await self._parse(response)))
+        return answer
+
+    async def _prepared(self, node: Node) -> Any:
+        """The request with the events that come before it is sent, signed for `node`."""
+        request = prepared_request({**self._request_dict, "url": f"{node.endpoint}/"})
+        for name, value in self._sender.extra_headers(self._options):
+            _replace(request.headers, name, value)
+        await self._emit("request-created", request=request, operation_name=self._operation_model.name)
+        await self._sign(request, node)
+        return self._endpoint.prepare_request(request)
+
+    async def _sign(self, request: Any, node: Node) -> None:
+        sender, options = self._sender, self._options
+        is_signed = sender.is_signed(options)
+        chosen = await self._emit(
+            "choose-signer",
+            signing_name="dynamodb",
+            region_name=sender.region_of(options),
+            signature_version="v4" if is_signed else botocore.UNSIGNED,
+            context=request.context,
+        )
+        for handler, choice in chosen:
+            # botocore's own handlers go by the client's config, which knows nothing of the cluster's credentials.
+            if choice is not None and not is_stock_handler("choose-signer", handler):
+                is_signed = is_signed and choice is not botocore.UNSIGNED
+                break
+        await self._emit(
+            "before-sign",
+            request=request,
+            signing_name="dynamodb",
+            region_name=sender.region_of(options),
+            signature_version="v4" if is_signed else botocore.UNSIGNED,
+            request_signer=None,
+            operation_name=self._operation_model.name,
+        )
+        if is_signed:
+            for name in AUTHENTICATION:
+                del request.headers[name]
+            body = _as_bytes(request.data)
+            for name, value in sender.authentication(options, node, _as_text(request.headers[TARGET]), body):
+                request.headers[name] = value
+
+    async def _send(self, prepared: Any, node: Node, attempts: Attempts) -> AWSResponse:
+        body = _as_bytes(prepared.body)
+        extra = [
+            (name, _as_text(value)) for name, value in prepared.headers.items() if name.lower() not in REQUEST_HEAD
+        ]
+        head = build_head(_as_text(prepared.headers[TARGET]), node.host_header, len(body), extra)
+        answer = await self._over_the_wire(node, head, body, attempts)
+        headers: Any = HeadersDict(answer.headers)
+        return AWSResponse(prepared.url, answer.status, headers, RawBody(answer.body))
+
+    async def _over_the_wire(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        return self._sender.exchange(node, head, body, attempts)
+
+    async def _whole(self, response: Any) -> AWSResponse:
+        """A handler's response, whose content is there."""
+        whole: AWSResponse = response
+        return whole
+
+    async def _parse(self, response: AWSResponse) -> dict[str, Any]:
+        customized: dict[str, Any] = {}
+        response_dict = convert_answer(response, self._operation_model)
+        await self._emit(
+            "before-parse",
+            operation_model=self._operation_model,
+            response_dict=response_dict,
+            customized_response_dict=customized,
+        )
+        status, body = response_dict["status_code"], response_dict["body"]
+        headers = dict(response_dict["headers"].items())
+        if status >= 300:
+            parsed = explain_compression(parse_error(status, headers, body, self._operation_model), self._coding)
+        else:
+            try:
+                parsed = loads(body, self._operation_model)
+            except MalformedAnswerError as error:
+                await self._received(None, None, error)
+                raise
+            parsed["ResponseMetadata"] = response_metadata(status, headers)
+        parsed.update(customized)
+        await self._received(response_dict, parsed, None)
+        return parsed
+
+    async def _received(self, response: Any, parsed: Any, error: Exception | None) -> None:
+        await self._emit(
+            "response-received",
+            response_dict=response,
+            parsed_response=parsed,
+            context=self._request_dict["context"],
+            exception=error,
+        )
+
+    def result(self, answer: Answer, attempts: int) -> tuple[Any, dict[str, Any]]:
+        # Not always the last one: an earlier answer counts more than a later one that says less.
+        response, parsed = next((response, parsed) for made, response, parsed in self._made if made is answer)
+        parsed["ResponseMetadata"]["RetryAttempts"] = attempts - 1
+        return response, parsed
+
+    async def _emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
+        emitted: list[tuple[Any, Any]] = self._endpoint.emit(self._event.format(event), **payload)
+        return emitted
+
+
+def _result_of(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run a coroutine that never suspends."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        answer: Answer = ended.value
+        return answer
+    raise AssertionError("a lane of threads waits for nothing but its own calls")
+
+
+def _replace(headers: Any, name: str, value: str) -> None:
+    # botocore's headers would else have both values.
+    del headers[name]
+    headers[name] = value
+
+
+def _as_bytes(body: Any) -> bytes:
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode()
+    if hasattr(body, "read"):
+        content: bytes = body.read()
+        body.seek(0)
+        return content
+    return bytes(body)
+
+
+def _as_text(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,117 @@
+"""What sends the requests of all lanes: the cluster's pools, signers, headers and compression."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..._version import __version__
+from ...settings.config import ClusterConfig
+from ...settings.options import NOT_GIVEN, RequestOptions
+from ...settings.values import Credentials
+from ...topology.node import Node
+from ..attempts import Attempts
+from ..compression import MAX_PLAIN, compress, decompress
+from ..credentials import Signers
+from ..http1 import Answer
+from ..pool import Pools
+from ..request import MAX_BODY
+
+__all__ = ["Sender"]
+
+_MOST_SIGNERS = 1_000
+"""Pairs of credentials and region whose signers are kept: more than a process has models."""
+
+
+class Sender:
+    """What all requests of a cluster need to get to a node: pools, signers, and the headers that go with each."""
+
+    def __init__(self, config: ClusterConfig, pools: Pools, *, wall_clock: Callable[[], float] = time.time) -> None:
+        self._config = config
+        self._pools = pools
+        self.has_room = pools.has_room
+        """Whether a connection to a node can be had without waiting for one that is in use."""
+        self._wall_clock = wall_clock
+        self._signers = Signers(config.credentials, config.region)
+        self._signers_of: dict[tuple[Credentials | None, str | None], Signers] = {}
+        self._headers = tuple(_headers_of(config))
+        self.key = object()
+        """Stands for the cluster in the context variable of ``with cluster.options(...)``."""
+
+    def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        """One request and its answer on a connection of the node's pool."""
+        timeouts, pools = attempts.timeouts, self._pools
+        connection = pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+        try:
+            answer = connection.exchange(
+                head, body, read_timeout=timeouts.read, deadline=attempts.deadline, patient=attempts.patient
+            )
+        finally:
+            pools.release(connection)
+        return self.decoded(node, answer)
+
+    def decoded(self, node: Node, answer: Answer) -> Answer:
+        """The answer of `node` with its body as it was before it was compressed."""
+        coding = answer.headers.get("content-encoding")
+        if coding is not None:
+            plain = decompress(answer.body, coding, MAX_PLAIN, who=f"Node {node}")
+            answer = Answer(answer.status, answer.headers, plain)
+        return answer
+
+    def encoded(self, body: bytes, options: RequestOptions) -> tuple[bytes, str | None]:
+        """The body as it is sent in every attempt, and its Content-Encoding, if it has one."""
+        how = options.request_compression
+        if how is NOT_GIVEN:
+            how = self._config.request_compression
+        # A body that is too long stays as it is, to be refused: the server's limit is for both forms of it.
+        return (body, None) if how is None or len(body) > MAX_BODY else compress(how, body)
+
+    def extra_headers(self, options: RequestOptions) -> list[tuple[str, str]]:
+        """The cluster's headers and those of the model or block, which win."""
+        accepted = options.response_compression
+        if not options.extra_headers and accepted is None:
+            return list(self._headers)
+        of_request = list((options.extra_headers or {}).items())
+        own = {name.lower() for name, _ in of_request}
+        if accepted is not None:
+            own.add("accept-encoding")
+            of_request += _accept_encoding(accepted)
+        return [*(pair for pair in self._headers if pair[0].lower() not in own), *of_request]
+
+    def is_signed(self, options: RequestOptions) -> bool:
+        return (options.credentials or self._config.credentials) is not None
+
+    def region_of(self, options: RequestOptions) -> str:
+        return options.region or self._config.region
+
+    def authentication(self, options: RequestOptions, node: Node, target: str, body: bytes) -> list[tuple[str, str]]:
+        """The headers that sign the request for `node`; none where requests are unsigned."""
+        signers = self._signers
+        if options.credentials is not None or options.region is not None:
+            # Mostly one per model. A connection made for each request may have other credentials each time.
+            key = (options.credentials, options.region)
+            known = self._signers_of.get(key)
+            if known is None:
+                credentials = options.credentials or self._config.credentials
+                known = Signers(credentials, options.region or self._config.region)
+                if len(self._signers_of) >= _MOST_SIGNERS:
+                    self._signers_of.clear()
+                self._signers_of[key] = known
+            signers = known
+        signer = signers.current()
+        if signer is None:
+            return []
+        return signer.headers(node.host_header, target, body, self._wall_clock())
+
+
+def _headers_of(config: ClusterConfig) -> list[tuple[str, str]]:
+    headers = list(config.extra_headers.items())
+    if config.user_agent is not None:
+        text = config.user_agent if isinstance(config.user_agent, str) else f"pynamodb_alternator/{__version__}"
+        headers.append(("User-Agent", text))
+    return headers + _accept_encoding(config.response_compression)
+
+
+def _accept_encoding(codings: Any) -> list[tuple[str, str]]:
+    return [("Accept-Encoding", ", ".join(codings))] if codings else []

@@ -1,0 +1,48 @@
+"""What stands where botocore's serializer does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.model import OperationModel
+from botocore.validate import validate_parameters
+
+from ..serialization import dumps
+from .lane import TARGET
+
+__all__ = ["PARAMETERS", "RequestSerializer"]
+
+PARAMETERS = "parameters"
+"""Where the serializer leaves the parameters in botocore's request dict, for the endpoint to route by."""
+
+
+class RequestSerializer:
+    """Stands where botocore's serializer does: makes the body, and keeps the parameters for routing.
+
+    `validate`: whether parameters are checked as botocore checks them, before every request.
+    """
+
+    def __init__(self, *, validate: bool = False) -> None:
+        self._validate = validate
+
+    def serialize_to_request(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> dict[str, Any]:
+        if self._validate and operation_model.input_shape is not None:
+            validate_parameters(parameters, operation_model.input_shape)
+        return {
+            "url_path": "/",
+            "query_string": "",
+            "method": "POST",
+            "headers": {TARGET: f"{operation_model.metadata['targetPrefix']}.{operation_model.name}"},
+            "body": self._body(parameters, operation_model),
+            PARAMETERS: parameters,
+        }
+
+    def _body(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> bytes:
+        try:
+            return dumps(parameters, operation_model)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            # botocore's validator says what is wrong with them, in words: a bare KeyError('Itm') helps nobody.
+            if operation_model.input_shape is not None:
+                validate_parameters(parameters, operation_model.input_shape)
+            raise

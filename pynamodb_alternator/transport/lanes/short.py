@@ -1,0 +1,102 @@
+"""The short lane: the request is written here, and its answer read, without an object of botocore's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.awsrequest import HeadersDict
+from botocore.model import OperationModel
+
+from ...settings.headers import REQUEST_HEAD
+from ...settings.options import RequestOptions
+from ...topology.node import Node
+from ..attempts import Attempts
+from ..http1 import Answer
+from ..parsing import loads, parse_error, response_metadata
+from ..request import build_head
+from .lane import TARGET, RawBody, explain_compression
+from .sender import Sender
+
+__all__ = ["ShortLane"]
+
+
+class ShortLane:
+    """Writes the request itself: the smallest set of headers that the server reads, in one piece with the body."""
+
+    __slots__ = ("_body", "_coding", "_headers", "_operation_model", "_options", "_parsed", "_sender", "_target")
+
+    def __init__(
+        self, sender: Sender, operation_model: OperationModel, request_dict: Mapping[str, Any], options: RequestOptions
+    ) -> None:
+        self._sender = sender
+        self._operation_model = operation_model
+        self._options = options
+        self._body, self._coding = sender.encoded(request_dict["body"], options)
+        headers: Mapping[str, str] = request_dict["headers"]
+        self._target = headers[TARGET]
+        self._headers = sender.extra_headers(options)
+        if self._coding is not None:
+            self._headers.append(("Content-Encoding", self._coding))
+        self._parsed: dict[str, Any] | None = None
+        if len(headers) > 1:
+            # What handlers of `before-call` have added, and the User-Agent, if there is one.
+            ours = REQUEST_HEAD | {name.lower() for name, _ in self._headers}
+            self._headers += [(name, value) for name, value in headers.items() if name.lower() not in ours]
+
+    def exchange(self, node: Node, attempts: Attempts) -> Answer:
+        return self._taken(self._sender.exchange(node, self._head(node), self._body, attempts))
+
+    def _head(self, node: Node) -> bytes:
+        authentication = self._sender.authentication(self._options, node, self._target, self._body)
+        return build_head(self._target, node.host_header, len(self._body), [*self._headers, *authentication])
+
+    def _taken(self, answer: Answer) -> Answer:
+        if answer.status < 300:
+            # Here, so that an answer that cannot be read counts as a failed attempt.
+            self._parsed = loads(answer.body, self._operation_model)
+        return answer
+
+    def result(self, answer: Answer, attempts: int) -> tuple[Any, dict[str, Any]]:
+        response = _ShortResponse(answer)
+        parsed = self._parsed
+        if answer.status >= 300 or parsed is None:
+            error = parse_error(
+                answer.status, answer.headers, answer.body, self._operation_model, retry_attempts=attempts - 1
+            )
+            return response, explain_compression(error, self._coding)
+        parsed["ResponseMetadata"] = response_metadata(answer.status, answer.headers, retry_attempts=attempts - 1)
+        return response, parsed
+
+
+class _ShortResponse:
+    """What handlers of ``after-call`` see of an answer: the attributes of botocore's own response object.
+
+    That one is not made, because hardly anybody looks at it.
+    """
+
+    __slots__ = ("_answer", "status_code")
+
+    def __init__(self, answer: Answer) -> None:
+        self.status_code = answer.status
+        self._answer = answer
+
+    @property
+    def headers(self) -> Any:
+        return HeadersDict(self._answer.headers)
+
+    @property
+    def url(self) -> str:
+        return "/"
+
+    @property
+    def raw(self) -> Any:
+        return RawBody(self._answer.body)
+
+    @property
+    def content(self) -> bytes:
+        return self._answer.body
+
+    @property
+    def text(self) -> str:
+        return self._answer.body.decode("utf-8", "replace")

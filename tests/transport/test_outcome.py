@@ -1,0 +1,98 @@
+"""What the end of an attempt means, for the request and for the node."""
+
+from __future__ import annotations
+
+import pytest
+
+from pynamodb_alternator.errors import (
+    ClusterClosedError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    MalformedAnswerError,
+    NodeUnreachableError,
+    PoolTimeoutError,
+    ReadTimeoutError,
+    RequestRefusedError,
+    TlsError,
+    TransportError,
+)
+from pynamodb_alternator.transport.outcome import (
+    Verdict,
+    counts_against_node,
+    error_type,
+    is_silent,
+    judge,
+    makes_suspect,
+)
+
+from .request_world import (
+    SHED,
+    SICK,
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict"),
+    [
+        (200, b"{}", Verdict.FINAL),
+        (400, SHED.body, Verdict.NEVER_EXECUTED),
+        (400, b'{"__type":"RequestLimitExceeded"}', Verdict.NEVER_EXECUTED),
+        (400, b"not json", Verdict.FINAL),
+        (400, b"[]", Verdict.FINAL),
+        (400, b'{"__type":7}', Verdict.FINAL),
+        (403, SHED.body, Verdict.FINAL),
+        (413, b"", Verdict.FINAL),
+        (500, SHED.body, Verdict.UNKNOWN),
+        (501, b"", Verdict.FINAL),
+        (500, b"<html>", Verdict.FOREIGN),
+        (500, b"{}", Verdict.FOREIGN),
+        (502, SICK.body, Verdict.FOREIGN),
+        (503, SHED.body, Verdict.FOREIGN),
+        (504, b"<html>", Verdict.FOREIGN),
+    ],
+)
+def test_the_verdict_on_an_answer(status: int, body: bytes, verdict: Verdict) -> None:
+    assert judge(status, body) is verdict
+
+
+def test_the_name_of_an_error() -> None:
+    assert error_type(SICK.body) == "InternalServerError"
+    assert error_type(b'{"__type":"a#B:http://c"}') == "B"
+
+
+@pytest.mark.parametrize("out_of_time", [False, True])
+@pytest.mark.parametrize(
+    ("error", "suspect", "counts"),
+    [
+        (NodeUnreachableError("refused"), True, True),
+        (ConnectTimeoutError("too long"), True, True),
+        (TlsError("a certificate"), True, True),
+        (ReadTimeoutError("too long"), True, True),
+        (ConnectionLostError("reset"), True, True),
+        (MalformedAnswerError("garbage"), True, True),
+        (PoolTimeoutError("full"), False, None),
+        (ClusterClosedError("closed"), False, None),
+        (RequestRefusedError("too long"), False, None),
+    ],
+    ids=repr,
+)
+def test_which_failures_make_a_node_suspect_and_which_count(
+    error: TransportError, suspect: bool, counts: bool | None, out_of_time: bool
+) -> None:
+    assert makes_suspect(error) is suspect
+    if counts is not None:
+        assert counts_against_node(error, out_of_time=out_of_time) is (counts and not out_of_time)
+
+
+def test_what_an_idle_connection_or_a_held_up_thread_explains_does_not_count() -> None:
+    lost, late = ConnectionLostError("reset"), ConnectTimeoutError("too long")
+    lost.was_idle = late.late = True
+    for error in (lost, late):
+        assert makes_suspect(error)
+        assert not counts_against_node(error, out_of_time=False)
+
+
+def test_after_silence_the_node_may_still_execute_the_request() -> None:
+    assert is_silent(ReadTimeoutError("too long"))
+    assert is_silent(TransportError("of a kind that is new here"))
+    assert not is_silent(ConnectionLostError("reset"))
