@@ -143,7 +143,8 @@ class Attempts:
         )
         """Whether an exchange goes on when its node is declared down, and waits for the node's own answer."""
         self._own_scope = routing_scope
-        view = self._view()
+        membership = environment.membership
+        view = membership.view if routing_scope is None else membership.view_for(routing_scope)
         self._scope = view.topology.scope
         if consistent_node is None or consistent_node is False:
             self.plan = environment.router.plan(operation, parameters, view, affinity=affinity)
@@ -262,11 +263,11 @@ class Attempts:
         membership, node = self.environment.membership, self.node
         assert node is not None
         self.environment.counts[node.address].answers += 1
-        verdict = Verdict.FINAL if answer.status < 400 else judge(answer.status, answer.body)
-        leaves_it_open = verdict in (Verdict.UNKNOWN, Verdict.FOREIGN)
+        verdict = None if answer.status < 400 else judge(answer.status, answer.body)
+        leaves_it_open = verdict is not None and verdict.leaves_it_open
         if not leaves_it_open:
             membership.succeeded(node, self._generation)
-        if verdict is Verdict.FINAL:
+        if verdict is None or verdict is Verdict.FINAL:
             self.result = answer
             return True
         self._answer, self._error = answer, None
