@@ -25,11 +25,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pynamodb_alternator import ClusterConfig, Discovery, Health, Retries, Timeouts
 from pynamodb_alternator.local import LocalCluster
+from tests.chaos.ledger import Fate, Ledger
 from tests.chaos.recording import RecordingEngine
 from tests.chaos.support import create_table, our_threads, until
 
 from .health import HealthWatch, Lag
-from .ledger import Fate, Ledger
 from .requests import KINDS, TABLE, Operation, operation
 from .users import Tasks, Threads, Users
 

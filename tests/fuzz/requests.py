@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.chaos.ledger import Fate, Ledger, Write, fate_of
 from tests.chaos.recording import ABSENT, APPEND, INCREMENT, SET, STILL
-
-from .ledger import Fate, Ledger, Write, fate_of
 
 TABLE = "fuzz"
 KINDS = ("put", "set", "increment", "append", "put if absent", "put if still", "batch", "get")

@@ -13,11 +13,11 @@ import pytest
 
 from pynamodb_alternator import ClusterConfig, KeyRouteAffinity, Retries, Timeouts
 from pynamodb_alternator.local import LocalCluster
+from tests.chaos.ledger import Fate, Ledger, Write, broken
 from tests.chaos.recording import Executed, RecordingEngine
 from tests.chaos.support import create_table, until
 
 from .health import HealthWatch, Lag
-from .ledger import Fate, Ledger, Write, broken
 from .machine import HEALTH, MACHINES
 from .requests import TABLE, operation
 from .running import fuzz

@@ -20,8 +20,8 @@ from typing import Any
 
 from pynamodb_alternator import Cluster, ClusterConfig
 from pynamodb_alternator.aio import AsyncCluster
+from tests.chaos.ledger import Fate, fate_of
 
-from .ledger import Fate, fate_of
 from .requests import Operation
 
 _WORKERS = 8

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from pynamodb_alternator.errors import NotSentError, OutcomeUnknownError
-from tests.chaos.recording import Executed, RecordingEngine
+
+from .recording import Executed, RecordingEngine
 
 
 class Fate(enum.Enum):
