@@ -15,9 +15,11 @@ A *frozen* node executes what lies in its sockets when it is thawed, whether its
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import hypothesis.strategies as st
 from hypothesis import note
@@ -45,17 +47,41 @@ SPOILT = (
 HEALTH = Health(probe_interval=0.1, probe_timeout=0.4, suspect_after=0.2)
 
 nodes = st.integers(0, 2)
+_Rule = TypeVar("_Rule", bound=Callable[..., None])
+
+
+def step(**strategies: st.SearchStrategy[Any]) -> Callable[[_Rule], _Rule]:
+    """A rule that is noted in the machine's `trace`.
+
+    What a run finds depends on timing as well, so that Hypothesis may not find it again, and then says nothing of it.
+    """
+
+    def decorate(function: _Rule) -> _Rule:
+        @functools.wraps(function)
+        def noted(self: Machine, **drawn: Any) -> None:
+            arguments = ", ".join(f"{name}={value!r}" for name, value in drawn.items())
+            self.trace.append(f"{time.monotonic() - self.began:6.2f} {function.__name__}({arguments})")
+            function(self, **drawn)
+
+        decorated: Any = cast(Any, rule)(**strategies)
+        return cast(_Rule, decorated(noted))
+
+    return decorate
 
 
 class Machine(RuleBasedStateMachine):
     """The rules. `users_type`: who makes the requests."""
 
     users_type: ClassVar[type[Users]]
+    findings: ClassVar[list[str]] = []
+    """What was found wrong, with the steps before it, in all runs."""
     fates: ClassVar[dict[str, int]]
     """How many writes had which end, in all runs."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.trace: list[str] = []
+        self.began = time.monotonic()
         self.engine = RecordingEngine()
         self.local = LocalCluster(nodes=3, engine=self.engine).start()
         self.lag = Lag()
@@ -69,9 +95,12 @@ class Machine(RuleBasedStateMachine):
         silent_writes=st.sampled_from(["raise", "raise", "wait"]),
         affinity=st.sampled_from(["auto", "any_write", "none"]),
         limit=st.sampled_from([1, 3, 50]),
+        monitor=st.sampled_from([True, True, False]),
         mix=st.lists(st.sampled_from(KINDS), min_size=6, max_size=12),
     )
-    def open(self, silent_writes: Literal["raise", "wait"], affinity: Any, limit: int, mix: list[str]) -> None:
+    def open(
+        self, silent_writes: Literal["raise", "wait"], affinity: Any, limit: int, monitor: bool, mix: list[str]
+    ) -> None:
         self.mix = itertools.cycle(mix)
         self.config = ClusterConfig(
             [node.host for node in self.local.nodes],
@@ -79,6 +108,7 @@ class Machine(RuleBasedStateMachine):
             name="fuzz",
             key_route_affinity=affinity,
             max_pool_connections=limit,
+            monitor=monitor,
             timeouts=Timeouts(connect=1.0, read=2.0, pool=3.0),
             retries=Retries(silent_writes=silent_writes, backoff_max=0.1),
             health=HEALTH,
@@ -101,13 +131,13 @@ class Machine(RuleBasedStateMachine):
 
     # ---- requests ------------------------------------------------------------------------------------------------
 
-    @rule(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6))
+    @step(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6))
     def request(self, kinds: list[str]) -> None:
         """Start some requests at once, each of a key of its own."""
         for kind in kinds:
             self._start(kind)
 
-    @rule(kinds=st.lists(st.sampled_from(KINDS), min_size=4, max_size=4), rounds=st.integers(1, 4))
+    @step(kinds=st.lists(st.sampled_from(KINDS), min_size=4, max_size=4), rounds=st.integers(1, 4))
     def traffic(self, kinds: list[str], rounds: int) -> None:
         """Requests one after the other, so that writes follow writes of the same key."""
         for _ in range(rounds):
@@ -137,7 +167,7 @@ class Machine(RuleBasedStateMachine):
         item = self.engine.item(key)
         return str(item["write"]["S"]) if item is not None else None
 
-    @rule(seconds=st.sampled_from([0.01, 0.05, 0.2, 0.7]))
+    @step(seconds=st.sampled_from([0.01, 0.05, 0.2, 0.7]))
     def pause(self, seconds: float) -> None:
         self._pause(seconds)
 
@@ -149,10 +179,10 @@ class Machine(RuleBasedStateMachine):
         for kind in itertools.islice(self.mix, 3):
             self._start(kind)
 
-    @rule()
+    @step()
     def settle(self) -> None:
         """Wait until nothing is under way."""
-        until(lambda: not self._users.busy, "every request ends", _SETTLES)
+        self._until(lambda: not self._users.busy, "requests do not end")
 
     # ---- faults --------------------------------------------------------------------------------------------------
 
@@ -168,57 +198,77 @@ class Machine(RuleBasedStateMachine):
         del self.sick[number]
         self.health.healed(self.local.nodes[number].address)
 
-    @rule(number=nodes)
+    @step(number=nodes)
     def freeze(self, number: int) -> None:
         if self._breaks(number, "frozen"):
             self.local.nodes[number].hang()
             self._go_on()
 
+    @step(
+        number=nodes,
+        kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
+        seconds=st.sampled_from([0.05, 0.3, 0.9]),
+    )
+    def freeze_amid_traffic(self, number: int, kinds: list[str], seconds: float) -> None:
+        """A node freezes and thaws again, sooner or later than it is found out, while the same keys are written."""
+        if not self._breaks(number, "frozen"):
+            return
+        self.local.nodes[number].hang()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for kind in kinds:
+                self._start(kind)
+            self._pause(0.03)
+        self.local.nodes[number].resume()
+        self._heals(number)
+        for kind in kinds:
+            self._start(kind)
+
     @precondition(lambda self: "frozen" in self.sick.values())
-    @rule()
+    @step()
     def thaw(self) -> None:
         for number in [number for number, how in self.sick.items() if how == "frozen"]:
             self.local.nodes[number].resume()
             self._heals(number)
 
-    @rule(number=nodes, still_listed=st.booleans())
+    @step(number=nodes, still_listed=st.booleans())
     def kill(self, number: int, still_listed: bool) -> None:
         if self._breaks(number, "killed"):
             self.local.nodes[number].kill(still_listed=still_listed)
 
     @precondition(lambda self: "killed" in self.sick.values())
-    @rule()
+    @step()
     def revive(self) -> None:
         for number in [number for number, how in self.sick.items() if how == "killed"]:
             self.local.nodes[number].revive()
             self._heals(number)
 
-    @rule(number=nodes)
+    @step(number=nodes)
     def cut(self, number: int) -> None:
         """All connections break at once; the node lives."""
         if number not in self.sick:
             self.local.nodes[number].kill(still_listed=True)
             self.local.nodes[number].revive()
 
-    @rule(number=nodes)
+    @step(number=nodes)
     def close_idle(self, number: int) -> None:
         self.local.nodes[number].close_idle_connections()
 
-    @rule(number=nodes, executed=st.booleans(), times=st.integers(1, 12), status=st.sampled_from([None, 503]))
+    @step(number=nodes, executed=st.booleans(), times=st.integers(1, 12), status=st.sampled_from([None, 503]))
     def answer_5xx(self, number: int, executed: bool, times: int, status: int | None) -> None:
         self.local.nodes[number].fail_with("InternalServerError", executed=executed, times=times, status=status)
 
-    @rule(number=nodes, times=st.integers(1, 12))
+    @step(number=nodes, times=st.integers(1, 12))
     def shed(self, number: int, times: int) -> None:
         self.local.nodes[number].fail_with("RequestLimitExceeded", times=times)
 
-    @rule(
+    @step(
         number=nodes, seconds=st.sampled_from([0.03, 0.15, _MOST_DELAY]), after=st.booleans(), times=st.integers(1, 12)
     )
     def slow(self, number: int, seconds: float, after: bool, times: int) -> None:
         self.local.nodes[number].delay(seconds, after=after, times=times)
 
-    @rule(
+    @step(
         number=nodes,
         fault=st.sampled_from(SPOILT),
         times=st.integers(1, 5),
@@ -226,7 +276,7 @@ class Machine(RuleBasedStateMachine):
     def spoil(self, number: int, fault: str, times: int) -> None:
         getattr(self.local.nodes[number], fault)(times)
 
-    @rule(number=nodes)
+    @step(number=nodes)
     def recover(self, number: int) -> None:
         """No answer of this node is spoilt any more."""
         node = self.local.nodes[number]
@@ -236,11 +286,11 @@ class Machine(RuleBasedStateMachine):
 
     # ---- ends ----------------------------------------------------------------------------------------------------
 
-    @rule()
+    @step()
     def cancel(self) -> None:
         self._users.cancel()
 
-    @rule(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=3))
+    @step(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=3))
     def fork(self, kinds: list[str]) -> None:
         """A child makes some requests, while those of the parent go on."""
         operations: list[Operation] = []
@@ -249,9 +299,9 @@ class Machine(RuleBasedStateMachine):
             if keys:
                 operations.append(operation(self.ledger, kind, (keys[0],), self._before(keys[0])))
         wrong = self._users.fork(operations)
-        assert wrong is None, wrong
+        self._must_be_empty([wrong] if wrong else [])
 
-    @rule()
+    @step()
     def close(self) -> None:
         """The application ends, and starts again."""
         self._close()
@@ -261,9 +311,9 @@ class Machine(RuleBasedStateMachine):
         users = self._users
         self.health.close()
         users.close()
-        until(lambda: not users.busy, "every request ends", _SETTLES)
-        assert users.in_use() == 0, f"slots are in use after close(): {users.cluster.stats()}"
-        until(lambda: len(our_threads()) <= self.threads_before, f"threads end: {our_threads()}", 5.0)
+        self._until(lambda: not users.busy, "requests do not end")
+        self._until(lambda: not users.in_use(), "slots are in use after close()", 0.0)
+        self._until(lambda: len(our_threads()) <= self.threads_before, "threads do not end", 5.0)
 
     # ---- what must hold ------------------------------------------------------------------------------------------
 
@@ -274,12 +324,26 @@ class Machine(RuleBasedStateMachine):
             self._go_on()
 
     def _check(self) -> None:
-        found = [*self.ledger.broken(), *self.health.broken(), *map(repr, self.local.failures)]
-        assert not found, "\n".join(found)
+        found = [*self.ledger.broken(), *map(repr, self.local.failures)]
+        if self.config.monitor:
+            # Without a thread of its own the library looks at a node that is down when there is a request.
+            found += self.health.broken()
+        self._must_be_empty(found)
         users = self._users
         if not users.busy and users.in_use():
-            # A request that has just ended may still be putting its connection back.
-            until(lambda: users.busy or not users.in_use(), f"slots come back: {users.cluster.stats()}", 1.0)
+            # The library's own look-ups take slots too, meet the same faults, and end.
+            self._until(lambda: not users.in_use(), "slots are lost")
+
+    def _until(self, condition: Callable[[], bool], otherwise: str, seconds: float = _SETTLES) -> None:
+        try:
+            until(condition, timeout=seconds)
+        except AssertionError:
+            self._must_be_empty([f"{otherwise}: {our_threads()}, {self._users.cluster.stats()}"])
+
+    def _must_be_empty(self, found: list[str]) -> None:
+        if found:
+            self.findings.append("\n".join([repr(self.config), *self.trace, *found]))
+            raise AssertionError("\n".join(found))
 
     def teardown(self) -> None:
         try:
@@ -288,6 +352,10 @@ class Machine(RuleBasedStateMachine):
         finally:
             self.lag.close()
             self.local.close()
+
+    def _all_active(self) -> bool:
+        self._go_on()
+        return all(node.state.value == "active" for node in self._users.cluster.nodes())
 
     def _end(self, users: Users) -> None:
         closed = False
@@ -301,15 +369,14 @@ class Machine(RuleBasedStateMachine):
                     fault.cancel()
             self.settle()
             self._check()
-            until(lambda: all(node.state.value == "active" for node in users.cluster.nodes()), "all nodes active", 10.0)
-            self._start("put")
+            self._until(self._all_active, "nodes do not become active", 10.0)
             self.settle()
             # What is still executed late is executed within the longest delay.
             time.sleep(_MOST_DELAY)
             self._check()
             self._close()
             closed = True
-            assert not self.ledger.broken(), "\n".join(self.ledger.broken())
+            self._must_be_empty(self.ledger.broken())
         finally:
             for fate, count in self.ledger.count().items():
                 self.fates[fate] = self.fates.get(fate, 0) + count

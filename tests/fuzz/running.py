@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from .machine import MACHINES
+from .machine import MACHINES, Machine
 
-STEPS = 30
+STEPS = 40
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def _quiet() -> Iterator[None]:
 def fuzz(kind: str, seconds: float, first_seed: int, *, examples: int = 4, shrink: bool = False) -> int:
     """Run the machine for `kind` of users for about so many seconds; the number of seeds that were used.
 
-    `shrink`: look for the shortest run that fails. Raises what a run found wrong; the steps and the seed are printed.
+    `shrink`: look for the shortest run that fails. Raises what a run found wrong; its steps and the seed are printed.
     """
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     chosen = settings(
@@ -50,6 +50,11 @@ def fuzz(kind: str, seconds: float, first_seed: int, *, examples: int = 4, shrin
         while time.monotonic() < end:
             print(f"{kind}: seed {number}", flush=True)
             machine = seed(number)(type(f"Seeded{number}", (MACHINES[kind],), {}))
-            run_state_machine_as_test(machine, settings=chosen)
+            known = len(Machine.findings)
+            try:
+                run_state_machine_as_test(machine, settings=chosen)
+            finally:
+                for finding in Machine.findings[known:]:
+                    print(f"{kind}, seed {number}: {finding}", flush=True)
             number += 1
     return number - first_seed
