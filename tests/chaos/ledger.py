@@ -17,7 +17,7 @@ import enum
 import itertools
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from botocore.exceptions import ClientError
 
@@ -89,11 +89,13 @@ class Ledger:
 
     def broken(self) -> list[str]:
         """The promises that do not hold; empty if all do."""
+        # First what was told, and then what was executed: whatever was told by then has been executed by then.
+        writes = [replace(write) for write in self.writes()]
         executions: dict[str, list[Executed]] = {}
         for entry in list(self._engine.log):
             executions.setdefault(entry.write, []).append(entry)
         found = list(self.wrong)
-        for write in self.writes():
+        for write in writes:
             found += broken(write, executions.get(write.name, ()))
         return found
 

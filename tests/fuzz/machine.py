@@ -15,18 +15,21 @@ A *frozen* node executes what lies in its sockets when it is thawed, whether its
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import hypothesis.strategies as st
 from hypothesis import note
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pynamodb_alternator import ClusterConfig, Discovery, Health, Retries, Timeouts
-from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator import ClusterConfig, Discovery, Health, Retries, Timeouts, Tls
+from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.local import LocalCluster, LocalNode
 from tests.chaos.ledger import Fate, Ledger
 from tests.chaos.recording import RecordingEngine
 from tests.chaos.support import create_table, our_threads, until
@@ -46,7 +49,8 @@ SPOILT = (
 )
 HEALTH = Health(probe_interval=0.1, probe_timeout=0.4, suspect_after=0.2)
 
-nodes = st.integers(0, 2)
+_random = random.SystemRandom()
+NUMBERS = st.integers(0, 2)
 _Rule = TypeVar("_Rule", bound=Callable[..., None])
 
 
@@ -69,6 +73,14 @@ def step(**strategies: st.SearchStrategy[Any]) -> Callable[[_Rule], _Rule]:
     return decorate
 
 
+def _start(engine: RecordingEngine, tls: bool) -> LocalCluster:
+    """A cluster at a port that no run beside this one takes: Hypothesis gives all of them the same `random`."""
+    for _ in range(20):
+        with contextlib.suppress(ConfigurationError):
+            return LocalCluster(nodes=3, engine=engine, tls=tls, port=_random.randrange(10_240, 32_000)).start()
+    return LocalCluster(nodes=3, engine=engine, tls=tls).start()
+
+
 class Machine(RuleBasedStateMachine):
     """The rules. `users_type`: who makes the requests."""
 
@@ -83,7 +95,7 @@ class Machine(RuleBasedStateMachine):
         self.trace: list[str] = []
         self.began = time.monotonic()
         self.engine = RecordingEngine()
-        self.local = LocalCluster(nodes=3, engine=self.engine).start()
+        self.local: LocalCluster | None = None
         self.lag = Lag()
         self.ledger = Ledger(self.engine)
         self.keys = [f"k{number}" for number in range(_KEYS)]
@@ -96,33 +108,49 @@ class Machine(RuleBasedStateMachine):
         affinity=st.sampled_from(["auto", "any_write", "none"]),
         limit=st.sampled_from([1, 3, 50]),
         monitor=st.sampled_from([True, True, False]),
+        total=st.sampled_from([None, None, 1.0, 0.1]),
+        tls=st.sampled_from([False, False, False, True]),
         mix=st.lists(st.sampled_from(KINDS), min_size=6, max_size=12),
     )
     def open(
-        self, silent_writes: Literal["raise", "wait"], affinity: Any, limit: int, monitor: bool, mix: list[str]
+        self,
+        silent_writes: Literal["raise", "wait"],
+        affinity: Any,
+        limit: int,
+        monitor: bool,
+        total: float | None,
+        tls: bool,
+        mix: list[str],
     ) -> None:
+        self.local = local = _start(self.engine, tls)
         self.mix = itertools.cycle(mix)
         self.config = ClusterConfig(
-            [node.host for node in self.local.nodes],
-            port=self.local.port,
+            [node.host for node in local.nodes],
+            port=local.port,
+            scheme="https" if tls else "http",
+            tls=Tls(ca=local.tls.ca_file) if tls else None,
             name="fuzz",
             key_route_affinity=affinity,
             max_pool_connections=limit,
             monitor=monitor,
-            timeouts=Timeouts(connect=1.0, read=2.0, pool=3.0),
+            timeouts=Timeouts(connect=1.0, read=2.0, pool=3.0, total=total),
             retries=Retries(silent_writes=silent_writes, backoff_max=0.1),
             health=HEALTH,
             discovery=Discovery(interval=0.3, timeout=1.0),
             partition_keys={TABLE: "id"},
         )
         self._open()
-        create_table(self._users.cluster.client, TABLE)
+        with self._users.cluster.options(timeouts={"total": 10.0}):
+            create_table(self._users.cluster.client, TABLE)
 
     def _open(self) -> None:
         self.users = self.users_type(self.config)
-        self.health = HealthWatch(
-            self.users.cluster, self.lag, {self.local.nodes[number].address for number in self.sick}
-        )
+        self.health = HealthWatch(self.users.cluster, self.lag, {self.nodes[number].address for number in self.sick})
+
+    @property
+    def nodes(self) -> Sequence[LocalNode]:
+        assert self.local is not None
+        return self.local.nodes
 
     @property
     def _users(self) -> Users:
@@ -191,21 +219,21 @@ class Machine(RuleBasedStateMachine):
         if number in self.sick or len(self.sick) == 2:
             return False
         self.sick[number] = how
-        self.health.broke(self.local.nodes[number].address)
+        self.health.broke(self.nodes[number].address)
         return True
 
     def _heals(self, number: int) -> None:
         del self.sick[number]
-        self.health.healed(self.local.nodes[number].address)
+        self.health.healed(self.nodes[number].address)
 
-    @step(number=nodes)
+    @step(number=NUMBERS)
     def freeze(self, number: int) -> None:
         if self._breaks(number, "frozen"):
-            self.local.nodes[number].hang()
+            self.nodes[number].hang()
             self._go_on()
 
     @step(
-        number=nodes,
+        number=NUMBERS,
         kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
         seconds=st.sampled_from([0.05, 0.3, 0.9]),
     )
@@ -213,13 +241,13 @@ class Machine(RuleBasedStateMachine):
         """A node freezes and thaws again, sooner or later than it is found out, while the same keys are written."""
         if not self._breaks(number, "frozen"):
             return
-        self.local.nodes[number].hang()
+        self.nodes[number].hang()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for kind in kinds:
                 self._start(kind)
             self._pause(0.03)
-        self.local.nodes[number].resume()
+        self.nodes[number].resume()
         self._heals(number)
         for kind in kinds:
             self._start(kind)
@@ -228,58 +256,61 @@ class Machine(RuleBasedStateMachine):
     @step()
     def thaw(self) -> None:
         for number in [number for number, how in self.sick.items() if how == "frozen"]:
-            self.local.nodes[number].resume()
+            self.nodes[number].resume()
             self._heals(number)
 
-    @step(number=nodes, still_listed=st.booleans())
+    @step(number=NUMBERS, still_listed=st.booleans())
     def kill(self, number: int, still_listed: bool) -> None:
         if self._breaks(number, "killed"):
-            self.local.nodes[number].kill(still_listed=still_listed)
+            self.nodes[number].kill(still_listed=still_listed)
 
     @precondition(lambda self: "killed" in self.sick.values())
     @step()
     def revive(self) -> None:
         for number in [number for number, how in self.sick.items() if how == "killed"]:
-            self.local.nodes[number].revive()
+            self.nodes[number].revive()
             self._heals(number)
 
-    @step(number=nodes)
+    @step(number=NUMBERS)
     def cut(self, number: int) -> None:
         """All connections break at once; the node lives."""
         if number not in self.sick:
-            self.local.nodes[number].kill(still_listed=True)
-            self.local.nodes[number].revive()
+            self.nodes[number].kill(still_listed=True)
+            self.nodes[number].revive()
 
-    @step(number=nodes)
+    @step(number=NUMBERS)
     def close_idle(self, number: int) -> None:
-        self.local.nodes[number].close_idle_connections()
+        self.nodes[number].close_idle_connections()
 
-    @step(number=nodes, executed=st.booleans(), times=st.integers(1, 12), status=st.sampled_from([None, 503]))
+    @step(number=NUMBERS, executed=st.booleans(), times=st.integers(1, 12), status=st.sampled_from([None, 503]))
     def answer_5xx(self, number: int, executed: bool, times: int, status: int | None) -> None:
-        self.local.nodes[number].fail_with("InternalServerError", executed=executed, times=times, status=status)
+        self.nodes[number].fail_with("InternalServerError", executed=executed, times=times, status=status)
 
-    @step(number=nodes, times=st.integers(1, 12))
+    @step(number=NUMBERS, times=st.integers(1, 12))
     def shed(self, number: int, times: int) -> None:
-        self.local.nodes[number].fail_with("RequestLimitExceeded", times=times)
+        self.nodes[number].fail_with("RequestLimitExceeded", times=times)
 
     @step(
-        number=nodes, seconds=st.sampled_from([0.03, 0.15, _MOST_DELAY]), after=st.booleans(), times=st.integers(1, 12)
+        number=NUMBERS,
+        seconds=st.sampled_from([0.03, 0.15, _MOST_DELAY]),
+        after=st.booleans(),
+        times=st.integers(1, 12),
     )
     def slow(self, number: int, seconds: float, after: bool, times: int) -> None:
-        self.local.nodes[number].delay(seconds, after=after, times=times)
+        self.nodes[number].delay(seconds, after=after, times=times)
 
     @step(
-        number=nodes,
+        number=NUMBERS,
         fault=st.sampled_from(SPOILT),
         times=st.integers(1, 5),
     )
     def spoil(self, number: int, fault: str, times: int) -> None:
-        getattr(self.local.nodes[number], fault)(times)
+        getattr(self.nodes[number], fault)(times)
 
-    @step(number=nodes)
+    @step(number=NUMBERS)
     def recover(self, number: int) -> None:
         """No answer of this node is spoilt any more."""
-        node = self.local.nodes[number]
+        node = self.nodes[number]
         if self.sick.get(number) != "frozen":
             for fault in node.faults:
                 fault.cancel()
@@ -324,7 +355,7 @@ class Machine(RuleBasedStateMachine):
             self._go_on()
 
     def _check(self) -> None:
-        found = [*self.ledger.broken(), *map(repr, self.local.failures)]
+        found = [*self.ledger.broken(), *map(repr, self.local.failures if self.local else ())]
         if self.config.monitor:
             # Without a thread of its own the library looks at a node that is down when there is a request.
             found += self.health.broken()
@@ -351,7 +382,8 @@ class Machine(RuleBasedStateMachine):
                 self._end(self.users)
         finally:
             self.lag.close()
-            self.local.close()
+            if self.local is not None:
+                self.local.close()
 
     def _all_active(self) -> bool:
         self._go_on()
@@ -361,10 +393,10 @@ class Machine(RuleBasedStateMachine):
         closed = False
         try:
             for number in list(self.sick):
-                self.local.nodes[number].resume()
-                self.local.nodes[number].revive()
+                self.nodes[number].resume()
+                self.nodes[number].revive()
                 self._heals(number)
-            for node in self.local.nodes:
+            for node in self.nodes:
                 for fault in node.faults:
                     fault.cancel()
             self.settle()
