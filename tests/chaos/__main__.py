@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import logging
+import os
 import random
 import sys
 import time
@@ -62,7 +63,7 @@ def main() -> int:
     lines.append(
         f"Seed {seed}, {given.seconds:g} s for each scenario"
         + (f", {given.slots:g} s for each way to interrupt" if interrupted else "")
-        + f"; it took {time.monotonic() - started:.0f} s."
+        + f"; it took {time.monotonic() - started:.0f} s. {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}."
     )
     text = "\n".join(lines)
     print(f"\n{text}")

@@ -23,7 +23,7 @@ from .requests import TABLE, operation
 from .running import fuzz
 from .users import Tasks, Threads, Users
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "5"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "4"))
 SEED = int(os.environ.get("FUZZ_SEED", "20"))
 
 
