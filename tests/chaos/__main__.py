@@ -1,6 +1,6 @@
 """``make chaos``: all scenarios, for long; the table is printed, and kept in docs/reliability.md.
 
-python -m tests.chaos [--seconds 20] [--seed 7] [--only kill,hang] [--requests 100000] [--keep]
+python -m tests.chaos [--seconds 20] [--seed 7] [--only kill,hang] [--requests 100000] [--slots 60] [--keep]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import logging
+import os
 import random
 import sys
 import time
@@ -16,8 +17,10 @@ from pathlib import Path
 from pynamodb_alternator import Cluster, ClusterConfig, Health, Timeouts
 from pynamodb_alternator.local import LocalCluster
 
-from .chaos import SCENARIOS, Row, run, table
+from . import slots
+from .chaos import Row
 from .leaks import use_and_count
+from .running import NAMES, run, table
 from .support import all_active, create_table, put, until
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -30,12 +33,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the random choices; one is picked and printed")
     parser.add_argument("--only", default="", help="names of scenarios, with commas")
     parser.add_argument("--requests", type=int, default=100_000, help="for the search for leaks; 0 leaves it out")
+    parser.add_argument("--slots", type=float, default=60.0, help="seconds for each way to interrupt; 0: leave it out")
     parser.add_argument("--keep", action="store_true", help=f"keep the table in {PAGE.name}")
     given = parser.parse_args()
-    names = [name.strip() for name in given.only.split(",") if name.strip()] or list(SCENARIOS)
+    names = [name.strip() for name in given.only.split(",") if name.strip()] or list(NAMES)
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
     # It ends by itself, whatever happens.
-    faulthandler.dump_traceback_later(300 + len(names) * (given.seconds + 90) + given.requests / 100, exit=True)
+    faulthandler.dump_traceback_later(
+        300 + len(names) * (given.seconds + 90) + given.requests / 100 + 4 * (given.slots + 90), exit=True
+    )
     logging.getLogger("pynamodb_alternator").setLevel(logging.ERROR)
     print(f"seed {seed}: python -m tests.chaos --seed {seed} --seconds {given.seconds:g}", flush=True)
     started = time.monotonic()
@@ -45,20 +51,28 @@ def main() -> int:
         rows.append(row)
         print(f"{'ok  ' if row.is_good else 'FAIL'} {name}", *row.examples, sep="\n     ", flush=True)
     leaked = _leaks(given.requests) if given.requests else None
+    interrupted = slots.measure(slots.WAYS, given.slots, seed) if given.slots else {}
     lines = [table(rows), ""]
+    if interrupted:
+        lines += [slots.table(interrupted), ""]
     if leaked is not None:
         descriptors, threads = leaked
         lines.append(
             f"{given.requests:,} requests with faults left {descriptors} descriptors and {threads} threads over."
         )
-    lines.append(f"Seed {seed}, {given.seconds:g} s for each scenario; it took {time.monotonic() - started:.0f} s.")
+    lines.append(
+        f"Seed {seed}, {given.seconds:g} s for each scenario"
+        + (f", {given.slots:g} s for each way to interrupt" if interrupted else "")
+        + f"; it took {time.monotonic() - started:.0f} s. {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}."
+    )
     text = "\n".join(lines)
     print(f"\n{text}")
     if given.keep:
         before, _, rest = PAGE.read_text().partition(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
     faulthandler.cancel_dump_traceback_later()
-    return 0 if all(row.is_good for row in rows) and leaked in (None, (0, 0)) else 1
+    all_held = all(map(slots.is_good, interrupted.values()))
+    return 0 if all(row.is_good for row in rows) and leaked in (None, (0, 0)) and all_held else 1
 
 
 def _leaks(requests: int) -> tuple[int, int]:

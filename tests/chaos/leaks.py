@@ -74,9 +74,9 @@ def use_and_count(local: LocalCluster, cluster: Cluster, requests: int) -> tuple
         node.revive()
     until(settled, "all nodes active again")
     gc.collect()
-    open_now = sum(stats.open for stats in cluster.core.pools.stats().values())
+    open_now = sum(node.connections_open for node in cluster.stats().values())
     assert open_now <= _THREADS * len(local.nodes)
-    assert sum(stats.in_use for stats in cluster.core.pools.stats().values()) == 0
+    assert sum(node.connections_in_use for node in cluster.stats().values()) == 0
     until(lambda: threading.active_count() <= threads + 1, "no more threads than before")
     until(lambda: descriptors() <= files + allowance, "no more descriptors than connections account for")
     for node in local.nodes:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from .chaos import SCENARIOS, run, table
+from pynamodb_alternator import Retries
+
+from .running import NAMES, OVERWRITE, run, table
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", NAMES)
 def test_chaos(name: str) -> None:
     row = run(name, 0.3, seed=20)
     print(table([row]))
@@ -19,3 +21,12 @@ def test_chaos(name: str) -> None:
     assert row.acknowledged > 10
     if name in ("kill", "hang", "freeze (SIGSTOP)"):
         assert row.slow_per_thread <= 1
+
+
+@pytest.mark.slow
+def test_copies_of_acknowledged_writes_are_found() -> None:
+    row = run(OVERWRITE, 0.1, seed=20, retries=Retries(silent_writes="repeat"))
+    print(table([row]))
+    assert row.twice > 0
+    assert row.lost > 0
+    assert any("acknowledged after" in example for example in row.examples)
