@@ -17,8 +17,8 @@ from pynamodb_alternator.settings.options import NO_OPTIONS, RequestOptions, cur
 from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.lanes import Sender
-from pynamodb_alternator.transport.pool import AllPools, Pools
-from tests.topology.fakes import PATIENCE, finished, in_thread
+from pynamodb_alternator.transport.pool import Pools
+from tests.topology.fakes import PATIENCE
 from tests.topology.test_monitor import N1, Make, make, until  # noqa: F401
 from tests.transport.servers import Server, ok, read_request
 
@@ -78,51 +78,6 @@ def test_waking_up_in_between_does_not_fail_the_request(make: Make) -> None:  # 
 
     monitor.__class__ = Waking
     monitor.used(bench.clock())
-
-
-# ---- pools -------------------------------------------------------------------------------------------------------
-
-
-class _Fake:
-    """Pools of an event loop that are found by the garbage collector while others are added."""
-
-    def keep_only(self, nodes: Any) -> None: ...
-
-    def cut(self, node: Node, reason: str = "") -> None: ...
-
-
-def test_pools_of_a_forgotten_event_loop_may_be_removed_while_others_are_added() -> None:
-    """The garbage collector runs where it likes, in the middle of `add` too, and it runs `remove`."""
-    everything = AllPools(Pools())
-    first: Any = _Fake()
-    everything.add(first)
-
-    class Collecting(_Fake):
-        def __hash__(self) -> int:
-            everything.remove(first)
-            return 1
-
-    class Collected(tuple):  # type: ignore[type-arg]
-        def __iter__(self) -> Any:
-            everything.remove(first)
-            return super().__iter__()
-
-    if isinstance(everything._all, tuple):
-        everything._all = Collected(everything._all)
-    thread, _ = in_thread(lambda: everything.add(Collecting()))  # type: ignore[arg-type]
-    finished(thread)
-    assert first not in list(everything._all)
-
-
-def test_no_connection_is_kept_after_close() -> None:
-    """A reading of the node list that ends after `close` must not make the pools keep connections again."""
-    with Server() as server:
-        pools = Pools()
-        connection = pools.acquire(server.node(), 5.0)
-        pools.close()
-        pools.keep_only([server.node()])
-        pools.release(connection)
-        assert [one.open for one in pools.stats().values()] == [0]
 
 
 # ---- settings of a model -----------------------------------------------------------------------------------------
