@@ -206,6 +206,9 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
         else:
             self._in_loop(lambda: super(AsyncPools, self).raise_limit(limit))
 
+    def _sweep(self, pool: AsyncNodePool) -> None:
+        self._in_loop(pool.sweep)
+
     def close(self) -> None:
         """As `PoolMap.close`, a moment later."""
         self._closed = True

@@ -74,8 +74,13 @@ class NodePool(PoolCore[Connection]):
                 connection = self._take_or_wait(connect_timeout if wait is None else wait, deadline)
                 if not connection.connected:
                     return self._connected(connection, connect_timeout, deadline)
-            if self.clock() - connection.idle_since <= self._max_idle and not connection.is_stale():
-                return connection
+            try:
+                if self.clock() - connection.idle_since <= self._max_idle and not connection.is_stale():
+                    return connection
+            except BaseException:
+                # With gevent, others run while it is looked at, and a Timeout may come.
+                self.release(connection)
+                raise
             self._discard(connection)
 
     def _take_or_wait(self, seconds: float, deadline: float | None) -> Connection:

@@ -11,7 +11,8 @@ two steps (gevent's Timeout, KeyboardInterrupt, an exception out of a signal's h
   only the function that uses it holds it. If that function ends without giving it back, the connection dies.
 - A new connection takes its slot before it is connected, and so does one that is handed to a waiter: it exists.
 - If something keeps a connection that nobody uses (a traceback, a transport of asyncio), `sweep` closes it: it is seen
-  several times, over a second, within one loan, and without an exchange. A full pool is swept, and now and then all.
+  several times, over a second, within one loan, and without an exchange. A full pool is swept, and each one that the
+  monitor looks at, and now and then all.
 - The queue holds weak references to the waiters. Whoever frees a connection gives it to the first of them. That may be
   interrupted too; so waiters look now and then whether there is something to give, whoever should have given it.
 
@@ -387,3 +388,9 @@ class PoolCore(Generic[C]):
             return None
         since = [connection.busy_since for connection in self._live.all()]
         return min((moment for moment in since if moment is not None), default=None)
+
+    @property
+    def may_have_lost(self) -> bool:
+        """Whether a connection is lent, and without an exchange. Most often it is between two steps."""
+        in_use = len(self._live) - len(self._idle)
+        return in_use > 0 and in_use > sum(connection.busy_since is not None for connection in self._live.all())

@@ -115,12 +115,17 @@ class PoolMap(Generic[P, C]):
     def waits(self, now: float) -> Iterator[tuple[Node, float]]:
         """For each node with requests under way: how long the oldest of them has been waiting, in seconds.
 
-        Connecting counts as waiting.
+        Connecting counts as waiting. Whoever looks at that again and again also finds out which connections are lost.
         """
         for pool in list(self._pools.values()):
             since = pool.waiting_since()
             if since is not None:
                 yield pool.node, max(0.0, now - since)
+            if pool.may_have_lost:
+                self._sweep(pool)
+
+    def _sweep(self, pool: P) -> None:
+        pool.sweep()
 
     def raise_limit(self, limit: int) -> None:
         """Allow more connections to one node. A lower number than now changes nothing."""
