@@ -42,6 +42,8 @@ class Cluster:
         self.config = config = ClusterConfig.of(config)
         self.core: ClusterCore = ClusterCore(config, weakref.ref(self))
         """The inside, for this package's own modules. It may change with any version."""
+        # For people with a debugger, and for scripts of bug reports: the connections of threads.
+        self._pools = self.core.pools
         self._client: Any = None
         self._finalizer = weakref.finalize(self, self.core.forgotten)
         self._finalizer.atexit = False  # `core.processes` shuts all cores down then

@@ -23,13 +23,6 @@ EACH = pytest.mark.parametrize("module", sorted(MODULES))
 MOST_LINES = 400
 LONG_TABLES = {"routing/_go_constants.py"}
 """Numbers, which nobody reads."""
-STILL_LONG = {
-    "aio/pool.py",
-    "transport/http1.py",
-    "transport/pool.py",
-}
-"""To be taken apart. A module leaves this set when it is short, and none comes in."""
-
 TOP = {
     "__init__.py",
     "__main__.py",
@@ -66,14 +59,6 @@ SEAM_MODULES = {
     "orm/_pynamodb.py": "all that we need of PynamoDB beyond its public methods",
     "transport/_botocore.py": "all that we need of botocore beyond its public methods",
 }
-STILL_IMPORTED = {
-    ("aio/connection.py", "_MAX_BODY"),
-    ("aio/connection.py", "_Reader"),
-    ("aio/connection.py", "_new_poller"),
-    ("aio/connection.py", "_set_options"),
-}
-"""Private names of another module that are imported. They become public in transport/http1/, and leave this set."""
-
 EVERYWHERE = ""
 RULED_OUT = {
     "dialogue": ("ResponseRules", (EVERYWHERE,)),
@@ -194,7 +179,7 @@ def test_private_names_of_a_module_stay_in_it() -> None:
         for alias in node.names
         if _is_private(alias.name) and not _module_file(_absolute(module, node), alias.name)
     }
-    assert imported == STILL_IMPORTED
+    assert imported == set()
 
 
 OUTSIDE = [path for folder in ("benchmarks", "example_app") for path in sorted((HOUSE.parent / folder).rglob("*.py"))]
@@ -218,14 +203,12 @@ def test_the_example_and_the_benchmarks_use_public_names_only() -> None:
 @EACH
 def test_a_module_reads_in_one_sitting(module: str) -> None:
     lines = len(MODULES[module].splitlines())
-    if module in STILL_LONG:
-        assert lines > MOST_LINES, f"{module} has {lines} lines now: take it out of STILL_LONG"
-    elif module not in LONG_TABLES:
+    if module not in LONG_TABLES:
         assert lines <= MOST_LINES
 
 
 def test_the_sets_name_modules_that_exist() -> None:
-    assert {*STILL_LONG, *LONG_TABLES, *SEAM_MODULES} <= MODULES.keys()
+    assert {*LONG_TABLES, *SEAM_MODULES} <= MODULES.keys()
 
 
 def test_at_the_top_stands_only_what_users_import() -> None:

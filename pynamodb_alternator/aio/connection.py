@@ -13,8 +13,9 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DeadlineBeforeSendError, TlsError, TransportError
-from ..transport.http1 import _MAX_BODY, GRACE, Answer, Clock, ResponseRules, _new_poller, _Reader, _set_options
+from ..errors import TlsError, TransportError
+from ..transport.http1.protocol import MAX_BODY, Answer, AnswerReader, Clock, ResponseRules
+from ..transport.http1.sockets import GRACE, new_poller, set_options
 from ..transport.patience import Patience
 
 if TYPE_CHECKING:
@@ -34,39 +35,25 @@ _left_behind: list[object] = []
 
 
 class AsyncConnection(ResponseRules, asyncio.Protocol):
-    """One connection to one node, for one task at a time. All methods are called in its event loop.
-
-    `reusable`, `busy_since`, `idle_since`: as those of `transport.http1.Connection`.
-    """
+    """One connection to one node, for one task at a time. All methods are called in its event loop."""
 
     __slots__ = (
-        "_clock",
         "_connecting",
-        "_cut_reason",
         "_deadline",
-        "_ended_by_node",
         "_error",
-        "_exchanges",
         "_gone",
         "_looked_last",
         "_loop",
-        "_max_body",
         "_patience",
-        "_patient",
         "_poller",
         "_progress",
         "_read_within",
         "_reader",
         "_received",
         "_timer",
-        "_tls",
         "_transport",
         "_unsent",
         "_waiter",
-        "busy_since",
-        "idle_since",
-        "node",
-        "reusable",
     )
 
     def __init__(
@@ -75,23 +62,13 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         *,
         clock: Clock = time.monotonic,
-        max_body: int = _MAX_BODY,
+        max_body: int = MAX_BODY,
     ) -> None:
-        self.node = node
-        self.reusable = False
-        self.busy_since: float | None = clock()
-        self.idle_since = 0.0
+        super().__init__(node, clock, max_body)
         self._loop = loop
-        self._clock = clock
-        self._max_body = max_body
-        self._tls: TlsContexts | None = None
-        self._cut_reason: str | None = None
-        self._ended_by_node = False
-        self._patient = False
-        self._exchanges = 0
         self._connecting: asyncio.Timeout | None = None
         self._transport: Any = None
-        self._reader: _Reader | None = _Reader()
+        self._reader: AnswerReader | None = AnswerReader()
         self._poller: Any = None
         self._gone: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -120,6 +97,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             connect_timeout = min(connect_timeout, max(0.0, deadline - now))
         self._patience, self._deadline = Patience(connect_timeout, now, parts=_PARTS), deadline
         try:
+            self.busy_since = now
             async with asyncio.timeout(None) as self._connecting:
                 self._look_at_connecting()
                 await self._connect(tls)
@@ -138,10 +116,10 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             self.close()
             raise
         finally:
-            self._connecting = None
+            self.busy_since = self._connecting = None
             if self._timer is not None:
                 self._timer.cancel()
-        self.busy_since = None
+        self.connected = True
         self.reusable = self._cut_reason is None and self._error is None
 
     def _look_at_connecting(self) -> None:
@@ -173,7 +151,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             assert tls is not None
             raise tls.failed(self.node, error) from error
         except UnicodeError as error:
-            raise OSError(f"{self.node.host!r} is no name of a host") from error
+            raise OSError(f"{self.node.host!r} is not a name of a host") from error
         get = self._transport.get_extra_info
         # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
         if get("sockname") == get("peername"):
@@ -183,8 +161,8 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         self._transport = transport
         sock = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
-            _set_options(sock)
-        self._poller = _new_poller(sock.fileno())
+            set_options(sock)
+        self._poller = new_poller(sock.fileno())
 
     # ---- one exchange ------------------------------------------------------------------------------------------
 
@@ -203,48 +181,54 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         """
         now = self._clock()
         if deadline is not None and now >= deadline:
-            raise DeadlineBeforeSendError(
-                f"Node {self.node}: the deadline of the call passed before the request was sent",
-                node=self.node.address,
-            )
-        usable, self.reusable, self.busy_since = self.reusable, False, now
-        reader = self._reader
-        if not usable or reader is None:
-            raise self._refusal() or self._unreachable("its connection was closed")
-        self._received, self._error, self._patient = 0, None, patient
-        transport = self._transport
-        transport.write(head + body if body else head)
-        if transport.is_closing():
-            # asyncio sends at once, and without TLS it says so here if not one byte has left.
-            self.close()
-            raise self._unreachable("its connection was closed")
-        self._unsent = transport.get_write_buffer_size()
-        self._progress, self._read_within, self._deadline, self._looked_last = now, read_timeout, deadline, False
-        self._patience = None
-        waiter = self._waiter = self._loop.create_future()
-        part = read_timeout / _PARTS
-        self._timer = self._loop.call_later(part if deadline is None else min(part, deadline - now), self._look)
+            raise self._too_late()
         try:
-            await waiter
+            self.busy_since = now  # before the look at `reusable`: see `reclaim`
+            usable, self.reusable = self.reusable, False
+            reader = self._reader
+            if not usable or reader is None:
+                raise self._refusal() or self._unreachable("its connection was closed")
+            self._read_within, self._deadline, self._patient = read_timeout, deadline, patient
+            self._start(head, body, now)
+            await self._waiter  # type: ignore[misc]  # it was made just now
             if self._error is not None:
                 raise self._error
+            # Before the answer is taken, which makes the reader forget it.
+            reusable = reader.reusable and self._cut_reason is None
+            answer = reader.take()
+            if self._tls is not None and not self._exchanges and self._transport is not None:
+                secured = self._transport.get_extra_info("ssl_object")
+                if secured is not None:
+                    self._tls.remember(self.node, secured)
+            self._exchanges += 1
+            self.reusable = reusable and self._is_clear()
         except BaseException:
             self.close()
             raise
         finally:
-            self._waiter, self._patient = None, False
-            self._timer.cancel()
-        # Before the answer is taken, which makes the reader forget it.
-        reusable = reader.reusable and self._cut_reason is None
-        answer = reader.take()
-        if self._tls is not None and not self._exchanges:
-            secured = transport.get_extra_info("ssl_object")
-            if secured is not None:
-                self._tls.remember(self.node, secured)
-        self._exchanges += 1
-        self.busy_since = None
-        self.reusable = reusable and not transport.is_closing() and not transport.get_write_buffer_size()
+            self.busy_since = self._waiter = None
+            self._patient = False
+            if self._timer is not None:
+                self._timer.cancel()
         return answer
+
+    def _start(self, head: bytes, body: bytes, now: float) -> None:
+        """Send the request, as far as the kernel takes it, and set the clock."""
+        self._received, self._error, self._patience, transport = 0, None, None, self._transport
+        transport.write(head + body if body else head)
+        if transport.is_closing():
+            # asyncio sends at once, and without TLS it says so here if not one byte has left.
+            raise self._unreachable("its connection was closed")
+        self._unsent = transport.get_write_buffer_size()
+        self._progress, self._looked_last = now, False
+        self._waiter = self._loop.create_future()
+        part, deadline = self._read_within / _PARTS, self._deadline
+        self._timer = self._loop.call_later(part if deadline is None else min(part, deadline - now), self._look)
+
+    def _is_clear(self) -> bool:
+        """Whether the whole request has left, and the connection stands."""
+        transport = self._transport
+        return transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
 
     def data_received(self, data: bytes) -> None:
         waiter, reader = self._waiter, self._reader

@@ -32,12 +32,14 @@ from ..topology.membership import Membership
 from ..topology.monitor import Monitor
 from ..topology.node import Node
 from ..transport._botocore import Parts, client_session, make_client
+from ..transport.all_pools import AllPools
 from ..transport.budget import RetryBudget
 from ..transport.control import ControlConnections
 from ..transport.endpoint import ClusterEndpoint
 from ..transport.environment import Environment
 from ..transport.lanes import RequestSerializer, Sender
-from ..transport.pool import AllPools, Pools, PoolStats
+from ..transport.pool import Pools
+from ..transport.pool_core import PoolStats
 from ..transport.tls import TlsContexts
 from . import processes
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen

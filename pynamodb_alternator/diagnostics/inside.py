@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ..transport.control import ControlConnections
     from ..transport.counts import Counts
     from ..transport.lanes import Sender
-    from ..transport.pool import Pools, PoolStats
+    from ..transport.pool import Pools
+    from ..transport.pool_core import PoolStats
 
 __all__ = ["Inside"]
 

@@ -19,7 +19,7 @@ def stats(inside: Inside) -> dict[str, NodeStats]:
     for node in inside.membership.nodes():
         pool, count = pools.get(node.address), counts.get(node.address)
         answers, failures = (0, 0) if count is None else (count.answers, count.failures)
-        opened, now_open, in_use = (0, 0, 0) if pool is None else pool
+        opened, now_open, in_use = (0, 0, 0) if pool is None else pool[:3]
         counters[node.address] = NodeStats(
             node.address, node.state, answers + failures, failures, opened, now_open, in_use
         )

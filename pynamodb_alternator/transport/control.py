@@ -19,6 +19,7 @@ from ..errors import (
     TransportError,
 )
 from .http1 import Answer, Clock, Connection, TlsSource
+from .live import LiveConnections
 from .request import build_get
 
 if TYPE_CHECKING:
@@ -34,14 +35,15 @@ _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError, PoolTimeoutError, DeadlineEx
 
 
 class ControlConnections:
-    """Fetches paths from nodes. Threads may share it; each node has at most one connection waiting for reuse."""
+    """Fetches paths from nodes. Threads may share it; each node has at most one idle connection."""
 
     def __init__(self, *, tls: TlsSource | None = None, clock: Clock = time.monotonic) -> None:
         self._tls = tls
         self._clock = clock
         self._lock = threading.Lock()
         self._idle: dict[str, Connection] = {}
-        self._in_use: set[Connection] = set()
+        # Those in use belong to the threads that use them; here is only known which there are.
+        self._live: LiveConnections[Connection] = LiveConnections()
         self._members: frozenset[str] | None = None
         self._closed = False
 
@@ -62,8 +64,6 @@ class ControlConnections:
         head = build_get(path, node.host_header)
         with self._lock:
             kept = self._idle.pop(node.endpoint, None)
-            if kept is not None:
-                self._in_use.add(kept)
         if kept is not None:
             if not kept.is_stale():
                 try:
@@ -75,8 +75,7 @@ class ControlConnections:
             else:
                 self._give_back(kept)
         fresh = Connection(node, clock=self._clock, max_body=_MAX_BODY)
-        with self._lock:
-            self._in_use.add(fresh)
+        self._live.add(fresh)
         try:
             tls = self._tls if node.scheme == "https" else None
             fresh.connect(connect_timeout=timeout, deadline=deadline, tls=tls)
@@ -94,7 +93,6 @@ class ControlConnections:
     def _give_back(self, connection: Connection) -> None:
         endpoint = connection.node.endpoint
         with self._lock:
-            self._in_use.discard(connection)
             stays = self._members is None or endpoint in self._members
             if connection.reusable and stays and not self._closed and endpoint not in self._idle:
                 self._idle[endpoint] = connection
@@ -118,16 +116,20 @@ class ControlConnections:
         """Close all connections; a fetch under way fails at once. Any number of times."""
         with self._lock:
             self._closed = True
-            idle, in_use = list(self._idle.values()), list(self._in_use)
+            idle = list(self._idle.values())
             self._idle.clear()
         for connection in idle:
             connection.close()
-        for connection in in_use:
+        for connection in self._live.all():
             connection.cut("the cluster was closed")
 
     def after_fork(self) -> None:
         """In a forked child: drop all sockets without closing them for the parent, and take a fresh lock."""
-        connections = [*self._idle.values(), *self._in_use]
-        self._lock, self._idle, self._in_use = threading.Lock(), {}, set()
+        connections = self.connections()
+        self._lock, self._idle, self._live = threading.Lock(), {}, LiveConnections()
         for connection in connections:
             connection.abandon()
+
+    def connections(self) -> list[Connection]:
+        """Those that exist, idle or not."""
+        return self._live.all()

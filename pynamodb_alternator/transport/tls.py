@@ -12,11 +12,12 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigurationError, TlsError
 from ..settings.tls import InsecureTlsWarning, Tls, openssl_reason
 from .http1 import Clock
+from .http1.sockets import self_closing
 
 if TYPE_CHECKING:
     from ..topology.node import Node
@@ -69,6 +70,8 @@ class TlsContexts:
         if context is None and self._context is not None:
             # Another thread was quicker. One context for all: sessions are resumed only in the one they were made in.
             return self._context
+        of_python_or_gevent: Any = fresh.sslsocket_class
+        fresh.sslsocket_class = cast(Any, self_closing(of_python_or_gevent))
         if context is not None:
             _log.info("TLS certificates were loaded again: their files have changed.")
         self._context = fresh

@@ -77,9 +77,7 @@ FORK = """
         processes._cores.clear()  # the hook finds no cluster, as if it had not run
 
     def connections():
-        found = list(cluster.core.control._idle.values()) + list(cluster.core.control._in_use)
-        for pool in cluster.core.pools._pools.values():
-            found += [*pool._idle, *pool._in_use]
+        found = cluster.core.control.connections() + cluster.core.pools.connections()
         return found
 
     def inodes(connections):

@@ -25,8 +25,7 @@ from pynamodb_alternator.errors import (
     TransportError,
 )
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.transport import http1
-from pynamodb_alternator.transport.http1 import Answer, Connection
+from pynamodb_alternator.transport.http1 import Answer, Connection, protocol, sockets
 from pynamodb_alternator.transport.request import MAX_BODY, build_get, build_head
 
 from .servers import Server, ok, read_request, until
@@ -463,7 +462,7 @@ def test_an_interrupt_within_the_parser_is_not_swallowed(monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with Server() as server:
-        monkeypatch.setattr(http1._Reader, "on_body", interrupted)
+        monkeypatch.setattr(protocol.AnswerReader, "on_body", interrupted)
         connection = Connection.open(server.node(), connect_timeout=5)
         with pytest.raises(KeyboardInterrupt):
             send(connection)
@@ -524,7 +523,7 @@ def test_abandon_does_not_tell_the_node() -> None:
 
 def test_without_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows has no `select.poll`, and eventlet takes it away."""
-    monkeypatch.delattr(http1.select, "poll")
+    monkeypatch.delattr(sockets.select, "poll")
     with Server() as server:
         connection = Connection.open(server.node(), connect_timeout=5)
         assert send(connection, bytes(8 * 1024 * 1024)).status == 200

@@ -1,0 +1,88 @@
+"""All connections of a cluster: its own pools, and those of the event loops that share it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from .pool_core import PoolStats
+
+if TYPE_CHECKING:
+    from ..topology.node import Node
+
+__all__ = ["AllPools", "SharedPools"]
+
+
+class SharedPools(Protocol):
+    """The connections of threads, or of an event loop, to the nodes of a cluster. Any thread may call these methods.
+
+    What they mean is said at those of `PoolMap`.
+    """
+
+    def waits(self, now: float) -> Iterable[tuple[Node, float]]: ...
+
+    def keep_only(self, nodes: Collection[Node]) -> None: ...
+
+    def cut(self, node: Node, reason: str = ...) -> None: ...
+
+    def raise_limit(self, limit: int) -> None: ...
+
+    def stats(self) -> dict[str, PoolStats]: ...
+
+    def close(self) -> None: ...
+
+    def after_fork(self) -> None: ...
+
+
+class AllPools:
+    """A cluster's own pools, and those of event loops that share its nodes and their health.
+
+    There is no lock: the garbage collector calls `remove`, in whatever thread, in the middle of `add` perhaps. Adding
+    to a dict, taking out of it and listing it are one step each.
+    """
+
+    def __init__(self, own: SharedPools) -> None:
+        self._pools: dict[SharedPools, None] = {own: None}
+
+    def add(self, pools: SharedPools) -> None:
+        self._pools[pools] = None
+
+    def remove(self, pools: SharedPools) -> None:
+        self._pools.pop(pools, None)
+
+    def all(self) -> list[SharedPools]:
+        """A list of its own, that does not change while the caller goes through it."""
+        return list(self._pools)
+
+    def waits(self, now: float) -> Iterator[tuple[Node, float]]:
+        for pools in self.all():
+            yield from pools.waits(now)
+
+    def keep_only(self, nodes: Collection[Node]) -> None:
+        for pools in self.all():
+            pools.keep_only(nodes)
+
+    def cut(self, node: Node, reason: str) -> None:
+        for pools in self.all():
+            pools.cut(node, reason)
+
+    def raise_limit(self, limit: int) -> None:
+        for pools in self.all():
+            pools.raise_limit(limit)
+
+    def stats(self) -> dict[str, PoolStats]:
+        """By node address, over all of them."""
+        total: dict[str, PoolStats] = {}
+        for pools in self.all():
+            for address, stats in pools.stats().items():
+                before = total.get(address, PoolStats(0, 0, 0))
+                total[address] = PoolStats(*(a + b for a, b in zip(before, stats, strict=True)))
+        return total
+
+    def close(self) -> None:
+        for pools in self.all():
+            pools.close()
+
+    def after_fork(self) -> None:
+        for pools in self.all():
+            pools.after_fork()

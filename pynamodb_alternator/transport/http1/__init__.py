@@ -1,0 +1,10 @@
+"""HTTP/1.1: one request at a time over one socket, and its answer.
+
+`protocol` says what an answer may be, `sockets` talks to the kernel, `connection` is the connection of a thread. That
+of an event loop, `aio.connection`, goes by the same `protocol`.
+"""
+
+from .connection import Connection
+from .protocol import Answer, Clock, ResponseRules, TlsSource
+
+__all__ = ["Answer", "Clock", "Connection", "ResponseRules", "TlsSource"]

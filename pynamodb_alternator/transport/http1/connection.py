@@ -1,0 +1,360 @@
+"""One HTTP/1.1 connection over one socket: a request goes out in one piece, its answer is read straight back.
+
+The socket never blocks; waiting is done by `poll`, with a time that is computed anew for each wait. So a read timeout
+and a deadline cost no system call of their own, and gevent, which replaces `socket` and `select`, sees each wait.
+
+A connection belongs to one thread at a time, except for `cut` and `reclaim`, which any thread may call.
+
+An exception may come between any two steps: gevent's Timeout, KeyboardInterrupt, one out of a signal's handler. So a
+connection is not `reusable` while an exchange is under way, and is not busy behind it however it ended; and its socket
+closes itself when nobody holds the connection any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...errors import TlsError
+from . import sockets
+from .protocol import MAX_BODY, Answer, AnswerReader, Clock, ResponseRules, TlsSource
+
+if TYPE_CHECKING:
+    from ...topology.node import Node
+
+__all__ = ["Connection"]
+
+_RECEIVE = 64 * 1024
+"""Bytes asked of the kernel at once."""
+_JOIN_UP_TO = 64 * 1024
+"""Bodies up to this many bytes are copied behind their head: one cheap copy saves the kernel a gathering send."""
+_LONGEST_POLL = 86_400_000.0
+"""Milliseconds; `poll` takes a C int."""
+_LATE = 0.25
+"""Seconds after which a timeout was noticed late: this thread was held up, and not the node."""
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Connection(ResponseRules):
+    """One connection to one node, for one thread at a time."""
+
+    __slots__ = (
+        "_fd",
+        "_guard",
+        "_pending",
+        "_poller",
+        "_reader",
+        "_recv",
+        "_send",
+        "_send_error",
+        "_send_pieces",
+        "_sock",
+        "_unsent",
+    )
+
+    def __init__(self, node: Node, *, clock: Clock = time.monotonic, max_body: int = MAX_BODY) -> None:
+        super().__init__(node, clock, max_body)
+        self._sock: socket.socket | None = None
+        self._reader: AnswerReader | None = None
+        self._unsent: memoryview | None = None
+        self._send_error: OSError | None = None
+        self._pending: Callable[[], int] | None = None
+        # `cut` comes from another thread. Without this it could shut down a descriptor that was just closed here,
+        # and that already belongs to somebody else.
+        self._guard = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        node: Node,
+        *,
+        connect_timeout: float,
+        deadline: float | None = None,
+        tls: TlsSource | None = None,
+        clock: Clock = time.monotonic,
+        max_body: int = MAX_BODY,
+    ) -> Connection:
+        """A connection that is ready for a request. See `connect` for what it raises."""
+        connection = cls(node, clock=clock, max_body=max_body)
+        connection.connect(connect_timeout=connect_timeout, deadline=deadline, tls=tls)
+        return connection
+
+    # ---- connecting --------------------------------------------------------------------------------------------
+
+    def connect(self, *, connect_timeout: float, deadline: float | None = None, tls: TlsSource | None = None) -> None:
+        """Connect, with TLS if `tls` is given, within `connect_timeout` seconds and before `deadline`.
+
+        Raises `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`. The connection is closed then.
+        """
+        now = self._clock()
+        if deadline is not None:
+            connect_timeout = min(connect_timeout, max(0.0, deadline - now))
+        until = now + connect_timeout
+        try:
+            self.busy_since = now
+            sock = sockets.connect_any(
+                self.node.host, self.node.port, time_left=lambda: self._time_left(until), keep=self._keep
+            )
+            if tls is not None:
+                sock.settimeout(self._time_left(until))
+                self._tls = tls
+                secured = tls.wrap(sock, self.node, self._keep)
+                self._pending = secured.pending
+                sock = secured
+            self._get_ready(sock)
+        except TlsError:  # an OSError too, for botocore's sake
+            self.close()
+            raise
+        except TimeoutError:
+            self.close()
+            timed_out = self._connect_timeout(connect_timeout)
+            timed_out.late = self._clock() > until + _LATE
+            raise timed_out from None
+        except OSError as error:
+            self.close()
+            raise self._unreachable(sockets.words_of(error)) from error
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self.busy_since = None
+
+    def _keep(self, sock: socket.socket) -> None:
+        # Known from the first moment, so that `cut` and `abandon` reach a socket that is still connecting.
+        with self._guard:
+            before, self._sock = self._sock, sock
+        if before is not None:
+            before.close()  # to another address of the same name; TLS has taken over what its socket had
+        if self._cut_reason is not None:
+            raise OSError(self._cut_reason)
+
+    def _get_ready(self, sock: socket.socket) -> None:
+        sock.settimeout(0.0)
+        self._send = sock.send
+        self._recv = sock.recv
+        # TLS has no gathering send, and Windows neither.
+        self._send_pieces = getattr(sock, "sendmsg", None) if self._tls is None else None
+        self._fd = sock.fileno()
+        self._poller = sockets.new_poller(self._fd)
+        self._reader = AnswerReader()
+        self.connected = True
+        self.reusable = self._cut_reason is None
+
+    def _time_left(self, until: float) -> float:
+        left = until - self._clock()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    # ---- one exchange ------------------------------------------------------------------------------------------
+
+    def exchange(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        read_timeout: float,
+        deadline: float | None = None,
+        patient: bool = False,
+    ) -> Answer:
+        """Send one request and read its answer.
+
+        `read_timeout`: seconds for the next bytes of the answer (or for the node to take more of the request).
+        `deadline`: on the connection's clock; bounds the whole exchange.
+        `patient`: `cut` does not end the exchange, once it has begun.
+
+        Raises `NodeUnreachableError` and `DeadlineBeforeSendError` if surely nothing was sent, and otherwise
+        `ConnectionLostError`, `ReadTimeoutError` or `MalformedAnswerError`. A TLS alert with which the node refuses
+        our certificate is a `TlsError`: it has not looked at the request then.
+        """
+        now = self._clock()
+        if deadline is not None and now >= deadline:
+            raise self._too_late()
+        try:
+            self.busy_since = now  # before the look at `reusable`: see `reclaim`
+            usable, self.reusable = self.reusable, False
+            reader = self._reader
+            if patient:
+                with self._guard:  # either `cut` came before, or it finds this set
+                    self._patient = True
+                    usable = usable and self._cut_reason is None
+            if not usable or reader is None:
+                raise self._unreachable("its connection was closed")
+            self._start_sending(head, body)
+            self._read(reader, read_timeout, deadline)
+            self._patient = False
+            reusable = reader.reusable and self._unsent is None
+            answer = reader.take()
+            if self._tls is not None and not self._exchanges:
+                # By now the tickets of TLS 1.3, which follow the handshake, have been read.
+                self._tls.remember(self.node, self._sock)  # type: ignore[arg-type]
+            self._exchanges += 1
+            self.reusable = reusable and self._cut_reason is None
+        finally:
+            self.busy_since = None
+        return answer
+
+    def _start_sending(self, head: bytes, body: bytes) -> None:
+        """Hand the kernel as much as it takes; what it does not take is left in `_unsent`."""
+        self._unsent = None
+        try:
+            if len(body) <= _JOIN_UP_TO or self._send_pieces is None:
+                request: bytes = head + body if body else head
+                sent = self._send(request)
+            else:
+                request = body
+                sent = self._send_pieces((head, body)) - len(head)
+                if sent < 0:
+                    request, sent = head + body, sent + len(head)
+        except _WOULD_BLOCK:
+            request, sent = head + body, 0
+        except OSError as error:
+            # Not one byte has left: this and only this failure of an open connection says so for sure.
+            raise self._refusal() or self._unreachable(sockets.words_of(error)) from error
+        if sent < len(request):
+            self._unsent = memoryview(request)[sent:]
+            self._send_more()
+
+    def _refusal(self) -> TlsError | None:
+        """What the node said before it closed a fresh TLS connection on us, if that was about our certificate."""
+        if self._tls is not None and not self._exchanges:
+            try:
+                self._recv(1)
+            except ssl.SSLError as alert:
+                return self._tls.refused(self.node, alert)
+            except OSError:
+                pass
+        return None
+
+    def _send_more(self) -> None:
+        unsent = self._unsent
+        while unsent:
+            try:
+                unsent = unsent[self._send(unsent) :]
+            except _WOULD_BLOCK:
+                break
+            except OSError as error:
+                # The node may have answered before it closed its side: a body that is too long, or load it sheds.
+                # What it said is still to be read; `_unsent` says that this connection is not used again.
+                self._send_error = error
+                break
+        self._unsent = unsent or None
+
+    def _read(self, reader: AnswerReader, read_timeout: float, deadline: float | None) -> None:
+        """Read until the answer is complete."""
+        recv, pending = self._recv, self._pending
+        received, wait = 0, read_timeout
+        while True:
+            if deadline is not None:
+                wait = min(read_timeout, deadline - self._clock())
+                if wait <= 0:  # also of an answer that never ends to come
+                    raise self._read_timeout(read_timeout, deadline, received)
+            # TLS may hold bytes that it has already taken from the socket.
+            if (pending is None or not pending()) and not self._wait(wait):
+                raise self._read_timeout(read_timeout, deadline, received)
+            try:
+                data = recv(_RECEIVE)
+            except _WOULD_BLOCK:
+                if self._unsent is not None and self._send_error is None:
+                    self._send_more()
+                continue
+            except OSError as error:
+                self._look_after_cut(received)
+                raise self._lost(error, received) from error
+            if not data:
+                if reader.ends_with_connection:
+                    return
+                self._look_after_cut(received)
+                raise self._lost(self._send_error, received)
+            received += len(data)
+            if self._take(reader, data, received):
+                return
+
+    def _look_after_cut(self, received: int) -> None:
+        """See for a moment whether the node ends the connection itself."""
+        if self._cut_reason is not None and not received and self._sock is not None:
+            self._ended_by_node = sockets.was_ended_by_peer(self._sock)
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait until there is something to read, or room for what is unsent. False if nothing came in that time."""
+        milliseconds = min(seconds * 1000.0, _LONGEST_POLL)
+        if self._unsent is None or self._send_error is not None:
+            return bool(self._poller.poll(milliseconds))
+        self._poller.modify(self._fd, sockets.READ | sockets.WRITE)
+        try:
+            return bool(self._poller.poll(milliseconds))
+        finally:
+            self._poller.modify(self._fd, sockets.READ)
+
+    # ---- between exchanges, and the end ------------------------------------------------------------------------
+
+    def is_stale(self) -> bool:
+        """Whether the node has closed this idle connection, or sent what nobody asked for. Does not wait."""
+        if not self.reusable:
+            return True
+        try:
+            if self._pending is None:
+                return bool(self._poller.poll(0))
+            if not self._pending() and not self._poller.poll(0):
+                return False
+            # What can be read may be a TLS record that is no data, such as another session ticket.
+            self._recv(1)
+        except _WOULD_BLOCK:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def cut(self, reason: str = "it was declared down") -> None:
+        """End what another thread does on this connection: its exchange fails at once, and the error says why.
+
+        Not an exchange that asked to be spared: it goes on until its answer comes or its time is up.
+        """
+        with self._guard:
+            if self._patient:
+                return
+            self.reusable = False
+            self._cut_reason = reason
+            if self._sock is not None:
+                # The plain socket's method: that of a TLS socket would make it a plain one under the reader's hands.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(self._sock, sockets.SHUT)
+
+    def close(self) -> None:
+        """Close the socket. Any number of times; never raises, never waits."""
+        self.reusable = False
+        with self._guard:
+            if self._sock is not None:
+                with contextlib.suppress(OSError):
+                    self._sock.close()
+                self._sock = None
+        self._let_go()
+
+    def abandon(self) -> None:
+        """Drop the socket in a forked child, without a word to the node: the parent goes on using it."""
+        self.reusable = False
+        # No lock: a thread of the parent may have held it, and here is none that could let it go.
+        self._guard = threading.Lock()
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                os.close(sock.detach())
+        self._let_go()
+
+    def _let_go(self) -> None:
+        # Parser and reader hold each other: they need not wait for the garbage collector.
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.let_go()
+
+    def _bytes_unsent(self) -> int:
+        return 0 if self._unsent is None else len(self._unsent)
+
+    def __repr__(self) -> str:
+        return f"<Connection to {self.node}, {'open' if self._sock is not None else 'closed'}>"

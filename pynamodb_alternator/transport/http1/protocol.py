@@ -1,0 +1,313 @@
+"""What HTTP/1.1 demands of an answer, whoever waits for it: the reader, the rules, and the errors in words.
+
+`AnswerReader` collects what llhttp finds in the bytes. `ResponseRules` is the base class of both kinds of connection
+(`transport.http1.connection`, `aio.connection`): it judges what was read, and words what went wrong. Nothing here
+waits or touches a socket.
+
+Sources: RFC 9112 (HTTP/1.1); what the parser accepts is llhttp's strict mode.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from ...errors import (
+    ConnectionLostError,
+    ConnectTimeoutError,
+    DeadlineBeforeSendError,
+    MalformedAnswerError,
+    NodeUnreachableError,
+    ReadTimeoutError,
+    TlsError,
+)
+from .sockets import words_of
+
+if TYPE_CHECKING:
+    from ...topology.node import Node
+
+__all__ = ["MAX_BODY", "Answer", "AnswerReader", "Clock", "ResponseRules", "TlsSource"]
+
+Clock = Callable[[], float]
+"""Seconds that only grow, as `time.monotonic` gives them."""
+
+MAX_BODY = 256 * 1024 * 1024
+"""Bytes in the body of an answer, at most."""
+_MAX_HEAD = 64 * 1024
+_BY_THE_NODE = (ConnectionResetError, BrokenPipeError, ssl.SSLError)
+"""Errors of a connection that the node has closed, or reset, or ended with an alert of TLS."""
+
+
+class Answer:
+    """An HTTP answer, whole: `status`, `headers` (names in lower case), `body` as it was sent."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {len(self.body)} bytes)"
+
+
+class TlsSource(Protocol):
+    """What makes a connected socket a TLS one: see `transport.tls`."""
+
+    def wrap(self, sock: socket.socket, node: Node, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket:
+        """The TLS socket that takes the place of `sock`, after its handshake.
+
+        `sock` has a timeout, which bounds the handshake. `keep` is called with the new socket before it.
+        Raises `TlsError`, TimeoutError, and other OSErrors where the connection broke.
+        """
+
+    def remember(self, node: Node, sock: ssl.SSLSocket) -> None:
+        """Keep the socket's session for the node's next connection."""
+
+    def refused(self, node: Node, error: ssl.SSLError) -> TlsError | None:
+        """What to raise if `error`, met while the first answer was awaited, refuses our certificate; else None."""
+
+
+class ResponseRules:
+    """What every connection has in common, whoever waits for it: its state, the rules for an answer, and the errors in
+    words.
+
+    `reusable`: whether another request may follow. It is False from the moment an exchange begins until it has ended
+    well, so whatever breaks an exchange, KeyboardInterrupt too, leaves a connection that nobody uses again.
+    `busy_since`: when the exchange or the connecting under way began; None in between.
+    `connected`: whether it has been ready for requests.
+    `idle_since`, `lent_by`: for the pool's own use; see `transport.pool_core.PooledConnection`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_cut_reason",
+        "_ended_by_node",
+        "_exchanges",
+        "_max_body",
+        "_patient",
+        "_tls",
+        "busy_since",
+        "connected",
+        "idle_since",
+        "lent_by",
+        "node",
+        "reusable",
+    )
+
+    def __init__(self, node: Node, clock: Clock, max_body: int) -> None:
+        self.node = node
+        self.reusable = False
+        self.connected = False
+        self.busy_since: float | None = None
+        self.idle_since = 0.0
+        self.lent_by: object = None
+        self._clock = clock
+        self._max_body = max_body
+        self._tls: TlsSource | None = None
+        self._cut_reason: str | None = None
+        self._ended_by_node = False
+        self._patient = False
+        self._exchanges = 0
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def reclaim(self) -> bool:
+        """Close it, unless an exchange or connecting is under way. Whether it was closed.
+
+        For a connection that its holder has lost. Should the holder come back all the same, and begin an exchange at
+        this moment, then either it is seen here, or it sees here that the connection is not `reusable`: what begins an
+        exchange sets `busy_since` before it looks.
+        """
+        self.reusable = False
+        if self.busy_since is not None:
+            return False
+        self.close()
+        return True
+
+    def _bytes_unsent(self) -> int:
+        raise NotImplementedError
+
+    def _take(self, reader: AnswerReader, data: bytes, received: int) -> bool:
+        """Take the next bytes of the answer, after which it has so many. True if it is complete.
+
+        Raises `MalformedAnswerError`.
+        """
+        try:
+            reader.feed(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, _Refused):
+                # A KeyboardInterrupt, or gevent's Timeout, that came while a callback ran.
+                raise (error.__context__ or error) from None
+            # After a whole answer it is only what follows that is wrong.
+            reader.reusable = False
+            if not reader.complete:
+                raise self._malformed(_parser_words(error)) from error
+        if reader.complete:
+            return True
+        limit = _MAX_HEAD
+        if reader.head_is_complete:
+            limit += self._max_body
+            problem = reader.problem(self._max_body)
+            if problem:
+                raise self._malformed(problem)
+        if received > limit:
+            what = f"a body of more than {self._max_body}" if reader.head_is_complete else f"more than {_MAX_HEAD}"
+            raise self._malformed(f"{what} bytes{'' if reader.head_is_complete else ' of headers'}")
+        return False
+
+    def _too_late(self) -> DeadlineBeforeSendError:
+        return DeadlineBeforeSendError(
+            f"Node {self.node}: the deadline of the call passed before the request was sent", node=self.node.address
+        )
+
+    def _unreachable(self, why: str) -> NodeUnreachableError:
+        return NodeUnreachableError(
+            f"Node {self.node} cannot be reached: {self._cut_reason or why}", node=self.node.address
+        )
+
+    def _connect_timeout(self, seconds: float) -> ConnectTimeoutError:
+        if self._cut_reason is not None:
+            return ConnectTimeoutError(f"Node {self.node}: {self._cut_reason}", node=self.node.address)
+        return ConnectTimeoutError(
+            f"Node {self.node} did not accept the connection within {seconds:g} s", node=self.node.address
+        )
+
+    def _read_timeout(self, read_timeout: float, deadline: float | None, received: int) -> ReadTimeoutError:
+        if deadline is not None and self._clock() >= deadline:
+            when = "before the deadline of the call"
+        else:
+            when = f"within the read timeout of {read_timeout:g} s"
+        unsent = self._bytes_unsent()
+        if unsent and not received:
+            what = f"took no more of the request ({unsent} bytes are left)"
+        elif received:
+            what = f"went silent in its answer (after {received} bytes), sending no more"
+        else:
+            what = "did not answer"
+        error = ReadTimeoutError(f"Node {self.node} {what} {when}", node=self.node.address)
+        error.may_still_execute = not received
+        return error
+
+    def _lost(self, error: OSError | None, received: int) -> ConnectionLostError | TlsError:
+        address = self.node.address
+        if isinstance(error, ssl.SSLError) and self._tls is not None and not received and not self._exchanges:
+            refused = self._tls.refused(self.node, error)
+            if refused is not None:
+                return refused
+        if self._cut_reason is not None:
+            cut = ConnectionLostError(f"Node {address}: the connection was cut, {self._cut_reason}", node=address)
+            ended = self._ended_by_node and (error is None or isinstance(error, _BY_THE_NODE))
+            cut.may_still_execute = not (received or ended or isinstance(error, ConnectionResetError))
+            return cut
+        how = "the node closed it" if error is None else words_of(error)
+        when = f"after {received} bytes of the answer" if received else "before the answer"
+        lost = ConnectionLostError(f"Node {address}: the connection was lost {when} ({how})", node=address)
+        lost.was_idle = self._exchanges > 0 and not received
+        # What is not known to have come from the node is our own kernel's word, after it has heard nothing for long.
+        lost.may_still_execute = not received and error is not None and not isinstance(error, _BY_THE_NODE)
+        return lost
+
+    def _malformed(self, what: str) -> MalformedAnswerError:
+        error = MalformedAnswerError(
+            f"Node {self.node} answered with something that is not valid HTTP: {what}", node=self.node.address
+        )
+        error.may_still_execute = False
+        return error
+
+
+class _Refused(Exception):
+    """What llhttp takes and we do not; the text says what."""
+
+
+class AnswerReader:
+    """What llhttp finds in the bytes of one answer. httptools calls the ``on_...`` methods.
+
+    `reusable`: the answer is whole, nothing followed it, and the node keeps the connection open.
+    """
+
+    __slots__ = ("_chunks", "_parser", "complete", "feed", "head_is_complete", "headers", "reusable", "status")
+
+    def __init__(self) -> None:
+        self._parser: Any = HttpResponseParser(self)
+        self.feed: Any = self._parser.feed_data
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self.complete = self.head_is_complete = self.reusable = False
+        self.headers: dict[str, str] = {}
+        self.status = 0
+        self._chunks: list[bytes] = []
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise _Refused("bytes after its end")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head_is_complete:
+            return  # a trailer, behind the last chunk
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers = self.headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        self.head_is_complete = True
+        self.status = self._parser.get_status_code()
+        if not 100 <= self.status <= 599:
+            raise _Refused(f"the status {self.status}")
+        coding = self.headers.get("transfer-encoding")
+        if coding is not None and coding.lower() != "chunked":
+            raise _Refused(f"the transfer coding {coding[:40]!r}")
+
+    def on_body(self, data: bytes) -> None:
+        self._chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        if 100 <= self.status < 200:
+            self._start_over()  # such as 100 Continue: the answer itself is still to come
+            return
+        self.complete = True
+        self.reusable = self._parser.should_keep_alive()
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether the body lasts until the node closes, and the node has said that it will."""
+        headers = self.headers
+        if not self.head_is_complete or "content-length" in headers or "transfer-encoding" in headers:
+            return False
+        # Without such words a connection that broke would look like the end of the answer.
+        return self._parser.get_http_version() == "1.0" or "close" in headers.get("connection", "").lower()
+
+    def problem(self, most: int) -> str | None:
+        """What is wrong with the head of an answer whose body is not complete yet."""
+        length = self.headers.get("content-length")
+        if length is not None:
+            return f"a body of {length} bytes, where {most} are allowed" if int(length) > most else None
+        if "transfer-encoding" in self.headers or self.ends_with_connection:
+            return None
+        return "a body without Content-Length, chunks, or Connection: close"
+
+    def take(self) -> Answer:
+        """The answer that was read. An idle connection keeps nothing of it: it may be large."""
+        chunks = self._chunks
+        answer = Answer(self.status, self.headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        self._start_over()
+        return answer
+
+    def let_go(self) -> None:
+        """The last call. Parser and reader hold each other: they need not wait for the garbage collector."""
+        self._parser = self.feed = None
+
+
+def _parser_words(error: Exception) -> str:
+    cause = error.__context__
+    if isinstance(cause, _Refused):
+        return str(cause)
+    return str(error) or type(error).__name__

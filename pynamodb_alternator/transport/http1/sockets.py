@@ -1,0 +1,164 @@
+"""What a connection asks of sockets and of the kernel: connecting, options, polling, and errors in words."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = [
+    "GRACE",
+    "READ",
+    "SHUT",
+    "WRITE",
+    "connect_any",
+    "new_poller",
+    "self_closing",
+    "set_options",
+    "was_ended_by_peer",
+    "words_of",
+]
+
+READ, WRITE = getattr(select, "POLLIN", 1), getattr(select, "POLLOUT", 4)
+SHUT = socket.SHUT_RD if hasattr(socket, "TCP_INFO") else socket.SHUT_RDWR
+"""How a cut wakes a reader. Where the platform tells whether the node ends the connection, it must not be our own end
+that makes it do so."""
+GRACE = 0.05
+"""Seconds after a cut in which the node may still end the connection itself. The kernel of a process that died closes
+its listener and its connections one after the other: a probe may be refused before a connection is reset."""
+_GLANCES = 25
+_TCP_CLOSE, _TCP_CLOSE_WAIT = 7, 8
+"""States of a connection as Linux tells them: the other side has reset it, or closed it."""
+
+_KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+"""Socket options (as far as the platform has them) by which the kernel finds out in a minute that a peer is gone,
+and by which firewalls go on remembering a quiet connection."""
+
+
+# ---- connecting --------------------------------------------------------------------------------------------------
+
+
+def connect_any(
+    host: str, port: int, *, time_left: Callable[[], float], keep: Callable[[socket.socket], None]
+) -> socket.socket:
+    """A socket connected to one of the addresses of `host`; a name may have several, and each gets its share of time.
+
+    `time_left`: seconds; raises TimeoutError if there are none. `keep`: is called with each socket before it connects;
+    raises OSError if there is to be no connection any more. Raises OSError.
+    """
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError(f"{host!r} is not a name of a host") from error
+    for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
+        left = len(addresses) - number
+        try:
+            sock = self_closing(socket.socket)(family, kind, protocol)
+            keep(sock)
+            set_options(sock)
+            sock.settimeout(time_left() / (left + 1))
+            sock.connect(address)
+            # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
+            if sock.getsockname() == sock.getpeername():
+                raise ConnectionRefusedError("nobody listens there")
+            return sock
+        except OSError:
+            if not left:
+                raise
+    raise OSError(f"{host} has no address")
+
+
+@functools.cache
+def self_closing(base: type[socket.socket]) -> type[socket.socket]:
+    """A kind of `base` that closes itself where an exception has ended all that held it.
+
+    Python would close it too, but with a ResourceWarning: a timeout that comes as an exception is not a mistake. It
+    is closed by C's own `close`, in which no other exception can come, and get lost.
+    """
+    # gevent has sockets of its own in the place of these.
+    close: Any = socket.SocketType.close if issubclass(base, socket.SocketType) else base.close
+    return type(f"SelfClosing{base.__name__}", (base,), {"__slots__": (), "__del__": close})
+
+
+def set_options(sock: socket.socket) -> None:
+    """Send at once, and let the kernel notice that the peer is gone."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE:
+        option = getattr(socket, name, None)
+        if option is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+# ---- polling -----------------------------------------------------------------------------------------------------
+
+
+class _SelectPoller:
+    """`poll` by `select`, for platforms and event loops that have no `select.poll`."""
+
+    def __init__(self) -> None:
+        self._fd, self._events = -1, 0
+
+    def register(self, fd: int, events: int) -> None:
+        self._fd, self._events = fd, events
+
+    modify = register
+
+    def poll(self, milliseconds: float) -> list[tuple[int, int]]:
+        fd = [self._fd]
+        writing = fd if self._events & WRITE else []
+        readable, writable, _ = select.select(fd, writing, [], milliseconds / 1000.0)
+        return [(self._fd, 0)] if readable or writable else []
+
+
+def new_poller(fd: int) -> Any:
+    """Something with the methods of `select.poll()`, which looks at `fd` for something to read."""
+    # Looked up now, and not when this module is imported: gevent puts its own in the place of these.
+    make = getattr(select, "poll", _SelectPoller)
+    poller = make()
+    poller.register(fd, READ)
+    return poller
+
+
+# ---- what the kernel knows ---------------------------------------------------------------------------------------
+
+
+def was_ended_by_peer(sock: socket.socket) -> bool:
+    """Whether the other side ends the connection, or has ended it: a process that died does, a frozen one does not.
+
+    Looks for `GRACE` seconds, unless the answer is clear before.
+    """
+    for _ in range(_GLANCES):
+        state = _tcp_state(sock)
+        if state == _TCP_CLOSE_WAIT:
+            return True
+        if state == _TCP_CLOSE:
+            # 0: a reset behind an end. Others are our own kernel's, such as ETIMEDOUT.
+            return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (0, errno.ECONNRESET, errno.EPIPE)
+        if state is None:
+            return False
+        time.sleep(GRACE / _GLANCES)
+    return False
+
+
+def _tcp_state(sock: Any) -> int | None:
+    """The state of a connected socket; None where the platform does not tell it."""
+    option = getattr(socket, "TCP_INFO", None)
+    if option is None:
+        return None
+    try:
+        info: bytes = sock.getsockopt(socket.IPPROTO_TCP, option, 1)
+    except OSError:
+        return None
+    return info[0]
+
+
+def words_of(error: OSError) -> str:
+    """What went wrong, for a reader of our own errors."""
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,396 @@
+"""What the pools of threads and those of event loops have in common: which connections exist, who gets one, who waits.
+
+Nothing here waits or connects: `transport.pool` and `aio.pool` do, each in its own way.
+
+Theory of operation. A *slot* is the right to one connection of a pool, and a slot is used exactly while a connection
+exists: `open` is the number of live connections (`LiveConnections`, weak references), and `in use` is what of them does
+not lie in the list of idle ones. Nothing is counted up and down, so nothing is lost where an exception comes between
+two steps (gevent's Timeout, KeyboardInterrupt, an exception out of a signal's handler, a task that is cancelled):
+
+- Taking a connection is `pop` from the list of idle ones, giving it back is `append`; neither takes a lock. In between
+  only the function that uses it holds it. If that function ends without giving it back, the connection dies.
+- A new connection takes its slot before it is connected, and so does one that is handed to a waiter: it exists.
+- If something keeps a connection that nobody uses (a traceback, a transport of asyncio), `sweep` closes it: it is seen
+  several times, over a second, within one loan, and without an exchange. A full pool is swept, and each one that the
+  monitor looks at, and now and then all.
+- The queue holds weak references to the waiters. Whoever frees a connection gives it to the first of them. That may be
+  interrupted too; so waiters look now and then whether there is something to give, whoever should have given it.
+
+The lock is held for handing out and for new slots, never while something is connected, tested or waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+from ..errors import ClusterClosedError, NodeUnreachableError, PoolTimeoutError
+from .http1 import Clock
+from .live import LiveConnections
+from .patience import Patience
+
+if TYPE_CHECKING:
+    from ..topology.node import Node
+
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_IDLE", "PoolCore", "PoolStats", "PooledConnection", "Turn", "Waiter"]
+
+DEFAULT_LIMIT = 50
+DEFAULT_MAX_IDLE = 60.0
+_PARTS = 4
+"""How often a waiter looks whether the queue moves, within the time that it may stand still: few times, because
+thousands may wait."""
+_HEAL_EVERY = 0.25
+"""Seconds after which waiters look whether a connection was lost, or a waiter was forgotten."""
+_HEALERS = 16
+"""So many looks are made in `_HEAL_EVERY` seconds by all waiters of a long queue together."""
+_LOST_AFTER = 1.0
+"""Seconds for which a connection was lent, and not used: far more than lies between two steps of a function. Between
+two looks at most half a second counts, because the whole process may have stood still."""
+
+
+class PoolStats(NamedTuple):
+    """One node's connections: opened since the start, open now (those being opened too), in use now; and how many
+    requests wait for one."""
+
+    opened: int
+    open: int
+    in_use: int
+    waiting: int = 0
+
+
+class PooledConnection(Protocol):
+    """What a pool needs of its connections; see `transport.http1.Connection`.
+
+    `idle_since`: when it was given back last, on the clock; 0 if never. `lent_by`: the `LiveConnections` of the pool
+    that has lent it; None while it lies in the pool, and of one that the pool counts no more.
+    """
+
+    node: Node
+    reusable: bool
+    connected: bool
+    busy_since: float | None
+    idle_since: float
+    lent_by: object
+
+    def is_stale(self) -> bool: ...
+
+    def reclaim(self) -> bool: ...
+
+    def cut(self, reason: str) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+C = TypeVar("C", bound=PooledConnection)
+
+
+class Waiter(Generic[C]):
+    """Waits in the queue of a full pool. The function that waits holds the only strong reference to it."""
+
+    __slots__ = ("__weakref__", "connection", "error", "gone")
+
+    def __init__(self) -> None:
+        self.connection: C | None = None
+        self.error: Exception | None = None
+        self.gone = False
+        """It waits no longer, and can use nothing any more."""
+
+    @property
+    def served(self) -> bool:
+        return self.connection is not None or self.error is not None
+
+    def wake(self) -> None:
+        raise NotImplementedError
+
+
+class _Sight(NamedTuple):
+    """A connection was seen that is lent, and without an exchange: in which loan, when last, and for how long."""
+
+    loan: float
+    at: float
+    seconds: float
+
+
+class Turn:
+    """How long a waiter goes on waiting, and when it looks next."""
+
+    def __init__(self, pool: PoolCore[Any], seconds: float, deadline: float | None) -> None:
+        self._pool = pool
+        self._deadline = deadline
+        self.seconds = seconds
+        self.since = pool.clock()
+        self._patience = Patience(seconds, self.since, parts=_PARTS)
+
+    def left(self) -> float:
+        """Seconds until the next look; 0 if the wait is over."""
+        pool = self._pool
+        now = pool.clock()
+        left = self._patience.left(now, pool.last_served)
+        if self._deadline is not None:
+            left = min(left, self._deadline - now)
+        # All waiters together look often enough, however many they are: each look helps the first in the queue.
+        return max(0.0, min(left, _HEAL_EVERY * max(1.0, pool.queue_length / _HEALERS)))
+
+
+class PoolCore(Generic[C]):
+    """The connections to one node.
+
+    `limit`: connections open at once. `max_idle`: seconds after which an idle connection is no longer used.
+    `keeping`: whether connections are kept after use. Not of a node that has left: what is under way there ends well.
+    `last_served`: when a waiter was last given something. `advice`: what the user can do against a full pool.
+    """
+
+    advice = ""
+
+    def __init__(self, node: Node, *, limit: int, max_idle: float, clock: Clock) -> None:
+        self.node = node
+        self.keeping = True
+        self.last_served = 0.0
+        self.clock = clock
+        self._limit = limit
+        self._max_idle = max_idle
+        self._lock = threading.Lock()
+        self._live: LiveConnections[C] = LiveConnections()
+        # In the order of their last use. Only single steps change it: `append`, and `pop` at either end.
+        self._idle: list[C] = []
+        self._waiters: deque[weakref.ref[Waiter[C]]] = deque()
+        self._opened = 0
+        self._next_sweep = 0.0
+        self._suspicious: dict[weakref.ref[C], _Sight] = {}
+
+    def _new_connection(self) -> C:
+        """A connection to the node that is not connected yet."""
+        raise NotImplementedError
+
+    # ---- taking ------------------------------------------------------------------------------------------------
+
+    def _take_or_queue(self, waiter: Waiter[C]) -> C | None:
+        """An idle connection, or a new one that is not connected yet; None if `waiter` has to wait, in the queue."""
+        if not self.has_room:
+            self.sweep()
+        with self._lock:
+            self._serve_waiters()
+            connection = None if self._waiters else self._free_connection()
+            if connection is None:
+                self._waiters.append(weakref.ref(waiter))
+        return connection
+
+    def _free_connection(self) -> C | None:
+        """The lock is held."""
+        connection: C | None = None
+        with contextlib.suppress(IndexError):  # those who come when nobody waits take idle ones without the lock
+            connection = self._idle.pop()
+        if connection is None and len(self._live) < self._limit:
+            connection = self._new_connection()
+            self._live.add(connection)
+        if connection is not None:
+            connection.lent_by = self._live
+        return connection
+
+    def _outcome(self, waiter: Waiter[C], turn: Turn) -> C:
+        """What the wait has brought. Raises what ends it, such as `PoolTimeoutError`."""
+        self._leave(waiter)
+        if waiter.error is not None:
+            raise waiter.error
+        if waiter.connection is None:
+            stood_still = self.clock() - max(turn.since, self.last_served)
+            raise PoolTimeoutError(
+                f"Node {self.node}: all {self._limit} connections stayed in use for "
+                f"{min(stood_still, turn.seconds):.4g} s. {self.advice}, or raise max_pool_connections.",
+                node=self.node.address,
+            )
+        return waiter.connection
+
+    def _interrupted(self, waiter: Waiter[C]) -> None:
+        """An exception has ended the wait: what the waiter got meanwhile goes to others."""
+        self._leave(waiter)
+        if waiter.connection is not None:
+            self.release(waiter.connection)
+
+    def _leave(self, waiter: Waiter[C]) -> None:
+        waiter.gone = True
+        with self._lock:  # nobody is just about to give it something
+            if not waiter.served:
+                with contextlib.suppress(ValueError):
+                    self._waiters.remove(weakref.ref(waiter))
+
+    # ---- giving back -------------------------------------------------------------------------------------------
+
+    def release(self, connection: C, reusable: bool = True) -> None:
+        """Give back what `acquire` gave. A connection that ended badly, or is not `reusable`, is closed."""
+        if connection.reusable and reusable and connection.lent_by is self._live:
+            connection.idle_since = self.clock()
+            connection.lent_by = None
+            self._idle.append(connection)
+            if self._waiters or not self.keeping:
+                self.settle()
+        else:
+            self._discard(connection)
+
+    def _discard(self, connection: C) -> None:
+        connection.close()
+        connection.lent_by = None
+        self._live.discard(connection)
+        if self._waiters:
+            self.settle()
+
+    def settle(self) -> None:
+        """Give what is free to those who wait."""
+        with self._lock:
+            self._serve_waiters()
+        if not self.keeping:
+            self.drop_idle()
+
+    def _serve_waiters(self) -> None:
+        """The lock is held. A waiter leaves the queue after it was served: in the other order one might be lost."""
+        while self._waiters:
+            waiter = self._waiters[0]()
+            if waiter is not None and not waiter.gone and not waiter.served:
+                connection = self._free_connection()
+                if connection is None:
+                    return
+                waiter.connection = connection
+                self.last_served = self.clock()
+                waiter.wake()
+            self._waiters.popleft()
+
+    # ---- healing -----------------------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """What a waiter does at its looks."""
+        self.sweep()
+        self.settle()
+
+    def sweep(self) -> None:
+        """Close the connections that were lent, and that nobody uses or can give back any more."""
+        now = self.clock()
+        if now < self._next_sweep:
+            return
+        with self._lock:
+            self._next_sweep = now + _HEAL_EVERY
+            lost = self._lost_connections(now)
+        for connection in lost:
+            if connection.reclaim():
+                self._discard(connection)
+
+    def _lost_connections(self, now: float) -> list[C]:
+        idle = {id(connection) for connection in list(self._idle)}
+        before, self._suspicious = self._suspicious, {}
+        lost = []
+        for connection in self._live.all():
+            if connection.busy_since is not None or id(connection) in idle:
+                continue
+            ref, loan = weakref.ref(connection), connection.idle_since
+            seen = before.get(ref)
+            if seen is None or seen.loan != loan:  # it was given back meanwhile, and lent again
+                seen = _Sight(loan, now, 0.0)
+            seconds = seen.seconds + min(now - seen.at, _LOST_AFTER / 2)
+            if seconds >= _LOST_AFTER:
+                lost.append(connection)
+            else:
+                self._suspicious[ref] = _Sight(loan, now, seconds)
+        return lost
+
+    # ---- what others do to it ----------------------------------------------------------------------------------
+
+    def drop_idle(self, before: float = math.inf) -> list[C]:
+        """Close idle connections, and give them back; only those not used since `before`, if it is given."""
+        dropped = []
+        try:
+            while self._idle[0].idle_since < before:
+                connection = self._idle.pop(0)
+                self._discard(connection)
+                dropped.append(connection)
+        except IndexError:
+            pass  # there are no more, or another thread has taken the last one
+        return dropped
+
+    def retire(self) -> list[C]:
+        """The node has left: requests under way end well, and their connections are closed behind them."""
+        self.keeping = False
+        return self.drop_idle()
+
+    def cut(self, reason: str = "the node was declared down") -> None:
+        """End at once whatever waits for this node: exchanges, connecting, and waiters in the queue."""
+        self._refuse_waiters(NodeUnreachableError, f"Node {self.node} cannot be reached: {reason}")
+        self.drop_idle()
+        for connection in self._live.all():
+            connection.cut(reason)
+
+    def close(self) -> list[C]:
+        """As `retire`, and waiters in the queue get a `ClusterClosedError`. Gives back what it has closed."""
+        closed = self.retire()
+        self._refuse_waiters(ClusterClosedError, "The cluster was closed")
+        return closed
+
+    def _refuse_waiters(self, kind: type[NodeUnreachableError | ClusterClosedError], reason: str) -> None:
+        with self._lock:
+            while self._waiters:
+                waiter = self._waiters[0]()
+                if waiter is not None and not waiter.served:
+                    # Each waiter gets an exception of its own: raising one writes a traceback into it.
+                    waiter.error = kind(reason, node=self.node.address)
+                    waiter.wake()
+                self._waiters.popleft()
+
+    def set_limit(self, limit: int) -> None:
+        self._limit = limit
+        self.settle()
+
+    def after_fork(self) -> None:
+        """In a forked child: drop every socket, which the parent goes on using. Takes no lock."""
+        for connection in self._live.all():
+            connection.abandon()
+
+    # ---- looking, from any thread ------------------------------------------------------------------------------
+
+    @property
+    def unused(self) -> bool:
+        return not len(self._live)
+
+    @property
+    def _open(self) -> int:
+        return len(self._live)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a connection can be had without waiting for one that is in use."""
+        return bool(self._idle) or len(self._live) < self._limit
+
+    def has_room_now(self) -> bool:
+        """As `has_room`, for whoever goes elsewhere if there is none: what was lost is looked for first."""
+        if not self.has_room:
+            self.sweep()
+        return self.has_room
+
+    @property
+    def queue_length(self) -> int:
+        return len(self._waiters)
+
+    def stats(self) -> PoolStats:
+        count = len(self._live)
+        waiting = sum(waiter is not None and not waiter.gone for waiter in [ref() for ref in list(self._waiters)])
+        return PoolStats(self._opened, count, max(0, count - len(self._idle)), waiting)
+
+    def connections(self) -> list[C]:
+        """Those that exist, idle or not."""
+        return self._live.all()
+
+    def waiting_since(self) -> float | None:
+        """When the oldest exchange or connecting under way began; None if there is none."""
+        if len(self._live) == len(self._idle):
+            return None
+        since = [connection.busy_since for connection in self._live.all()]
+        return min((moment for moment in since if moment is not None), default=None)
+
+    @property
+    def may_have_lost(self) -> bool:
+        """Whether a connection is lent, and without an exchange. Most often it is between two steps."""
+        in_use = len(self._live) - len(self._idle)
+        return in_use > 0 and in_use > sum(connection.busy_since is not None for connection in self._live.all())

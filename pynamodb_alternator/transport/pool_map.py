@@ -1,0 +1,163 @@
+"""The pools of all nodes of a cluster: what those of threads and those of event loops have in common."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..errors import ClusterClosedError
+from .http1 import Clock
+from .pool_core import PoolCore, PooledConnection, PoolStats
+
+if TYPE_CHECKING:
+    from ..topology.node import Node
+
+__all__ = ["PoolMap"]
+
+C = TypeVar("C", bound=PooledConnection)
+P = TypeVar("P", bound=PoolCore[Any])
+
+
+class PoolMap(Generic[P, C]):
+    """One pool for each node, by its endpoint: which exist, which are kept, and when they are tidied.
+
+    Each node has its own pool, and there may be any number of nodes: a pool for ten nodes, shared by three hundred, is
+    what makes other clients open a connection for most requests.
+
+    `limit`: connections to one node that are open at once. `max_idle`: seconds after which an idle connection is no
+    longer used. `clock`: that of all deadlines.
+    """
+
+    def __init__(self, *, limit: int, max_idle: float, clock: Clock) -> None:
+        self._limit = limit
+        self._max_idle = max_idle
+        self._clock = clock
+        self._next_tidying = clock() + max_idle
+        self._members: frozenset[str] | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        self._pools: dict[str, P] = {}
+
+    def _new_pool(self, node: Node) -> P:
+        raise NotImplementedError
+
+    # ---- what a request does -----------------------------------------------------------------------------------
+
+    def _pool(self, node: Node) -> P:
+        """The pool of the node. Raises `ClusterClosedError`."""
+        pool = self._pools.get(node.endpoint)
+        return self._add(node) if pool is None or self._closed else pool
+
+    def _add(self, node: Node) -> P:
+        with self._lock:
+            if self._closed:
+                raise ClusterClosedError("The cluster was closed: make no more requests after close()")
+            pool = self._pools.get(node.endpoint)
+            if pool is None:
+                pool = self._new_pool(node)
+                # A plan made before the node left may still send here.
+                pool.keeping = self._members is None or node.endpoint in self._members
+                self._pools[node.endpoint] = pool
+            return pool
+
+    def has_room(self, node: Node) -> bool:
+        """Whether `acquire` would not have to wait for a connection that is in use, as far as one can see now."""
+        pool = self._pools.get(node.endpoint)
+        return pool is None or pool.has_room_now()
+
+    def release(self, connection: C, reusable: bool = True) -> None:
+        """Give a connection back, however its exchange ended: it knows itself whether it can be used again."""
+        pool = self._pools.get(connection.node.endpoint)
+        if pool is None:
+            connection.close()  # from before a fork, or of a node that left meanwhile
+            return
+        pool.release(connection, reusable)
+        if connection.idle_since >= self._next_tidying:
+            self._tidy(connection.idle_since)
+
+    def _tidy(self, now: float) -> None:
+        """Now and then: the connections of nodes that get no requests grow old too, and pools fall empty."""
+        self._next_tidying = now + self._max_idle / 2
+        for pool in list(self._pools.values()):
+            pool.drop_idle(before=now - self._max_idle)
+            pool.heal()
+        with self._lock:
+            for endpoint, pool in list(self._pools.items()):
+                if pool.unused and not pool.keeping:
+                    del self._pools[endpoint]
+
+    # ---- what the cluster tells --------------------------------------------------------------------------------
+
+    def keep_only(self, nodes: Collection[Node]) -> None:
+        """These nodes exist now. Of all others connections are closed, as soon as the requests on them are done."""
+        present = {node.endpoint: node for node in nodes}
+        left = []
+        with self._lock:
+            self._members = frozenset(present)
+            for endpoint, pool in list(self._pools.items()):
+                node = present.get(endpoint)
+                if node is not None:
+                    pool.node, pool.keeping = node, not self._closed
+                elif pool.unused:
+                    del self._pools[endpoint]
+                else:
+                    left.append(pool)
+        for pool in left:
+            pool.retire()
+
+    def cut(self, node: Node, reason: str = "the node was declared down") -> None:
+        """The node is down: whatever waits for it gets an error at once, and its idle connections are closed."""
+        pool = self._pools.get(node.endpoint)
+        if pool is not None:
+            pool.cut(reason)
+
+    def waits(self, now: float) -> Iterator[tuple[Node, float]]:
+        """For each node with requests under way: how long the oldest of them has been waiting, in seconds.
+
+        Connecting counts as waiting. Whoever looks at that again and again also finds out which connections are lost.
+        """
+        for pool in list(self._pools.values()):
+            since = pool.waiting_since()
+            if since is not None:
+                yield pool.node, max(0.0, now - since)
+            if pool.may_have_lost:
+                self._sweep(pool)
+
+    def _sweep(self, pool: P) -> None:
+        pool.sweep()
+
+    def raise_limit(self, limit: int) -> None:
+        """Allow more connections to one node. A lower number than now changes nothing."""
+        with self._lock:
+            if limit <= self._limit:
+                return
+            self._limit = limit
+            pools = list(self._pools.values())
+        for pool in pools:
+            pool.set_limit(limit)
+
+    def stats(self) -> dict[str, PoolStats]:
+        """By node address."""
+        return {pool.node.address: pool.stats() for pool in list(self._pools.values())}
+
+    def connections(self) -> list[C]:
+        """All connections that exist, idle or not: for people and tests to look at."""
+        return [connection for pool in list(self._pools.values()) for connection in pool.connections()]
+
+    def close(self) -> None:
+        """Close what is idle, now, and what is in use, when it is given back. Any number of times."""
+        self._close_all()
+
+    def _close_all(self) -> list[C]:
+        with self._lock:
+            self._closed = True
+            pools = list(self._pools.values())
+        return [connection for pool in pools for connection in pool.close()]
+
+    def after_fork(self) -> None:
+        """In a forked child: drop all sockets without closing them for the parent, and take fresh locks."""
+        pools, self._pools = self._pools, {}
+        self._lock = threading.Lock()
+        for pool in pools.values():
+            pool.after_fork()
