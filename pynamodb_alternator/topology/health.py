@@ -68,25 +68,21 @@ def active(policy: Health) -> HealthStatus:
 
 def transition(status: HealthStatus, observation: Observation, policy: Health) -> HealthStatus:
     """The status after `observation`. The same object is returned when nothing changes."""
-    match status.state:
-        case State.ACTIVE:
-            return _from_active(status, observation, policy)
-        case State.QUARANTINED:
-            return _from_quarantined(status, observation, policy)
-        case State.DOWN:
-            return _from_down(status, observation, policy)
+    if status.state is State.DOWN:
+        return _from_down(status, observation, policy)
+    if observation is Observation.SUSPICION_CONFIRMED:
+        return _demoted(status, status.failures)
+    is_active = status.state is State.ACTIVE
+    if observation is Observation.TRAFFIC_FAILURE:
+        failures = status.failures + 1
+        threshold = policy.active_failure_threshold if is_active else policy.quarantine_failure_threshold
+        return _demoted(status, failures) if failures >= threshold else replace(status, failures=failures, successes=0)
+    return _from_active(status, observation, policy) if is_active else _from_quarantined(status, observation, policy)
 
 
 def _from_active(status: HealthStatus, observation: Observation, policy: Health) -> HealthStatus:
-    if observation is Observation.TRAFFIC_SUCCESS:
-        return _promoted(status, policy) if status.failures else status
-    if observation is Observation.TRAFFIC_FAILURE:
-        failures = status.failures + 1
-        if failures >= policy.active_failure_threshold:
-            return _demoted(status, failures)
-        return replace(status, failures=failures, successes=0)
-    if observation is Observation.SUSPICION_CONFIRMED:
-        return _demoted(status, status.failures)
+    if observation is Observation.TRAFFIC_SUCCESS and status.failures:
+        return _promoted(status, policy)
     # A probe of an active node proves little about its traffic, in either direction.
     return status
 
@@ -99,13 +95,6 @@ def _from_quarantined(status: HealthStatus, observation: Observation, policy: He
         if successes >= policy.quarantine_promotion_threshold:
             return _promoted(status, policy)
         return replace(status, successes=successes)
-    if observation is Observation.TRAFFIC_FAILURE:
-        failures = status.failures + 1
-        if failures >= policy.quarantine_failure_threshold:
-            return _demoted(status, failures)
-        return replace(status, failures=failures, successes=0)
-    if observation is Observation.SUSPICION_CONFIRMED:
-        return _demoted(status, status.failures)
     return status
 
 

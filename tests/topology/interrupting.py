@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import dis
 import functools
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, ModuleType
 from typing import Any
+
+import pytest
 
 __all__ = ["Interrupted", "interruptions"]
 
@@ -50,7 +53,8 @@ class _Tracer:
         self.raised = False
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
-        if frame.f_code.co_filename not in self._files:
+        # Not while a generator is closed, where exceptions are dropped.
+        if frame.f_code.co_filename not in self._files or frame.f_code.co_flags & inspect.CO_GENERATOR:
             return None
         frame.f_trace_opcodes = True
         offsets = [0]
@@ -78,6 +82,8 @@ def interruptions(prepare: Callable[[], Callable[[], object]], *modules: ModuleT
     that works and in no other. `step`: 1 for each place, or only every so many. It ends when the work was done without
     an interruption.
     """
+    if sys.version_info >= (3, 12):
+        pytest.skip("From Python 3.12 on a trace function does not see all bytecodes of frames that it meets")
     files = {str(module.__file__) for module in modules}
     at, interrupted = 0, True
     while interrupted:

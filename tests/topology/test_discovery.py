@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -369,17 +368,6 @@ class TestSupport:
 
 
 class TestSeeds:
-    def test_a_name_stands_for_all_of_its_addresses(self) -> None:
-        network = FakeNetwork()
-        network.names["db.example.com"] = ["10.0.0.1", "2001:db8::1", "10.0.0.1"]
-        bench = Bench(network, ["db.example.com:9000", "10.0.0.5", "[2001:db8::5]:1"], scheme="https", port=8000)
-        seeds = bench.discovery.seeds()
-        assert [seed.address for seed in seeds] == [
-            *("10.0.0.1:9000", "[2001:db8::1]:9000", "10.0.0.5:8000", "[2001:db8::5]:1"),
-        ]
-        assert [seed.server_name for seed in seeds] == ["db.example.com", "db.example.com", None, None]
-        assert {seed.scheme for seed in seeds} == {"https"}
-
     @pytest.mark.parametrize(
         ("seeds", "port", "members"),
         [
@@ -396,36 +384,6 @@ class TestSeeds:
         bench = Bench(FakeNetwork(n1=("dc1", "r1"), n2=("dc1", "r1")), seeds, port=port)
         reading = bench.read()
         assert sorted(node.address for node in reading.members[(None, None)]) == members
-
-    def test_addresses_are_not_resolved(self) -> None:
-        bench = Bench(FakeNetwork(), ["10.0.0.5", "::1"])
-        bench.discovery.seeds()
-        assert bench.network.resolved == []
-
-    @pytest.mark.parametrize("error", [OSError("no such name"), UnicodeError("label too long")])
-    def test_what_cannot_be_resolved_is_told_once_until_it_can(
-        self, error: Exception, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        network = FakeNetwork()
-        broken = [True]
-
-        def resolve(name: str) -> Sequence[str]:
-            if broken:
-                raise error
-            return ["10.0.0.1"]
-
-        network.resolve = resolve  # type: ignore[method-assign]
-        bench = Bench(network, ["bad.example.com", "10.0.0.5"])
-        with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):
-            for _ in range(3):
-                assert hosts(bench.discovery.seeds()) == ["10.0.0.5"]
-            assert len(caplog.records) == 1
-            assert "bad.example.com cannot be resolved" in caplog.text
-            broken.clear()
-            assert hosts(bench.discovery.seeds()) == ["10.0.0.1", "10.0.0.5"]
-            broken.append(True)
-            bench.discovery.seeds()
-        assert len(caplog.records) == 2
 
     @pytest.mark.parametrize("scope", [ClusterScope(), DatacenterScope("dc1")])
     def test_names_are_not_resolved_with_every_reading(self, scope: Any) -> None:

@@ -193,3 +193,13 @@ def test_any_json(answer: Any) -> None:
 def test_any_bytes(body: bytes) -> None:
     with contextlib.suppress(ValueError):
         read_answer(body, SOURCE, CLUSTER, NodeFilter())
+
+
+def test_an_answer_with_another_status_is_not_a_list() -> None:
+    with pytest.raises(ValueError, match="status 503"):
+        read_answer(b'["10.0.0.1"]', SOURCE, CLUSTER, NodeFilter(), status=503)
+
+
+@pytest.mark.parametrize(("body", "empty"), [(b"[]", True), (b'["10.0.0.1"]', False), (b'["0.0.0.0"]', False)])
+def test_a_listing_is_empty_only_if_the_server_listed_nothing(body: bytes, empty: bool) -> None:
+    assert read_answer(body, SOURCE, CLUSTER, NodeFilter()).is_empty is empty
