@@ -35,7 +35,7 @@ class ItemLoader:
     of a test for example.
     """
 
-    __slots__ = ("_attributes", "_cls")
+    __slots__ = ("_attributes", "_cls", "_simple")
 
     def __init__(self, cls: type[_pynamodb.Model]) -> None:
         self._cls = cls
@@ -47,6 +47,20 @@ class ItemLoader:
             # A version or a time to live, which convert what is assigned to them.
             own_set = None if type(attribute).__set__ is _PLAIN_SET else attribute.__set__
             self._attributes.append((attribute, name, attribute.attr_name, own_set))
+        self._simple = self._in_one_pass()
+
+    def _in_one_pass(self) -> list[tuple[Attribute[Any], str, str]]:
+        """The attributes, if one pass over them gives what PynamoDB's two give, the first of which sets the defaults.
+
+        Those with a default come first, so that the values stand in the same order.
+        """
+        if any(own_set is not None for _, _, _, own_set in self._attributes):
+            return []
+        names = {name for _, name, _, _ in self._attributes}
+        if len(names) < len(self._attributes):
+            return []
+        simple = [(attribute, name, wire_name) for attribute, name, wire_name, _ in self._attributes]
+        return sorted(simple, key=lambda names: names[0].default is None)
 
     def make(self, item: dict[str, Any]) -> Any:
         """A new instance with the values of `item`, which is as the wire has it: ``{"name": {"S": "alice"}}``.
@@ -56,6 +70,20 @@ class ItemLoader:
         instance = object.__new__(self._cls)
         values: dict[str, Any] = {}
         instance.attribute_values = values
+        wire_value_of = item.get
+        if self._simple:
+            # Most models: no attribute has its own way to be set. A page is a thousand times this.
+            for attribute, name, wire_name in self._simple:
+                default = attribute.default
+                if default is not None:
+                    if callable(default):
+                        default = default()
+                    if default is not None:
+                        values[name] = default
+                wire_value = wire_value_of(wire_name)
+                if wire_value and NULL not in wire_value:
+                    values[name] = attribute.deserialize(attribute.get_value(wire_value))
+            return instance
         for attribute, name, _, own_set in self._attributes:
             default = attribute.default
             if default is not None:
@@ -68,7 +96,7 @@ class ItemLoader:
                 else:
                     own_set(instance, default)
         for attribute, name, wire_name, own_set in self._attributes:
-            wire_value = item.get(wire_name)
+            wire_value = wire_value_of(wire_name)
             if wire_value and NULL not in wire_value:
                 value = attribute.deserialize(attribute.get_value(wire_value))
                 if own_set is None:
