@@ -208,15 +208,20 @@ class AlternatorConnection(Connection):
 
     def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         """PynamoDB's own, on the cluster of the request, and with an error that says if the outcome is unknown."""
-        request, make = request_under_way(), super()._make_api_call
         try:
+            return super()._make_api_call(operation_name, operation_kwargs)
+        except ClusterClosedError as error:
+            request = request_under_way()
             if request is None:
-                return make(operation_name, operation_kwargs)
-            return self._on_open_cluster(request, lambda: make(operation_name, operation_kwargs))
+                raise
+            request.move_to(self, self._cluster_instead(request, error))
         except VerboseClientError as error:
-            # PynamoDB's own hides the error that it was made from.
-            if isinstance(error.__cause__, ServerFailureError):
-                raise error.__cause__ from None
+            _raise_open_outcome(error)
+            raise
+        try:
+            return super()._make_api_call(operation_name, operation_kwargs)
+        except VerboseClientError as error:
+            _raise_open_outcome(error)
             raise
 
     def _on_open_cluster(self, request: RequestUnderWay, call: Callable[[], _T]) -> _T:
@@ -286,3 +291,9 @@ class AlternatorConnection(Connection):
             aws_session_token=self._aws_session_token,
             region=self.region,
         )
+
+
+def _raise_open_outcome(error: VerboseClientError) -> None:
+    """PynamoDB's own error hides the one that it was made from, which may say that the outcome of a write is unknown."""
+    if isinstance(error.__cause__, ServerFailureError):
+        raise error.__cause__ from None
