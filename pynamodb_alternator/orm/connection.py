@@ -294,6 +294,6 @@ class AlternatorConnection(Connection):
 
 
 def _raise_open_outcome(error: VerboseClientError) -> None:
-    """PynamoDB's own error hides the one that it was made from, which may say that the outcome of a write is unknown."""
+    """PynamoDB's own error hides the one that it was made from, which may say that a write's outcome is unknown."""
     if isinstance(error.__cause__, ServerFailureError):
         raise error.__cause__ from None
