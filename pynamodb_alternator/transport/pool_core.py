@@ -1,4 +1,4 @@
-"""What the pools of threads and those of event loops have in common: which connections exist, who gets one, who waits.
+"""What the pools of threads and those of event loops have in common: which connections exist, and what gets them.
 
 Nothing here waits or connects: `transport.pool` and `aio.pool` do, each in its own way.
 
@@ -10,11 +10,11 @@ two steps (gevent's Timeout, KeyboardInterrupt, an exception out of a signal's h
 - Taking a connection is `pop` from the list of idle ones, giving it back is `append`; neither takes a lock. In between
   only the function that uses it holds it. If that function ends without giving it back, the connection dies.
 - A new connection takes its slot before it is connected, and so does one that is handed to a waiter: it exists.
-- If something keeps a connection that nobody uses (a traceback, a transport of asyncio), `sweep` closes it: it is seen
+- If something keeps a connection that is not used (a traceback, a transport of asyncio), `sweep` closes it: it is seen
   several times, over a second, within one loan, and without an exchange. A full pool is swept, and each one that the
   monitor looks at, and now and then all.
-- The queue holds weak references to the waiters. Whoever frees a connection gives it to the first of them. That may be
-  interrupted too; so waiters look now and then whether there is something to give, whoever should have given it.
+- The queue holds weak references to the waiters. What frees a connection gives it to the first of them. That may be
+  interrupted too; so waiters look now and then whether there is something to give.
 
 The lock is held for handing out and for new slots, never while something is connected, tested or waited for.
 """
@@ -184,7 +184,7 @@ class PoolCore(Generic[C]):
     def _free_connection(self) -> C | None:
         """The lock is held."""
         connection: C | None = None
-        with contextlib.suppress(IndexError):  # those who come when nobody waits take idle ones without the lock
+        with contextlib.suppress(IndexError):  # another thread may take it without the lock, while the queue is empty
             connection = self._idle.pop()
         if connection is None and len(self._live) < self._limit:
             connection = self._new_connection()
@@ -215,7 +215,7 @@ class PoolCore(Generic[C]):
 
     def _leave(self, waiter: Waiter[C]) -> None:
         waiter.gone = True
-        with self._lock:  # nobody is just about to give it something
+        with self._lock:  # nothing is just about to be given to it
             if not waiter.served:
                 with contextlib.suppress(ValueError):
                     self._waiters.remove(weakref.ref(waiter))
@@ -241,7 +241,7 @@ class PoolCore(Generic[C]):
             self.settle()
 
     def settle(self) -> None:
-        """Give what is free to those who wait."""
+        """Give what is free to the waiters."""
         with self._lock:
             self._serve_waiters()
         if not self.keeping:
@@ -268,7 +268,7 @@ class PoolCore(Generic[C]):
         self.settle()
 
     def sweep(self) -> None:
-        """Close the connections that were lent, and that nobody uses or can give back any more."""
+        """Close the connections that were lent, and that nothing uses or gives back any more."""
         now = self.clock()
         if now < self._next_sweep:
             return
@@ -364,7 +364,7 @@ class PoolCore(Generic[C]):
         return bool(self._idle) or len(self._live) < self._limit
 
     def has_room_now(self) -> bool:
-        """As `has_room`, for whoever goes elsewhere if there is none: what was lost is looked for first."""
+        """As `has_room`, for a request that goes elsewhere if there is none: what was lost is looked for first."""
         if not self.has_room:
             self.sweep()
         return self.has_room

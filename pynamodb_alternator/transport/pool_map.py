@@ -115,7 +115,7 @@ class PoolMap(Generic[P, C]):
     def waits(self, now: float) -> Iterator[tuple[Node, float]]:
         """For each node with requests under way: how long the oldest of them has been waiting, in seconds.
 
-        Connecting counts as waiting. Whoever looks at that again and again also finds out which connections are lost.
+        Connecting counts as waiting. Looking at that again and again also finds out which connections are lost.
         """
         for pool in list(self._pools.values()):
             since = pool.waiting_since()

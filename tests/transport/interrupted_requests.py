@@ -21,6 +21,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 
@@ -91,7 +92,7 @@ class Run:
             self.counts["good"] += 1
 
     def until_the_end(self, action: Callable[[], None], *stops: type[BaseException]) -> None:
-        """Do it, and again after each stop. One may also come while another is being handled."""
+        """Do it, and again after each stop."""
         while time.monotonic() < self.end:
             try:
                 action()
@@ -108,25 +109,33 @@ class Run:
         return lost
 
 
-def by_signal(run: Run) -> None:
-    def stop(*_: object) -> None:
-        raise Stop
+def raising(kind: type[BaseException]) -> Callable[[int, FrameType | None], None]:
+    """A signal's handler that raises it in the middle of a request; what this script itself does is left in peace."""
 
-    signal.signal(signal.SIGALRM, stop)
+    def handle(_: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code is Run.get.__code__:
+                raise kind
+            frame = frame.f_back
+
+    return handle
+
+
+def by_signal(run: Run) -> None:
+    signal.signal(signal.SIGALRM, raising(Stop))
 
     def work() -> None:
         # Again and again: an exception that comes where one is ignored, or taken for another, is lost.
         signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00005, 0.003), 0.02)
         run.get_again_and_again()
 
-    while time.monotonic() < run.end:
-        with contextlib.suppress(Stop):
-            run.until_the_end(work, Stop)
-    with contextlib.suppress(Stop):
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    run.until_the_end(work, Stop)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def by_keyboard(run: Run) -> None:
+    signal.signal(signal.SIGINT, raising(KeyboardInterrupt))
+
     def press() -> None:
         while time.monotonic() < run.end:
             time.sleep(random.uniform(0.0002, 0.004))
@@ -134,13 +143,8 @@ def by_keyboard(run: Run) -> None:
 
     keyboard = threading.Thread(target=press, daemon=True)
     keyboard.start()
-    while time.monotonic() < run.end:
-        with contextlib.suppress(KeyboardInterrupt):
-            run.until_the_end(run.get_again_and_again, KeyboardInterrupt)
-    while keyboard.is_alive():
-        with contextlib.suppress(KeyboardInterrupt):
-            keyboard.join()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run.until_the_end(run.get_again_and_again, KeyboardInterrupt)
+    keyboard.join()
 
 
 def by_other_threads(run: Run) -> None:

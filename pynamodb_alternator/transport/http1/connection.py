@@ -7,7 +7,7 @@ A connection belongs to one thread at a time, except for `cut` and `reclaim`, wh
 
 An exception may come between any two steps: gevent's Timeout, KeyboardInterrupt, one out of a signal's handler. So a
 connection is not `reusable` while an exchange is under way, and is not busy behind it however it ended; and its socket
-closes itself when nobody holds the connection any more.
+closes itself when nothing holds the connection any more.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Connection(ResponseRules):
         self._send_error: OSError | None = None
         self._pending: Callable[[], int] | None = None
         # `cut` comes from another thread. Without this it could shut down a descriptor that was just closed here,
-        # and that already belongs to somebody else.
+        # and that already belongs to something else.
         self._guard = threading.Lock()
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What HTTP/1.1 demands of an answer, whoever waits for it: the reader, the rules, and the errors in words.
+"""What HTTP/1.1 demands of an answer, in a thread and in an event loop: the reader, the rules, and the errors in words.
 
 `AnswerReader` collects what llhttp finds in the bytes. `ResponseRules` is the base class of both kinds of connection
 (`transport.http1.connection`, `aio.connection`): it judges what was read, and words what went wrong. Nothing here
@@ -74,11 +74,10 @@ class TlsSource(Protocol):
 
 
 class ResponseRules:
-    """What every connection has in common, whoever waits for it: its state, the rules for an answer, and the errors in
-    words.
+    """What the connections of threads and of event loops have in common: state, rules for an answer, errors in words.
 
     `reusable`: whether another request may follow. It is False from the moment an exchange begins until it has ended
-    well, so whatever breaks an exchange, KeyboardInterrupt too, leaves a connection that nobody uses again.
+    well, so whatever breaks an exchange, KeyboardInterrupt too, leaves a connection that is not used again.
     `busy_since`: when the exchange or the connecting under way began; None in between.
     `connected`: whether it has been ready for requests.
     `idle_since`, `lent_by`: for the pool's own use; see `transport.pool_core.PooledConnection`.
