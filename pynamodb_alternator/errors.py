@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from botocore import exceptions as _botocore
 
@@ -59,6 +59,14 @@ def error_message(error: BaseException) -> str:
 def _of_answer(error: BaseException, name: str) -> str:
     answer = error.response.get("Error", {}) if isinstance(error, _botocore.ClientError) else {}
     return str(answer.get(name, ""))
+
+
+WRONG_VALUE: Final = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What reading a value raises that has another type or shape than expected.
+
+Not `Exception`: an exception that a signal's handler raises, such as Celery's soft time limit, may come at any place,
+and must end the request.
+"""
 
 
 class AlternatorError(Exception):

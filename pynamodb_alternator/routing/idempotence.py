@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import WRONG_VALUE
 from .update_expression import analyse, is_set
 
 __all__ = ["READS", "is_idempotent", "is_read"]
@@ -53,7 +54,7 @@ def is_idempotent(operation: str, parameters: Mapping[str, Any]) -> bool:
         return is_read(operation)
     try:
         return _is_idempotent_write(operation, parameters)
-    except Exception:
+    except WRONG_VALUE:
         # Parameters whose own methods fail: the server has not seen such a request, but nothing is known of it.
         return False
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from ..errors import WRONG_VALUE
 from ..settings.config import ClusterConfig
 from ..settings.values import KeyRouteAffinity
 from ..topology.node import Node
@@ -79,7 +80,7 @@ class Router:
             if operation == "BatchWriteItem":
                 return self._plan_batch(parameters, view, affinity)
             return self._spread(reasons.READ if operation in READS else reasons.NOT_AN_ITEM_WRITE)
-        except Exception:
+        except WRONG_VALUE:
             # What is wrong with the parameters is for the serializer and the server to say.
             _log.debug("The parameters of a %s cannot be routed by key.", operation, exc_info=True)
             return self._spread(reasons.MALFORMED_PARAMETERS)
@@ -97,7 +98,7 @@ class Router:
         ring = self._ring(view.topology)
         try:
             found = value_hash(key_value)
-        except Exception:
+        except WRONG_VALUE:
             found = reasons.NO_KEY_VALUE
         wish = known.affinity or self._affinity
         mode = effective_affinity(wish, known)

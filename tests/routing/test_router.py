@@ -503,3 +503,20 @@ def test_parameters_whose_methods_fail(wrap: Callable[[object], Any]) -> None:
     assert Counter(plan.order(VIEW)) == Counter(RING)
     assert not is_idempotent("UpdateItem", Hostile())
     assert made.router.route_key("t", Hostile(), VIEW).reason == "no_key_value"
+
+
+class SoftLimit(Exception):
+    """As Celery's SoftTimeLimitExceeded: an Exception, out of a signal's handler."""
+
+
+def test_an_exception_out_of_a_signals_handler_is_not_taken_for_a_wrong_value() -> None:
+    class Interrupted(dict[str, Any]):
+        def get(self, *_: Any) -> Any:
+            raise SoftLimit
+
+    tables = Tables(ClusterConfig(["10.0.0.1"], partition_keys={"t": "id"}))
+    router = Router(ClusterConfig(["10.0.0.1"], key_route_affinity="any_write"), tables, random.Random(1))
+    with pytest.raises(SoftLimit):
+        router.plan("PutItem", Interrupted(TableName="t"), View(Topology()))
+    with pytest.raises(SoftLimit):
+        is_idempotent("PutItem", Interrupted(TableName="t"))
