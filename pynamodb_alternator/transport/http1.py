@@ -320,6 +320,7 @@ class Connection(ResponseRules):
                 sock = socket.socket(family, kind, protocol)
                 self._keep(sock)
                 _set_options(sock)
+                self.node.check_peer(str(address[0]))
                 sock.settimeout(self._time_left(until) / (left + 1))
                 sock.connect(address)
                 # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.

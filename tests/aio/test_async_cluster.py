@@ -666,6 +666,10 @@ def test_a_certificate_that_is_not_accepted() -> None:
 def test_connecting_to_nobody_and_to_whom_never_accepts(local: LocalCluster) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
+        listed = AsyncConnection(Node("http", "localhost", local.port, is_listed_name=True), loop)
+        with pytest.raises(NodeUnreachableError, match=r"a name that a node has listed, and leads to .*loopback"):
+            await listed.connect(connect_timeout=5.0)
+        assert not listed.reusable
         local.nodes[0].kill()
         connection = AsyncConnection(Node("http", local.nodes[0].host, local.port), loop)
         with pytest.raises(NodeUnreachableError, match="Connection refused"):
