@@ -44,7 +44,7 @@ class Cluster:
         """The inside, for this package's own modules. It may change with any version."""
         self._client: Any = None
         self._finalizer = weakref.finalize(self, self.core.forgotten)
-        self._finalizer.atexit = False  # `core.processes` shuts all cores down then
+        self._finalizer.atexit = False  # `core.processes` stops the threads then
 
     # ---- what users call ---------------------------------------------------------------------------------------
 
