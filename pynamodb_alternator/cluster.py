@@ -46,7 +46,7 @@ class Cluster:
         self._pools = self.core.pools
         self._client: Any = None
         self._finalizer = weakref.finalize(self, self.core.forgotten)
-        self._finalizer.atexit = False  # `core.processes` shuts all cores down then
+        self._finalizer.atexit = False  # `core.processes` stops the threads then
 
     # ---- what users call ---------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from .endpoint import AsyncClusterEndpoint, AsyncSender
 from .pool import AsyncPools
 
 if TYPE_CHECKING:
+    from ..core.cluster_core import ClusterCore
     from ..diagnostics import Finding, NodeStats
 
 __all__ = ["AsyncCluster"]
@@ -197,22 +198,49 @@ class AsyncCluster:
         if not core.prepare_would_wait(now):
             core.prepare(now, total)
             return
-        preparing = self._preparing
+        was_inline, preparing = core.works_inline, self._preparing
         if preparing is None or preparing.done():
-            # One thread for all tasks that wait for the same.
-            preparing = self._preparing = _run_in_thread(loop, lambda: core.prepare(now, total))
+            # One for all tasks that wait for the same.
+            if was_inline:
+                preparing = self._preparing = _run_in_thread(loop, lambda: core.prepare(now, total))
+            else:
+                core.use(now)
+                preparing = self._preparing = _ready(loop, core)
         elif core.membership.last_success is not None:
             return  # another task sees to it, and what is known is good enough
         await asyncio.wait([preparing], timeout=None if total is None else max(0.0, now + total - time.monotonic()))
         if preparing.done():
             preparing.result()
+        if was_inline:
+            return
+        if core.works_inline:
+            await self._prepare(now, total)  # the monitor has just found that it cannot be started
+        else:
+            core.prepare(now, 0.0)
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await _run_in_thread(self._here(), call)
 
 
+def _ready(loop: asyncio.AbstractEventLoop, core: ClusterCore) -> asyncio.Future[None]:
+    """Done when the monitor has nodes, or when it is to be waited for no longer."""
+    result: asyncio.Future[None] = loop.create_future()
+
+    def settle() -> None:
+        if not result.done():
+            result.set_result(None)
+
+    core.monitor.ready.call(lambda: loop.call_soon_threadsafe(settle))
+    timer = loop.call_later(core.config.discovery.startup_wait, settle)
+    result.add_done_callback(lambda _: timer.cancel())
+    return result
+
+
 def _run_in_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], _T]) -> asyncio.Future[_T]:
-    """What `call` gives, in a thread that nobody waits for at the end: the loop's own executor would."""
+    """What `call` gives, in a thread that nobody waits for at the end: the loop's own executor would.
+
+    Where no thread can be started, the event loop waits for it.
+    """
     result: asyncio.Future[_T] = loop.create_future()
     result.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that nobody must ask for it
 
@@ -232,5 +260,8 @@ def _run_in_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], _T]) -> a
         with contextlib.suppress(RuntimeError):  # the event loop is closed
             loop.call_soon_threadsafe(settle, *outcome)
 
-    threading.Thread(target=work, name="pynamodb_alternator-async", daemon=True).start()
+    try:
+        threading.Thread(target=work, name="pynamodb_alternator-async", daemon=True).start()
+    except RuntimeError:
+        work()
     return result

@@ -153,6 +153,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         except UnicodeError as error:
             raise OSError(f"{self.node.host!r} is not a name of a host") from error
         get = self._transport.get_extra_info
+        self.node.check_peer(get("peername")[0])
         # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
         if get("sockname") == get("peername"):
             raise ConnectionRefusedError("nobody listens there")

@@ -11,6 +11,7 @@ is collected, and its finalizer shuts the core down.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import threading
@@ -24,6 +25,7 @@ from .. import signals
 from ..errors import ClusterClosedError
 from ..routing.router import Router
 from ..routing.tables import Tables
+from ..settings.addresses import is_ip_address
 from ..settings.config import ClusterConfig
 from ..settings.options import RequestOptions, block, current
 from ..settings.tls import Tls
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from ..transport.counts import Counts
 
 __all__ = ["ClusterCore"]
+
+_log = logging.getLogger("pynamodb_alternator.cluster")
 
 _CLOSE_TIMEOUT = 2.0
 """Seconds that `shut_down` waits for the cluster's threads, which are daemons: none holds up the process."""
@@ -86,6 +90,8 @@ class ClusterCore:
         self._take_overs: dict[int, threading.RLock] = {}
         self._closed = False
         self._session: Any = None
+        self._has_said_so = self._is_forgotten = False
+        self._seeds_are_addresses = all(is_ip_address(host) for host, _ in config.seed_addresses)
         self.has_monitor = config.monitor if config.monitor is not None else not can_be_frozen()
         self.tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
         self.control = ControlConnections(tls=self.tls)
@@ -105,7 +111,11 @@ class ClusterCore:
             trust_listed=not self.has_monitor,
         )
         self.monitor = Monitor(
-            self.membership, waits=self.all_pools.waits, clock=time.monotonic, random=random.Random()
+            self.membership,
+            waits=self.all_pools.waits,
+            clock=time.monotonic,
+            random=random.Random(),
+            also=self._begin_what_waits,
         )
         self.inline = InlineUpkeep(self.membership, fetch, time.monotonic)
         self.tables = Tables(config, on_unknown=self._ask_about_table)
@@ -113,6 +123,7 @@ class ClusterCore:
             self.tables,
             lambda: self.owner().client,
             may_ask=self.has_monitor,
+            wake=self.monitor.wake,
             asking=lambda: block(self.key, RequestOptions(is_lookup=True)),
             clock=time.monotonic,
             random=random.Random(),
@@ -212,25 +223,49 @@ class ClusterCore:
 
         `now`: on the monotonic clock. `total`: the call's total timeout in seconds, if it has one.
         """
+        self.use(now)
+        monitor = self.monitor
+        if not self.works_inline and not monitor.ready.is_set():
+            wait = self.config.discovery.startup_wait
+            monitor.ready.wait(wait if total is None else min(wait, total))
+            # Names are left to the thread: it may wait for the resolver, and so would we.
+            if not self.membership.view.topology.ring and (self._seeds_are_addresses or not monitor.is_coming):
+                self.membership.begin()
+        if self.works_inline:
+            self._say_that_threads_are_missing()
+            self.inline.run(now, None if total is None else now + total)
+
+    def use(self, now: float) -> None:
+        """A request is about to be made: be awake, and have the monitor thread started. Waits for nothing.
+
+        Raises `ClusterClosedError`.
+        """
         if os.getpid() != self._pid:
             self.after_fork()
         if self._closed:
             raise ClusterClosedError(f"The cluster {self.name!r} is closed")
-        if not self.has_monitor:
-            self.inline.run(now, None if total is None else now + total)
-            return
-        monitor = self.monitor
-        monitor.used(now)
-        if not monitor.ready.is_set():
-            wait = self.config.discovery.startup_wait
-            monitor.ready.wait(wait if total is None else min(wait, total))
-            if not self.membership.view.topology.ring and not monitor.running:
-                # Not while it runs: it may wait for the resolver, and so would we.
-                self.membership.begin()
+        if self.has_monitor:
+            self.monitor.used(now)
+
+    @property
+    def works_inline(self) -> bool:
+        """Whether requests do the work of the monitor: there is to be none, or its thread cannot be started."""
+        return not self.has_monitor or self.monitor.no_thread is not None
 
     def prepare_would_wait(self, now: float) -> bool:
         """Whether `prepare` would wait for nodes now. An event loop must not call it then."""
-        return not self.monitor.ready.is_set() if self.has_monitor else self.inline.is_due(now)
+        return self.inline.is_due(now) if self.works_inline else not self.monitor.ready.is_set()
+
+    def _say_that_threads_are_missing(self) -> None:
+        reason = self.monitor.no_thread
+        if reason is not None and self.has_monitor and not self._has_said_so:
+            self._has_said_so = True
+            _log.warning(
+                "Cluster %r: no thread can be started (%s). Requests read the node list and probe nodes themselves, "
+                "until one can be started again.",
+                self.name,
+                reason,
+            )
 
     # ---- system tables -----------------------------------------------------------------------------------------
 
@@ -272,11 +307,17 @@ class ClusterCore:
         trouble = self.membership.trouble_with(node)
         self.all_pools.cut(node, f"the node was declared down{f' ({trouble})' if trouble else ''}")
 
+    def _begin_what_waits(self) -> None:
+        """In the monitor thread: what other threads have asked for, which start none themselves."""
+        self.lookups.begin()
+        if self._is_forgotten:
+            self.shut_down()
+
     def suspect(self, node: Node) -> None:
-        if self.has_monitor:
-            self.monitor.suspect(node)
-        else:
+        if self.works_inline:
             self.inline.suspect(node)
+        else:
+            self.monitor.suspect(node)
 
     # ---- forks, and the end ------------------------------------------------------------------------------------
 
@@ -311,11 +352,25 @@ class ClusterCore:
         self.check_process()
         self._closed = True
         # The threads before the connections: a probe that is cut would take its node down.
-        self.lookups.close(0.0)
-        self.monitor.close(_CLOSE_TIMEOUT)
+        self._stop_threads()
         self.all_pools.close()
         self.control.close()
+
+    def _stop_threads(self) -> None:
+        self.lookups.close(0.0)  # it stops meanwhile
+        self.monitor.close(_CLOSE_TIMEOUT)
         self.lookups.close(_CLOSE_TIMEOUT)
+
+    def go_on_without_threads(self) -> None:
+        """The interpreter ends: stop the threads and close what is idle, but serve those that make requests still.
+
+        Other exit handlers may do so, which were registered before ours. They are in the mode without threads.
+        """
+        self.check_process()
+        self.has_monitor = False
+        self._stop_threads()
+        self.all_pools.keep_only(())  # each connection is closed after its request: nothing is left open at the end
+        self.control.keep_only(())
 
     def forgotten(self) -> None:
         """The garbage collector has found the cluster, in whatever thread, at whatever place: perhaps in one that holds
@@ -324,6 +379,9 @@ class ClusterCore:
             self.all_pools.after_fork()
             self.control.after_fork()
             return
-        # When the interpreter ends there are no more threads; neither will there be any of ours.
-        with contextlib.suppress(RuntimeError):
+        try:
             threading.Thread(target=self.shut_down, name="pynamodb_alternator-close", daemon=True).start()
+        except RuntimeError:
+            # There are no more threads to be had. The monitor thread ends with what it closes, if there is one.
+            self._is_forgotten = True
+            self.monitor.wake()

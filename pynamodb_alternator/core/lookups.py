@@ -47,6 +47,7 @@ Question = tuple[str, str]
 class Lookups:
     """Answers `Tables.on_unknown`. A thread of its own works through the questions and ends with the last one.
 
+    Threads of requests put the questions, and start no thread: they call `wake`, which has another one call `begin`.
     `client`: gives the cluster's botocore client. `asking`: makes a ``with`` block for each question, in which its
     requests are made. `may_ask`: whether there may be a background thread at all.
     `pause`: waits for an event, at most so many seconds, and tells whether it is set.
@@ -58,6 +59,7 @@ class Lookups:
         client: Callable[[], Any],
         *,
         may_ask: bool,
+        wake: Callable[[], None],
         clock: Callable[[], float],
         random: _random.Random,
         asking: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
@@ -67,6 +69,7 @@ class Lookups:
         self._client = client
         self._asking_block = asking
         self._may_ask = may_ask
+        self._wake = wake
         self._clock = clock
         self._random = random
         self._pause = pause
@@ -98,7 +101,14 @@ class Lookups:
             if self._clock() < self._not_before.get(question, 0.0):
                 return
             self._waiting[question] = None
-            if self._thread is not None:
+        self._wake()
+
+    def begin(self) -> None:
+        """Have the questions asked that wait for that. Returns at once."""
+        if not self._waiting:
+            return
+        with self._lock:
+            if self._closed.is_set() or self._thread is not None or not self._waiting:
                 return
             thread = threading.Thread(target=self._work, name="pynamodb_alternator-lookup", daemon=True)
             self._thread = thread
@@ -112,7 +122,7 @@ class Lookups:
     @property
     def busy(self) -> bool:
         """Whether a question is being asked, or waits for its turn."""
-        return self._thread is not None
+        return self._thread is not None or (bool(self._waiting) and not self._closed.is_set())
 
     def close(self, timeout: float) -> None:
         self._closed.set()

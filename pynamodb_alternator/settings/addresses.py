@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
@@ -9,12 +10,17 @@ from typing import Any, Final
 
 from ..errors import ConfigurationError
 from . import checks
-from .secrets import without_userinfo
+from .secrets import has_userinfo, without_userinfo
 
 __all__ = [
     "DEFAULT_PORT",
+    "LINK_LOCAL",
+    "LOOPBACK",
+    "UNSPECIFIED",
     "check_host",
+    "ip_address_of",
     "is_ip_address",
+    "kind_of",
     "networks",
     "seeds",
     "shared_port",
@@ -26,7 +32,16 @@ __all__ = [
 DEFAULT_PORT: Final = 8000
 """The port of nodes where nothing names one."""
 
+LOOPBACK: Final = "a loopback address"
+LINK_LOCAL: Final = "a link-local address"
+UNSPECIFIED: Final = "the unspecified address"
+"""What `kind_of` calls them. The others that it knows are nowhere the address of a node."""
+
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _HOST_NAME = re.compile(r"(?=.{1,253}\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
+_NUMBERS = re.compile(r"(0[xX][0-9A-Fa-f]*|[0-9]+)(\.(0[xX][0-9A-Fa-f]*|[0-9]+))*\.?")
+"""What the C library's `inet_aton` may take for an IPv4 address: one to four numbers, octal and hexadecimal ones too. A
+socket would connect ``0x7f000001`` and ``127.1`` to this machine, without a question to the resolver."""
 _ZONE = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
 
 
@@ -81,13 +96,49 @@ def is_ip_address(host: str) -> bool:
     return not percent or (address.version == 6 and _ZONE.fullmatch(zone) is not None)
 
 
+@functools.lru_cache(2_048)
+def ip_address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host without brackets is, None for a name. A zone is left out.
+
+    ``::ffff:127.0.0.1`` is 127.0.0.1, in the sight of a socket. Kept, because each reading of the node list asks for
+    all nodes.
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@functools.lru_cache(2_048)
+def kind_of(host: str) -> str | None:
+    """In words what kind of address `host` is, if it is none of a single machine that others can reach through routers.
+
+    None for an ordinary address, and for a name, of which it says nothing (except ``localhost``).
+    """
+    address = ip_address_of(host)
+    if address is None:
+        return LOOPBACK if host.rstrip(".").lower() == "localhost" else None
+    if address.is_loopback:
+        return LOOPBACK
+    if address.is_unspecified:
+        return UNSPECIFIED
+    if address.is_link_local:
+        return LINK_LOCAL
+    if address.is_multicast:
+        return "a multicast address"
+    if address == _BROADCAST:
+        return "the broadcast address"
+    return None
+
+
 def check_host(host: str, where: str) -> None:
     """Raises `ConfigurationError` for what is neither an IP address nor a host name."""
     bare = without_brackets(host)
     if is_ip_address(bare):
         return
     # What looks like a number or an IPv6 address must be one: 10.0.0.256 is a slip, and not the name of a host.
-    if ":" in bare or re.fullmatch(r"[0-9.]+", bare) or not _HOST_NAME.fullmatch(bare):
+    if ":" in bare or _NUMBERS.fullmatch(bare) or not _HOST_NAME.fullmatch(bare):
         raise ConfigurationError(f"{where} is neither an IP address nor a host name.")
 
 
@@ -126,7 +177,7 @@ def seeds(value: Any) -> tuple[str, ...]:
 
 
 def _refuse_userinfo(seed: str) -> None:
-    if "@" in seed:
+    if has_userinfo(seed):
         raise ConfigurationError(
             f"ClusterConfig: the seed {without_userinfo(repr(seed))} has a user name or a password. "
             "Write the address alone, and give credentials=Credentials(access_key, secret_key)."

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Secret", "without_userinfo"]
+__all__ = ["Secret", "has_userinfo", "without_userinfo"]
+
+_ESCAPED = "%40"
 
 
 class Secret(str):
@@ -27,5 +29,10 @@ def without_userinfo(text: str) -> str:
 
     All of it goes, because a password may have any character in it.
     """
-    _, at, rest = text.rpartition("@")
-    return f"<hidden>@{rest}" if at else text
+    rest = text.replace(_ESCAPED, "@").rpartition("@")[2]
+    return f"<hidden>@{rest}" if has_userinfo(text) else text
+
+
+def has_userinfo(text: str) -> bool:
+    """Whether a host, or a URL without its query, has a user name in it: an ``@``, or one that is escaped."""
+    return "@" in text or _ESCAPED in text

@@ -16,6 +16,7 @@ from ..errors import ConfigurationError
 from . import addresses, checks
 from .compression import codings_in
 from .scopes import DatacenterScope, RackScope
+from .secrets import has_userinfo
 from .tls import Tls
 from .values import Credentials, Discovery, Health, Retries, Timeouts
 
@@ -131,7 +132,7 @@ def _parts_of(url: str) -> tuple[str, list[str], str]:
     """Scheme, hosts and query."""
     if not isinstance(url, str):
         raise ConfigurationError(f"The cluster URL must be a string (got {type(url).__name__}). {_EXAMPLE}.")
-    if "@" in url:
+    if "@" in url or has_userinfo(url.partition("?")[0]):
         # Not repeated in the message: it may hold a secret.
         raise ConfigurationError(
             "A cluster URL takes no user name or password (no '@'; in the query write it as %40). "

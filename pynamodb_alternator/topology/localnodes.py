@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from ..errors import ConfigurationError
 from ..settings import addresses, checks
 from ..settings.config import ClusterConfig
 from ..settings.scopes import Scope
+from ..settings.secrets import without_userinfo
 from .node import Node
 
 __all__ = ["IMPOSSIBLE_RACK_PATH", "Listing", "NodeFilter", "path_for", "read_answer"]
@@ -25,6 +26,11 @@ IMPOSSIBLE_RACK_PATH = "/localnodes?rack=pynamodb_alternator/no-such-rack"
 before ScyllaDB 2025.1 ignores the question, and lists all nodes of its datacenter."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_WHY_NOT = {
+    addresses.LOOPBACK: "listed by a node that is not on this machine",
+    addresses.LINK_LOCAL: "listed by a node that is not on that link",
+    addresses.UNSPECIFIED: "which no other machine can reach",
+}
 _MAX_ENTRIES = 10_000
 """No cluster is larger; a longer list is an answer gone wrong."""
 
@@ -104,6 +110,9 @@ class NodeFilter:
             addresses.check_host(host, "entry")
         except ConfigurationError:
             return "neither an IP address nor a host name"
+        # A translator may well send us to a tunnel's end on this machine; then the address is not the listed one.
+        is_listed = host == listed
+        is_listed_name = is_listed and addresses.ip_address_of(addresses.without_brackets(host)) is None
         node = Node(
             source.scheme,
             host,
@@ -111,23 +120,27 @@ class NodeFilter:
             datacenter=scope.datacenter,
             rack=scope.rack,
             server_name=source.server_name,
+            is_listed_name=is_listed_name and source.kind is None,
         )
-        # A translator may well send us to a tunnel's end on this machine; then the address is not the listed one.
-        if host == listed:
-            if node.is_unspecified and not source.is_unspecified:
-                return "the unspecified address, which no other machine can reach"
-            if node.is_loopback and not source.is_loopback:
-                return "a loopback address, listed by a node that is not on this machine"
+        if is_listed and node.kind is not None and not _may_list(source, node):
+            return f"{node.kind}, {_WHY_NOT.get(node.kind, 'which is not that of a node')}"
         if self._allowed and not self._is_allowed(node.host):
             return "outside allowed_networks"
         return node
 
     def _is_allowed(self, host: str) -> bool:
-        try:
-            address = ip_address(host.partition("%")[0])
-        except ValueError:
+        address = addresses.ip_address_of(host)
+        if address is None:
             return False
         return any(address in network for network in self._allowed)
+
+
+def _may_list(source: Node, node: Node) -> bool:
+    """Whether the special place that `node` is means the same machine for `source` as for us."""
+    if node.kind == addresses.LINK_LOCAL:
+        return source.kind in (addresses.LINK_LOCAL, addresses.LOOPBACK)
+    # What is neither (multicast, broadcast) is not a node for anybody.
+    return node.kind == source.kind and node.kind in (addresses.LOOPBACK, addresses.UNSPECIFIED)
 
 
 def read_answer(body: bytes, source: Node, scope: Scope, nodes: NodeFilter, *, status: int = 200) -> Listing:
@@ -152,5 +165,5 @@ def read_answer(body: bytes, source: Node, scope: Scope, nodes: NodeFilter, *, s
         if isinstance(node, Node):
             listed[node] = None
         else:
-            refused.append((repr(entry)[:80], node))
+            refused.append((without_userinfo(repr(entry))[:80], node))
     return Listing(tuple(listed), tuple(refused))

@@ -4,11 +4,17 @@ Theory of operation. The monitor owns the thread, the pace of its looks around (
 and the `Probes`. It owns no state of nodes: that is the membership's, whose `refresh` and `probe` it has called in the
 reader thread and in the probe threads. It holds no reference to the `Cluster`, so that a forgotten one is collected.
 
-Threads. Each request calls `used` first, and the first one starts the thread. That gets ready (from the seeds to a list
-of nodes that have been seen alive, for which the first requests wait with `ready`), and then calls `step` for ever:
-while the cluster is in use every quarter of a second, to see which requests wait for long, else once a minute. `step`
-itself waits for no node, so that a source that hangs does not keep it from watching the others. Threads of requests
-report a suspect with `suspect`, which begins a probe; `close` and `after_fork` come from any thread.
+Threads. Each request calls `used` first, and the first one has the thread started, and does not wait for that to
+happen: a short-lived thread does it (see `_start`). The monitor thread gets ready (from the seeds to a list of nodes
+that have been seen alive, for which the first requests wait with `ready`), and then calls `step` for ever: while the
+cluster is in use every quarter of a second, to see which requests wait for long, else once a minute. `step` itself
+waits for no node, so that a source that hangs does not keep it from watching the others. All other threads are started
+by the monitor thread: `suspect`, which threads of requests call, does no more than wake it, and so does what else they
+want done (`also`). `close` and `after_fork` come from any thread.
+
+Where the thread cannot be started (the interpreter ends, a container's limit), `no_thread` tells why, and requests do
+its work (`core.inline`); one of them tries again each second. Where the thread lives and no further one can be started,
+it reads the list and makes the probes itself.
 
 Locks. `_lock` guards the start and the end of the thread, and nothing is waited for under it. Waking and waiting are
 done with `Alarm` and `Latch`, and what runs is derived from what exists: a thread that has begun signs in itself, and
@@ -18,6 +24,7 @@ exception is still one of `Membership.suspects`, and each step begins the probes
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
 import random as _random
@@ -56,7 +63,8 @@ class Waits(Protocol):
 class Monitor:
     """Runs `Membership.refresh` and `Membership.probe` when they are due.
 
-    `waits` tells for which nodes requests are waiting now, and for how long.
+    `waits` tells for which nodes requests are waiting now, and for how long. `also` is called with each look around:
+    it begins what others want done in the background, and waits for nothing.
     """
 
     def __init__(
@@ -66,7 +74,9 @@ class Monitor:
         waits: Waits,
         clock: Callable[[], float],
         random: _random.Random,
+        also: Callable[[], None] = lambda: None,
     ) -> None:
+        self._also = also
         self._membership = membership
         self._settings = membership.config.discovery
         self._policy = membership.config.health
@@ -85,6 +95,8 @@ class Monitor:
         self._runs = False
         self._thread: threading.Thread | None = None
         self._reader: threading.Thread | None = None
+        self.no_thread: str | None = None
+        """Why the thread cannot be started; None unless that was tried and has failed."""
         self._start_again_at: float | None = None
         self._probes = Probes(
             self._membership,
@@ -120,16 +132,37 @@ class Monitor:
                 return
             # Before the thread exists: whatever becomes of it, another one may be started after that.
             self._start_again_at = now + _START_PATIENCE
-            thread = self._thread = threading.Thread(target=self._run, name=f"{_THREAD_NAME}-monitor", daemon=True)
-        if not started(thread):
-            # Requests go on with what is known.
-            self._start_again_at = now + self._settings.interval
-            self.ready.set()
+        # Not with `Thread.start`: that waits until the new thread has its turn, and holds locks of `threading`
+        # meanwhile, with which an exception that comes to this thread would take the whole process along.
+        try:
+            _thread.start_new_thread(self._start_thread, ())
+        except RuntimeError as error:
+            self._cannot_start(error)
+
+    def _start_thread(self) -> None:
+        """In a thread of its own, which nobody waits for: start the monitor thread."""
+        try:
+            thread = threading.Thread(target=self._run, name=f"{_THREAD_NAME}-monitor", daemon=True)
+            with self._lock:
+                if self._runs or self._closed:
+                    return
+                self._thread = thread
+            thread.start()
+        except RuntimeError as error:
+            self._cannot_start(error)
+
+    def _cannot_start(self, error: RuntimeError) -> None:
+        """There are no more threads to be had: requests do our work, and one of them tries again in a while."""
+        self._start_again_at = self._clock() + self._settings.interval
+        self.no_thread = str(error)
+        self.ready.set()
 
     def suspect(self, node: Node) -> None:
-        """Probe the node now, beside the traffic, and before nodes whose turn it merely is."""
-        if not self._closed:
-            self._probes.begin([node], suspects=True)
+        """Have the node probed now, beside the traffic, and before nodes whose turn it merely is.
+
+        It is one of `Membership.suspects`, of which the thread begins the probes.
+        """
+        self.wake()
 
     def close(self, timeout: float) -> None:
         """Stop the threads. Waits for them at most `timeout` seconds."""
@@ -151,6 +184,13 @@ class Monitor:
         return thread is not None and thread.is_alive()
 
     @property
+    def is_coming(self) -> bool:
+        """Whether the thread lives, or is being started."""
+        start_again_at = self._start_again_at  # which another thread unsets meanwhile
+        is_starting = start_again_at is not None and self.no_thread is None and self._clock() < start_again_at
+        return self.running or is_starting
+
+    @property
     def busy(self) -> bool:
         """Whether something is under way that a step has begun: a reading, or a probe."""
         reader = self._reader
@@ -165,7 +205,10 @@ class Monitor:
             self._runs = True
             self._thread = threading.current_thread()
             self._start_again_at = None
+            could_not_start, self.no_thread = self.no_thread, None
         try:
+            if could_not_start:
+                _log.info("Cluster %r: threads can be started again.", self._membership.config.name)
             self._get_ready()
             while not self._closed:
                 self._look_around_and_sleep()
@@ -211,7 +254,14 @@ class Monitor:
         self._probes.begin(membership.probes_due(self._clock()))
         self._probes.wait_for_first(self._settings.timeout)
         self._probes.wait_for_all(_GRACE)
-        if self._closed or not membership.refresh():
+        if self._closed:
+            return
+        told = self._begin_reading(wait=True)
+        while not told.is_set() and not self._closed:
+            # The first requests may not have waited for us, and have met a node that hangs.
+            self._probes.begin(membership.suspects(), suspects=True)
+            self._alarm.sleep(TICK)
+        if membership.failed_readings:
             return
         self._probes.begin(membership.probes_due(self._clock()))
         self._probes.wait_for_all(_GRACE)
@@ -226,13 +276,14 @@ class Monitor:
         interval *= self._random.uniform(1 - _JITTER, 1 + _JITTER)
         last = membership.last_read
         reads = last is None or now >= last + interval
-        if reads:
+        if reads and not (self._reader is not None and self._reader.is_alive()):
             self._begin_reading()
         # Those that are being probed are passed over. What is left are those whose report was cut short.
         self._probes.begin(membership.suspects(), suspects=True)
         # While no request needs them, nodes that are not active are looked at only when the list is read.
         if in_use or reads:
             self._probes.begin(membership.probes_due(now))
+        self._also()
         pauses = [interval if last is None or reads else last + interval - now]
         if in_use:
             pauses += [TICK, self._policy.suspect_after / 2]
@@ -250,17 +301,25 @@ class Monitor:
                 self._membership.suspect(node)
         return requests_wait
 
-    def _begin_reading(self) -> None:
-        """Read the list in a thread of its own: a source that hangs must not keep us from watching the others."""
-        if self._reader is not None and self._reader.is_alive():
-            return
-        reader = threading.Thread(target=self._read, name=f"{_THREAD_NAME}-reader", daemon=True)
+    def _begin_reading(self, *, wait: bool = False) -> Latch:
+        """Read the list in a thread of its own: a source that hangs must not keep us from watching the others.
+
+        `wait`: have it wait for another thread's reading. Gives what opens when it is over.
+        """
+        over = Latch()
+        reader = threading.Thread(target=self._read, args=(over, wait), name=f"{_THREAD_NAME}-reader", daemon=True)
         self._reader = reader
         if not started(reader):
             self._reader = None
+            self._read(over, wait)
+        return over
 
-    def _read(self) -> None:
+    def _read(self, over: Latch, wait: bool) -> None:
         try:
-            self._membership.refresh(wait=False)
+            self._membership.refresh(wait=wait)
         except Exception:
             self._complain()
+        finally:
+            over.set()
+            if wait:
+                self.wake()  # it sleeps until then

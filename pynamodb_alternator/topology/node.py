@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -20,7 +18,9 @@ class Node:
 
     `host`: an address or a name, lower-case, IPv6 without brackets. `datacenter`, `rack`: where it stands, if that is
     known. `server_name`: the name that its certificate is checked against, if it is not `host`. `address`:
-    ``host:port``, as signals and logs have it. `host_header`: the value of the Host header.
+    ``host:port``, as signals and logs have it. `host_header`: the value of the Host header, without an IPv6 zone.
+    `is_listed_name`: whether `host` is a name that came from a node list of another machine, so that it must not lead
+    to this machine; see `check_peer`.
     """
 
     scheme: str = field(compare=False)
@@ -29,6 +29,7 @@ class Node:
     datacenter: str | None = field(default=None, compare=False)
     rack: str | None = field(default=None, compare=False)
     server_name: str | None = field(default=None, compare=False)
+    is_listed_name: bool = field(default=False, compare=False)
     endpoint: str = field(init=False)
     address: str = field(init=False, compare=False)
     host_header: str = field(init=False, compare=False)
@@ -40,7 +41,9 @@ class Node:
         object.__setattr__(self, "address", f"{bracketed}:{self.port}")
         endpoint = _endpoint(self.scheme, bracketed, self.port)
         object.__setattr__(self, "endpoint", endpoint)
-        object.__setattr__(self, "host_header", endpoint.partition("://")[2])
+        # RFC 6874: a zone means something on this machine only, and does not leave it.
+        header = _endpoint(self.scheme, addresses.with_brackets(host.partition("%")[0]), self.port)
+        object.__setattr__(self, "host_header", header.partition("://")[2])
 
     def __str__(self) -> str:
         return self.address
@@ -49,25 +52,19 @@ class Node:
         return hash(self.endpoint)
 
     @property
-    def is_loopback(self) -> bool:
-        address = _ip_address(self.host)
-        return self.host == "localhost" if address is None else address.is_loopback
+    def kind(self) -> str | None:
+        """What kind of address `host` is, if it is none of an ordinary node. See `addresses.kind_of`."""
+        return addresses.kind_of(self.host)
 
-    @property
-    def is_unspecified(self) -> bool:
-        address = _ip_address(self.host)
-        return address is not None and address.is_unspecified
+    def check_peer(self, address: str) -> None:
+        """A connection has led to `address`: see that it may, before anything is sent.
 
-
-@functools.lru_cache(2_048)
-def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a host is, None for a name. Kept, because each reading of the node list asks for all nodes."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    # ::ffff:127.0.0.1 is 127.0.0.1, in the sight of a socket.
-    return getattr(address, "ipv4_mapped", None) or address
+        Raises OSError where a name that a node has listed leads to a place that it may not list as an address.
+        """
+        if self.is_listed_name:
+            kind = addresses.kind_of(address)
+            if kind is not None:
+                raise PermissionError(f"{self.host} is a name that a node has listed, and leads to {address}, {kind}")
 
 
 def _endpoint(scheme: str, host: str, port: int | None) -> str:

@@ -2,12 +2,12 @@
 
 Theory of operation. `begin` puts nodes into one of two queues (suspects come before nodes whose turn it merely is), and
 starts threads, as many as are needed and allowed. Each thread takes nodes from the queues until they are empty.
-`begin` is called by the monitor thread, and by the threads of requests for a suspect.
+`begin` is called by the monitor thread alone: threads of requests start no threads. Where no thread can be started
+(a container's limit), the monitor thread makes a probe itself, one with each `begin`.
 
-What counts here is derived from what exists, because the thread of a request may meet an exception between any two
-lines of `begin`: a thread signs in itself when it has begun, and counts for as long as it lives; a probe is under way
-for as long as the thread that makes it lives. A thread that was never started is in no count, and the nodes that it
-should have probed are in a queue, from which the next `begin` has them probed.
+What counts here is derived from what exists: a thread signs in itself when it has begun, and counts for as long as it
+lives; a probe is under way for as long as the thread that makes it lives. A thread that was never started is in no
+count, and the nodes that it should have probed are in a queue, from which the next `begin` has them probed.
 
 One lock guards the queues and the counts. Threads are started, and nodes are probed, outside of it.
 """
@@ -52,6 +52,7 @@ class Probes:
         self._workers: set[threading.Thread] = set()
         self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._answers = 0
+        self._lacks_threads = False
         self._closed = False
 
     def begin(self, nodes: Iterable[Node], *, suspects: bool = False) -> None:
@@ -72,8 +73,19 @@ class Probes:
         for _ in range(missing):
             thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._threads.add(thread)
-            if not started(thread):
+            self._lacks_threads = not started(thread)
+            if self._lacks_threads:
+                self._probe_here()
                 return
+
+    def _probe_here(self) -> None:
+        """Make one probe in this thread, unless there are threads that will make it."""
+        with self._lock:
+            if self._alive():
+                return
+        node = self._next(threading.current_thread())
+        if node is not None:
+            self._probe(node)
 
     def _is_under_way(self, node: Node) -> bool:
         thread = self._under_way.get(node)
@@ -140,11 +152,15 @@ class Probes:
     def wait_for_first(self, timeout: float) -> None:
         """Wait until a probe had an answer, or none is under way any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._answers > 0 or self._idle(), timeout)
+            self._changed.wait_for(lambda: self._answers > 0 or self._is_over(), timeout)
 
     def wait_for_all(self, timeout: float) -> None:
         with self._changed:
-            self._changed.wait_for(self._idle, timeout)
+            self._changed.wait_for(self._is_over, timeout)
+
+    def _is_over(self) -> bool:
+        """Whether waiting brings nothing: the probes have ended, or there is no thread to make those that are left."""
+        return self._idle() or self._lacks_threads
 
     def close(self) -> list[threading.Thread]:
         """Begin no more probes. The threads that are left; each ends with the probe that it has under way."""

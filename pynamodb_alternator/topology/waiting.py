@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 
 __all__ = ["Alarm", "Latch"]
 
@@ -42,14 +43,14 @@ class Latch:
 
     def __init__(self) -> None:
         self._open = False
-        self._waiting: list[threading.Lock] = []
+        self._waiting: list[Callable[[], object]] = []
 
     def set(self) -> None:
         """Open. More than once does no harm: it wakes those that an interrupted opening has left asleep."""
         self._open = True
-        for gate in tuple(self._waiting):
-            with contextlib.suppress(RuntimeError):  # another thread has opened it
-                gate.release()
+        for tell in tuple(self._waiting):
+            with contextlib.suppress(RuntimeError):  # another thread has opened it, or nobody is there any more
+                tell()
         self._waiting.clear()
 
     def is_set(self) -> bool:
@@ -61,10 +62,19 @@ class Latch:
             return True
         gate = threading.Lock()
         gate.acquire()
-        self._waiting.append(gate)
+        self._waiting.append(gate.release)
         # In this order: the thread that opens it sets the flag first, and looks at the gates after that.
         if not self._open:
             gate.acquire(timeout=max(0.0, seconds))
         with contextlib.suppress(ValueError):
-            self._waiting.remove(gate)
+            self._waiting.remove(gate.release)
         return self._open
+
+    def call(self, tell: Callable[[], object]) -> None:
+        """Have `tell` called when it opens, in the thread that opens it, or now. It may be called more than once.
+
+        A RuntimeError of it means that nobody is there any more who would want to know.
+        """
+        self._waiting.append(tell)
+        if self._open:
+            tell()

@@ -362,6 +362,55 @@ def test_without_a_monitor(local: LocalCluster) -> None:
     run(main)
 
 
+def test_no_thread_can_be_started(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("pynamodb_alternator"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async def main() -> None:
+        async with AsyncCluster(config_of(local, discovery=Discovery(interval=0.05))) as cluster:
+            client = await cluster.client()
+            with monkeypatch.context() as patch:
+                patch.setattr(threading.Thread, "start", refuse)
+                await asyncio.gather(*(client.list_tables() for _ in range(20)))
+                assert len(cluster.core.membership.view.topology.ring) == 3
+                local.nodes[0].kill()
+                while len(cluster.core.membership.view.topology.ring) == 3:
+                    await client.list_tables()
+                assert not cluster.core.monitor.running
+            while not cluster.core.monitor.running:
+                await client.list_tables()
+
+    run(main)
+
+
+def test_the_loop_starts_no_thread_for_requests(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, starters = threading.Thread.start, set[int]()
+
+    def note(thread: threading.Thread) -> None:
+        if thread.name.startswith("pynamodb_alternator"):
+            starters.add(threading.get_ident())
+        start(thread)
+
+    async def main() -> None:
+        async with AsyncCluster(config_of(local, key_route_affinity="any_write")) as cluster:
+            client = await cluster.client()  # which is made in a thread
+            monkeypatch.setattr(threading.Thread, "start", note)
+            await asyncio.gather(*(client.list_tables() for _ in range(20)))
+            # A write to a table of which nothing is known: a look-up asks about it.
+            await outcome(client.put_item(TableName="t", Item={"k": {"S": "a"}}))
+            local.nodes[0].kill()
+            await until(lambda: len(cluster.core.membership.view.topology.ring) == 2)
+            await asyncio.gather(*(client.list_tables() for _ in range(20)))
+            assert starters
+            assert threading.get_ident() not in starters
+
+    run(main)
+
+
 # ---- tasks that end ----------------------------------------------------------------------------------------------
 
 
@@ -666,6 +715,10 @@ def test_a_certificate_that_is_not_accepted() -> None:
 def test_connecting_to_nobody_and_to_whom_never_accepts(local: LocalCluster) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
+        listed = AsyncConnection(Node("http", "localhost", local.port, is_listed_name=True), loop)
+        with pytest.raises(NodeUnreachableError, match=r"a name that a node has listed, and leads to .*loopback"):
+            await listed.connect(connect_timeout=5.0)
+        assert not listed.reusable
         local.nodes[0].kill()
         connection = AsyncConnection(Node("http", local.nodes[0].host, local.port), loop)
         with pytest.raises(NodeUnreachableError, match="Connection refused"):

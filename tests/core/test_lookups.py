@@ -6,6 +6,7 @@ import contextlib
 import logging
 import random
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,11 +68,15 @@ class World:
         return Lookups(
             self.tables,
             lambda: self,
-            **{"may_ask": True, **settings},
+            **{"may_ask": True, "wake": self._begin, **settings},
             clock=lambda: self.now,
             random=random.Random(7),
             pause=self.pause,
         )
+
+    def _begin(self) -> None:
+        """What the monitor thread does when it is woken."""
+        self.lookups.begin()
 
     def pause(self, closed: threading.Event, seconds: float) -> bool:
         self.pauses.append(seconds)
@@ -256,12 +261,25 @@ def test_the_cluster_asks_with_requests_whose_failures_count_for_no_node() -> No
             asked.set()
 
         cluster.client.meta.events.register("before-parameter-build.dynamodb.DescribeTable", look)
+        cluster.core.use(time.monotonic())  # as each request does before it finds that something is not known
         cluster.core.tables.report_unknown("t", PARTITION_KEY)
         assert asked.wait(10)
         with pytest.raises(TransportError):
             cluster.client.describe_table(TableName="t")
         # Whatever the look-up has done meanwhile: it asks as a look-up, and we do not.
         assert set(seen) == {True, False}
+
+
+def test_the_thread_that_puts_a_question_starts_none() -> None:
+    world = World()
+    woken: list[bool] = []
+    world.lookups = world.new_lookups(wake=lambda: woken.append(True))
+    world.lookups.ask("t", PARTITION_KEY)
+    world.lookups.ask("t", PARTITION_KEY)
+    assert (woken, lookup_threads(), world.lookups.busy) == ([True], [], True)
+    world.lookups.begin()
+    world.settle()
+    assert world.calls == [("DescribeTable", "t")]
 
 
 def test_without_a_background_nobody_is_asked() -> None:

@@ -473,6 +473,66 @@ def test_the_end_of_the_interpreter(local: LocalCluster, prepared: Cluster, way:
     assert time.monotonic() - started < 30
 
 
+EXIT = """
+    import atexit, sys
+
+    def flush(when):
+        for number in range(5):
+            put(cluster.client, f"{when}-{number}")
+        assert len(cluster.nodes()) == 3
+        if len(sys.argv) > 3:
+            asyncio.run(flush_async(when))
+        sys.stdout.write(f"{when} ")
+
+    async def flush_async(when):
+        async with AsyncCluster(cluster if sys.argv[3] == "shared" else sys.argv[1]) as own:
+            client = await own.client()
+            for number in range(5):
+                await client.put_item(
+                    TableName=TABLE, Item={"id": {"S": f"{when}-async-{number}"}, "value": {"N": "0"}}
+                )
+
+    atexit.register(flush, "last")  # before the import of ours, so that it runs after our own
+    from pynamodb_alternator import Cluster
+    from tests.chaos.support import TABLE, put
+    if len(sys.argv) > 3:
+        import asyncio
+        from pynamodb_alternator.aio import AsyncCluster
+    atexit.register(flush, "first")
+
+    cluster = Cluster(sys.argv[1])
+    if sys.argv[2] == "used":
+        put(cluster.client, "k")
+    if sys.argv[2] == "closed":
+        cluster.close()
+        atexit.unregister(flush)
+        def closed():
+            try:
+                put(cluster.client, "k")
+            except Exception as error:
+                sys.stdout.write(type(error).__name__)
+        atexit.register(closed)
+"""
+
+
+@pytest.mark.parametrize("way", ["used", "unused"])
+@pytest.mark.parametrize("loop", [(), ("shared",), ("its own",)], ids=["threads", "loop", "loop of its own"])
+def test_exit_handlers_may_use_a_cluster(
+    local: LocalCluster, prepared: Cluster, way: str, loop: tuple[str, ...]
+) -> None:
+    """Also such that were registered before our import, and run after our own handler. Python 3.12 and newer start no
+    thread then."""
+    assert run(EXIT, local.url, way, *loop) == "first last "
+    for when in ("first", "last"):
+        for number in range(5):
+            assert get(prepared.client, f"{when}-{number}") is not None
+            assert not loop or get(prepared.client, f"{when}-async-{number}") is not None
+
+
+def test_what_was_closed_stays_closed_at_the_exit(local: LocalCluster, prepared: Cluster) -> None:
+    assert run(EXIT, local.url, "closed") == "ClusterClosedError"
+
+
 def test_a_forgotten_cluster_leaves_nothing(local: LocalCluster, prepared: Cluster) -> None:
     prepared.close()
     until(lambda: not our_threads())

@@ -374,6 +374,26 @@ def test_unsigned_and_wrongly_signed_requests_are_refused(guarded: LocalCluster,
         assert "SECRET" not in str(caught.value)
 
 
+def test_the_zone_of_an_address_stays_here(guarded: LocalCluster, lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 6874: it means something on this machine only. The host that is signed is the one that is sent."""
+    resolve = socket.getaddrinfo
+
+    def on_this_link(host: Any, *args: Any, **settings: Any) -> Any:
+        return resolve("127.0.0.1" if str(host).startswith("fe80::1%") else host, *args, **settings)
+
+    monkeypatch.setattr(socket, "getaddrinfo", on_this_link)
+    zoned = "[fe80::1%eth7]"
+    settings: dict[str, Any] = {"port": guarded.port, "credentials": Credentials("alice", SECRET)}
+    before = {node: len(node.requests) for node in guarded.nodes}
+    with Cluster(ClusterConfig([zoned], address_translator=lambda listed: zoned, **settings)) as cluster:
+        if lane == "compatible":
+            cluster.client.meta.events.register("before-send.dynamodb", _do_nothing)
+        assert cluster.client.list_tables()["TableNames"] is not None
+        assert [node.address for node in cluster.nodes()] == [f"{zoned}:{guarded.port}"]
+    hosts = {request.headers["host"] for node in guarded.nodes for request in node.requests[before[node] :]}
+    assert hosts == {f"[fe80::1]:{guarded.port}"}
+
+
 def test_every_attribute_type_is_signed(guarded: LocalCluster, lane: str) -> None:
     item = {
         "key": {"S": f"types-{lane}"},

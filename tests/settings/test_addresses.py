@@ -61,6 +61,7 @@ class TestSeeds:
         [
             *("10.0.0.256", "1.2.3", "a b", "-a", "a..b", "a/b", "a?b", "user@host", "x\r\nHost: y", "a\0", "bücher"),
             *("::g", "[::1", "[]", "[::1]x", "1:2:3", "[::1]:", "host:", ":8000", "a" * 300, "é", "1.2.3.4%x"),
+            *("0x7f000001", "0x0", "127.1", "2130706433", "0177.0.0.1", "0x7f.0.0.1", "127.0.0.1."),
             *("fe80::1%", "fe80::1%a\r\nX: y", "fe80::1%a b", "[fe80::1%\n]:8000"),
         ],
     )
@@ -84,6 +85,8 @@ class TestSeeds:
             ["user:hunter2", "ter2@b"],  # a URL that was split at a comma of its password
             ["b:hunter2", " user:x@a"],
             ["[user:hunter2@a"],
+            "user:hunter2%40a",
+            ["http://user:hunter2%40a:8000"],
             [b"user:hunter2@a"],
             [("user:hunter2@a",)],
         ],

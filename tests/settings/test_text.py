@@ -88,12 +88,14 @@ class TestUrl:
         [
             *("http://user:hunter2@a/", "user:hunter2@a:8000", "http://user:hun/ter2@a", "http://u:hunter2@a/x"),
             *("http://u:hun?ter2@a/", "ftp://u:hunter2@a/", "http://a/x?secret_key=hunter2"),
+            *("http://u:hunter2%40a/", "http://a,u:hunter2%40b:8000/", "u%3Ahunter2%40a", "http://[u:hunter2%40::1]/"),
         ],
     )
     def test_a_password_is_refused_and_not_repeated(self, url: str) -> None:
-        message = refused(lambda: ClusterConfig.from_url(url))
-        assert "hun" not in message
-        assert "ter2" not in message
+        for make in (ClusterConfig.from_url, lambda url: ClusterConfig.from_env({"ALTERNATOR_URL": url})):
+            message = refused(lambda make=make: make(url))
+            assert "hun" not in message
+            assert "ter2" not in message
 
     @pytest.mark.parametrize("url", [None, 5, b"http://a", ["http://a"]])
     def test_no_string(self, url: Any) -> None:

@@ -16,6 +16,7 @@ from pynamodb_alternator.topology.localnodes import NodeFilter, path_for, read_a
 from pynamodb_alternator.topology.node import Node
 
 SOURCE = Node("http", "10.0.0.9", 8000)
+LINK = Node("http", "fe80::9%eth0", 8000)
 LOCAL = Node("http", "127.0.0.1", 8000)
 CLUSTER = ClusterScope()
 
@@ -60,7 +61,36 @@ def test_the_good_ones_stay_in_their_order_and_once() -> None:
         ("::1", "loopback"),
         ("[::1]", "loopback"),
         ("::ffff:127.0.0.1", "loopback"),
+        ("::ffff:7f00:1", "loopback"),
         ("localhost", "loopback"),
+        ("LocalHost.", "loopback"),
+        ("169.254.169.254", "link-local"),
+        ("::ffff:169.254.169.254", "link-local"),
+        ("fe80::1", "link-local"),
+        ("fe80::1%eth0", "link-local"),
+        ("[febf::1%eth0]", "link-local"),
+        ("224.0.0.1", "multicast"),
+        ("239.1.2.3", "multicast"),
+        ("::ffff:224.0.0.1", "multicast"),
+        ("ff02::1%eth0", "multicast"),
+        ("255.255.255.255", "broadcast"),
+        ("::ffff:255.255.255.255", "broadcast"),
+        ("::ffff:0.0.0.0", "unspecified"),
+        ("0x7f000001", "neither"),
+        ("0X7F000001", "neither"),
+        ("0x7f.1", "neither"),
+        ("0x7f.0.0.0x1", "neither"),
+        ("0x0", "neither"),
+        ("0x", "neither"),
+        ("0", "neither"),
+        ("0.0", "neither"),
+        ("127.1", "neither"),
+        ("127.0.1", "neither"),
+        ("2130706433", "neither"),
+        ("017700000001", "neither"),
+        ("0177.0.0.1", "neither"),
+        ("127.0.0.01", "neither"),
+        ("127.0.0.1.", "neither"),
         ("0e1f3a5c-1111-4222-8333-abcdefabcdef", "host id"),
         ("10.0.0.256", "neither"),
         ("10.0.0.1:8000", "neither"),
@@ -87,7 +117,7 @@ def test_a_reason_is_short_and_safe_to_log() -> None:
 
 
 def test_ipv6() -> None:
-    found, reasons = read(["2001:DB8::1", "fe80::1%eth0", "[2001:db8::2]"])
+    found, reasons = read(["2001:DB8::1", "fe80::1%eth0", "[2001:db8::2]"], LINK)
     assert found == ["[2001:db8::1]:8000", "[fe80::1%eth0]:8000", "[2001:db8::2]:8000"]
     assert reasons == []
 
@@ -95,6 +125,52 @@ def test_ipv6() -> None:
 def test_a_node_on_this_machine_may_list_loopback() -> None:
     assert read(["127.0.0.1", "127.0.0.2"], LOCAL)[0] == ["127.0.0.1:8000", "127.0.0.2:8000"]
     assert "unspecified" in read(["0.0.0.0"], LOCAL)[1][0]
+
+
+@pytest.mark.parametrize("source", ["127.0.0.1", "169.254.1.1", "fe80::9%eth0"])
+def test_a_node_on_this_link_may_list_link_local_addresses(source: str) -> None:
+    found, _ = read(["169.254.1.2", "fe80::1%eth0"], Node("http", source, 8000))
+    assert found == ["169.254.1.2:8000", "[fe80::1%eth0]:8000"]
+
+
+def test_a_node_on_this_link_is_another_machine() -> None:
+    assert "loopback" in read(["127.0.0.1"], LINK)[1][0]
+
+
+@pytest.mark.parametrize("source", ["127.0.0.1", "fe80::9%eth0", "10.0.0.9"])
+@pytest.mark.parametrize("entry", ["224.0.0.1", "ff02::1", "255.255.255.255", "0x7f000001", "127.1"])
+def test_what_is_a_node_nowhere_is_refused_from_everybody(entry: str, source: str) -> None:
+    assert read([entry], Node("http", source, 8000))[0] == []
+
+
+def test_what_looks_nearly_like_a_number_is_a_name() -> None:
+    names = ["0x7g", "x1", "10.0.0.1.example.com", "0xff.example.com", "1a", "node.7"]
+    assert read(names)[0] == [f"{name}:8000" for name in names]
+
+
+def test_where_a_name_leads_is_looked_at_when_it_is_connected() -> None:
+    def node(entry: str, source: Node, **settings: Any) -> Node:
+        (node,), _ = read_answer(json.dumps([entry]).encode(), source, CLUSTER, NodeFilter(**settings))
+        return node
+
+    listed = node("db.example.com", SOURCE)
+    for allowed in ("10.0.0.1", "2001:db8::1"):
+        listed.check_peer(allowed)
+    for refused in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "169.254.169.254", "fe80::1%eth0", "ff02::1"):
+        with pytest.raises(OSError, match=r"db\.example\.com is a name that a node has listed"):
+            listed.check_peer(refused)
+    # Of an address it is known already, a seed is the user's word, and so is what a translator gives.
+    node("10.0.0.1", SOURCE).check_peer("127.0.0.1")
+    node("db.example.com", LOCAL).check_peer("127.0.0.1")
+    node("db.example.com", LINK).check_peer("169.254.1.2")
+    node("10.0.0.1", SOURCE, translate=lambda _: "tunnel.example.com").check_peer("127.0.0.1")
+    with pytest.raises(OSError, match="loopback"):
+        node("db.example.com", SOURCE, translate=lambda listed: listed).check_peer("127.0.0.1")
+
+
+def test_a_password_in_a_list_is_not_logged() -> None:
+    _, ((entry, _),) = read_answer(b'["http://user:hunter2@10.0.0.1"]', SOURCE, CLUSTER, NodeFilter())
+    assert "hunter2" not in entry
 
 
 def test_what_a_node_inherits_from_its_source() -> None:
@@ -147,6 +223,10 @@ class TestTranslator:
         assert "unspecified" in reasons[0]
         assert "loopback" in reasons[1]
 
+    @pytest.mark.parametrize("address", ["169.254.1.2", "[fe80::1%eth0]", "localhost"])
+    def test_what_it_gives_is_the_users_word(self, address: str) -> None:
+        assert read(["10.0.0.1"], translate=lambda _: address)[0] == [f"{address}:8000"]
+
     @pytest.mark.parametrize("bad", [5, b"10.0.0.1", "", "a b", "10.0.0.1:0", "10.0.0.1:x", "[::1", "a\r\nb"])
     def test_what_it_gives_is_checked(self, bad: Any) -> None:
         found, reasons = read(["10.0.0.1", "10.0.0.2"], translate=lambda a: bad if a == "10.0.0.1" else a)
@@ -184,8 +264,7 @@ def test_any_json(answer: Any) -> None:
     for node in nodes:
         assert node.host_header.isascii()
         assert node.host_header.isprintable()
-        assert not node.is_loopback
-        assert not node.is_unspecified
+        assert node.kind is None
 
 
 @settings(deadline=None, max_examples=200)

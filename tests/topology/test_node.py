@@ -33,6 +33,8 @@ def test_the_published_vectors(given: list[str], expected: list[str]) -> None:
         ("https", "a", 80, "https://a:80", "a:80", "a:80"),
         ("http", "2001:DB8::1", 8000, "http://[2001:db8::1]:8000", "[2001:db8::1]:8000", "[2001:db8::1]:8000"),
         ("http", "[::1]", 80, "http://[::1]", "[::1]:80", "[::1]"),
+        ("http", "fe80::1%e0", 8000, "http://[fe80::1%e0]:8000", "[fe80::1%e0]:8000", "[fe80::1]:8000"),
+        ("https", "[FE80::1%e0]", 443, "https://[fe80::1%e0]", "[fe80::1%e0]:443", "[fe80::1]"),
     ],
 )
 def test_spellings(scheme: str, host: str, port: int, endpoint: str, address: str, header: str) -> None:
@@ -51,24 +53,28 @@ def test_only_the_endpoint_makes_a_node() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "loopback", "unspecified"),
+    ("host", "kind"),
     [
-        ("127.0.0.1", True, False),
-        ("127.9.9.9", True, False),
-        ("::1", True, False),
-        ("::ffff:127.0.0.1", True, False),
-        ("LOCALHOST", True, False),
-        ("0.0.0.0", False, True),
-        ("::", False, True),
-        ("::ffff:0.0.0.0", False, True),
-        ("10.0.0.1", False, False),
-        ("fe80::1%lo", False, False),
-        ("example.com", False, False),
+        ("127.0.0.1", "a loopback address"),
+        ("127.9.9.9", "a loopback address"),
+        ("::1", "a loopback address"),
+        ("::ffff:127.0.0.1", "a loopback address"),
+        ("LOCALHOST", "a loopback address"),
+        ("0.0.0.0", "the unspecified address"),
+        ("::", "the unspecified address"),
+        ("::ffff:0.0.0.0", "the unspecified address"),
+        ("169.254.0.1", "a link-local address"),
+        ("fe80::1%lo", "a link-local address"),
+        ("224.0.0.1", "a multicast address"),
+        ("ff02::1", "a multicast address"),
+        ("255.255.255.255", "the broadcast address"),
+        ("10.0.0.1", None),
+        ("2001:db8::1", None),
+        ("example.com", None),
     ],
 )
-def test_addresses_that_mean_this_machine(host: str, loopback: bool, unspecified: bool) -> None:
-    node = Node("http", host, 8000)
-    assert (node.is_loopback, node.is_unspecified) == (loopback, unspecified)
+def test_addresses_that_are_not_those_of_one_machine_among_others(host: str, kind: str | None) -> None:
+    assert Node("http", host, 8000).kind == kind
 
 
 nodes = st.builds(Node, st.just("http"), st.ip_addresses().map(str), st.integers(1, 65535))

@@ -146,20 +146,41 @@ def test_a_suspicion_that_comes_after_the_answer_has_the_node_probed_again(probe
 
 
 def test_no_thread_can_be_started(prober: FakeProber, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The nodes stay in the queue, and no slot is lost."""
-    probes = probes_of(prober, most=1)
+    """The thread that asks makes one probe itself, the other nodes stay in the queue, and no slot is lost."""
+    probes = probes_of(prober, most=2)
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        for _ in range(3):
-            probes.begin(NODES[:2])
+        probes.begin(NODES[:3])
+        assert prober.probed == NODES[:1]
+        probes.begin([])
+        assert prober.probed == NODES[:2]
         assert not probes.idle
+        probes.wait_for_all(PATIENCE * 10)  # which would be in vain
     probes.begin([])
     idle(probes)
-    assert prober.probed == NODES[:2]
+    assert prober.probed == NODES[:3]
+
+
+def test_no_further_thread_can_be_started(prober: FakeProber, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that there are make the probes. The thread that asks is not held up."""
+    probes = probes_of(prober, most=2)
+    prober.hang(NODES[0])
+    probes.begin(NODES[:1])
+    until(lambda: prober.hanging == NODES[:1])
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    probes.begin(NODES[1:3])
+    assert prober.probed == NODES[:1]
+    prober.release()
+    idle(probes)
+    assert prober.probed == NODES[:3]
 
 
 def test_an_exception_at_any_place_loses_neither_a_node_nor_a_slot(prober: FakeProber) -> None:

@@ -106,3 +106,19 @@ class TestLatch:
             latch.set()
             finished(thread)
             assert opened == [True]
+
+    def test_it_calls_who_asked_for_that(self) -> None:
+        latch = Latch()
+        called: list[str] = []
+
+        def gone() -> None:
+            called.append("gone")
+            raise RuntimeError("the event loop is closed")
+
+        latch.call(gone)
+        latch.call(lambda: called.append("before"))
+        assert called == []
+        latch.set()
+        assert called == ["gone", "before"]
+        latch.call(lambda: called.append("after"))
+        assert called == ["gone", "before", "after"]

@@ -135,6 +135,18 @@ def test_a_name_with_several_addresses_goes_on_to_the_next(monkeypatch: pytest.M
         connection.close()
 
 
+def test_a_listed_name_that_leads_to_this_machine_is_not_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine has listed the name: what listens on our loopback interface gets no request by that."""
+    with Server() as server:
+        listed = Node("http", "localhost", server.port, is_listed_name=True)
+        with pytest.raises(NodeUnreachableError, match=r"a name that a node has listed, and leads to .*loopback"):
+            Connection.open(listed, connect_timeout=5)
+        assert server.accepted == 0
+        connection = Connection.open(Node("http", "localhost", server.port), connect_timeout=5)
+        assert send(connection).status == 200
+        connection.close()
+
+
 class _Full:
     """A listener whose queue is full: connections to it are neither accepted nor refused."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ...settings.addresses import UNSPECIFIED
 from ..values import Finding
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _not_resolved(report: SeedReport, error: Exception, examination: Examination
 
 
 def _address(report: SeedReport) -> Iterator[Finding]:
-    if any(node.is_unspecified for node in report.nodes):
+    if any(node.kind == UNSPECIFIED for node in report.nodes):
         yield Finding(
             _ID,
             "error",

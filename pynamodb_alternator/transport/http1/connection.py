@@ -99,7 +99,11 @@ class Connection(ResponseRules):
         try:
             self.busy_since = now
             sock = sockets.connect_any(
-                self.node.host, self.node.port, time_left=lambda: self._time_left(until), keep=self._keep
+                self.node.host,
+                self.node.port,
+                check=self.node.check_peer,
+                time_left=lambda: self._time_left(until),
+                keep=self._keep,
             )
             if tls is not None:
                 sock.settimeout(self._time_left(until))

@@ -44,12 +44,18 @@ and by which firewalls go on remembering a quiet connection."""
 
 
 def connect_any(
-    host: str, port: int, *, time_left: Callable[[], float], keep: Callable[[socket.socket], None]
+    host: str,
+    port: int,
+    *,
+    check: Callable[[str], None],
+    time_left: Callable[[], float],
+    keep: Callable[[socket.socket], None],
 ) -> socket.socket:
     """A socket connected to one of the addresses of `host`; a name may have several, and each gets its share of time.
 
-    `time_left`: seconds; raises TimeoutError if there are none. `keep`: is called with each socket before it connects;
-    raises OSError if there is to be no connection any more. Raises OSError.
+    `check`: is called with each address; raises OSError if it may not be connected to. `time_left`: seconds; raises
+    TimeoutError if there are none. `keep`: is called with each socket before it connects; raises OSError if there is to
+    be no connection any more. Raises OSError.
     """
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -61,6 +67,7 @@ def connect_any(
             sock = self_closing(socket.socket)(family, kind, protocol)
             keep(sock)
             set_options(sock)
+            check(str(address[0]))
             sock.settimeout(time_left() / (left + 1))
             sock.connect(address)
             # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.

@@ -77,7 +77,7 @@ class CompatibleLane:
 
     async def _prepared(self, node: Node) -> Any:
         """The request with the events that come before it is sent, signed for `node`."""
-        request = prepared_request({**self._request_dict, "url": f"{node.endpoint}/"})
+        request = prepared_request({**self._request_dict, "url": f"{node.scheme}://{node.host_header}/"})
         for name, value in self._sender.extra_headers(self._options):
             _replace(request.headers, name, value)
         await self._emit("request-created", request=request, operation_name=self._operation_model.name)

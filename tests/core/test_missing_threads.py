@@ -1,0 +1,205 @@
+"""No thread can be started, and who starts one: requests go on, and start none but the monitor's."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator.core.cluster_core import ClusterCore
+from pynamodb_alternator.errors import ClusterClosedError
+from pynamodb_alternator.routing.tables import PARTITION_KEY
+from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.settings.values import Discovery
+from pynamodb_alternator.topology.health import State
+from pynamodb_alternator.topology.node import Node
+from tests.topology.fakes import PATIENCE, FakeNetwork, hosts, until
+
+N1, N2 = "127.0.0.1", "127.0.0.2"
+
+
+class Owner:
+    """What stands for a `Cluster`. Its client notes the thread that asks about a table."""
+
+    def __init__(self) -> None:
+        self.asked_by: list[str] = []
+
+    @property
+    def client(self) -> Any:
+        return self
+
+    def describe_table(self, *, TableName: str) -> dict[str, Any]:
+        self.asked_by.append(threading.current_thread().name)
+        return {"Table": {"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}
+
+
+class Inside:
+    """The inside of a cluster over a fake network."""
+
+    def __init__(self, *seeds: str, **discovery: float) -> None:
+        self.network = FakeNetwork(**{N1: ("dc1", "r1"), N2: ("dc1", "r2")})
+        self.owner = Owner()
+        config = ClusterConfig(seeds or (N1,), discovery=Discovery(**{"interval": 0.05, **discovery}))
+        self.core = ClusterCore(config, weakref.ref(self.owner), network=self.network)
+
+    def request(self, total: float | None = None) -> None:
+        self.core.prepare(time.monotonic(), total)
+
+    def state(self, host: str) -> State:
+        return next(node.state for node in self.core.membership.nodes() if node.address == f"{host}:8000")
+
+    def node(self, host: str) -> Node:
+        return Node("http", host, 8000)
+
+    @property
+    def known(self) -> list[str]:
+        return hosts(self.core.membership.view.topology.ring)
+
+
+Make = Callable[..., Inside]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    made: list[Inside] = []
+
+    def new(*seeds: str, **discovery: float) -> Inside:
+        made.append(Inside(*seeds, **discovery))
+        return made[-1]
+
+    yield new
+    for inside in made:
+        inside.core.shut_down()
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("pynamodb_alternator")])
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """None can be started until `undo`."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        yield patch
+
+
+def test_requests_do_the_work_and_say_so_once(
+    make: Make, no_threads: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pynamodb_alternator")
+    inside = make()
+    inside.request()
+    assert inside.known == [N1, N2], "the first one has read the list"
+    inside.request()
+    until(lambda: [inside.request(), inside.state(N2)][1] is State.ACTIVE, "the probe of a request")
+    inside.network.dead.add(N2)
+    inside.core.membership.failed(inside.node(N2), 0, OSError("reset"))
+    assert inside.core.prepare_would_wait(time.monotonic())
+    inside.request()
+    assert inside.state(N2) is State.DOWN
+    inside.network.dead.clear()
+    until(lambda: [inside.request(), inside.state(N2)][1] is State.ACTIVE, "its recovery")
+    assert [line for line in caplog.messages if "no thread can be started" in line] == [
+        "Cluster 'default': no thread can be started (can't start new thread). Requests read the node list and probe "
+        "nodes themselves, until one can be started again."
+    ]
+
+
+def test_the_thread_takes_over_when_it_can_be_started(
+    make: Make, no_threads: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pynamodb_alternator")
+    inside = make()
+    inside.request()
+    assert inside.core.works_inline
+    inside.core.membership.suspect(inside.node(N1))
+    no_threads.undo()
+    until(lambda: [inside.request(), inside.core.monitor.running][1], "the thread")
+    assert not inside.core.works_inline
+    until(lambda: not inside.core.membership.suspects(), "the probe of a suspect of before")
+    assert any("threads can be started again" in line for line in caplog.messages)
+
+
+def test_the_deadline_of_a_request_holds(make: Make, no_threads: pytest.MonkeyPatch) -> None:
+    inside = make()
+    inside.request()
+    inside.core.membership.suspect(inside.node(N2))
+    inside.core.membership.last_read = time.monotonic() + PATIENCE  # so that the list is fresh
+    inside.network.log.clear()
+    inside.request(total=0.1)
+    assert inside.network.log == [], "a probe may take longer"
+
+
+def test_a_forgotten_cluster_ends_its_thread_all_the_same(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = make()
+    inside.request()
+    monitor = inside.core.monitor
+    until(lambda: monitor.running)
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.endswith("-close"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        inside.core.forgotten()
+    until(lambda: not monitor.running)
+    assert inside.core.closed
+
+
+def test_the_threads_of_requests_start_none(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for the monitor itself, nor for a suspect, nor for a question about a table."""
+    start, starters = threading.Thread.start, set[int]()
+
+    def note(thread: threading.Thread) -> None:
+        starters.add(threading.get_ident())
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", note)
+    inside = make()
+    inside.request()
+    inside.core.tables.report_unknown("t", PARTITION_KEY)
+    until(lambda: inside.core.tables.get("t").partition_key == "id")
+    assert inside.owner.asked_by == ["pynamodb_alternator-lookup"]
+    inside.network.dead.add(N2)
+    until(lambda: inside.state(N2) is State.ACTIVE)
+    inside.core.membership.failed(inside.node(N2), 0, OSError("reset"))
+    until(lambda: inside.state(N2) is State.DOWN)
+    assert starters
+    assert threading.get_ident() not in starters
+
+
+def test_seeds_that_are_addresses_are_there_at_once(make: Make) -> None:
+    """With nothing to wait for, the first request may come before the monitor thread has begun."""
+    for _ in range(20):
+        inside = make(startup_wait=0.0)
+        inside.request()
+        assert N1 in inside.known
+
+
+def test_the_end_of_the_interpreter_is_not_that_of_a_cluster(make: Make) -> None:
+    """Exit handlers that were registered before ours run after it."""
+    inside = make()
+    inside.request()
+    inside.core.go_on_without_threads()
+    assert not inside.core.monitor.running
+    assert not inside.core.closed
+    until(lambda: inside.core.prepare_would_wait(time.monotonic()), "that the list is stale")
+    inside.network.log.clear()
+    inside.request()
+    assert inside.network.asked() != []
+    inside.core.shut_down()
+    with pytest.raises(ClusterClosedError):
+        inside.request()
+    inside.core.go_on_without_threads()
+    with pytest.raises(ClusterClosedError):
+        inside.request()
