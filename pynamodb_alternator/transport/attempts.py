@@ -143,7 +143,10 @@ class Attempts:
         )
         """Whether an exchange goes on when its node is declared down, and waits for the node's own answer."""
         self._own_scope = routing_scope
-        view = self._view()
+        membership = environment.membership
+        view = membership.view if routing_scope is None else membership.view_for(routing_scope)
+        if view.returning:
+            view = self._view()
         self._scope = view.topology.scope
         if consistent_node is None or consistent_node is False:
             self.plan = environment.router.plan(operation, parameters, view, affinity=affinity)
@@ -265,15 +268,15 @@ class Attempts:
         membership, node = self.environment.membership, self.node
         assert node is not None
         self.environment.counts[node.address].answers += 1
-        verdict = Verdict.FINAL if answer.status < 300 else judge(answer)
-        leaves_it_open = verdict in (Verdict.UNKNOWN, Verdict.FOREIGN)
+        verdict = None if answer.status < 300 else judge(answer)
+        leaves_it_open = verdict is not None and verdict.leaves_it_open
         if not leaves_it_open:
             membership.succeeded(node, self._generation)
         elif not self._is_lookup:
             against = complaint(answer, repeatable=is_idempotent(self.operation, self.parameters))
             if against is not None:
                 membership.answer_failed(node, against)
-        if verdict is Verdict.FINAL:
+        if verdict is None or verdict is Verdict.FINAL:
             self.result = answer
             return True
         self._answer, self._error = answer, None

@@ -63,6 +63,11 @@ class Verdict(enum.Enum):
     """Not Alternator's answer: a proxy's, perhaps, which speaks for a silent node. The request may still be executed
     later, on top of newer writes."""
 
+    @property
+    def leaves_it_open(self) -> bool:
+        """Whether the request may have been executed, and the answer does not tell."""
+        return self is Verdict.UNKNOWN or self is Verdict.FOREIGN
+
 
 _SHED = frozenset({"RequestLimitExceeded", "ThrottlingException", "ProvisionedThroughputExceededException"})
 
