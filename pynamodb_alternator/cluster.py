@@ -226,7 +226,7 @@ class Cluster:
         topology = self.core.membership.view.topology
         states: dict[str, int] = {}
         for node in self.core.membership.nodes():
-            states[node.state.value] = states.get(node.state.value, 0) + 1
+            states[node.condition] = states.get(node.condition, 0) + 1
         if self.closed:
             state = "closed"
         elif not states:

@@ -207,7 +207,8 @@ class MalformedAnswerError(OutcomeUnknownError, _botocore.HTTPClientError):
 
 
 class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
-    """A write was answered with 500, 502, 503 or 504, which does not tell whether it was executed.
+    """A write was answered with 500, 502, 503 or 504, or with an error that is not Alternator's, such as a proxy's page
+    with 404. It does not tell whether the write was executed.
 
     It is the `ClientError` that botocore raises for such an answer, with `response` and `operation_name`, and of the
     class that ``client.exceptions`` has for its code. `may_still_execute` is False of an error of Alternator's own,

@@ -29,6 +29,8 @@ __all__ = [
     "NodeEvent",
     "NodeQuarantined",
     "NodeRemoved",
+    "NodeRestored",
+    "NodeSetAside",
     "NodeUp",
     "RequestCompleted",
     "RequestEvent",
@@ -48,6 +50,8 @@ __all__ = [
     "node_down",
     "node_quarantined",
     "node_removed",
+    "node_restored",
+    "node_set_aside",
     "node_up",
     "request_completed",
     "request_retried",
@@ -237,6 +241,30 @@ class NodeUp(NodeEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeSetAside(NodeEvent):
+    """A node goes last in query plans for a while: its answers fail far more often than those of the others."""
+
+    error: str
+    """What its last failed answer said."""
+    answers: int
+    """How many of its answers were looked at."""
+    failed: int
+    """How many of these failed."""
+    period: float
+    """Seconds for which it is set aside."""
+    times: int
+    """How many times in a row; 1 is the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeRestored(NodeEvent):
+    """A node that was set aside gets traffic again, and is judged anew."""
+
+    set_aside_for: float
+    """Seconds for which it was set aside."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DiscoveryFailed(Event):
     """No source told the node list."""
 
@@ -287,6 +315,8 @@ node_removed = _signal("node-removed", NodeRemoved)
 node_quarantined = _signal("node-quarantined", NodeQuarantined)
 node_down = _signal("node-down", NodeDown)
 node_up = _signal("node-up", NodeUp)
+node_set_aside = _signal("node-set-aside", NodeSetAside)
+node_restored = _signal("node-restored", NodeRestored)
 discovery_failed = _signal("discovery-failed", DiscoveryFailed)
 no_nodes_available = _signal("no-nodes-available", NoNodesAvailable)
 client_forked = _signal("client-forked", ClientForked)

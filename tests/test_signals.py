@@ -22,7 +22,7 @@ PACKAGE = ROOT / "pynamodb_alternator"
 PINNED = [
     *("request_routed", "request_retried", "request_completed", "affinity_fallback", "scope_fallback"),
     *("scope_restored", "topology_refreshed", "node_added", "node_removed", "node_quarantined", "node_down"),
-    *("node_up", "discovery_failed", "no_nodes_available", "client_forked"),
+    *("node_up", "discovery_failed", "no_nodes_available", "client_forked", "node_set_aside", "node_restored"),
 ]
 
 

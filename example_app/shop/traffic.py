@@ -141,6 +141,8 @@ class Traffic:
         signals.node_up.connect(self._up, sender=cluster)
         signals.node_quarantined.connect(self._quarantined, sender=cluster)
         signals.node_down.connect(self._down, sender=cluster)
+        signals.node_set_aside.connect(self._set_aside, sender=cluster)
+        signals.node_restored.connect(self._restored, sender=cluster)
         return self
 
     def close(self) -> None:
@@ -153,6 +155,8 @@ class Traffic:
         signals.node_up.disconnect(self._up, sender=self._cluster)
         signals.node_quarantined.disconnect(self._quarantined, sender=self._cluster)
         signals.node_down.disconnect(self._down, sender=self._cluster)
+        signals.node_set_aside.disconnect(self._set_aside, sender=self._cluster)
+        signals.node_restored.disconnect(self._restored, sender=self._cluster)
 
     # ---- what it knows ---------------------------------------------------------------------------------------------
 
@@ -173,9 +177,9 @@ class Traffic:
                 nodes.append(
                     {
                         "address": address,
-                        "state": "removed" if info is None else info.state.value,
+                        "state": "removed" if info is None else info.condition,
                         "down_for": None if info is None else info.down_for,
-                        "error": None if info is None else info.error,
+                        "error": None if info is None else info.error or info.set_aside_because,
                         "attempts": traffic.attempts,
                         "failures": traffic.failures,
                         "history": traffic.history(int(now)),
@@ -241,6 +245,12 @@ class Traffic:
 
     def _down(self, cluster: Cluster, *, event: signals.NodeDown, **extra: Any) -> None:
         self._changed(event.node, "down")
+
+    def _set_aside(self, cluster: Cluster, *, event: signals.NodeSetAside, **extra: Any) -> None:
+        self._changed(event.node, "set aside")
+
+    def _restored(self, cluster: Cluster, *, event: signals.NodeRestored, **extra: Any) -> None:
+        self._changed(event.node, "restored")
 
     def _changed(self, node: str, what: str) -> None:
         change = Event(self._clock(), node, what)

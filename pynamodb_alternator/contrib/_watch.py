@@ -13,7 +13,8 @@ from .. import signals
 
 __all__ = ["STATES", "Clusters", "Subscription", "error_name", "missing", "nodes_of", "table_of"]
 
-STATES = ("active", "quarantined", "down")
+STATES = ("active", "quarantined", "set_aside", "down")
+"""As `NodeInfo.condition` has them."""
 
 Receiver = Callable[..., None]
 
@@ -77,6 +78,8 @@ class Clusters:
             (signals.node_quarantined, self._state("quarantined")),
             (signals.node_down, self._state("down")),
             (signals.node_up, self._state("active")),
+            (signals.node_set_aside, self._ask),
+            (signals.node_restored, self._ask),
             (signals.client_forked, self._forked),
         ]
 
@@ -118,10 +121,20 @@ class Clusters:
             with self._lock:
                 nodes = self._of(event.cluster_name, sender)
                 if not (only_new and event.node in nodes):
-                    nodes[event.node] = state
+                    # A node that is set aside stays so when its health gets better.
+                    is_aside = state != "down" and nodes.get(event.node) == "set_aside"
+                    nodes[event.node] = "set_aside" if is_aside else state
             self._tell(event.cluster_name)
 
         return changed
+
+    def _ask(self, sender: Any, *, event: signals.NodeSetAside | signals.NodeRestored, **_: Any) -> None:
+        """The signal does not tell the node's health, which says how it is counted."""
+        set_aside = isinstance(event, signals.NodeSetAside)
+        state = nodes_of(sender).get(event.node, "set_aside" if set_aside else "active")
+        with self._lock:
+            self._of(event.cluster_name, sender)[event.node] = state
+        self._tell(event.cluster_name)
 
     def _of(self, cluster_name: str, sender: Any) -> dict[str, str]:
         nodes = self._nodes.get(cluster_name)
@@ -141,7 +154,7 @@ def nodes_of(sender: Any) -> dict[str, str]:
     Not by `Cluster.nodes`, which may read the node list first.
     """
     core = getattr(sender, "core", None)
-    return {} if core is None else {node.address: node.state.value for node in core.membership.nodes()}
+    return {} if core is None else {node.address: node.condition for node in core.membership.nodes()}
 
 
 def _count(nodes: Mapping[str, str]) -> dict[str, int]:

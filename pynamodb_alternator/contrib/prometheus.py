@@ -10,7 +10,7 @@
 | ``alternator_client_outcome_unknown_total`` | cluster_name, operation, table_name, may_still_execute (true, false) |
 | ``alternator_client_retries_total`` | cluster_name, operation, error |
 | ``alternator_client_affinity_total`` | cluster_name, outcome (used, fallback), reason |
-| ``alternator_client_nodes`` | cluster_name, state (active, quarantined, down) |
+| ``alternator_client_nodes`` | cluster_name, state (active, quarantined, set_aside, down) |
 | ``alternator_client_topology_age_seconds`` | cluster_name |
 | ``alternator_client_topology_refreshes_total`` | cluster_name, result (read, failed) |
 | ``alternator_client_no_nodes_available_total`` | cluster_name |

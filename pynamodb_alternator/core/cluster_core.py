@@ -37,6 +37,7 @@ from ..transport._botocore import Parts, client_session, make_client
 from ..transport.all_pools import AllPools
 from ..transport.budget import RetryBudget
 from ..transport.control import ControlConnections
+from ..transport.counts import Counts
 from ..transport.endpoint import ClusterEndpoint
 from ..transport.environment import Environment
 from ..transport.lanes import RequestSerializer, Sender
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from blinker import NamedSignal
 
     from ..topology.network import Network, Resolve
-    from ..transport.counts import Counts
 
 __all__ = ["ClusterCore"]
 
@@ -101,6 +101,7 @@ class ClusterCore:
         """All connections: those of threads, and those of the event loops that share the cluster."""
         self._resolve: Resolve = resolve if network is None else network.resolve
         fetch = DeadlinedFetch(self.control.fetch_answer if network is None else network.fetch, time.monotonic)
+        counts = Counts()
         self.membership = Membership(
             config,
             self,
@@ -108,6 +109,7 @@ class ClusterCore:
             resolve=self._resolve,
             clock=time.monotonic,
             random=random.Random(),
+            answers_of=counts.answers_of,
             trust_listed=not self.has_monitor,
         )
         self.monitor = Monitor(
@@ -143,6 +145,7 @@ class ClusterCore:
             clock=time.monotonic,
             random=random.Random(),
             retry_ambiguous_writes=config.retry_ambiguous_writes,
+            counts=counts,
         )
         self.sender = Sender(config, self.pools)
         processes.keep(self)

@@ -84,6 +84,7 @@ class InlineUpkeep:
     def run(self, now: float, deadline: float | None) -> None:
         """Do what cannot wait, within `deadline`."""
         membership = self._membership
+        membership.review_answers(now)
         with self._fetch.until(deadline):
             if self._list_is_stale(now):
                 membership.begin()

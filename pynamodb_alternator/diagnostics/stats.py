@@ -21,6 +21,6 @@ def stats(inside: Inside) -> dict[str, NodeStats]:
         answers, failures = (0, 0) if count is None else (count.answers, count.failures)
         opened, now_open, in_use = (0, 0, 0) if pool is None else pool[:3]
         counters[node.address] = NodeStats(
-            node.address, node.state, answers + failures, failures, opened, now_open, in_use
+            node.address, node.state, answers + failures, failures, opened, now_open, in_use, node.set_aside_for
         )
     return counters

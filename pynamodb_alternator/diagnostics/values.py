@@ -56,7 +56,8 @@ class NodeStats:
     """What this process has had to do with one node since it knows it.
 
     `requests`: attempts that were sent there, answered or not. `failures`: those without an answer.
-    `connections_opened`: since the start. `connections_open`, `connections_in_use`: now.
+    `connections_opened`: since the start. `connections_open`, `connections_in_use`: now. `set_aside_for`: for how many
+    seconds more it goes last, because its answers failed; None if it is not set aside.
     """
 
     address: str
@@ -66,3 +67,4 @@ class NodeStats:
     connections_opened: int
     connections_open: int
     connections_in_use: int
+    set_aside_for: float | None = None

@@ -46,7 +46,8 @@ class QueryPlan:
     ring: AffinityRing = field(default=_CANONICAL, repr=False, compare=False)
 
     def order(self, view: View) -> Iterator[Node]:
-        """One cycle over the usable nodes, each once: active ones first, then quarantined ones, never down ones.
+        """One cycle over the usable nodes, each once: active ones first, then quarantined ones, then those that are set
+        aside; never down ones.
 
         Under affinity the ring comes first and then, ordered by the same keys, what else the scope in use has; and
         where these have several datacenters, the whole datacenter of the first node, quarantined nodes included, comes
@@ -101,7 +102,7 @@ def _rotated(nodes: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
     if size == 0:
         return
     start = turn % size
-    if size > 2 and (view.down or view.quarantined) and not _is_active(nodes[start], view):
+    if size > 2 and (view.down or view.quarantined or view.set_aside) and not _is_active(nodes[start], view):
         # Its neighbour alone would get its share, and so double the traffic of the others: each time round, the turn
         # goes to another node.
         start = (start + 1 + turn // size % (size - 1)) % size
@@ -110,25 +111,28 @@ def _rotated(nodes: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
 
 
 def _is_active(node: Node, view: View) -> bool:
-    return node not in view.down and node not in view.quarantined
+    return node not in view.down and node not in view.quarantined and node not in view.set_aside
 
 
 def _active_first(nodes: Iterable[Node], view: View) -> Iterator[Node]:
-    down, quarantined = view.down, view.quarantined
-    if not down and not quarantined:
+    if not view.down and not view.quarantined and not view.set_aside:
         return iter(nodes)
-    return _sorted_by_health(nodes, down, quarantined)
+    return _sorted_by_health(nodes, view)
 
 
-def _sorted_by_health(nodes: Iterable[Node], down: frozenset[Node], quarantined: frozenset[Node]) -> Iterator[Node]:
-    last = []
+def _sorted_by_health(nodes: Iterable[Node], view: View) -> Iterator[Node]:
+    down, quarantined, set_aside = view.down, view.quarantined, view.set_aside
+    late, last = [], []
     for node in nodes:
         if node in down:
             continue
-        if node in quarantined:
+        if node in set_aside:
             last.append(node)
+        elif node in quarantined:
+            late.append(node)
         else:
             yield node
+    yield from late
     yield from last
 
 

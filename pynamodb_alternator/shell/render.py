@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NodeLine", "show_finding", "show_nodes", "show_route", "show_total"]
 
-_STATES = {"active": GOOD, "quarantined": WARN, "down": BAD}
+_STATES = {"active": GOOD, "quarantined": WARN, "set_aside": WARN, "down": BAD}
 _FINDING_LABELS = 24
 _ROUTE_LABELS = 15
 _NARROW = 72
@@ -45,7 +45,9 @@ class NodeLine:
         note = node.error or ""
         if node.down_for is not None:
             note = f"{node.address} is down for {node.down_for:.0f} s{': ' if note else ''}{note}"
-        return cls(node.address, node.datacenter, node.rack, node.state.value, node.in_scope, note=note)
+        elif node.set_aside_for is not None:
+            note = f"{node.address} goes last for {node.set_aside_for:.0f} s more: {node.set_aside_because}"
+        return cls(node.address, node.datacenter, node.rack, node.condition, node.in_scope, note=note)
 
 
 def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, *, good: str = "active") -> None:

@@ -16,8 +16,18 @@ from ..settings.scopes import Scope
 from .health import State
 from .health_book import StateChange
 from .node import Node
+from .set_aside import Aside
 
-__all__ = ["Emission", "members_differ", "of_failed_reading", "of_reading", "of_scope_change", "of_state_change"]
+__all__ = [
+    "Emission",
+    "members_differ",
+    "of_failed_reading",
+    "of_reading",
+    "of_return",
+    "of_scope_change",
+    "of_set_aside",
+    "of_state_change",
+]
 
 
 class Emission(NamedTuple):
@@ -41,6 +51,28 @@ def of_state_change(change: StateChange) -> Emission:
         line = f"node {node} is down: {change.error or 'no reason known'}"
         return Emission(signals.node_down, payload, logging.WARNING, line)
     return Emission(signals.node_quarantined, payload)
+
+
+def of_set_aside(node: Node, aside: Aside) -> Emission:
+    """What is told of a node that goes last in plans from now on."""
+    tally, period = aside.tally, aside.until - aside.since
+    payload = {
+        "node": node.address,
+        "error": aside.error,
+        "answers": tally.answers,
+        "failed": tally.failed,
+        "period": period,
+        "times": aside.times,
+    }
+    line = f"node {node} is set aside for {period:.0f} s: {aside.reason}"
+    return Emission(signals.node_set_aside, payload, logging.WARNING, line)
+
+
+def of_return(node: Node, aside: Aside, now: float) -> Emission:
+    """What is told of a node that was set aside, and gets traffic again."""
+    seconds = now - aside.since
+    line = f"node {node} gets traffic again, after it was set aside for {seconds:.1f} s"
+    return Emission(signals.node_restored, {"node": node.address, "set_aside_for": seconds}, logging.INFO, line)
 
 
 def of_scope_change(scopes: Sequence[Scope], before: int, after: int) -> Emission:

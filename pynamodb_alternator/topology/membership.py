@@ -1,8 +1,9 @@
 """The state of the cluster as this process sees it: the only thing in this room that changes.
 
 Theory of operation. `Membership` owns the members, the scope in use and the view that is published of them
-(`Published`: immutable values, swapped as a whole), and the health of the members (a `HealthBook`). Decisions are pure
-functions of `health` and `selection`.
+(`Published`: immutable values, swapped as a whole), the health of the members (a `HealthBook`), and which of them are
+set aside because their answers fail (an `AnswerBook`). Decisions are pure functions of `health`, `selection` and
+`set_aside`.
 
 Threads. Those of requests read `view`, `view_for`, `generation`, `is_down` and the like, take no lock for that, and so
 wait for nobody. They report with `succeeded`, `failed` and `suspect`. The reader thread of the monitor calls `refresh`,
@@ -24,27 +25,34 @@ from __future__ import annotations
 import logging
 import random as _random
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Protocol
-
-from blinker import NamedSignal
+from collections.abc import Callable, Iterable, Mapping
 
 from ..errors import ClusterClosedError
 from ..settings.config import ClusterConfig
 from ..settings.scopes import Scope, chain
+from .answer_book import AnswerBook
 from .discovery import Discovery, DiscoveryError
-from .emission import Emission, members_differ, of_failed_reading, of_reading, of_state_change
+from .emission import (
+    Emission,
+    members_differ,
+    of_failed_reading,
+    of_reading,
+    of_return,
+    of_set_aside,
+    of_state_change,
+)
 from .health import PROBE_PATH, HealthStatus, Observation, State, active, is_well, quarantined
 from .health_book import HISTORY, HealthBook, Snapshot, StateChange
+from .listener import Listener
 from .network import Fetch, Resolve
 from .node import Node
-from .node_info import NodeInfo
+from .node_info import NodeInfo, describe
 from .published import Published
 from .reading import Location, Reading, location_of
 from .turns import Claim, Turn, Turns
 from .view import View
 
-__all__ = ["Listener", "Membership"]
+__all__ = ["Membership"]
 
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
@@ -53,23 +61,10 @@ LONGEST_READING = 60.0
 that lasts longer does not keep others from beginning one."""
 
 
-class Listener(Protocol):
-    """What acts on the changes of a membership: the pools, the monitor, the signals. No lock is held meanwhile."""
-
-    def emit(self, signal: NamedSignal, **payload: Any) -> None: ...
-
-    def members_changed(self, nodes: Collection[Node]) -> None:
-        """These nodes exist now; those that are missing have left."""
-
-    def went_down(self, node: Node) -> None: ...
-
-    def suspect(self, node: Node) -> None:
-        """Traffic to this node failed, or waits: have it probed now, with `Membership.probe`."""
-
-
 class Membership:
     """Nodes, their health, and the routing scope in use.
 
+    `answers_of`: how many answers a node has given to requests so far, for the comparison of those that failed.
     `trust_listed`: whether a newly listed node counts as active at once, where there is no monitor to probe it.
     `history`: how many nodes that left are remembered with their health.
     """
@@ -83,6 +78,7 @@ class Membership:
         resolve: Resolve,
         clock: Callable[[], float],
         random: _random.Random,
+        answers_of: Callable[[Node], int] = lambda node: 0,
         trust_listed: bool = False,
         history: int = HISTORY,
     ) -> None:
@@ -95,6 +91,7 @@ class Membership:
         self._fetch = fetch
         self._fresh = active(config.health) if trust_listed else quarantined()
         self._health = HealthBook(config.health, history=history)
+        self._answers = AnswerBook(answers_of)
         self._members_told: frozenset[Node] = frozenset()
         self._asked_in: dict[Node, int] = {}
         self._locations: Mapping[str, Location] = {}
@@ -115,6 +112,7 @@ class Membership:
         self._turns = Turns(LONGEST_READING)
         # The parent's threads probe them, and this process has no such thread.
         self._health.forget_suspects()
+        self._answers.after_fork()
 
     # ---- what a request asks: no lock is taken here ------------------------------------------------------------
 
@@ -158,6 +156,27 @@ class Membership:
         if counts:
             self._observe(node, Observation.TRAFFIC_FAILURE, generation, error)
         self.suspect(node)
+
+    def answer_failed(self, node: Node, error: str, *, counted: bool = True) -> None:
+        """An answer of the node failed. `error`: what it said. `counted`: whether `answers_of` has counted it."""
+        with self._lock:
+            now, members = self._clock(), self._published.members
+            aside = self._answers.failed(node, error, now, members, self._published.groups, counted=counted)
+            emissions = [] if aside is None else [of_set_aside(node, aside), *self._review_answers(now)]
+        self._emit(emissions)
+
+    def review_answers(self, now: float) -> None:
+        """Have nodes that were set aside return when they are due. Costs next to nothing while none is."""
+        due = self._answers.next_change
+        if due is not None and due <= now:
+            with self._lock:
+                emissions = self._review_answers(now)
+            self._emit(emissions)
+
+    def _review_answers(self, now: float) -> list[Emission]:
+        back = self._answers.review(now, self._published.members, self._published.groups())
+        self._published.go_last(self._answers.set_aside(now), self._answers.returning(now))
+        return [of_return(node, aside, now) for node, aside in back]
 
     def suspect(self, node: Node) -> None:
         """Have the node probed at once, unless it is being probed, or is known to be down."""
@@ -338,7 +357,7 @@ class Membership:
         self._health.admit(members, fresh, now)
         emissions = self._published.take(reading, members, now)
         self._health.forget_long_gone(members)
-        return emissions
+        return [*emissions, *self._review_answers(now)]
 
     def _emit(self, emissions: Iterable[Emission]) -> None:
         for emission in emissions:
@@ -363,21 +382,17 @@ class Membership:
         with self._lock:
             topology = self.view.topology
             in_scope = set(topology.nodes)
-            return tuple(self._info(node, node in in_scope, now) for node in topology.ring)
-
-    def _info(self, node: Node, in_scope: bool, now: float) -> NodeInfo:
-        status = self._health.statuses[node]
-        datacenter, rack = self._locations.get(node.host, (None, None))
-        return NodeInfo(
-            address=node.address,
-            state=status.state,
-            datacenter=datacenter or node.datacenter,
-            rack=rack or node.rack,
-            in_scope=in_scope,
-            failures=status.failures,
-            down_for=self._health.down_for(node, now),
-            error=self._health.error_of(node),
-        )
+            return tuple(
+                describe(
+                    node,
+                    self._health,
+                    self._answers.aside(node, now),
+                    location=self._locations.get(node.host, (None, None)),
+                    in_scope=node in in_scope,
+                    now=now,
+                )
+                for node in topology.ring
+            )
 
     def snapshot(self) -> Snapshot:
         """All that is known, as copies."""

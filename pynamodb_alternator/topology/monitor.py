@@ -270,6 +270,7 @@ class Monitor:
         """Look at what is due, begin it, and tell for how many seconds nothing will be. Waits for no node."""
         now = self._clock()
         membership, settings = self._membership, self._settings
+        membership.review_answers(now)
         requests_wait = self._suspect_those_waited_for(now)
         in_use = requests_wait or now - self.last_use < settings.idle_after
         interval = settings.interval if in_use else settings.idle_interval

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .health import State
+from .health_book import HealthBook
+from .node import Node
+from .reading import Location
+from .set_aside import Aside
 
-__all__ = ["NodeInfo"]
+__all__ = ["NodeInfo", "describe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,8 @@ class NodeInfo:
     `datacenter`, `rack`: as the server's system tables have them, else as they were asked for; None if neither says.
     `in_scope`: whether requests go to it, health permitting. `failures`: transport failures since its last success.
     `down_for`: seconds, if it is down. `error`: what was last heard of a node that is not active.
+    `set_aside_for`: for how many seconds more it goes last, because its answers failed, and `set_aside_because`: why in
+    words; None if it is not set aside.
     """
 
     address: str
@@ -26,3 +32,30 @@ class NodeInfo:
     failures: int
     down_for: float | None
     error: str | None
+    set_aside_for: float | None = None
+    set_aside_because: str | None = None
+
+    @property
+    def condition(self) -> str:
+        """In one word: the value of its state, or ``set_aside`` for a node that is not down and is set aside."""
+        return self.state.value if self.set_aside_for is None or self.state is State.DOWN else "set_aside"
+
+
+def describe(
+    node: Node, health: HealthBook, aside: Aside | None, *, location: Location, in_scope: bool, now: float
+) -> NodeInfo:
+    """All that is known of a node now. `aside`: why it is set aside, if it is. `location`: as the system tables say."""
+    status = health.statuses[node]
+    datacenter, rack = location
+    return NodeInfo(
+        address=node.address,
+        state=status.state,
+        datacenter=datacenter or node.datacenter,
+        rack=rack or node.rack,
+        in_scope=in_scope,
+        failures=status.failures,
+        down_for=health.down_for(node, now),
+        error=health.error_of(node),
+        set_aside_for=None if aside is None else aside.until - now,
+        set_aside_because=None if aside is None else aside.reason,
+    )

@@ -6,7 +6,8 @@ and `view_for` without it: each reads one attribute, which is swapped as a whole
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 
 from ..errors import ConfigurationError
 from ..settings.config import ClusterConfig
@@ -80,6 +81,17 @@ class Published:
         if not emissions and node in self.members:
             self._publish(with_state(self.view, node, state))
         return emissions
+
+    def go_last(self, set_aside: frozenset[Node], returning: frozenset[Node]) -> None:
+        """Publish which nodes are set aside, and which return."""
+        if set_aside != self.view.set_aside or returning != self.view.returning:
+            self._publish(replace(self.view, set_aside=set_aside, returning=returning))
+
+    def groups(self) -> Iterator[Collection[Node]]:
+        """The whole cluster, and each scope: what must not lose more than half of its nodes."""
+        yield self.members
+        yield from self.reading.groups
+        yield from self.reading.members.values()
 
     def choose(self, now: float) -> list[Emission]:
         """See whether another scope is due to be in use, as time has passed. Gives what is to be told."""

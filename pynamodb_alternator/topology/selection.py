@@ -129,7 +129,7 @@ def next_view(old: View, preferred: Scope, reading: Reading, index: int, state_o
             down.add(node)
         elif state is State.QUARANTINED:
             quarantined.add(node)
-    return View(topology, frozenset(down), frozenset(quarantined))
+    return replace(old, topology=topology, down=frozenset(down), quarantined=frozenset(quarantined))
 
 
 def _details(topology: Topology) -> list[tuple[str | bool | None, ...]]:
@@ -140,8 +140,8 @@ def _details(topology: Topology) -> list[tuple[str | bool | None, ...]]:
 def with_state(view: View, node: Node, state: State) -> View:
     """`view` with another state of one of its nodes."""
     nodes = {node}
-    return View(
-        view.topology,
-        view.down | nodes if state is State.DOWN else view.down - nodes,
-        view.quarantined | nodes if state is State.QUARANTINED else view.quarantined - nodes,
+    return replace(
+        view,
+        down=view.down | nodes if state is State.DOWN else view.down - nodes,
+        quarantined=view.quarantined | nodes if state is State.QUARANTINED else view.quarantined - nodes,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..settings.scopes import ClusterScope, Scope
 from .node import Node
@@ -38,9 +38,16 @@ class Topology:
 class View:
     """What one request sees: the topology, and which of its nodes may be used now.
 
-    `down`: get no traffic. `quarantined`: get traffic after the active nodes.
+    `down`: get no traffic. `quarantined`: get traffic after the active nodes. `set_aside`: get traffic after all
+    others, because their answers failed. `returning`: were set aside; those requests go there that can be sent again.
     """
 
     topology: Topology
     down: frozenset[Node] = frozenset()
     quarantined: frozenset[Node] = frozenset()
+    set_aside: frozenset[Node] = frozenset()
+    returning: frozenset[Node] = frozenset()
+
+    def without_trials(self) -> View:
+        """What a request sees that cannot be sent again when a node fails it."""
+        return replace(self, set_aside=self.set_aside | self.returning)

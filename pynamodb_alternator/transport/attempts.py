@@ -62,7 +62,7 @@ from ..topology.view import View
 from . import emit
 from .environment import Environment
 from .http1 import Answer
-from .outcome import Verdict, counts_against_node, is_silent, judge, makes_suspect
+from .outcome import Verdict, complaint, counts_against_node, is_foreign, is_silent, judge, makes_suspect
 
 __all__ = ["Attempts", "Wait"]
 
@@ -145,6 +145,8 @@ class Attempts:
         self._own_scope = routing_scope
         membership = environment.membership
         view = membership.view if routing_scope is None else membership.view_for(routing_scope)
+        if view.returning:
+            view = self._view()
         self._scope = view.topology.scope
         if consistent_node is None or consistent_node is False:
             self.plan = environment.router.plan(operation, parameters, view, affinity=affinity)
@@ -181,7 +183,10 @@ class Attempts:
 
     def _view(self) -> View:
         membership = self.environment.membership
-        return membership.view if self._own_scope is None else membership.view_for(self._own_scope)
+        view = membership.view if self._own_scope is None else membership.view_for(self._own_scope)
+        if view.returning and not self._may_repeat(may_come_later=True):
+            return view.without_trials()
+        return view
 
     def next(self) -> Node | Wait | Answer:
         """The node to try now, or a time to wait first, or the last answer if no other attempt is to be made."""
@@ -263,10 +268,14 @@ class Attempts:
         membership, node = self.environment.membership, self.node
         assert node is not None
         self.environment.counts[node.address].answers += 1
-        verdict = None if answer.status < 400 else judge(answer.status, answer.body)
+        verdict = None if answer.status < 300 else judge(answer)
         leaves_it_open = verdict is not None and verdict.leaves_it_open
         if not leaves_it_open:
             membership.succeeded(node, self._generation)
+        elif not self._is_lookup:
+            against = complaint(answer, repeatable=is_idempotent(self.operation, self.parameters))
+            if against is not None:
+                membership.answer_failed(node, against)
         if verdict is None or verdict is Verdict.FINAL:
             self.result = answer
             return True
@@ -315,6 +324,8 @@ class Attempts:
         if makes_suspect(error):
             counts = not self._is_lookup and counts_against_node(error, out_of_time=out_of_time)
             membership.failed(node, self._generation, error, counts=counts)
+        if is_foreign(error) and not self._is_lookup:
+            membership.answer_failed(node, error.reason, counted=False)
         if isinstance(error, NotSentError):
             self._hopeless_in_cycle += isinstance(error, TlsError | PoolTimeoutError)
             return

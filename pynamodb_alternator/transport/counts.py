@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..topology.node import Node
+
 __all__ = ["Counts", "NodeCounts"]
 
 _HISTORY = 1_000
@@ -28,6 +30,11 @@ class Counts(dict[str, NodeCounts]):
 
     def __missing__(self, address: str) -> NodeCounts:
         return self.setdefault(address, NodeCounts())
+
+    def answers_of(self, node: Node) -> int:
+        """How many answers the node has given."""
+        counts = self.get(node.address)
+        return 0 if counts is None else counts.answers
 
     def forget_others(self, addresses: Iterable[str]) -> None:
         """Forget nodes that are none of these, when they have become many."""

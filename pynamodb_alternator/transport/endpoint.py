@@ -126,7 +126,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         """What botocore's client gets. For an answer that leaves the outcome of a write open, the client raises another
         error than its own: see `OpenOutcomeCode`."""
         result = lane.result(answer, attempts.count)
-        if answer.status >= 500 and attempts.leaves_open(answer):
+        if answer.status >= 300 and attempts.leaves_open(answer):
             parsed = result[1]
             kind = self.failure_class(str(parsed.get("Error", {}).get("Code")))
             OpenOutcomeCode.into(parsed, attempts.open_outcome(parsed, kind))

@@ -2,15 +2,22 @@
 
 | the attempt ends with | for the request | for the node |
 |---|---|---|
-| an answer below 400, or a refusal | `FINAL` | it is well |
+| an answer below 300, or a refusal by Alternator | `FINAL` | it is well |
 | an error of Alternator's that says "not begun" (400 or 429) | `NEVER_EXECUTED` | it is well |
-| 500 with an error of Alternator's | `UNKNOWN` | nothing |
-| 502, 503, 504, or 500 of somebody else | `FOREIGN` | nothing |
-| no answer, because of the node | see `attempts.Attempts.failed` | it is suspect, and most failures count |
+| 500 with an error of Alternator's | `UNKNOWN` | a failed answer, of reads and of writes that may be repeated |
+| 502, 503, 504 with one | `FOREIGN` | the same |
+| 300 or more without an error of Alternator's | `FOREIGN` | a failed answer |
+| 200 that is not Alternator's (`is_foreign`) | see `attempts.Attempts.failed` | a failed answer; a probe looks at it |
+| no answer, because of the node | the same | it is suspect, and most failures count |
 | no answer, because of us | the same | nothing |
 
 So no status makes a node suspect: an answer was given, if not always by the node. What takes a node down are failures
-without an answer, and probes (`topology.membership`), which want status 200 of ``GET /``.
+without an answer, and probes (`topology.membership`), which want status 200 of ``GET /``. What sets it aside are failed
+answers, if it has far more of them than the others (`topology.set_aside`).
+
+Alternator's errors are JSON with a ``__type``, whatever their status is. Anything else was made by a proxy, or by a
+stranger who has got the node's address. What a handler of botocore's events has made (a stub, a recorder) is the
+caller's own: see `HandlerAnswer`.
 """
 
 from __future__ import annotations
@@ -23,13 +30,25 @@ from ..errors import (
     ClusterClosedError,
     ConnectionLostError,
     ConnectTimeoutError,
+    MalformedAnswerError,
     OutcomeUnknownError,
     PoolTimeoutError,
     RequestRefusedError,
     TransportError,
 )
+from .http1 import Answer
 
-__all__ = ["Verdict", "counts_against_node", "error_type", "is_silent", "judge", "makes_suspect"]
+__all__ = [
+    "HandlerAnswer",
+    "Verdict",
+    "complaint",
+    "counts_against_node",
+    "error_type",
+    "is_foreign",
+    "is_silent",
+    "judge",
+    "makes_suspect",
+]
 
 
 class Verdict(enum.Enum):
@@ -66,17 +85,40 @@ def error_type(body: bytes) -> str:
     return kind.rpartition("#")[2].partition(":")[0] if isinstance(kind, str) else ""
 
 
-def judge(status: int, body: bytes) -> Verdict:
+class HandlerAnswer(Answer):
+    """An answer that no node gave: a handler of botocore's events did, such as a stub. It says nothing of the node."""
+
+    __slots__ = ()
+
+
+def judge(answer: Answer) -> Verdict:
     """What an answer means."""
-    if status < 400:
+    status = answer.status
+    if status < 300:
         return Verdict.FINAL
-    if status == 500 and error_type(body):
+    kind = error_type(answer.body)
+    if status == 500 and kind:
         return Verdict.UNKNOWN
     if status in (500, 502, 503, 504):
         return Verdict.FOREIGN
-    if status in (400, 429) and error_type(body) in _SHED:
+    if status in (400, 429) and kind in _SHED:
         return Verdict.NEVER_EXECUTED
-    return Verdict.FINAL
+    return Verdict.FINAL if kind or isinstance(answer, HandlerAnswer) else Verdict.FOREIGN
+
+
+def complaint(answer: Answer, *, repeatable: bool) -> str | None:
+    """In a few words, what an answer says against its node: many of these set it aside. None if it says nothing.
+
+    `answer`: one whose verdict is `UNKNOWN` or `FOREIGN`. `repeatable`: the request is a read, or a write whose second
+    application equals the first. A conditional write or an increment may fail with an error of Alternator's because
+    others write the same item, which is not about the node.
+    """
+    if isinstance(answer, HandlerAnswer):
+        return None
+    kind = error_type(answer.body)
+    if not kind:
+        return f"status {answer.status} without an error of Alternator's"
+    return f"status {answer.status}, {kind}" if repeatable else None
 
 
 # ---- failures ----------------------------------------------------------------------------------------------------
@@ -94,13 +136,19 @@ def counts_against_node(error: TransportError, *, out_of_time: bool) -> bool:
     """Whether a failure that makes its node suspect also counts towards taking it down; else the probe alone tells.
 
     `out_of_time`: the deadline of the call ended the exchange. It says little of the node, and neither does a
-    kept-alive connection that turned out to be dead, nor a timeout that we noticed late.
+    kept-alive connection that turned out to be dead, nor a timeout that we noticed late. A whole answer that is not
+    Alternator's is a failed answer, which may set the node aside.
     """
-    if out_of_time:
+    if out_of_time or is_foreign(error):
         return False
     if isinstance(error, ConnectionLostError):
         return not error.was_idle
     return not (isinstance(error, ConnectTimeoutError) and error.late)
+
+
+def is_foreign(error: TransportError) -> bool:
+    """Whether a whole HTTP answer came that is not Alternator's, such as a page with status 200."""
+    return isinstance(error, MalformedAnswerError) and error.may_still_execute
 
 
 def is_silent(error: TransportError) -> bool:

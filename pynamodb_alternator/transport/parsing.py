@@ -112,7 +112,7 @@ _parser = _factory.create_parser("json")
 
 def _stock_loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]:
     name, shape = operation_model.name, operation_model.output_shape
-    if shape is None:
+    if shape is None and not body:
         return {}
     if not body:
         raise MalformedAnswerError(f"The answer to {name} is empty.")
@@ -125,6 +125,8 @@ def _stock_loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]
         raise MalformedAnswerError(f"The answer to {name} is not valid {what}.") from None
     if not isinstance(document, dict):
         raise MalformedAnswerError(f"The answer to {name} is no JSON object.")
+    if shape is None:
+        return {}  # nothing of it has a meaning
     try:
         parsed: dict[str, Any] = _parser.parse({"status_code": 200, "headers": {}, "body": body}, shape)
     except Exception as wrong:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from blinker import NamedSignal
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from pynamodb_alternator import Cluster, signals
@@ -106,6 +107,26 @@ def test_affinity_is_counted(registry: CollectorRegistry, user: type[User]) -> N
     )
     fallback = {"cluster_name": "default", "outcome": "fallback", "reason": "no_key_value"}
     assert registry.get_sample_value("alternator_client_affinity_total", fallback) == 1
+
+
+@pytest.mark.usefixtures("handle")
+def test_nodes_that_are_set_aside(registry: CollectorRegistry) -> None:
+    def nodes(state: str) -> float | None:
+        return registry.get_sample_value("alternator_client_nodes", {"cluster_name": "c", "state": state})
+
+    def emit(signal: NamedSignal, **payload: Any) -> None:
+        signals.emit(signal, object(), cluster_name="c", node="10.0.0.1:8000", **payload)
+
+    emit(signals.node_up, down_for=0.0)
+    emit(signals.node_set_aside, error="status 503", answers=20, failed=20, period=5.0, times=1)
+    assert (nodes("active"), nodes("set_aside")) == (0, 1)
+    emit(signals.node_up, down_for=1.0)  # which says nothing of its answers
+    assert (nodes("active"), nodes("set_aside")) == (0, 1)
+    emit(signals.node_restored, set_aside_for=5.0)
+    assert (nodes("active"), nodes("set_aside")) == (1, 0)
+    emit(signals.node_set_aside, error="status 503", answers=20, failed=20, period=10.0, times=2)
+    emit(signals.node_down, failures=10, error=None)
+    assert (nodes("down"), nodes("set_aside")) == (1, 0)
 
 
 @pytest.mark.usefixtures("handle")

@@ -15,6 +15,7 @@ from botocore.stub import Stubber
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Model
+from pynamodb_alternator.errors import OutcomeUnknownError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.transport.lanes import CompatibleLane, Sender, ShortLane
 
@@ -176,6 +177,26 @@ def test_before_send_answers_itself(cluster: Cluster, traffic: Traffic) -> None:
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         get(client)
     assert traffic.heads == []
+
+
+def test_a_refusal_that_before_send_made_up_is_final_and_the_nodes_are_not_blamed(
+    cluster: Cluster, traffic: Traffic
+) -> None:
+    client, calls = cluster.client, []
+
+    def refuse(request: Any, **_: Any) -> AWSResponse:
+        calls.append(request)
+        return canned(request, b"", 404)
+
+    client.meta.events.register("before-send.dynamodb", refuse)
+    for number in range(90):
+        with pytest.raises(ClientError) as caught:
+            get(client) if number % 2 else client.put_item(TableName="items", Item=KEY)
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+        assert not isinstance(caught.value, OutcomeUnknownError)
+    assert len(calls) == 90
+    assert traffic.heads == []
+    assert {node.set_aside_for for node in cluster.nodes()} == {None}
 
 
 def test_before_send_raises(cluster: Cluster, traffic: Traffic) -> None:

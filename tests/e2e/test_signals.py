@@ -127,6 +127,9 @@ def test_each_signal_of_a_cluster_has_its_event(
     until(signals.RequestRetried, signals.NodeDown)
     local.nodes[0].revive()
     until(signals.NodeQuarantined, signals.NodeUp)
+    with local.nodes[1].fail_with("InternalServerError"):
+        until(signals.NodeSetAside)
+    until(signals.NodeRestored)
     for node in local.nodes[:2]:
         node.kill()
     until(signals.NodeRemoved, signals.ScopeFallback)

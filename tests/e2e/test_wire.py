@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import GetError, PutError
 
-from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Deflate, Gzip, Health, Model, Tls, signals
+from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Deflate, Gzip, Health, Model, Retries, Tls, signals
 from pynamodb_alternator.errors import (
     ConfigurationError,
     MalformedAnswerError,
@@ -812,12 +812,11 @@ def test_fewer_bytes_than_others_send(guarded: LocalCluster, lane: str) -> None:
 
 def test_redirects_and_cookies_are_not_followed(local: LocalCluster, lane: str) -> None:
     moved = b"HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:1/\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
-    with on(local, lane) as cluster:
+    with on(local, lane, retries=Retries(max_attempts=len(local.nodes))) as cluster:
         for node in local.nodes:
             node.garbage_answer(1, data=moved, operation="ListTables")
-        for _ in local.nodes:
-            with pytest.raises(ClientError, match="307"):
-                cluster.client.list_tables()
+        with pytest.raises(ClientError, match="307"):
+            cluster.client.list_tables()  # not Alternator's: a read goes on to the next node
         cluster.client.list_tables()
     assert all("cookie" not in one.headers for one in received(local, "ListTables"))
     assert len(received(local, "ListTables")) == 4

@@ -142,7 +142,11 @@ def eager(ring: tuple[Node, ...], seed: int) -> list[Node]:
 
 def by_health(order: list[Node], view: View) -> list[Node]:
     usable = [one for one in order if one not in view.down]
-    return sorted(usable, key=lambda one: one in view.quarantined)
+    return sorted(usable, key=lambda one: rank(one, view))
+
+
+def rank(node: Node, view: View) -> int:
+    return 2 if node in view.set_aside else 1 if node in view.quarantined else 0
 
 
 @st.composite
@@ -164,7 +168,8 @@ def views(draw: st.DrawFn) -> View:
     elif scope == "disjoint":
         in_scope, affinity_ring = ring[::2], ring[1:]
     topology = Topology(ring, in_scope, affinity_ring, datacenters if len(datacenters) > 1 else ())
-    return View(topology, down, quarantined)
+    set_aside = draw(st.frozensets(st.sampled_from(ring), max_size=3)) if ring else frozenset[Node]()
+    return View(topology, down, quarantined, set_aside)
 
 
 @st.composite
@@ -195,13 +200,13 @@ def test_each_usable_node_once_and_no_other(view: View, plan: QueryPlan) -> None
 
 @given(views(), plans())
 @settings(deadline=None, max_examples=200)
-def test_active_before_quarantined(view: View, plan: QueryPlan) -> None:
+def test_active_before_quarantined_before_set_aside(view: View, plan: QueryPlan) -> None:
     """Within each of the groups that come one after the other: home, and the other datacenters, first in the ring and
     then in the rest of the scope."""
     order = list(plan.order(view))
     ring = set(view.topology.affinity_ring)
     for group in groups_of(plan, view, ring):
-        states = [one in view.quarantined for one in order if one in group]
+        states = [rank(one, view) for one in order if one in group]
         assert states == sorted(states)
 
 
@@ -256,7 +261,7 @@ def test_health_moves_no_other_key(view: View, seed: int) -> None:
     """A key whose node is active stays there, whatever state the others are in (same datacenter or not)."""
     everyone = list(affinity_plan(seed).order(View(view.topology)))
     ring = set(view.topology.affinity_ring)
-    if everyone and everyone[0] in ring and everyone[0] not in view.down | view.quarantined:
+    if everyone and everyone[0] in ring and everyone[0] not in view.down | view.quarantined | view.set_aside:
         assert next(affinity_plan(seed).order(view)) == everyone[0]
 
 
@@ -268,12 +273,30 @@ def test_round_robin_rotates() -> None:
         assert list(plan.order(view)) == [ring[(turn + location_of) % 5] for location_of in range(5)]
 
 
-@pytest.mark.parametrize("state", ["down", "quarantined"])
+@pytest.mark.parametrize("state", ["down", "quarantined", "set_aside"])
 def test_round_robin_spreads_the_share_of_a_node_that_is_out(state: str) -> None:
     ring = nodes(4)
     view = view_of(ring, **{state: frozenset({ring[1]})})
     firsts = Counter(next(QueryPlan(ROUND_ROBIN, "read", False, (turn,)).order(view)) for turn in range(4 * 3 * 10))
     assert firsts == {ring[0]: 40, ring[2]: 40, ring[3]: 40}
+
+
+def test_a_write_with_affinity_takes_the_next_node_of_its_key_and_no_other_key_moves() -> None:
+    ring = nodes(5)
+    out = view_of(ring, set_aside=frozenset({ring[2]}))
+    for seed in range(200):
+        order = list(affinity_plan(seed).order(view_of(ring)))
+        now = list(affinity_plan(seed).order(out))
+        assert now == [one for one in order if one != ring[2]] + [ring[2]]
+
+
+def test_a_request_that_cannot_be_sent_again_tests_no_node_that_returns() -> None:
+    ring = nodes(3)
+    view = view_of(ring, set_aside=frozenset({ring[0]}), returning=frozenset({ring[1]}))
+    for turn in range(12):
+        plan = QueryPlan(ROUND_ROBIN, "read", False, (turn,))
+        assert next(plan.order(view.without_trials())) == ring[2]
+        assert next(plan.order(view)) in ring[1:]
 
 
 def test_random_reaches_every_node_first() -> None:

@@ -42,6 +42,34 @@ def test_nodes_as_a_process_knows_them(paper: Paper) -> None:
     ]
 
 
+def test_a_node_that_is_set_aside(paper: Paper) -> None:
+    aside = NodeInfo("10.0.0.3:8000", State.ACTIVE, "dc1", "r1", True, 0, None, None, 3.6, "20 of its last 20 failed")
+    show_nodes(Screen(out=paper), [NodeLine.of(node) for node in (WELL, aside)], "cluster")
+    assert paper.getvalue().splitlines() == [
+        "address        datacenter  rack  state",
+        "10.0.0.1:8000  dc1         r1    active",
+        "10.0.0.3:8000  dc1         r1    set_aside",
+        "",
+        "10.0.0.3:8000 goes last for 4 s more: 20 of its last 20 failed",
+        "2 nodes, 1 of them active; the scope is cluster.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "set_aside_for", "condition"),
+    [
+        (State.ACTIVE, None, "active"),
+        (State.QUARANTINED, None, "quarantined"),
+        (State.DOWN, None, "down"),
+        (State.ACTIVE, 1.0, "set_aside"),
+        (State.QUARANTINED, 1.0, "set_aside"),
+        (State.DOWN, 1.0, "down"),
+    ],
+)
+def test_the_condition_of_a_node(state: State, set_aside_for: float | None, condition: str) -> None:
+    assert NodeInfo("a:1", state, None, None, True, 0, None, None, set_aside_for).condition == condition
+
+
 def test_nodes_that_were_asked_have_a_latency(paper: Paper) -> None:
     lines = [
         NodeLine("a:1", "dc1", "r1", "active", True, 0.0004),

@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -164,6 +165,7 @@ class World:
         self.network = network
         self.clock = FakeClock()
         self.listener = FakeListener()
+        self.answers: Counter[Node] = Counter()
         self.config = ClusterConfig(seeds or list(network.places)[:1], **settings)
         self.membership = Membership(
             self.config,
@@ -172,6 +174,7 @@ class World:
             resolve=network.resolve,
             clock=self.clock,
             random=random.Random(7),
+            answers_of=self.answers.__getitem__,
             trust_listed=self.config.monitor is False,
             history=history,
         )
@@ -202,6 +205,15 @@ class World:
             self.membership.failed(node, self.membership.generation(node), OSError("traffic failed"))
             self.membership.probe(node, 1.0)
             assert self.state(name) is State.DOWN
+
+    def fail_answers(self, *names: str, times: int = 20) -> None:
+        """All members answer so many times, and these with a page of a proxy."""
+        members = self.membership.view.topology.ring
+        for _ in range(times):
+            for node in members:
+                self.answers[node] += 1
+                if node.host in names:
+                    self.membership.answer_failed(node, "status 503")
 
     def up(self, *names: str) -> None:
         """Bring these back, by probes alone."""

@@ -96,6 +96,8 @@ SILENT: list[Any] = [
     ReadTimeoutError,
     MalformedAnswerError,
     PAGE,
+    *(Answer(status, {}, b"<html>") for status in (302, 400, 404, 413, 429, 501, 503)),
+    Answer(404, {}, b""),
     *(error_answer("InternalServerError", status) for status in (502, 503, 504)),
 ]
 """After these the node may still execute the request."""
@@ -124,6 +126,9 @@ class FakeMembership:
 
     def failed(self, node: Node, generation: int, error: Exception, *, counts: bool = True) -> None:
         self.said.append(("failed" if counts else "suspected", node, generation))
+
+    def answer_failed(self, node: Node, error: str, *, counted: bool = True) -> None:
+        self.said.append(("answer failed" if counted else "unreadable answer", node, error))
 
     def nodes(self) -> tuple[Any, ...]:
         return ()

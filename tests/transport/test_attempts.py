@@ -14,6 +14,7 @@ from pynamodb_alternator.errors import (
     ConnectTimeoutError,
     DeadlineAfterSendError,
     DeadlineBeforeSendError,
+    MalformedAnswerError,
     NodeUnreachableError,
     NoNodesAvailableError,
     NotSentError,
@@ -32,6 +33,7 @@ from pynamodb_alternator.topology.view import Topology, View
 from pynamodb_alternator.transport.attempts import Wait
 from pynamodb_alternator.transport.budget import RetryBudget
 from pynamodb_alternator.transport.http1 import Answer
+from pynamodb_alternator.transport.outcome import HandlerAnswer
 
 from .request_world import (
     ALL,
@@ -39,6 +41,7 @@ from .request_world import (
     NOT_SENT,
     OK,
     ONCE_ONLY,
+    PAGE,
     READS,
     REPEATABLE,
     RING,
@@ -398,9 +401,49 @@ def test_other_errors_are_the_callers_and_the_node_is_well(what: tuple[str, dict
     assert world.membership.said == [("succeeded", A, 0)]
 
 
-def test_a_500_says_nothing_of_the_nodes_health(world: World) -> None:
+def test_a_500_is_a_failed_answer_and_says_nothing_of_the_nodes_health(world: World) -> None:
     world.run(READS["get"], SICK, OK)
-    assert world.membership.said == [("succeeded", B, 0)]
+    assert world.membership.said == [("answer failed", A, "status 500, InternalServerError"), ("succeeded", B, 0)]
+
+
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+def test_which_failed_answers_are_held_against_the_node(what: tuple[str, dict[str, Any]]) -> None:
+    """Of errors of Alternator's those of reads and plain writes; of any other, all."""
+    once = Retries(1)
+    for answer, always in ((PAGE, True), (Answer(404, {}, b"<html>"), True), (SICK, False)):
+        world = World()
+        assert world.run(what, answer, retries=once) is answer
+        said = [(kind, node) for kind, node, _ in world.membership.said]
+        assert said == ([("answer failed", A)] if always or what not in ONCE_ONLY.values() else [])
+
+
+@pytest.mark.parametrize("outcome", [SICK, PAGE, Answer(404, {}, b""), MalformedAnswerError])
+def test_failed_answers_to_look_ups_count_for_no_node(world: World, outcome: Any) -> None:
+    assert world.run(READS["describe"], outcome, OK, is_lookup=True) is OK
+    assert "answer failed" not in [kind for kind, *_ in world.membership.said]
+    assert "unreadable answer" not in [kind for kind, *_ in world.membership.said]
+
+
+def test_a_page_with_200_is_a_failed_answer_and_a_probe_looks_at_the_node(world: World) -> None:
+    world.run(READS["get"], MalformedAnswerError("no JSON"), OK)
+    assert world.membership.said == [("suspected", A, 0), ("unreadable answer", A, "no JSON"), ("succeeded", B, 0)]
+
+
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+def test_what_a_handler_refused_is_the_callers_and_not_the_nodes(what: tuple[str, dict[str, Any]]) -> None:
+    world, answer = World(), HandlerAnswer(404, {}, b"")
+    assert world.run(what, answer) is answer
+    assert world.sent == [A]
+
+
+@pytest.mark.parametrize("what", ALL.values(), ids=ALL)
+def test_only_what_may_be_sent_again_tests_a_node_that_returns(what: tuple[str, dict[str, Any]]) -> None:
+    for silent_writes in ("raise", "wait", "repeat"):
+        world = World()
+        world.membership.view = View(Topology(RING, RING, RING), set_aside=frozenset({A}), returning=frozenset({B}))
+        world.run(what, OK, retries=Retries(silent_writes=silent_writes))  # type: ignore[arg-type]
+        is_safe = what in READS.values() or (what in REPEATABLE.values() and silent_writes == "repeat")
+        assert world.sent == ([B] if is_safe else [C])
 
 
 # ---- health ------------------------------------------------------------------------------------------------------

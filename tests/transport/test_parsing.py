@@ -263,7 +263,10 @@ def test_unreadable_answers_are_refused(body: bytes) -> None:
 
 
 def test_an_operation_without_an_answer_may_have_an_empty_body() -> None:
-    assert ours("TagResource", b"") == {}
+    assert ours("TagResource", b"") == ours("TagResource", b"{}") == {}
+    for body in (b"<html>welcome</html>", b"[]", b"\xff"):
+        with pytest.raises(MalformedAnswerError, match="answer to TagResource"):
+            ours("TagResource", body)
     with pytest.raises(MalformedAnswerError, match="empty"):
         ours("DescribeTable", b"")
 

@@ -156,7 +156,7 @@ function showNode(node, count) {
   const card = cardOf(node);
   const classes = `card ${node.state} c${node.colour}`;
   if (card.className !== classes) card.className = classes;
-  write(find(card, "state"), node.down_for ? `${node.state} ${Math.round(node.down_for)} s` : node.state);
+  write(find(card, "state"), node.down_for ? `${node.state} ${Math.round(node.down_for)} s` : node.state.replace("_", " "));
   write(find(card, "place"), [node.datacenter, node.rack].filter(Boolean).join(", "));
   write(find(card, "rate"), number.format(Math.round(node.rate)));
   write(find(card, "latency"), node.latency === null ? "–" : node.latency.toFixed(1));
@@ -265,7 +265,7 @@ function announce(state, moved) {
   const news = [];
   for (const node of state.nodes) {
     const before = states.get(node.address);
-    if (before !== undefined && before !== node.state) news.push(`Node ${node.label} is ${node.state}.`);
+    if (before !== undefined && before !== node.state) news.push(`Node ${node.label} is ${node.state.replace("_", " ")}.`);
     states.set(node.address, node.state);
   }
   if (news.length && moved) news.push(`${moved} ${moved === 1 ? "key" : "keys"} moved.`);

@@ -28,7 +28,7 @@ function showNode(node, top) {
   }
   card.className = `node ${node.state}`;
   card.title = node.error || "";
-  write(find(card, "state"), node.down_for ? `${node.state} ${Math.round(node.down_for)} s` : node.state);
+  write(find(card, "state"), node.down_for ? `${node.state} ${Math.round(node.down_for)} s` : node.state.replace("_", " "));
   write(find(card, "attempts"), number.format(node.attempts));
   write(find(card, "rate"), number.format(node.history[node.history.length - 1]));
   write(find(card, "failures"), number.format(node.failures));

@@ -21,6 +21,7 @@ from ...topology.node import Node
 from .._botocore import convert_answer, is_stock_handler, prepared_request
 from ..attempts import Attempts
 from ..http1 import Answer
+from ..outcome import HandlerAnswer
 from ..parsing import loads, parse_error, response_metadata
 from ..request import build_head
 from .lane import TARGET, RawBody, explain_compression
@@ -69,9 +70,9 @@ class CompatibleLane:
         except Exception as error:
             await self._received(None, None, error)
             raise
-        # A stub's or a cache's answer goes the same way as a node's.
+        # A stub's or a cache's answer goes the same way as a node's, but is not held against the node.
         headers = {name.lower(): value for name, value in response.headers.items()}
-        answer = Answer(response.status_code, headers, response.content)
+        answer = (HandlerAnswer if answered else Answer)(response.status_code, headers, response.content)
         self._made.append((answer, response, await self._parse(response)))
         return answer
 

@@ -1,0 +1,111 @@
+"""When a node is set aside because its answers fail far more often than those of the others. Values and pure functions.
+
+A node that answers `GET /` can fail every request: a proxy in front of it has lost it, or its own disk is sick. Health
+sees nothing of that, for health is about answers that do not come. So a node whose answers failed is compared with the
+others: not with a fixed number alone, because a cluster that has lost its quorum fails everywhere, and then moving on
+helps nobody.
+
+What is set aside goes last in query plans, for a time. Then it *returns*, and is judged anew: for a moment longer, only
+requests go there that can be sent again when it fails them, so that no caller pays for the test; after that, all do.
+Nothing here changes the ring or the health of a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from .node import Node
+
+__all__ = ["LONGEST", "PERIOD", "TRIAL", "WINDOW", "Aside", "Tally", "fails_far_more", "in_excess", "next_aside"]
+
+WINDOW = 10.0
+"""Seconds of which answers are looked at."""
+PERIOD = 5.0
+"""Seconds for which a node is set aside the first time; twice as many the second time in a row, and so on."""
+LONGEST = 60.0
+"""Seconds for which a node is set aside, at most."""
+TRIAL = 5.0
+"""Seconds after its return in which only requests go to a node that can be sent again."""
+_MEMORY = 60.0
+"""Seconds after its return in which a node that fails again counts as failing another time in a row."""
+_LEAST_ANSWERS = 20
+_LEAST_SHARE = 0.5
+_TIMES_THE_OTHERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a node answered in the window: `failed` of `answers`."""
+
+    answers: int = 0
+    failed: int = 0
+
+    @property
+    def share(self) -> float:
+        """The share of the answers that failed, from 0 to 1."""
+        return self.failed / self.answers if self.answers else 0.0
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it is bad by itself, whatever the others do."""
+        return self.answers >= _LEAST_ANSWERS and self.share >= _LEAST_SHARE
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A node is set aside, or was so lately. Times are those of the monotonic clock, in seconds.
+
+    `times`: how many times in a row. `tally`: what it was set aside for. `error`: what its last failed answer said.
+    """
+
+    since: float
+    until: float
+    times: int
+    tally: Tally
+    error: str
+
+    @property
+    def trial_until(self) -> float:
+        return self.until + TRIAL
+
+    @property
+    def remembered_until(self) -> float:
+        return self.until + _MEMORY
+
+    @property
+    def reason(self) -> str:
+        """Why, for people."""
+        return f"{self.tally.failed} of its last {self.tally.answers} answers failed: {self.error}"
+
+
+def fails_far_more(tally: Tally, others: Iterable[Tally]) -> bool:
+    """Whether a node with this tally is bad, and far worse than the others.
+
+    Others that have not answered in the window say nothing; if none has, there is nobody to compare with.
+    """
+    if not tally.is_bad:
+        return False
+    shares = [other.share for other in others if other.answers]
+    return bool(shares) and tally.share >= _TIMES_THE_OTHERS * median(shares)
+
+
+def next_aside(before: Aside | None, tally: Tally, error: str, now: float) -> Aside:
+    """A node is set aside now. `before`: when it was so the last time."""
+    times = before.times + 1 if before is not None and now <= before.remembered_until else 1
+    return Aside(now, now + min(PERIOD * times, LONGEST), times, tally, error)
+
+
+def in_excess(asides: Mapping[Node, Aside], groups: Iterable[Collection[Node]]) -> set[Node]:
+    """The nodes that must not be aside any more, or yet, so that at least half of each group is not.
+
+    `groups`: the whole cluster, and each scope. The last ones that were set aside are named first.
+    """
+    latest = sorted(asides, key=lambda node: (-asides[node].since, node.endpoint))
+    excess: set[Node] = set()
+    for group in groups:
+        members = set(group)
+        aside = [node for node in latest if node in members and node not in excess]
+        excess.update(aside[: max(0, len(aside) - len(members) // 2)])
+    return excess
