@@ -95,7 +95,7 @@ class Membership:
         self._fetch = fetch
         self._fresh = active(config.health) if trust_listed else quarantined()
         self._health = HealthBook(config.health, history=history)
-        self._members_told: frozenset[Node] = frozenset()
+        self._members_told: frozenset[object] = frozenset()
         self._asked_in: dict[Node, int] = {}
         self._locations: Mapping[str, Location] = {}
         self._discovery = Discovery(
@@ -211,7 +211,7 @@ class Membership:
     def _ask(self, node: Node, timeout: float) -> Exception | None:
         """Why the node is not well; None if it is. Raises `ClusterClosedError`."""
         try:
-            status, _ = self._fetch(node, PROBE_PATH, timeout)
+            status, _ = self._fetch(self._published.current(node), PROBE_PATH, timeout)
         except ClusterClosedError:
             raise
         except Exception as failure:
@@ -255,7 +255,7 @@ class Membership:
             if self._published.members:
                 return
             emissions = self._take(reading, quarantined())
-            self._members_told = self._published.members  # there are no connections yet
+            self._members_told = _with_names(self._published.members)  # there are no connections yet
         self._emit(emissions)
 
     def refresh(self, *, wait: bool = True, most: float = LONGEST_READING) -> bool:
@@ -299,9 +299,10 @@ class Membership:
             failures, self.failed_readings = self.failed_readings, 0
             members, scope = self._published.members, self.view.topology.scope
         turn.succeeded = True
-        if members != self._members_told:
+        named = _with_names(members)
+        if named != self._members_told:
             self._listener.members_changed(members)
-            self._members_told = members
+            self._members_told = named
         if failures:
             _log.info("Cluster %r: the node list is readable again.", self.config.name)
         if members != before:
@@ -383,3 +384,8 @@ class Membership:
         """All that is known, as copies."""
         with self._lock:
             return self._health.snapshot(self._published.members)
+
+
+def _with_names(members: Iterable[Node]) -> frozenset[object]:
+    """What connections go by: the nodes, and the names that their certificates may have."""
+    return frozenset((node, node.certificate_names) for node in members)

@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 
 from ..settings import addresses
 
-__all__ = ["Node", "canonical_endpoint"]
+__all__ = ["MOST_NAMES", "Node", "canonical_endpoint"]
+
+MOST_NAMES = 3
+"""For which a certificate may be issued: each may take a handshake of its own."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -19,7 +22,8 @@ class Node:
     """One address that requests can be sent to. Equal by `endpoint`, which is also what orders the ring.
 
     `host`: an address or a name, lower-case, IPv6 without brackets. `datacenter`, `rack`: where it stands, if that is
-    known. `server_name`: the name that its certificate is checked against, if it is not `host`. `address`:
+    known. `server_name`: the name that its certificate is checked against, if it is not `host`. `other_names`: names
+    and addresses for which its certificate may be issued instead, in the order in which they are tried. `address`:
     ``host:port``, as signals and logs have it. `host_header`: the value of the Host header.
     """
 
@@ -29,6 +33,7 @@ class Node:
     datacenter: str | None = field(default=None, compare=False)
     rack: str | None = field(default=None, compare=False)
     server_name: str | None = field(default=None, compare=False)
+    other_names: tuple[str, ...] = field(default=(), compare=False)
     endpoint: str = field(init=False)
     address: str = field(init=False, compare=False)
     host_header: str = field(init=False, compare=False)
@@ -47,6 +52,15 @@ class Node:
 
     def __hash__(self) -> int:
         return hash(self.endpoint)
+
+    @property
+    def certificate_names(self) -> tuple[str, ...]:
+        """What its certificate may be issued for, in the order in which that is tried, without duplicates.
+
+        An address has no scope in a certificate, and a name no dot at its end.
+        """
+        names = (self.server_name or self.host, *self.other_names)
+        return tuple(dict.fromkeys(name.partition("%")[0].rstrip(".").lower() for name in names))
 
     @property
     def is_loopback(self) -> bool:
