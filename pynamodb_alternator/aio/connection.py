@@ -140,23 +140,37 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         return left if self._deadline is None else min(left, self._deadline - self._clock())
 
     async def _connect(self, tls: TlsContexts | None) -> None:
-        settings: dict[str, Any] = {}
-        if tls is not None:
-            context, name = tls.for_event_loop(self.node)
-            settings = {"ssl": context, "server_hostname": name, "ssl_handshake_timeout": _NEVER}
-            self._tls = tls
-        try:
-            await self._loop.create_connection(lambda: self, self.node.host, self.node.port, **settings)
-        except ssl.SSLError as error:
-            assert tls is not None
-            raise tls.failed(self.node, error) from error
-        except UnicodeError as error:
-            raise OSError(f"{self.node.host!r} is not a name of a host") from error
+        if tls is None:
+            await self._create_connection()
+        else:
+            await self._connect_tls(tls)
         get = self._transport.get_extra_info
         self.node.check_peer(get("peername")[0])
         # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
         if get("sockname") == get("peername"):
             raise ConnectionRefusedError("nobody listens there")
+
+    async def _connect_tls(self, tls: TlsContexts) -> None:
+        self._tls = tls
+        handshakes = tls.handshakes(self.node)
+        while True:
+            try:
+                await self._create_connection(
+                    ssl=handshakes.for_event_loop(), server_hostname=handshakes.name, ssl_handshake_timeout=_NEVER
+                )
+            except ssl.SSLError as error:
+                failure = handshakes.failed(error)
+                if failure is not None:
+                    raise failure from error
+            else:
+                handshakes.succeeded()
+                return
+
+    async def _create_connection(self, **settings: Any) -> None:
+        try:
+            await self._loop.create_connection(lambda: self, self.node.host, self.node.port, **settings)
+        except UnicodeError as error:
+            raise OSError(f"{self.node.host!r} is not a name of a host") from error
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport

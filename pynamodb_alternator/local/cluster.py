@@ -146,17 +146,19 @@ class LocalCluster:
         undo.callback(self._stop, runtime)
         _running.add(self)
         self._handler = AlternatorHandler(runtime, engine, self._options, lambda: self._nodes)
-        self._settings = ServerSettings(
-            self._options.max_body, self._options.server_header, self._tls.context if self._tls is not None else None
-        )
         self._runtime = runtime
         self._nodes = tuple(
-            self._node_type(runtime, self._handler, self._settings, location, placeholder)
+            self._new_node(runtime, location, placeholder)
             for location, placeholder in zip(self._locations, placeholders, strict=True)
         )
         runtime.in_loop(self._listen)
         for node in self._nodes:
             node.server.await_ready()
+
+    def _new_node(self, runtime: Runtime, location: Location, placeholder: socket.socket) -> LocalNode:
+        context = None if self._tls is None else self._tls.context_of(placeholder.getsockname()[0])
+        settings = ServerSettings(self._options.max_body, self._options.server_header, context)
+        return self._node_type(runtime, self._handler, settings, location, placeholder)
 
     def _listen(self) -> None:
         for node in self._nodes:
@@ -256,7 +258,7 @@ class LocalCluster:
             runtime = self._loop_runtime()
             location = Location(datacenter or first.datacenter, rack or first.rack)
             placeholder = take(host_of(self._placed + 1), first.port)
-            node = self._node_type(runtime, self._handler, self._settings, location, placeholder)
+            node = self._new_node(runtime, location, placeholder)
             self._placed += 1
             runtime.in_loop(node.server.listen)
             node.server.await_ready()

@@ -32,6 +32,8 @@ class LocalTls:
     `certificate`: what the nodes present: a ``"good"`` one (for localhost, ::1 and all of the nodes' addresses), an
     ``"expired"`` one, one for the ``"wrong_host"``, or a ``"self_signed"`` one that no authority vouches for.
     `client_certificates`: whether clients must or may present one that the cluster's authority issued.
+    `per_node`: each node presents a certificate of its own, for its own address; that of the first node is for
+    localhost and ::1, too. `TlsFiles.present_names` gives a node any other names.
     `certificate_is_login`: a client certificate takes the place of SigV4, as the newest servers allow.
     `minimum` and `maximum`: TLS versions.
     """
@@ -39,6 +41,7 @@ class LocalTls:
     certificate: Kind = "good"
     client_certificates: Literal["ignored", "optional", "required"] = "ignored"
     certificate_is_login: bool = False
+    per_node: bool = False
     minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
     maximum: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
 
@@ -62,29 +65,59 @@ class TlsFiles:
     """
 
     def __init__(self, settings: LocalTls, hosts: Sequence[str]) -> None:
-        self._authority = _Authority(hosts)
+        self._hosts = hosts
+        self._shared_names = ("localhost", "::1", *hosts)
+        self._authority = _Authority()
         self._settings = settings
+        self._kind = settings.certificate
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        """By the address of a node."""
         self._directory = Path(tempfile.mkdtemp(prefix="pynamodb-alternator-tls-"))
         self.ca_file = self._write("ca.pem", self._authority.pem)
         """The authority's certificate: what a client must trust."""
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = settings.minimum
-        self.context.maximum_version = settings.maximum
-        if settings.client_certificates != "ignored":
-            required = settings.client_certificates == "required"
-            self.context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-            self.context.load_verify_locations(cafile=self.ca_file)
-        self.present(settings.certificate)
+        self._shared = self._issue(settings.certificate, self._shared_names)
+
+    def context_of(self, host: str) -> ssl.SSLContext:
+        """What the node at this address makes its sockets TLS ones with."""
+        context = self._contexts.get(host)
+        if context is None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.minimum_version = self._settings.minimum
+            context.maximum_version = self._settings.maximum
+            if self._settings.client_certificates != "ignored":
+                required = self._settings.client_certificates == "required"
+                context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+                context.load_verify_locations(cafile=self.ca_file)
+            self._contexts[host] = context
+            self._load(host)
+        return context
 
     def present(self, kind: Kind) -> None:
-        """Present another kind of server certificate from the next handshake on."""
+        """Have all nodes present another kind of server certificate, from the next handshake on."""
         checks.one_of("TlsFiles.present: kind", kind, _KINDS)
-        pair = self._pair(f"server-{kind}", *self._authority.server(kind))
-        self.context.load_cert_chain(pair.certificate, pair.key)
+        self._kind = kind
+        self._shared = self._issue(kind, self._shared_names)
+        for host in self._contexts:
+            self._load(host)
+
+    def present_names(self, host: str, *names: str) -> None:
+        """Have the node at `host` present a certificate for these names and addresses, from the next handshake on."""
+        pair = self._issue("good", names, f"-{host}")
+        self.context_of(host).load_cert_chain(pair.certificate, pair.key)
+
+    def _load(self, host: str) -> None:
+        pair = self._shared
+        if self._settings.per_node:
+            local = ("localhost", "::1") if host == self._hosts[0] else ()
+            pair = self._issue(self._kind, (host, *local), f"-{host}")
+        self._contexts[host].load_cert_chain(pair.certificate, pair.key)
+
+    def _issue(self, kind: Kind, names: Sequence[str], suffix: str = "") -> KeyPair:
+        return self._pair(f"server-{kind}{suffix}".replace(":", "_"), *self._authority.server(kind, names))
 
     def client(self, name: str = "client", *, expired: bool = False, foreign: bool = False) -> KeyPair:
         """Issue a client certificate for mutual TLS; `foreign`: by an authority that the cluster does not know."""
-        issuer = _Authority(()) if foreign else self._authority
+        issuer = _Authority() if foreign else self._authority
         return self._pair(f"client-{name}", *issuer.client(name, expired))
 
     def close(self) -> None:
@@ -101,7 +134,7 @@ class TlsFiles:
 
 
 class _Authority:
-    def __init__(self, hosts: Sequence[str]) -> None:
+    def __init__(self) -> None:
         try:
             from cryptography import x509
             from cryptography.hazmat.primitives import hashes, serialization
@@ -112,7 +145,6 @@ class _Authority:
                 'Install it: pip install "pynamodb-alternator[local]".'
             ) from missing
         self._x509, self._hashes, self._serialization, self._ec = x509, hashes, serialization, ec
-        self._hosts = hosts
         self._key = self._new_key()
         self._name = self._subject("pynamodb-alternator local authority")
         self._now = datetime.datetime.now(datetime.UTC)
@@ -137,20 +169,21 @@ class _Authority:
         )
         self.pem = own.public_bytes(serialization.Encoding.PEM)
 
-    def server(self, kind: Kind) -> tuple[bytes, bytes]:
+    def server(self, kind: Kind, hosts: Sequence[str]) -> tuple[bytes, bytes]:
         x509 = self._x509
-        names: list[GeneralName]
-        if kind == "wrong_host":
-            names = [x509.DNSName("elsewhere.example")]
-        else:
-            names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("::1"))]
-            names += [x509.IPAddress(ipaddress.ip_address(host)) for host in self._hosts]
+        names = [self._general_name(host) for host in (["elsewhere.example"] if kind == "wrong_host" else hosts)]
         key = self._new_key()
         subject = self._subject("pynamodb-alternator local node")
         builder = self._builder(subject, key, kind == "expired").add_extension(
             x509.SubjectAlternativeName(names), critical=False
         )
         return self._issued(builder, key, x509.oid.ExtendedKeyUsageOID.SERVER_AUTH, self_signed=kind == "self_signed")
+
+    def _general_name(self, host: str) -> GeneralName:
+        try:
+            return self._x509.IPAddress(ipaddress.ip_address(host))
+        except ValueError:
+            return self._x509.DNSName(host)
 
     def client(self, name: str, expired: bool) -> tuple[bytes, bytes]:
         key = self._new_key()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Secret", "has_userinfo", "without_userinfo"]
+__all__ = ["Secret", "SecretBytes", "has_userinfo", "without_userinfo"]
 
 _ESCAPED = "%40"
 
@@ -22,6 +22,18 @@ class Secret(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Secret, (str(self),)
+
+
+class SecretBytes(bytes):
+    """The same for bytes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SecretBytes, (bytes(self),)
 
 
 def without_userinfo(text: str) -> str:

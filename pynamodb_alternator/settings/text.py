@@ -85,6 +85,8 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     **dict.fromkeys(TLS_FILES, Setting(str, "tls")),
     "verify_hostname": Setting(checks.boolean, "tls"),
     "insecure": Setting(checks.boolean, "tls"),
+    "system_ca": Setting(checks.boolean, "tls"),
+    "session_resumption": Setting(checks.boolean, "tls"),
 }
 """What the query of a URL may name."""
 
@@ -250,7 +252,11 @@ def tls_from(settings: Mapping[str, Any]) -> Tls:
     options = dict(settings)
     key = options.pop("client_key", None)
     if key is not None:
-        if not isinstance(options.get("client_cert"), str | os.PathLike):
+        if callable(options.get("client_cert")):
+            raise ConfigurationError(
+                "ClusterConfig: tls: client_key is given beside a function for client_cert. Have it give both."
+            )
+        if not isinstance(options.get("client_cert"), str | bytes | os.PathLike):
             raise ConfigurationError(
                 "ClusterConfig: tls: client_key is given without its client_cert. Name the file of the certificate too."
             )

@@ -67,7 +67,7 @@ class Discovery:
         self._random = random
         self._answered = answered
         self._failed = failed
-        self._filter = NodeFilter.of(config)
+        self._filter = NodeFilter.of(config, self._seeds.names_of)
         self._scopes = tuple(_scopes_to_ask(config.routing_scope))
         self._logged: set[tuple[str, str]] = set()
         self._readings = 0
@@ -99,6 +99,10 @@ class Discovery:
             blame=self._failed,
         )
         self._readings += 1
+        # Just before the first reading they were resolved: see `seeds`.
+        self._seeds.new_reading(
+            may_resolve=self._readings > 1, look_again=self._readings % READINGS_PER_LOOK_OUTSIDE == 0
+        )
         members: dict[Location, tuple[Node, ...]] = {}
         groups: tuple[frozenset[Node], ...] = ()
         for scope in self._scopes:
@@ -191,8 +195,8 @@ class Discovery:
         """The source of the last reading first (its connection is open), the others in random order."""
         if self._readings_from_source >= READINGS_PER_SOURCE or self._source not in active:
             self._source, self._readings_from_source = None, 0
-        others = self._shuffled(node for node in active if node != self._source)
-        return others if self._source is None else [self._source, *others]
+        # Not `_source` itself, which is equal: what the list says of the node may have changed since.
+        return sorted(self._shuffled(active), key=lambda node: node != self._source)
 
     def _shuffled(self, nodes: Iterable[Node]) -> list[Node]:
         shuffled = list(nodes)

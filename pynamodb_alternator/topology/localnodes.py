@@ -17,7 +17,7 @@ from ..settings import addresses, checks
 from ..settings.config import ClusterConfig
 from ..settings.scopes import Scope
 from ..settings.secrets import without_userinfo
-from .node import Node
+from .node import MOST_NAMES, Node
 
 __all__ = ["IMPOSSIBLE_RACK_PATH", "Listing", "NodeFilter", "path_for", "read_answer"]
 
@@ -65,7 +65,10 @@ class NodeFilter:
 
     `allowed_networks`: only addresses in these are taken, where any are given. `translate`: gives the address to use
     instead of a listed one (NAT), as ``"host"`` or ``"host:port"``; None refuses the entry. `port`: of each listed
-    node; None means the port of the node that lists it.
+    node; None means the port of the node that lists it. `names_of`: gives the configured names that resolve to a host.
+
+    A listed node's certificate may be issued for the name of the source that lists it, for the name that resolves to
+    it, or for its address. The source is one that has proved itself, so what it says of addresses is to be believed.
     """
 
     def __init__(
@@ -74,16 +77,23 @@ class NodeFilter:
         allowed_networks: Sequence[IPv4Network | IPv6Network] = (),
         translate: Callable[[str], str | None] | None = None,
         port: int | None = None,
+        names_of: Callable[[str], Sequence[str]] = lambda host: (),
     ) -> None:
         self._allowed = tuple(allowed_networks)
         self._translate = translate
         self._port = port
+        self._names_of = names_of
 
     @classmethod
-    def of(cls, config: ClusterConfig) -> NodeFilter:
+    def of(cls, config: ClusterConfig, names_of: Callable[[str], Sequence[str]] = lambda host: ()) -> NodeFilter:
         """The filter that a configuration asks for."""
         networks = [network for network in config.allowed_networks if not isinstance(network, str)]
-        return cls(allowed_networks=networks, translate=config.address_translator, port=config.node_port)
+        return cls(
+            allowed_networks=networks,
+            translate=config.address_translator,
+            port=config.node_port,
+            names_of=names_of,
+        )
 
     def node(self, entry: object, source: Node, scope: Scope) -> Node | str:
         """The node that `source` listed as `entry`, or in words why there is none."""
@@ -113,13 +123,15 @@ class NodeFilter:
         # A translator may well send us to a tunnel's end on this machine; then the address is not the listed one.
         is_listed = host == listed
         is_listed_name = is_listed and addresses.ip_address_of(addresses.without_brackets(host)) is None
+        names = self._names(host, source)
         node = Node(
             source.scheme,
             host,
             port or self._port or source.port,
             datacenter=scope.datacenter,
             rack=scope.rack,
-            server_name=source.server_name,
+            server_name=names[0] if names else None,
+            other_names=(*names[1:], addresses.without_brackets(host)) if names else (),
             is_listed_name=is_listed_name and source.kind is None,
         )
         if is_listed and node.kind is not None and not _may_list(source, node):
@@ -127,6 +139,13 @@ class NodeFilter:
         if self._allowed and not self._is_allowed(node.host):
             return "outside allowed_networks"
         return node
+
+    def _names(self, host: str, source: Node) -> list[str]:
+        """The names by which `host`, listed by `source`, may prove itself before its address."""
+        if source.scheme != "https":
+            return []
+        names = dict.fromkeys(name for name in (source.server_name, *self._names_of(host)) if name is not None)
+        return list(names)[: MOST_NAMES - 1]
 
     def _is_allowed(self, host: str) -> bool:
         address = addresses.ip_address_of(host)

@@ -45,7 +45,7 @@ from .health import PROBE_PATH, HealthStatus, Observation, State, active, is_wel
 from .health_book import HISTORY, HealthBook, Snapshot, StateChange
 from .listener import Listener
 from .network import Fetch, Resolve
-from .node import Node
+from .node import Node, with_names
 from .node_info import NodeInfo, describe
 from .published import Published
 from .reading import Location, Reading, location_of
@@ -92,7 +92,7 @@ class Membership:
         self._fresh = active(config.health) if trust_listed else quarantined()
         self._health = HealthBook(config.health, history=history)
         self._answers = AnswerBook(answers_of)
-        self._members_told: frozenset[Node] = frozenset()
+        self._members_told: frozenset[object] = frozenset()
         self._asked_in: dict[Node, int] = {}
         self._locations: Mapping[str, Location] = {}
         self._discovery = Discovery(
@@ -230,7 +230,7 @@ class Membership:
     def _ask(self, node: Node, timeout: float) -> Exception | None:
         """Why the node is not well; None if it is. Raises `ClusterClosedError`."""
         try:
-            status, _ = self._fetch(node, PROBE_PATH, timeout)
+            status, _ = self._fetch(self._published.current(node), PROBE_PATH, timeout)
         except ClusterClosedError:
             raise
         except Exception as failure:
@@ -274,7 +274,7 @@ class Membership:
             if self._published.members:
                 return
             emissions = self._take(reading, quarantined())
-            self._members_told = self._published.members  # there are no connections yet
+            self._members_told = with_names(self._published.members)  # there are no connections yet
         self._emit(emissions)
 
     def refresh(self, *, wait: bool = True, most: float = LONGEST_READING) -> bool:
@@ -318,15 +318,17 @@ class Membership:
             failures, self.failed_readings = self.failed_readings, 0
             members, scope = self._published.members, self.view.topology.scope
         turn.succeeded = True
-        if members != self._members_told:
+        named = with_names(members)
+        if named != self._members_told:
             self._listener.members_changed(members)
-            self._members_told = members
+            self._members_told = named
         if failures:
             _log.info("Cluster %r: the node list is readable again.", self.config.name)
         if members != before:
             _log.info("Cluster %r: %d nodes (%s)", self.config.name, len(members), members_differ(before, members))
-        duration = now - started
-        self._emit([*emissions, *of_reading(before, members, scope=scope, source=reading.source, duration=duration)])
+        self._emit(
+            [*emissions, *of_reading(before, members, scope=scope, source=reading.source, duration=now - started)]
+        )
         return True
 
     def _sources(self) -> tuple[Reading, dict[State, list[Node]]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ..settings import addresses
 
-__all__ = ["Node", "canonical_endpoint"]
+__all__ = ["MOST_NAMES", "Node", "canonical_endpoint", "with_names"]
+
+MOST_NAMES = 3
+"""For which a certificate may be issued: each may take a handshake of its own."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -17,7 +21,8 @@ class Node:
     """One address that requests can be sent to. Equal by `endpoint`, which is also what orders the ring.
 
     `host`: an address or a name, lower-case, IPv6 without brackets. `datacenter`, `rack`: where it stands, if that is
-    known. `server_name`: the name that its certificate is checked against, if it is not `host`. `address`:
+    known. `server_name`: the name that its certificate is checked against, if it is not `host`. `other_names`: names
+    and addresses for which its certificate may be issued instead, in the order in which they are tried. `address`:
     ``host:port``, as signals and logs have it. `host_header`: the value of the Host header, without an IPv6 zone.
     `is_listed_name`: whether `host` is a name that came from a node list of another machine, so that it must not lead
     to this machine; see `check_peer`.
@@ -29,6 +34,7 @@ class Node:
     datacenter: str | None = field(default=None, compare=False)
     rack: str | None = field(default=None, compare=False)
     server_name: str | None = field(default=None, compare=False)
+    other_names: tuple[str, ...] = field(default=(), compare=False)
     is_listed_name: bool = field(default=False, compare=False)
     endpoint: str = field(init=False)
     address: str = field(init=False, compare=False)
@@ -55,6 +61,15 @@ class Node:
     def kind(self) -> str | None:
         """What kind of address `host` is, if it is none of an ordinary node. See `addresses.kind_of`."""
         return addresses.kind_of(self.host)
+
+    @property
+    def certificate_names(self) -> tuple[str, ...]:
+        """What its certificate may be issued for, in the order in which that is tried, without duplicates.
+
+        An address has no scope in a certificate, and a name no dot at its end.
+        """
+        names = (self.server_name or self.host, *self.other_names)
+        return tuple(dict.fromkeys(name.partition("%")[0].rstrip(".").lower() for name in names))
 
     def check_peer(self, address: str) -> None:
         """A connection has led to `address`: see that it may, before anything is sent.
@@ -83,3 +98,8 @@ def canonical_endpoint(url: str) -> str:
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     return _endpoint(parts.scheme, addresses.with_brackets(host), parts.port)
+
+
+def with_names(nodes: Iterable[Node]) -> frozenset[object]:
+    """What connections go by: the nodes, and the names that their certificates may have."""
+    return frozenset((node, node.certificate_names) for node in nodes)

@@ -34,6 +34,7 @@ class Published:
     ) -> None:
         self.reading = Reading()
         self.members: frozenset[Node] = frozenset()
+        self._current: dict[Node, Node] = {}
         self._preferred = config.routing_scope
         self._scopes = tuple(chain(config.routing_scope))
         self._restore_after = config.discovery.scope_restore_after
@@ -43,6 +44,10 @@ class Published:
         self._publish(View(make_topology(self._preferred, self.reading, 0, 0)))
 
     # ---- what is read ------------------------------------------------------------------------------------------
+
+    def current(self, node: Node) -> Node:
+        """The member that equals `node`, as it was listed last: its names may have changed. `node` if it has left."""
+        return self._current.get(node, node)
 
     def view_for(self, scope: Scope) -> View:
         """What a request with a routing scope of its own sees.
@@ -71,6 +76,7 @@ class Published:
         """Make `reading`, whose nodes are `members`, the truth. All of them have a state. Gives what is to be told."""
         self.reading = reading
         self.members = members
+        self._current = {node: node for node in members}
         emissions = self._choose(now)
         self._publish_reading()
         return emissions

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address
 
-from ..settings.addresses import is_ip_address
+from ..settings.addresses import is_ip_address, without_brackets
 from ..settings.config import ClusterConfig
 from .network import Resolve
-from .node import Node
+from .node import MOST_NAMES, Node
 
 __all__ = ["Seeds"]
 
@@ -16,34 +17,91 @@ _log = logging.getLogger("pynamodb_alternator.cluster")
 
 
 class Seeds:
-    """Resolves the seeds. A name that cannot be resolved is logged once, until it can."""
+    """Resolves the seeds, and remembers which name stood for which address. A name that cannot be resolved is logged
+    once, until it can.
+
+    A node that was found by a name must prove with its certificate that it has that name. Its address proves nothing
+    before a node has listed it: a resolver tells what the network says.
+    """
 
     def __init__(self, config: ClusterConfig, resolve: Resolve) -> None:
         self._config = config
         self._resolve = resolve
         self._unresolved: set[str] = set()
+        self._resolved: Mapping[str, Sequence[str]] = {}
+        self._has_names = any(not is_ip_address(host) for host, _ in config.seed_addresses)
+        self._nameless: set[str] = set()
+        self._is_stale = False
+        self._may_resolve = False
 
     def nodes(self) -> tuple[Node, ...]:
         """A node for every address of every seed. A name that cannot be resolved gives none, and a log line."""
         config = self._config
-        nodes: dict[Node, None] = {}
+        self._is_stale = self._may_resolve = False
+        self._nameless = set()
+        names: dict[Node, dict[str, None]] = {}
+        for host in dict.fromkeys(host for host, _ in config.seed_addresses if not is_ip_address(host)):
+            self._resolve_name(host)
         for host, port in config.seed_addresses:
-            for address, name in self._addresses(host):
-                nodes[Node(config.scheme, address, port, server_name=name)] = None
-        return tuple(nodes)
+            if is_ip_address(host):
+                # The user's own word for the node, so that it may stand in the certificate.
+                names.setdefault(Node(config.scheme, host, port), {})[host] = None
+            elif host not in self._unresolved:
+                for address in self._resolved.get(host, ()):
+                    names.setdefault(Node(config.scheme, address, port), {})[host] = None
+        return tuple(self._named(node, known) for node, known in names.items())
 
-    def _addresses(self, host: str) -> Iterator[tuple[str, str | None]]:
-        if is_ip_address(host):
-            yield host, None
-            return
+    def _named(self, node: Node, names: Iterable[str]) -> Node:
+        # Names before the address, as for nodes that are listed.
+        first, *others = sorted(names, key=is_ip_address)
+        if is_ip_address(first):
+            return node
+        return Node(node.scheme, node.host, node.port, server_name=first, other_names=tuple(others[: MOST_NAMES - 1]))
+
+    def _resolve_name(self, host: str) -> None:
         try:
-            addresses = self._resolve(host)
+            # Another dict: a reading that takes long may still look at the one before.
+            self._resolved = {**self._resolved, host: tuple(self._resolve(host))}
         except (OSError, UnicodeError) as error:
             if host not in self._unresolved:
                 self._unresolved.add(host)
                 _log.warning("Cluster %r: the seed %s cannot be resolved: %s", self._config.name, host, error)
             return
         self._unresolved.discard(host)
-        for address in addresses:
-            # The certificate of a node that is known by its name is checked against that name.
-            yield address, host
+
+    # ---- names of listed nodes ---------------------------------------------------------------------------------
+
+    def new_reading(self, *, may_resolve: bool, look_again: bool) -> None:
+        """A reading of the node lists begins. `may_resolve`: for the sake of an address that is new. `look_again`: what
+        the names resolved to may have changed."""
+        self._may_resolve = may_resolve
+        self._is_stale = self._is_stale or look_again
+
+    def names_of(self, host: str) -> tuple[str, ...]:
+        """The seeds' names that resolve to a listed host, by what is known of that.
+
+        An address that is new has them resolved again, at most once per reading: a node may have got its name with
+        its address.
+        """
+        if not self._has_names:
+            return ()
+        key = _key(host)
+        names = self._known_names(key)
+        if self._may_resolve and (self._is_stale or not (names or key in self._nameless)):
+            self.nodes()
+            names = self._known_names(key)
+        if not names:
+            self._nameless.add(key)
+        return names
+
+    def _known_names(self, key: str) -> tuple[str, ...]:
+        return tuple(name for name, known in self._resolved.items() if key in map(_key, known))
+
+
+def _key(host: str) -> str:
+    """One spelling for an address, without its scope."""
+    bare = without_brackets(host).partition("%")[0].lower()
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        return bare

@@ -132,9 +132,9 @@ def next_view(old: View, preferred: Scope, reading: Reading, index: int, state_o
     return replace(old, topology=topology, down=frozenset(down), quarantined=frozenset(quarantined))
 
 
-def _details(topology: Topology) -> list[tuple[str | bool | None, ...]]:
+def _details(topology: Topology) -> list[tuple[object, ...]]:
     """What may change in nodes that stay equal, because only their endpoints count for that."""
-    return [(node.datacenter, node.rack, node.server_name, node.is_listed_name) for node in topology.ring]
+    return [(node.datacenter, node.rack, node.certificate_names, node.is_listed_name) for node in topology.ring]
 
 
 def with_state(view: View, node: Node, state: State) -> View:

@@ -1,7 +1,15 @@
-"""TLS: the one context that data, discovery and probes share.
+"""TLS: the one context that data, discovery and probes share, and the handshakes with each node.
+
+Theory of operation. A node's certificate may be issued for one of a few names (`Node.certificate_names`). OpenSSL
+compares it with one name per handshake, the one that it is given as `server_hostname`. So a new connection is a
+`Handshakes`: as long as a handshake fails for the name only, and there is another name, another socket is connected
+for it. The name that fitted is remembered with the node, and is the first, and so the only one, from then on. A
+certificate that was renewed for another name is found in the same way.
 
 Certificates are read again when their files change, so that a renewed one needs no restart. Each node's last session
 is offered to it again at the next connection, which saves most of the handshake.
+
+There is no lock: what is remembered is in dicts, of which each access is one step.
 """
 
 from __future__ import annotations
@@ -15,23 +23,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigurationError, TlsError
-from ..settings.tls import InsecureTlsWarning, Tls, openssl_reason
+from ..settings.tls import InsecureTlsWarning, Tls
 from .http1 import Clock
 from .http1.sockets import self_closing
+from .tls_errors import handshake_failed, is_about_our_certificate, is_about_the_name
 
 if TYPE_CHECKING:
     from ..topology.node import Node
 
-__all__ = ["InsecureTlsWarning", "Tls", "TlsContexts"]
+__all__ = ["Handshakes", "InsecureTlsWarning", "Tls", "TlsContexts"]
 
 _log = logging.getLogger("pynamodb_alternator.transport")
 
 _LOOK_AT_FILES_EVERY = 1.0
-_MOST_SESSIONS = 10_000
+_MOST_REMEMBERED = 10_000
+"""Nodes whose sessions and names are kept."""
 
 
 class TlsContexts:
-    """Makes sockets TLS sockets, with one context for all of a cluster. Threads may share it.
+    """The context, the sessions and the names of all nodes of a cluster. Threads may share it.
 
     `clock` tells when the files are to be looked at again: at most once a second, when a connection is opened.
     """
@@ -43,10 +53,15 @@ class TlsContexts:
         self._context: ssl.SSLContext | None = None
         self._state: tuple[object, ...] = ()
         self._looked_at = 0.0
+        self._complaint = ""
         self._sessions: dict[tuple[str, str], tuple[ssl.SSLContext, ssl.SSLSession]] = {}
+        self._names: dict[str, str] = {}
+
+    # ---- the context -------------------------------------------------------------------------------------------
 
     def context(self) -> ssl.SSLContext:
-        """The context in use, made anew if a file has changed. If the new files cannot be used, the old one stays.
+        """The context in use, made anew if a file, or what a callable gives, has changed. If the new ones cannot be
+        used, the old one stays. Raises `ConfigurationError` if there is none yet.
 
         Two threads may both make one; that costs time and harms nothing, and no thread waits for another's disk.
         """
@@ -55,89 +70,145 @@ class TlsContexts:
         if context is not None and now - self._looked_at < _LOOK_AT_FILES_EVERY:
             return context
         self._looked_at = now
-        state = tuple(map(_state_of, self._tls.files()))
-        if context is not None and state == self._state:
-            return context
-        # Before the files are read: what changes while they are read is seen next time.
-        self._state = state
         try:
-            fresh = self._tls.make_context()
+            return self._fresh_context(context)
         except ConfigurationError as error:
             if context is None:
                 raise
-            _log.warning("The changed TLS files cannot be used, going on with what was loaded before: %s", error)
+            self._complain(str(error))
             return context
+
+    def _fresh_context(self, context: ssl.SSLContext | None) -> ssl.SSLContext:
+        """`context`, if nothing has changed since it was made, or another one."""
+        client_cert = self._tls.current_client_cert()
+        state = (client_cert, *map(_state_of, self._tls.files(client_cert)))
+        if context is not None and state == self._state:
+            self._complaint = ""
+            return context
+        # Before the files are read: what changes while they are read is seen next time.
+        self._state = state
+        fresh = self._tls.make_context(client_cert)
         if context is None and self._context is not None:
             # Another thread was quicker. One context for all: sessions are resumed only in the one they were made in.
             return self._context
         of_python_or_gevent: Any = fresh.sslsocket_class
         fresh.sslsocket_class = cast(Any, self_closing(of_python_or_gevent))
         if context is not None:
-            _log.info("TLS certificates were loaded again: their files have changed.")
-        self._context = fresh
+            _log.info("TLS certificates were loaded again: they have changed.")
+        self._context, self._complaint = fresh, ""
         return fresh
 
-    def wrap(self, sock: socket.socket, node: Node, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket:
-        """The TLS socket that takes the place of `sock`, after its handshake. See `http1.TlsSource`."""
-        context, name, session = self._for(node)
-        try:
-            secured = context.wrap_socket(
-                sock,
-                server_hostname=name,
-                do_handshake_on_connect=False,
-                # An end without TLS's own farewell may be an attacker's: an answer that lasts until the connection
-                # ends must not be cut short by it.
-                suppress_ragged_eofs=False,
-                session=session,
-            )
-            keep(secured)
-            secured.do_handshake()
-        except ssl.SSLError as error:
-            raise self.failed(node, error) from error
-        return secured
+    def _complain(self, text: str) -> None:
+        if text != self._complaint:
+            self._complaint = text
+            _log.warning("The changed TLS certificates cannot be used, going on with those loaded before: %s", text)
 
-    def for_event_loop(self, node: Node) -> tuple[ssl.SSLContext, str]:
-        """What an event loop takes for a connection to `node`: a context, which offers the node's last session, and
-        the name that the certificate is checked against. Raises `TlsError`."""
-        context, name, session = self._for(node)
-        offering: Any = context if session is None else _Offering(context, session)
-        return offering, name
+    # ---- connections -------------------------------------------------------------------------------------------
 
-    def _for(self, node: Node) -> tuple[ssl.SSLContext, str, ssl.SSLSession | None]:
-        """What a handshake with `node` takes: a context, the name for its certificate, and its last session, if any."""
+    def handshakes(self, node: Node) -> Handshakes:
+        """What makes a new connection to `node` a TLS one. Raises `TlsError`."""
         try:
             context = self.context()
         except ConfigurationError as error:
             raise TlsError(f"Node {node}: {error}", node=node.address) from error
-        key = _session_key(node)
-        # A session belongs to the context it was made in.
-        made_in, session = self._sessions.get(key, (None, None))
-        return context, key[1], session if made_in is context else None
+        return Handshakes(self, node, context, self._names_to_try(node))
 
-    def failed(self, node: Node, error: ssl.SSLError) -> OSError:
-        """What to raise for an `error` of the handshake."""
-        if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            return ConnectionResetError("it closed the connection during the TLS handshake")
-        self._sessions.pop(_session_key(node), None)
-        return _handshake_failed(node, error)
+    def _names_to_try(self, node: Node) -> tuple[str, ...]:
+        names = node.certificate_names
+        if self._tls.insecure or not self._tls.verify_hostname:
+            return names[:1]  # for SNI, if it is not an address
+        last = self._names.get(node.endpoint)
+        # What fitted once counts only as long as it is among the node's names.
+        return names if last not in names else (last, *(name for name in names if name != last))
 
     def remember(self, node: Node, sock: ssl.SSLSocket | ssl.SSLObject) -> None:
         """Keep the socket's session for the node's next connection. To be called when an answer has been read: the
         tickets of TLS 1.3 come after the handshake."""
-        session = sock.session
-        if session is None or not session.has_ticket:
+        session = sock.session if self._tls.session_resumption else None
+        if session is None or not session.has_ticket or sock.server_hostname is None:
             return
-        if len(self._sessions) >= _MOST_SESSIONS:
-            self._sessions.clear()
-        self._sessions[_session_key(node)] = (sock.context, session)
+        _keep(self._sessions, _session_key(node, sock.server_hostname), (sock.context, session))
 
     def refused(self, node: Node, error: ssl.SSLError) -> TlsError | None:
         """The error to raise if `error`, met while the first answer was awaited, is the node's refusal of our
         certificate, for which TLS 1.3 leaves it until after our handshake; else None."""
-        reason: str = getattr(error, "reason", None) or ""
-        if "ALERT" in reason and any(word in reason for word in _CERTIFICATE_ALERTS):
-            return _handshake_failed(node, error)
-        return None
+        return handshake_failed(node, error, ()) if is_about_our_certificate(error) else None
+
+    # ---- what handshakes remember ------------------------------------------------------------------------------
+
+    def session(self, node: Node, name: str, context: ssl.SSLContext) -> ssl.SSLSession | None:
+        """The last session with `node` under `name`. A session belongs to the context it was made in."""
+        made_in, session = self._sessions.get(_session_key(node, name), (None, None))
+        return session if made_in is context else None
+
+    def fitted(self, node: Node, name: str) -> None:
+        """A handshake under `name` has succeeded."""
+        if self._names.get(node.endpoint) != name:
+            _keep(self._names, node.endpoint, name)
+
+    def failed(self, node: Node, name: str, *, forget_name: bool) -> None:
+        """A handshake under `name` has failed: its session is not offered again."""
+        self._sessions.pop(_session_key(node, name), None)
+        if forget_name and self._names.get(node.endpoint) == name:
+            self._names.pop(node.endpoint, None)
+
+
+class Handshakes:
+    """The handshakes of one new connection: one for each name, until one fits.
+
+    Each takes a socket of its own. `name`: for the next one. One thread, or one task, uses it.
+    """
+
+    def __init__(self, contexts: TlsContexts, node: Node, context: ssl.SSLContext, names: tuple[str, ...]) -> None:
+        self.name = names[0]
+        self._contexts = contexts
+        self._node = node
+        self._context = context
+        self._names = names
+        self._tried = 0
+
+    def wrap(self, sock: socket.socket, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket | None:
+        """The TLS socket that takes the place of `sock`, after its handshake. See `http1.protocol.Handshakes`."""
+        try:
+            secured = self._context.wrap_socket(
+                sock,
+                server_hostname=self.name,
+                do_handshake_on_connect=False,
+                # An end without TLS's own farewell may be an attacker's: an answer that lasts until the connection
+                # ends must not be cut short by it.
+                suppress_ragged_eofs=False,
+                session=self._contexts.session(self._node, self.name, self._context),
+            )
+            keep(secured)
+            secured.do_handshake()
+        except ssl.SSLError as error:
+            failure = self.failed(error)
+            if failure is not None:
+                raise failure from error
+            return None
+        self.succeeded()
+        return secured
+
+    def for_event_loop(self) -> ssl.SSLContext:
+        """The context for the next handshake, which offers the node's last session under `name`."""
+        session = self._contexts.session(self._node, self.name, self._context)
+        offering: Any = self._context if session is None else _Offering(self._context, session)
+        return cast(ssl.SSLContext, offering)
+
+    def succeeded(self) -> None:
+        self._contexts.fitted(self._node, self.name)
+
+    def failed(self, error: ssl.SSLError) -> OSError | None:
+        """What to raise for the `error` of a handshake; None if it is to be tried with the next name."""
+        if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return ConnectionResetError("it closed the connection during the TLS handshake")
+        for_the_name = is_about_the_name(error)
+        self._contexts.failed(self._node, self.name, forget_name=for_the_name)
+        self._tried += 1
+        if for_the_name and self._tried < len(self._names):
+            self.name = self._names[self._tried]
+            return None
+        return handshake_failed(self._node, error, self._names[: self._tried])
 
 
 class _Offering:
@@ -160,63 +231,12 @@ def _state_of(path: Path) -> tuple[object, ...]:
     return (path, found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-# ---- handshakes ------------------------------------------------------------------------------------------------
-
-
-def _session_key(node: Node) -> tuple[str, str]:
+def _session_key(node: Node, name: str) -> tuple[str, str]:
     """A session resumed under another name would not be checked against it."""
-    return node.endpoint, _server_name(node)
+    return node.endpoint, name
 
 
-def _server_name(node: Node) -> str:
-    """What the node's certificate is checked against. An address has no scope there, and a name no dot at its end."""
-    return (node.server_name or node.host).partition("%")[0].rstrip(".")
-
-
-def _handshake_failed(node: Node, error: ssl.SSLError) -> TlsError:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        reason = f"its certificate was not accepted: {error.verify_message.rstrip('.')}"
-        remedy = _VERIFICATION_REMEDIES.get(error.verify_code, "Give the nodes' CA: Tls(ca='/path/to/ca.pem').")
-        remedy = remedy.format(name=_server_name(node))
-    else:
-        reason = openssl_reason(error)
-        remedy = next((text for word, text in _REMEDIES if word in reason.upper().replace(" ", "_")), "")
-    return TlsError(f"Node {node}: TLS failed, {reason}.{' ' if remedy else ''}{remedy}", node=node.address)
-
-
-_CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
-
-_CA_REMEDY = "Give the CA that has signed it: Tls(ca='/path/to/ca.pem')."
-_NAME_REMEDY = (
-    "Have a certificate issued for {name!r}, name the nodes as their certificates do, or, where the network is "
-    "trusted, use Tls(verify_hostname=False)."
-)
-_VERIFICATION_REMEDIES = {
-    2: _CA_REMEDY,
-    9: "Check the clocks of this machine and of the node.",
-    10: "Renew the node's certificate, and check this machine's clock.",
-    18: _CA_REMEDY,
-    19: _CA_REMEDY,
-    20: _CA_REMEDY,
-    21: _CA_REMEDY,
-    23: "The certificate was revoked: give the node a new one.",
-    62: _NAME_REMEDY,
-    64: _NAME_REMEDY,
-}
-"""By OpenSSL's X509_V_ERR_ numbers (openssl-verification-options(1))."""
-
-_CLIENT_CERT_REMEDY = "The node wants a client certificate that it trusts: Tls(client_cert=('cert.pem', 'key.pem'))."
-_REMEDIES = (
-    ("CERTIFICATE_REQUIRED", _CLIENT_CERT_REMEDY),
-    ("ALERT_UNKNOWN_CA", _CLIENT_CERT_REMEDY),
-    ("ALERT_BAD_CERTIFICATE", _CLIENT_CERT_REMEDY),
-    ("ALERT_CERTIFICATE", _CLIENT_CERT_REMEDY),
-    ("ALERT_ACCESS_DENIED", _CLIENT_CERT_REMEDY),
-    ("HANDSHAKE_FAILURE", "The node may want a client certificate, or offers no cipher that is safe."),
-    ("WRONG_VERSION_NUMBER", "The port may be one for plain HTTP: use scheme='http', or the port for https."),
-    ("RECORD_LAYER_FAILURE", "The port may be one for plain HTTP: use scheme='http', or the port for https."),
-    ("HTTP_REQUEST", "The port may be one for plain HTTP: use scheme='http', or the port for https."),
-    ("UNSUPPORTED_PROTOCOL", "The node offers only versions of TLS below Tls(minimum_version=...)."),
-    ("PROTOCOL_VERSION", "The node offers only versions of TLS below Tls(minimum_version=...)."),
-)
-"""By words in OpenSSL's reason."""
+def _keep(memory: dict[Any, Any], key: object, value: object) -> None:
+    if len(memory) >= _MOST_REMEMBERED:
+        memory.clear()
+    memory[key] = value

@@ -326,7 +326,7 @@ def test_certificates_for_ipv6_addresses(tmp_path: Path) -> None:
 
     def answer(plain: socket.socket) -> None:
         try:
-            with files.context.wrap_socket(plain, server_side=True) as sock:
+            with files.context_of("127.0.0.1").wrap_socket(plain, server_side=True) as sock:
                 while data := sock.recv(65536):
                     seen.append(data)
                     body = b'["::1"]' if b"/localnodes" in data else b'{"TableNames": []}'

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import SSLError
 
 from pynamodb_alternator.errors import AlternatorError, ConfigurationError
-from pynamodb_alternator.local import LocalCluster, LocalTls
+from pynamodb_alternator.local import LocalCluster, LocalNode, LocalTls
 
 from .wire import Wire, botocore_client, s
 
@@ -45,6 +45,36 @@ def test_https_with_a_certificate_for_every_node() -> None:
     assert not os.path.exists(os.path.dirname(ca))
     with pytest.raises(AlternatorError, match="tls=True"):
         _ = cluster.tls
+
+
+def test_a_certificate_for_each_node() -> None:
+    with LocalCluster(2, tls=LocalTls(per_node=True)) as cluster:
+        added = cluster.add_node()
+        context = trusting(cluster)
+
+        def certificate_of(node: LocalNode, name: str) -> set[str]:
+            with (
+                socket.create_connection((node.host, node.port), 10) as plain,
+                context.wrap_socket(plain, server_hostname=name) as tls,
+            ):
+                certificate: dict[str, Any] = tls.getpeercert() or {}
+                return {name for _, name in certificate["subjectAltName"]}
+
+        first, second = cluster.nodes[0], cluster.nodes[1]
+        assert certificate_of(first, "localhost") == {first.host, "localhost", "0:0:0:0:0:0:0:1"}
+        for node in (second, added):
+            assert certificate_of(node, node.host) == {node.host}
+        with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+            certificate_of(second, "localhost")
+        cluster.tls.present_names(second.host, "n2.test", "::2")
+        assert certificate_of(second, "n2.test") == {"n2.test", "0:0:0:0:0:0:0:2"}
+        assert certificate_of(added, added.host) == {added.host}
+        cluster.tls.present("good")
+        assert certificate_of(second, second.host) == {second.host}
+        second.kill()
+        second.revive()
+        assert certificate_of(second, second.host) == {second.host}
+    assert cluster.failures == []
 
 
 @pytest.mark.parametrize(

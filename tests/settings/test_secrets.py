@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pynamodb_alternator.settings.secrets import Secret, without_userinfo
+from pynamodb_alternator.settings.secrets import Secret, SecretBytes, without_userinfo
 
 
 @pytest.mark.parametrize("again", [str, copy.deepcopy, lambda secret: pickle.loads(pickle.dumps(secret))])
@@ -23,6 +23,14 @@ def test_a_secret_is_in_no_repr_and_stays_a_secret() -> None:
     for secret in (Secret("hunter2"), copy.deepcopy(Secret("hunter2")), pickle.loads(pickle.dumps(Secret("hunter2")))):
         assert repr(secret) == "<hidden>"
         assert repr({"secret_key": secret}) == "{'secret_key': <hidden>}"
+
+
+def test_bytes_may_be_a_secret_too() -> None:
+    secret = SecretBytes(b"hunter2")
+    for again in (secret, copy.deepcopy(secret), pickle.loads(pickle.dumps(secret))):
+        assert again == b"hunter2"
+        assert hash(again) == hash(b"hunter2")
+        assert repr({"key": again}) == "{'key': <hidden>}"
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("connect_timeout", "read_timeout", "total_timeout", "pool_timeout"), st.floats(1e-3, 1e6)),
     "max_attempts": st.integers(1, 100),
     "silent_writes": st.sampled_from(["raise", "wait", "repeat"]),
-    "verify_hostname": st.booleans(),
+    **dict.fromkeys(("verify_hostname", "system_ca", "session_resumption"), st.booleans()),
 }
 """Values of every setting that a URL may name, except the files, and `insecure`, which warns."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,31 @@ def test_tls_from_every_form(files: TlsFiles, pair: KeyPair) -> None:
     # What the application says wins, as a whole.
     assert ClusterConfig.from_env(env, tls=Tls(ca=files.ca_file)).tls == Tls(ca=files.ca_file)
     assert ClusterConfig.from_env({"ALTERNATOR_URL": "https://10.0.0.1"}).tls is None
+
+
+def test_switches_from_every_form(files: TlsFiles) -> None:
+    expected = Tls(ca=files.ca_file, system_ca=True, session_resumption=False)
+    query = f"ca={files.ca_file}&system_ca=yes&session_resumption=no"
+    assert ClusterConfig.from_url(f"https://10.0.0.1/?{query}").tls == expected
+    mapping = {"ca": files.ca_file, "system_ca": True, "session_resumption": False}
+    assert ClusterConfig.from_dict({"seeds": ["10.0.0.1"], "scheme": "https", "tls": mapping}).tls == expected
+    env = {"ALTERNATOR_URL": "https://10.0.0.1/?system_ca=yes&session_resumption=no", "ALTERNATOR_CA": files.ca_file}
+    assert ClusterConfig.from_env(env).tls == expected
+
+
+def test_a_client_certificate_as_pem_from_every_form(pair: KeyPair) -> None:
+    cert, key = Path(pair.certificate).read_text(), Path(pair.key).read_text()
+    expected = Tls(client_cert=(cert.encode(), key.encode()))
+    for form in ((cert, key), (cert.encode(), key.encode())):
+        mapping = {"client_cert": form[0], "client_key": form[1]}
+        config = ClusterConfig.from_dict({"seeds": ["10.0.0.1"], "scheme": "https", "tls": mapping})
+        assert config.tls == expected
+        assert "PRIVATE KEY" not in repr(config) + repr(dataclasses.asdict(config))
+    env = {"ALTERNATOR_URL": "https://10.0.0.1", "ALTERNATOR_CLIENT_CERT": cert, "ALTERNATOR_CLIENT_KEY": key}
+    assert ClusterConfig.from_env(env).tls == expected
+    mapping = {"client_cert": lambda: cert, "client_key": key}  # type: ignore[dict-item]
+    with pytest.raises(ConfigurationError, match="client_key is given beside a function"):
+        ClusterConfig.from_dict({"seeds": ["10.0.0.1"], "scheme": "https", "tls": mapping})
 
 
 def test_wrong_tls_settings_name_the_remedy(files: TlsFiles, pair: KeyPair, tmp_path: Path) -> None:

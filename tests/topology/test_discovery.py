@@ -396,6 +396,23 @@ class TestSeeds:
             bench.read(active=list(ONE))
         assert len(bench.network.resolved) <= readings / READINGS_PER_LOOK_OUTSIDE + 1
 
+    def test_a_name_that_comes_later_is_found(self) -> None:
+        """A node whose certificate has only its name, which its resolver learns after the cluster lists the node."""
+        network = FakeNetwork(**{"10.0.0.1": ("dc1", "r1"), "10.0.0.2": ("dc1", "r1")})
+        network.names["n1.test"] = ["10.0.0.1"]
+        bench = Bench(network, ["n1.test", "n2.test"], scheme="https", port=8043)
+
+        def names() -> dict[str, tuple[str, ...]]:
+            bench.reading = bench.discovery.read(bench.reading, active=sorted(bench.reading.nodes, key=str))
+            return {node.host: node.certificate_names for node in bench.reading.nodes}
+
+        bench.discovery.seeds()
+        assert names() == {"10.0.0.1": ("n1.test", "10.0.0.1"), "10.0.0.2": ("n1.test", "10.0.0.2")}
+        network.names["n2.test"] = ["10.0.0.2"]
+        for _ in range(READINGS_PER_LOOK_OUTSIDE):
+            last = names()
+        assert last["10.0.0.2"][-2:] == ("n2.test", "10.0.0.2")
+
     def test_they_are_resolved_again_when_nobody_else_answers(self) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"])
         bench.read()

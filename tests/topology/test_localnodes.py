@@ -177,7 +177,40 @@ def test_what_a_node_inherits_from_its_source() -> None:
     source = Node("https", "10.0.0.9", 8043, server_name="db.example.com")
     (node,), _ = read_answer(b'["10.0.0.1"]', source, RackScope("dc1", "r1"), NodeFilter())
     assert (node.endpoint, node.datacenter, node.rack) == ("https://10.0.0.1:8043", "dc1", "r1")
-    assert node.server_name == "db.example.com"
+    assert node.certificate_names == ("db.example.com", "10.0.0.1")
+
+
+def test_what_a_listed_node_s_certificate_may_be_issued_for() -> None:
+    """The name of the source, the name that resolves to it, its address, in this order: three at most."""
+    names = {"10.0.0.1": ["n1"], "10.0.0.2": ["db", "n2"], "10.0.0.3": ["a", "b", "c"], "public.test": ["public.test"]}
+
+    def listed(source: Node, address: str, **settings: Any) -> tuple[str, ...]:
+        nodes = NodeFilter(names_of=lambda host: names.get(host, []), **settings)
+        (node,), _ = read_answer(json.dumps([address]).encode(), source, CLUSTER, nodes)
+        return node.certificate_names
+
+    named = Node("https", "10.0.0.9", 8043, server_name="db")
+    nameless = Node("https", "10.0.0.9", 8043)
+    assert listed(named, "10.0.0.1") == ("db", "n1", "10.0.0.1")
+    assert listed(named, "10.0.0.2") == ("db", "n2", "10.0.0.2")
+    assert listed(named, "10.0.0.3") == ("db", "a", "10.0.0.3")
+    assert listed(named, "10.0.0.4") == ("db", "10.0.0.4")
+    assert listed(nameless, "10.0.0.3") == ("a", "b", "10.0.0.3")
+    assert listed(nameless, "10.0.0.4") == ("10.0.0.4",)
+    assert listed(named, "[2001:DB8::1]") == ("db", "2001:db8::1")
+    assert listed(Node("https", "fe80::9", 8043), "fe80::1%eth0") == ("fe80::1",)
+    assert listed(named, "10.0.0.1", translate=lambda host: "public.test:99") == ("db", "public.test")
+    # A node that was listed hands on the name of its own source.
+    (first,), _ = read_answer(b'["10.0.0.1"]', named, CLUSTER, NodeFilter())
+    assert listed(first, "10.0.0.4") == ("db", "10.0.0.4")
+
+
+def test_names_are_nothing_without_tls() -> None:
+    def never(host: str) -> list[str]:
+        raise AssertionError(host)
+
+    (node,), _ = read_answer(b'["10.0.0.1"]', SOURCE, CLUSTER, NodeFilter(names_of=never))
+    assert node.server_name is None
 
 
 @pytest.mark.parametrize(

@@ -284,6 +284,55 @@ class TestRefresh:
         assert world.listener.names() == ["topology-refreshed"]
 
 
+class TestNames:
+    """What a node's certificate may be issued for may change, while the node stays the same."""
+
+    def world(self) -> World:
+        # The name of each node is another one than its address.
+        network = FakeNetwork(**{"10.0.0.1": ("dc1", "r1"), "10.0.0.2": ("dc1", "r1")})
+        network.names.update({"n1.test": ["10.0.0.1"], "n2.test": ["10.0.0.2"]})
+        return World(network, ["n1.test", "n2.test"], scheme="https", port=8043)
+
+    def test_connections_are_told_though_the_nodes_are_the_same(self) -> None:
+        world = self.world()
+        told: list[dict[str, tuple[str, ...]]] = []
+        tell = world.listener.members_changed
+
+        def members_changed(nodes: Any) -> None:
+            told.append({node.host: node.certificate_names for node in nodes})
+            tell(nodes)
+
+        world.listener.members_changed = members_changed  # type: ignore[method-assign]
+        world.membership.begin()
+        assert {node.certificate_names for node in world.membership.view.topology.ring} == {("n1.test",), ("n2.test",)}
+        version = world.membership.view.topology.version
+        assert world.membership.refresh()
+        source = "n1.test" if told[0]["10.0.0.1"][0] == "n1.test" else "n2.test"
+        expected = {
+            host: tuple(dict.fromkeys((source, name, host)))
+            for host, name in (("10.0.0.1", "n1.test"), ("10.0.0.2", "n2.test"))
+        }
+        assert told == [expected]
+        assert world.membership.view.topology.version > version
+        for _ in range(3):
+            assert world.membership.refresh()
+        assert told == [expected]
+
+    def test_a_probe_goes_by_what_was_listed_last(self) -> None:
+        world = self.world()
+        world.membership.begin()
+        seed = next(node for node in world.membership.view.topology.ring if node.host == "10.0.0.2")
+        assert world.membership.refresh()
+        asked: list[Node] = []
+        world.network.before = lambda node, path: asked.append(node)
+        world.membership.probe(seed, 1.0)
+        assert seed.certificate_names == ("n2.test",)
+        assert asked[0].certificate_names[-2:] == ("n2.test", "10.0.0.2")
+        asked.clear()
+        assert world.membership.refresh()
+        assert asked[0].certificate_names[-1] == asked[0].host
+
+
 class TestHealth:
     def test_failures_add_up_and_take_a_node_out(self) -> None:
         world = three()

@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from pynamodb_alternator.topology.node import Node
 
@@ -73,8 +74,8 @@ class Server:
         self._acceptor.start()
         return self
 
-    def node(self, **names: str) -> Node:
-        return Node("https" if self._tls else "http", names.pop("host", self._host), self.port, **names)
+    def node(self, *, host: str | None = None, **names: Any) -> Node:
+        return Node("https" if self._tls else "http", host or self._host, self.port, **names)
 
     def _accept(self) -> None:
         while True:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import ipaddress
 import logging
 import os
+import pickle
 import socket
 import ssl
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -163,6 +166,8 @@ def test_settings_are_checked(authority: Authority, stranger: Authority, tmp_pat
         ({"client_cert": (cert, other_key)}, "does not belong to"),
         ({"client_cert": (authority.directory / "locked.pem", locked)}, "has a password"),
         ({"client_cert": (cert,)}, "pair of files"),
+        ({"system_ca": "yes"}, "system_ca must be True or False"),
+        ({"session_resumption": 1}, "session_resumption must be True or False"),
         ({"minimum_version": "TLSv1.1"}, "TLSv1.2"),
         ({"verify_hostname": "no"}, "verify_hostname must be True or False"),
         ({"key_log": tmp_path / "no" / "such" / "directory"}, "key_log"),
@@ -296,7 +301,331 @@ def test_a_handshake_that_breaks_or_hangs_is_no_matter_of_certificates(authority
         Connection.open(Node("https", "127.0.0.1", server.port), connect_timeout=0.1, tls=contexts)
 
 
+# ---- names -----------------------------------------------------------------------------------------------------
+
+
+NAMES: dict[str, Any] = {"server_name": "source.db.test", "other_names": ("own.db.test", "127.0.0.1")}
+"""Of a node that is known as 127.0.0.1, that own.db.test resolves to, and that source.db.test has listed."""
+
+
+@pytest.mark.parametrize(
+    ("issued_for", "handshakes"),
+    [("source.db.test", 1), ("*.db.test", 1), ("own.db.test", 2), ("127.0.0.1", 3)],
+)
+def test_names_are_tried_in_order_and_the_one_that_fits_is_remembered(
+    authority: Authority, issued_for: str, handshakes: int
+) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with Server(tls=authority.server(issued_for)) as server:
+        node = server.node(**NAMES)
+        for again in range(3):
+            with opened(node, contexts) as connection:
+                assert send(connection) == b"{}"
+                assert resumed(connection) is (again > 0)
+            assert server.accepted == handshakes + again
+
+
+def test_an_ipv6_address_is_a_name_too(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with (
+        Server(tls=authority.server("2001:db8::1")) as server,
+        opened(server.node(server_name="own.db.test", other_names=("2001:DB8::1%eth0",)), contexts) as connection,
+    ):
+        assert send(connection) == b"{}"
+        assert server.accepted == 2
+
+
+def test_a_certificate_for_none_of_the_names(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with Server(tls=authority.server("elsewhere.test", "127.0.0.2")) as server:
+        node = server.node(**NAMES)
+        for tries in (1, 2):
+            with pytest.raises(TlsError) as caught:
+                Connection.open(node, connect_timeout=5, tls=contexts)
+            assert "it is valid for none of 'source.db.test', 'own.db.test', '127.0.0.1'." in str(caught.value)
+            assert "issued for 'source.db.test' or 'own.db.test' or '127.0.0.1'" in str(caught.value)
+            assert server.accepted == 3 * tries
+
+
+def test_only_the_name_leads_to_another_handshake(authority: Authority, stranger: Authority) -> None:
+    old = authority.server("127.0.0.1")
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    for tls, settings, words in (
+        (authority.server("source.db.test", days=-1), {}, "expired"),
+        (stranger.server("127.0.0.1"), {}, "Tls\\(ca="),
+        (old, {"minimum_version": "TLSv1.3"}, "minimum_version"),
+    ):
+        with Server(tls=tls) as server:
+            with pytest.raises(TlsError, match=words):
+                Connection.open(
+                    server.node(**NAMES), connect_timeout=5, tls=TlsContexts(Tls(ca=authority.file, **settings))
+                )
+            assert server.accepted == 1
+
+
+def test_another_failure_after_a_wrong_name_tells_of_both(authority: Authority) -> None:
+    """A node that chooses its certificate by the name that it is asked for."""
+    expired = authority.server("own.db.test", days=-1)
+    other = authority.server("elsewhere.test")
+
+    def choose(sock: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if name == "own.db.test":
+            sock.context = expired
+
+    other.sni_callback = choose
+    with Server(tls=other) as server:
+        text = refused(server.node(**NAMES), Tls(ca=authority.file))
+        assert "expired (asked for 'own.db.test'; it is not valid for 'source.db.test')" in text
+        assert server.accepted == 2
+
+
+def test_a_node_that_has_no_certificate_for_a_name_may_say_so_itself(authority: Authority) -> None:
+    context = authority.server("own.db.test")
+
+    def choose(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> int | None:
+        return None if name == "own.db.test" else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+
+    context.sni_callback = choose
+    with Server(tls=context) as server:
+        with opened(server.node(**NAMES), TlsContexts(Tls(ca=authority.file))) as connection:
+            assert send(connection) == b"{}"
+        assert server.accepted == 2
+        assert "'other.test'" in refused(server.node(server_name="other.test"), Tls(ca=authority.file))
+
+
+def test_a_renewed_certificate_may_have_another_of_the_names(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file, session_resumption=False))
+    context = authority.server("own.db.test")
+    with Server(tls=context) as server:
+        node = server.node(**NAMES)
+        connect_and_send(node, contexts)
+        assert server.accepted == 2
+        context.load_cert_chain(*authority.issue("renewed", "127.0.0.1"))
+        # That of before, then the others in their order.
+        connect_and_send(node, contexts)
+        assert server.accepted == 5
+        connect_and_send(node, contexts)
+        assert server.accepted == 6
+
+
+def test_a_name_counts_only_as_long_as_it_is_among_the_node_s(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with Server(tls=authority.server("own.db.test")) as server:
+        connect_and_send(server.node(**NAMES), contexts)
+        with pytest.raises(TlsError, match=r"not valid for 'source\.db\.test'"):
+            Connection.open(server.node(server_name="source.db.test"), connect_timeout=5, tls=contexts)
+
+
+def test_names_that_are_not_checked_take_one_handshake(authority: Authority) -> None:
+    asked: list[str | None] = []
+    context = authority.server("elsewhere.test")
+    context.sni_callback = lambda _, name, __: asked.append(name)
+    with pytest.warns(InsecureTlsWarning):
+        insecure = Tls(insecure=True)
+    with Server(tls=context) as server:
+        for tls in (Tls(ca=authority.file, verify_hostname=False), insecure):
+            connect_and_send(server.node(**NAMES), TlsContexts(tls))
+            connect_and_send(server.node(), TlsContexts(tls))
+        assert server.accepted == 4
+    # An address is never asked for: TLS has no place for it.
+    assert asked == ["source.db.test", None] * 2
+
+
+def wrong_name_then_silence(authority: Authority) -> Server:
+    """A node whose certificate is for another name, and that then does not answer any more."""
+    context = authority.server("own.db.test")
+
+    def serve(sock: socket.socket) -> None:
+        if server.accepted == 1:
+            with contextlib.suppress(OSError), context.wrap_socket(sock, server_side=True):
+                pass
+        while sock.recv(1000):
+            pass
+
+    server = Server(serve)
+    return server
+
+
+def test_all_handshakes_share_the_time_for_connecting(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with wrong_name_then_silence(authority) as server:
+        node = Node("https", "127.0.0.1", server.port, **NAMES)
+        began = time.monotonic()
+        with pytest.raises(ConnectTimeoutError):
+            Connection.open(node, connect_timeout=0.3, tls=contexts)
+        assert server.accepted == 2
+        assert time.monotonic() - began < 5
+
+
+def test_a_cut_reaches_the_second_handshake(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with wrong_name_then_silence(authority) as server:
+        connection = Connection(Node("https", "127.0.0.1", server.port, **NAMES))
+        errors: list[BaseException] = []
+
+        def connect() -> None:
+            try:
+                connection.connect(connect_timeout=60, tls=contexts)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=connect, daemon=True)
+        thread.start()
+        until(lambda: server.accepted == 2)
+        connection.cut()
+        thread.join(10)
+        assert isinstance(errors[0], NodeUnreachableError)
+
+
+def test_data_and_control_judge_by_the_same_names(authority: Authority) -> None:
+    contexts = TlsContexts(Tls(ca=authority.file))
+    with Server(tls=authority.server("own.db.test")) as server:
+        pools, control = Pools(tls=contexts), ControlConnections(tls=contexts)
+        node = server.node(**NAMES)
+        assert control.fetch(node, "/", timeout=5).status == 200
+        assert server.accepted == 2
+        connection = pools.acquire(node, 5)
+        assert resumed(connection)
+        assert server.accepted == 3
+        pools.release(connection)
+        pools.close()
+        control.close()
+
+
 # ---- client certificates ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["memory", "files"])
+def pem_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where OpenSSL reads PEM from that was given as such."""
+    if request.param == "files":
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    elif not hasattr(os, "memfd_create"):
+        pytest.skip("this system has no files in memory")
+    return str(request.param)
+
+
+def test_a_client_certificate_as_pem(
+    authority: Authority, pem_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    cert, key = (file.read_bytes() for file in authority.issue("client"))
+    with Server(tls=authority.server("127.0.0.1", clients=authority)) as server:
+        forms: list[Any] = [(cert, key), [cert, bytearray(key)], cert + key, (cert + key).decode()]
+        forms += [(authority.directory / "client.pem", key), (cert, str(authority.directory / "client.key"))]
+        for form in forms:
+            tls = Tls(ca=authority.file, client_cert=form)
+            assert connect_and_send(server.node(), TlsContexts(tls)) == b"{}"
+            # The key is shown nowhere, and left nowhere.
+            assert "BEGIN" not in repr(tls) + repr(dataclasses.asdict(tls))
+            assert "<hidden>" in repr(tls)
+            assert pickle.loads(pickle.dumps(tls)) == tls
+            assert hash(tls) == hash(dataclasses.replace(tls))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_pem_is_not_repeated(authority: Authority, stranger: Authority) -> None:
+    cert, key = (file.read_bytes() for file in authority.issue("client"))
+    other = stranger.issue("client")[1].read_bytes()
+    locked = authority.issue("locked", password=b"secret")
+    for form, words in (
+        (cert, "the PEM text has no private key"),
+        ((key, cert), "the PEM text has no certificate"),
+        ((cert, other), "the key in the PEM text does not belong"),
+        (tuple(file.read_bytes() for file in locked), "has a password"),
+        (key.decode(), "has no certificate"),
+        (b"-----BEGIN CERTIFICATE-----\nx PRIVATE KEY-----", "cannot be used"),
+        (7, "client_cert must be"),
+        ((cert, None), "client_cert must be"),
+        ((cert, key, key), "client_cert must be"),
+    ):
+        with pytest.raises(ConfigurationError, match=words) as caught:
+            Tls(client_cert=form)  # type: ignore[arg-type]
+        assert "BEGIN" not in str(caught.value)
+
+
+def test_a_callable_gives_the_client_certificate(authority: Authority, stranger: Authority) -> None:
+    now = 0.0
+    latest: list[Any] = [tuple(file.read_bytes() for file in stranger.issue("client"))]
+    asked: list[float] = []
+
+    def client_cert() -> Any:
+        asked.append(now)
+        return latest[0]
+
+    contexts = TlsContexts(Tls(ca=authority.file, client_cert=client_cert), clock=lambda: now)
+    assert asked == []  # not before the first connection
+    with Server(tls=authority.server("127.0.0.1", clients=authority)) as server:
+        with pytest.raises((NotSentError, ConnectionLostError)):
+            connect_and_send(server.node(), contexts)
+        cert, key = authority.issue("client")
+        first = contexts.context()
+        for latest[0] in ((cert, key), cert.read_bytes() + key.read_bytes(), [str(cert), key.read_bytes()]):
+            assert contexts.context() is first  # asked less than a second ago
+            now += 1.5
+            assert connect_and_send(server.node(), contexts) == b"{}"
+            assert contexts.context() is not first
+            first = contexts.context()
+        now += 1.5
+        assert contexts.context() is first  # it gave the same
+        assert asked == [0.0, 1.5, 3.0, 4.5, 6.0]
+
+
+def test_a_callable_that_fails(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    good = tuple(file.read_bytes() for file in authority.issue("client"))
+    answer: list[Any] = [ValueError("hunter2")]
+
+    async def unfit() -> None:
+        return None
+
+    def client_cert() -> Any:
+        if isinstance(answer[0], Exception):
+            raise answer[0]
+        return answer[0]
+
+    contexts = TlsContexts(Tls(ca=authority.file, client_cert=client_cert), clock=lambda: now)
+    with Server(tls=authority.server("127.0.0.1", clients=authority)) as server:
+        with pytest.raises(TlsError, match="its function failed with ValueError") as caught:
+            Connection.open(server.node(), connect_timeout=5, tls=contexts)
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+        for wrong, words in (
+            (None, "must be"),
+            (unfit(), "async"),
+            (client_cert, "another function"),
+            ((good[1], good[0]), "has no certificate"),
+        ):
+            answer[0] = wrong
+            with pytest.raises(TlsError, match=words):
+                Connection.open(server.node(), connect_timeout=5, tls=contexts)
+        answer[0] = good
+        assert connect_and_send(server.node(), contexts) == b"{}"
+        # From now on there is one to go on with.
+        caplog.clear()
+        for answer[0], lines in ((OSError("no vault"), 1), (OSError("still none"), 1), (None, 2), (good, 2), (None, 3)):
+            now += 1.5
+            assert connect_and_send(server.node(), contexts) == b"{}"
+            assert len(caplog.records) == lines
+
+
+def test_the_system_s_authorities_beside_our_own(
+    authority: Authority, stranger: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(stranger.file))
+    with Server(tls=authority.server("127.0.0.1")) as ours, Server(tls=stranger.server("127.0.0.1")) as systems:
+        for settings, trusted in (
+            ({"ca": authority.file}, {"ours"}),
+            ({"ca": authority.file, "system_ca": True}, {"ours", "systems"}),
+            ({}, {"systems"}),
+            ({"system_ca": True}, {"systems"}),
+        ):
+            contexts = TlsContexts(Tls(**settings))  # type: ignore[arg-type]
+            for name, server in (("ours", ours), ("systems", systems)):
+                if name in trusted:
+                    assert connect_and_send(server.node(), contexts) == b"{}"
+                else:
+                    with pytest.raises(TlsError):
+                        Connection.open(server.node(), connect_timeout=5, tls=contexts)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -402,6 +731,23 @@ def test_sessions_are_resumed(authority: Authority, version: ssl.TLSVersion) -> 
                 send(connection)
                 found.append(resumed(connection))
     assert found == [False, True, True, True]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_without_resumption_each_connection_checks_the_certificate(
+    authority: Authority, version: ssl.TLSVersion
+) -> None:
+    context = authority.server("127.0.0.1")
+    context.minimum_version = context.maximum_version = version
+    contexts = TlsContexts(Tls(ca=authority.file, session_resumption=False))
+    with Server(tls=context) as server:
+        for _ in range(3):
+            with opened(server.node(), contexts) as connection:
+                send(connection)
+                assert not resumed(connection)
+        context.load_cert_chain(*authority.issue("expired", "127.0.0.1", days=-1))
+        with pytest.raises(TlsError, match="expired"):
+            Connection.open(server.node(), connect_timeout=5, tls=contexts)
 
 
 def test_a_session_is_not_used_for_another_name_nor_in_another_context(authority: Authority, tmp_path: Path) -> None:

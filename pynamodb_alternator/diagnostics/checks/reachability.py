@@ -48,6 +48,11 @@ def _of_node(report: NodeReport, scheme: str) -> Finding:
 
 
 def _remedy(error: str, scheme: str) -> str:
+    if "not valid for" in error or "valid for none of" in error:
+        return (
+            "Issue the node's certificate for its address, or for the name by which a seed names it; or name the seeds "
+            "as the certificates do."
+        )
     if "certificate" in error or "tls" in error or "ssl" in error:
         return (
             "Give the authority that signed the node's certificate: Tls(ca='/path/to/ca.pem'), or ?ca=... in the URL."

@@ -98,20 +98,7 @@ class Connection(ResponseRules):
         until = now + connect_timeout
         try:
             self.busy_since = now
-            sock = sockets.connect_any(
-                self.node.host,
-                self.node.port,
-                check=self.node.check_peer,
-                time_left=lambda: self._time_left(until),
-                keep=self._keep,
-            )
-            if tls is not None:
-                sock.settimeout(self._time_left(until))
-                self._tls = tls
-                secured = tls.wrap(sock, self.node, self._keep)
-                self._pending = secured.pending
-                sock = secured
-            self._get_ready(sock)
+            self._get_ready(self._connect_tcp(until) if tls is None else self._connect_tls(until, tls))
         except TlsError:  # an OSError too, for botocore's sake
             self.close()
             raise
@@ -129,12 +116,34 @@ class Connection(ResponseRules):
         finally:
             self.busy_since = None
 
+    def _connect_tcp(self, until: float) -> socket.socket:
+        return sockets.connect_any(
+            self.node.host,
+            self.node.port,
+            check=self.node.check_peer,
+            time_left=lambda: self._time_left(until),
+            keep=self._keep,
+        )
+
+    def _connect_tls(self, until: float, tls: TlsSource) -> ssl.SSLSocket:
+        sock, self._tls = self._connect_tcp(until), tls
+        handshakes = tls.handshakes(self.node)
+        while True:
+            sock.settimeout(self._time_left(until))
+            secured = handshakes.wrap(sock, self._keep)
+            if secured is not None:
+                self._pending = secured.pending
+                return secured
+            sock = self._connect_tcp(until)
+
     def _keep(self, sock: socket.socket) -> None:
         # Known from the first moment, so that `cut` and `abandon` reach a socket that is still connecting.
         with self._guard:
             before, self._sock = self._sock, sock
         if before is not None:
-            before.close()  # to another address of the same name; TLS has taken over what its socket had
+            # To another address of the same name, or checked against another name; of a socket that became a TLS one
+            # nothing is left to close.
+            before.close()
         if self._cut_reason is not None:
             raise OSError(self._cut_reason)
 

@@ -56,15 +56,23 @@ class Answer:
         return f"Answer({self.status}, {len(self.body)} bytes)"
 
 
-class TlsSource(Protocol):
-    """What makes a connected socket a TLS one: see `transport.tls`."""
+class Handshakes(Protocol):
+    """The handshakes of one new connection: see `transport.tls`."""
 
-    def wrap(self, sock: socket.socket, node: Node, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket:
+    def wrap(self, sock: socket.socket, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket | None:
         """The TLS socket that takes the place of `sock`, after its handshake.
 
-        `sock` has a timeout, which bounds the handshake. `keep` is called with the new socket before it.
-        Raises `TlsError`, TimeoutError, and other OSErrors where the connection broke.
+        None if the node's certificate is not issued for the name that was tried: there is another name, for which
+        another socket must be connected. `sock` has a timeout, which bounds the handshake. `keep` is called with the
+        new socket before it. Raises `TlsError`, TimeoutError, and other OSErrors where the connection broke.
         """
+
+
+class TlsSource(Protocol):
+    """What makes connected sockets TLS ones: see `transport.tls`."""
+
+    def handshakes(self, node: Node) -> Handshakes:
+        """The handshakes of one new connection to `node`. Raises `TlsError`."""
 
     def remember(self, node: Node, sock: ssl.SSLSocket) -> None:
         """Keep the socket's session for the node's next connection."""
