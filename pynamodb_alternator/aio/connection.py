@@ -62,9 +62,8 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         *,
         clock: Clock = time.monotonic,
-        max_body: int = MAX_BODY,
     ) -> None:
-        super().__init__(node, clock, max_body)
+        super().__init__(node, clock)
         self._loop = loop
         self._connecting: asyncio.Timeout | None = None
         self._transport: Any = None
@@ -189,6 +188,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         read_timeout: float,
         deadline: float | None = None,
         patient: bool = False,
+        max_body: int = MAX_BODY,
     ) -> Answer:
         """Send one request and read its answer; as `transport.http1.Connection.exchange`.
 
@@ -204,6 +204,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             if not usable or reader is None:
                 raise self._refusal() or self._unreachable("its connection was closed")
             self._read_within, self._deadline, self._patient = read_timeout, deadline, patient
+            self._max_body = max_body
             self._start(head, body, now)
             await self._waiter  # type: ignore[misc]  # it was made just now
             if self._error is not None:
@@ -265,9 +266,22 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         self.reusable = False
         if reader is not None:
             reader.reusable = False
-            if self._waiter is not None and not self._waiter.done() and reader.ends_with_connection:
-                # In TLS this is its own farewell: a connection that was merely broken off does not come here.
-                self._waiter.set_result(None)
+            waiting = self._waiter is not None and not self._waiter.done()
+            if waiting and reader.ends_with_connection and self._said_farewell():
+                self._waiter.set_result(None)  # type: ignore[union-attr]  # it is waiting
+
+    def _said_farewell(self) -> bool:
+        """Whether the end of the stream is the node's own word. In TLS it is where a close_notify came; anybody can end
+        the TCP connection, and asyncio tells us of both in the same way."""
+        secured = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        if secured is None:
+            return True
+        try:
+            return not secured.read(1)
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLError:
+            return False  # it waits for more, or the stream is broken
 
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False

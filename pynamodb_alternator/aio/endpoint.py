@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.model import OperationModel
@@ -19,10 +20,13 @@ from ..transport.environment import Environment
 from ..transport.http1 import Answer
 from ..transport.lanes import CompatibleLane, Sender, ShortLane
 from ..transport.lanes.lane import RawBody
+from ..transport.large_answers import LARGE, Look, Watch
 from .pool import AsyncPools
 
 __all__ = ["AsyncClusterEndpoint", "AsyncPrepare", "AsyncSender"]
 
+
+_T = TypeVar("_T")
 
 _WORTH_A_PROBE = 0.1
 """Seconds that a task has waited for a node before it was cancelled. Others are cancelled for reasons of their own."""
@@ -51,11 +55,44 @@ class AsyncSender:
         connection = await pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         try:
             answer = await connection.exchange(
-                head, body, read_timeout=timeouts.read, deadline=attempts.deadline, patient=attempts.patient
+                head,
+                body,
+                read_timeout=timeouts.read,
+                deadline=attempts.deadline,
+                patient=attempts.patient,
+                max_body=self.shared.max_body(attempts.operation),
             )
         finally:
             pools.release(connection)
-        return self.shared.decoded(node, answer)
+        if "content-encoding" not in answer.headers:
+            return answer
+        pieces = self.shared.unpacked(node, head, answer, attempts.operation)
+        plain = [piece for piece in (next(pieces, b""), next(pieces, b"")) if piece]
+        if len(plain) > 1:
+            # More than is unpacked in a millisecond.
+            def unpack_rest(look: Look) -> None:
+                for piece in pieces:
+                    plain.append(piece)
+                    look()
+
+            await self.in_thread(node, attempts, unpack_rest)
+        return Answer(answer.status, answer.headers, b"".join(plain))
+
+    async def in_thread(self, node: Node, attempts: Attempts, work: Callable[[Look], _T]) -> _T:
+        """Do work on an answer of `node` in a thread of the event loop's own, until the deadline of the call.
+
+        Raises what the work raises, and `ReadTimeoutError`. The work is told to end when the task is cancelled.
+        """
+        watch = self.shared.watch(node, attempts)
+        try:
+            done = asyncio.get_running_loop().run_in_executor(None, work, watch.look)
+        except RuntimeError:
+            # The interpreter ends, or the container has as many threads as it may have.
+            return work(watch.look)
+        try:
+            return await _before_the_deadline(done, watch)
+        finally:
+            watch.stop()
 
 
 class _Short(ShortLane):
@@ -64,7 +101,12 @@ class _Short(ShortLane):
     __slots__ = ()
 
     async def send(self, sender: AsyncSender, node: Node, attempts: Attempts) -> Answer:
-        return self._taken(await sender.exchange(node, self._head(node), self._body, attempts))
+        answer = await sender.exchange(node, self._head(node), self._body, attempts)
+        if len(answer.body) > LARGE:
+            await sender.in_thread(node, attempts, lambda look: self._read(answer, look))
+        else:
+            self._read(answer)
+        return answer
 
 
 class _Compatible(CompatibleLane):
@@ -78,6 +120,11 @@ class _Compatible(CompatibleLane):
 
     async def _over_the_wire(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         return await self._async_sender.exchange(node, head, body, attempts)
+
+    async def _in_time(
+        self, read: Callable[[Look | None], dict[str, Any]], size: int, node: Node, attempts: Attempts
+    ) -> dict[str, Any]:
+        return await self._async_sender.in_thread(node, attempts, read) if size > LARGE else read(None)
 
     async def _emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
         emitted: list[tuple[Any, Any]] = await self._endpoint.emit(self._event.format(event), **payload)
@@ -151,6 +198,18 @@ class AsyncClusterEndpoint(ClusterEndpoint):
 
     async def close(self) -> None:  # type: ignore[override]
         """Nothing: the pools are the cluster's."""
+
+
+async def _before_the_deadline(done: asyncio.Future[_T], watch: Watch) -> _T:
+    timer = asyncio.timeout(watch.left())
+    try:
+        async with timer:
+            return await done
+    except TimeoutError:
+        if timer.expired():
+            # A thread may not even have begun: others of the application may keep them all busy.
+            raise watch.too_late() from None
+        raise
 
 
 def _never(now: float, total: float | None) -> None:

@@ -12,10 +12,13 @@ from typing import Any
 from ..errors import WRONG_VALUE
 from .update_expression import analyse, is_set
 
-__all__ = ["READS", "is_idempotent", "is_read"]
+__all__ = ["ITEM_WRITES", "READS", "is_idempotent", "is_read"]
 
 READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 """The operations that read items."""
+
+ITEM_WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
+"""The operations that write one item, and whose answer holds at most that item."""
 
 _REPEATABLE_WRITES = frozenset(
     {
@@ -50,7 +53,7 @@ def is_idempotent(operation: str, parameters: Mapping[str, Any]) -> bool:
     """
     if operation in READS or operation in _REPEATABLE_WRITES:
         return True
-    if operation not in ("PutItem", "UpdateItem", "DeleteItem"):
+    if operation not in ITEM_WRITES:
         return is_read(operation)
     try:
         return _is_idempotent_write(operation, parameters)

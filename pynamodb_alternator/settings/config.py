@@ -60,6 +60,8 @@ class ClusterConfig:
     is stale.
     `max_pool_connections`: connections to one node that are open at once. `max_connection_idle`: seconds after which a
     connection that nothing uses is closed.
+    `max_answer`: bytes of an answer at most, before and after it is unpacked; at least 1 MiB. A larger one is a
+    `MalformedAnswerError`. Answers to writes of one item, and errors, have at most 32 MiB in any case.
     `extra_headers`: sent with every request.
 
     Raises `ConfigurationError`.
@@ -93,6 +95,7 @@ class ClusterConfig:
     monitor: bool | None = None
     max_pool_connections: int = 50
     max_connection_idle: float = 60.0
+    max_answer: int = 256 * 1024 * 1024
     extra_headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -138,6 +141,7 @@ class ClusterConfig:
             )
         checks.whole("ClusterConfig: max_pool_connections", self.max_pool_connections, 1, 100_000)
         checks.positive("ClusterConfig: max_connection_idle", self.max_connection_idle)
+        checks.whole("ClusterConfig: max_answer", self.max_answer, 1024 * 1024, 2**40)
         set_field(self, "extra_headers", headers.check("ClusterConfig: extra_headers", self.extra_headers))
         self._check_wire()
 

@@ -76,6 +76,7 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "monitor": Setting(checks.boolean),
     "max_pool_connections": Setting(int),
     "max_connection_idle": Setting(float),
+    "max_answer": Setting(int),
     "connect_timeout": Setting(float, "timeouts", "connect"),
     "read_timeout": Setting(float, "timeouts", "read"),
     "total_timeout": Setting(float, "timeouts", "total"),

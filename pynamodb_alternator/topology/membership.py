@@ -348,13 +348,12 @@ class Membership:
             consecutive = self.failed_readings
             # The scope in use may be due for a change all the same.
             emissions = self._published.choose(self._clock())
-        stale_for = now - self.last_success if self.last_success is not None else None
+        stale_for = None if self.last_success is None else now - self.last_success
         self._emit([*emissions, of_failed_reading(error, error.tried, consecutive, stale_for)])
 
     def _take(self, reading: Reading, fresh: HealthStatus) -> list[Emission]:
         """Make `reading` the truth; new nodes start as `fresh`. The caller holds the lock."""
-        now = self._clock()
-        members = reading.nodes
+        now, members = self._clock(), reading.nodes
         # Every member has a status before it is one: a process may be forked between two of these lines.
         self._health.admit(members, fresh, now)
         emissions = self._published.take(reading, members, now)
@@ -382,8 +381,7 @@ class Membership:
         """Every known node in ring order, with its state."""
         now = self._clock()
         with self._lock:
-            topology = self.view.topology
-            in_scope = set(topology.nodes)
+            topology, in_scope = self.view.topology, set(self.view.topology.nodes)
             return tuple(
                 describe(
                     node,

@@ -26,11 +26,13 @@ import botocore.model
 import botocore.parsers
 import botocore.session
 import botocore.signers
+from botocore.parsers import JSONParser
 
 from ..errors import ServerFailureError
 from ._service import SERVICE, ServiceLoader
 
 __all__ = [
+    "DocumentParser",
     "EndpointLike",
     "Hooks",
     "Kit",
@@ -365,6 +367,25 @@ _STOCK_HANDLERS = _stock_handlers()
 def convert_answer(response: Any, operation_model: Any) -> dict[str, Any]:
     """What botocore's parsers and its ``before-parse`` handlers take for an answer."""
     return dict(botocore.endpoint.convert_to_response_dict(response, operation_model))
+
+
+class DocumentParser(JSONParser):
+    """botocore's parser for a body that is JSON, and that somebody else has read already.
+
+    `look` is called before each value. It may raise an error to end the work.
+    """
+
+    def __init__(self, document: Any, look: Callable[[Any], Any], blob_parser: Callable[[Any], bytes]) -> None:
+        super().__init__(blob_parser=blob_parser)
+        self._document = document
+        self._look = look
+
+    def _parse_body_as_json(self, body_contents: bytes) -> Any:
+        return self._document
+
+    def _parse_shape(self, shape: Any, node: Any) -> Any:
+        self._look(node)
+        return super()._parse_shape(shape, node)  # type: ignore[misc]  # not in the stubs
 
 
 def prepared_request(request_dict: Mapping[str, Any]) -> Any:

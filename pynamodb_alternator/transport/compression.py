@@ -5,18 +5,23 @@ ScyllaDB takes and gives gzip and deflate since 2026.1; deflate means the zlib f
 
 from __future__ import annotations
 
+import re
 import zlib
+from collections.abc import Iterator
 
 from ..errors import MalformedAnswerError
 from ..settings.compression import Compression, Deflate, Gzip
 
-__all__ = ["MAX_PLAIN", "Deflate", "Gzip", "compress", "decompress"]
+__all__ = ["PIECE", "Deflate", "Gzip", "accepts", "coding_of", "compress", "decompress", "pieces"]
 
-MAX_PLAIN = 256 * 1024 * 1024
-"""Bytes of an answer, unpacked, at most."""
-
+PIECE = 256 * 1024
+"""Bytes that are unpacked at once, at most: about a millisecond."""
+_INPUT = 16 * 1024
+"""Bytes that zlib is handed at once. What it leaves of them, because a piece is full, is copied."""
 _WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """What tells zlib which of the two formats it shall write or expect."""
+_NEVER = re.compile(r"q\s*=\s*0(\.0*)?")
+"""The weight of a coding that is not to be used."""
 
 
 def compress(how: Compression, body: bytes) -> tuple[bytes, str | None]:
@@ -30,34 +35,67 @@ def compress(how: Compression, body: bytes) -> tuple[bytes, str | None]:
     return (smaller, how.coding) if len(smaller) < len(body) else (body, None)
 
 
+def accepts(head: bytes, coding: str) -> bool:
+    """Whether a request with this head has asked for answers in `coding`."""
+    for line in head.decode("latin-1").lower().split("\r\n"):
+        name, _, text = line.partition(":")
+        if name == "accept-encoding":
+            for choice in text.split(","):
+                word, _, weight = choice.partition(";")
+                if word.strip() in (coding, "*") and not _NEVER.fullmatch(weight.strip()):
+                    return True
+    return False
+
+
 def decompress(body: bytes, content_encoding: str | None, limit: int, *, who: str = "A node") -> bytes:
-    """The body of an answer, as it was before the server compressed it; at most `limit` bytes.
+    """The body of an answer, as it was before the server compressed it; as `pieces`, but in one piece."""
+    return b"".join(pieces(body, content_encoding, limit, who=who))
+
+
+def pieces(body: bytes, content_encoding: str | None, limit: int, *, who: str = "A node") -> Iterator[bytes]:
+    """The body of an answer, as it was before the server compressed it: `PIECE` bytes at a time, and at most `limit`
+    bytes in all. Nothing beyond them is unpacked.
 
     `who`: what errors call the node.
 
     Raises `MalformedAnswerError` for a coding that is neither gzip nor deflate, for a body that is damaged, cut short
     or followed by something, and for one that grows beyond `limit`. gzip's and zlib's checksums are checked.
     """
-    coding = (content_encoding or "identity").strip().lower()
+    coding = coding_of(content_encoding)
     if coding == "identity":
-        return body
+        yield body
+        return
     wbits = _WBITS.get(coding)
     if wbits is None:
         raise MalformedAnswerError(
             f"{who} answered with the content coding {coding[:40]!r}; only gzip and deflate are known."
         )
     reader = zlib.decompressobj(wbits)
+    place, left, tail = 0, limit, b""
     try:
-        # One byte more than allowed tells that there is more, without unpacking it.
-        plain = reader.decompress(body, limit + 1)
+        while not reader.eof:
+            if not tail:
+                tail = body[place : place + _INPUT]
+                place += len(tail)
+            at_end = not tail  # zlib may still hold some of what it has unpacked
+            # One byte more than allowed tells that there is more, without unpacking it.
+            piece = reader.decompress(tail, min(PIECE, left + 1))
+            tail = reader.unconsumed_tail
+            left -= len(piece)
+            if left < 0:
+                raise MalformedAnswerError(
+                    f"{who} answered with {coding} data that unpacks to more than the {limit} bytes allowed."
+                )
+            if piece:
+                yield piece
+            elif at_end and not reader.eof:
+                raise MalformedAnswerError(f"{who} answered with {coding} data that is cut short.")
     except zlib.error as wrong:
         raise MalformedAnswerError(f"{who} answered with damaged {coding} data ({wrong}).") from None
-    if len(plain) > limit:
-        raise MalformedAnswerError(
-            f"{who} answered with {coding} data that unpacks to more than the {limit} bytes allowed."
-        )
-    if not reader.eof:
-        raise MalformedAnswerError(f"{who} answered with {coding} data that is cut short.")
-    if reader.unused_data:
+    if reader.unused_data or place < len(body):
         raise MalformedAnswerError(f"{who} answered with {coding} data that has something after its end.")
-    return plain
+
+
+def coding_of(content_encoding: str | None) -> str:
+    """The name of the coding, in lower case; ``identity`` if there is none."""
+    return (content_encoding or "identity").strip().lower()

@@ -74,7 +74,7 @@ class ControlConnections:
                     pass
             else:
                 self._give_back(kept)
-        fresh = Connection(node, clock=self._clock, max_body=_MAX_BODY)
+        fresh = Connection(node, clock=self._clock)
         self._live.add(fresh)
         try:
             tls = self._tls if node.scheme == "https" else None
@@ -86,7 +86,7 @@ class ControlConnections:
 
     def _exchange(self, connection: Connection, head: bytes, timeout: float, deadline: float) -> Answer:
         try:
-            return connection.exchange(head, b"", read_timeout=timeout, deadline=deadline)
+            return connection.exchange(head, b"", read_timeout=timeout, deadline=deadline, max_body=_MAX_BODY)
         finally:
             self._give_back(connection)
 

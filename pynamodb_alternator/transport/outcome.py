@@ -23,6 +23,8 @@ caller's own: see `HandlerAnswer`.
 from __future__ import annotations
 
 import enum
+import re
+from typing import Any
 
 import orjson
 
@@ -37,6 +39,7 @@ from ..errors import (
     TransportError,
 )
 from .http1 import Answer
+from .large_answers import LARGE
 
 __all__ = [
     "HandlerAnswer",
@@ -72,16 +75,26 @@ class Verdict(enum.Enum):
 _SHED = frozenset({"RequestLimitExceeded", "ThrottlingException", "ProvisionedThroughputExceededException"})
 
 
+_TYPE = re.compile(rb'"__type"\s*:\s*"([^"\\]*)"')
+_NEAR = 4096
+"""Bytes at either end of a large error in which its name stands."""
+
+
 # ---- answers -----------------------------------------------------------------------------------------------------
 
 
 def error_type(body: bytes) -> str:
     """The error's name, without its namespace; empty if the body has none."""
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return ""
-    kind = content.get("__type", "") if isinstance(content, dict) else ""
+    if len(body) > LARGE:
+        # With an item, perhaps; it stands before the error's name or behind it, and no value has such a member.
+        match = _TYPE.search(body, 0, _NEAR) or _TYPE.search(body, len(body) - _NEAR)
+        kind: Any = match[1].decode("latin-1") if match else ""
+    else:
+        try:
+            content = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return ""
+        kind = content.get("__type", "") if isinstance(content, dict) else ""
     return kind.rpartition("#")[2].partition(":")[0] if isinstance(kind, str) else ""
 
 

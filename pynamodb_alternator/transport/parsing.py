@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from botocore.parsers import ResponseParserFactory
 
-from ..errors import MalformedAnswerError
+from ..errors import MalformedAnswerError, TransportError
+from ._botocore import DocumentParser
+from .large_answers import Every, Look, document, parts
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
@@ -32,17 +34,21 @@ if TYPE_CHECKING:
 __all__ = ["loads", "parse_error", "response_metadata"]
 
 
-def loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]:
+def loads(body: bytes, operation_model: OperationModel, look: Look | None = None) -> dict[str, Any]:
     """What a successful answer says, without `ResponseMetadata`.
+
+    `look`: for a large body (see `large_answers`). It is called now and then, and may raise an error to end the work.
 
     Raises `MalformedAnswerError` for a body that is empty though the operation has an answer, that is no JSON object,
     or whose values do not have the types of the operation's output.
     """
+    if look is not None:
+        return _watched_loads(body, operation_model, look)
     places = _PLACES.get(operation_model.name)
     if places is not None:
         try:
             answer = orjson.loads(body)
-            if _is_settled(answer, places, operation_model, b"null" in body):
+            if _is_settled(answer, places, operation_model, b"null" in body, None):
                 return answer  # type: ignore[no-any-return]
         except (ValueError, TypeError):
             # No JSON, no base64, or a value of an unexpected type: the other way says which.
@@ -51,21 +57,30 @@ def loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]:
 
 
 def parse_error(
-    status: int, headers: Mapping[str, str], body: bytes, operation_model: OperationModel, *, retry_attempts: int = 0
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    operation_model: OperationModel,
+    *,
+    retry_attempts: int = 0,
+    look: Look | None = None,
 ) -> dict[str, Any]:
     """What an answer with `status` >= 300 says: `Error`, modelled members such as `Item`, and `ResponseMetadata`.
 
     As botocore's endpoint has it, save that it never raises: a body that is no text or no JSON object (a proxy's page)
     gives the status as the error's code, and modelled members that cannot be read are left out, because the error
-    itself is known all the same.
+    itself is known all the same. `look`: as `loads` has it; what it raises is the only exception.
     """
+    parser = _parser if look is None else _watched_parser(_error_document(body, look), look)
     lower = _lower(headers)
     answer = {"status_code": status, "headers": lower, "body": body, "context": {}}
     # Both are typed too narrowly in botocore's stubs: the shape may be None, and a code is a str.
     output_shape: Any = operation_model.output_shape
     shape_for_error_code: Any = operation_model.service_model.shape_for_error_code
     try:
-        parsed: dict[str, Any] = _parser.parse(answer, output_shape)
+        parsed: dict[str, Any] = parser.parse(answer, output_shape)
+    except TransportError:
+        raise
     except Exception:
         parsed = {
             "Error": {"Code": str(status), "Message": _reason_phrases.get(status, "")},
@@ -76,7 +91,9 @@ def parse_error(
     shape = shape_for_error_code(code) if isinstance(code, str) else None
     if shape is not None:
         try:
-            modelled: dict[str, Any] = _parser.parse(answer, shape)
+            modelled: dict[str, Any] = parser.parse(answer, shape)
+        except TransportError:
+            raise
         except Exception:
             modelled = {}
         parsed.update(modelled)
@@ -111,24 +128,66 @@ _parser = _factory.create_parser("json")
 
 
 def _stock_loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]:
-    name, shape = operation_model.name, operation_model.output_shape
-    if shape is None and not body:
+    if operation_model.output_shape is None and not body:
         return {}
+    # botocore's parser hides that a body is no JSON.
+    _document(body, operation_model, lambda: json.loads(body.decode()))
+    return _parsed(_parser, body, operation_model)
+
+
+def _watched_loads(body: bytes, operation_model: OperationModel, look: Look) -> dict[str, Any]:
+    """`loads` with looks in between. It goes the same two ways."""
+    if operation_model.output_shape is None and not body:
+        return {}
+    answer = _document(body, operation_model, lambda: document(body, look))
+    places = _PLACES.get(operation_model.name)
+    if places is not None:
+        try:
+            if _is_settled(answer, places, operation_model, b"null" in body, look):
+                return answer
+        except (ValueError, TypeError):
+            pass
+        # Some of its base64 may be bytes by now, which the other way does not take.
+        answer = _document(body, operation_model, lambda: document(body, look))
+    return _parsed(_watched_parser(answer, look), body, operation_model)
+
+
+def _watched_parser(answer: Any, look: Look) -> DocumentParser:
+    return DocumentParser(answer, Every(look), _strict_base64)
+
+
+def _error_document(body: bytes, look: Look) -> Any:
+    """The document of an error, or what botocore's parser takes for it where it is no JSON."""
+    try:
+        return document(body, look)
+    except (ValueError, RecursionError):
+        return {"message": body.decode("utf-8", "replace")}
+
+
+def _document(body: bytes, operation_model: OperationModel, read: Callable[[], Any]) -> dict[str, Any]:
+    """What `read` makes of the body. Raises `MalformedAnswerError` if that is not a JSON object."""
+    name = operation_model.name
     if not body:
         raise MalformedAnswerError(f"The answer to {name} is empty.")
     try:
-        # botocore's parser hides that a body is no JSON.
-        document = json.loads(body.decode())
+        answer = read()
     except (ValueError, RecursionError) as wrong:
         # A UnicodeDecodeError's text is left out, as it may quote the body.
         what = "UTF-8" if isinstance(wrong, UnicodeDecodeError) else "JSON"
         raise MalformedAnswerError(f"The answer to {name} is not valid {what}.") from None
-    if not isinstance(document, dict):
+    if not isinstance(answer, dict):
         raise MalformedAnswerError(f"The answer to {name} is no JSON object.")
+    return answer
+
+
+def _parsed(parser: Any, body: bytes, operation_model: OperationModel) -> dict[str, Any]:
+    name, shape = operation_model.name, operation_model.output_shape
     if shape is None:
         return {}  # nothing of it has a meaning
     try:
-        parsed: dict[str, Any] = _parser.parse({"status_code": 200, "headers": {}, "body": body}, shape)
+        parsed: dict[str, Any] = parser.parse({"status_code": 200, "headers": {}, "body": body}, shape)
+    except TransportError:
+        raise  # there is no more time
     except Exception as wrong:
         # Many kinds of errors, for the parser does not expect wrong types. Their texts may quote values.
         raise MalformedAnswerError(
@@ -149,15 +208,17 @@ _LARGEST_EXACT = 2.0**63
 """orjson makes a float of whole numbers from here on, where json.loads keeps them whole."""
 
 
-def _is_settled(answer: Any, places: _Places, operation_model: OperationModel, has_null: bool) -> bool:
+def _is_settled(
+    answer: Any, places: _Places, operation_model: OperationModel, has_null: bool, look: Look | None
+) -> bool:
     if type(answer) is not dict:
         return False
     unknown = []
     for name, value in answer.items():
-        look = places.get(name)
-        if look is None:
+        is_settled = places.get(name)
+        if is_settled is None:
             unknown.append(name)
-        elif not look(value, has_null):
+        elif not is_settled(value, has_null, look):
             return False
     for name in unknown:
         if operation_model.output_shape is None or name in operation_model.output_shape.members:
@@ -166,62 +227,88 @@ def _is_settled(answer: Any, places: _Places, operation_model: OperationModel, h
     return True
 
 
-def _values(values: list[Any], has_null: bool) -> bool:
-    """Attribute values, with all that are inside them, level by level. Base64 becomes bytes, in place."""
-    while values:
-        # Two passes of C code over values that mostly need nothing else.
-        if set(map(type, values)) != _JUST_DICT:
+def _values(values: list[Any], has_null: bool, look: Look | None) -> bool:
+    """Attribute values, with all that are inside them. Base64 becomes bytes, in place."""
+    if look is None:
+        level: list[Any] | None = values
+        while level:
+            level = _inside(level, has_null)
+        return level is not None
+    # So many at a time, and what is inside of these before the next ones.
+    waiting = [parts(values, look)]
+    while waiting:
+        some = next(waiting[-1], None)
+        if some is None:
+            waiting.pop()
+            continue
+        inner = _inside(some, has_null)
+        if inner is None:
             return False
-        kinds = set().union(*values)
-        if has_null and None in chain.from_iterable(map(dict.values, values)):
-            return False
-        if kinds <= _SCALARS:
-            return True
-        if not kinds <= _KINDS:
-            return False
-        inner: list[Any] = []
-        if "B" in kinds:
-            for value in values:
-                if "B" in value:
-                    value["B"] = a2b_base64(value["B"], strict_mode=True)
-        for kind in ("SS", "NS", "BS", "L"):
-            if kind in kinds and not all(type(value[kind]) is list for value in values if kind in value):
-                return False
-        if "BS" in kinds:
-            for value in values:
-                if "BS" in value:
-                    value["BS"] = [a2b_base64(one, strict_mode=True) for one in value["BS"]]
-        if "L" in kinds:
-            for value in values:
-                inner += value.get("L", ())
-        if "M" in kinds:
-            inner += chain.from_iterable(dict.values(value["M"]) for value in values if "M" in value)
-        values = inner
+        if inner:
+            waiting.append(parts(inner, look))
     return True
 
 
-def _attributes(value: Any, has_null: bool) -> bool:
-    return _values(list(dict.values(value)), has_null)
+def _inside(values: list[Any], has_null: bool) -> list[Any] | None:
+    """The values inside of these, one level down, after a look at these; None if one of them is not settled."""
+    # Two passes of C code over values that mostly need nothing else.
+    if set(map(type, values)) != _JUST_DICT:
+        return None
+    kinds = set().union(*values)
+    if has_null and None in chain.from_iterable(map(dict.values, values)):
+        return None
+    inner: list[Any] = []
+    if kinds <= _SCALARS:
+        return inner
+    if not kinds <= _KINDS:
+        return None
+    if "B" in kinds:
+        for value in values:
+            if "B" in value:
+                value["B"] = a2b_base64(value["B"], strict_mode=True)
+    for kind in ("SS", "NS", "BS", "L"):
+        if kind in kinds and not all(type(value[kind]) is list for value in values if kind in value):
+            return None
+    if "BS" in kinds:
+        for value in values:
+            if "BS" in value:
+                value["BS"] = [a2b_base64(text, strict_mode=True) for text in value["BS"]]
+    if "L" in kinds:
+        for value in values:
+            inner += value.get("L", ())
+    if "M" in kinds:
+        inner += chain.from_iterable(dict.values(value["M"]) for value in values if "M" in value)
+    return inner
 
 
-def _items(value: Any, has_null: bool) -> bool:
-    return type(value) is list and _values(list(chain.from_iterable(map(dict.values, value))), has_null)
+def _attributes(value: Any, has_null: bool, look: Look | None) -> bool:
+    return _values(list(dict.values(value)), has_null, look)
 
 
-def _tables(value: Any, has_null: bool) -> bool:
-    return all(_items(items, has_null) for items in dict.values(value))
+def _items(value: Any, has_null: bool, look: Look | None) -> bool:
+    if type(value) is not list:
+        return False
+    if look is None:
+        return _values(list(chain.from_iterable(map(dict.values, value))), has_null, None)
+    return all(
+        _values(list(chain.from_iterable(map(dict.values, some))), has_null, look) for some in parts(value, look)
+    )
 
 
-def _count(value: Any, has_null: bool) -> bool:
+def _tables(value: Any, has_null: bool, look: Look | None) -> bool:
+    return all(_items(items, has_null, look) for items in dict.values(value))
+
+
+def _count(value: Any, has_null: bool, look: Look | None) -> bool:
     return type(value) is int
 
 
-def _nothing(value: Any, has_null: bool) -> bool:
+def _nothing(value: Any, has_null: bool, look: Look | None) -> bool:
     """An empty map: what ScyllaDB gives for what was left over. Anything in it is for botocore's parser."""
     return type(value) is dict and not value
 
 
-def _capacity(value: Any, has_null: bool) -> bool:
+def _capacity(value: Any, has_null: bool, look: Look | None) -> bool:
     return (
         type(value) is dict
         and value.keys() <= _CAPACITY
@@ -229,11 +316,11 @@ def _capacity(value: Any, has_null: bool) -> bool:
     )
 
 
-def _capacities(value: Any, has_null: bool) -> bool:
-    return type(value) is list and all(_capacity(one, has_null) for one in value)
+def _capacities(value: Any, has_null: bool, look: Look | None) -> bool:
+    return type(value) is list and all(_capacity(one, has_null, look) for one in value)
 
 
-_Places = Mapping[str, Callable[[Any, bool], bool]]
+_Places = Mapping[str, Callable[[Any, bool, Look | None], bool]]
 
 _WRITE: _Places = {"Attributes": _attributes, "ConsumedCapacity": _capacity}
 _PAGE: _Places = {

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -41,6 +42,7 @@ from pynamodb_alternator.local import LocalCluster, LocalTls
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.tls import TlsContexts
 from tests.chaos.support import until as eventually
+from tests.transport.servers import Server, read_request
 
 from .conftest import Recorder
 from .support import CREATE, KEY, TABLE, get, increment, outcome, put, run, until
@@ -864,3 +866,35 @@ def test_an_answer_that_leaves_the_outcome_of_a_write_open(local: LocalCluster, 
             assert seen[-1] is error.response
 
     run(main)
+
+
+@pytest.mark.parametrize("says_farewell", [True, False])
+def test_an_end_without_tls_farewell_does_not_complete_an_answer(says_farewell: bool) -> None:
+    """Its body lasts until the connection ends, and anybody on the way can end a TCP connection."""
+
+    def ends_so(sock: socket.socket) -> None:
+        assert isinstance(sock, ssl.SSLSocket)
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}")
+        if says_farewell:
+            with contextlib.suppress(OSError):
+                sock.unwrap()
+        else:
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    with LocalCluster(1, tls=True) as local, Server(ends_so, tls=local.tls.context_of("127.0.0.1")) as server:
+        contexts = TlsContexts(Tls(ca=local.tls.ca_file))
+
+        async def main() -> None:
+            connection = AsyncConnection(server.node(), asyncio.get_running_loop())
+            await connection.connect(connect_timeout=10.0, tls=contexts)
+            got = await outcome(connection.exchange(b"POST / HTTP/1.1\r\n\r\n", b"", read_timeout=10.0))
+            if says_farewell:
+                assert got.body == b"{}"
+            else:
+                assert isinstance(got, ConnectionLostError), got
+            assert not connection.reusable
+            connection.close()
+            await connection.wait_closed()
+
+        run(main)

@@ -726,22 +726,6 @@ def test_an_answer_that_cannot_be_unpacked_is_a_clear_error(
             assert get(cluster) == TEXT
 
 
-def test_an_answer_that_grows_without_end_is_stopped(
-    local: LocalCluster, lane: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import zlib
-
-    from pynamodb_alternator.transport.lanes import sender
-
-    monkeypatch.setattr(sender, "MAX_PLAIN", 1_000_000)
-    bomb = zlib.compress(b" " * 2_000_000)
-    with on(local, lane, response_compression=True) as cluster:
-        for node in local.nodes:
-            node.garbage_answer(None, data=answer(b"deflate", bomb), operation="ListTables")
-        with pytest.raises(MalformedAnswerError, match="unpacks to more than the 1000000 bytes allowed"):
-            cluster.client.list_tables()
-
-
 def test_a_server_that_is_too_old_for_compression(lane: str) -> None:
     class Item(Model):
         class Meta:

@@ -43,7 +43,7 @@ class TestUrl:
             "&pool_timeout=8&max_attempts=2&silent_writes=wait"
             "&name=shop&load_balancing=random&key_route_affinity=any_write&rmw_rule=driver&region=eu"
             "&force_read_before_write=yes&retry_ambiguous_writes=0&max_pool_connections=7&affinity_ring_order=host"
-            "&max_connection_idle=2.5&monitor=no"
+            "&max_connection_idle=2.5&monitor=no&max_answer=2000000"
         )
         assert config.routing_scope == RackScope("dc1", "r 1")
         assert config.timeouts == Timeouts(0.5, 3, 9, 8)
@@ -52,7 +52,7 @@ class TestUrl:
         assert config.key_route_affinity is KeyRouteAffinity.ANY_WRITE
         assert (config.force_read_before_write, config.retry_ambiguous_writes) == (True, False)
         assert (config.max_pool_connections, config.affinity_ring_order) == (7, "host")
-        assert (config.max_connection_idle, config.monitor) == (2.5, False)
+        assert (config.max_connection_idle, config.monitor, config.max_answer) == (2.5, False, 2_000_000)
 
     @pytest.mark.parametrize(
         ("url", "word"),
@@ -244,6 +244,7 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "monitor": st.booleans(),
     "max_pool_connections": st.integers(1, 100_000),
     "max_connection_idle": st.floats(1e-3, 1e6),
+    "max_answer": st.integers(2**20, 2**40),
     "datacenter": st.from_regex(r"[^\x00-\x1f\x7f\s]+", fullmatch=True),
     "rack": st.from_regex(r"[^\x00-\x1f\x7f\s]+", fullmatch=True),
     **dict.fromkeys(("connect_timeout", "read_timeout", "total_timeout", "pool_timeout"), st.floats(1e-3, 1e6)),

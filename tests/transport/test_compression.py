@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import random
 import zlib
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pynamodb_alternator.errors import ConfigurationError, MalformedAnswerError
-from pynamodb_alternator.transport.compression import Deflate, Gzip, compress, decompress
+from pynamodb_alternator.transport.compression import PIECE, Deflate, Gzip, accepts, compress, decompress, pieces
 
 KINDS = [Gzip, Deflate]
 LIMIT = 1 << 20
@@ -128,6 +129,43 @@ def test_every_cut_every_flip_and_every_addition_is_noticed(kind: Any) -> None:
         with contextlib.suppress(MalformedAnswerError):
             # Some bytes of a gzip header mean nothing to the data: its time, and which system wrote it.
             assert decompress(damaged, coding, LIMIT) == body
+
+
+@pytest.mark.parametrize("kind", [Gzip, Deflate])
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 5 * PIECE, 3_000_000])
+def test_pieces_are_small_and_together_the_whole(kind: Any, size: int) -> None:
+    for body in (b"a" * size, random.Random(size).randbytes(size)):
+        packed = zlib.compress(body, 1, wbits=31 if kind is Gzip else 15)
+        got = list(pieces(packed, kind().coding, size))
+        assert b"".join(got) == body
+        assert all(0 < len(piece) <= PIECE for piece in got)
+
+
+def test_nothing_is_unpacked_beyond_the_limit() -> None:
+    bomb = zlib.compress(bytes(50_000_000))
+    got: list[bytes] = []
+    with pytest.raises(MalformedAnswerError, match="more than the 1000000 bytes allowed"):
+        got.extend(pieces(bomb, "deflate", 1_000_000))
+    assert sum(map(len, got)) <= 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("lines", "gzip_is_accepted"),
+    [
+        ("Accept-Encoding: gzip", True),
+        ("Host: h\r\naccept-encoding: deflate, GZIP;q=0.5", True),
+        ("Accept-Encoding: *", True),
+        ("Accept-Encoding: deflate", False),
+        ("Accept-Encoding: gzip;q=0, deflate", False),
+        ("Accept-Encoding: gzip; q=0.00", False),
+        ("Content-Encoding: gzip", False),
+        ("X-Accept-Encoding: gzip", False),
+        ("Host: h", False),
+    ],
+)
+def test_what_a_request_has_asked_for(lines: str, gzip_is_accepted: bool) -> None:
+    head = f"POST / HTTP/1.1\r\n{lines}\r\n\r\n".encode()
+    assert accepts(head, "gzip") is gzip_is_accepted
 
 
 def test_one_format_is_not_taken_for_the_other() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from pynamodb_alternator.errors import ConnectionLostError, MalformedAnswerError, TransportError
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.transport.http1 import Answer, Connection
+from pynamodb_alternator.transport.http1 import Answer, Connection, protocol
 
 NODE = Node("http", "127.0.0.1", 8000)
 
@@ -26,7 +27,7 @@ def exchange(pieces: Iterable[bytes], max_body: int = 1 << 20) -> tuple[Answer, 
     """The answer made of pieces that arrive one by one, after which the node closes; and whether the connection
     could be used again."""
     ours, theirs = socket.socketpair()
-    connection = Connection(NODE, max_body=max_body)
+    connection = Connection(NODE)
     with theirs:
         connection._sock = ours
         connection._get_ready(ours)
@@ -34,7 +35,7 @@ def exchange(pieces: Iterable[bytes], max_body: int = 1 << 20) -> tuple[Answer, 
         connection._recv = lambda _: next(arriving, b"")
         connection._poller = _Ready()
         try:
-            answer = connection.exchange(b"POST / HTTP/1.1\r\n\r\n", b"", read_timeout=1.0)
+            answer = connection.exchange(b"POST / HTTP/1.1\r\n\r\n", b"", read_timeout=1.0, max_body=max_body)
             return answer, connection.reusable
         finally:
             connection.close()
@@ -158,6 +159,18 @@ def _head(*lines: str, status: str = "200 OK", version: str = "HTTP/1.1") -> byt
         (_head("Content-Length: -1"), ""),
         (_head("Content-Length: 2x") + b"{}", ""),
         (_head("Content-Length: 99999999999999999999") + b"{}", ""),
+        (_head("Content-Length: " + "9" * 5000) + b"{}", ""),
+        # As a number each is a 2, and one of more digits than int() takes.
+        (_head("Content-Length: " + "0" * 4999 + "2") + b"{}", "a Content-Length of 5000 digits"),
+        (_head("Content-Length: " + "0" * 4999 + "2"), "a Content-Length of 5000 digits"),
+        (_head("Content-Length: " + "0" * 19 + "2") + b"{}", "a Content-Length of 20 digits"),
+        (_head("Content-Length: +2") + b"{}", ""),
+        (_head("Content-Length: 2 2") + b"{}", ""),
+        (_head("Content-Length: 2, 2") + b"{}", ""),
+        (_head("Content-Length: 2", "Content-Length: 2") + b"{}", ""),
+        (_head("Content-Length: 0x2") + b"{}", ""),
+        (_head("Content-Length: 2_0") + b"{}", ""),
+        (_head("Content-Length:") + b"{}", ""),
         (_head("Content-Length: 5000") + b"{}", "5000 bytes, where 1000 are allowed"),
         (_head("Transfer-Encoding: chunked") + b"zz\r\n{}\r\n0\r\n\r\n", ""),
         (_head("Transfer-Encoding: chunked") + b"2\r\n{}xx0\r\n\r\n", ""),
@@ -202,6 +215,43 @@ def test_bodies_and_keep_alive_follow_the_rules(data: bytes, status: int, body: 
     assert (got.status, got.body, kept) == (status, body, reusable)
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad"])
+def test_the_limit_of_a_body_is_exact(framing: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_ERROR", 300_000)
+    most = 300_000 if status.startswith("4") else 400_000
+
+    def pieces(size: int) -> list[bytes]:
+        body = b"x" * size
+        if framing == "length":
+            data = _head(f"Content-Length: {size}", status=status) + body
+        elif framing == "close":
+            data = _head("Connection: close", status=status) + body
+        else:
+            data = _head("Transfer-Encoding: chunked", status=status) + b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
+        return cut_up(data, range(0, len(data), 65_536))
+
+    got, _ = exchange(pieces(most), max_body=400_000)
+    assert got.body == b"x" * most
+    with pytest.raises(MalformedAnswerError, match=rf"{most} (bytes|are allowed)"):
+        exchange(pieces(most + 1), max_body=400_000)
+
+
+def test_small_chunks_take_no_more_memory_than_the_body() -> None:
+    """Each may be two bytes long, and an object of its own for each is twenty times as large."""
+    chunks = 200_000
+    data = _head("Transfer-Encoding: chunked") + b"2\r\nab\r\n" * chunks + b"0\r\n\r\n"
+    pieces = cut_up(data, range(0, len(data), 8192))
+    tracemalloc.start()
+    try:
+        got, _ = exchange(pieces, max_body=1 << 22)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert got.body == b"ab" * chunks
+    assert peak < 8 * len(got.body)
+
+
 def test_a_header_given_twice_is_joined() -> None:
     got, _ = exchange([_head("A: 1", "a: 2", "Content-Length: 0")])
     assert got.headers["a"] == "1, 2"
@@ -230,7 +280,7 @@ def test_what_never_ends_is_ended(start: bytes, piece: bytes) -> None:
         return _for_ever(start, piece)
 
     ours, theirs = socket.socketpair()
-    connection = Connection(NODE, max_body=100_000)
+    connection = Connection(NODE)
     with theirs:
         connection._sock = ours
         connection._get_ready(ours)
@@ -238,5 +288,5 @@ def test_what_never_ends_is_ended(start: bytes, piece: bytes) -> None:
         connection._recv = lambda _: next(arriving)
         connection._poller = _Ready()
         with pytest.raises(MalformedAnswerError, match="more than"):
-            connection.exchange(b"GET / HTTP/1.1\r\n\r\n", b"", read_timeout=1.0)
+            connection.exchange(b"GET / HTTP/1.1\r\n\r\n", b"", read_timeout=1.0, max_body=100_000)
         connection.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pynamodb_alternator.errors import (
@@ -17,6 +19,7 @@ from pynamodb_alternator.errors import (
     TransportError,
 )
 from pynamodb_alternator.transport.http1 import Answer
+from pynamodb_alternator.transport.large_answers import LARGE
 from pynamodb_alternator.transport.outcome import (
     HandlerAnswer,
     Verdict,
@@ -102,6 +105,28 @@ def test_what_an_answer_says_against_its_node(answer: Answer, of_repeatable: str
 def test_the_name_of_an_error() -> None:
     assert error_type(SICK.body) == "InternalServerError"
     assert error_type(b'{"__type":"a#B:http://c"}') == "B"
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (
+            {"__type": "x#ConditionalCheckFailedException", "Item": {"a": {"S": "x" * LARGE}}},
+            "ConditionalCheckFailedException",
+        ),
+        (
+            {"Item": {"a": {"S": "x" * LARGE}}, "__type": "x#ConditionalCheckFailedException"},
+            "ConditionalCheckFailedException",
+        ),
+        # An attribute of that name, and a text that looks like it.
+        ({"Item": {"a": {"S": "x" * LARGE}, "__type": {"S": "y"}}}, ""),
+        ({"Item": {"a": {"S": "x" * LARGE}, "b": {"S": '"__type":"y"'}}}, ""),
+        ("<html>" + "x" * LARGE, ""),
+    ],
+)
+def test_the_name_of_a_large_error_is_found_without_reading_it(body: object, name: str) -> None:
+    for separators in ((",", ":"), (", ", ": ")):
+        assert error_type(json.dumps(body, separators=separators).encode()) == name
 
 
 @pytest.mark.parametrize("out_of_time", [False, True])

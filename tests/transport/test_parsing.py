@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import math
+import re
 from typing import Any
 
 import botocore.session
@@ -16,7 +17,7 @@ from botocore.parsers import create_parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pynamodb_alternator.errors import MalformedAnswerError
+from pynamodb_alternator.errors import MalformedAnswerError, ReadTimeoutError
 from pynamodb_alternator.transport import parsing
 from pynamodb_alternator.transport.parsing import loads, parse_error, response_metadata
 
@@ -34,7 +35,29 @@ def stock(operation: str, body: bytes) -> Any:
 
 
 def ours(operation: str, body: bytes) -> Any:
-    return loads(body, SERVICE.operation_model(operation))
+    """What `loads` gives, which is the same with looks in between."""
+    model = SERVICE.operation_model(operation)
+    try:
+        parsed = loads(body, model)
+    except MalformedAnswerError as wrong:
+        with pytest.raises(MalformedAnswerError, match=f"^{re.escape(str(wrong))}$"):
+            loads(body, model, Looks())
+        raise
+    assert canonical(loads(body, model, Looks())) == canonical(parsed)
+    return parsed
+
+
+class Looks:
+    """Counts looks, and raises an error at the one with the number `last`."""
+
+    def __init__(self, last: int | None = None) -> None:
+        self.count = 0
+        self.last = last
+
+    def __call__(self) -> None:
+        self.count += 1
+        if self.count == self.last:
+            raise ReadTimeoutError("no more time")
 
 
 def same(operation: str, answer: Any) -> None:
@@ -352,6 +375,7 @@ errors = st.fixed_dictionaries(
 def test_errors_become_the_same(error: Any, status: int, headers: Any, operation: str) -> None:
     body = json.dumps(error).encode()
     got = parse_error(status, headers, body, SERVICE.operation_model(operation))
+    assert got == parse_error(status, headers, body, SERVICE.operation_model(operation), look=Looks())
     assert got == stock_error(status, headers, body, operation)
 
 
@@ -359,6 +383,8 @@ def test_errors_become_the_same(error: Any, status: int, headers: Any, operation
 @pytest.mark.parametrize("status", [302, 404, 500, 502])
 def test_errors_of_others_become_the_same(body: bytes, status: int) -> None:
     got = parse_error(status, {"A": "b"}, body, SERVICE.operation_model("GetItem"))
+    if body:  # what is watched is large
+        assert got == parse_error(status, {"A": "b"}, body, SERVICE.operation_model("GetItem"), look=Looks())
     assert got == stock_error(status, {"A": "b"}, body, "GetItem")
 
 
@@ -381,6 +407,43 @@ def test_an_error_with_an_unreadable_item_is_that_error() -> None:
     got = parse_error(400, {}, body, SERVICE.operation_model("PutItem"))
     assert got["Error"] == {"Code": "ConditionalCheckFailedException", "Message": "m"}
     assert "Item" not in got
+
+
+ITEM = {"k": {"S": "x"}, "l": {"L": [{"N": "1"}, {"M": {"b": {"B": "AAEC"}}}]}}
+LARGE_ANSWERS: dict[str, tuple[str, Any]] = {
+    "items": ("Scan", {"Items": [ITEM] * 5_000, "Count": 1}),
+    "an item": ("GetItem", {"Item": {f"a{number}": {"S": "x"} for number in range(10_000)}}),
+    "a list in an item": ("GetItem", {"Item": {"a": {"L": [{"N": "1"}] * 10_000}}}),
+    "a set": ("GetItem", {"Item": {"a": {"SS": ["x"] * 100_000}}}),
+    "tables": ("BatchGetItem", {"Responses": {"t": [ITEM] * 5_000}}),
+    "for the other parser": ("Scan", {"Items": [{**ITEM, "u": {"S": "x", "U": None}}] * 5_000}),
+    "of another operation": ("ListTables", {"TableNames": ["x"] * 100_000}),
+    "wrong types": ("GetItem", {"Item": {"a": {"L": [[]] * 100_000}}}),
+    "an error": (
+        "PutItem",
+        {"__type": "x#ConditionalCheckFailedException", "Item": {"a": {"L": [{"N": "1"}] * 10_000}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE_ANSWERS)
+def test_a_large_answer_can_be_given_up_at_any_of_many_looks(kind: str) -> None:
+    operation, answer = LARGE_ANSWERS[kind]
+    model, body = SERVICE.operation_model(operation), json.dumps(answer).encode()
+
+    def read(looks: Looks) -> None:
+        if kind == "an error":
+            parse_error(400, {}, body, model, look=looks)
+        else:
+            loads(body, model, looks)
+
+    looks = Looks()
+    with contextlib.suppress(MalformedAnswerError):
+        read(looks)
+    assert looks.count >= 20
+    for last in (1, 2, looks.count // 2, looks.count):
+        with pytest.raises(ReadTimeoutError):
+            read(Looks(last))
 
 
 def test_metadata() -> None:

@@ -5,6 +5,6 @@ of an event loop, `aio.connection`, goes by the same `protocol`.
 """
 
 from .connection import Connection
-from .protocol import Answer, Clock, ResponseRules, TlsSource
+from .protocol import MAX_ERROR, Answer, Clock, ResponseRules, TlsSource
 
-__all__ = ["Answer", "Clock", "Connection", "ResponseRules", "TlsSource"]
+__all__ = ["MAX_ERROR", "Answer", "Clock", "Connection", "ResponseRules", "TlsSource"]

@@ -58,8 +58,8 @@ class Connection(ResponseRules):
         "_unsent",
     )
 
-    def __init__(self, node: Node, *, clock: Clock = time.monotonic, max_body: int = MAX_BODY) -> None:
-        super().__init__(node, clock, max_body)
+    def __init__(self, node: Node, *, clock: Clock = time.monotonic) -> None:
+        super().__init__(node, clock)
         self._sock: socket.socket | None = None
         self._reader: AnswerReader | None = None
         self._unsent: memoryview | None = None
@@ -78,10 +78,9 @@ class Connection(ResponseRules):
         deadline: float | None = None,
         tls: TlsSource | None = None,
         clock: Clock = time.monotonic,
-        max_body: int = MAX_BODY,
     ) -> Connection:
         """A connection that is ready for a request. See `connect` for what it raises."""
-        connection = cls(node, clock=clock, max_body=max_body)
+        connection = cls(node, clock=clock)
         connection.connect(connect_timeout=connect_timeout, deadline=deadline, tls=tls)
         return connection
 
@@ -175,12 +174,14 @@ class Connection(ResponseRules):
         read_timeout: float,
         deadline: float | None = None,
         patient: bool = False,
+        max_body: int = MAX_BODY,
     ) -> Answer:
         """Send one request and read its answer.
 
         `read_timeout`: seconds for the next bytes of the answer (or for the node to take more of the request).
         `deadline`: on the connection's clock; bounds the whole exchange.
         `patient`: `cut` does not end the exchange, once it has begun.
+        `max_body`: bytes that the answer's body may have, as it is sent.
 
         Raises `NodeUnreachableError` and `DeadlineBeforeSendError` if surely nothing was sent, and otherwise
         `ConnectionLostError`, `ReadTimeoutError` or `MalformedAnswerError`. A TLS alert with which the node refuses
@@ -199,6 +200,7 @@ class Connection(ResponseRules):
                     usable = usable and self._cut_reason is None
             if not usable or reader is None:
                 raise self._unreachable("its connection was closed")
+            self._max_body = max_body
             self._start_sending(head, body)
             self._read(reader, read_timeout, deadline)
             self._patient = False

@@ -30,14 +30,21 @@ from .sockets import words_of
 if TYPE_CHECKING:
     from ...topology.node import Node
 
-__all__ = ["MAX_BODY", "Answer", "AnswerReader", "Clock", "ResponseRules", "TlsSource"]
+__all__ = ["MAX_BODY", "MAX_ERROR", "Answer", "AnswerReader", "Clock", "ResponseRules", "TlsSource"]
 
 Clock = Callable[[], float]
 """Seconds that only grow, as `time.monotonic` gives them."""
 
 MAX_BODY = 256 * 1024 * 1024
-"""Bytes in the body of an answer, at most."""
+"""Bytes in the body of an answer, at most, where an exchange does not say otherwise."""
+MAX_ERROR = 32 * 1024 * 1024
+"""Bytes in the body of an answer with status 300 or above: no error tells of more than one item."""
 _MAX_HEAD = 64 * 1024
+_MAX_DIGITS = 19
+"""Digits of a Content-Length. Neither zeros in front of it nor more bytes than a 64-bit number counts are honest."""
+_MAX_CHUNKS = 16
+"""Chunks that are kept before they are joined. A chunk may be one byte, and an object for each would be many times as
+large as the answer."""
 _BY_THE_NODE = (ConnectionResetError, BrokenPipeError, ssl.SSLError)
 """Errors of a connection that the node has closed, or reset, or ended with an alert of TLS."""
 
@@ -108,7 +115,7 @@ class ResponseRules:
         "reusable",
     )
 
-    def __init__(self, node: Node, clock: Clock, max_body: int) -> None:
+    def __init__(self, node: Node, clock: Clock) -> None:
         self.node = node
         self.reusable = False
         self.connected = False
@@ -116,7 +123,7 @@ class ResponseRules:
         self.idle_since = 0.0
         self.lent_by: object = None
         self._clock = clock
-        self._max_body = max_body
+        self._max_body = MAX_BODY
         self._tls: TlsSource | None = None
         self._cut_reason: str | None = None
         self._ended_by_node = False
@@ -158,17 +165,26 @@ class ResponseRules:
             if not reader.complete:
                 raise self._malformed(_parser_words(error)) from error
         if reader.complete:
+            if received > _MAX_HEAD:
+                self._check_size(reader, received)
             return True
-        limit = _MAX_HEAD
-        if reader.head_is_complete:
-            limit += self._max_body
-            problem = reader.problem(self._max_body)
-            if problem:
-                raise self._malformed(problem)
-        if received > limit:
-            what = f"a body of more than {self._max_body}" if reader.head_is_complete else f"more than {_MAX_HEAD}"
-            raise self._malformed(f"{what} bytes{'' if reader.head_is_complete else ' of headers'}")
+        self._check_size(reader, received)
+        reader.tidy()
         return False
+
+    def _check_size(self, reader: AnswerReader, received: int) -> None:
+        """Raise `MalformedAnswerError` if the answer is, or says that it will be, larger than it may be."""
+        if not reader.head_is_complete:
+            if received > _MAX_HEAD:
+                raise self._malformed(f"more than {_MAX_HEAD} bytes of headers")
+            return
+        most = self._max_body if reader.status < 300 else min(self._max_body, MAX_ERROR)
+        problem = reader.problem(most)
+        if problem:
+            raise self._malformed(problem)
+        # What frames the chunks counts too: it may be as long as the node likes.
+        if received > most and (received > most + most // 8 + _MAX_HEAD or reader.size > most):
+            raise self._malformed(f"a body of more than {most} bytes")
 
     def _too_late(self) -> DeadlineBeforeSendError:
         return DeadlineBeforeSendError(
@@ -240,7 +256,7 @@ class AnswerReader:
     `reusable`: the answer is whole, nothing followed it, and the node keeps the connection open.
     """
 
-    __slots__ = ("_chunks", "_parser", "complete", "feed", "head_is_complete", "headers", "reusable", "status")
+    __slots__ = ("_chunks", "_parser", "_tidy", "complete", "feed", "head_is_complete", "headers", "reusable", "status")
 
     def __init__(self) -> None:
         self._parser: Any = HttpResponseParser(self)
@@ -252,6 +268,7 @@ class AnswerReader:
         self.headers: dict[str, str] = {}
         self.status = 0
         self._chunks: list[bytes] = []
+        self._tidy = 0
 
     def on_message_begin(self) -> None:
         if self.complete:
@@ -272,6 +289,9 @@ class AnswerReader:
         coding = self.headers.get("transfer-encoding")
         if coding is not None and coding.lower() != "chunked":
             raise _Refused(f"the transfer coding {coding[:40]!r}")
+        length = self.headers.get("content-length")
+        if length is not None and len(length) > _MAX_DIGITS:
+            raise _Refused(f"a Content-Length of {len(length)} digits")
 
     def on_body(self, data: bytes) -> None:
         self._chunks.append(data)
@@ -292,8 +312,21 @@ class AnswerReader:
         # Without such words a connection that broke would look like the end of the answer.
         return self._parser.get_http_version() == "1.0" or "close" in headers.get("connection", "").lower()
 
+    @property
+    def size(self) -> int:
+        """Bytes of the body so far."""
+        return sum(map(len, self._chunks))
+
+    def tidy(self) -> None:
+        """Called between two readings of the socket: many small chunks become one, so that what is kept of the answer
+        is about as large as the answer. Each byte is moved once."""
+        chunks, start = self._chunks, self._tidy
+        if len(chunks) - start > _MAX_CHUNKS:
+            chunks[start:] = [b"".join(chunks[start:])]
+            self._tidy = start + 1
+
     def problem(self, most: int) -> str | None:
-        """What is wrong with the head of an answer whose body is not complete yet."""
+        """What is wrong with the head of an answer, if the body is not complete yet or larger than `most`."""
         length = self.headers.get("content-length")
         if length is not None:
             return f"a body of {length} bytes, where {most} are allowed" if int(length) > most else None

@@ -7,20 +7,21 @@ afterwards is what they have left of it.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import botocore
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.model import OperationModel
 
-from ...errors import MalformedAnswerError
+from ...errors import TransportError
 from ...settings.headers import AUTHENTICATION, REQUEST_HEAD
 from ...settings.options import RequestOptions
 from ...topology.node import Node
 from .._botocore import convert_answer, is_stock_handler, prepared_request
 from ..attempts import Attempts
 from ..http1 import Answer
+from ..large_answers import LARGE, Look
 from ..outcome import HandlerAnswer
 from ..parsing import loads, parse_error, response_metadata
 from ..request import build_head
@@ -73,7 +74,7 @@ class CompatibleLane:
         # A stub's or a cache's answer goes the same way as a node's, but is not held against the node.
         headers = {name.lower(): value for name, value in response.headers.items()}
         answer = (HandlerAnswer if answered else Answer)(response.status_code, headers, response.content)
-        self._made.append((answer, response, await self._parse(response)))
+        self._made.append((answer, response, await self._parse(response, node, attempts)))
         return answer
 
     async def _prepared(self, node: Node) -> Any:
@@ -134,7 +135,7 @@ class CompatibleLane:
         whole: AWSResponse = response
         return whole
 
-    async def _parse(self, response: AWSResponse) -> dict[str, Any]:
+    async def _parse(self, response: AWSResponse, node: Node, attempts: Attempts) -> dict[str, Any]:
         customized: dict[str, Any] = {}
         response_dict = convert_answer(response, self._operation_model)
         await self._emit(
@@ -145,18 +146,31 @@ class CompatibleLane:
         )
         status, body = response_dict["status_code"], response_dict["body"]
         headers = dict(response_dict["headers"].items())
-        if status >= 300:
-            parsed = explain_compression(parse_error(status, headers, body, self._operation_model), self._coding)
-        else:
-            try:
-                parsed = loads(body, self._operation_model)
-            except MalformedAnswerError as error:
-                await self._received(None, None, error)
-                raise
+
+        def read(look: Look | None) -> dict[str, Any]:
+            if status < 300:
+                return loads(body, self._operation_model, look)
+            return parse_error(status, headers, body, self._operation_model, look=look)
+
+        try:
+            parsed = await self._in_time(read, len(body), node, attempts)
+        except TransportError as error:
+            await self._received(None, None, error)
+            raise
+        if status < 300:
             parsed["ResponseMetadata"] = response_metadata(status, headers)
+        else:
+            explain_compression(parsed, self._coding)
         parsed.update(customized)
         await self._received(response_dict, parsed, None)
         return parsed
+
+    async def _in_time(
+        self, read: Callable[[Look | None], dict[str, Any]], size: int, node: Node, attempts: Attempts
+    ) -> dict[str, Any]:
+        """What `read` makes of an answer of so many bytes. Only that of a large one is watched."""
+        is_watched = size > LARGE and attempts.deadline is not None
+        return read(self._sender.watch(node, attempts).look if is_watched else None)
 
     async def _received(self, response: Any, parsed: Any, error: Exception | None) -> None:
         await self._emit(

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..._version import __version__
+from ...errors import MalformedAnswerError
+from ...routing.idempotence import ITEM_WRITES
 from ...settings.config import ClusterConfig
 from ...settings.options import NOT_GIVEN, RequestOptions
 from ...settings.values import Credentials
 from ...topology.node import Node
 from ..attempts import Attempts
-from ..compression import MAX_PLAIN, compress, decompress
+from ..compression import accepts, coding_of, compress, pieces
 from ..credentials import Signers
-from ..http1 import Answer
+from ..http1 import MAX_ERROR, Answer
+from ..large_answers import Watch
 from ..pool import Pools
 from ..request import MAX_BODY
 
 __all__ = ["Sender"]
 
+_MAX_OF_ITEM_WRITE = 32 * 1024 * 1024
+"""Bytes of the answer to a write of one item. A request has at most 16 MiB, and so has the item that it tells of."""
 _MOST_SIGNERS = 1_000
 """Pairs of credentials and region whose signers are kept: more than a process has models."""
 
@@ -36,6 +41,7 @@ class Sender:
         self._signers = Signers(config.credentials, config.region)
         self._signers_of: dict[tuple[Credentials | None, str | None], Signers] = {}
         self._headers = tuple(_headers_of(config))
+        self._most = dict.fromkeys(ITEM_WRITES, min(_MAX_OF_ITEM_WRITE, config.max_answer))
         self.key = object()
         """Stands for the cluster in the context variable of ``with cluster.options(...)``."""
 
@@ -45,19 +51,48 @@ class Sender:
         connection = pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         try:
             answer = connection.exchange(
-                head, body, read_timeout=timeouts.read, deadline=attempts.deadline, patient=attempts.patient
+                head,
+                body,
+                read_timeout=timeouts.read,
+                deadline=attempts.deadline,
+                patient=attempts.patient,
+                max_body=self.max_body(attempts.operation),
             )
         finally:
             pools.release(connection)
-        return self.decoded(node, answer)
+        if "content-encoding" not in answer.headers:
+            return answer
+        look, plain = self.watch(node, attempts).look, []
+        for piece in self.unpacked(node, head, answer, attempts.operation):
+            plain.append(piece)
+            look()
+        return Answer(answer.status, answer.headers, b"".join(plain))
 
-    def decoded(self, node: Node, answer: Answer) -> Answer:
-        """The answer of `node` with its body as it was before it was compressed."""
-        coding = answer.headers.get("content-encoding")
-        if coding is not None:
-            plain = decompress(answer.body, coding, MAX_PLAIN, who=f"Node {node}")
-            answer = Answer(answer.status, answer.headers, plain)
-        return answer
+    def max_body(self, operation: str) -> int:
+        """Bytes that the answer to an operation may have."""
+        return self._most.get(operation, self._config.max_answer)
+
+    def watch(self, node: Node, attempts: Attempts) -> Watch:
+        """What ends the reading of a large answer of `node` in time."""
+        return Watch(node, attempts.deadline, attempts.environment.clock)
+
+    def unpacked(self, node: Node, head: bytes, answer: Answer, operation: str) -> Iterator[bytes]:
+        """The body of an answer as it was before it was compressed, in pieces.
+
+        `head`: of the request. Raises `MalformedAnswerError`, as `compression.pieces` does, and for a body that is
+        compressed though the request did not ask for it.
+        """
+        coding = answer.headers["content-encoding"]
+        name = coding_of(coding)
+        if name in ("gzip", "deflate") and not accepts(head, name):
+            raise MalformedAnswerError(
+                f"Node {node} answered with the content coding {name!r}, which the request did not ask for: set "
+                "response_compression to have compressed answers."
+            )
+        most = self.max_body(operation)
+        if answer.status >= 300:
+            most = min(most, MAX_ERROR)
+        return pieces(answer.body, coding, most, who=f"Node {node}")
 
     def encoded(self, body: bytes, options: RequestOptions) -> tuple[bytes, str | None]:
         """The body as it is sent in every attempt, and its Content-Encoding, if it has one."""

@@ -13,6 +13,7 @@ from ...settings.options import RequestOptions
 from ...topology.node import Node
 from ..attempts import Attempts
 from ..http1 import Answer
+from ..large_answers import LARGE, Look
 from ..parsing import loads, parse_error, response_metadata
 from ..request import build_head
 from .lane import TARGET, RawBody, explain_compression
@@ -24,7 +25,17 @@ __all__ = ["ShortLane"]
 class ShortLane:
     """Writes the request itself: the smallest set of headers that the server reads, in one piece with the body."""
 
-    __slots__ = ("_body", "_coding", "_headers", "_operation_model", "_options", "_parsed", "_sender", "_target")
+    __slots__ = (
+        "_body",
+        "_coding",
+        "_headers",
+        "_large_errors",
+        "_operation_model",
+        "_options",
+        "_parsed",
+        "_sender",
+        "_target",
+    )
 
     def __init__(
         self, sender: Sender, operation_model: OperationModel, request_dict: Mapping[str, Any], options: RequestOptions
@@ -39,31 +50,40 @@ class ShortLane:
         if self._coding is not None:
             self._headers.append(("Content-Encoding", self._coding))
         self._parsed: dict[str, Any] | None = None
+        self._large_errors: list[tuple[Answer, dict[str, Any]]] = []
         if len(headers) > 1:
             # What handlers of `before-call` have added, and the User-Agent, if there is one.
             ours = REQUEST_HEAD | {name.lower() for name, _ in self._headers}
             self._headers += [(name, value) for name, value in headers.items() if name.lower() not in ours]
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
-        return self._taken(self._sender.exchange(node, self._head(node), self._body, attempts))
+        answer = self._sender.exchange(node, self._head(node), self._body, attempts)
+        if len(answer.body) > LARGE and attempts.deadline is not None:
+            self._read(answer, self._sender.watch(node, attempts).look)
+        else:
+            self._read(answer)
+        return answer
 
     def _head(self, node: Node) -> bytes:
         authentication = self._sender.authentication(self._options, node, self._target, self._body)
         return build_head(self._target, node.host_header, len(self._body), [*self._headers, *authentication])
 
-    def _taken(self, answer: Answer) -> Answer:
+    def _read(self, answer: Answer, look: Look | None = None) -> None:
+        """Here, so that an answer that cannot be read counts as a failed attempt. `look`: of a large one."""
         if answer.status < 300:
-            # Here, so that an answer that cannot be read counts as a failed attempt.
-            self._parsed = loads(answer.body, self._operation_model)
-        return answer
+            self._parsed = loads(answer.body, self._operation_model, look)
+        elif look is not None:
+            error = parse_error(answer.status, answer.headers, answer.body, self._operation_model, look=look)
+            self._large_errors.append((answer, error))
 
     def result(self, answer: Answer, attempts: int) -> tuple[Any, dict[str, Any]]:
         response = _ShortResponse(answer)
         parsed = self._parsed
         if answer.status >= 300 or parsed is None:
-            error = parse_error(
-                answer.status, answer.headers, answer.body, self._operation_model, retry_attempts=attempts - 1
-            )
+            error = next((error for of, error in self._large_errors if of is answer), None)
+            if error is None:
+                error = parse_error(answer.status, answer.headers, answer.body, self._operation_model)
+            error["ResponseMetadata"]["RetryAttempts"] = attempts - 1
             return response, explain_compression(error, self._coding)
         parsed["ResponseMetadata"] = response_metadata(answer.status, answer.headers, retry_attempts=attempts - 1)
         return response, parsed

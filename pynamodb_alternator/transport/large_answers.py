@@ -1,0 +1,133 @@
+"""Answers that are large, honest or not: reading one takes long, and must neither hold others up nor outlast the call.
+
+An answer of up to `LARGE` bytes is read in one go, in a few milliseconds. For a longer one there is a `Watch`, whose
+`look` is called between the pieces of the work: it ends the work when the deadline of the call has passed, or when
+nobody waits for it any more. In an event loop this work is done in a thread (`aio.endpoint`), and as a parser written
+in C keeps the interpreter to itself from the first byte of a body to the last, `document` takes one that calls back at
+each object, at which other threads have their turn too.
+
+Nothing here waits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from json import scanner
+from typing import Any
+
+from ..errors import ReadTimeoutError
+from ..topology.node import Node
+
+__all__ = ["LARGE", "Every", "Look", "Watch", "document", "parts"]
+
+LARGE = 256 * 1024
+"""Bytes of an answer, unpacked, which are read in one go."""
+_SLICE = 64 * 1024
+_MOST_PLAIN_SLICES = LARGE // _SLICE
+_OBJECTS = 500
+"""Objects, or values, between two looks: less than a millisecond."""
+_VALUES_OF_A_SLICE = 1_000
+
+Look = Callable[[], None]
+"""Raises an error if the work is to end."""
+
+
+class Watch:
+    """Ends the work on one answer of `node` in time. `deadline`: on `clock`; None for no such limit."""
+
+    def __init__(self, node: Node, deadline: float | None, clock: Callable[[], float]) -> None:
+        self._node = node
+        self._deadline = deadline
+        self._clock = clock
+        self._stopped = False
+
+    def look(self) -> None:
+        """Raise `ReadTimeoutError` if the work has taken too long, or nobody waits for it. Any thread may call it."""
+        if self._stopped or (self._deadline is not None and self._clock() >= self._deadline):
+            raise self.too_late()
+
+    def left(self) -> float | None:
+        """Seconds until the deadline; None if there is none."""
+        return None if self._deadline is None else self._deadline - self._clock()
+
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        self._stopped = True
+
+    def too_late(self) -> ReadTimeoutError:
+        error = ReadTimeoutError(
+            f"Node {self._node} answered, but the deadline of the call passed before its answer was read",
+            node=self._node.address,
+        )
+        error.may_still_execute = False
+        return error
+
+
+def document(body: bytes, look: Look) -> Any:
+    """What `json.loads` makes of the body, with looks in between. Raises ValueError and RecursionError as it does."""
+    text = body.decode()
+    look()
+    every = Every(look)
+    # Called for objects alone, so an array of a million arrays or texts would be read in one go. Nothing that an
+    # application stores looks like this for long, and the slow way reads it too.
+    return (_SlowDecoder(every) if _lacks_objects(body, look) else json.JSONDecoder(object_hook=every)).decode(text)
+
+
+def parts(values: list[Any], look: Look) -> Iterator[list[Any]]:
+    """The values, so many at a time as are gone through in about a millisecond, with a look before each part."""
+    for start in range(0, len(values), _OBJECTS):
+        look()
+        yield values[start : start + _OBJECTS]
+
+
+class Every:
+    """Looks at each so many calls, and gives back what it is called with."""
+
+    __slots__ = ("_left", "_look")
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._left = _OBJECTS
+
+    def __call__(self, value: Any) -> Any:
+        self._left -= 1
+        if self._left <= 0:
+            self._left = _OBJECTS
+            self._look()
+        return value
+
+
+def _lacks_objects(body: bytes, look: Look) -> bool:
+    """Whether there are more than `LARGE` bytes in a row with many values and hardly an object."""
+    plain = 0
+    for start in range(0, len(body), _SLICE):
+        if start % (16 * _SLICE) == 0:
+            look()
+        piece = body[start : start + _SLICE]
+        commas = piece.count(b",") + piece.count(b"[")
+        plain = plain + 1 if commas > _VALUES_OF_A_SLICE and piece.count(b"{") * 50 < commas else 0
+        if plain > _MOST_PLAIN_SLICES:
+            return True
+    return False
+
+
+class _SlowDecoder(json.JSONDecoder):
+    """Python's own decoder without its parts in C, except for texts."""
+
+    def __init__(self, every: Every) -> None:
+        super().__init__(object_hook=every)
+        parse_string: Any = self.parse_string
+
+        def looking(*arguments: Any) -> Any:
+            return every(parse_string(*arguments))
+
+        parse_array: Any = self.parse_array
+
+        def array(*arguments: Any) -> Any:
+            return every(parse_array(*arguments))
+
+        self.parse_string: Any = looking
+        self.parse_array: Any = array
+        make: Any = scanner.py_make_scanner  # type: ignore[attr-defined]  # public, and not in the stubs
+        self.scan_once = make(self)
