@@ -58,8 +58,8 @@ class ClusterConfig:
     `monitor`: whether a background thread keeps the node list and health up to date. None decides by itself: yes,
     except where the process can be frozen between requests (AWS Lambda). Without it a request reads the list when it
     is stale.
-    `max_pool_connections`: connections to one node that are open at once. `max_connection_idle`: seconds after which a
-    connection that nothing uses is closed.
+    `max_pool_connections`: connections to one node that are open at once. `max_connection_idle`: seconds after which an
+    idle connection is no longer used; a later request closes it.
     `extra_headers`: sent with every request.
 
     Raises `ConfigurationError`.
