@@ -123,10 +123,10 @@ _lock = threading.Lock()
 _sources: tuple[ClusterSource, ...] = ()
 """The one that is asked first comes first."""
 _replacements: tuple[_Replacement, ...] = ()
-"""What `replaced` has put in place, the innermost first. These are asked before all sources, whenever a source was
-added: an application that is made inside a test adds its own there."""
+"""What `replaced` has put in place, the innermost first. These are asked before all sources, even before sources that
+are added later: an application that is made inside a test adds its own there."""
 _replacing: weakref.WeakSet[Cluster] = weakref.WeakSet()
-"""Clusters that were made for a replacement, its end included."""
+"""Clusters that were made for a replacement; they stay here after its end."""
 _named: dict[str, _Entry] = {}
 """By alias: what `configure` was told, and what the environment says of ``default``."""
 _anonymous: dict[ClusterConfig | str, _Entry] = {}
@@ -254,7 +254,7 @@ def find_cluster(meant_by: object, host: str | None, asker: str) -> Cluster:
         return _named_cluster(meant_by, lambda wrong: ConfigurationError(f"{asker}: {wrong}"))
     if meant_by is not None:
         raise ConfigurationError(
-            f"{asker}: cluster must be an alias, a Cluster or a ClusterConfig (got {type(meant_by).__name__})."
+            f"{asker}: cluster must be an alias, a URL, a Cluster or a ClusterConfig (got {type(meant_by).__name__})."
         )
     if host:
         try:
@@ -265,8 +265,8 @@ def find_cluster(meant_by: object, host: str | None, asker: str) -> Cluster:
     return _named_cluster(
         "default",
         lambda wrong: ConfigurationError(
-            f"{asker}: nothing says which cluster to use. Give one of these: Meta.cluster (an alias, a Cluster or a "
-            "ClusterConfig); Meta.host (a seed URL such as 'http://10.0.0.1:8000'); "
+            f"{asker}: nothing says which cluster to use. Give one of these: Meta.cluster (an alias, a URL, a Cluster "
+            "or a ClusterConfig); Meta.host (a seed URL such as 'http://10.0.0.1:8000'); "
             "pynamodb_alternator.configure(default=...) when your application starts; or the environment variable "
             f"ALTERNATOR_URL.{_hints('default')}"
         ),

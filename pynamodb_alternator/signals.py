@@ -4,8 +4,9 @@ The sender of each is the `Cluster`. Each has an event, a frozen dataclass with 
 the keyword argument ``event``; they get its fields as keyword arguments too, and should take ``**extra``, because later
 versions may add some. `cluster_name` is in every event. Keys and item values are in none.
 
-They are sent outside every lock, in the thread in which the thing happened. What a receiver raises is logged and
-swallowed: watching a request never breaks it.
+They are sent in the thread in which the thing happened, and under no lock for which a thread waits: those of the
+requests of `Cluster.nodes()` are sent while `NodeLocations` holds its own, which no thread waits for. What a receiver
+raises is logged and swallowed: watching a request never breaks it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import TlsError, TransportError
 from ..transport.http1.protocol import MAX_BODY, Answer, AnswerReader, Clock, ResponseRules
-from ..transport.http1.sockets import GRACE, new_poller, set_options
+from ..transport.http1.sockets import GRACE, new_poller, refuse_itself, set_options, words_of
 from ..transport.patience import Patience
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             raise self._connect_timeout(connect_timeout) from None
         except OSError as error:
             self.close()
-            raise self._unreachable(_words(error)) from error
+            raise self._unreachable(words_of(error)) from error
         except BaseException:
             self.close()
             raise
@@ -145,9 +145,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             await self._connect_tls(tls)
         get = self._transport.get_extra_info
         self.node.check_peer(get("peername")[0])
-        # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
-        if get("sockname") == get("peername"):
-            raise ConnectionRefusedError("nobody listens there")
+        refuse_itself(get("sockname"), get("peername"))
 
     async def _connect_tls(self, tls: TlsContexts) -> None:
         self._tls = tls
@@ -304,8 +302,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             self._patience = Patience(self._read_within, self.busy_since or now, parts=_PARTS)
         left = self._time_left(self._patience.left(now, self._progress))
         if left <= 0.0 and not self._looked_last and self._poller is not None and self._poller.poll(0):
-            # The event loop did not have the time to read what has come. An answer that never ends to come gets this
-            # moment only once.
+            # The event loop did not have the time to read what has come. An endless answer gets this moment only once.
             self._looked_last = True
             left = _MOMENT
         elif left > 0.0:
@@ -395,7 +392,3 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<AsyncConnection to {self.node}, {'open' if self._transport is not None else 'closed'}>"
-
-
-def _words(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)

@@ -171,10 +171,7 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
         self, node: Node, connect_timeout: float, deadline: float | None = None, wait: float | None = None
     ) -> AsyncConnection:
         """A connection to `node`, for the calling task alone until `release`. See `transport.pool.Pools.acquire`."""
-        pool = self._pools.get(node.endpoint)
-        if pool is None or self._closed:
-            pool = self._add(node)
-        return await pool.acquire(connect_timeout, deadline, wait)
+        return await self._pool(node).acquire(connect_timeout, deadline, wait)
 
     async def aclose(self) -> None:
         """Close what is idle, now, and what is in use, when it is given back. Returns when the idle ones are gone."""

@@ -1,7 +1,7 @@
 """The inside of a cluster: the rooms joined into one.
 
 `ClusterCore` owns everything that a cluster consists of, and is made in one phase: each part is given what it needs
-when it is made. `Cluster`, `AsyncCluster`, diagnostics and contrib hold a core, and use its methods.
+when it is made. `Cluster` and `AsyncCluster` hold a core; diagnostics and orm/ use the methods of a cluster's.
 
 What refers to what decides what is collected: the threads and the botocore endpoints hold the core, the core refers to
 its `Cluster` weakly, and only users (and the clients that users hold) hold a `Cluster`. So a cluster that nobody holds
@@ -60,7 +60,8 @@ __all__ = ["ClusterCore"]
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
 _CLOSE_TIMEOUT = 2.0
-"""Seconds that `shut_down` waits for the cluster's threads, which are daemons: none holds up the process."""
+"""Seconds that `shut_down` waits for all of the cluster's threads together. They are daemons: none holds up the
+process."""
 
 _LOCATIONS_TIMEOUT = 1.0
 """Seconds that `read_locations` spends, at most, on asking in which datacenter and rack the nodes are."""
@@ -360,9 +361,10 @@ class ClusterCore:
         self.control.close()
 
     def _stop_threads(self) -> None:
+        end = time.monotonic() + _CLOSE_TIMEOUT
         self.lookups.close(0.0)  # it stops meanwhile
         self.monitor.close(_CLOSE_TIMEOUT)
-        self.lookups.close(_CLOSE_TIMEOUT)
+        self.lookups.close(max(0.0, end - time.monotonic()))
 
     def go_on_without_threads(self) -> None:
         """The interpreter ends: stop the threads and close what is idle, but serve those that make requests still.

@@ -22,14 +22,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from ..errors import error_code
 from ..routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
+from .permanent import is_permanent
 from .table_description import hash_key_of
-from .write_isolation import isolation_tag, node_option
+from .write_isolation import unparsed_isolation
 
-__all__ = ["Lookups", "is_permanent"]
+__all__ = ["Lookups"]
 
 _log = logging.getLogger("pynamodb_alternator.routing")
 
@@ -39,7 +37,6 @@ _REST = 300.0
 """Seconds before a question that had a permanent failure is put again."""
 _SHORTEST_REST, _SHORT_REST = 1.0, 30.0
 """The same where the failures may pass, and did not in time: at first, and at most."""
-_PERMANENT = frozenset({"AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
 
 Question = tuple[str, str]
 
@@ -188,17 +185,6 @@ class Lookups:
         self._tables.learn_partition_key(table, hash_key_of(description))
 
     def _ask_write_isolation(self, table: str) -> None:
-        client = self._client()
-        found = isolation_tag(client, table)
-        if found is None:
-            found = node_option(client)  # which holds for tables without the tag
-        if found is not None:
-            self._tables.learn_write_isolation(table, found)
-
-
-def is_permanent(error: Exception) -> bool:
-    """Whether waiting will not mend it: there is no such table, it may not be looked at, or the server does not take
-    the question. All else may pass: errors of servers and proxies, throttling, and whatever happened on the way."""
-    if not isinstance(error, ClientError):
-        return False
-    return error_code(error) in _PERMANENT or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403
+        isolation = unparsed_isolation(self._client(), table)
+        if isolation is not None:
+            self._tables.learn_write_isolation(table, isolation)

@@ -12,21 +12,19 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ..errors import error_code
 from ..settings import write_isolation
+from .permanent import is_permanent
 
 __all__ = [
     "TAG",
-    "isolation_tag",
-    "node_option",
     "read_write_isolation",
     "set_write_isolation",
+    "unparsed_isolation",
 ]
 
 TAG = "system:write_isolation"
 _OPTION = "alternator_write_isolation"
 _CONFIG_TABLE = ".scylla.alternator.system.config"
-_MAY_NOT_READ = frozenset({"AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
 
 
 def table_arn(table_name: str) -> str:
@@ -39,27 +37,34 @@ def read_write_isolation(client: Any, table_name: str) -> str | None:
 
     Raises botocore's errors, such as `ResourceNotFoundException` for a table that does not exist.
     """
-    tag = isolation_tag(client, table_name)
-    if tag is not None:
-        return write_isolation.parse(tag)
     try:
-        return write_isolation.parse(node_option(client))
+        return write_isolation.parse(unparsed_isolation(client, table_name))
     except ClientError as error:
-        if error_code(error) in _MAY_NOT_READ:
+        # The tag may be read; the option, which alone is asked for by Query, may not.
+        if error.operation_name == "Query" and is_permanent(error):
             return None
         raise
 
 
-def isolation_tag(client: Any, table_name: str) -> str | None:
-    """The table's tag as it stands there; None if it has none. Raises botocore's errors."""
+def unparsed_isolation(client: Any, table_name: str) -> str | None:
+    """What holds for the table, as the server spells it: its tag, else the node's option; None if it has neither.
+
+    Raises botocore's errors.
+    """
+    tag = _tag(client, table_name)
+    return _node_option(client) if tag is None else tag
+
+
+def _tag(client: Any, table_name: str) -> str | None:
+    """The table's tag as it stands there; None if it has none."""
     for tag in client.list_tags_of_resource(ResourceArn=table_arn(table_name)).get("Tags", ()):
         if tag["Key"] == TAG:
             return str(tag["Value"])
     return None
 
 
-def node_option(client: Any) -> str | None:
-    """The option of the node that is asked, which holds for tables without the tag. Raises botocore's errors."""
+def _node_option(client: Any) -> str | None:
+    """The option of the node that is asked, which holds for tables without the tag."""
     answer = client.query(
         TableName=_CONFIG_TABLE,
         KeyConditionExpression="#name = :name",

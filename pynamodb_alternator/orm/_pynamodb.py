@@ -1,6 +1,8 @@
 """What we need of PynamoDB beyond its public methods, in one place: PynamoDB 6.0 and 6.1 have it.
 
-No other module touches a private name of PynamoDB's. A new version of PynamoDB is checked here first.
+A new version of PynamoDB is checked here first, and then in the subclasses in this folder: those of `Model` and
+`Connection` override protected methods of PynamoDB's, or read protected attributes through `self`. No other module
+touches a private name of PynamoDB's.
 """
 
 from __future__ import annotations

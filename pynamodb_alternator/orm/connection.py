@@ -49,11 +49,11 @@ _T = TypeVar("_T")
 class AlternatorConnection(Connection):
     """PynamoDB's `Connection` on a cluster: for ``Meta.connection_class``, for transactions, and by itself.
 
-    It takes what `Connection` takes, and `cluster`: an alias, a `Cluster` or a `ClusterConfig`. Without it, `host` is
-    taken as a seed URL; else the cluster is the one under the alias ``"default"``, or that of ``ALTERNATOR_URL``.
-    `key_route_affinity` overrides the cluster's for the tables of this connection. `write_isolation` is what
-    `create_table` tags a table with: ``"only_rmw_uses_lwt"``, ``"always"``, ``"forbid_rmw"`` or ``"unsafe_rmw"``.
-    `silent_writes` overrides the cluster's `Retries.silent_writes`.
+    It takes what `Connection` takes, and `cluster`: an alias, a URL, a `Cluster` or a `ClusterConfig`. Without it,
+    `host` is taken as a seed URL; else the cluster is the one under the alias ``"default"``, or that of
+    ``ALTERNATOR_URL``. `key_route_affinity` overrides the cluster's for the tables of this connection.
+    `write_isolation` is what `create_table` tags a table with: ``"only_rmw_uses_lwt"``, ``"always"``, ``"forbid_rmw"``
+    or ``"unsafe_rmw"``. `silent_writes` overrides the cluster's `Retries.silent_writes`.
 
     Timeouts, retries, headers and credentials hold for this connection's requests, all on the cluster's one client.
     A value that equals PynamoDB's own default counts as not given: the cluster's setting holds then.
@@ -63,8 +63,9 @@ class AlternatorConnection(Connection):
     one of these, and with ``"UNSET"``, the cluster's `Retries` hold. The only ``mode`` is ``"standard"``.
 
     The cluster is looked up at first use, and `ConfigurationError` is raised then, if none is meant or a setting is
-    wrong. Each request looks its cluster up once, and all of it goes there. If that cluster is closed before the
-    request was sent, because its alias was configured anew, say, then the request is made on the one that is meant now.
+    wrong; `write_isolation` is checked by `create_table` and by the method of that name. Each request looks its cluster
+    up once, and all of it goes there. If that cluster is closed before the request was sent, because its alias was
+    configured anew, say, then the request is made on the one that is meant now.
     """
 
     def __init__(

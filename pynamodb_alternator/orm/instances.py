@@ -115,7 +115,7 @@ def item_loader_of(cls: type[_pynamodb.Model]) -> ItemLoader | None:
         return None
     if any(getattr(cls, name) is not method for name, method in _PLAIN.items()):
         return None
-    # Nor may a class that PynamoDB's methods reach by `super` have its own: a mixin behind the model, for example.
+    # Classes that PynamoDB reaches by `super` must not override them either: a mixin after the model, for example.
     if any(_PLAIN.keys() & vars(base).keys() for base in cls.__mro__ if base not in _PLAIN_CLASSES):
         return None
     # PynamoDB's descriptors set nothing on an instance that is false.

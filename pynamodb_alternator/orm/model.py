@@ -20,8 +20,8 @@ class Model(_models.Model):
     """PynamoDB's `Model` with more settings in `Meta`:
 
     - `connection_class`: a subclass of PynamoDB's `Connection`; `AlternatorConnection` if it is not given.
-    - `cluster`: an alias, a `Cluster` or a `ClusterConfig`; without it `Meta.host` is taken as a seed URL, else the
-      cluster is the one under the alias ``"default"``, or that of ``ALTERNATOR_URL``.
+    - `cluster`: an alias, a URL, a `Cluster` or a `ClusterConfig`; without it `Meta.host` is taken as a seed URL, else
+      the cluster is the one under the alias ``"default"``, or that of ``ALTERNATOR_URL``.
     - `key_route_affinity`: overrides the cluster's for this table.
     - `write_isolation`: what `create_table` tags the table with: ``"only_rmw_uses_lwt"``, ``"always"``,
       ``"forbid_rmw"`` or ``"unsafe_rmw"``.
@@ -30,7 +30,7 @@ class Model(_models.Model):
     Each class has a connection of its own: a subclass with another table, cluster or host never uses its parent's.
 
     Methods raise PynamoDB's exceptions, such as `PutError`, whose `cause` is one of ours. A setting that is wrong is a
-    `ConfigurationError`, at the first request.
+    `ConfigurationError` at the first request; `write_isolation` is checked by `create_table`.
     """
 
     if TYPE_CHECKING:

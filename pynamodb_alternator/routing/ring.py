@@ -1,7 +1,7 @@
 """The order of the nodes over which partition keys are spread.
 
 All drivers must have the same nodes in the same order, or they pick different coordinators for a key. The canonical
-order is that of the endpoints (`cluster.topology.ring_order`); vectors: ``endpoint-order.tsv``.
+order is that of the endpoints (`topology.view.ring_order`); vectors: ``endpoint-order.tsv``.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ class ClusterConfig:
     `monitor`: whether a background thread keeps the node list and health up to date. None decides by itself: yes,
     except where the process can be frozen between requests (AWS Lambda). Without it a request reads the list when it
     is stale.
-    `max_pool_connections`: connections to one node that are open at once. `max_connection_idle`: seconds after which a
-    connection that nothing uses is closed.
+    `max_pool_connections`: connections to one node that are open at once. `max_connection_idle`: seconds after which an
+    idle connection is no longer used; a later request closes it.
     `max_answer`: bytes of an answer at most, before and after it is unpacked; at least 1 MiB. A larger one is a
     `MalformedAnswerError`. Answers to writes of one item, and errors, have at most 32 MiB in any case.
     `extra_headers`: sent with every request.

@@ -120,8 +120,8 @@ NO_OPTIONS = RequestOptions()
 model_options: contextvars.ContextVar[tuple[object, RequestOptions]] = contextvars.ContextVar(
     "pynamodb_alternator_model_options", default=(None, NO_OPTIONS)
 )
-"""The settings of the model whose request is being made, behind the object that stands for its cluster: a receiver of
-a signal may make a request of its own meanwhile, and another cluster must not get these headers and credentials."""
+"""The settings of the model whose request is being made, paired with the object that stands for its cluster: a receiver
+of a signal may make a request of its own meanwhile, and another cluster must not get these headers and credentials."""
 _blocks: contextvars.ContextVar[Mapping[object, RequestOptions]] = contextvars.ContextVar(
     "pynamodb_alternator_block_options", default=MappingProxyType({})
 )

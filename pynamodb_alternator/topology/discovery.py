@@ -4,11 +4,12 @@ Theory of operation. `Discovery` knows which scopes a configuration names, and r
 the reading before and the nodes by their state, and gives the next `Reading`. The way through the sources of one
 reading is a `SourceWalk`, the meaning of an answer is in `localnodes`, the seeds are in `seeds`.
 
-What it owns is memory between readings that makes them cheap and quiet: the source of the last reading, whose
-connection is open; when to look again at seeds that are not members; which nodes were ever seen alive; what was logged
-already. None of it decides what is true, so there is no lock. `Membership.refresh` calls `read` in the thread that has
-the turn (the reader thread of the monitor, or that of a request where there is none), outside of every lock, because
-here is waited for the network and the resolver, which are passed in. An answer is reported to `answered`, a source that
+What it owns is memory between readings: the source of the last reading, whose connection is open; when to look again at
+seeds that are not members; which members were seen alive, so that nodes which were not are no datacenter that is kept;
+whether the server honours scopes, and whether those of the configuration are empty; what was logged already. One thread
+at a time reads, so there is no lock: `Membership.refresh` calls `read` in the thread that has the turn (the reader
+thread of the monitor, that of a request where there is none, or a user's), and under no lock, because it waits for the
+network and the resolver, which are passed in. An answer is reported to `answered`, a source that
 fails to `failed`, both in that thread.
 """
 

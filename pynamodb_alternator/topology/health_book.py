@@ -96,7 +96,7 @@ class HealthBook:
         return [node for node, due in self._next_probe.items() if due <= now and self._is_on_trial(node, members)]
 
     def next_due(self, now: float, members: Collection[Node]) -> float | None:
-        """When the next member will be due. Those that are due already count as being probed."""
+        """When the next member will be due. Nodes that are already due are left out: their probe has begun."""
         later = (due for node, due in self._next_probe.items() if due > now and self._is_on_trial(node, members))
         return min(later, default=None)
 

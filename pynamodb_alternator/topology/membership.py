@@ -1,4 +1,4 @@
-"""The state of the cluster as this process sees it: the only thing in this room that changes.
+"""The state of the cluster as this process sees it: what requests read, and what they and probes report to.
 
 Theory of operation. `Membership` owns the members, the scope in use and the view that is published of them
 (`Published`: immutable values, swapped as a whole), the health of the members (a `HealthBook`), and which of them are
@@ -14,10 +14,10 @@ happens under it. What is to be told of a change is made under it, as a list of 
 released: first to the listener what requests wait for (`went_down`), then the signals. The turn to read the list
 (`turns`) is not a lock: a thread that reads holds nothing, and the others wait for its result or do not.
 
-Exceptions. Requests run in threads into which `gevent.Timeout` or a signal handler may raise, between any two lines
-here. So each change is made in an order in which what is left behind heals: a suspect that the listener was not told
-of is in `suspects()`, and is probed from there; a status that did not reach the view gets there with the next reading;
-members that the listener was not told of are told with the next reading, too; and a turn ends with its call.
+Exceptions. `gevent.Timeout` or a signal handler may raise in the thread of a request, between any two lines here. So
+each change is made in such an order that a later step repairs what an interrupted one left: a suspect that the listener
+was not told of is in `suspects()`, and is probed from there; a status that did not reach the view gets there with the
+next reading; members that the listener was not told of are told with it, too; and a turn ends with its call.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Membership:
     # ---- what requests report ----------------------------------------------------------------------------------
 
     def succeeded(self, node: Node, generation: int) -> None:
-        """A request got a final answer. Costs next to nothing for a node that is well."""
+        """The node gave an answer that leaves nothing open. Costs next to nothing for a node that is well."""
         status = self._health.statuses.get(node)
         if status is None or (status.state is State.ACTIVE and not status.failures):
             return
@@ -198,7 +198,7 @@ class Membership:
             return self._health.due(now, self._published.members)
 
     def next_probe_at(self, now: float) -> float | None:
-        """When the next node will be due. Those that are due already count as being probed."""
+        """When the next node will be due. Nodes that are already due are left out: their probe has begun."""
         with self._lock:
             return self._health.next_due(now, self._published.members)
 

@@ -7,7 +7,7 @@ helps nobody.
 
 What is set aside goes last in query plans, for a time. Then it *returns*, and is judged anew: for a moment longer, only
 requests go there that can be sent again when it fails them, so that no caller pays for the test; after that, all do.
-Nothing here changes the ring or the health of a node.
+Nothing here changes the affinity ring or the health of a node.
 """
 
 from __future__ import annotations

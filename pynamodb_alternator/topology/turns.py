@@ -3,7 +3,7 @@
 A turn is not counted and not locked. It belongs to a `Claim`, an object that only the frame of the call holds which
 does the work, so that a turn ends with its call, however that ends: also if an exception (`gevent.Timeout`, one of a
 signal handler) comes in the middle of giving it back. Should somebody keep such an exception with its frames, the turn
-ends when it has lasted longer than any honest one.
+ends when it has lasted longer than a real reading can.
 """
 
 from __future__ import annotations

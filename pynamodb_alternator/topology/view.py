@@ -18,12 +18,12 @@ def ring_order(nodes: Iterable[Node]) -> tuple[Node, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The nodes that discovery found. Health does not change it.
+    """The nodes that discovery found. While the same scope is in use, health does not change it.
 
     `ring`: all discovered nodes in canonical order. `nodes`: those of the scope in use. `affinity_ring`: those over
     which partition keys are spread, which are all nodes of the datacenter of the scope in use (of the cluster, for a
-    `ClusterScope`). `datacenters`: the members of each datacenter, where more than one is known to be in the ring.
-    `scope`: the scope in use. `version`: counts changes.
+    `ClusterScope`); "the ring" means these where nothing else is said. `datacenters`: the members of each datacenter,
+    where more than one is known to be in `ring`. `scope`: the scope in use. `version`: counts changes.
     """
 
     ring: tuple[Node, ...] = ()

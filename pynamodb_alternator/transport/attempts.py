@@ -345,7 +345,7 @@ class Attempts:
     def _may_repeat(self, may_come_later: bool) -> bool:
         """Whether the request may be sent again after an attempt that may have been executed.
 
-        `may_come_later`: the node may also execute it later, and then another copy of it would have been acknowledged.
+        `may_come_later`: the node may also execute it later, after another node's copy was acknowledged.
         """
         if self.environment.retry_ambiguous_writes:
             return True

@@ -17,8 +17,8 @@ C = TypeVar("C")
 class LiveConnections(Generic[C]):
     """The connections of a pool that exist, without keeping them alive. Threads may share it, and it has no lock.
 
-    Each step is one of C's: what takes a dead connection out is the set's own `discard`, which no exception out of a
-    signal's handler can interrupt, and which the garbage collector may call at any place.
+    Each step is one call into C: what takes a dead connection out is the set's own `discard`, which no exception out of
+    a signal's handler can interrupt, and which the garbage collector may call at any place.
     """
 
     __slots__ = ("_refs",)

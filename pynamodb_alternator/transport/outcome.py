@@ -11,7 +11,9 @@
 | no answer, because of the node | the same | it is suspect, and most failures count |
 | no answer, because of us | the same | nothing |
 
-So no status makes a node suspect: an answer was given, if not always by the node. What takes a node down are failures
+So no status of an answer to a request makes a node suspect: an answer was given, if not always by the node. What does
+it beside failures: another status than 200 of ``/localnodes`` (`topology.discovery`), a request that waits for long
+(`topology.monitor`), and a task that is cancelled while it waits (`aio.endpoint`). What takes a node down are failures
 without an answer, and probes (`topology.membership`), which want status 200 of ``GET /``. What sets it aside are failed
 answers, if it has far more of them than the others (`topology.set_aside`).
 
@@ -167,6 +169,6 @@ def is_foreign(error: TransportError) -> bool:
 def is_silent(error: TransportError) -> bool:
     """Whether the node may execute the request later: it went silent after the request had begun to leave.
 
-    What is neither "not sent" nor "unknown" would be a kind that this place does not know: be careful.
+    An unknown kind of error counts as silent.
     """
     return not isinstance(error, OutcomeUnknownError) or error.may_still_execute

@@ -1,8 +1,8 @@
 """Waiting that counts only the time in which this process could have noticed something.
 
 A timer that fires late says nothing of a node: something held the event loop, or the whole process, and the answer may
-lie in the kernel's buffer. So a wait is looked at several times, and between two looks no more is counted than was to
-lie between them. Time in which nobody could look counts as one part of the wait, and what the event loop owes to a
+lie in the kernel's buffer. So a wait is looked at several times, and between two looks, at most the planned interval is
+counted. Time in which nobody could look counts as one part of the wait, and what the event loop owes to a
 connection from that time is done before the next look.
 """
 

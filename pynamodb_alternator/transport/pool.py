@@ -138,7 +138,4 @@ class Pools(PoolMap[NodePool, Connection]):
         Raises `NotSentError`s: `PoolTimeoutError`, `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`,
         `ClusterClosedError`.
         """
-        pool = self._pools.get(node.endpoint)
-        if pool is None or self._closed:
-            pool = self._add(node)
-        return pool.acquire(connect_timeout, deadline, wait)
+        return self._pool(node).acquire(connect_timeout, deadline, wait)

@@ -99,7 +99,7 @@ class Waiter(Generic[C]):
         self.connection: C | None = None
         self.error: Exception | None = None
         self.gone = False
-        """It waits no longer, and can use nothing any more."""
+        """It waits no longer, and must not be given anything."""
 
     @property
     def served(self) -> bool:
@@ -312,7 +312,7 @@ class PoolCore(Generic[C]):
         return dropped
 
     def retire(self) -> list[C]:
-        """The node has left: requests under way end well, and their connections are closed behind them."""
+        """The node has left: requests under way end well, and their connections are closed after them."""
         self.keeping = False
         return self.drop_idle()
 

@@ -122,9 +122,9 @@ def test_the_thread_takes_over_when_it_can_be_started(
     inside.core.membership.suspect(inside.node(N1))
     no_threads.undo()
     until(lambda: [inside.request(), inside.core.monitor.running][1], "the thread")
-    assert not inside.core.works_inline
+    until(lambda: not inside.core.works_inline, "its beginning")
     until(lambda: not inside.core.membership.suspects(), "the probe of a suspect of before")
-    assert any("threads can be started again" in line for line in caplog.messages)
+    until(lambda: any("threads can be started again" in line for line in caplog.messages), "the line that says so")
 
 
 def test_the_deadline_of_a_request_holds(make: Make, no_threads: pytest.MonkeyPatch) -> None:

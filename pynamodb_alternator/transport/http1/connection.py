@@ -6,8 +6,8 @@ and a deadline cost no system call of their own, and gevent, which replaces `soc
 A connection belongs to one thread at a time, except for `cut` and `reclaim`, which any thread may call.
 
 An exception may come between any two steps: gevent's Timeout, KeyboardInterrupt, one out of a signal's handler. So a
-connection is not `reusable` while an exchange is under way, and is not busy behind it however it ended; and its socket
-closes itself when nothing holds the connection any more.
+connection is not `reusable` while an exchange is under way, and is never marked busy after the exchange, however it
+ended; and its socket closes itself when nothing holds the connection any more.
 """
 
 from __future__ import annotations

@@ -276,7 +276,7 @@ class AnswerReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head_is_complete:
-            return  # a trailer, behind the last chunk
+            return  # a trailer, after the last chunk
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers = self.headers
         headers[key] = f"{headers[key]}, {text}" if key in headers else text

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import os
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +20,7 @@ __all__ = [
     "WRITE",
     "connect_any",
     "new_poller",
+    "refuse_itself",
     "self_closing",
     "set_options",
     "was_ended_by_peer",
@@ -70,14 +73,21 @@ def connect_any(
             check(str(address[0]))
             sock.settimeout(time_left() / (left + 1))
             sock.connect(address)
-            # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
-            if sock.getsockname() == sock.getpeername():
-                raise ConnectionRefusedError("nobody listens there")
+            refuse_itself(sock.getsockname(), sock.getpeername())
             return sock
         except OSError:
             if not left:
                 raise
     raise OSError(f"{host} has no address")
+
+
+def refuse_itself(own: object, peer: object) -> None:
+    """Raises ConnectionRefusedError where a connection's two ends are one socket.
+
+    A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
+    """
+    if own == peer:
+        raise ConnectionRefusedError("nobody listens there")
 
 
 @functools.cache
@@ -146,7 +156,7 @@ def was_ended_by_peer(sock: socket.socket) -> bool:
         if state == _TCP_CLOSE_WAIT:
             return True
         if state == _TCP_CLOSE:
-            # 0: a reset behind an end. Others are our own kernel's, such as ETIMEDOUT.
+            # 0: a reset after an end. Others are our own kernel's, such as ETIMEDOUT.
             return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (0, errno.ECONNRESET, errno.EPIPE)
         if state is None:
             return False
@@ -168,4 +178,8 @@ def _tcp_state(sock: Any) -> int | None:
 
 def words_of(error: OSError) -> str:
     """What went wrong, for a reader of our own errors."""
-    return error.strerror or str(error) or type(error).__name__
+    # asyncio replaces the kernel's words by its own. Numbers of TLS and of the resolver are not the kernel's.
+    words = error.strerror
+    if error.errno is not None and not isinstance(error, ssl.SSLError | socket.gaierror | socket.herror):
+        words = os.strerror(error.errno)
+    return words or str(error) or type(error).__name__

@@ -1,6 +1,6 @@
 """The compatible lane: every attempt is botocore's request object, and its events are emitted, for those who hook them.
 
-Tracers, recorders and stubs register handlers for the six events of an attempt (`_botocore.REQUEST_EVENTS`). They see
+Tracers, recorders and stubs register handlers for the six events of an attempt (`_botocore._REQUEST_EVENTS`). They see
 here what they see at botocore: the same objects, the same keyword arguments, the same order. What goes over the wire
 afterwards is what they have left of it.
 """
