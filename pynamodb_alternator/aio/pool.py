@@ -233,7 +233,7 @@ class AsyncNodePool:
     def _refuse_waiters(self, kind: type[NodeUnreachableError | ClusterClosedError], reason: str) -> None:
         while self._waiters:
             # Each task gets an exception of its own: raising one writes a traceback into it.
-            _serve(self._waiters.popleft(), kind(reason, node=self.node.address))
+            _serve(self._waiters.popleft(), kind(reason, node=self.node.address, was_cut=True))
 
     def set_limit(self, limit: int) -> None:
         self._limit = limit

@@ -268,7 +268,9 @@ class ClusterCore:
     def went_down(self, node: Node) -> None:
         # Whatever is just connecting is told why: a bad certificate is found by a probe and by requests at once.
         trouble = self.membership.trouble_with(node)
-        self.all_pools.cut(node, f"the node was declared down{f' ({trouble})' if trouble else ''}")
+        # The error of what is cut names the node, so that the cause need not do it again.
+        cause = (trouble or "").removeprefix(f"Node {node}").lstrip(": ")
+        self.all_pools.cut(node, f"the node was declared down{f' ({cause})' if cause else ''}")
 
     def suspect(self, node: Node) -> None:
         if self.has_monitor:

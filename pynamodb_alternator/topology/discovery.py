@@ -221,6 +221,10 @@ class Discovery:
                 self._config.routing_scope,
             )
 
+    def knows_alive(self, nodes: Iterable[Node]) -> bool:
+        """Whether one of `nodes` was usable at a reading, or has told a list."""
+        return not self._seen_alive.isdisjoint(nodes)
+
     @property
     def scopes(self) -> tuple[Scope, ...]:
         """The scopes whose nodes are asked for, without their fallbacks."""

@@ -144,6 +144,17 @@ class Membership:
     def is_down(self, node: Node) -> bool:
         return node in self.view.down
 
+    def stranger_that_tells(self) -> str | None:
+        """The address of the node that told the list, if it answers, is not in the list, and no node in it was reached.
+
+        Then the listed addresses are probably not those under which the nodes can be reached from here.
+        """
+        reading = self._published.reading
+        is_stranger = reading.source and reading.source not in {node.address for node in reading.nodes}
+        if not is_stranger or self.failed_readings or self._discovery.knows_alive(reading.nodes):
+            return None
+        return reading.source
+
     # ---- what requests report ----------------------------------------------------------------------------------
 
     def succeeded(self, node: Node, generation: int) -> None:

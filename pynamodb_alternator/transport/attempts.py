@@ -41,14 +41,12 @@ from typing import Any, NoReturn, Self
 
 from .. import signals
 from ..errors import (
-    ClusterClosedError,
     DeadlineAfterSendError,
     DeadlineBeforeSendError,
     NoNodesAvailableError,
     NotSentError,
     OutcomeUnknownError,
     PoolTimeoutError,
-    RequestRefusedError,
     ServerFailureError,
     TlsError,
     TransportError,
@@ -62,7 +60,7 @@ from ..topology.view import View
 from . import emit
 from .environment import Environment
 from .http1 import Answer
-from .outcome import Verdict, counts_against_node, is_silent, judge, makes_suspect
+from .outcome import Verdict, counts_against_node, ends_the_call, is_silent, judge, makes_suspect
 
 __all__ = ["Attempts", "Wait"]
 
@@ -304,8 +302,7 @@ class Attempts:
         if not self._is_lookup:
             self.environment.counts[node.address].failures += 1
         self._error, self._answer = error, None
-        if isinstance(error, ClusterClosedError | RequestRefusedError):
-            # Neither is about the node, and no other one could do better.
+        if ends_the_call(error):
             self._ended = True
             return
         if error.node is None:
@@ -379,9 +376,12 @@ class Attempts:
 
     def _finish(self, error: TransportError) -> None:
         """What all attempts together have to say."""
-        error.tried(list(dict.fromkeys(self._tried)))
         if isinstance(error, OutcomeUnknownError):
             error.may_still_execute = self._may_still_execute
+            if not is_read(self.operation) and not isinstance(error, ServerFailureError):
+                may = "may still execute it" if self._may_still_execute else "executes nothing later"
+                error.reason = f"{error.reason.rstrip('.')}. The write may have been executed; if not, the node {may}"
+        error.tried(list(dict.fromkeys(self._tried)))
 
     def _why_no_node(self) -> str:
         return self.environment.why_no_node(self._view(), self._own_scope)

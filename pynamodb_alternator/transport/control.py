@@ -56,6 +56,17 @@ class ControlConnections:
         A kept-alive connection that fails says little of its node, which may have been restarted since: that is
         tried again, once, on a fresh one.
         """
+        try:
+            return self._fetch(node, path, timeout)
+        except (ConnectTimeoutError, ReadTimeoutError, DeadlineExceededError) as error:
+            if error.was_cut:
+                raise
+            # The time is that of this question. Nobody's call has a deadline here.
+            what = "accept the connection" if isinstance(error, ConnectTimeoutError) else f"answer GET {path}"
+            kind = ConnectTimeoutError if isinstance(error, ConnectTimeoutError) else ReadTimeoutError
+            raise kind(f"Node {node} did not {what} within {timeout:g} s", node=node.address) from error
+
+    def _fetch(self, node: Node, path: str, timeout: float) -> Answer:
         if self._closed:
             raise ClusterClosedError("The cluster was closed")
         deadline = self._clock() + timeout

@@ -147,16 +147,18 @@ class ResponseRules:
         return False
 
     def _unreachable(self, why: str) -> NodeUnreachableError:
-        return NodeUnreachableError(
-            f"Node {self.node} cannot be reached: {self._cut_reason or why}", node=self.node.address
-        )
+        what, was_cut = f"Node {self.node} cannot be reached: {self._cut_reason or why}", self._cut_reason is not None
+        return NodeUnreachableError(what, node=self.node.address, was_cut=was_cut)
 
-    def _connect_timeout(self, seconds: float) -> ConnectTimeoutError:
+    def _connect_timeout(self, seconds: float, deadline: float | None = None) -> ConnectTimeoutError:
         if self._cut_reason is not None:
-            return ConnectTimeoutError(f"Node {self.node}: {self._cut_reason}", node=self.node.address)
-        return ConnectTimeoutError(
-            f"Node {self.node} did not accept the connection within {seconds:g} s", node=self.node.address
-        )
+            what = f"Node {self.node} cannot be reached: {self._cut_reason}"
+            return ConnectTimeoutError(what, node=self.node.address, was_cut=True)
+        what = f"Node {self.node} did not accept the connection within {seconds:g} s"
+        if deadline is not None and self._clock() >= deadline:
+            # Not a word about how long the node had: something may have held this thread or event loop.
+            what = f"The connection to node {self.node} was not open at the deadline of the call"
+        return ConnectTimeoutError(what, node=self.node.address)
 
     def _read_timeout(self, read_timeout: float, deadline: float | None, received: int) -> ReadTimeoutError:
         if deadline is not None and self._clock() >= deadline:
@@ -167,7 +169,8 @@ class ResponseRules:
         if unsent and not received:
             what = f"took no more of the request ({unsent} bytes are left)"
         elif received:
-            what = f"went silent in its answer (after {received} bytes), sending no more"
+            how = "went silent in" if when.startswith("within") else "did not complete"  # it may be a slow one
+            what = f"{how} its answer (after {received} bytes)"
         else:
             what = "did not answer"
         error = ReadTimeoutError(f"Node {self.node} {what} {when}", node=self.node.address)
@@ -181,7 +184,8 @@ class ResponseRules:
             if refused is not None:
                 return refused
         if self._cut_reason is not None:
-            cut = ConnectionLostError(f"Node {address}: the connection was cut, {self._cut_reason}", node=address)
+            what = f"Node {address}: the connection was cut: {self._cut_reason}"
+            cut = ConnectionLostError(what, node=address, was_cut=True)
             ended = self._ended_by_node and (error is None or isinstance(error, _BY_THE_NODE))
             cut.may_still_execute = not (received or ended or isinstance(error, ConnectionResetError))
             return cut
@@ -297,7 +301,7 @@ class Connection(ResponseRules):
             raise
         except TimeoutError:
             self.close()
-            timed_out = self._connect_timeout(connect_timeout)
+            timed_out = self._connect_timeout(connect_timeout, deadline)
             timed_out.late = self._clock() > until + _LATE
             raise timed_out from None
         except OSError as error:
@@ -313,7 +317,7 @@ class Connection(ResponseRules):
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except UnicodeError as error:
-            raise OSError(f"{host!r} is no name of a host") from error
+            raise OSError(f"{host!r} is not the name of a host") from error
         for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
             left = len(addresses) - number
             try:

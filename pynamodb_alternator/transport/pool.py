@@ -251,7 +251,7 @@ class NodePool:
     def _refuse_waiters(self, kind: type[NodeUnreachableError | ClusterClosedError], reason: str) -> None:
         while self._waiters:
             # Each thread gets an exception of its own: raising one writes a traceback into it.
-            self._waiters.popleft().serve(error=kind(reason, node=self.node.address))
+            self._waiters.popleft().serve(error=kind(reason, node=self.node.address, was_cut=True))
 
     def set_limit(self, limit: int) -> None:
         with self._lock:
