@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -19,13 +18,15 @@ from aiobotocore.session import AioSession
 from aiobotocore.signers import AioRequestSigner
 
 from ..cluster import Cluster
-from ..errors import ClusterClosedError
+from ..errors import AlternatorError, ClusterClosedError
 from ..settings.config import ClusterConfig
+from ..settings.options import NO_OPTIONS
 from ..topology.node_info import NodeInfo
 from ..transport._botocore import Kit, Parts, client_session, load_service, make_async_client
 from ..transport.lanes import RequestSerializer
 from .endpoint import AsyncClusterEndpoint, AsyncSender
 from .pool import AsyncPools
+from .threads import run_in_thread
 
 if TYPE_CHECKING:
     from ..diagnostics import Finding, NodeStats
@@ -132,6 +133,10 @@ class AsyncCluster:
 
     async def check(self, *, timeout: float = 2.0) -> list[Finding]:  # noqa: ASYNC109 (of each question, not of the call)
         """Look at everything that can be wrong: see `Cluster.check`."""
+        self._here()
+        with contextlib.suppress(AlternatorError):  # the check will tell it
+            # In its thread nothing can be asked that is asynchronous: it signs as the latest request did.
+            await self._sender.signer(NO_OPTIONS, time.monotonic() + timeout)
         return await self._in_thread(lambda: self.cluster.check(timeout=timeout))
 
     def stats(self) -> dict[str, NodeStats]:
@@ -163,7 +168,7 @@ class AsyncCluster:
         finally:
             self.core.all_pools.remove(pools)
             if not self._shares:
-                await _run_in_thread(loop, self.cluster.close)
+                await run_in_thread(loop, self.cluster.close)
 
     async def __aenter__(self) -> Self:
         self._here()
@@ -200,7 +205,7 @@ class AsyncCluster:
         preparing = self._preparing
         if preparing is None or preparing.done():
             # One thread for all tasks that wait for the same.
-            preparing = self._preparing = _run_in_thread(loop, lambda: core.prepare(now, total))
+            preparing = self._preparing = run_in_thread(loop, lambda: core.prepare(now, total))
         elif core.membership.last_success is not None:
             return  # another task sees to it, and what is known is good enough
         await asyncio.wait([preparing], timeout=None if total is None else max(0.0, now + total - time.monotonic()))
@@ -208,29 +213,4 @@ class AsyncCluster:
             preparing.result()
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
-        return await _run_in_thread(self._here(), call)
-
-
-def _run_in_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], _T]) -> asyncio.Future[_T]:
-    """What `call` gives, in a thread that nobody waits for at the end: the loop's own executor would."""
-    result: asyncio.Future[_T] = loop.create_future()
-    result.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that nobody must ask for it
-
-    def settle(error: BaseException | None, value: Any = None) -> None:
-        if result.done():
-            return
-        if error is None:
-            result.set_result(value)
-        else:
-            result.set_exception(error)
-
-    def work() -> None:
-        try:
-            outcome: tuple[Any, ...] = (None, call())
-        except BaseException as error:
-            outcome = (error,)
-        with contextlib.suppress(RuntimeError):  # the event loop is closed
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    threading.Thread(target=work, name="pynamodb_alternator-async", daemon=True).start()
-    return result
+        return await run_in_thread(self._here(), call)

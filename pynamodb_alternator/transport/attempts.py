@@ -299,12 +299,12 @@ class Attempts:
             if isinstance(self._error, PoolTimeoutError):
                 error = self._error  # which says how long was waited
             self.pool_wait = self._pool_patience = 0.0
-        if not self._is_lookup:
-            self.environment.counts[node.address].failures += 1
         self._error, self._answer = error, None
         if ends_the_call(error):
             self._ended = True
             return
+        if not self._is_lookup:
+            self.environment.counts[node.address].failures += 1
         if error.node is None:
             error.node = node.address  # of an answer that only its parser has found wanting
         out_of_time = self.deadline is not None and self.environment.clock() >= self.deadline
