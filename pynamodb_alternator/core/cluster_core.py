@@ -38,11 +38,11 @@ from ..transport.endpoint import ClusterEndpoint
 from ..transport.environment import Environment
 from ..transport.lanes import RequestSerializer, Sender
 from ..transport.pool import AllPools, Pools, PoolStats
+from ..transport.resolver import resolve
 from ..transport.tls import TlsContexts
 from . import processes
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
 from .lookups import Lookups
-from .resolver import resolve
 from .system_tables import NodeLocations, read_system_table
 
 if TYPE_CHECKING:
@@ -91,8 +91,9 @@ class ClusterCore:
         """The connections of threads."""
         self.all_pools = AllPools(self.pools)
         """All connections: those of threads, and those of the event loops that share the cluster."""
-        self._resolve: Resolve = resolve if network is None else network.resolve
         fetch = DeadlinedFetch(self.control.fetch_answer if network is None else network.fetch, time.monotonic)
+        self._until = fetch.until
+        self._resolve: Resolve = fetch.resolver(resolve) if network is None else network.resolve
         self.membership = Membership(
             config,
             self,
@@ -224,7 +225,8 @@ class ClusterCore:
             monitor.ready.wait(wait if total is None else min(wait, total))
             if not self.membership.view.topology.ring and not monitor.running:
                 # Not while it runs: it may wait for the resolver, and so would we.
-                self.membership.begin()
+                with self._until(None if total is None else now + total):
+                    self.membership.begin()
 
     def prepare_would_wait(self, now: float) -> bool:
         """Whether `prepare` would wait for nodes now. An event loop must not call it then."""

@@ -32,6 +32,7 @@ from ..errors import (
     ReadTimeoutError,
     TlsError,
 )
+from .resolver import look_up
 
 if TYPE_CHECKING:
     from ..topology.node import Node
@@ -315,7 +316,7 @@ class Connection(ResponseRules):
         """A socket connected to one of the node's addresses; a name may have several, and each gets its share."""
         host, port = self.node.host, self.node.port
         try:
-            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = look_up(host, port, self._time_left(until))
         except UnicodeError as error:
             raise OSError(f"{host!r} is not the name of a host") from error
         for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
