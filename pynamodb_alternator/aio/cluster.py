@@ -102,7 +102,7 @@ class AsyncCluster:
     async def new_client(self, session: Any = None, *, validate_parameters: bool = False) -> Any:
         """Another aiobotocore client of this cluster, with event handlers of its own.
 
-        `session`: the aiobotocore session to make it in, for whoever has registered something there.
+        `session`: the aiobotocore session to make it in, where handlers may be registered.
         `validate_parameters`: whether botocore checks parameters before they are sent.
         """
         self._here()
@@ -192,7 +192,7 @@ class AsyncCluster:
             # What the parent's event loop was about to do is not ours.
             self._pid, self._making, self._preparing = pid, None, None
         if self._closed or self.cluster.closed:
-            raise ClusterClosedError(f"The cluster {self.name!r} is closed")
+            raise ClusterClosedError(f"The cluster {self.name!r} is closed. Make another AsyncCluster for more.")
         return self._pools.bind()
 
     async def _prepare(self, now: float, total: float | None) -> None:

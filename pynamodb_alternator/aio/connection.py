@@ -177,7 +177,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         get = self._transport.get_extra_info
         # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
         if get("sockname") == get("peername"):
-            raise ConnectionRefusedError("nobody listens there")
+            raise ConnectionRefusedError("nothing listens there")
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport

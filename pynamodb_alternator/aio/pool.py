@@ -227,7 +227,7 @@ class AsyncNodePool:
     def close(self) -> list[AsyncConnection]:
         """As `retire`, and tasks in the queue get a `ClusterClosedError`. Gives back what it has closed."""
         self.keeping = False
-        self._refuse_waiters(ClusterClosedError, "The cluster was closed")
+        self._refuse_waiters(ClusterClosedError, "The cluster was closed while this request waited.")
         return self.drop_idle()
 
     def _refuse_waiters(self, kind: type[NodeUnreachableError | ClusterClosedError], reason: str) -> None:
@@ -352,7 +352,7 @@ class AsyncPools:
 
     def _add(self, node: Node) -> AsyncNodePool:
         if self._closed or self.loop is None:
-            raise ClusterClosedError("The cluster was closed: make no more requests after aclose()")
+            raise ClusterClosedError("The cluster was closed: make no more requests after aclose().")
         tls = self._tls if node.scheme == "https" else None
         pool = AsyncNodePool(node, self.loop, limit=self._limit, max_idle=self._max_idle, tls=tls, clock=self._clock)
         # A plan made before the node left may still send here.

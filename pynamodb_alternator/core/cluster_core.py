@@ -166,7 +166,7 @@ class ClusterCore:
         """The `Cluster`. Raises `ClusterClosedError` if it is gone."""
         cluster = self._owner()
         if cluster is None:
-            raise ClusterClosedError("The cluster is gone")
+            raise ClusterClosedError("The cluster is gone: hold the Cluster while its client is used.")
         return cluster
 
     # ---- clients -----------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class ClusterCore:
         if os.getpid() != self._pid:
             self.after_fork()
         if self._closed:
-            raise ClusterClosedError(f"The cluster {self.name!r} is closed")
+            raise ClusterClosedError(f"The cluster {self.name!r} is closed. Make another Cluster for more.")
         if not self.has_monitor:
             self.inline.run(now, None if total is None else now + total)
             return

@@ -66,7 +66,7 @@ class DeadlinedFetch:
         if deadline is not None:
             timeout = min(timeout, deadline - self._clock())
             if timeout <= 0:
-                raise DeadlineBeforeSendError("The deadline of the request that would have asked has passed")
+                raise DeadlineBeforeSendError("The deadline of the request that would have asked has passed.")
         return self._fetch(node, path, timeout)
 
 

@@ -110,7 +110,9 @@ class NodesClient:
         return self._ask("Query", parameters)
 
     def _ask(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        error: TransportError = NoNodesAvailableError("No node answers")
+        error: TransportError = NoNodesAvailableError(
+            "No node answers: look at address, port and scheme of the cluster."
+        )
         for node in self._nodes:
             try:
                 answer = self._questions.post(node, operation, parameters)

@@ -152,7 +152,7 @@ class Discovery:
                 # One of those that are down is enough: they are being probed as well.
                 listed = walk.ask_some([node for node in walk.down if node in group][:1], ClusterScope())
             if listed is None:
-                # Nodes of which none was ever seen alive are no datacenter that cannot be reached, but a lie.
+                # Nodes of which none was ever seen alive are not a datacenter that cannot be reached, but a lie.
                 listed = () if group.isdisjoint(self._seen_alive) else tuple(group - settled)
             settled |= group | set(listed)
             if listed:

@@ -1,4 +1,4 @@
-"""A limit on repetitions, so that a sick cluster is not flooded by clients that all try again."""
+"""A limit on retries, so that a sick cluster is not flooded by clients that all try again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["RetryBudget"]
 
 
 class RetryBudget:
-    """Each request earns a fraction of a repetition, and each repetition costs one (as in finagle).
+    """Each request earns a fraction of a retry, and each retry costs one (as in finagle).
 
-    `ratio`: repetitions earned by a request. `reserve`: what a cluster that is hardly used may repeat all the same.
+    `ratio`: retries earned by a request. `reserve`: what a cluster that is hardly used may repeat all the same.
     Moving on from a node that refused the connection is free: it costs the cluster nothing.
     """
 
@@ -27,7 +27,7 @@ class RetryBudget:
                 self._balance = min(self._most, self._balance + self._ratio)
 
     def withdraw(self) -> bool:
-        """True if a repetition is allowed now."""
+        """True if a retry is allowed now."""
         with self._lock:
             if self._balance < 1.0:
                 return False

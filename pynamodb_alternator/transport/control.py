@@ -68,7 +68,7 @@ class ControlConnections:
 
     def _fetch(self, node: Node, path: str, timeout: float) -> Answer:
         if self._closed:
-            raise ClusterClosedError("The cluster was closed")
+            raise ClusterClosedError("The cluster was closed: make no more requests after close().")
         deadline = self._clock() + timeout
         head = build_get(path, node.host_header)
         with self._lock:

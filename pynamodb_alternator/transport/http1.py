@@ -104,7 +104,7 @@ class TlsSource(Protocol):
 
 
 class ResponseRules:
-    """What every connection has in common, whoever waits for it: the rules for an answer, and the errors in words."""
+    """What connections of threads and event loops have in common: the rules for an answer, and the errors in words."""
 
     __slots__ = ()
 
@@ -329,7 +329,7 @@ class Connection(ResponseRules):
                 sock.connect(address)
                 # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
                 if sock.getsockname() == sock.getpeername():
-                    raise ConnectionRefusedError("nobody listens there")
+                    raise ConnectionRefusedError("nothing listens there")
                 return sock
             except OSError:
                 if not left or self._cut_reason is not None:
@@ -525,7 +525,7 @@ class Connection(ResponseRules):
                 return bool(self._poller.poll(0))
             if not self._pending() and not self._poller.poll(0):
                 return False
-            # What can be read may be a TLS record that is no data, such as another session ticket.
+            # What can be read may be a TLS record without data, such as another session ticket.
             self._recv(1)
         except _WOULD_BLOCK:
             return False

@@ -40,7 +40,7 @@ class PoolStats(NamedTuple):
 
 
 class _Waiter:
-    """A thread that waits for a connection. Whoever frees one gives it straight to the first in the queue: were it
+    """A thread that waits for a connection. One that comes free goes straight to the first in the queue: were it
     put back instead, a thread that comes later could take it away again and again."""
 
     __slots__ = ("_gate", "connection", "error", "served")
@@ -143,7 +143,7 @@ class NodePool:
         return waiter.connection
 
     def _time_left(self, patience: Patience, deadline: float | None) -> float:
-        """Seconds until whoever waits looks again; 0 if it has waited long enough."""
+        """Seconds until the waiting thread looks again; 0 if it has waited long enough."""
         now = self._clock()
         left = patience.left(now, self._last_served)
         return left if deadline is None else max(0.0, min(left, deadline - now))
@@ -246,7 +246,7 @@ class NodePool:
         """As `retire`, and threads in the queue get a `ClusterClosedError`."""
         self.retire()
         with self._lock:
-            self._refuse_waiters(ClusterClosedError, "The cluster was closed")
+            self._refuse_waiters(ClusterClosedError, "The cluster was closed while this request waited.")
 
     def _refuse_waiters(self, kind: type[NodeUnreachableError | ClusterClosedError], reason: str) -> None:
         while self._waiters:
@@ -357,7 +357,7 @@ class Pools:
     def _add(self, node: Node) -> NodePool:
         with self._lock:
             if self._closed:
-                raise ClusterClosedError("The cluster was closed: make no more requests after close()")
+                raise ClusterClosedError("The cluster was closed: make no more requests after close().")
             pool = self._pools.get(node.endpoint)
             if pool is None:
                 tls = self._tls if node.scheme == "https" else None
@@ -387,7 +387,7 @@ class Pools:
             pool.retire()
 
     def cut(self, node: Node, reason: str = "the node was declared down") -> None:
-        """The node is down: whoever waits for it gets an error at once, and its idle connections are closed."""
+        """The node is down: all that waits for it gets an error at once, and its idle connections are closed."""
         pool = self._pools.get(node.endpoint)
         if pool is not None:
             pool.cut(reason)
