@@ -108,7 +108,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             self.close()
             if self._cut_reason is not None:
                 raise self._unreachable("") from None
-            raise self._connect_timeout(connect_timeout) from None
+            raise self._connect_timeout(connect_timeout, deadline) from None
         except OSError as error:
             self.close()
             raise self._unreachable(_words(error)) from error
@@ -151,12 +151,12 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             assert tls is not None
             raise tls.failed(self.node, error) from error
         except UnicodeError as error:
-            raise OSError(f"{self.node.host!r} is not a name of a host") from error
+            raise OSError(f"{self.node.host!r} is not the name of a host") from error
         get = self._transport.get_extra_info
         self.node.check_peer(get("peername")[0])
         # A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
         if get("sockname") == get("peername"):
-            raise ConnectionRefusedError("nobody listens there")
+            raise ConnectionRefusedError("nothing listens there")
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport

@@ -28,7 +28,7 @@ _PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
 
 
 class InsecureTlsWarning(UserWarning):
-    """`Tls(insecure=True)`: whoever stands between this process and a node can read and change everything."""
+    """`Tls(insecure=True)`: anything between this process and a node can read and change everything."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ class Discovery:
                 # One of those that are down is enough: they are being probed as well.
                 listed = walk.ask_some([node for node in walk.down if node in group][:1], ClusterScope())
             if listed is None:
-                # Nodes of which none was ever seen alive are no datacenter that cannot be reached, but a lie.
+                # Nodes of which none was ever seen alive are not a datacenter that cannot be reached, but a lie.
                 listed = () if group.isdisjoint(self._seen_alive) else tuple(group - settled)
             settled |= group | set(listed)
             if listed:
@@ -220,6 +220,16 @@ class Discovery:
                 self._config.name,
                 self._config.routing_scope,
             )
+
+    def stranger_that_told(self, reading: Reading) -> str | None:
+        """The address of the node that told the list, if it is not in the list, and no node in it was ever seen alive.
+
+        Then the listed addresses are probably not those under which the nodes can be reached from here.
+        """
+        source = reading.source
+        if not source or source in {node.address for node in reading.nodes}:
+            return None
+        return source if self._seen_alive.isdisjoint(reading.nodes) else None
 
     @property
     def scopes(self) -> tuple[Scope, ...]:

@@ -6,7 +6,7 @@ orjson, changes binary values in place, and only makes sure that the walk would 
 cannot be sure, and for all other operations, botocore's parser does the work.
 
 A success whose body is not readable is refused with `MalformedAnswerError`. botocore gives an empty dict for an empty
-body and for one that is no JSON, which a caller would take for "no such item", and leaves out what is not base64.
+body and for one that is not JSON, which a caller would take for "no such item", and leaves out what is not base64.
 
 One difference remains: where an attribute value holds a bare number (DynamoDB sends text) of more than 64 bits, it
 comes out as a float, and from botocore as an int.
@@ -35,8 +35,8 @@ __all__ = ["loads", "parse_error", "response_metadata"]
 def loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]:
     """What a successful answer says, without `ResponseMetadata`.
 
-    Raises `MalformedAnswerError` for a body that is empty though the operation has an answer, that is no JSON object,
-    or whose values do not have the types of the operation's output.
+    Raises `MalformedAnswerError` for a body that is empty though the operation has an answer, that is not a JSON
+    object, or whose values do not have the types of the operation's output.
     """
     places = _PLACES.get(operation_model.name)
     if places is not None:
@@ -55,9 +55,9 @@ def parse_error(
 ) -> dict[str, Any]:
     """What an answer with `status` >= 300 says: `Error`, modelled members such as `Item`, and `ResponseMetadata`.
 
-    As botocore's endpoint has it, save that it never raises: a body that is no text or no JSON object (a proxy's page)
-    gives the status as the error's code, and modelled members that cannot be read are left out, because the error
-    itself is known all the same.
+    As botocore's endpoint has it, except that it never raises: a body that is neither text nor a JSON object (a
+    proxy's page) gives the status as the error's code, and modelled members that cannot be read are left out, because
+    the error itself is known all the same.
     """
     lower = _lower(headers)
     answer = {"status_code": status, "headers": lower, "body": body, "context": {}}
@@ -105,6 +105,8 @@ def _strict_base64(value: Any) -> bytes:
     return a2b_base64(value, strict_mode=True)
 
 
+_STRANGER = "Is that the port of Alternator, and is there a proxy in between that answers for it?"
+
 _factory = ResponseParserFactory()
 _factory.set_parser_defaults(blob_parser=_strict_base64)
 _parser = _factory.create_parser("json")
@@ -115,16 +117,16 @@ def _stock_loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]
     if shape is None and not body:
         return {}
     if not body:
-        raise MalformedAnswerError(f"The answer to {name} is empty.")
+        raise MalformedAnswerError(f"The answer to {name} is empty. {_STRANGER}")
     try:
-        # botocore's parser hides that a body is no JSON.
+        # botocore's parser hides that a body is not JSON.
         document = json.loads(body.decode())
     except (ValueError, RecursionError) as wrong:
         # A UnicodeDecodeError's text is left out, as it may quote the body.
         what = "UTF-8" if isinstance(wrong, UnicodeDecodeError) else "JSON"
-        raise MalformedAnswerError(f"The answer to {name} is not valid {what}.") from None
+        raise MalformedAnswerError(f"The answer to {name} is not valid {what}. {_STRANGER}") from None
     if not isinstance(document, dict):
-        raise MalformedAnswerError(f"The answer to {name} is no JSON object.")
+        raise MalformedAnswerError(f"The answer to {name} is not a JSON object. {_STRANGER}")
     if shape is None:
         return {}  # nothing of it has a meaning
     try:

@@ -43,7 +43,7 @@ from pynamodb_alternator.transport.tls import TlsContexts
 from tests.chaos.support import until as eventually
 
 from .conftest import Recorder
-from .support import CREATE, KEY, TABLE, get, increment, outcome, put, run, until
+from .support import CREATE, KEY, PATIENCE, TABLE, get, increment, outcome, put, run, until
 
 NEVER_SUSPECT = Health(suspect_after=1000.0, active_failure_threshold=1000)
 """So that nothing but what the test does ends a request."""
@@ -864,3 +864,34 @@ def test_an_answer_that_leaves_the_outcome_of_a_write_open(local: LocalCluster, 
             assert seen[-1] is error.response
 
     run(main)
+
+
+# ---- a resolver that hangs ---------------------------------------------------------------------------------------
+
+
+def test_a_resolver_that_hangs_is_bounded_by_the_deadline(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio resolves names in its executor, and the seeds are resolved in a thread of ours."""
+    real, go_on = socket.getaddrinfo, threading.Event()
+
+    def ask(host: Any, *more: Any, **settings: Any) -> Any:
+        if host == "nodes.example":
+            go_on.wait(PATIENCE)
+            host = "127.0.0.1"
+        return real(host, *more, **settings)
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+
+    async def main(config: ClusterConfig) -> None:
+        try:
+            async with AsyncCluster(config) as cluster:
+                client = await cluster.client()
+                with pytest.raises(NotSentError):
+                    await asyncio.wait_for(put(client), PATIENCE / 2)
+        finally:
+            go_on.set()
+
+    seed = ClusterConfig(["nodes.example"], port=local.port, timeouts=Timeouts(total=0.3))
+    run(lambda: main(seed))
+    go_on.clear()
+    node = config_of(local, timeouts=Timeouts(total=0.3), address_translator=lambda address: "nodes.example")
+    run(lambda: main(node))

@@ -24,6 +24,7 @@ from ..http1 import Answer
 from ..outcome import HandlerAnswer
 from ..parsing import loads, parse_error, response_metadata
 from ..request import build_head
+from ..signing import Signer
 from .lane import TARGET, RawBody, explain_compression
 from .sender import Sender
 
@@ -113,8 +114,12 @@ class CompatibleLane:
             for name in AUTHENTICATION:
                 del request.headers[name]
             body = _as_bytes(request.data)
-            for name, value in sender.authentication(options, node, _as_text(request.headers[TARGET]), body):
+            signer = await self._signer()
+            for name, value in sender.signature(signer, node, _as_text(request.headers[TARGET]), body):
                 request.headers[name] = value
+
+    async def _signer(self) -> Signer | None:
+        return self._sender.signers(self._options).current()
 
     async def _send(self, prepared: Any, node: Node, attempts: Attempts) -> AWSResponse:
         body = _as_bytes(prepared.body)

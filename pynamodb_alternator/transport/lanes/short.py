@@ -15,6 +15,7 @@ from ..attempts import Attempts
 from ..http1 import Answer
 from ..parsing import loads, parse_error, response_metadata
 from ..request import build_head
+from ..signing import Signer
 from .lane import TARGET, RawBody, explain_compression
 from .sender import Sender
 
@@ -45,10 +46,11 @@ class ShortLane:
             self._headers += [(name, value) for name, value in headers.items() if name.lower() not in ours]
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
-        return self._taken(self._sender.exchange(node, self._head(node), self._body, attempts))
+        signer = self._sender.signers(self._options).current()
+        return self._taken(self._sender.exchange(node, self._head(node, signer), self._body, attempts))
 
-    def _head(self, node: Node) -> bytes:
-        authentication = self._sender.authentication(self._options, node, self._target, self._body)
+    def _head(self, node: Node, signer: Signer | None) -> bytes:
+        authentication = self._sender.signature(signer, node, self._target, self._body)
         return build_head(self._target, node.host_header, len(self._body), [*self._headers, *authentication])
 
     def _taken(self, answer: Answer) -> Answer:
