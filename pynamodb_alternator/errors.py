@@ -28,6 +28,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectTimeoutError",
     "ConnectionLostError",
+    "CredentialsError",
     "DeadlineAfterSendError",
     "DeadlineBeforeSendError",
     "DeadlineExceededError",
@@ -85,17 +86,23 @@ class TransportError(AlternatorError, _botocore.BotoCoreError):
     """A request got no answer.
 
     `node` is the last node that was tried (``"host:port"``, or None), `nodes_tried` all of them in order, and
-    `reason` is the cause in words.
+    `reason` is the cause in words. `was_cut`: this process ended the attempt itself, because the node was declared down
+    or the cluster was closed; so it says nothing new of the node.
     """
 
     fmt = "{reason}"
+    was_cut: bool = False
     kwargs: Any
     request: Any = None
     response: Any = MappingProxyType({})
     """Empty: there was no answer. PynamoDB's `cause_response_code` looks up the answer's error code in it."""
 
-    def __init__(self, reason: str, *, node: str | None = None, nodes_tried: Sequence[str] = ()) -> None:
+    def __init__(
+        self, reason: str, *, node: str | None = None, nodes_tried: Sequence[str] = (), was_cut: bool = False
+    ) -> None:
         self.reason = reason
+        if was_cut:
+            self.was_cut = True
         self.node = node
         self.nodes_tried = tuple(nodes_tried)
         # What botocore's own constructors set, so that code which reads these attributes goes on working.
@@ -117,12 +124,15 @@ class TransportError(AlternatorError, _botocore.BotoCoreError):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {name: value for name, value in vars(self).items() if name in _KEPT}
-        return _rebuild, (type(self), self.reason, self.node, self.nodes_tried), state or None
+        return _rebuild, (type(self), self.reason, self.node, self.nodes_tried), self._state() or None
+
+    def _state(self) -> dict[str, Any]:
+        """The attributes that its constructor does not set, for pickling and copying."""
+        return {name: value for name, value in vars(self).items() if name not in _OF_CONSTRUCTOR}
 
 
-_KEPT = ("may_still_execute", "was_idle")
-"""Attributes that an error keeps when it is pickled or copied, beside those that its constructor takes."""
+_OF_CONSTRUCTOR = frozenset({"reason", "node", "nodes_tried", "kwargs", "response", "operation_name"})
+"""Attributes that an error has from its constructor."""
 
 
 def _rebuild(cls: type[TransportError], reason: str, node: str | None, nodes: tuple[str, ...]) -> TransportError:
@@ -139,7 +149,7 @@ class OutcomeUnknownError(TransportError):
     `may_still_execute`: whether a node may execute the request later, on top of newer writes. It is True where a node
     went silent: until that node has answered again or is dead, the write can still happen. It is False where the node
     closed the connection, began to answer, or answered with an error of its own: what has not happened by then will
-    not undo a newer write.
+    not undo a newer write. The text of an error that a write ends with says which of the two it is.
     """
 
     may_still_execute: bool = True
@@ -177,6 +187,14 @@ class ClusterClosedError(NotSentError, _botocore.EndpointConnectionError):
 
 class RequestRefusedError(NotSentError):
     """The request breaks a limit or rule of the protocol, so that no server would take it. Nothing was sent."""
+
+
+class CredentialsError(NotSentError, _botocore.CredentialRetrievalError):
+    """What `ClusterConfig.credentials` names could not tell the credentials now. Nothing was sent.
+
+    `__cause__` is the provider's own error, if that is one of botocore's. Any other is named by its type alone, because
+    its text may have a secret in it.
+    """
 
 
 class ReadTimeoutError(OutcomeUnknownError, _botocore.ReadTimeoutError):
@@ -247,10 +265,9 @@ class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not type(self): which classes botocore makes for a client's exceptions is known to that client alone.
-        state = {"may_still_execute": self.may_still_execute}
         response = dict(self.response)
         values = (self.reason, self.node, self.nodes_tried, response, self.operation_name)
-        return _rebuild_failure, values, state
+        return _rebuild_failure, values, self._state() or None
 
 
 def _rebuild_failure(

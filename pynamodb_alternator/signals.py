@@ -1,4 +1,4 @@
-"""What the library tells whoever wants to watch: blinker signals.
+"""What the library tells those who watch it: blinker signals.
 
 The sender of each is the `Cluster`. Each has an event, a frozen dataclass with what happened, which receivers get as
 the keyword argument ``event``; they get its fields as keyword arguments too, and should take ``**extra``, because later

@@ -24,6 +24,7 @@ EXPECTED = {
     errors.NoNodesAvailableError: (stock.EndpointConnectionError, NotSentError),
     errors.ClusterClosedError: (stock.EndpointConnectionError, NotSentError),
     errors.RequestRefusedError: (stock.BotoCoreError, NotSentError),
+    errors.CredentialsError: (stock.CredentialRetrievalError, NotSentError),
     errors.ReadTimeoutError: (stock.ReadTimeoutError, OutcomeUnknownError),
     errors.ConnectionLostError: (stock.ConnectionClosedError, OutcomeUnknownError),
     errors.MalformedAnswerError: (stock.HTTPClientError, OutcomeUnknownError),
@@ -63,6 +64,39 @@ def test_an_answer_that_leaves_the_outcome_open() -> None:
     assert (str(twin), twin.response, twin.operation_name) == (str(error), response, "PutItem")
     assert PutError("no", twin).cause_response_code == "502"
     assert PutError("no", twin).cause_response_message == "Bad Gateway"
+
+
+AGAIN = [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))]
+
+
+def attributes(error: BaseException) -> dict[str, Any]:
+    """All that an error tells: those of its classes that are data, and its own."""
+    names = {name for kind in type(error).__mro__ for name, value in vars(kind).items() if not callable(value)}
+    names = {name for name in names if not name.startswith("_")} | set(vars(error))
+    return {name: getattr(error, name) for name in names if hasattr(error, name)}
+
+
+@pytest.mark.parametrize("again", AGAIN)
+@pytest.mark.parametrize("name", errors.__all__)
+def test_every_attribute_survives_pickling_and_copying(name: str, again: Any) -> None:
+    kind = getattr(errors, name)
+    error = kind("why", node="a:1", nodes_tried=["a:1"]) if issubclass(kind, TransportError) else kind("why")
+    for attribute, value in attributes(error).items():
+        if isinstance(value, bool):
+            setattr(error, attribute, not value)
+    error.noted_by_the_application = "shop"
+    twin = again(error)
+    assert type(twin) is kind
+    assert (str(twin), twin.args) == (str(error), error.args)
+    assert attributes(twin) == attributes(error)
+    assert twin.noted_by_the_application == "shop"
+
+
+def test_the_table_of_attributes_sees_what_there_is() -> None:
+    assert {"was_idle", "may_still_execute", "was_cut", "reason", "node"} <= set(
+        attributes(errors.ConnectionLostError("why"))
+    )
+    assert "late" in attributes(errors.ConnectTimeoutError("why"))
 
 
 def test_all_names_exist_and_derive_from_one_base() -> None:

@@ -309,3 +309,17 @@ def test_there_is_one_verb_for_the_fork() -> None:
 
 def _function(node: ast.AST) -> str:
     return node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ""
+
+
+TANGLED = re.compile(
+    r"(?<!there )\b(?:is|are) no (?!longer|more)|\bwhoever\b|\brepetitions?\b|, save (?:that|for)\b", re.IGNORECASE
+)
+"""What a reader whose first language is not English has to read twice."""
+
+
+@EACH
+def test_words_are_plain(module: str) -> None:
+    strings = (
+        node for node in ast.walk(TREES[module]) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    assert [node.value for node in strings if TANGLED.search(node.value)] == []

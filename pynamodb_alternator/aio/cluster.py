@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -19,13 +18,15 @@ from aiobotocore.session import AioSession
 from aiobotocore.signers import AioRequestSigner
 
 from ..cluster import Cluster
-from ..errors import ClusterClosedError
+from ..errors import AlternatorError, ClusterClosedError
 from ..settings.config import ClusterConfig
+from ..settings.options import NO_OPTIONS
 from ..topology.node_info import NodeInfo
 from ..transport._botocore import Kit, Parts, client_session, load_service, make_async_client
 from ..transport.lanes import RequestSerializer
 from .endpoint import AsyncClusterEndpoint, AsyncSender
 from .pool import AsyncPools
+from .threads import run_in_thread
 
 if TYPE_CHECKING:
     from ..core.cluster_core import ClusterCore
@@ -102,7 +103,7 @@ class AsyncCluster:
     async def new_client(self, session: Any = None, *, validate_parameters: bool = False) -> Any:
         """Another aiobotocore client of this cluster, with event handlers of its own.
 
-        `session`: the aiobotocore session to make it in, for whoever has registered something there.
+        `session`: the aiobotocore session to make it in, where handlers may be registered.
         `validate_parameters`: whether botocore checks parameters before they are sent.
         """
         self._here()
@@ -133,6 +134,10 @@ class AsyncCluster:
 
     async def check(self, *, timeout: float = 2.0) -> list[Finding]:  # noqa: ASYNC109 (of each question, not of the call)
         """Look at everything that can be wrong: see `Cluster.check`."""
+        self._here()
+        with contextlib.suppress(AlternatorError):  # the check will tell it
+            # In its thread nothing can be asked that is asynchronous: it signs as the latest request did.
+            await self._sender.signer(NO_OPTIONS, time.monotonic() + timeout)
         return await self._in_thread(lambda: self.cluster.check(timeout=timeout))
 
     def stats(self) -> dict[str, NodeStats]:
@@ -164,7 +169,7 @@ class AsyncCluster:
         finally:
             self.core.all_pools.remove(pools)
             if not self._shares:
-                await _run_in_thread(loop, self.cluster.close)
+                await run_in_thread(loop, self.cluster.close)
 
     async def __aenter__(self) -> Self:
         self._here()
@@ -188,7 +193,7 @@ class AsyncCluster:
             # What the parent's event loop was about to do is not ours.
             self._pid, self._making, self._preparing = pid, None, None
         if self._closed or self.cluster.closed:
-            raise ClusterClosedError(f"The cluster {self.name!r} is closed")
+            raise ClusterClosedError(f"The cluster {self.name!r} is closed. Make another AsyncCluster for more.")
         return self._pools.bind()
 
     async def _prepare(self, now: float, total: float | None) -> None:
@@ -202,7 +207,7 @@ class AsyncCluster:
         if preparing is None or preparing.done():
             # One for all tasks that wait for the same.
             if was_inline:
-                preparing = self._preparing = _run_in_thread(loop, lambda: core.prepare(now, total))
+                preparing = self._preparing = run_in_thread(loop, lambda: core.prepare(now, total))
             else:
                 core.use(now)
                 preparing = self._preparing = _ready(loop, core)
@@ -219,7 +224,7 @@ class AsyncCluster:
             core.prepare(now, 0.0)
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
-        return await _run_in_thread(self._here(), call)
+        return await run_in_thread(self._here(), call)
 
 
 def _ready(loop: asyncio.AbstractEventLoop, core: ClusterCore) -> asyncio.Future[None]:
@@ -233,35 +238,4 @@ def _ready(loop: asyncio.AbstractEventLoop, core: ClusterCore) -> asyncio.Future
     core.monitor.ready.call(lambda: loop.call_soon_threadsafe(settle))
     timer = loop.call_later(core.config.discovery.startup_wait, settle)
     result.add_done_callback(lambda _: timer.cancel())
-    return result
-
-
-def _run_in_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], _T]) -> asyncio.Future[_T]:
-    """What `call` gives, in a thread that nobody waits for at the end: the loop's own executor would.
-
-    Where no thread can be started, the event loop waits for it.
-    """
-    result: asyncio.Future[_T] = loop.create_future()
-    result.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that nobody must ask for it
-
-    def settle(error: BaseException | None, value: Any = None) -> None:
-        if result.done():
-            return
-        if error is None:
-            result.set_result(value)
-        else:
-            result.set_exception(error)
-
-    def work() -> None:
-        try:
-            outcome: tuple[Any, ...] = (None, call())
-        except BaseException as error:
-            outcome = (error,)
-        with contextlib.suppress(RuntimeError):  # the event loop is closed
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    try:
-        threading.Thread(target=work, name="pynamodb_alternator-async", daemon=True).start()
-    except RuntimeError:
-        work()
     return result

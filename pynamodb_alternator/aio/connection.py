@@ -107,7 +107,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             self.close()
             if self._cut_reason is not None:
                 raise self._unreachable("") from None
-            raise self._connect_timeout(connect_timeout) from None
+            raise self._connect_timeout(connect_timeout, deadline) from None
         except OSError as error:
             self.close()
             raise self._unreachable(words_of(error)) from error
@@ -167,7 +167,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         try:
             await self._loop.create_connection(lambda: self, self.node.host, self.node.port, **settings)
         except UnicodeError as error:
-            raise OSError(f"{self.node.host!r} is not a name of a host") from error
+            raise OSError(f"{self.node.host!r} is not the name of a host") from error
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
+import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.model import OperationModel
 
-from ..errors import TransportError
+from ..errors import AlternatorError, CredentialsError, TransportError
 from ..settings.config import ClusterConfig
-from ..settings.options import current
+from ..settings.options import RequestOptions, current
 from ..topology.node import Node
 from ..transport.attempts import Attempts, Wait
+from ..transport.credentials import Signers
 from ..transport.endpoint import ClusterEndpoint
 from ..transport.environment import Environment
 from ..transport.http1 import Answer
 from ..transport.lanes import CompatibleLane, Sender, ShortLane
 from ..transport.lanes.lane import RawBody
 from ..transport.large_answers import LARGE, Look, Watch
+from ..transport.signing import Signer
 from .pool import AsyncPools
+from .threads import run_in_thread
 
 __all__ = ["AsyncClusterEndpoint", "AsyncPrepare", "AsyncSender"]
 
@@ -46,6 +51,7 @@ class AsyncSender:
     def __init__(self, shared: Sender, pools: AsyncPools) -> None:
         self.shared = shared
         self._pools = pools
+        self._questions: dict[Signers, asyncio.Task[Signer | None]] = {}
         self.has_room = pools.has_room
         """As `transport.lanes.Sender.has_room`."""
 
@@ -94,6 +100,45 @@ class AsyncSender:
         finally:
             watch.stop()
 
+    async def signer(self, options: RequestOptions, deadline: float | None) -> Signer | None:
+        """The signer of a request, without holding up the event loop. Raises what `Signers.current` raises, and
+        `CredentialsError` at the deadline."""
+        signers = self.shared.signers(options)
+        if not signers.would_wait():
+            return signers.current()
+        asking = self._asking(signers)
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        await asyncio.wait([asking], timeout=left)
+        if not asking.done():
+            raise CredentialsError(
+                "ClusterConfig: credentials: what gives them did not answer before the deadline of the call. Nothing "
+                "was sent. Retry with a longer Timeouts(total=...), or mend what gives the credentials."
+            )
+        try:
+            return asking.result()
+        except AlternatorError as error:
+            # Each task gets an exception of its own: raising one writes a traceback into it.
+            raise copy.copy(error) from error.__cause__
+
+    def _asking(self, signers: Signers) -> asyncio.Task[Signer | None]:
+        """The question under way: one for all tasks that wait for the same credentials."""
+        loop = asyncio.get_running_loop()
+        asking = self._questions.get(signers)
+        if asking is None or asking.done() or asking.get_loop() is not loop:
+            asking = self._questions[signers] = loop.create_task(signers.current_in_loop(_in_thread))
+            asking.add_done_callback(lambda done: self._forget(signers, done))
+        return asking
+
+    def _forget(self, signers: Signers, asked: asyncio.Task[Signer | None]) -> None:
+        if self._questions.get(signers) is asked:
+            del self._questions[signers]
+        if not asked.cancelled():
+            asked.exception()  # all tasks that waited may have gone: asyncio would complain
+
+
+async def _in_thread(call: Callable[[], Any]) -> Any:
+    return await run_in_thread(asyncio.get_running_loop(), call)
+
 
 class _Short(ShortLane):
     """The short lane of an event loop."""
@@ -101,7 +146,8 @@ class _Short(ShortLane):
     __slots__ = ()
 
     async def send(self, sender: AsyncSender, node: Node, attempts: Attempts) -> Answer:
-        answer = await sender.exchange(node, self._head(node), self._body, attempts)
+        signer = await sender.signer(self._options, attempts.deadline)
+        answer = await sender.exchange(node, self._head(node, signer), self._body, attempts)
         if len(answer.body) > LARGE:
             await sender.in_thread(node, attempts, lambda look: self._read(answer, look))
         else:
@@ -113,10 +159,14 @@ class _Compatible(CompatibleLane):
     """The compatible lane of an event loop: handlers may be coroutine functions, as aiobotocore has it."""
 
     _async_sender: AsyncSender
+    _deadline: float | None
 
     async def send(self, sender: AsyncSender, node: Node, attempts: Attempts) -> Answer:
-        self._async_sender = sender
+        self._async_sender, self._deadline = sender, attempts.deadline
         return await self._exchange(node, attempts)
+
+    async def _signer(self) -> Signer | None:
+        return await self._async_sender.signer(self._options, self._deadline)
 
     async def _over_the_wire(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         return await self._async_sender.exchange(node, head, body, attempts)

@@ -144,7 +144,7 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
 
     def _new_pool(self, node: Node) -> AsyncNodePool:
         if self.loop is None:
-            raise ClusterClosedError("The cluster was closed: make no more requests after aclose()")
+            raise ClusterClosedError("The cluster was closed: make no more requests after aclose().")
         tls = self._tls if node.scheme == "https" else None
         return AsyncNodePool(node, self.loop, limit=self._limit, max_idle=self._max_idle, tls=tls, clock=self._clock)
 

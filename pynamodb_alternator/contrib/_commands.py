@@ -24,7 +24,7 @@ def nodes(cluster: Cluster, screen: Screen) -> None:
 
 
 def check(cluster: Cluster, screen: Screen) -> bool:
-    """Show what the doctor says. True if there is no error in it."""
+    """Show what the doctor says. True if it has found no error."""
     findings = cluster.check()
     for finding in findings:
         show_finding(screen, finding, cluster.name)

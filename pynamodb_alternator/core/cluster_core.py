@@ -43,11 +43,11 @@ from ..transport.environment import Environment
 from ..transport.lanes import RequestSerializer, Sender
 from ..transport.pool import Pools
 from ..transport.pool_core import PoolStats
+from ..transport.resolver import resolve
 from ..transport.tls import TlsContexts
 from . import processes
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
 from .lookups import Lookups
-from .resolver import resolve
 from .system_tables import NodeLocations, read_system_table
 
 if TYPE_CHECKING:
@@ -100,8 +100,9 @@ class ClusterCore:
         """The connections of threads."""
         self.all_pools = AllPools(self.pools)
         """All connections: those of threads, and those of the event loops that share the cluster."""
-        self._resolve: Resolve = resolve if network is None else network.resolve
         fetch = DeadlinedFetch(self.control.fetch_answer if network is None else network.fetch, time.monotonic)
+        self._until = fetch.until
+        self._resolve: Resolve = fetch.resolver(resolve) if network is None else network.resolve
         counts = Counts()
         self.membership = Membership(
             config,
@@ -182,7 +183,7 @@ class ClusterCore:
         """The `Cluster`. Raises `ClusterClosedError` if it is gone."""
         cluster = self._owner()
         if cluster is None:
-            raise ClusterClosedError("The cluster is gone")
+            raise ClusterClosedError("The cluster is gone: hold the Cluster while its client is used.")
         return cluster
 
     # ---- clients -----------------------------------------------------------------------------------------------
@@ -234,7 +235,8 @@ class ClusterCore:
             monitor.ready.wait(wait if total is None else min(wait, total))
             # Names are left to the thread: it may wait for the resolver, and so would we.
             if not self.membership.view.topology.ring and (self._seeds_are_addresses or not monitor.is_coming):
-                self.membership.begin()
+                with self._until(None if total is None else now + total):
+                    self.membership.begin()
         if self.works_inline:
             self._say_that_threads_are_missing()
             self.inline.run(now, None if total is None else now + total)
@@ -247,7 +249,7 @@ class ClusterCore:
         if os.getpid() != self._pid:
             self.after_fork()
         if self._closed:
-            raise ClusterClosedError(f"The cluster {self.name!r} is closed")
+            raise ClusterClosedError(f"The cluster {self.name!r} is closed. Make another Cluster for more.")
         if self.has_monitor:
             self.monitor.used(now)
 
@@ -309,7 +311,9 @@ class ClusterCore:
     def went_down(self, node: Node) -> None:
         # Whatever is just connecting is told why: a bad certificate is found by a probe and by requests at once.
         trouble = self.membership.trouble_with(node)
-        self.all_pools.cut(node, f"the node was declared down{f' ({trouble})' if trouble else ''}")
+        # The error of what is cut names the node, so that the cause need not do it again.
+        cause = (trouble or "").removeprefix(f"Node {node}").lstrip(": ")
+        self.all_pools.cut(node, f"the node was declared down{f' ({cause})' if cause else ''}")
 
     def _begin_what_waits(self) -> None:
         """In the monitor thread: what other threads have asked for, which start none themselves."""

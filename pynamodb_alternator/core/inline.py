@@ -13,14 +13,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import DeadlineBeforeSendError
 
 if TYPE_CHECKING:
     from ..topology.membership import Membership
-    from ..topology.network import Fetch
+    from ..topology.network import Fetch, Resolve
     from ..topology.node import Node
 
 __all__ = ["DeadlinedFetch", "InlineUpkeep", "can_be_frozen"]
@@ -35,7 +35,8 @@ def can_be_frozen() -> bool:
 
 
 class DeadlinedFetch:
-    """Fetches for discovery and probes, within the deadline of the request whose thread makes them, if there is one."""
+    """Fetches for discovery and probes, and resolves names, within the deadline of the request in whose thread that is
+    done, if there is one."""
 
     def __init__(self, fetch: Fetch, clock: Callable[[], float]) -> None:
         self._fetch = fetch
@@ -51,12 +52,21 @@ class DeadlinedFetch:
         finally:
             self._of_thread.deadline = None
 
+    def resolver(self, resolve: Callable[[str, float | None], Sequence[str]]) -> Resolve:
+        """`resolve`, which takes seconds as well, within the same deadline."""
+
+        def within(name: str) -> Sequence[str]:
+            deadline = getattr(self._of_thread, "deadline", None)
+            return resolve(name, None if deadline is None else max(0.0, deadline - self._clock()))
+
+        return within
+
     def __call__(self, node: Node, path: str, timeout: float) -> tuple[int, bytes]:
         deadline = getattr(self._of_thread, "deadline", None)
         if deadline is not None:
             timeout = min(timeout, deadline - self._clock())
             if timeout <= 0:
-                raise DeadlineBeforeSendError("The deadline of the request that would have asked has passed")
+                raise DeadlineBeforeSendError("The deadline of the request that would have asked has passed.")
         return self._fetch(node, path, timeout)
 
 

@@ -41,7 +41,7 @@ def read_system_table(
     """The rows of a system table as plain dicts; those whose partition key has a value, if `equals` names one.
 
     Numbers come as int or Decimal, binary values as bytes, sets and maps as theirs, and whatever else as the text that
-    the server makes of it. Raises `ConfigurationError` for what is no name, `SystemTableError`, and transport errors.
+    the server makes of it. Raises `ConfigurationError` for what is not a name, `SystemTableError` and transport errors.
     """
     keyspace, dot, table = name.partition(".") if isinstance(name, str) else ("", "", "")
     if not dot or not keyspace or not table:
@@ -86,7 +86,9 @@ def _explained(name: str, error: ClientError) -> SystemTableError:
             f"(The server says: {message})"
         )
     if code == _MISSING:
-        return SystemTableError(f"There is no system table {name} on this server. (The server says: {message})")
+        return SystemTableError(
+            f"There is no system table {name} on this server. Correct the name. (It says: {message})"
+        )
     return SystemTableError(f"The system table {name} cannot be read: {code}: {message}")
 
 

@@ -17,6 +17,7 @@ from ..settings.scopes import Scope
 from ..topology.localnodes import Listing, NodeFilter, read_answer
 from ..topology.node import Node
 from ..transport.compression import compress
+from ..transport.control import own_time
 from ..transport.outcome import error_type
 from ..transport.request import build_head
 
@@ -79,11 +80,12 @@ class Questions:
             headers += sender.authentication(NO_OPTIONS, node, target, body)
         head = build_head(target, node.host_header, len(body), headers)
         deadline = time.monotonic() + self._timeout
-        connection = pools.acquire(node, self._timeout, deadline)
-        try:
-            return connection.exchange(head, body, read_timeout=self._timeout, deadline=deadline)
-        finally:
-            pools.release(connection)
+        with own_time(node, operation, self._timeout):
+            connection = pools.acquire(node, self._timeout, deadline)
+            try:
+                return connection.exchange(head, body, read_timeout=self._timeout, deadline=deadline)
+            finally:
+                pools.release(connection)
 
 
 class NodesClient:
@@ -110,7 +112,9 @@ class NodesClient:
         return self._ask("Query", parameters)
 
     def _ask(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        error: TransportError = NoNodesAvailableError("No node answers")
+        error: TransportError = NoNodesAvailableError(
+            "No node answers: look at address, port and scheme of the cluster."
+        )
         for node in self._nodes:
             try:
                 answer = self._questions.post(node, operation, parameters)

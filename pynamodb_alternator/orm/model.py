@@ -67,5 +67,5 @@ class Model(_models.Model):
         """
         table = cls._get_connection()
         if not isinstance(table.connection, AlternatorConnection):
-            raise ConfigurationError(f"{cls.__qualname__}: its connection_class is not an AlternatorConnection.")
+            raise ConfigurationError(f"{cls.__qualname__}: its connection_class must be an AlternatorConnection.")
         return table.connection.write_isolation(table.table_name, new)

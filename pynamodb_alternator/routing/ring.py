@@ -45,7 +45,7 @@ class AffinityRing:
 def canonical_order(endpoints: Iterable[str]) -> dict[str, str]:
     """Canonical endpoint to the first given spelling of it, in ring order.
 
-    Raises ValueError for text that is no URL.
+    Raises ValueError for text that is not a URL.
     """
     first_spelling: dict[str, str] = {}
     for endpoint in endpoints:

@@ -67,7 +67,7 @@ class Tables:
         }
 
     def get(self, name: object) -> Table:
-        """What is known of the table. An empty answer for anything that is no known table's name."""
+        """What is known of the table. An empty answer for anything that is not the name of a known table."""
         return self._tables.get(name, _UNKNOWN) if isinstance(name, str) else _UNKNOWN
 
     def names(self) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def _resolved(path: Path, names: Mapping[Any, Any]) -> tuple[Any, ...]:
 
 
 class _SyntaxError(Exception):
-    """The text is no UpdateExpression."""
+    """The text is not an UpdateExpression."""
 
 
 def _parsed(expression: str) -> UpdateAnalysis:

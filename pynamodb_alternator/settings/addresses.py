@@ -70,11 +70,11 @@ def split_port(address: str, where: str) -> tuple[str, int | None]:
             )
         host, port = inside + "]", after[1:]
         if after == ":":
-            raise ConfigurationError(f"{where}: the port after the colon is missing.")
+            raise ConfigurationError(f"{where}: the port after the colon is missing. Write it, or leave out the colon.")
     elif address.count(":") == 1:
         host, _, port = address.partition(":")
         if not port:
-            raise ConfigurationError(f"{where}: the port after the colon is missing.")
+            raise ConfigurationError(f"{where}: the port after the colon is missing. Write it, or leave out the colon.")
     if not port:
         return host, None
     # The length first: Python refuses to read a number of thousands of digits.
@@ -139,7 +139,7 @@ def check_host(host: str, where: str) -> None:
         return
     # What looks like a number or an IPv6 address must be one: 10.0.0.256 is a slip, and not the name of a host.
     if ":" in bare or _NUMBERS.fullmatch(bare) or not _HOST_NAME.fullmatch(bare):
-        raise ConfigurationError(f"{where} is neither an IP address nor a host name.")
+        raise ConfigurationError(f"{where} is neither an IP address nor a host name. Write one, as '10.0.0.1'.")
 
 
 def seeds(value: Any) -> tuple[str, ...]:

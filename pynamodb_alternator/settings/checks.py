@@ -105,4 +105,4 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 def no_control_characters(where: str, value: str) -> None:
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
-        raise ConfigurationError(f"{where} has a control character in it.")
+        raise ConfigurationError(f"{where} has a control character in it. Leave that out.")

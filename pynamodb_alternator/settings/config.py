@@ -41,7 +41,8 @@ class ClusterConfig:
     where the server's option ``alternator_force_read_before_write`` is set.
     `partition_keys`: partition-key names of tables that have no model here.
     `affinity_ring_order`: ``"host"`` for fleets that mix this library with alternator-client 2.0.2.
-    `credentials`: None sends unsigned requests; or `Credentials`, a botocore session, or a callable.
+    `credentials`: None sends unsigned requests; or `Credentials`, a botocore session, or a callable. For an
+    `AsyncCluster`, an aiobotocore session or an async function as well.
     `region`: the name in the signature's scope. The server takes any.
     `tls`: a `Tls`, for scheme https; None means ``Tls()``, which trusts the authorities that the system trusts. It
     holds for discovery, probes and requests alike.

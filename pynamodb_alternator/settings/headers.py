@@ -38,16 +38,16 @@ def check(where: str, value: Any) -> Mapping[str, str]:
     checked: dict[str, str] = {}
     for name, text in value.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ConfigurationError(f"{where}: {name!r} is not an HTTP header name.")
+            raise ConfigurationError(f"{where}: {name!r} is not an HTTP header name. Write letters, digits, hyphens.")
         if any(name.lower() == other.lower() for other in checked):
-            raise ConfigurationError(f"{where}: {name!r} is named twice, in different spellings.")
+            raise ConfigurationError(f"{where}: {name!r} is named twice, in different spellings. Leave one out.")
         if name.lower() in RESERVED:
             raise ConfigurationError(f"{where}: {name!r} is written by the transport itself; leave it out.")
         if not isinstance(text, str):
             raise ConfigurationError(f"{where}: the value of {name!r} must be a string (got {type(text).__name__}).")
         if any((ord(c) < 0x20 and c != "\t") or ord(c) == 0x7F for c in text) or text != text.strip():
             raise ConfigurationError(
-                f"{where}: the value of {name!r} has a control character, or a space at its start or end."
+                f"{where}: the value of {name!r} has a control character, or a space at its start or end. Remove it."
             )
         checked[name] = Secret(text)
     return FrozenMapping(checked)

@@ -27,7 +27,7 @@ _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_
 
 
 class InsecureTlsWarning(UserWarning):
-    """`Tls(insecure=True)`: whoever stands between this process and a node can read and change everything."""
+    """`Tls(insecure=True)`: anything between this process and a node can read and change everything."""
 
 
 @dataclass(frozen=True, slots=True)

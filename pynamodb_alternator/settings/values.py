@@ -189,7 +189,8 @@ class Health:
 
 
 CredentialsSource = Credentials | Callable[[], Any] | Any
-"""A `Credentials`, a botocore session or credentials object, or a callable that gives one of these."""
+"""A `Credentials`, a botocore session or credentials object, or a callable that gives one of these. An `AsyncCluster`
+takes what is aiobotocore's, and asynchronous functions, too."""
 
 
 def silent_writes(where: str, value: Any) -> Literal["raise", "wait", "repeat"]:

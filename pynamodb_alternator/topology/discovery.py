@@ -5,7 +5,7 @@ the reading before and the nodes by their state, and gives the next `Reading`. T
 reading is a `SourceWalk`, the meaning of an answer is in `localnodes`, the seeds are in `seeds`.
 
 What it owns is memory between readings: the source of the last reading, whose connection is open; when to look again at
-seeds that are not members; which members were seen alive, so that nodes which were not are no datacenter that is kept;
+seeds that are not members; which members were seen alive, so that nodes which were not are not kept as a datacenter;
 whether the server honours scopes, and whether those of the configuration are empty; what was logged already. One thread
 at a time reads, so there is no lock: `Membership.refresh` calls `read` in the thread that has the turn (the reader
 thread of the monitor, that of a request where there is none, or a user's), and under no lock, because it waits for the
@@ -157,7 +157,7 @@ class Discovery:
                 # One of those that are down is enough: they are being probed as well.
                 listed = walk.ask_some([node for node in walk.down if node in group][:1], ClusterScope())
             if listed is None:
-                # Nodes of which none was ever seen alive are no datacenter that cannot be reached, but a lie.
+                # Nodes of which none was ever seen alive are not a datacenter that cannot be reached, but a lie.
                 listed = () if group.isdisjoint(self._seen_alive) else tuple(group - settled)
             settled |= group | set(listed)
             if listed:
@@ -225,6 +225,16 @@ class Discovery:
                 self._config.name,
                 self._config.routing_scope,
             )
+
+    def stranger_that_told(self, reading: Reading) -> str | None:
+        """The address of the node that told the list, if it is not in the list, and no node in it was ever seen alive.
+
+        Then the listed addresses are probably not those under which the nodes can be reached from here.
+        """
+        source = reading.source
+        if not source or source in {node.address for node in reading.nodes}:
+            return None
+        return source if self._seen_alive.isdisjoint(reading.nodes) else None
 
     @property
     def scopes(self) -> tuple[Scope, ...]:

@@ -108,7 +108,7 @@ def of_failed_reading(error: Exception, tried: Sequence[str], consecutive: int, 
     """What is told of a reading that failed. The first of several in a row is logged."""
     payload = {"tried": tried, "error": str(error), "consecutive": consecutive, "stale_for": stale_for}
     line = (
-        f"the node list cannot be read ({error}); going on with what is known. Asked: {', '.join(tried) or 'nobody'}"
+        f"the node list cannot be read ({error}); going on with what is known. Asked: {', '.join(tried) or 'no node'}"
         if consecutive == 1
         else ""
     )

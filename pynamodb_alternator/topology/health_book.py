@@ -25,6 +25,10 @@ _IMPATIENCE = 0.1
 """Part of a probe interval after which a node is asked again that has begun to answer."""
 
 
+_LONGEST_REASON = 300
+"""Characters of an error that are kept: it goes into signals, log lines and the errors of requests."""
+
+
 @dataclass(frozen=True, slots=True)
 class StateChange:
     """A node that got another state. `down_for`: seconds since its trouble began. `error`: what was last heard."""
@@ -138,7 +142,7 @@ class HealthBook:
             trouble = self._troubles.pop(node, None)
             return StateChange(node, before, after, now - trouble.since if trouble else 0.0)
         self._next_probe.setdefault(node, now)
-        reason = "" if error is None else str(error)
+        reason = "" if error is None else _short(str(error))
         trouble = self._troubles.setdefault(node, _Trouble(now, reason))
         trouble.error = reason or trouble.error
         self.statuses[node] = after
@@ -171,3 +175,7 @@ class HealthBook:
             for node in [node for node in self.statuses if node not in members][:excess]:
                 for memory in (self._troubles, self._next_probe, self.statuses):
                     memory.pop(node, None)
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[: _LONGEST_REASON - 1]}…"

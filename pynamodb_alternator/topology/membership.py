@@ -32,15 +32,7 @@ from ..settings.config import ClusterConfig
 from ..settings.scopes import Scope, chain
 from .answer_book import AnswerBook
 from .discovery import Discovery, DiscoveryError
-from .emission import (
-    Emission,
-    members_differ,
-    of_failed_reading,
-    of_reading,
-    of_return,
-    of_set_aside,
-    of_state_change,
-)
+from .emission import Emission, members_differ, of_failed_reading, of_reading, of_return, of_set_aside, of_state_change
 from .health import PROBE_PATH, HealthStatus, Observation, State, active, is_well, quarantined
 from .health_book import HISTORY, HealthBook, Snapshot, StateChange
 from .listener import Listener
@@ -141,6 +133,10 @@ class Membership:
 
     def is_down(self, node: Node) -> bool:
         return node in self.view.down
+
+    def stranger_that_tells(self) -> str | None:
+        """See `Discovery.stranger_that_told`. None while the list cannot be read."""
+        return None if self.failed_readings else self._discovery.stranger_that_told(self._published.reading)
 
     # ---- what requests report ----------------------------------------------------------------------------------
 

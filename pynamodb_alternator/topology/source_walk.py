@@ -57,7 +57,7 @@ class SourceWalk:
         self.tried: list[str] = []
         self.failed: set[Node] = set()
         self.source: Node | None = None
-        self.error: Exception | str = "there is no seed that can be resolved"
+        self.error: Exception | str = "none of the seeds can be resolved"
         self.exhausted = False
         """Whether every source has failed that we were willing to ask."""
         self._contact = contact

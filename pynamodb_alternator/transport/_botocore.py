@@ -55,7 +55,7 @@ _REQUEST_EVENTS = (
     "before-parse",
     "response-received",
 )
-"""Events that botocore's endpoint emits for each attempt: whoever hooks them gets the compatible lane."""
+"""Events that botocore's endpoint emits for each attempt: if one is hooked, the compatible lane is taken."""
 
 
 class EndpointLike(Protocol):

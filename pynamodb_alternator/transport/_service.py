@@ -2,7 +2,7 @@
 
 botocore's own loader reads it once for each session, and looks through the folders of all services before it does.
 Here the parsed files are kept for the process, and each loader, which belongs to one session, hands out copies of its
-own: whoever changes a service model changes it for that session alone, as with botocore's loader.
+own: a change of a service model is for that session alone, as with botocore's loader.
 
 There is no lock. Threads that come first at the same time all parse the file, which takes some milliseconds, and one
 result stays. A lock would be held by nobody in a child that forked meanwhile, and by a thread of before in a process

@@ -41,14 +41,12 @@ from typing import Any, NoReturn, Self
 
 from .. import signals
 from ..errors import (
-    ClusterClosedError,
     DeadlineAfterSendError,
     DeadlineBeforeSendError,
     NoNodesAvailableError,
     NotSentError,
     OutcomeUnknownError,
     PoolTimeoutError,
-    RequestRefusedError,
     ServerFailureError,
     TlsError,
     TransportError,
@@ -59,10 +57,9 @@ from ..settings.scopes import Scope
 from ..settings.values import KeyRouteAffinity, Retries, Timeouts
 from ..topology.node import Node
 from ..topology.view import View
-from . import emit
+from . import emit, outcome
 from .environment import Environment
 from .http1 import Answer
-from .outcome import Verdict, complaint, counts_against_node, is_foreign, is_silent, judge, makes_suspect
 
 __all__ = ["Attempts", "Wait"]
 
@@ -268,21 +265,21 @@ class Attempts:
         membership, node = self.environment.membership, self.node
         assert node is not None
         self.environment.counts[node.address].answers += 1
-        verdict = None if answer.status < 300 else judge(answer)
+        verdict = None if answer.status < 300 else outcome.judge(answer)
         leaves_it_open = verdict is not None and verdict.leaves_it_open
         if not leaves_it_open:
             membership.succeeded(node, self._generation)
         elif not self._is_lookup:
-            against = complaint(answer, repeatable=is_idempotent(self.operation, self.parameters))
+            against = outcome.complaint(answer, repeatable=is_idempotent(self.operation, self.parameters))
             if against is not None:
                 membership.answer_failed(node, against)
-        if verdict is None or verdict is Verdict.FINAL:
+        if verdict is None or verdict is outcome.Verdict.FINAL:
             self.result = answer
             return True
         self._answer, self._error = answer, None
         self._sends += 1
         if leaves_it_open:
-            may_come_later = verdict is Verdict.FOREIGN
+            may_come_later = verdict is outcome.Verdict.FOREIGN
             self._maybe_executed, self._answered_by = answer, node.address
             self._may_still_execute |= may_come_later
             if not self._may_repeat(may_come_later):
@@ -311,27 +308,26 @@ class Attempts:
             if isinstance(self._error, PoolTimeoutError):
                 error = self._error  # which says how long was waited
             self.pool_wait = self._pool_patience = 0.0
-        if not self._is_lookup:
-            self.environment.counts[node.address].failures += 1
         self._error, self._answer = error, None
-        if isinstance(error, ClusterClosedError | RequestRefusedError):
-            # Neither is about the node, and no other one could do better.
+        if outcome.ends_the_call(error):
             self._ended = True
             return
+        if not self._is_lookup:
+            self.environment.counts[node.address].failures += 1
         if error.node is None:
             error.node = node.address  # of an answer that only its parser has found wanting
         out_of_time = self.deadline is not None and self.environment.clock() >= self.deadline
-        if makes_suspect(error):
-            counts = not self._is_lookup and counts_against_node(error, out_of_time=out_of_time)
+        if outcome.makes_suspect(error):
+            counts = not self._is_lookup and outcome.counts_against_node(error, out_of_time=out_of_time)
             membership.failed(node, self._generation, error, counts=counts)
-        if is_foreign(error) and not self._is_lookup:
+        if outcome.is_foreign(error) and not self._is_lookup:
             membership.answer_failed(node, error.reason, counted=False)
         if isinstance(error, NotSentError):
             self._hopeless_in_cycle += isinstance(error, TlsError | PoolTimeoutError)
             return
         self._sends += 1
         self._maybe_executed = error
-        may_come_later = is_silent(error)
+        may_come_later = outcome.is_silent(error)
         self._may_still_execute |= may_come_later
         if out_of_time:
             self._out_of_time()
@@ -391,9 +387,12 @@ class Attempts:
 
     def _finish(self, error: TransportError) -> None:
         """What all attempts together have to say."""
-        error.tried(list(dict.fromkeys(self._tried)))
         if isinstance(error, OutcomeUnknownError):
             error.may_still_execute = self._may_still_execute
+            if not is_read(self.operation) and not isinstance(error, ServerFailureError):
+                may = "may still execute it" if self._may_still_execute else "executes nothing later"
+                error.reason = f"{error.reason.rstrip('.')}. The write may have been executed; if not, the node {may}"
+        error.tried(list(dict.fromkeys(self._tried)))
 
     def _why_no_node(self) -> str:
         return self.environment.why_no_node(self._view(), self._own_scope)

@@ -5,9 +5,10 @@ They do not share the requests' pools: a full pool must not hold up the probe th
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import (
@@ -25,13 +26,26 @@ from .request import build_get
 if TYPE_CHECKING:
     from ..topology.node import Node
 
-__all__ = ["ControlConnections"]
+__all__ = ["ControlConnections", "own_time"]
 
 _MAX_BODY = 16 * 1024 * 1024
 _MOST_IDLE = 8
 """Connections kept for the next fetch. Discovery asks the same few nodes; three hundred that were probed once at the
 start need no connection each."""
 _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError, PoolTimeoutError, DeadlineExceededError)
+
+
+@contextlib.contextmanager
+def own_time(node: Node, question: str, timeout: float) -> Iterator[None]:
+    """A timeout inside tells the time of this `question`: it does not belong to a call with a deadline."""
+    try:
+        yield
+    except (ConnectTimeoutError, ReadTimeoutError, DeadlineExceededError) as error:
+        if error.was_cut:
+            raise
+        what = "accept the connection" if isinstance(error, ConnectTimeoutError) else f"answer {question}"
+        kind = ConnectTimeoutError if isinstance(error, ConnectTimeoutError) else ReadTimeoutError
+        raise kind(f"Node {node} did not {what} within {timeout:g} s", node=node.address) from error
 
 
 class ControlConnections:
@@ -58,8 +72,12 @@ class ControlConnections:
         A kept-alive connection that fails says little of its node, which may have been restarted since: that is
         tried again, once, on a fresh one.
         """
+        with own_time(node, f"GET {path}", timeout):
+            return self._fetch(node, path, timeout)
+
+    def _fetch(self, node: Node, path: str, timeout: float) -> Answer:
         if self._closed:
-            raise ClusterClosedError("The cluster was closed")
+            raise ClusterClosedError("The cluster was closed: make no more requests after close().")
         deadline = self._clock() + timeout
         head = build_get(path, node.host_header)
         with self._lock:

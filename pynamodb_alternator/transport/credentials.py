@@ -2,27 +2,43 @@
 
 Credentials may rotate (an assumed role, a secret read from a vault): a botocore session, a botocore credentials object
 and a callable are asked each time, and the `Signer` is kept as long as the answer stays the same.
+
+Asking may wait for a network or a file. A thread waits for it (`Signers.current`). An event loop must not: it looks at
+`would_wait` first, and lets `current_in_loop` ask in a thread, or await a source that is asynchronous.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import threading
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..errors import ConfigurationError
+from botocore.credentials import Credentials as StockCredentials
+from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ..errors import ConfigurationError, CredentialsError
 from ..settings.values import Credentials, CredentialsSource
 from .signing import Signer
 
-__all__ = ["Signers"]
+__all__ = ["InThread", "Signers"]
+
+_log = logging.getLogger("pynamodb_alternator.cluster")
 
 _Frozen = tuple[Any, Any, Any]
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Calls a function in a thread, and gives what it gave."""
 
 _REMEDY = (
     "Give Credentials(access_key, secret_key), a botocore session or credentials object that has credentials, or a "
     "callable that gives one of these; or credentials=None to send unsigned requests."
 )
+_REST = 5.0
+"""Seconds after a refresh has failed in which credentials that have not expired are used without asking again."""
 
 
 class Signers:
@@ -31,70 +47,117 @@ class Signers:
     `region`, `service`: of the signature's scope.
     """
 
-    __slots__ = ("_latest", "_lock", "_pid", "_region", "_service", "_source")
+    __slots__ = ("_clock", "_holder", "_latest", "_lock", "_pid", "_region", "_rests_until", "_service", "_source")
 
-    def __init__(self, credentials: CredentialsSource | None, region: str, service: str = "dynamodb") -> None:
+    def __init__(
+        self,
+        credentials: CredentialsSource | None,
+        region: str,
+        service: str = "dynamodb",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = credentials
         self._region = region
         self._service = service
+        self._clock = clock
         self._latest: tuple[_Frozen, Signer] | None = None
+        # What told the latest credentials, if it knows when they expire.
+        self._holder: RefreshableCredentials | None = None
+        self._rests_until = 0.0
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
     def current(self) -> Signer | None:
-        """The signer for a request that is sent now; None where requests are to be unsigned.
+        """The signer for a request that is sent now; None where requests are to be unsigned. May wait for the source.
 
-        Raises `ConfigurationError` where the source gives no usable credentials. It tells the kind of a source's own
-        error, and not its text, which may have a secret in it.
+        Credentials that have not expired go on being used while their refresh fails. Otherwise raises
+        `CredentialsError` where the source fails, and `ConfigurationError` where it gives no usable credentials. Both
+        tell the kind of an error that is not botocore's, and not its text, which may have a secret in it.
         """
         source = self._source
         if source is None:
             return None
-        latest = self._latest
-        if type(source) is Credentials:
-            if latest is not None:
-                return latest[1]
-            frozen = _triple(source)
-        else:
-            frozen = self._ask(source)
-        if latest is None or latest[0] != frozen:
-            checked = Credentials(*frozen)  # raises for what is no credential
-            signer = Signer(checked.access_key, checked.secret_key, checked.session_token, self._region, self._service)
-            latest = self._latest = (frozen, signer)
-        return latest[1]
-
-    def _ask(self, source: Any) -> _Frozen:
-        failure = ""
+        if self._latest is not None and (type(source) is Credentials or self._rests()):
+            return self._latest[1]
         try:
-            found = self._frozen(source)
+            frozen = self._frozen(source)
+        except _Asynchronous:
+            if self._latest is None:
+                raise _only_in_event_loops(source) from None
+            return self._latest[1]  # as an event loop was told it last
         except ConfigurationError:
             raise
         except Exception as error:
-            failure = type(error).__name__
-        if failure:
-            # Raised here and not above, so that the other error, with its text, is not the context of this one.
-            raise ConfigurationError(
-                f"ClusterConfig: credentials: asking {_kind(source)} for credentials failed with {failure}. {_REMEDY}"
-            )
-        if found is None:
-            raise ConfigurationError(f"ClusterConfig: credentials: {_kind(source)} gave none. {_REMEDY}")
-        return found
+            failure = error
+        else:
+            return self._taken(frozen)
+        # Not inside the handler, so that an error whose text is left out is not the context of ours.
+        return self._failed(failure)
+
+    def would_wait(self) -> bool:
+        """Whether `current` may wait now, for a network or a file. An event loop must not call it then."""
+        source = self._source
+        if source is None or type(source) is Credentials or self._rests():
+            return False
+        if callable(source):
+            return True  # nobody knows what it does
+        if hasattr(source, "get_credentials"):
+            if self._latest is None or inspect.iscoroutinefunction(source.get_credentials):
+                return True
+            source = source.get_credentials()  # the session has them by now
+        if isinstance(source, RefreshableCredentials):
+            return inspect.iscoroutinefunction(source.get_frozen_credentials) or source.refresh_needed()
+        return hasattr(source, "get_frozen_credentials") and type(source) is not StockCredentials
+
+    async def current_in_loop(self, in_thread: InThread) -> Signer | None:
+        """As `current`, without waiting in the event loop: what is asynchronous is awaited, the rest asked in a thread.
+
+        aiobotocore's sessions and credentials objects, and functions that are asynchronous, are taken here too.
+        """
+        source = self._source
+        if source is None:
+            return None
+        try:
+            frozen = await self._frozen_in_loop(source, in_thread)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            failure = error
+        else:
+            return self._taken(frozen)
+        return self._failed(failure)
+
+    # ---- asking ------------------------------------------------------------------------------------------------
 
     def _frozen(self, source: Any) -> _Frozen | None:
         if callable(source):
-            source = source()
-            if inspect.isawaitable(source):
-                if inspect.iscoroutine(source):
-                    source.close()
-                raise ConfigurationError(
-                    "ClusterConfig: credentials is an async function, and requests are made in ordinary ones. "
-                    "Give an ordinary callable."
-                )
+            source = _at_once(source())
         if hasattr(source, "get_credentials"):
-            source = self._of_session(source)
+            source = _at_once(self._of_session(source))
+        holder = source
         if hasattr(source, "get_frozen_credentials"):
-            source = source.get_frozen_credentials()
-        return None if source is None else _triple(source)
+            source = _at_once(source.get_frozen_credentials())
+        return self._noted(holder, source)
+
+    async def _frozen_in_loop(self, source: Any, in_thread: InThread) -> _Frozen | None:
+        if callable(source):
+            source = await _awaited(source, in_thread)
+        session = source
+        if hasattr(session, "get_credentials"):
+            is_async = inspect.iscoroutinefunction(session.get_credentials)
+            source = await _awaited(
+                session.get_credentials if is_async else lambda: self._of_session(session), in_thread
+            )
+        holder = source
+        if hasattr(source, "get_frozen_credentials"):
+            source = await _awaited(source.get_frozen_credentials, in_thread)
+        return self._noted(holder, source)
+
+    def _noted(self, holder: Any, told: Any) -> _Frozen | None:
+        frozen = None if told is None else _triple(told)
+        self._holder = holder if isinstance(holder, RefreshableCredentials) else None
+        return frozen
 
     def _of_session(self, session: Any) -> Any:
         if self._latest is not None:
@@ -106,17 +169,73 @@ class Signers:
         with self._lock:
             return session.get_credentials()
 
+    # ---- what came of it ---------------------------------------------------------------------------------------
 
-def _triple(found: Any) -> _Frozen:
+    def _taken(self, frozen: _Frozen | None) -> Signer:
+        if frozen is None:
+            raise ConfigurationError(f"ClusterConfig: credentials: {_kind(self._source)} gave none. {_REMEDY}")
+        latest = self._latest
+        if latest is None or latest[0] != frozen:
+            checked = Credentials(*frozen)  # raises for what cannot be one
+            signer = Signer(checked.access_key, checked.secret_key, checked.session_token, self._region, self._service)
+            latest = self._latest = (frozen, signer)
+        self._rests_until = 0.0
+        return latest[1]
+
+    def _rests(self) -> bool:
+        return self._rests_until > 0.0 and self._clock() < self._rests_until and self._has_not_expired()
+
+    def _has_not_expired(self) -> bool:
+        return self._holder is not None and not self._holder.refresh_needed(refresh_in=0)
+
+    def _failed(self, error: Exception) -> Signer:
+        latest, is_stock = self._latest, isinstance(error, BotoCoreError | ClientError)
+        what = type(error).__name__
+        what += f": {error}".rstrip(".") if is_stock else " (its text is left out: it may have a secret in it)"
+        if latest is not None and self._has_not_expired():
+            self._rests_until = self._clock() + _REST
+            _log.warning("The credentials cannot be refreshed, and are used until they expire: %s.", what)
+            return latest[1]
+        raise CredentialsError(
+            f"ClusterConfig: credentials: asking {_kind(self._source)} for credentials failed with {what}. Nothing was "
+            "sent. Retry if it was for a moment; else mend what gives the credentials."
+        ) from (error if is_stock else None)
+
+
+class _Asynchronous(Exception):
+    """A source gave something that is to be awaited, where there is no event loop."""
+
+
+def _at_once(told: Any) -> Any:
+    if inspect.isawaitable(told):
+        if inspect.iscoroutine(told):
+            told.close()
+        raise _Asynchronous
+    return told
+
+
+async def _awaited(ask: Callable[[], Any], in_thread: InThread) -> Any:
+    told = ask() if inspect.iscoroutinefunction(ask) else await in_thread(ask)
+    return await told if inspect.isawaitable(told) else told
+
+
+def _only_in_event_loops(source: Any) -> ConfigurationError:
+    return ConfigurationError(
+        f"ClusterConfig: credentials: {_kind(source)} is asynchronous, and can only be asked by an AsyncCluster. "
+        "Give an ordinary callable, or a botocore session instead of aiobotocore's."
+    )
+
+
+def _triple(told: Any) -> _Frozen:
     """From a `Credentials`, or from botocore's frozen credentials."""
-    if isinstance(found, Credentials):
-        return found.access_key, found.secret_key, found.session_token
+    if isinstance(told, Credentials):
+        return told.access_key, told.secret_key, told.session_token
     try:
-        return found.access_key, found.secret_key, found.token or None
+        return told.access_key, told.secret_key, told.token or None
     except AttributeError:
         pass
     raise ConfigurationError(
-        f"ClusterConfig: credentials: a {type(found).__name__} is no credentials object. {_REMEDY}"
+        f"ClusterConfig: credentials: a {type(told).__name__} is not a credentials object. {_REMEDY}"
     )
 
 

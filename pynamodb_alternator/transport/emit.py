@@ -1,8 +1,8 @@
 """What the signals are told of a request.
 
 Each function emits one signal, with the whole payload of its event in one call: `Environment.emit` adds the cluster's
-name and hands the same dict on to the receivers. Whoever calls one of these where every request passes asks first
-whether the signal has receivers, so that a request to which nobody listens pays one look at an attribute.
+name and hands the same dict on to the receivers. A caller that every request passes looks first whether the signal
+has receivers, so that a request without listeners pays one look at an attribute.
 """
 
 from __future__ import annotations

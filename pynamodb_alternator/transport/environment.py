@@ -44,7 +44,7 @@ class Environment:
             return (
                 "No node is known: no seed answered or can be resolved, or the routing scope "
                 f"({own_scope or membership.config.routing_scope}) has no node. "
-                f"Seeds: {', '.join(membership.config.seeds)}"
+                f"Seeds: {', '.join(membership.config.seeds)}. Cluster.check() looks for the cause."
             )
         in_scope = {node.address for node in view.topology.nodes}
         troubles = [
@@ -53,4 +53,15 @@ class Environment:
             if info.error and info.address in in_scope
         ]
         more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
-        return f"No node of the routing scope {view.topology.scope} is usable ({'; '.join(troubles[:3])}{more})"
+        why = f"No node of the routing scope {view.topology.scope} is usable ({'; '.join(troubles[:3])}{more})"
+        return f"{why}. {self._likely_cause() or 'Cluster.check() looks for the cause.'}"
+
+    def _likely_cause(self) -> str:
+        source = self.membership.stranger_that_tells()
+        if source is None or any(self.counts[node.address].answers for node in self.membership.view.topology.ring):
+            return ""
+        return (
+            f"Node {source} answers, and none of the addresses that it lists can be reached from here. If the nodes "
+            "have other addresses for clients (NAT, containers, a tunnel), give ClusterConfig(address_translator=...), "
+            "or set broadcast_rpc_address in each node's scylla.yaml."
+        )

@@ -1,6 +1,6 @@
 """Which connections exist: counted by looking, and not by adding and taking away.
 
-Whoever uses a connection holds the only strong reference to it. If an exception ends that function, between any two
+The function that uses a connection holds the only strong reference to it. If an exception ends it, between any two
 of its steps, the connection dies with it, and is not counted any more. Nothing needs to be given back for that.
 """
 

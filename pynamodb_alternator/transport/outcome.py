@@ -34,6 +34,7 @@ from ..errors import (
     ClusterClosedError,
     ConnectionLostError,
     ConnectTimeoutError,
+    CredentialsError,
     MalformedAnswerError,
     OutcomeUnknownError,
     PoolTimeoutError,
@@ -48,6 +49,7 @@ __all__ = [
     "Verdict",
     "complaint",
     "counts_against_node",
+    "ends_the_call",
     "error_type",
     "is_foreign",
     "is_silent",
@@ -142,9 +144,15 @@ def complaint(answer: Answer, *, repeatable: bool) -> str | None:
 def makes_suspect(error: TransportError) -> bool:
     """Whether a failure of an exchange is about the node, so that a probe is to look at it.
 
-    A full pool, a closed cluster and a request that breaks the protocol are about us.
+    A full pool, a closed cluster, a request that breaks the protocol and credentials that cannot be had are about us.
+    So is an attempt that was cut: the reason for the cut has been counted, and would become its own reason.
     """
-    return not isinstance(error, PoolTimeoutError | ClusterClosedError | RequestRefusedError)
+    return not (error.was_cut or isinstance(error, PoolTimeoutError) or ends_the_call(error))
+
+
+def ends_the_call(error: TransportError) -> bool:
+    """Whether a failure is about this process or this request, so that no other node could do better."""
+    return isinstance(error, ClusterClosedError | RequestRefusedError | CredentialsError)
 
 
 def counts_against_node(error: TransportError, *, out_of_time: bool) -> bool:

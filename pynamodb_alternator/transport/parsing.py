@@ -6,7 +6,7 @@ orjson, changes binary values in place, and only makes sure that the walk would 
 cannot be sure, and for all other operations, botocore's parser does the work.
 
 A success whose body is not readable is refused with `MalformedAnswerError`. botocore gives an empty dict for an empty
-body and for one that is no JSON, which a caller would take for "no such item", and leaves out what is not base64.
+body and for one that is not JSON, which a caller would take for "no such item", and leaves out what is not base64.
 
 One difference remains: where an attribute value holds a bare number (DynamoDB sends text) of more than 64 bits, it
 comes out as a float, and from botocore as an int.
@@ -39,8 +39,8 @@ def loads(body: bytes, operation_model: OperationModel, look: Look | None = None
 
     `look`: for a large body (see `large_answers`). It is called now and then, and may raise an error to end the work.
 
-    Raises `MalformedAnswerError` for a body that is empty though the operation has an answer, that is no JSON object,
-    or whose values do not have the types of the operation's output.
+    Raises `MalformedAnswerError` for a body that is empty though the operation has an answer, that is not a JSON
+    object, or whose values do not have the types of the operation's output.
     """
     if look is not None:
         return _watched_loads(body, operation_model, look)
@@ -67,9 +67,9 @@ def parse_error(
 ) -> dict[str, Any]:
     """What an answer with `status` >= 300 says: `Error`, modelled members such as `Item`, and `ResponseMetadata`.
 
-    As botocore's endpoint has it, save that it never raises: a body that is no text or no JSON object (a proxy's page)
-    gives the status as the error's code, and modelled members that cannot be read are left out, because the error
-    itself is known all the same. `look`: as `loads` has it; what it raises is the only exception.
+    As botocore's endpoint has it, except that it never raises: a body that is neither text nor a JSON object (a
+    proxy's page) gives the status as the error's code, and modelled members that cannot be read are left out, because
+    the error itself is known all the same. `look`: as `loads` has it; what it raises is the only exception.
     """
     parser = _parser if look is None else _watched_parser(_error_document(body, look), look)
     lower = _lower(headers)
@@ -122,6 +122,8 @@ def _strict_base64(value: Any) -> bytes:
     return a2b_base64(value, strict_mode=True)
 
 
+_STRANGER = "Is that the port of Alternator, and is there a proxy in between that answers for it?"
+
 _factory = ResponseParserFactory()
 _factory.set_parser_defaults(blob_parser=_strict_base64)
 _parser = _factory.create_parser("json")
@@ -130,7 +132,7 @@ _parser = _factory.create_parser("json")
 def _stock_loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]:
     if operation_model.output_shape is None and not body:
         return {}
-    # botocore's parser hides that a body is no JSON.
+    # botocore's parser hides that a body is not JSON.
     _document(body, operation_model, lambda: json.loads(body.decode()))
     return _parsed(_parser, body, operation_model)
 
@@ -157,7 +159,7 @@ def _watched_parser(answer: Any, look: Look) -> DocumentParser:
 
 
 def _error_document(body: bytes, look: Look) -> Any:
-    """The document of an error, or what botocore's parser takes for it where it is no JSON."""
+    """The document of an error, or what botocore's parser takes for it where it is not JSON."""
     try:
         return document(body, look)
     except (ValueError, RecursionError):
@@ -168,15 +170,15 @@ def _document(body: bytes, operation_model: OperationModel, read: Callable[[], A
     """What `read` makes of the body. Raises `MalformedAnswerError` if that is not a JSON object."""
     name = operation_model.name
     if not body:
-        raise MalformedAnswerError(f"The answer to {name} is empty.")
+        raise MalformedAnswerError(f"The answer to {name} is empty. {_STRANGER}")
     try:
         answer = read()
     except (ValueError, RecursionError) as wrong:
         # A UnicodeDecodeError's text is left out, as it may quote the body.
         what = "UTF-8" if isinstance(wrong, UnicodeDecodeError) else "JSON"
-        raise MalformedAnswerError(f"The answer to {name} is not valid {what}.") from None
+        raise MalformedAnswerError(f"The answer to {name} is not valid {what}. {_STRANGER}") from None
     if not isinstance(answer, dict):
-        raise MalformedAnswerError(f"The answer to {name} is no JSON object.")
+        raise MalformedAnswerError(f"The answer to {name} is not a JSON object. {_STRANGER}")
     return answer
 
 

@@ -326,7 +326,7 @@ class PoolCore(Generic[C]):
     def close(self) -> list[C]:
         """As `retire`, and waiters in the queue get a `ClusterClosedError`. Gives back what it has closed."""
         closed = self.retire()
-        self._refuse_waiters(ClusterClosedError, "The cluster was closed")
+        self._refuse_waiters(ClusterClosedError, "The cluster was closed while this request waited.")
         return closed
 
     def _refuse_waiters(self, kind: type[NodeUnreachableError | ClusterClosedError], reason: str) -> None:
@@ -335,7 +335,7 @@ class PoolCore(Generic[C]):
                 waiter = self._waiters[0]()
                 if waiter is not None and not waiter.served:
                     # Each waiter gets an exception of its own: raising one writes a traceback into it.
-                    waiter.error = kind(reason, node=self.node.address)
+                    waiter.error = kind(reason, node=self.node.address, was_cut=True)
                     waiter.wake()
                 self._waiters.popleft()
 

@@ -52,7 +52,7 @@ class PoolMap(Generic[P, C]):
     def _add(self, node: Node) -> P:
         with self._lock:
             if self._closed:
-                raise ClusterClosedError("The cluster was closed: make no more requests after close()")
+                raise ClusterClosedError("The cluster was closed: make no more requests after close().")
             pool = self._pools.get(node.endpoint)
             if pool is None:
                 pool = self._new_pool(node)

@@ -45,13 +45,17 @@ def build_head(target: str, host: str, content_length: int, headers: Iterable[tu
     try:
         return f"{start}{content_length}\r\n{text}\r\n".encode()
     except UnicodeEncodeError:
-        raise RequestRefusedError("A header of the request has half a character (a lone surrogate) in it.") from None
+        raise RequestRefusedError(
+            "A header of the request has half a character (a lone surrogate) in it. Leave that out."
+        ) from None
 
 
 def build_get(path: str, host: str) -> bytes:
     """The head of a GET without a body. Raises `RequestRefusedError` as `build_head` does."""
     if not _PATH.fullmatch(path) or not _HOST.fullmatch(host):
-        raise RequestRefusedError(f"GET {path!r} from {host!r} is no valid request.")
+        raise RequestRefusedError(
+            f"GET {path!r} from {host!r} is not a valid request. Leave out what is not printable."
+        )
     return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
 
 
@@ -60,14 +64,16 @@ def _start(target: str, host: str) -> str:
     """What is the same in all requests of one operation to one node."""
     for name, value in (("X-Amz-Target", target), ("Host", host)):
         if not _HOST.fullmatch(value):
-            raise RequestRefusedError(f"The request's {name} is not valid: {value!r}.")
+            raise RequestRefusedError(f"The request's {name} is not valid: {value!r}. Leave out what is not printable.")
     return f"POST / HTTP/1.1\r\nHost: {host}\r\nX-Amz-Target: {target}\r\nContent-Length: "
 
 
 @lru_cache(maxsize=256)
 def _name(name: str) -> str:
     if not _TOKEN.fullmatch(name):
-        raise RequestRefusedError(f"The request has a header named {name!r}, which is no HTTP header name.")
+        raise RequestRefusedError(
+            f"The request has a header named {name!r}, which cannot be one. Write letters, digits and hyphens."
+        )
     return name
 
 

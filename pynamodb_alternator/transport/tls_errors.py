@@ -1,4 +1,4 @@
-"""Failed handshakes of TLS, in words for whoever has to mend them, and with what to do."""
+"""Failed handshakes of TLS, in words for the people who have to mend them, and with what to do."""
 
 from __future__ import annotations
 

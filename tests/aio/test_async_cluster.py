@@ -45,7 +45,7 @@ from tests.chaos.support import until as eventually
 from tests.transport.servers import Server, read_request
 
 from .conftest import Recorder
-from .support import CREATE, KEY, TABLE, get, increment, outcome, put, run, until
+from .support import CREATE, KEY, PATIENCE, TABLE, get, increment, outcome, put, run, until
 
 NEVER_SUSPECT = Health(suspect_after=1000.0, active_failure_threshold=1000)
 """So that nothing but what the test does ends a request."""
@@ -898,3 +898,34 @@ def test_an_end_without_tls_farewell_does_not_complete_an_answer(says_farewell: 
             await connection.wait_closed()
 
         run(main)
+
+
+# ---- a resolver that hangs ---------------------------------------------------------------------------------------
+
+
+def test_a_resolver_that_hangs_is_bounded_by_the_deadline(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio resolves names in its executor, and the seeds are resolved in a thread of ours."""
+    real, go_on = socket.getaddrinfo, threading.Event()
+
+    def ask(host: Any, *more: Any, **settings: Any) -> Any:
+        if host == "nodes.example":
+            go_on.wait(PATIENCE)
+            host = "127.0.0.1"
+        return real(host, *more, **settings)
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+
+    async def main(config: ClusterConfig) -> None:
+        try:
+            async with AsyncCluster(config) as cluster:
+                client = await cluster.client()
+                with pytest.raises(NotSentError):
+                    await asyncio.wait_for(put(client), PATIENCE / 2)
+        finally:
+            go_on.set()
+
+    seed = ClusterConfig(["nodes.example"], port=local.port, timeouts=Timeouts(total=0.3))
+    run(lambda: main(seed))
+    go_on.clear()
+    node = config_of(local, timeouts=Timeouts(total=0.3), address_translator=lambda address: "nodes.example")
+    run(lambda: main(node))

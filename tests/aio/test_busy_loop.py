@@ -206,3 +206,28 @@ def test_a_queue_that_moves_is_waited_in() -> None:
             await pools.aclose()
 
     run(main)
+
+
+def test_a_deadline_that_passes_while_the_loop_is_held_blames_no_node_for_the_time() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            fill = [socket.socket() for _ in range(3)]
+            for sock in fill:
+                sock.setblocking(False)
+                sock.connect_ex(full.getsockname())
+            connection = AsyncConnection(Node("http", *full.getsockname()), loop)
+            connecting = asyncio.create_task(
+                connection.connect(connect_timeout=30.0, deadline=time.monotonic() + SHORT)
+            )
+            await asyncio.sleep(0)
+            hold()
+            with pytest.raises(ConnectTimeoutError) as raised:
+                await connecting
+            assert str(raised.value).endswith("was not open at the deadline of the call")
+            for sock in fill:
+                sock.close()
+
+    run(main)

@@ -54,3 +54,12 @@ def test_a_server_that_refuses_an_old_signature() -> None:
 def test_signing_for_a_server_that_does_not_ask(local: LocalCluster) -> None:
     with Cluster({"url": local.url, "credentials": Credentials("alice", "secret")}) as cluster:
         assert "unsigned ones as well" in the(cluster.check(), "authentication").message
+
+
+def test_a_node_that_does_not_answer_in_time_has_no_deadline_of_a_call(local: LocalCluster, cluster: Cluster) -> None:
+    _ = cluster.topology
+    local[0].delay(60.0, times=None, operation="ListTables")
+    findings = of(cluster.check(timeout=0.5), "authentication")
+    assert [finding.message for finding in findings if finding.severity == "warning"] == [
+        f"ListTables failed: Node {local[0].address} did not answer ListTables within 0.5 s"
+    ]

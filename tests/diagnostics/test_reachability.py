@@ -60,3 +60,15 @@ def test_an_authority_that_is_not_trusted() -> None:
         assert "Tls(ca=" in findings[-1].remedy
         with Cluster({"url": local.url, "tls": {"ca": str(local.tls.ca_file)}}) as cluster:
             assert problems(cluster.check()) == []
+
+
+def test_a_seed_that_lists_addresses_that_cannot_be_reached(local: LocalCluster, cluster: Cluster) -> None:
+    """As behind NAT, or from outside of the containers."""
+    _ = cluster.topology
+    for node in (local[1], local[2]):
+        node.kill(still_listed=True)
+    local[0].lie(["127.0.0.2", "127.0.0.3"])
+    (finding,) = (finding for finding in of(cluster.check(), "reachability") if finding.severity == "error")
+    assert finding.subject == local[0].address
+    assert f"{local[1].address}, {local[2].address}" in finding.message
+    assert "address_translator" in finding.remedy

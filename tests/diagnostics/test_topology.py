@@ -25,7 +25,7 @@ def test_nodes_that_disagree(local: LocalCluster, cluster: Cluster) -> None:
     ("lie", "severity", "words"),
     [
         (b"<html>", "warning", "no node list"),
-        ([], "warning", "lists nobody"),
+        ([], "warning", "lists no node"),
         (["0.0.0.0"], "error", "cannot be used"),
         (["127.0.0.2", "127.0.0.3"], "warning", "under another one"),
     ],

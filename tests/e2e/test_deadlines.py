@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -162,3 +164,61 @@ def test_as_a_model_sees_it(local: LocalCluster, cluster: Cluster) -> None:
     with ends_soon(), pytest.raises(UpdateError) as raised:
         counter.update(actions=[Counter.value.add(1)])
     assert isinstance(raised.value.cause, DeadlineAfterSendError)
+
+
+# ---- a resolver that hangs ---------------------------------------------------------------------------------------
+
+NAME = "nodes.example"
+
+
+@pytest.fixture
+def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Questions about names wait until the event is set."""
+    real, go_on = socket.getaddrinfo, threading.Event()
+
+    def ask(host: Any, *more: Any, **settings: Any) -> Any:
+        if host == NAME:
+            go_on.wait(MUCH_LESS * 2)
+            host = "127.0.0.1"
+        return real(host, *more, **settings)
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    yield go_on
+    go_on.set()
+    until(lambda: not [one for one in threading.enumerate() if one.name == "pynamodb_alternator-resolver"])
+
+
+@pytest.mark.parametrize("monitor", [None, False])
+def test_seeds_by_name_and_a_resolver_that_hangs(
+    local: LocalCluster, hanging_resolver: threading.Event, monitor: bool | None
+) -> None:
+    config = ClusterConfig([NAME], port=local.port, timeouts=Timeouts(total=0.5), monitor=monitor)
+    with Cluster(config) as cluster:
+        started = time.monotonic()
+        with pytest.raises(NotSentError):
+            put(cluster.client, "k")
+        assert time.monotonic() - started < MUCH_LESS
+        hanging_resolver.set()
+        with cluster.options(timeouts=Timeouts(total=MUCH_LESS)):
+            until(lambda: cluster.refresh())
+            assert cluster.client.list_tables()["TableNames"] == []
+
+
+def test_nodes_by_name_and_a_resolver_that_hangs(local: LocalCluster, hanging_resolver: threading.Event) -> None:
+    hanging_resolver.set()
+    config = ClusterConfig(
+        [local.nodes[0].host],
+        port=local.port,
+        address_translator=lambda address: NAME,
+        timeouts=Timeouts(connect=15.0, total=0.5),
+        health=NEVER_SUSPECT,
+    )
+    with Cluster(config) as cluster:
+        assert cluster.refresh()
+        # Not `cluster.nodes()`: it asks where the nodes are, and that leaves an open connection behind.
+        until(lambda: [str(node) for node in cluster.core.membership.view.topology.ring] == [f"{NAME}:{local.port}"])
+        hanging_resolver.clear()
+        with ends_soon(), pytest.raises(DeadlineBeforeSendError, match="the resolver did not answer for"):
+            put(cluster.client, "k")
+        hanging_resolver.set()
+        until(lambda: cluster.client.list_tables()["TableNames"] == [])

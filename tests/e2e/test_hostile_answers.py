@@ -264,19 +264,20 @@ def test_a_large_error_is_that_error(local: LocalCluster, read: Read, lane: str)
 
 
 def test_the_event_loop_goes_on_while_a_large_answer_is_read(local: LocalCluster, lane: str) -> None:
+    """What the loop's own thread computes between two of its rounds. Not the time on a clock: the machine may be loaded."""
     body = b'{"Items":[' + b'{"key":{"S":"x"},"n":{"N":"1"}},' * 300_000 + b"{}]}"
     answers(local, answer(gzip(body), "gzip"))
-    began = time.perf_counter()
+    began = time.thread_time()
     json.loads(body)
-    in_one_go = time.perf_counter() - began
+    in_one_go = time.thread_time() - began
     gaps = [0.0]
 
     async def main() -> None:
         async def tick() -> None:
-            last = time.perf_counter()
+            last = time.thread_time()
             while True:
                 await asyncio.sleep(0.0)
-                now = time.perf_counter()
+                now = time.thread_time()
                 gaps.append(now - last)
                 last = now
 

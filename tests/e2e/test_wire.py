@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 from botocore.credentials import RefreshableCredentials
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, CredentialRetrievalError
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import GetError, PutError
 
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Deflate, Gzip, Health, Model, Retries, Tls, signals
 from pynamodb_alternator.errors import (
     ConfigurationError,
+    CredentialsError,
     MalformedAnswerError,
     NotSentError,
     RequestRefusedError,
@@ -179,8 +180,8 @@ def test_a_bad_certificate_is_one_clear_error(presented: LocalCluster, lane: str
         if when == "after a while":
             assert not cluster.refresh()
         Item.Meta.cluster = cluster
-        wanted = rf"Node 127\.0\.0\.\d:\d+: TLS failed, its certificate was.*{BAD[kind]}"
-        with pytest.raises(GetError, match=wanted) as caught:
+        words = rf"Node 127\.0\.0\.\d:\d+.*[ (]TLS failed, its certificate was.*{BAD[kind]}"
+        with pytest.raises(GetError, match=words) as caught:
             Item.get("a")
         assert isinstance(caught.value.cause, NotSentError)
         with pytest.raises(NotSentError, match="TLS failed"):
@@ -466,13 +467,42 @@ def test_a_source_without_credentials_says_so(guarded: LocalCluster, lane: str) 
     def fail() -> Credentials:
         raise RuntimeError(f"the vault said {SECRET}")
 
-    for source, message in ((fail, "failed with RuntimeError"), (lambda: None, "gave none")):
-        with (
-            on(guarded, lane, credentials=source) as cluster,
-            pytest.raises(ConfigurationError, match=message) as caught,
-        ):
+    sources: list[tuple[Any, type[Exception], str]] = [
+        (fail, CredentialsError, "failed with RuntimeError"),
+        (lambda: None, ConfigurationError, "gave none"),
+    ]
+    for source, kind, message in sources:
+        with on(guarded, lane, credentials=source) as cluster, pytest.raises(kind, match=message) as caught:
             cluster.client.list_tables()
         assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_pynamodb_wraps_the_error_of_a_refresh_that_failed(guarded: LocalCluster, lane: str) -> None:
+    class Item(Model):
+        class Meta:
+            table_name = "items"
+            cluster: Cluster
+
+        key = UnicodeAttribute(hash_key=True)
+
+    failures: list[Exception] = []
+
+    def ask() -> Credentials:
+        if failures:
+            raise failures[0]
+        return Credentials("alice", SECRET)
+
+    with on(guarded, lane, credentials=ask) as cluster:
+        Item.Meta.cluster = cluster
+        Item("refreshed").save()
+        failures.append(CredentialRetrievalError(provider="vault", error_msg="no route"))
+        with pytest.raises(PutError, match="no route") as caught:
+            Item("refreshed").save()
+        assert isinstance(caught.value.cause, CredentialsError)
+        assert caught.value.cause.__cause__ is failures[0]
+        assert {node.failures for node in cluster.stats().values()} == {0}
+        failures.clear()
+        Item("refreshed").save()
 
 
 def test_a_models_own_credentials(guarded: LocalCluster, lane: str) -> None:

@@ -155,7 +155,7 @@ class TestOrder:
 
     def test_nobody_to_ask(self) -> None:
         bench = Bench(FakeNetwork(), ["unknown"])
-        with pytest.raises(DiscoveryError, match="no seed that can be resolved") as raised:
+        with pytest.raises(DiscoveryError, match="none of the seeds can be resolved") as raised:
             bench.read()
         assert raised.value.tried == ()
 

@@ -133,6 +133,9 @@ class FakeMembership:
     def nodes(self) -> tuple[Any, ...]:
         return ()
 
+    def stranger_that_tells(self) -> str | None:
+        return None
+
 
 class FakeRouter:
     def plan(self, operation: str, parameters: Any, view: View, *, affinity: Any = None) -> QueryPlan:

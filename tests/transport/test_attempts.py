@@ -289,7 +289,11 @@ def test_what_may_not_be_repeated_is_not(what: tuple[str, dict[str, Any]], error
     assert raised.type is error
     assert world.sent == [A, B]
     assert raised.value.nodes_tried == (A.address, B.address)
-    assert str(raised.value) == "it broke (nodes tried: 10.0.0.1:8000, 10.0.0.2:8000)"
+    later = "may still execute it" if error in SILENT else "executes nothing later"
+    assert str(raised.value) == (
+        f"it broke. The write may have been executed; if not, the node {later} "
+        "(nodes tried: 10.0.0.1:8000, 10.0.0.2:8000)"
+    )
 
 
 @pytest.mark.parametrize("what", ONCE_ONLY.values(), ids=ONCE_ONLY)
@@ -555,3 +559,36 @@ def test_the_deadline_of_a_request_that_never_had_a_node() -> None:
     with pytest.raises(DeadlineBeforeSendError) as raised:
         world.run(READS["get"], OK, timeouts=Timeouts(total=0.0001), retries=Retries(9, 5.0, 9.0))
     assert raised.value.node is None
+
+
+# ---- words -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("reason", "words"), [("it broke", "it broke. The"), ("It broke.", "It broke. The")])
+def test_what_may_have_been_executed_says_so_once(world: World, reason: str, words: str) -> None:
+    failure = ReadTimeoutError(reason, node=A.address)
+    with pytest.raises(OutcomeUnknownError) as raised:
+        world.run(ONCE_ONLY["increment"], failure)
+    assert str(raised.value).startswith(
+        f"{words} write may have been executed; if not, the node may still execute it ("
+    )
+
+
+def test_a_read_says_nothing_of_being_executed(world: World) -> None:
+    with pytest.raises(OutcomeUnknownError) as raised:
+        world.run(READS["get"], ReadTimeoutError, retries=Retries(max_attempts=1))
+    assert "execute" not in str(raised.value)
+
+
+def test_the_deadline_after_a_write_was_sent_says_what_may_become_of_it(world: World) -> None:
+    world.takes = 10.0
+    with pytest.raises(DeadlineAfterSendError, match=r"The write may have been executed; if not, the node may still"):
+        world.run(REPEATABLE["put"], ReadTimeoutError, timeouts=Timeouts(total=5.0))
+
+
+@pytest.mark.parametrize("kind", [NodeUnreachableError, ConnectTimeoutError, ConnectionLostError])
+def test_an_attempt_that_we_cut_says_nothing_new_of_its_node(world: World, kind: type[TransportError]) -> None:
+    """The reason for the cut has been counted already. Were it told again, it would become the reason for itself."""
+    world.run(READS["get"], kind("cut", node=A.address, was_cut=True), OK)
+    assert world.sent == [A, B]
+    assert world.membership.said == [("succeeded", B, 0)]

@@ -409,6 +409,7 @@ def test_a_cut_is_silence() -> None:
         thread.join(5)
         assert isinstance(errors[0], ConnectionLostError | NodeUnreachableError)
         assert not isinstance(errors[0], OutcomeUnknownError) or errors[0].may_still_execute
+        assert errors[0].was_cut
         connection.close()
 
 
@@ -593,3 +594,50 @@ def test_the_limit_of_a_body() -> None:
     assert build_head("a.B", "h", MAX_BODY).endswith(b"Content-Length: 16777216\r\n\r\n")
     with pytest.raises(RequestRefusedError, match="16 MiB"):
         build_head("a.B", "h", MAX_BODY + 1)
+
+
+# ---- words -------------------------------------------------------------------------------------------------------
+
+
+def trickles(sock: socket.socket) -> None:
+    read_request(sock)
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        sock.sendall(b"x")
+        time.sleep(0.02)
+
+
+def test_a_slow_answer_is_not_called_silent() -> None:
+    with Server(trickles) as server:
+        connection = Connection.open(server.node(), connect_timeout=5)
+        with pytest.raises(ReadTimeoutError) as raised:
+            send(connection, read_timeout=5, deadline=time.monotonic() + 0.2)
+        assert "did not complete its answer" in str(raised.value)
+        assert str(raised.value).endswith("before the deadline of the call")
+        assert "silent" not in str(raised.value)
+        connection.close()
+
+
+def test_an_answer_that_stops_is_called_silent() -> None:
+    with Server(begins_and_stops) as server:
+        connection = Connection.open(server.node(), connect_timeout=5)
+        with pytest.raises(ReadTimeoutError, match=r"went silent in its answer .* within the read timeout of 0\.2 s$"):
+            send(connection, read_timeout=0.2, deadline=time.monotonic() + 60)
+        connection.close()
+
+
+def test_a_deadline_that_passes_while_connecting_tells_no_odd_number_of_seconds() -> None:
+    times = iter([100.0, 100.0])
+    connection = Connection(Node("http", "127.0.0.1", unused_port()), clock=lambda: next(times, 103.0))
+    with pytest.raises(ConnectTimeoutError) as raised:
+        connection.connect(connect_timeout=30.0, deadline=102.0)
+    assert str(raised.value).endswith("was not open at the deadline of the call")
+    assert raised.value.late
+
+
+def test_an_attempt_to_connect_that_is_cut_says_so() -> None:
+    connection = Connection(Node("http", "127.0.0.1", unused_port()))
+    connection.cut("the node was declared down (it froze)")
+    with pytest.raises(NodeUnreachableError, match=r"declared down \(it froze\)") as raised:
+        connection.connect(connect_timeout=5.0)
+    assert raised.value.was_cut

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pynamodb_alternator.errors import (
     ClusterClosedError,
     ConnectionLostError,
+    ConnectTimeoutError,
     MalformedAnswerError,
     NodeUnreachableError,
     PoolTimeoutError,
@@ -698,3 +699,30 @@ def test_pools_of_an_ended_event_loop_may_be_removed_while_others_are_added() ->
     first.cut = lambda node, reason="": cut.append(reason)  # type: ignore[method-assign,assignment]
     everything.cut(node, "first is gone")
     assert cut == []
+
+
+def test_a_probe_tells_its_own_timeout_and_no_deadline_of_a_call() -> None:
+    with Server(silent) as server:
+        control = ControlConnections()
+        with pytest.raises(ReadTimeoutError) as raised:
+            control.fetch(server.node(), "/localnodes", timeout=0.2)
+        assert str(raised.value) == f"Node {server.node()} did not answer GET /localnodes within 0.2 s"
+        control.close()
+
+
+def test_a_probe_of_a_node_that_does_not_accept_tells_its_own_timeout() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fill = [socket.socket() for _ in range(3)]
+        for sock in fill:
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        control = ControlConnections()
+        node = Node("http", *full.getsockname())
+        with pytest.raises(ConnectTimeoutError) as raised:
+            control.fetch(node, "/", timeout=0.2)
+        assert str(raised.value) == f"Node {node} did not accept the connection within 0.2 s"
+        control.close()
+        for sock in fill:
+            sock.close()

@@ -13,10 +13,11 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as StockCredentials
 from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
+from botocore.exceptions import ClientError, CredentialRetrievalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.errors import ConfigurationError, CredentialsError
 from pynamodb_alternator.settings.values import Credentials
 from pynamodb_alternator.transport.credentials import Signers
 from pynamodb_alternator.transport.signing import Signer
@@ -253,10 +254,7 @@ async def asynchronous() -> Any:
     "source",
     [
         Empty(),
-        Broken(),
-        broken,
         lambda: None,
-        lambda: Broken(),
         lambda: SECRET,
         lambda: ("a", SECRET),
         lambda: StockCredentials("", SECRET),
@@ -285,3 +283,143 @@ def test_a_source_that_recovers_is_used_again() -> None:
     with pytest.raises(ConfigurationError, match="gave none"):
         signers.current()
     assert signers.current() is not None
+
+
+# --- Sources that fail ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", [Broken(), broken, lambda: Broken()])
+def test_the_text_of_an_error_that_is_not_botocores_is_left_out(source: Any) -> None:
+    signers = Signers(source, "us-east-1")
+    with pytest.raises(CredentialsError, match=r"failed with (RuntimeError|KeyError) \(its text is left out") as caught:
+        signers.current()
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        CredentialRetrievalError(provider="vault", error_msg="no route"),
+        ClientError({"Error": {"Code": "AccessDenied", "Message": "no route"}}, "AssumeRole"),
+    ],
+)
+def test_an_error_of_botocores_is_told_and_is_the_cause(failure: Exception) -> None:
+    def fail() -> Any:
+        raise failure
+
+    with pytest.raises(CredentialsError, match="no route") as caught:
+        Signers(fail, "us-east-1").current()
+    assert caught.value.__cause__ is failure
+    assert isinstance(caught.value, CredentialRetrievalError)
+
+
+class Provider:
+    """An assumed role whose credentials last for so many seconds. `fails`: whether its refresh does."""
+
+    def __init__(self, lifetime: float) -> None:
+        self.now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+        self.fails = False
+        self.asked = 0
+        self.lifetime = lifetime
+        self.source = RefreshableCredentials(
+            "role1", SECRET, "token", self.expiry, self.fetch, "test", time_fetcher=lambda: self.now
+        )
+
+    @property
+    def expiry(self) -> datetime.datetime:
+        return self.now + datetime.timedelta(seconds=self.lifetime)
+
+    def fetch(self) -> dict[str, str]:
+        self.asked += 1
+        if self.fails:
+            raise CredentialRetrievalError(provider="test", error_msg="no route")
+        return {
+            "access_key": f"role{self.asked}",
+            "secret_key": SECRET,
+            "token": "token",
+            "expiry_time": self.expiry.isoformat(),
+        }
+
+
+def test_credentials_are_used_until_they_expire_while_their_refresh_fails(caplog: pytest.LogCaptureFixture) -> None:
+    now = [1000.0]
+    provider = Provider(lifetime=3600.0)
+    signers = Signers(provider.source, "us-east-1", clock=lambda: now[0])
+    before = signers.current()
+    provider.now += datetime.timedelta(seconds=3300)  # within botocore's mandatory time for a refresh
+    provider.fails = True
+    asked = provider.asked
+    assert signers.would_wait()
+    assert signers.current() is before
+    assert not signers.would_wait()
+    assert signers.current() is before
+    assert provider.asked == asked + 1  # the second request did not wait for another failure
+    assert "are used until they expire" in caplog.text
+    now[0] += 6.0
+    assert signers.current() is before
+    assert provider.asked == asked + 2
+    provider.now += datetime.timedelta(seconds=301)
+    with pytest.raises(CredentialsError, match="no route"):
+        signers.current()
+    provider.fails = False
+    assert signers.current() is not before
+    assert not signers.would_wait()
+
+
+def test_a_callable_that_fails_has_no_credentials_that_are_known_to_hold() -> None:
+    answers: list[Any] = [Credentials("a", SECRET), None]
+
+    def ask() -> Any:
+        answer = answers.pop(0)
+        if answer is None:
+            raise CredentialRetrievalError(provider="vault", error_msg="no route")
+        return answer
+
+    signers = Signers(ask, "us-east-1")
+    assert signers.current() is not None
+    with pytest.raises(CredentialsError):
+        signers.current()
+
+
+# --- What an event loop may ask for itself -------------------------------------------------------------------------
+
+
+def known_session() -> Any:
+    session = botocore.session.Session()
+    session.set_credentials("a", SECRET)
+    return session
+
+
+@pytest.mark.parametrize(
+    ("make", "first", "later"),
+    [
+        (lambda: None, False, False),
+        (lambda: Credentials("a", SECRET), False, False),
+        (lambda: StockCredentials("a", SECRET), False, False),
+        (lambda: Provider(3600.0).source, False, False),
+        (lambda: Provider(300.0).source, True, True),
+        (known_session, True, False),
+        (lambda: lambda: Credentials("a", SECRET), True, True),
+    ],
+)
+def test_what_may_wait(make: Any, first: bool, later: bool) -> None:
+    signers = Signers(make(), "us-east-1")
+    assert signers.would_wait() is first
+    signers.current()
+    assert signers.would_wait() is later
+
+
+class AsyncSession:
+    """As aiobotocore's."""
+
+    async def get_credentials(self) -> Any:
+        return StockCredentials("a", SECRET)
+
+
+@pytest.mark.parametrize("make", [AsyncSession, lambda: lambda: AsyncSession(), lambda: AsyncSession().get_credentials])
+def test_an_asynchronous_source_is_refused_in_threads(make: Any) -> None:
+    signers = Signers(make(), "us-east-1")
+    assert signers.would_wait()
+    with pytest.raises(ConfigurationError, match="can only be asked by an AsyncCluster"):
+        signers.current()

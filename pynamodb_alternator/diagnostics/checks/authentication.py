@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...errors import TransportError
+from ...errors import CredentialsError, TransportError
 from ..questions import refusal
 from ..values import Finding, Severity
 from ..words import said, some_of
@@ -43,7 +43,7 @@ def _what_is_taken(examination: Examination) -> str:
 
 
 def _problem(answer: Answer | Exception) -> _Problem | None:
-    if isinstance(answer, TransportError):
+    if isinstance(answer, TransportError) and not isinstance(answer, CredentialsError):
         return "warning", f"ListTables failed: {said(answer)}", ""
     if isinstance(answer, Exception):
         remedy = "Correct the `credentials` of the cluster's configuration."

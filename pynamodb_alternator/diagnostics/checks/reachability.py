@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..values import Finding
-from ..words import milliseconds
+from ..words import milliseconds, some_of
 
 if TYPE_CHECKING:
     from ..examination import Examination
@@ -28,8 +28,27 @@ def check(examination: Examination) -> Iterator[Finding]:
             "Look at the address, the port and the scheme (http or https) in the cluster's URL, and at firewalls "
             "between here and there.",
         )
+    else:
+        yield from _unreachable_lists(examination)
     for report in examination.nodes:
         yield _of_node(report, config.scheme)
+
+
+def _unreachable_lists(examination: Examination) -> Iterator[Finding]:
+    """Where nodes answer that list other addresses, and none of these answers."""
+    well = {report.node for report in examination.well}
+    listed = {node for report in examination.well for node in report.lists}
+    if not listed or listed & well or not listed <= {report.node for report in examination.nodes}:
+        return
+    yield Finding(
+        _ID,
+        "error",
+        some_of([report.subject for report in examination.well]),
+        "None of the addresses that are listed here can be reached: "
+        f"{some_of(sorted(node.address for node in listed))}.",
+        "If the nodes have other addresses for clients (NAT, containers, a tunnel), give "
+        "ClusterConfig(address_translator=...), or set broadcast_rpc_address in each node's scylla.yaml.",
+    )
 
 
 def _of_node(report: NodeReport, scheme: str) -> Finding:

@@ -49,7 +49,7 @@ def _odd_lists(well: Sequence[NodeReport]) -> Iterator[Finding]:
                 _ID,
                 "warning",
                 report.subject,
-                "The node lists nobody, not even itself: it is joining or leaving.",
+                "The node lists no node, not even itself: it is joining or leaving.",
                 "Wait until `nodetool status` shows it as UN.",
             )
 
@@ -90,7 +90,7 @@ def _disagreement(well: Sequence[NodeReport]) -> Iterator[Finding]:
         _ID,
         "warning",
         some_of(contested),
-        f"The nodes disagree about who is in the cluster ({told}).",
+        f"The nodes disagree about which nodes there are ({told}).",
         "That is so for a moment while a node comes or goes. If it stays, look at `nodetool status` and "
         "`nodetool gossipinfo` on each of them.",
     )

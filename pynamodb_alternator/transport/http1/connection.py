@@ -103,7 +103,7 @@ class Connection(ResponseRules):
             raise
         except TimeoutError:
             self.close()
-            timed_out = self._connect_timeout(connect_timeout)
+            timed_out = self._connect_timeout(connect_timeout, deadline)
             timed_out.late = self._clock() > until + _LATE
             raise timed_out from None
         except OSError as error:
@@ -318,7 +318,7 @@ class Connection(ResponseRules):
                 return bool(self._poller.poll(0))
             if not self._pending() and not self._poller.poll(0):
                 return False
-            # What can be read may be a TLS record that is no data, such as another session ticket.
+            # What can be read may be a TLS record without data, such as another session ticket.
             self._recv(1)
         except _WOULD_BLOCK:
             return False

@@ -192,16 +192,18 @@ class ResponseRules:
         )
 
     def _unreachable(self, why: str) -> NodeUnreachableError:
-        return NodeUnreachableError(
-            f"Node {self.node} cannot be reached: {self._cut_reason or why}", node=self.node.address
-        )
+        what, was_cut = f"Node {self.node} cannot be reached: {self._cut_reason or why}", self._cut_reason is not None
+        return NodeUnreachableError(what, node=self.node.address, was_cut=was_cut)
 
-    def _connect_timeout(self, seconds: float) -> ConnectTimeoutError:
+    def _connect_timeout(self, seconds: float, deadline: float | None = None) -> ConnectTimeoutError:
         if self._cut_reason is not None:
-            return ConnectTimeoutError(f"Node {self.node}: {self._cut_reason}", node=self.node.address)
-        return ConnectTimeoutError(
-            f"Node {self.node} did not accept the connection within {seconds:g} s", node=self.node.address
-        )
+            what = f"Node {self.node} cannot be reached: {self._cut_reason}"
+            return ConnectTimeoutError(what, node=self.node.address, was_cut=True)
+        what = f"Node {self.node} did not accept the connection within {seconds:g} s"
+        if deadline is not None and self._clock() >= deadline:
+            # Not a word about how long the node had: something may have held this thread or event loop.
+            what = f"The connection to node {self.node} was not open at the deadline of the call"
+        return ConnectTimeoutError(what, node=self.node.address)
 
     def _read_timeout(self, read_timeout: float, deadline: float | None, received: int) -> ReadTimeoutError:
         if deadline is not None and self._clock() >= deadline:
@@ -212,7 +214,8 @@ class ResponseRules:
         if unsent and not received:
             what = f"took no more of the request ({unsent} bytes are left)"
         elif received:
-            what = f"went silent in its answer (after {received} bytes), sending no more"
+            how = "went silent in" if when.startswith("within") else "did not complete"  # it may be a slow one
+            what = f"{how} its answer (after {received} bytes)"
         else:
             what = "did not answer"
         error = ReadTimeoutError(f"Node {self.node} {what} {when}", node=self.node.address)
@@ -226,7 +229,8 @@ class ResponseRules:
             if refused is not None:
                 return refused
         if self._cut_reason is not None:
-            cut = ConnectionLostError(f"Node {address}: the connection was cut, {self._cut_reason}", node=address)
+            what = f"Node {address}: the connection was cut: {self._cut_reason}"
+            cut = ConnectionLostError(what, node=address, was_cut=True)
             ended = self._ended_by_node and (error is None or isinstance(error, _BY_THE_NODE))
             cut.may_still_execute = not (received or ended or isinstance(error, ConnectionResetError))
             return cut

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..resolver import look_up
+
 __all__ = [
     "GRACE",
     "READ",
@@ -61,9 +63,9 @@ def connect_any(
     be no connection any more. Raises OSError.
     """
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = look_up(host, port, time_left())
     except UnicodeError as error:
-        raise OSError(f"{host!r} is not a name of a host") from error
+        raise OSError(f"{host!r} is not the name of a host") from error
     for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
         left = len(addresses) - number
         try:

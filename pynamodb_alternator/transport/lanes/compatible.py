@@ -25,6 +25,7 @@ from ..large_answers import LARGE, Look
 from ..outcome import HandlerAnswer
 from ..parsing import loads, parse_error, response_metadata
 from ..request import build_head
+from ..signing import Signer
 from .lane import TARGET, RawBody, explain_compression
 from .sender import Sender
 
@@ -114,8 +115,12 @@ class CompatibleLane:
             for name in AUTHENTICATION:
                 del request.headers[name]
             body = _as_bytes(request.data)
-            for name, value in sender.authentication(options, node, _as_text(request.headers[TARGET]), body):
+            signer = await self._signer()
+            for name, value in sender.signature(signer, node, _as_text(request.headers[TARGET]), body):
                 request.headers[name] = value
+
+    async def _signer(self) -> Signer | None:
+        return self._sender.signers(self._options).current()
 
     async def _send(self, prepared: Any, node: Node, attempts: Attempts) -> AWSResponse:
         body = _as_bytes(prepared.body)

@@ -20,6 +20,7 @@ from ..http1 import MAX_ERROR, Answer
 from ..large_answers import Watch
 from ..pool import Pools
 from ..request import MAX_BODY
+from ..signing import Signer
 
 __all__ = ["Sender"]
 
@@ -121,7 +122,17 @@ class Sender:
         return options.region or self._config.region
 
     def authentication(self, options: RequestOptions, node: Node, target: str, body: bytes) -> list[tuple[str, str]]:
-        """The headers that sign the request for `node`; none where requests are unsigned."""
+        """The headers that sign the request for `node`; none where requests are unsigned. May wait for the source."""
+        return self.signature(self.signers(options).current(), node, target, body)
+
+    def signature(self, signer: Signer | None, node: Node, target: str, body: bytes) -> list[tuple[str, str]]:
+        """The headers with which `signer` signs the request for `node`; none without a signer."""
+        if signer is None:
+            return []
+        return signer.headers(node.host_header, target, body, self._wall_clock())
+
+    def signers(self, options: RequestOptions) -> Signers:
+        """What gives the signer of a request with these options."""
         signers = self._signers
         if options.credentials is not None or options.region is not None:
             # Mostly one per model. A connection made for each request may have other credentials each time.
@@ -134,10 +145,7 @@ class Sender:
                     self._signers_of.clear()
                 self._signers_of[key] = known
             signers = known
-        signer = signers.current()
-        if signer is None:
-            return []
-        return signer.headers(node.host_header, target, body, self._wall_clock())
+        return signers
 
 
 def _headers_of(config: ClusterConfig) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from ..http1 import Answer
 from ..large_answers import LARGE, Look
 from ..parsing import loads, parse_error, response_metadata
 from ..request import build_head
+from ..signing import Signer
 from .lane import TARGET, RawBody, explain_compression
 from .sender import Sender
 
@@ -57,15 +58,16 @@ class ShortLane:
             self._headers += [(name, value) for name, value in headers.items() if name.lower() not in ours]
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
-        answer = self._sender.exchange(node, self._head(node), self._body, attempts)
+        signer = self._sender.signers(self._options).current()
+        answer = self._sender.exchange(node, self._head(node, signer), self._body, attempts)
         if len(answer.body) > LARGE and attempts.deadline is not None:
             self._read(answer, self._sender.watch(node, attempts).look)
         else:
             self._read(answer)
         return answer
 
-    def _head(self, node: Node) -> bytes:
-        authentication = self._sender.authentication(self._options, node, self._target, self._body)
+    def _head(self, node: Node, signer: Signer | None) -> bytes:
+        authentication = self._sender.signature(signer, node, self._target, self._body)
         return build_head(self._target, node.host_header, len(self._body), [*self._headers, *authentication])
 
     def _read(self, answer: Answer, look: Look | None = None) -> None:

@@ -1,0 +1,44 @@
+"""Calls that wait in a thread, for an event loop that must not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+__all__ = ["run_in_thread"]
+
+_T = TypeVar("_T")
+
+
+def run_in_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], _T]) -> asyncio.Future[_T]:
+    """What `call` gives, in a thread that nobody waits for at the end: the loop's own executor would.
+
+    Where no thread can be started, the event loop waits for it.
+    """
+    result: asyncio.Future[_T] = loop.create_future()
+    result.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that nobody must ask for it
+
+    def settle(error: BaseException | None, value: Any = None) -> None:
+        if result.done():
+            return
+        if error is None:
+            result.set_result(value)
+        else:
+            result.set_exception(error)
+
+    def work() -> None:
+        try:
+            outcome: tuple[Any, ...] = (None, call())
+        except BaseException as error:
+            outcome = (error,)
+        with contextlib.suppress(RuntimeError):  # the event loop is closed
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    try:
+        threading.Thread(target=work, name="pynamodb_alternator-async", daemon=True).start()
+    except RuntimeError:
+        work()  # better late than never
+    return result
