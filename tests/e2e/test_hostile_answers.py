@@ -264,7 +264,7 @@ def test_a_large_error_is_that_error(local: LocalCluster, read: Read, lane: str)
 
 
 def test_the_event_loop_goes_on_while_a_large_answer_is_read(local: LocalCluster, lane: str) -> None:
-    """What the loop's own thread computes between two of its rounds. Not the time on a clock: the machine may be loaded."""
+    """What the loop's own thread computes between two of its rounds, and not the time on a clock: the machine may be busy."""
     body = b'{"Items":[' + b'{"key":{"S":"x"},"n":{"N":"1"}},' * 300_000 + b"{}]}"
     answers(local, answer(gzip(body), "gzip"))
     began = time.thread_time()
