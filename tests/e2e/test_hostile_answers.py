@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -264,7 +265,7 @@ def test_a_large_error_is_that_error(local: LocalCluster, read: Read, lane: str)
 
 
 def test_the_event_loop_goes_on_while_a_large_answer_is_read(local: LocalCluster, lane: str) -> None:
-    """What the loop's own thread computes between two of its rounds, and not the time on a clock: the machine may be busy."""
+    """What the thread of the loop computes between two rounds. Not the time on a clock: the machine may be busy."""
     body = b'{"Items":[' + b'{"key":{"S":"x"},"n":{"N":"1"}},' * 300_000 + b"{}]}"
     answers(local, answer(gzip(body), "gzip"))
     began = time.thread_time()
@@ -287,11 +288,16 @@ def test_the_event_loop_goes_on_while_a_large_answer_is_read(local: LocalCluster
                 client.meta.events.register("before-send.dynamodb", _do_nothing)
             ticking = asyncio.create_task(tick())
             got = await client.scan(TableName="items")
+            await asyncio.sleep(0.0)  # so that the last gap is seen too
             ticking.cancel()
             assert len(got["Items"]) == 300_001
 
-    asyncio.run(main())
-    assert max(gaps) < in_one_go / 2, (max(gaps), in_one_go)
+    gc.disable()  # it stops the loop's thread as well, for as long as the heap is large
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
+    assert max(gaps) < in_one_go / 10, (max(gaps), in_one_go)
 
 
 def test_threads_of_the_application_that_are_all_busy_do_not_hold_the_deadline_up(local: LocalCluster) -> None:
