@@ -230,7 +230,9 @@ class ClusterCore:
         """
         self.use(now)
         monitor = self.monitor
-        if not self.works_inline and not monitor.ready.is_set():
+        if self.has_monitor and monitor.no_thread is None and monitor.ready.is_set():
+            return  # as nearly always
+        if not self.works_inline:
             wait = self.config.discovery.startup_wait
             monitor.ready.wait(wait if total is None else min(wait, total))
             # Names are left to the thread: it may wait for the resolver, and so would we.

@@ -365,8 +365,9 @@ class PoolCore(Generic[C]):
 
     def has_room_now(self) -> bool:
         """As `has_room`, for a request that goes elsewhere if there is none: what was lost is looked for first."""
-        if not self.has_room:
-            self.sweep()
+        if self._idle or len(self._live) < self._limit:
+            return True
+        self.sweep()
         return self.has_room
 
     @property
