@@ -151,11 +151,10 @@ def configure(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: C
 
     Raises `ConfigurationError`, and then changes nothing.
     """
+    if not isinstance(clusters, Mapping | None) or not (clusters or aliases):
+        what = "without a cluster" if clusters is None else f"with a {type(clusters).__name__} and no alias for it"
+        raise ConfigurationError(f"configure() was called {what}. Write configure(default='http://host:8000').")
     settings = {**(clusters or {}), **aliases}
-    if not settings:
-        raise ConfigurationError(
-            "configure() was called without a cluster. Write configure(default='http://host:8000')."
-        )
     configs = _configs_of("configure", settings)
     before = dict(_named)
     changed = {

@@ -191,3 +191,10 @@ def test_the_cluster_of_a_source_is_left_when_the_source_is_gone() -> None:
         assert connection.cluster is not of_source
     finally:
         source.close()
+
+
+@pytest.mark.usefixtures("no_aliases")
+@pytest.mark.parametrize("wrong", [NOWHERE, ClusterConfig("127.0.0.1"), 5, ["127.0.0.1"]])
+def test_a_cluster_without_an_alias_is_refused_in_words(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"no alias for it\. Write configure\(default="):
+        configure(wrong)

@@ -51,7 +51,8 @@ __all__ = [
 ]
 
 SETTLE_AFTER = 60.0
-"""Seconds after which no request of an earlier attempt can still arrive: the server gives up after ten."""
+"""Seconds after which no request of an earlier attempt can still arrive at a node that answers: the server gives up
+after ten."""
 
 _TRIES = 10
 
@@ -229,8 +230,11 @@ def orders_of(customer: str, limit: int = 20) -> list[Order]:
 def settle(older_than: float = SETTLE_AFTER) -> int:
     """Clear away old marks; and what a process left behind that died in the middle of an order. Tells how many marks.
 
-    A shop runs this now and then. It may run several times at once.
+    A shop runs this now and then. It may run several times at once. It does nothing while a node does not answer: that
+    node may be frozen, and execute an old request when it thaws, for which the mark must still be there.
     """
+    if any(node.state.value != "active" for node in get_cluster().nodes()):
+        return 0
     cleared = 0
     oldest = _now() - older_than
     for product in Product.scan(consistent_read=True):

@@ -168,6 +168,9 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             await self._loop.create_connection(lambda: self, self.node.host, self.node.port, **settings)
         except UnicodeError as error:
             raise OSError(f"{self.node.host!r} is not the name of a host") from error
+        except RuntimeError as error:
+            # asyncio resolves names in a thread, and there is none at the interpreter's end, for example.
+            raise OSError(f"{self.node.host!r} cannot be resolved: {error}") from error
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport

@@ -26,6 +26,9 @@ def run_in_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], _T]) -> as
             return
         if error is None:
             result.set_result(value)
+        elif isinstance(error, StopIteration):
+            # A future refuses it, and would never be done.
+            result.set_exception(RuntimeError(f"{type(error).__name__} was raised: {error}"))
         else:
             result.set_exception(error)
 

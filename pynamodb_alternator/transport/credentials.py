@@ -105,6 +105,8 @@ class Signers:
         if hasattr(source, "get_credentials"):
             if self._latest is None or inspect.iscoroutinefunction(source.get_credentials):
                 return True
+            if not type(source).__module__.startswith("botocore."):
+                return True  # nobody knows what it does
             source = source.get_credentials()  # the session has them by now
         if isinstance(source, RefreshableCredentials):
             return inspect.iscoroutinefunction(source.get_frozen_credentials) or source.refresh_needed()
