@@ -485,6 +485,8 @@ EXIT = """
         sys.stdout.write(f"{when} ")
 
     async def flush_async(when):
+        # A loaded machine is slow, and asyncio's debug mode would say so on stderr.
+        asyncio.get_running_loop().slow_callback_duration = 60.0
         async with AsyncCluster(cluster if sys.argv[3] == "shared" else sys.argv[1]) as own:
             client = await own.client()
             for number in range(5):
