@@ -132,7 +132,7 @@ class NodeFilter:
             rack=scope.rack,
             server_name=names[0] if names else None,
             other_names=(*names[1:], addresses.without_brackets(host)) if names else (),
-            is_listed_name=is_listed_name and source.kind is None,
+            is_listed_name=is_listed_name and not source.may_name_this_machine,
         )
         if is_listed and node.kind is not None and not _may_list(source, node):
             return f"{node.kind}, {_WHY_NOT.get(node.kind, 'which is not that of a node')}"

@@ -71,6 +71,12 @@ class Node:
         names = (self.server_name or self.host, *self.other_names)
         return tuple(dict.fromkeys(name.partition("%")[0].rstrip(".").lower() for name in names))
 
+    @property
+    def may_name_this_machine(self) -> bool:
+        """Whether names that it lists may lead to this machine: it is here itself, as far as its host tells, or it is a
+        name that was listed by such a node. So each reading decides alike, whichever of the two is asked."""
+        return self.kind is not None or (addresses.ip_address_of(self.host) is None and not self.is_listed_name)
+
     def check_peer(self, address: str) -> None:
         """A connection has led to `address`: see that it may, before anything is sent.
 

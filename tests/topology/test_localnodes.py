@@ -168,6 +168,18 @@ def test_where_a_name_leads_is_looked_at_when_it_is_connected() -> None:
         node("db.example.com", SOURCE, translate=lambda listed: listed).check_peer("127.0.0.1")
 
 
+def test_a_name_on_this_machine_is_judged_alike_in_each_reading() -> None:
+    """Seen: the second reading asked the node by its name, and refused what the first had taken; it flapped."""
+    first = Node("http", "127.0.0.1", 8000)
+    for _ in range(3):
+        (first,), _ = read_answer(b'["myhost.test"]', first, CLUSTER, NodeFilter())
+        first.check_peer("127.0.9.99")
+    (stranger,), _ = read_answer(b'["myhost.test"]', SOURCE, CLUSTER, NodeFilter())
+    (listed,), _ = read_answer(b'["other.test"]', stranger, CLUSTER, NodeFilter())
+    with pytest.raises(OSError, match="loopback"):
+        listed.check_peer("127.0.9.99")
+
+
 def test_a_password_in_a_list_is_not_logged() -> None:
     _, ((entry, _),) = read_answer(b'["http://user:hunter2@10.0.0.1"]', SOURCE, CLUSTER, NodeFilter())
     assert "hunter2" not in entry
