@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
 from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.local.addresses import host_of, reserve
-
-
-@pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(nodes=3) as running:
-        yield running
-    assert running.failures == []
 
 
 def test_a_port_in_use_is_an_error_that_says_so(cluster: LocalCluster) -> None:

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from pynamodb_alternator.local import LocalCluster
 
 from .wire import Wire, create, n, ok, s
-
-
-@pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(nodes=3) as running:
-        yield running
-    assert running.failures == []
 
 
 def test_16_threads_on_three_nodes_lose_no_increment(cluster: LocalCluster) -> None:

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from .wire import Wire, s, wire_to_table
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with wire_to_table() as connected:
-        yield connected
+from .wire import Wire, s
 
 
 def test_consumed_capacity(wire: Wire) -> None:

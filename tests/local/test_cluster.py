@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,13 +17,6 @@ from pynamodb_alternator.errors import AlternatorError, ConfigurationError
 from pynamodb_alternator.local import LocalCluster
 
 from .wire import Wire, call, create, ok, s, until
-
-
-@pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(nodes=3) as running:
-        yield running
-    assert running.failures == []
 
 
 def test_it_starts_serves_and_leaves_nothing_behind() -> None:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pynamodb_alternator.local import LocalCluster
 
-from .wire import BY_K, Wire, botocore_client, n, s, with_table
+from .wire import BY_K, Wire, botocore_client, n, s
 
 
 @pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with with_table() as running:
-        yield running
-
-
-@pytest.fixture
-def wire(cluster: LocalCluster) -> Iterator[Wire]:
-    with Wire(cluster.nodes[0]) as open_wire:
-        yield open_wire
+def cluster(tabled: LocalCluster) -> LocalCluster:
+    return tabled
 
 
 @pytest.mark.parametrize(

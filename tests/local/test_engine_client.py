@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pynamodb_alternator.local import LocalCluster
 
-from .wire import Wire, wire_to_table
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with wire_to_table() as connected:
-        yield connected
+from .wire import Wire
 
 
 @pytest.mark.parametrize("failure", [b"<html>Internal Server Error</html>", b"{}", b"", b"[1]"])

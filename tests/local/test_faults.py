@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,19 +27,12 @@ from .wire import (
     read_to_end,
     s,
     until,
-    with_table,
 )
 
 
 @pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with with_table() as running:
-        yield running
-
-
-@pytest.fixture
-def node(cluster: LocalCluster) -> LocalNode:
-    return cluster.nodes[0]
+def cluster(tabled: LocalCluster) -> LocalCluster:
+    return tabled
 
 
 def answer_of(node: LocalNode) -> bytes:

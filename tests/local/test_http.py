@@ -4,25 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
-
-import pytest
 
 from pynamodb_alternator.local import LocalCluster, LocalNode
 
-from .wire import PREFIX, Wire, post, read_to_end, s, with_table
-
-
-@pytest.fixture
-def node() -> Iterator[LocalNode]:
-    with with_table() as cluster:
-        yield cluster.nodes[0]
-
-
-@pytest.fixture
-def wire(node: LocalNode) -> Iterator[Wire]:
-    with Wire(node) as open_wire:
-        yield open_wire
+from .wire import PREFIX, Wire, post, read_to_end, s
 
 
 def raw(node: LocalNode, data: bytes) -> bytes:

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pynamodb_alternator.local import LocalCluster
 
-from .wire import Wire, create, s, wire_to_table
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with wire_to_table() as connected:
-        yield connected
+from .wire import Wire, create, s
 
 
 @pytest.mark.parametrize("operation", ["Query", "Scan", "BatchGetItem"])

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from pynamodb_alternator.local import LocalCluster
 
 from .wire import Wire
-
-
-@pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(nodes=3) as running:
-        yield running
-    assert running.failures == []
 
 
 def test_localnodes_by_datacenter_and_rack() -> None:

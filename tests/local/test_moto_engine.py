@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,13 +12,6 @@ from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.local import LocalCluster
 
 from .wire import create, ok, s
-
-
-@pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(nodes=3) as running:
-        yield running
-    assert running.failures == []
 
 
 def test_the_users_mock_aws_is_left_alone(cluster: LocalCluster) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from pynamodb_alternator.local import LocalCluster, LocalNode
 from pynamodb_alternator.local.addresses import reserve
 from pynamodb_alternator.local.answers import Answer, DialectError, json_answer
@@ -17,13 +13,6 @@ from pynamodb_alternator.local.runtime import Runtime
 from pynamodb_alternator.local.server import ServerSettings
 
 from .wire import Wire, create, n, s, until
-
-
-@pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(nodes=3) as running:
-        yield running
-    assert running.failures == []
 
 
 def test_lies_in_localnodes(cluster: LocalCluster) -> None:

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from pynamodb_alternator.local import LocalNode
 
-from .wire import PREFIX, Wire, with_table
-
-
-@pytest.fixture
-def node() -> Iterator[LocalNode]:
-    with with_table() as cluster:
-        yield cluster.nodes[0]
-
-
-@pytest.fixture
-def wire(node: LocalNode) -> Iterator[Wire]:
-    with Wire(node) as open_wire:
-        yield open_wire
+from .wire import PREFIX, Wire
 
 
 @pytest.mark.parametrize(

@@ -6,24 +6,17 @@ import http.client
 import json
 import socket
 import struct
-from collections.abc import Iterator
 
 import pytest
 
 from pynamodb_alternator.local import LocalCluster, LocalNode
 
-from .wire import INCREMENT, Wire, count, increment, ok, post, read_to_end, s, until, with_table
+from .wire import INCREMENT, Wire, count, increment, ok, post, read_to_end, s, until
 
 
 @pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with with_table() as running:
-        yield running
-
-
-@pytest.fixture
-def node(cluster: LocalCluster) -> LocalNode:
-    return cluster.nodes[0]
+def cluster(tabled: LocalCluster) -> LocalCluster:
+    return tabled
 
 
 def test_kill_closes_connections_and_refuses_new_ones(cluster: LocalCluster, node: LocalNode) -> None:

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from .wire import BY_K, Wire, s, wire_to_table
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with wire_to_table() as connected:
-        yield connected
+from .wire import BY_K, Wire, s
 
 
 def test_describe_table(wire: Wire) -> None:

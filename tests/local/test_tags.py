@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pynamodb_alternator.local import LocalCluster
 
-from .wire import BY_K, Wire, wire_to_table
+from .wire import BY_K, Wire
 
 ARN = "arn:scylla:alternator:alternator_tab:scylla:table/tab"
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with wire_to_table() as connected:
-        yield connected
 
 
 def test_tags(wire: Wire) -> None:

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from pynamodb_alternator.local import LocalCluster
 
 from .wire import BY_K, Wire, call, ok, s, until
-
-
-@pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(nodes=3) as running:
-        yield running
-    assert running.failures == []
 
 
 def test_an_engine_by_url() -> None:

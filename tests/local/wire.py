@@ -120,13 +120,6 @@ def create(cluster: LocalCluster, name: str = "tab", **more: Any) -> None:
 
 
 @contextlib.contextmanager
-def wire_to_table() -> Iterator[Wire]:
-    """A connection to the first of two nodes, which have the table ``tab``; afterwards, that nothing failed inside."""
-    with with_table() as cluster, Wire(cluster.nodes[0]) as wire:
-        yield wire
-
-
-@contextlib.contextmanager
 def with_table(nodes: int = 2, **settings: Any) -> Iterator[LocalCluster]:
     """A cluster with the table ``tab``; afterwards, that nothing failed inside."""
     with LocalCluster(nodes=nodes, **settings) as cluster:
