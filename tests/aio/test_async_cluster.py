@@ -42,7 +42,7 @@ from pynamodb_alternator.local import LocalCluster, LocalTls
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.tls import TlsContexts
 from tests.chaos.support import until as eventually
-from tests.transport.servers import Server, read_request
+from tests.transport.servers import FullListener, Server, read_request
 
 from .conftest import Recorder
 from .support import CREATE, KEY, PATIENCE, TABLE, get, increment, outcome, put, run, until
@@ -728,14 +728,7 @@ def test_connecting_to_nobody_and_to_whom_never_accepts(local: LocalCluster) -> 
         with pytest.raises(NodeUnreachableError):
             await connection.exchange(b"GET / HTTP/1.1\r\n\r\n", b"", read_timeout=1.0)
         assert not connection.reusable
-        with socket.socket() as full:
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            fill = [socket.socket() for _ in range(3)]
-            for one in fill:
-                one.setblocking(False)
-                one.connect_ex(full.getsockname())
-            never = Node("http", *full.getsockname())
+        with FullListener() as never:
             connection = AsyncConnection(never, loop)
             with pytest.raises(ConnectTimeoutError, match=r"did not accept the connection within 0\.1 s"):
                 await connection.connect(connect_timeout=0.1)
@@ -745,8 +738,6 @@ def test_connecting_to_nobody_and_to_whom_never_accepts(local: LocalCluster) -> 
             connection.cut("a test says so")
             with pytest.raises(NodeUnreachableError, match="a test says so"):
                 await connecting
-            for one in fill:
-                one.close()
 
     run(main)
 

@@ -20,6 +20,7 @@ from pynamodb_alternator.errors import ConnectTimeoutError, PoolTimeoutError, Re
 from pynamodb_alternator.local import LocalCluster, LocalTls
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.request import build_head
+from tests.transport.servers import FullListener
 
 from .conftest import Recorder
 from .support import get, outcome, run
@@ -211,14 +212,8 @@ def test_a_queue_that_moves_is_waited_in() -> None:
 def test_a_deadline_that_passes_while_the_loop_is_held_blames_no_node_for_the_time() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        with socket.socket() as full:
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            fill = [socket.socket() for _ in range(3)]
-            for sock in fill:
-                sock.setblocking(False)
-                sock.connect_ex(full.getsockname())
-            connection = AsyncConnection(Node("http", *full.getsockname()), loop)
+        with FullListener() as never:
+            connection = AsyncConnection(never, loop)
             connecting = asyncio.create_task(
                 connection.connect(connect_timeout=30.0, deadline=time.monotonic() + SHORT)
             )
@@ -227,7 +222,5 @@ def test_a_deadline_that_passes_while_the_loop_is_held_blames_no_node_for_the_ti
             with pytest.raises(ConnectTimeoutError) as raised:
                 await connecting
             assert str(raised.value).endswith("was not open at the deadline of the call")
-            for sock in fill:
-                sock.close()
 
     run(main)

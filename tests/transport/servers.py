@@ -120,3 +120,24 @@ class Server:
         for thread in self._threads:
             thread.join(5)
             assert not thread.is_alive()
+
+
+class FullListener:
+    """A listener whose queue is full: connections to it are neither accepted nor refused."""
+
+    def __enter__(self) -> Node:
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(0)
+        address = self._listener.getsockname()
+        self._fill = []
+        for _ in range(4):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(address)
+            self._fill.append(sock)
+        return Node("http", *address)
+
+    def __exit__(self, *exc: object) -> None:
+        for sock in [*self._fill, self._listener]:
+            sock.close()

@@ -28,7 +28,7 @@ from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.http1 import Answer, Connection, protocol, sockets
 from pynamodb_alternator.transport.request import MAX_BODY, build_get, build_head
 
-from .servers import Server, ok, read_request, until
+from .servers import FullListener, Server, ok, read_request, until
 
 HEAD = build_head("a.B", "h:1", 0)
 
@@ -147,29 +147,8 @@ def test_a_listed_name_that_leads_to_this_machine_is_not_connected(monkeypatch: 
         connection.close()
 
 
-class _Full:
-    """A listener whose queue is full: connections to it are neither accepted nor refused."""
-
-    def __enter__(self) -> Node:
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(0)
-        address = self._listener.getsockname()
-        self._fill = []
-        for _ in range(4):
-            sock = socket.socket()
-            sock.setblocking(False)
-            sock.connect_ex(address)
-            self._fill.append(sock)
-        return Node("http", "127.0.0.1", address[1])
-
-    def __exit__(self, *exc: object) -> None:
-        for sock in [*self._fill, self._listener]:
-            sock.close()
-
-
 def test_connect_timeout() -> None:
-    with _Full() as node:
+    with FullListener() as node:
         started = time.monotonic()
         with pytest.raises(ConnectTimeoutError, match=r"0\.1 s"):
             Connection.open(node, connect_timeout=0.1)
@@ -188,14 +167,14 @@ def test_a_connect_timeout_that_is_noticed_late_says_so(step: float) -> None:
         ahead += step
         return time.monotonic() + ahead
 
-    with _Full() as node:
+    with FullListener() as node:
         with pytest.raises(ConnectTimeoutError) as caught:
             Connection.open(node, connect_timeout=0.1, clock=clock)
         assert caught.value.late is bool(step)
 
 
 def test_cut_ends_connecting() -> None:
-    with _Full() as node:
+    with FullListener() as node:
         connection = Connection(node)
         thread, errors = caught_in_thread(lambda: connection.connect(connect_timeout=60))
         until(lambda: connection._sock is not None)

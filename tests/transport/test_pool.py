@@ -32,7 +32,7 @@ from pynamodb_alternator.transport.pool import NodePool, Pools
 from pynamodb_alternator.transport.pool_core import PoolStats
 from pynamodb_alternator.transport.request import build_head
 
-from .servers import Server, ok, read_request, until
+from .servers import FullListener, Server, ok, read_request, until
 
 
 class Clock:
@@ -711,18 +711,9 @@ def test_a_probe_tells_its_own_timeout_and_no_deadline_of_a_call() -> None:
 
 
 def test_a_probe_of_a_node_that_does_not_accept_tells_its_own_timeout() -> None:
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        fill = [socket.socket() for _ in range(3)]
-        for sock in fill:
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
+    with FullListener() as node:
         control = ControlConnections()
-        node = Node("http", *full.getsockname())
         with pytest.raises(ConnectTimeoutError) as raised:
             control.fetch(node, "/", timeout=0.2)
         assert str(raised.value) == f"Node {node} did not accept the connection within 0.2 s"
         control.close()
-        for sock in fill:
-            sock.close()
