@@ -23,7 +23,7 @@ from pynamodb_alternator.local import LocalCluster, LocalTls, TlsFiles
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.request import build_head
 from pynamodb_alternator.transport.tls import TlsContexts
-from tests.transport.servers import Server
+from tests.transport.servers import Server, silent_after_a_handshake
 
 from .support import PATIENCE, run, until
 
@@ -120,17 +120,8 @@ def test_a_renewed_certificate_may_have_another_of_the_names(files: TlsFiles) ->
 @pytest.mark.parametrize("end", ["timeout", "cut", "cancelled"])
 def test_the_second_handshake_ends_as_the_first_would(files: TlsFiles, end: str) -> None:
     files.present_names(HOST, "own.test")
-    context = files.context_of(HOST)
-
-    def serve(sock: socket.socket) -> None:
-        if server.accepted == 1:
-            with contextlib.suppress(OSError), context.wrap_socket(sock, server_side=True):
-                pass
-        while sock.recv(1000):
-            pass
-
     contexts = TlsContexts(Tls(ca=files.ca_file))
-    with Server(serve) as server:
+    with silent_after_a_handshake(files.context_of(HOST)) as server:
         node = Node("https", HOST, server.port, **NAMES)
 
         async def main() -> None:

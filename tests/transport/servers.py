@@ -122,6 +122,20 @@ class Server:
             assert not thread.is_alive()
 
 
+def silent_after_a_handshake(context: ssl.SSLContext) -> Server:
+    """A node that shakes hands once, and then does not answer any more."""
+
+    def serve(sock: socket.socket) -> None:
+        if server.accepted == 1:
+            with contextlib.suppress(OSError), context.wrap_socket(sock, server_side=True):
+                pass
+        while sock.recv(1000):
+            pass
+
+    server = Server(serve)
+    return server
+
+
 class FullListener:
     """A listener whose queue is full: connections to it are neither accepted nor refused."""
 

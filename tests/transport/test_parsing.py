@@ -21,6 +21,8 @@ from pynamodb_alternator.errors import MalformedAnswerError, ReadTimeoutError
 from pynamodb_alternator.transport import parsing
 from pynamodb_alternator.transport.parsing import loads, parse_error, response_metadata
 
+from .attribute_values import nested, scalars
+
 SERVICE = botocore.session.Session().get_service_model("dynamodb")
 STOCK = create_parser("json")
 
@@ -87,30 +89,7 @@ texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=10) | st.sam
 )
 names = texts | st.sampled_from(["B", "BS", "M", "L", "S", "Item", "Items", "NULL"])
 blobs = st.binary(max_size=12).map(lambda value: base64.b64encode(value).decode())
-scalars = st.one_of(
-    texts.map(lambda value: {"S": value}),
-    (st.integers() | st.decimals(allow_nan=False, allow_infinity=False)).map(lambda value: {"N": str(value)}),
-    blobs.map(lambda value: {"B": value}),
-    st.booleans().map(lambda value: {"BOOL": value}),
-    st.just({"NULL": True}),
-    st.lists(texts, max_size=3).map(lambda value: {"SS": value}),
-    st.lists(st.integers().map(str), max_size=3).map(lambda value: {"NS": value}),
-    st.lists(blobs, max_size=3).map(lambda value: {"BS": value}),
-)
-
-
-def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.recursive(
-        leaves,
-        lambda inner: (
-            st.lists(inner, max_size=3).map(lambda value: {"L": value})
-            | st.dictionaries(names, inner, max_size=3).map(lambda value: {"M": value})
-        ),
-        max_leaves=8,
-    )
-
-
-values = nested(scalars)
+values = nested(scalars(texts, blobs), names)
 items = st.dictionaries(names, values, max_size=4)
 numbers = st.integers(0, 2**40) | st.floats(0, 1e9) | st.sampled_from([0.5, 1.0, 2**63, 2**64, 2**70])
 per_index = st.fixed_dictionaries({"CapacityUnits": numbers})
@@ -199,8 +178,8 @@ def test_answers_become_the_same(operation: str) -> None:
 def test_damaged_answers_end_the_same(operation: str) -> None:
     junk = st.sampled_from([None, 1, 1.5, True, "text", "S", "QUI=", [], ["S"], [None], {}, {"S": None}])
     kinds = st.sampled_from(["S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M", "Unknown"])
-    broken = scalars | junk | st.dictionaries(kinds, junk, max_size=2)
-    place = st.dictionaries(names, nested(broken), max_size=2) | junk
+    broken = scalars(texts, blobs) | junk | st.dictionaries(kinds, junk, max_size=2)
+    place = st.dictionaries(names, nested(broken, names), max_size=2) | junk
 
     @settings(deadline=None, max_examples=120)
     @given(answers(place, capacities | junk)[operation] | junk)

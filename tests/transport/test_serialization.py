@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 
 from pynamodb_alternator.transport.serialization import dumps
 
+from .attribute_values import nested, scalars
+
 SERVICE = botocore.session.Session().get_service_model("dynamodb")
 STOCK = create_serializer("json", include_validation=False)
 
@@ -60,24 +62,7 @@ names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=
     ["B", "BS", "M", "L", "S", "Key", "Item", "value"]
 )
 blobs = st.binary(max_size=20) | st.binary(max_size=5).map(bytearray) | st.binary(max_size=5).map(memoryview) | texts
-scalars = st.one_of(
-    texts.map(lambda value: {"S": value}),
-    (st.integers() | st.decimals(allow_nan=False, allow_infinity=False)).map(lambda value: {"N": str(value)}),
-    blobs.map(lambda value: {"B": value}),
-    st.booleans().map(lambda value: {"BOOL": value}),
-    st.just({"NULL": True}),
-    st.lists(texts, max_size=3).map(lambda value: {"SS": value}),
-    st.lists(st.integers().map(str), max_size=3).map(lambda value: {"NS": value}),
-    st.lists(blobs, max_size=3).map(lambda value: {"BS": value}),
-)
-values = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner, max_size=3).map(lambda value: {"L": value})
-        | st.dictionaries(names, inner, max_size=3).map(lambda value: {"M": value})
-    ),
-    max_leaves=8,
-)
+values = nested(scalars(texts, blobs), names)
 items = st.dictionaries(names, values, max_size=4)
 odd = st.one_of(
     values,

@@ -41,7 +41,7 @@ from pynamodb_alternator.transport.pool import Pools
 from pynamodb_alternator.transport.request import build_head
 from pynamodb_alternator.transport.tls import InsecureTlsWarning, Tls, TlsContexts
 
-from .servers import Server, answer_all, ok, read_request, until
+from .servers import Server, answer_all, ok, read_request, silent_after_a_handshake, until
 
 
 def _name(text: str) -> x509.Name:
@@ -431,24 +431,9 @@ def test_names_that_are_not_checked_take_one_handshake(authority: Authority) -> 
     assert asked == ["source.db.test", None] * 2
 
 
-def wrong_name_then_silence(authority: Authority) -> Server:
-    """A node whose certificate is for another name, and that then does not answer any more."""
-    context = authority.server("own.db.test")
-
-    def serve(sock: socket.socket) -> None:
-        if server.accepted == 1:
-            with contextlib.suppress(OSError), context.wrap_socket(sock, server_side=True):
-                pass
-        while sock.recv(1000):
-            pass
-
-    server = Server(serve)
-    return server
-
-
 def test_all_handshakes_share_the_time_for_connecting(authority: Authority) -> None:
     contexts = TlsContexts(Tls(ca=authority.file))
-    with wrong_name_then_silence(authority) as server:
+    with silent_after_a_handshake(authority.server("own.db.test")) as server:
         node = Node("https", "127.0.0.1", server.port, **NAMES)
         began = time.monotonic()
         with pytest.raises(ConnectTimeoutError):
@@ -459,7 +444,7 @@ def test_all_handshakes_share_the_time_for_connecting(authority: Authority) -> N
 
 def test_a_cut_reaches_the_second_handshake(authority: Authority) -> None:
     contexts = TlsContexts(Tls(ca=authority.file))
-    with wrong_name_then_silence(authority) as server:
+    with silent_after_a_handshake(authority.server("own.db.test")) as server:
         connection = Connection(Node("https", "127.0.0.1", server.port, **NAMES))
         errors: list[BaseException] = []
 
