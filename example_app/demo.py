@@ -252,10 +252,10 @@ class Demo:
         ]
         for name, value in rows:
             self.account.add(f"{name:<56}{value:>9}")
-        # Whoever lets two of three nodes die at once may see an order fail. The books agree all the same.
+        # If two of three nodes die at once, an order may fail. The books agree all the same.
         wrong = [] if self.is_taken else [f"order failed: {reason}" for reason in tally.failed[:5]]
         wrong += [f"the stock is wrong: {one}" for one in discrepancies]
-        # Orders by visitors of the web page are no part of the tally.
+        # Orders by visitors of the web page are not part of the tally.
         if placed < tally.placed:
             wrong.append(f"{tally.placed} orders were acknowledged, and {placed} are in the table")
         if not placed - state["unknown"] <= counted <= placed:

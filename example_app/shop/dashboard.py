@@ -1,8 +1,8 @@
 """A live picture of the cluster for a web page, sent as server-sent events. No framework is in here.
 
 The picture is made at most twice a second, however many look at it, and only while somebody does. There is no thread of
-its own: whoever waits for a picture that is due makes it. A stream ends after `LONGEST` seconds, and the browser opens
-the next one by itself; so a server that waits for its responses when it stops does not wait for long.
+its own: a reader that waits for a picture that is due makes it. A stream ends after `LONGEST` seconds, and the browser
+opens the next one by itself; so a server that waits for its responses when it stops does not wait for long.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Refused(Exception):
 class Faults:
     """The faults of one embedded cluster. At least one of its nodes goes on running, so that the shop stays open.
 
-    `presses`: how often a visitor has done something. Whoever has a script of faults reads it, and steps back.
+    `presses`: how often a visitor has done something. A script of faults reads it, and steps back.
     """
 
     def __init__(self, local: LocalCluster) -> None:

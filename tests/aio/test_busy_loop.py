@@ -114,22 +114,14 @@ def test_a_silent_node_is_still_found_out() -> None:
                 await connection.exchange(head, b"{}", read_timeout=SHORT)
             assert SHORT <= time.monotonic() - started < 10 * SHORT
             await connection.wait_closed()
-            # The queue of the listener is full by now, so that the kernel drops what else knocks.
-            fill = [socket.socket() for _ in range(3)]
-            try:
-                for sock in fill:
-                    sock.setblocking(False)
-                    sock.connect_ex(listener.getsockname())
-                started = time.monotonic()
-                busy = asyncio.create_task(_often_held())
-                with pytest.raises(ConnectTimeoutError, match=r"within 0\.3 s"):
-                    await AsyncConnection(node, loop).connect(connect_timeout=SHORT)
-                assert SHORT <= time.monotonic() - started < 10
-                busy.cancel()
-                await asyncio.wait([busy])
-            finally:
-                for sock in fill:
-                    sock.close()
+        with FullListener() as never:
+            started = time.monotonic()
+            busy = asyncio.create_task(_often_held())
+            with pytest.raises(ConnectTimeoutError, match=r"within 0\.3 s"):
+                await AsyncConnection(never, loop).connect(connect_timeout=SHORT)
+            assert SHORT <= time.monotonic() - started < 10
+            busy.cancel()
+            await asyncio.wait([busy])
 
     run(main)
 

@@ -17,6 +17,8 @@ from pynamodb_alternator.settings.values import Health, Retries, Timeouts
 from pynamodb_alternator.transport.attempts import Attempts, Wait
 from tests.topology.fakes import FakeNetwork
 
+from .support import Owner
+
 ONE = "127.0.0.1"
 EAGER = Health(
     active_failure_threshold=1,
@@ -24,12 +26,6 @@ EAGER = Health(
     quarantine_promotion_threshold=1,
     down_recovery_threshold=1,
 )
-
-
-class Owner:
-    @property
-    def client(self) -> Any:
-        raise AssertionError("no request is sent here")
 
 
 def core_over(network: FakeNetwork, **settings: Any) -> ClusterCore:

@@ -5,61 +5,26 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from pynamodb_alternator.core import cluster_core, inline
-from pynamodb_alternator.core.cluster_core import ClusterCore
 from pynamodb_alternator.core.inline import DeadlinedFetch
 from pynamodb_alternator.errors import DeadlineBeforeSendError
 from pynamodb_alternator.settings.config import ClusterConfig
 from pynamodb_alternator.topology import health_book, membership, turns, waiting
 from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.node import Node
-from tests.topology.fakes import PATIENCE, FakeNetwork, finished, in_thread, will_be_probed
+from tests.topology.fakes import PATIENCE, finished, in_thread, will_be_probed
 from tests.topology.interrupting import Interrupted, interruptions
 
-N1, N2 = "127.0.0.1", "127.0.0.2"
-
-
-class Owner:
-    """What stands for a `Cluster`. It has no client: the tests send no requests."""
-
-    @property
-    def client(self) -> Any:
-        raise AssertionError("no request is sent here")
-
-
-class Inside:
-    """The inside of a cluster without a monitor, over a fake network."""
-
-    def __init__(self) -> None:
-        self.network = FakeNetwork(**{N1: ("dc1", "r1"), N2: ("dc1", "r2")})
-        self._owner = Owner()
-        config = ClusterConfig([N1], monitor=False)
-        self.core = ClusterCore(config, weakref.ref(self._owner), network=self.network)
-
-    def request(self, total: float | None = None) -> None:
-        """What a request does before it is routed."""
-        self.core.prepare(time.monotonic(), total)
-
-    def make_stale(self) -> None:
-        """Have the next request read the node list."""
-        self.core.membership.last_read = None
-
-    def state(self, host: str) -> State:
-        return next(node.state for node in self.core.membership.nodes() if node.address == f"{host}:8000")
-
-    def node(self, host: str) -> Node:
-        return Node("http", host, 8000)
+from .support import N1, N2, Inside, Owner
 
 
 @pytest.fixture
 def inside() -> Iterator[Inside]:
-    inside = Inside()
+    inside = Inside(Owner(), ClusterConfig([N1], monitor=False))
     yield inside
     inside.core.shut_down()
 
@@ -153,7 +118,7 @@ def test_a_suspicion_is_not_lost_at_any_place() -> None:
     made: list[Inside] = []
 
     def prepare() -> Callable[[], object]:
-        inside = Inside()
+        inside = Inside(Owner(), ClusterConfig([N1], monitor=False))
         inside.request()
         inside.network.dead.add(N2)
         made.append(inside)

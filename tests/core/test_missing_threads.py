@@ -5,25 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from pynamodb_alternator.core.cluster_core import ClusterCore
 from pynamodb_alternator.errors import ClusterClosedError
 from pynamodb_alternator.routing.tables import PARTITION_KEY
 from pynamodb_alternator.settings.config import ClusterConfig
 from pynamodb_alternator.settings.values import Discovery
 from pynamodb_alternator.topology.health import State
-from pynamodb_alternator.topology.node import Node
-from tests.topology.fakes import PATIENCE, FakeNetwork, hosts, until
+from tests.topology.fakes import PATIENCE, hosts, thread_starters, until
 
-N1, N2 = "127.0.0.1", "127.0.0.2"
+from .support import N1, N2, Inside
 
 
-class Owner:
+class Asked:
     """What stands for a `Cluster`. Its client notes the thread that asks about a table."""
 
     def __init__(self) -> None:
@@ -38,27 +35,8 @@ class Owner:
         return {"Table": {"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}
 
 
-class Inside:
-    """The inside of a cluster over a fake network."""
-
-    def __init__(self, *seeds: str, **discovery: float) -> None:
-        self.network = FakeNetwork(**{N1: ("dc1", "r1"), N2: ("dc1", "r2")})
-        self.owner = Owner()
-        config = ClusterConfig(seeds or (N1,), discovery=Discovery(**{"interval": 0.05, **discovery}))
-        self.core = ClusterCore(config, weakref.ref(self.owner), network=self.network)
-
-    def request(self, total: float | None = None) -> None:
-        self.core.prepare(time.monotonic(), total)
-
-    def state(self, host: str) -> State:
-        return next(node.state for node in self.core.membership.nodes() if node.address == f"{host}:8000")
-
-    def node(self, host: str) -> Node:
-        return Node("http", host, 8000)
-
-    @property
-    def known(self) -> list[str]:
-        return hosts(self.core.membership.view.topology.ring)
+def known(inside: Inside) -> list[str]:
+    return hosts(inside.core.membership.view.topology.ring)
 
 
 Make = Callable[..., Inside]
@@ -69,7 +47,8 @@ def make() -> Iterator[Make]:
     made: list[Inside] = []
 
     def new(*seeds: str, **discovery: float) -> Inside:
-        made.append(Inside(*seeds, **discovery))
+        config = ClusterConfig(seeds or (N1,), discovery=Discovery(**{"interval": 0.05, **discovery}))
+        made.append(Inside(Asked(), config))
         return made[-1]
 
     yield new
@@ -96,7 +75,7 @@ def test_requests_do_the_work_and_say_so_once(
     caplog.set_level(logging.INFO, "pynamodb_alternator")
     inside = make()
     inside.request()
-    assert inside.known == [N1, N2], "the first one has read the list"
+    assert known(inside) == [N1, N2], "the first one has read the list"
     inside.request()
     until(lambda: [inside.request(), inside.state(N2)][1] is State.ACTIVE, "the probe of a request")
     inside.network.dead.add(N2)
@@ -158,13 +137,7 @@ def test_a_forgotten_cluster_ends_its_thread_all_the_same(make: Make, monkeypatc
 
 def test_the_threads_of_requests_start_none(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither for the monitor itself, nor for a suspect, nor for a question about a table."""
-    start, starters = threading.Thread.start, set[int]()
-
-    def note(thread: threading.Thread) -> None:
-        starters.add(threading.get_ident())
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", note)
+    starters = thread_starters(monkeypatch)
     inside = make()
     inside.request()
     inside.core.tables.report_unknown("t", PARTITION_KEY)
@@ -183,7 +156,7 @@ def test_seeds_that_are_addresses_are_there_at_once(make: Make) -> None:
     for _ in range(20):
         inside = make(startup_wait=0.0)
         inside.request()
-        assert N1 in inside.known
+        assert N1 in known(inside)
 
 
 def test_the_end_of_the_interpreter_is_not_that_of_a_cluster(make: Make) -> None:

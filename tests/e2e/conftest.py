@@ -25,6 +25,12 @@ def cluster(local: LocalCluster) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture(params=["short", "compatible"])
+def lane(request: pytest.FixtureRequest) -> str:
+    """The way of a request to the wire."""
+    return str(request.param)
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     """Each test begins without configured clusters, and leaves no thread of ours behind."""

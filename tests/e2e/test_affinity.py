@@ -31,6 +31,7 @@ from pynamodb_alternator.routing.plan import pick_and_remove
 from pynamodb_alternator.settings.values import Discovery, Health
 
 from .conftest import Recorder
+from .support import is_active
 
 NONE, RMW, ANY_WRITE, AUTO = (
     KeyRouteAffinity.NONE,
@@ -562,10 +563,6 @@ def test_clients_in_two_racks_agree(wide: LocalCluster) -> None:
         last = where()
         assert set().union(*last.values()) == addresses(wide.nodes[4:])
         assert {len(nodes) for nodes in last.values()} == {1}
-
-
-def is_active(cluster: Cluster, node: LocalNode) -> bool:
-    return any(one.address == node.address and one.state.value == "active" for one in cluster.nodes())
 
 
 def where_all_fell_back(*clusters: Cluster) -> bool:

@@ -10,10 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -390,13 +389,6 @@ def test_settle_gives_back_what_an_unfinished_order_reserved(traffic: Traffic) -
 
 
 # ---- the dashboard -------------------------------------------------------------------------------------------------
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_the_dashboard_shows_nodes_and_keys(client: Visitor, local: LocalCluster) -> None:

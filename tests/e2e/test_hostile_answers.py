@@ -32,6 +32,8 @@ from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.large_answers import LARGE, Look
 
+from .support import take_lane
+
 ITEM = {"key": {"S": "k"}, "n": {"N": "1"}}
 GET = ("get_item", {"TableName": "items", "Key": {"key": {"S": "k"}}, "ConsistentRead": True})
 PUT = ("put_item", {"TableName": "items", "Item": ITEM})
@@ -46,15 +48,10 @@ def config_of(local: LocalCluster, **settings: Any) -> ClusterConfig:
     return ClusterConfig([node.host for node in local.nodes], port=local.port, key_route_affinity="none", **settings)
 
 
-def _do_nothing(**_: Any) -> None:
-    return None
-
-
 def read_in_thread(local: LocalCluster, lane: str, request: Request, *, total: float = 60.0, **settings: Any) -> Any:
     """What a request gives, on a cluster of its own that is ready by then. `total`: seconds for the request."""
     with Cluster(config_of(local, **settings)) as cluster:
-        if lane == "compatible":
-            cluster.client.meta.events.register("before-send.dynamodb", _do_nothing)
+        take_lane(cluster.client, lane)
         cluster.client.list_tables()
         with cluster.options(timeouts={"total": total}):
             return getattr(cluster.client, request[0])(**request[1])
@@ -66,8 +63,7 @@ def read_in_event_loop(
     async def main() -> Any:
         async with AsyncCluster(config_of(local, **settings)) as cluster:
             client = await cluster.client()
-            if lane == "compatible":
-                client.meta.events.register("before-send.dynamodb", _do_nothing)
+            take_lane(client, lane)
             await client.list_tables()
             with cluster.options(timeouts={"total": total}):
                 return await getattr(client, request[0])(**request[1])
@@ -78,11 +74,6 @@ def read_in_event_loop(
 @pytest.fixture(params=["thread", "event loop"])
 def read(request: pytest.FixtureRequest) -> Read:
     return read_in_thread if request.param == "thread" else read_in_event_loop
-
-
-@pytest.fixture(params=["short", "compatible"])
-def lane(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def answer(body: bytes, coding: str | None = None, status: str = "200 OK") -> bytes:
@@ -284,8 +275,7 @@ def test_the_event_loop_goes_on_while_a_large_answer_is_read(local: LocalCluster
 
         async with AsyncCluster(config_of(local, response_compression=True)) as cluster:
             client = await cluster.client()
-            if lane == "compatible":
-                client.meta.events.register("before-send.dynamodb", _do_nothing)
+            take_lane(client, lane)
             ticking = asyncio.create_task(tick())
             got = await client.scan(TableName="items")
             await asyncio.sleep(0.0)  # so that the last gap is seen too

@@ -19,13 +19,9 @@ from pynamodb_alternator.errors import OutcomeUnknownError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.transport.lanes import CompatibleLane, Sender, ShortLane
 
+from .support import TABLE
+
 KEY = {"key": {"S": "a"}}
-TABLE = {
-    "TableName": "items",
-    "BillingMode": "PAY_PER_REQUEST",
-    "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
-}
 
 
 @pytest.fixture

@@ -27,24 +27,12 @@ from pynamodb_alternator import (
 )
 from pynamodb_alternator.errors import ConfigurationError, NoNodesAvailableError, ReadTimeoutError
 from pynamodb_alternator.local import LocalCluster
-from pynamodb_alternator.transport._botocore import client_session
 
 from ..transport.servers import until
 from .conftest import Recorder
+from .support import SESSION, TABLE, forget, received, take_lane
 
-SESSION = client_session()
 TEXT = "words that compress well, " * 400
-TABLE = {
-    "TableName": "items",
-    "BillingMode": "PAY_PER_REQUEST",
-    "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
-}
-
-
-@pytest.fixture(params=["short", "compatible"])
-def lane(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +49,8 @@ def on(local: LocalCluster, lane: str = "short", **settings: Any) -> Cluster:
     settings.setdefault("key_route_affinity", "none")
     cluster = Cluster(ClusterConfig([node.host for node in local.nodes], port=local.port, **settings))
     cluster.core._session = SESSION
-    if lane == "compatible":
-        cluster.client.meta.events.register("before-send.dynamodb", _do_nothing)
+    take_lane(cluster.client, lane)
     return cluster
-
-
-def _do_nothing(**_: Any) -> None:
-    return None
 
 
 def put(cluster: Cluster, key: str = "a") -> None:
@@ -76,15 +59,6 @@ def put(cluster: Cluster, key: str = "a") -> None:
 
 def get(cluster: Cluster, key: str = "a") -> Any:
     return cluster.client.get_item(TableName="items", Key={"key": {"S": key}}, ConsistentRead=True).get("Item")
-
-
-def received(local: LocalCluster, operation: str) -> list[Any]:
-    return [one for node in local.nodes for one in node.requests if one.operation == operation]
-
-
-def forget(local: LocalCluster) -> None:
-    for node in local.nodes:
-        node.forget()
 
 
 def codings(local: LocalCluster, operation: str = "PutItem") -> list[str | None]:

@@ -17,6 +17,7 @@ from pynamodb_alternator.settings.scopes import Scope
 from pynamodb_alternator.settings.values import Discovery, Health
 
 from .conftest import Recorder
+from .support import is_active
 
 QUICK = {
     "discovery": Discovery(interval=0.05, timeout=1.0, scope_restore_after=0.2),
@@ -57,10 +58,6 @@ def until(condition: Callable[[], bool], cluster: Cluster, timeout: float = 10.0
         # A request may give up that began before half of the cluster died: it has only so many cycles.
         with contextlib.suppress(NodeUnreachableError, NoNodesAvailableError):
             cluster.client.list_tables()
-
-
-def is_active(cluster: Cluster, node: LocalNode) -> bool:
-    return any(one.address == node.address and one.state.value == "active" for one in cluster.nodes())
 
 
 def changes(recorder: Recorder) -> list[tuple[str, str, str, str]]:

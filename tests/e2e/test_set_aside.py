@@ -15,6 +15,7 @@ from pynamodb_alternator.local.node import LocalNode
 from tests.chaos.support import TABLE, all_active, create_table, get, increment, put, put_if_absent, until
 
 from .conftest import Recorder
+from .support import take_lane
 
 
 def page(status: str, body: bytes = b"<html>no healthy upstream</html>") -> bytes:
@@ -104,12 +105,10 @@ def test_a_storm_of_all_sets_nobody_aside(
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "413 Content Too Large", "429 Too Many Requests", "302 Found"])
-@pytest.mark.parametrize("lane", ["short", "compatible"])
 def test_the_outcome_of_a_write_that_a_stranger_answers_is_unknown(local: LocalCluster, status: str, lane: str) -> None:
     with connect(local) as cluster:
         client = cluster.client
-        if lane == "compatible":
-            client.meta.events.register("before-send.dynamodb", lambda **_: None)
+        take_lane(client, lane)
         for node in local.nodes:
             node.garbage_answer(None, data=page(status))
         with pytest.raises(ServerFailureError) as raised:

@@ -33,31 +33,16 @@ from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.local.tls import LocalTls
 from pynamodb_alternator.orm._pynamodb import connection_of
 from pynamodb_alternator.settings.tls import InsecureTlsWarning
-from pynamodb_alternator.transport._botocore import client_session
 from pynamodb_alternator.transport.request import MAX_BODY
 
 from ..transport.servers import until
 from .conftest import Recorder
+from .support import SESSION, TABLE, forget, received, take_lane
 
 SECRET = "wJalrXUtnFEMI-K7MDENG-bPxRfiCY-SECRET"
 OTHER_SECRET = "another-and-LATER-secret"
 TOKEN = "FwoGZXIvYXdzEXAMPLE-SESSION-TOKEN"
-TABLE = {
-    "TableName": "items",
-    "BillingMode": "PAY_PER_REQUEST",
-    "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
-}
 TEXT = "words that compress well, " * 400
-
-
-SESSION = client_session()
-"""One for all tests: each session reads botocore's service models anew, which takes most of a small test's time."""
-
-
-@pytest.fixture(params=["short", "compatible"])
-def lane(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def on(local: LocalCluster, lane: str = "short", **settings: Any) -> Cluster:
@@ -67,13 +52,8 @@ def on(local: LocalCluster, lane: str = "short", **settings: Any) -> Cluster:
     seeds = [node.host for node in local.nodes]
     cluster = Cluster(ClusterConfig(seeds, port=local.port, scheme=local.scheme, key_route_affinity="none", **settings))
     cluster.core._session = SESSION
-    if lane == "compatible":
-        cluster.client.meta.events.register("before-send.dynamodb", _do_nothing)
+    take_lane(cluster.client, lane)
     return cluster
-
-
-def _do_nothing(**_: Any) -> None:
-    return None
 
 
 def put(cluster: Cluster, key: str = "a", text: str = TEXT) -> None:
@@ -83,15 +63,6 @@ def put(cluster: Cluster, key: str = "a", text: str = TEXT) -> None:
 def get(cluster: Cluster, key: str = "a") -> Any:
     found = cluster.client.get_item(TableName="items", Key={"key": {"S": key}}, ConsistentRead=True)
     return found["Item"]["text"]["S"] if "Item" in found else None
-
-
-def received(local: LocalCluster, operation: str) -> list[Any]:
-    return [one for node in local.nodes for one in node.requests if one.operation == operation]
-
-
-def forget(local: LocalCluster) -> None:
-    for node in local.nodes:
-        node.forget()
 
 
 def chain_of(error: BaseException | None) -> Iterator[BaseException]:
@@ -303,9 +274,6 @@ def test_mutual_tls_and_a_certificate_that_is_renewed(lane: str, tmp_path: Path)
             assert {node.state.value for node in cluster.nodes()} == {"active"}
 
 
-IPV6 = socket.has_ipv6
-
-
 def test_certificates_for_ipv6_addresses(tmp_path: Path) -> None:
     """A cluster of one node on ::1, whose certificate names that address."""
     try:
@@ -387,8 +355,7 @@ def test_the_zone_of_an_address_stays_here(guarded: LocalCluster, lane: str, mon
     settings: dict[str, Any] = {"port": guarded.port, "credentials": Credentials("alice", SECRET)}
     before = {node: len(node.requests) for node in guarded.nodes}
     with Cluster(ClusterConfig([zoned], address_translator=lambda listed: zoned, **settings)) as cluster:
-        if lane == "compatible":
-            cluster.client.meta.events.register("before-send.dynamodb", _do_nothing)
+        take_lane(cluster.client, lane)
         assert cluster.client.list_tables()["TableNames"] is not None
         assert [node.address for node in cluster.nodes()] == [f"{zoned}:{guarded.port}"]
     hosts = {request.headers["host"] for node in guarded.nodes for request in node.requests[before[node] :]}

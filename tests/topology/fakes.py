@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from blinker import NamedSignal
 
 from pynamodb_alternator.settings.config import ClusterConfig
@@ -259,6 +260,18 @@ def until(condition: Callable[[], Any], what: str = "") -> None:
     while not condition():
         assert time.monotonic() < deadline, f"it never came: {what}"
         time.sleep(0.002)
+
+
+def thread_starters(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The identifiers of the threads that start others from now on."""
+    start, starters = threading.Thread.start, set[int]()
+
+    def note(thread: threading.Thread) -> None:
+        starters.add(threading.get_ident())
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", note)
+    return starters
 
 
 def finished(thread: threading.Thread) -> None:

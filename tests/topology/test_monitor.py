@@ -24,7 +24,7 @@ from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.monitor import TICK, Monitor, Waits
 from pynamodb_alternator.topology.node import Node
 
-from .fakes import PATIENCE, FakeNetwork, World, finished, hosts, in_thread, locks_of, until
+from .fakes import PATIENCE, FakeNetwork, World, finished, hosts, in_thread, locks_of, thread_starters, until
 from .interrupting import Interrupted, interruptions
 
 N1, N2, N3 = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -253,13 +253,7 @@ class TestStart:
         assert bench.in_scope == [N1, N2, N3]
 
     def test_no_other_thread_is_started_by_those_of_requests(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-        start, starters = threading.Thread.start, set[int]()
-
-        def note(thread: threading.Thread) -> None:
-            starters.add(threading.get_ident())
-            start(thread)
-
-        monkeypatch.setattr(threading.Thread, "start", note)
+        starters = thread_starters(monkeypatch)
         bench = make()
         bench.ready()
         bench.network.dead.add(N2)

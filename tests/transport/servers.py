@@ -54,6 +54,12 @@ def answer_all(sock: socket.socket) -> None:
         sock.sendall(ok(request[1]))
 
 
+def silent(sock: socket.socket) -> None:
+    """Reads a request, and never answers it."""
+    read_request(sock)
+    sock.recv(1)
+
+
 class Server:
     """Runs `handler` in a thread for each connection. `accepted` counts them."""
 

@@ -28,7 +28,7 @@ from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.http1 import Answer, Connection, protocol, sockets
 from pynamodb_alternator.transport.request import MAX_BODY, build_get, build_head
 
-from .servers import FullListener, Server, ok, read_request, until
+from .servers import FullListener, Server, ok, read_request, silent, until
 
 HEAD = build_head("a.B", "h:1", 0)
 
@@ -187,11 +187,6 @@ def test_cut_ends_connecting() -> None:
 
 
 # ---- waiting ---------------------------------------------------------------------------------------------------
-
-
-def silent(sock: socket.socket) -> None:
-    read_request(sock)
-    sock.recv(1)
 
 
 def test_read_timeout() -> None:

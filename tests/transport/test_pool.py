@@ -32,7 +32,7 @@ from pynamodb_alternator.transport.pool import NodePool, Pools
 from pynamodb_alternator.transport.pool_core import PoolStats
 from pynamodb_alternator.transport.request import build_head
 
-from .servers import FullListener, Server, ok, read_request, until
+from .servers import FullListener, Server, ok, read_request, silent, until
 
 
 class Clock:
@@ -86,11 +86,6 @@ def in_threads(count: int, action: Callable[[], object]) -> list[BaseException]:
 def unused_node() -> Node:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return Node("http", "127.0.0.1", listener.getsockname()[1])
-
-
-def silent(sock: socket.socket) -> None:
-    read_request(sock)
-    sock.recv(1)
 
 
 # ---- taking and giving back ------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ from pynamodb_alternator.transport.pool import Pools
 from pynamodb_alternator.transport.request import build_head
 from pynamodb_alternator.transport.tls import InsecureTlsWarning, Tls, TlsContexts
 
-from .servers import Server, answer_all, ok, read_request, silent_after_a_handshake, until
+from .servers import Server, answer_all, ok, read_request, silent, silent_after_a_handshake, until
 
 
 def _name(text: str) -> x509.Name:
@@ -796,10 +796,6 @@ def test_a_record_that_is_no_data_is_no_sign_of_staleness(authority: Authority) 
 
 
 def test_cut_wakes_a_tls_reader(authority: Authority) -> None:
-    def silent(sock: socket.socket) -> None:
-        read_request(sock)
-        sock.recv(1)
-
     contexts = TlsContexts(Tls(ca=authority.file))
     with Server(silent, tls=authority.server("127.0.0.1")) as server, opened(server.node(), contexts) as connection:
         errors: list[BaseException] = []

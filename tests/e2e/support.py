@@ -1,0 +1,41 @@
+"""What several end-to-end tests share: a table, a session, and looks at what the nodes received."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pynamodb_alternator import Cluster
+from pynamodb_alternator.local import LocalCluster, LocalNode
+from pynamodb_alternator.transport._botocore import client_session
+
+TABLE = {
+    "TableName": "items",
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
+}
+SESSION = client_session()
+"""One for all tests: each session reads botocore's service models anew, which takes most of a small test's time."""
+
+
+def take_lane(client: Any, lane: str) -> None:
+    """Have the requests of a client take the ``short`` or the ``compatible`` lane. A handler decides it."""
+    if lane == "compatible":
+        client.meta.events.register("before-send.dynamodb", _do_nothing)
+
+
+def _do_nothing(**_: Any) -> None:
+    return None
+
+
+def received(local: LocalCluster, operation: str) -> list[Any]:
+    return [one for node in local.nodes for one in node.requests if one.operation == operation]
+
+
+def forget(local: LocalCluster) -> None:
+    for node in local.nodes:
+        node.forget()
+
+
+def is_active(cluster: Cluster, node: LocalNode) -> bool:
+    return any(one.address == node.address and one.state.value == "active" for one in cluster.nodes())
