@@ -15,7 +15,6 @@ from ..errors import (
     ClusterClosedError,
     ConnectTimeoutError,
     DeadlineExceededError,
-    PoolTimeoutError,
     ReadTimeoutError,
     TransportError,
 )
@@ -32,7 +31,6 @@ _MAX_BODY = 16 * 1024 * 1024
 _MOST_IDLE = 8
 """Connections kept for the next fetch. Discovery asks the same few nodes; three hundred that were probed once at the
 start need no connection each."""
-_TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError, PoolTimeoutError, DeadlineExceededError)
 
 
 @contextlib.contextmanager
@@ -82,24 +80,20 @@ class ControlConnections:
         head = build_get(path, node.host_header)
         with self._lock:
             kept = self._idle.pop(node.endpoint, None)
-        if kept is not None:
-            if not kept.is_stale():
-                try:
-                    return self._exchange(kept, head, timeout, deadline)
-                except _TIMEOUTS:
+        if kept is not None and kept.is_stale():
+            kept.close()
+        elif kept is not None:
+            try:
+                return self._exchange(kept, head, timeout, deadline)
+            except (ReadTimeoutError, DeadlineExceededError):
+                raise
+            except TransportError as error:
+                if error.was_cut:
                     raise
-                except TransportError:
-                    pass
-            else:
-                self._give_back(kept)
         fresh = Connection(node, clock=self._clock)
         self._live.add(fresh)
-        try:
-            tls = self._tls if node.scheme == "https" else None
-            fresh.connect(connect_timeout=timeout, deadline=deadline, tls=tls)
-        except BaseException:
-            self._give_back(fresh)
-            raise
+        tls = self._tls if node.scheme == "https" else None
+        fresh.connect(connect_timeout=timeout, deadline=deadline, tls=tls)
         return self._exchange(fresh, head, timeout, deadline)
 
     def _exchange(self, connection: Connection, head: bytes, timeout: float, deadline: float) -> Answer:

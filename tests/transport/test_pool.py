@@ -635,6 +635,22 @@ def test_control_tries_again_after_a_kept_connection_failed() -> None:
     control.close()
 
 
+def test_control_keeps_no_connection_that_the_node_has_closed() -> None:
+    control = ControlConnections()
+    with Server(paths) as server:
+        node = server.node()
+        control.fetch(node, "/", timeout=5)
+        server.hang_up()
+        (closed,) = control.connections()
+        until(closed.is_stale)
+        del closed
+        for _ in range(3):
+            control.fetch(node, "/", timeout=5)
+        assert server.accepted == 2
+        assert [connection.is_stale() for connection in control.connections()] == [False]
+    control.close()
+
+
 def test_control_fails_once_on_a_fresh_connection_and_keeps_its_time() -> None:
     control = ControlConnections()
     with Server(lambda sock: None) as server, pytest.raises(ConnectionLostError):
@@ -660,6 +676,33 @@ def test_closing_control_ends_a_fetch() -> None:
         control.close()
         thread.join(5)
         assert isinstance(errors[0], TransportError)
+
+
+def test_closing_control_ends_a_fetch_on_a_kept_connection() -> None:
+    """It is not tried again on a fresh one, of which closing knew nothing."""
+    asked = threading.Event()
+
+    def once(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(ok())
+        if read_request(sock) is not None:
+            asked.set()
+            sock.recv(1)
+
+    control = ControlConnections()
+    with Server(once) as server:
+        control.fetch(server.node(), "/", timeout=5)
+        errors: list[BaseException] = []
+        thread = threading.Thread(
+            target=lambda: errors.extend(in_threads(1, lambda: control.fetch(server.node(), "/", timeout=60)))
+        )
+        thread.start()
+        assert asked.wait(10)
+        control.close()
+        thread.join(5)
+        assert isinstance(errors[0], TransportError)
+        assert errors[0].was_cut
+        assert server.accepted == 1
 
 
 # ---- pools of event loops, and the end -----------------------------------------------------------------------------
