@@ -48,7 +48,6 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         "_poller",
         "_progress",
         "_read_within",
-        "_reader",
         "_received",
         "_timer",
         "_transport",
@@ -67,7 +66,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         self._loop = loop
         self._connecting: asyncio.Timeout | None = None
         self._transport: Any = None
-        self._reader: AnswerReader | None = AnswerReader()
+        self._reader = AnswerReader()
         self._poller: Any = None
         self._gone: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -386,12 +385,6 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
                 with contextlib.suppress(OSError):
                     os.close(sock.detach())
         self._let_go()
-
-    def _let_go(self) -> None:
-        # Parser and reader hold each other: they need not wait for the garbage collector.
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.let_go()
 
     def __repr__(self) -> str:
         return f"<AsyncConnection to {self.node}, {'open' if self._transport is not None else 'closed'}>"

@@ -7,7 +7,7 @@ import copy
 import inspect
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.model import OperationModel
@@ -18,7 +18,7 @@ from ..settings.options import RequestOptions, current
 from ..topology.node import Node
 from ..transport.attempts import Attempts, Wait
 from ..transport.credentials import Signers
-from ..transport.endpoint import ClusterEndpoint
+from ..transport.endpoint import ClusterEndpoint, Prepare
 from ..transport.environment import Environment
 from ..transport.http1 import Answer
 from ..transport.lanes import CompatibleLane, Sender, ShortLane
@@ -28,18 +28,13 @@ from ..transport.signing import Signer
 from .pool import AsyncPools
 from .threads import run_in_thread
 
-__all__ = ["AsyncClusterEndpoint", "AsyncPrepare", "AsyncSender"]
+__all__ = ["AsyncClusterEndpoint", "AsyncSender"]
 
 
 _T = TypeVar("_T")
 
 _WORTH_A_PROBE = 0.1
 """Seconds that a task has waited for a node before it was cancelled. Others are cancelled for reasons of their own."""
-
-
-class AsyncPrepare(Protocol):
-    async def __call__(self, now: float, total: float | None) -> None:
-        """Called before each request; as `transport.endpoint.Prepare`."""
 
 
 class AsyncSender:
@@ -125,7 +120,8 @@ class AsyncSender:
         loop = asyncio.get_running_loop()
         asking = self._questions.get(signers)
         if asking is None or asking.done() or asking.get_loop() is not loop:
-            asking = self._questions[signers] = loop.create_task(signers.current_in_loop(_in_thread))
+            question = signers.current_in_loop(lambda call: run_in_thread(loop, call))
+            asking = self._questions[signers] = loop.create_task(question)
             asking.add_done_callback(lambda done: self._forget(signers, done))
         return asking
 
@@ -134,10 +130,6 @@ class AsyncSender:
             del self._questions[signers]
         if not asked.cancelled():
             asked.exception()  # all tasks that waited may have gone: asyncio would complain
-
-
-async def _in_thread(call: Callable[[], Any]) -> Any:
-    return await run_in_thread(asyncio.get_running_loop(), call)
 
 
 class _Short(ShortLane):
@@ -202,13 +194,12 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         sender: AsyncSender,
         events: Any,
         *,
-        prepare: AsyncPrepare,
+        prepare: Prepare,
     ) -> None:
-        super().__init__(url, config, environment, sender.shared, events, prepare=_never)
+        super().__init__(url, config, environment, sender.shared, events, prepare=prepare)
         self.http_session: Any = _NoSession()
         self._async_sender = sender
         self._has_room = sender.has_room
-        self._async_prepare = prepare
 
     async def make_request(  # type: ignore[override]  # aiobotocore's client awaits it
         self, operation_model: OperationModel, request_dict: Any
@@ -217,7 +208,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         options = current(self._sender.key)
         timeouts = options.timeouts(self._config.timeouts)
         started = self._environment.clock()
-        await self._async_prepare(started, timeouts.total)
+        await self._prepare(started, timeouts.total)
         lane = self._lane(operation_model, request_dict, options)
         with self._attempts(operation_model, request_dict, options, started, timeouts) as attempts:
             return self._result(attempts, lane, await self._drive(attempts, lane))
@@ -260,10 +251,6 @@ async def _before_the_deadline(done: asyncio.Future[_T], watch: Watch) -> _T:
             # A thread may not even have begun: others of the application may keep them all busy.
             raise watch.too_late() from None
         raise
-
-
-def _never(now: float, total: float | None) -> None:
-    raise AssertionError("an event loop does not wait this way")
 
 
 class _NoSession:

@@ -142,7 +142,8 @@ def _assemble(client_class: Callable[..., Any], session: Any, kit: Kit, parts: P
     """A client of `client_class`, with our parts where botocore has others of its own."""
     loader = session.get_component("data_loader")
     # The client's own: shapes that were looked at are kept in it, whether somebody has changed them or not.
-    service = botocore.model.ServiceModel(loader.load_service_model(SERVICE, "service-2"), service_name=SERVICE)
+    description = loader.load_service_model(SERVICE, "service-2")
+    service = botocore.model.ServiceModel(description, service_name=SERVICE)
     events = copy.copy(session.get_component("event_emitter"))
     signer = kit.signer(service.service_id, parts.region, service.signing_name, botocore.UNSIGNED, None, events)
     agent = _NoUserAgent()
@@ -163,11 +164,12 @@ def _assemble(client_class: Callable[..., Any], session: Any, kit: Kit, parts: P
     )
     # Signing, User-Agent and retries are the endpoint's business now. What the session or other tools have
     # registered stays.
-    created = f"request-created.{service.service_id.hyphenize()}"
+    service_id = service.service_id.hyphenize()
+    created = f"request-created.{service_id}"
     events.unregister(created, signer.handler)
     events.unregister(created, agent.rebuild_and_replace_user_agent_handler)
     events.unregister("request-created", botocore.handlers.add_retry_headers)
-    _keep_to_their_operations(events, service.service_id.hyphenize(), loader.load_service_model(SERVICE, "service-2"))
+    _keep_to_their_operations(events, service_id, description)
     endpoint.failure_class = _FailureClasses(exceptions, service).of
     return client
 

@@ -72,7 +72,7 @@ def parse_error(
     the error itself is known all the same. `look`: as `loads` has it; what it raises is the only exception.
     """
     parser = _parser if look is None else _watched_parser(_error_document(body, look), look)
-    lower = _lower(headers)
+    lower = {name.lower(): value for name, value in headers.items()}
     answer = {"status_code": status, "headers": lower, "body": body, "context": {}}
     # Both are typed too narrowly in botocore's stubs: the shape may be None, and a code is a str.
     output_shape: Any = operation_model.output_shape
@@ -103,16 +103,11 @@ def parse_error(
 
 
 def response_metadata(status: int, headers: Mapping[str, str], *, retry_attempts: int = 0) -> dict[str, Any]:
-    """The `ResponseMetadata` of a successful answer. Header names come out in lower case."""
-    lower = _lower(headers)
-    metadata: dict[str, Any] = {"HTTPStatusCode": status, "HTTPHeaders": lower, "RetryAttempts": retry_attempts}
-    if "x-amzn-requestid" in lower:
-        metadata["RequestId"] = lower["x-amzn-requestid"]
+    """The `ResponseMetadata` of a successful answer. `headers`: with names in lower case."""
+    metadata: dict[str, Any] = {"HTTPStatusCode": status, "HTTPHeaders": dict(headers), "RetryAttempts": retry_attempts}
+    if "x-amzn-requestid" in headers:
+        metadata["RequestId"] = headers["x-amzn-requestid"]
     return metadata
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
 
 
 # --- The stock way -----------------------------------------------------------------------------------------------

@@ -355,10 +355,6 @@ class PoolCore(Generic[C]):
         return not len(self._live)
 
     @property
-    def _open(self) -> int:
-        return len(self._live)
-
-    @property
     def has_room(self) -> bool:
         """Whether a connection can be had without waiting for one that is in use."""
         return bool(self._idle) or len(self._live) < self._limit

@@ -426,7 +426,7 @@ def test_a_large_answer_can_be_given_up_at_any_of_many_looks(kind: str) -> None:
 
 
 def test_metadata() -> None:
-    assert response_metadata(200, {"Content-Type": "x", "X-Amzn-RequestId": "id"}) == {
+    assert response_metadata(200, {"content-type": "x", "x-amzn-requestid": "id"}) == {
         "HTTPStatusCode": 200,
         "HTTPHeaders": {"content-type": "x", "x-amzn-requestid": "id"},
         "RequestId": "id",

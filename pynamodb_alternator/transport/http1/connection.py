@@ -49,7 +49,6 @@ class Connection(ResponseRules):
         "_guard",
         "_pending",
         "_poller",
-        "_reader",
         "_recv",
         "_send",
         "_send_error",
@@ -61,7 +60,6 @@ class Connection(ResponseRules):
     def __init__(self, node: Node, *, clock: Clock = time.monotonic) -> None:
         super().__init__(node, clock)
         self._sock: socket.socket | None = None
-        self._reader: AnswerReader | None = None
         self._unsent: memoryview | None = None
         self._send_error: OSError | None = None
         self._pending: Callable[[], int] | None = None
@@ -361,12 +359,6 @@ class Connection(ResponseRules):
             with contextlib.suppress(OSError):
                 os.close(sock.detach())
         self._let_go()
-
-    def _let_go(self) -> None:
-        # Parser and reader hold each other: they need not wait for the garbage collector.
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.let_go()
 
     def _bytes_unsent(self) -> int:
         return 0 if self._unsent is None else len(self._unsent)

@@ -106,6 +106,7 @@ class ResponseRules:
         "_exchanges",
         "_max_body",
         "_patient",
+        "_reader",
         "_tls",
         "busy_since",
         "connected",
@@ -129,9 +130,16 @@ class ResponseRules:
         self._ended_by_node = False
         self._patient = False
         self._exchanges = 0
+        self._reader: AnswerReader | None = None
 
     def close(self) -> None:
         raise NotImplementedError
+
+    def _let_go(self) -> None:
+        """Nothing is read here any more."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.let_go()
 
     def reclaim(self) -> bool:
         """Close it, unless an exchange or connecting is under way. Whether it was closed.
@@ -206,15 +214,13 @@ class ResponseRules:
         return ConnectTimeoutError(what, node=self.node.address)
 
     def _read_timeout(self, read_timeout: float, deadline: float | None, received: int) -> ReadTimeoutError:
-        if deadline is not None and self._clock() >= deadline:
-            when = "before the deadline of the call"
-        else:
-            when = f"within the read timeout of {read_timeout:g} s"
+        at_deadline = deadline is not None and self._clock() >= deadline
+        when = "before the deadline of the call" if at_deadline else f"within the read timeout of {read_timeout:g} s"
         unsent = self._bytes_unsent()
         if unsent and not received:
             what = f"took no more of the request ({unsent} bytes are left)"
         elif received:
-            how = "went silent in" if when.startswith("within") else "did not complete"  # it may be a slow one
+            how = "did not complete" if at_deadline else "went silent in"  # it may be a slow one
             what = f"{how} its answer (after {received} bytes)"
         else:
             what = "did not answer"

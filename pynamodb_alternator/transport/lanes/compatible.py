@@ -150,7 +150,7 @@ class CompatibleLane:
             customized_response_dict=customized,
         )
         status, body = response_dict["status_code"], response_dict["body"]
-        headers = dict(response_dict["headers"].items())
+        headers = {name.lower(): value for name, value in response_dict["headers"].items()}
 
         def read(look: Look | None) -> dict[str, Any]:
             if status < 300:

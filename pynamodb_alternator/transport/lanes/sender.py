@@ -133,18 +133,16 @@ class Sender:
 
     def signers(self, options: RequestOptions) -> Signers:
         """What gives the signer of a request with these options."""
-        signers = self._signers
-        if options.credentials is not None or options.region is not None:
-            # Mostly one per model. A connection made for each request may have other credentials each time.
-            key = (options.credentials, options.region)
-            known = self._signers_of.get(key)
-            if known is None:
-                credentials = options.credentials or self._config.credentials
-                known = Signers(credentials, options.region or self._config.region)
-                if len(self._signers_of) >= _MOST_SIGNERS:
-                    self._signers_of.clear()
-                self._signers_of[key] = known
-            signers = known
+        if options.credentials is None and options.region is None:
+            return self._signers
+        # Mostly one per model. A connection made for each request may have other credentials each time.
+        key = (options.credentials, options.region)
+        signers = self._signers_of.get(key)
+        if signers is None:
+            signers = Signers(options.credentials or self._config.credentials, self.region_of(options))
+            if len(self._signers_of) >= _MOST_SIGNERS:
+                self._signers_of.clear()
+            self._signers_of[key] = signers
         return signers
 
 
