@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 from .cluster import Cluster
 from .errors import ConfigurationError
-from .settings.config import ClusterConfig
+from .settings.config import ClusterConfig, named_by
 
 __all__ = [
     "Aliases",
@@ -176,8 +176,7 @@ def _configs_of(caller: str, settings: Mapping[str, ClusterLike]) -> dict[str, C
             config = ClusterConfig.of(value)
         except ConfigurationError as wrong:
             raise ConfigurationError(f"{caller}({alias}=...): {wrong}") from None
-        # In signals and logs a cluster goes by its alias, unless it was given a name of its own.
-        configs[alias] = config.replace(name=alias) if config.name == "default" else config
+        configs[alias] = named_by(config, alias)
     return configs
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..settings import text
 from ..settings.checks import did_you_mean
-from ..settings.config import ClusterConfig
+from ..settings.config import ClusterConfig, named_by
 
 __all__ = ["FIELDS", "config_from", "setting_meant"]
 
@@ -39,7 +39,7 @@ def config_from(value: Any, where: str, alias: str) -> ClusterConfig:
         raise ConfigurationError(f"{where}: {wrong}") from None
     except TypeError as wrong:
         raise ConfigurationError(f"{where}: a value has a type that the setting does not take: {wrong}") from None
-    return config.replace(name=alias) if config.name == "default" else config
+    return named_by(config, alias)
 
 
 def _lower(value: Mapping[Any, Any], where: str) -> dict[str, Any]:

@@ -37,13 +37,13 @@ def kept() -> tuple[_Core, ...]:
 
 
 def _after_fork_in_child() -> None:
-    for core in list(_cores):
+    for core in kept():
         core.after_fork()
 
 
 def _stop_all_threads() -> None:
     # Not the end for the clusters: handlers that were registered before this one run after it, and may use them.
-    for core in list(_cores):
+    for core in kept():
         core.go_on_without_threads()
 
 

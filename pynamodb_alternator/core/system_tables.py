@@ -21,7 +21,7 @@ from ..settings import addresses
 from ..topology.membership import Membership
 from ..topology.reading import Location
 
-__all__ = ["NodeLocations", "read_locations", "read_system_table"]
+__all__ = ["NodeLocations", "key_query", "read_locations", "read_system_table"]
 
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
@@ -55,11 +55,18 @@ def read_system_table(
     parameters: dict[str, Any] = {"TableName": _PREFIX + name}
     read = client.scan
     for key, value in equals.items():
-        read = client.query
-        parameters["KeyConditionExpression"] = "#key = :value"
-        parameters["ExpressionAttributeNames"] = {"#key": key}
-        parameters["ExpressionAttributeValues"] = {":value": _key(name, key, value)}
+        read, parameters = client.query, key_query(name, key, _key(name, key, value))
     return _rows(read, parameters, name, at_one_node)
+
+
+def key_query(name: str, key: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a Query for the rows of a system table whose partition key `key` has this attribute value."""
+    return {
+        "TableName": _PREFIX + name,
+        "KeyConditionExpression": "#key = :value",
+        "ExpressionAttributeNames": {"#key": key},
+        "ExpressionAttributeValues": {":value": value},
+    }
 
 
 def _rows(read: Any, parameters: dict[str, Any], name: str, at_one_node: AtOneNode) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from ..settings import write_isolation
 from .permanent import is_permanent
+from .system_tables import key_query
 
 __all__ = [
     "TAG",
@@ -24,7 +25,6 @@ __all__ = [
 
 TAG = "system:write_isolation"
 _OPTION = "alternator_write_isolation"
-_CONFIG_TABLE = ".scylla.alternator.system.config"
 
 
 def table_arn(table_name: str) -> str:
@@ -65,12 +65,7 @@ def _tag(client: Any, table_name: str) -> str | None:
 
 def _node_option(client: Any) -> str | None:
     """The option of the node that is asked, which holds for tables without the tag."""
-    answer = client.query(
-        TableName=_CONFIG_TABLE,
-        KeyConditionExpression="#name = :name",
-        ExpressionAttributeNames={"#name": "name"},
-        ExpressionAttributeValues={":name": {"S": _OPTION}},
-    )
+    answer = client.query(**key_query("system.config", "name", {"S": _OPTION}))
     for item in answer.get("Items", ()):
         value = item.get("value", {}).get("S", "")
         with contextlib.suppress(ValueError):  # of a server that does not quote it

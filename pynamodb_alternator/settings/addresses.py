@@ -85,6 +85,7 @@ def split_port(address: str, where: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
+@functools.lru_cache(2_048)
 def is_ip_address(host: str) -> bool:
     """Whether `host` is an IPv4 address, or an IPv6 one without brackets, perhaps with a ``%zone``."""
     bare, percent, zone = host.partition("%")

@@ -21,7 +21,7 @@ from .scopes import ClusterScope, Scope
 from .tls import Tls
 from .values import Credentials, CredentialsSource, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
 
-__all__ = ["ClusterConfig"]
+__all__ = ["ClusterConfig", "named_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +288,11 @@ class ClusterConfig:
                 value = sorted(value)  # the names only: a header may carry a secret
             parts.append(f"{setting.name}={value!r}")
         return f"ClusterConfig({', '.join(parts)})"
+
+
+def named_by(config: ClusterConfig, alias: str) -> ClusterConfig:
+    """`config` as the alias means it: in signals and logs a cluster goes by its alias, unless it has a name."""
+    return config.replace(name=alias) if config.name == "default" else config
 
 
 def _rebuild(kind: type[ClusterConfig], settings: dict[str, Any]) -> ClusterConfig:

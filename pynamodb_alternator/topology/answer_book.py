@@ -77,7 +77,7 @@ class AnswerBook:
         error: str,
         now: float,
         members: Collection[Node],
-        groups: Callable[[], Iterable[Collection[Node]]],
+        groups: Iterable[Collection[Node]],
         *,
         counted: bool,
     ) -> Aside | None:
@@ -100,8 +100,7 @@ class AnswerBook:
         if not fails_far_more(tally, (self._in_window(other) for other in members if other != node)):
             return None
         made = next_aside(self._asides.get(node), tally, error, now)
-        present = {other: aside for other, aside in self._asides.items() if now < aside.until and other in members}
-        if in_excess({**present, node: made}, groups()):
+        if in_excess({**self._present(now, members), node: made}, groups):
             return None
         self._out |= {node}  # first: whatever an exception leaves undone, the node is reviewed, and returns
         self._asides[node] = made
@@ -112,8 +111,7 @@ class AnswerBook:
         self, now: float, members: Collection[Node], groups: Iterable[Collection[Node]]
     ) -> list[tuple[Node, Aside]]:
         """Have nodes return whose time is over, or of which too many are aside now. Gives these, as they were."""
-        present = {node: aside for node, aside in self._asides.items() if now < aside.until and node in members}
-        for node in in_excess(present, groups):
+        for node in in_excess(self._present(now, members), groups):
             self._asides[node] = replace(self._asides[node], until=now)
         back = [(node, self._asides[node]) for node in self._out if self.aside(node, now) is None]
         for node, _ in back:
@@ -121,6 +119,10 @@ class AnswerBook:
         self._out = self._out.difference(node for node, _ in back)
         self._plan_next_change(now)
         return [(node, aside) for node, aside in back if node in members]
+
+    def _present(self, now: float, members: Collection[Node]) -> dict[Node, Aside]:
+        """The members that are set aside now."""
+        return {node: aside for node, aside in self._asides.items() if now < aside.until and node in members}
 
     def _plan_next_change(self, now: float) -> None:
         for node in [node for node, aside in self._asides.items() if aside.remembered_until < now]:

@@ -60,7 +60,7 @@ class Discovery:
         resolve: Resolve,
         random: _random.Random,
         answered: Callable[[Node], None],
-        failed: Callable[[Node, Exception], None],
+        failed: Callable[[Node], None],
     ) -> None:
         self._config = config
         self._fetch = fetch

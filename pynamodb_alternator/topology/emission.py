@@ -20,7 +20,6 @@ from .set_aside import Aside
 
 __all__ = [
     "Emission",
-    "members_differ",
     "of_failed_reading",
     "of_reading",
     "of_return",
@@ -97,8 +96,9 @@ def of_reading(
         "source": source,
         "duration": duration,
     }
+    line = f"{len(after)} nodes ({_in_words(added, removed)})" if added or removed else ""
     return [
-        Emission(signals.topology_refreshed, payload),
+        Emission(signals.topology_refreshed, payload, logging.INFO, line),
         *(Emission(signals.node_added, {"node": node.address}) for node in added),
         *(Emission(signals.node_removed, {"node": node.address}) for node in removed),
     ]
@@ -115,11 +115,10 @@ def of_failed_reading(error: Exception, tried: Sequence[str], consecutive: int, 
     return Emission(signals.discovery_failed, payload, logging.WARNING, line)
 
 
-def members_differ(before: frozenset[Node], after: frozenset[Node]) -> str:
-    """The change of the members in words, of which there are no more than ten names; empty if there is none."""
-    added, removed = after - before, before - after
+def _in_words(added: Sequence[Node], removed: Sequence[Node]) -> str:
+    """The change of the members, of which there are no more than ten names."""
     parts = [f"{len(added)} added"] if added else []
     parts += [f"{len(removed)} removed"] if removed else []
-    names = sorted(str(node) for node in added | removed)
+    names = sorted(str(node) for node in (*added, *removed))
     more = ", …" if len(names) > 10 else ""
-    return f"{', '.join(parts)}: {', '.join(names[:10])}{more}" if parts else ""
+    return f"{', '.join(parts)}: {', '.join(names[:10])}{more}"

@@ -32,7 +32,7 @@ from ..settings.config import ClusterConfig
 from ..settings.scopes import Scope, chain
 from .answer_book import AnswerBook
 from .discovery import Discovery, DiscoveryError
-from .emission import Emission, members_differ, of_failed_reading, of_reading, of_return, of_set_aside, of_state_change
+from .emission import Emission, of_failed_reading, of_reading, of_return, of_set_aside, of_state_change
 from .health import PROBE_PATH, HealthStatus, Observation, State, active, is_well, quarantined
 from .health_book import HISTORY, HealthBook, Snapshot, StateChange
 from .listener import Listener
@@ -93,7 +93,7 @@ class Membership:
             resolve=resolve,
             random=random,
             answered=self._answered,
-            failed=lambda node, error: self.suspect(node),
+            failed=self.suspect,
         )
         self._published = Published(config, scopes_read=self._discovery.scopes, state_of=self._health.state_of)
         self.after_fork()
@@ -157,7 +157,7 @@ class Membership:
         """An answer of the node failed. `error`: what it said. `counted`: whether `answers_of` has counted it."""
         with self._lock:
             now, members = self._clock(), self._published.members
-            aside = self._answers.failed(node, error, now, members, self._published.groups, counted=counted)
+            aside = self._answers.failed(node, error, now, members, self._published.groups(), counted=counted)
             emissions = [] if aside is None else [of_set_aside(node, aside), *self._review_answers(now)]
         self._emit(emissions)
 
@@ -264,6 +264,8 @@ class Membership:
 
     def begin(self) -> None:
         """Start with the seeds as the nodes, on trial, until a node list has been read."""
+        if self._published.members:
+            return  # before the names of the seeds are resolved, which may take long
         seeds = self._discovery.seeds()
         reading = Reading({location_of(scope): seeds for scope in chain(self.config.routing_scope)})
         with self._lock:
@@ -320,8 +322,6 @@ class Membership:
             self._members_told = named
         if failures:
             _log.info("Cluster %r: the node list is readable again.", self.config.name)
-        if members != before:
-            _log.info("Cluster %r: %d nodes (%s)", self.config.name, len(members), members_differ(before, members))
         self._emit(
             [*emissions, *of_reading(before, members, scope=scope, source=reading.source, duration=now - started)]
         )
@@ -363,11 +363,6 @@ class Membership:
             self._listener.emit(emission.signal, **emission.payload)
 
     # ---- for people and tests ----------------------------------------------------------------------------------
-
-    @property
-    def scopes_supported(self) -> bool | None:
-        """Whether the server honours datacenter and rack; None until it was asked."""
-        return self._discovery.scopes_supported
 
     def learn_locations(self, locations: Mapping[str, Location]) -> None:
         """Datacenter and rack by host, for people to look at: routing goes by what `/localnodes` says."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
 from ..settings.addresses import is_ip_address, without_brackets
@@ -28,7 +28,8 @@ class Seeds:
         self._config = config
         self._resolve = resolve
         self._unresolved: set[str] = set()
-        self._resolved: Mapping[str, Sequence[str]] = {}
+        self._resolved: Mapping[str, Mapping[str, str]] = {}
+        """By name: the addresses that it resolves to, each with its one spelling (see `_key`)."""
         self._has_names = any(not is_ip_address(host) for host, _ in config.seed_addresses)
         self._nameless: set[str] = set()
         self._is_stale = False
@@ -47,7 +48,7 @@ class Seeds:
                 # The user's own word for the node, so that it may stand in the certificate.
                 names.setdefault(Node(config.scheme, host, port), {})[host] = None
             elif host not in self._unresolved:
-                for address in self._resolved.get(host, ()):
+                for address in self._resolved.get(host, {}):
                     names.setdefault(Node(config.scheme, address, port), {})[host] = None
         return tuple(self._named(node, known) for node, known in names.items())
 
@@ -61,7 +62,8 @@ class Seeds:
     def _resolve_name(self, host: str) -> None:
         try:
             # Another dict: a reading that takes long may still look at the one before.
-            self._resolved = {**self._resolved, host: tuple(self._resolve(host))}
+            found = {address: _key(address) for address in self._resolve(host)}
+            self._resolved = {**self._resolved, host: found}
         except (OSError, UnicodeError) as error:
             if host not in self._unresolved:
                 self._unresolved.add(host)
@@ -95,7 +97,7 @@ class Seeds:
         return names
 
     def _known_names(self, key: str) -> tuple[str, ...]:
-        return tuple(name for name, known in self._resolved.items() if key in map(_key, known))
+        return tuple(name for name, known in self._resolved.items() if key in known.values())
 
 
 def _key(host: str) -> str:

@@ -49,7 +49,7 @@ class SourceWalk:
         down: Sequence[Node],
         contact: Contact,
         seeds: Callable[[], Sequence[Node]],
-        blame: Callable[[Node, Exception], None],
+        blame: Callable[[Node], None],
     ) -> None:
         self.live = [*active, *quarantined]
         self.quarantined = frozenset(quarantined)
@@ -112,7 +112,7 @@ class SourceWalk:
             self.error = error
             self.failed.add(node)
             if node not in self.down:
-                self._blame(node, error)
+                self._blame(node)
             return None
         if not listed and isinstance(scope, ClusterScope):
             # A node that lists no node, not even itself, is about to join or to leave.

@@ -29,6 +29,20 @@ def inside() -> Iterator[Inside]:
     inside.core.shut_down()
 
 
+def test_a_list_that_is_read_again_has_no_name_of_a_seed_resolved() -> None:
+    """That may take long, and the nodes are known."""
+    inside = Inside(Owner(), ClusterConfig(["seed.test"], monitor=False))
+    inside.network.names["seed.test"] = [N1]
+    inside.request()
+    before = list(inside.network.resolved)
+    assert before
+    for _ in range(3):
+        inside.make_stale()
+        inside.request()
+    assert inside.network.resolved == before
+    inside.core.shut_down()
+
+
 def test_the_first_request_reads_the_list_and_the_next_ones_do_not(inside: Inside) -> None:
     inside.request()
     assert [node.address for node in inside.core.membership.nodes()] == [f"{N1}:8000", f"{N2}:8000"]

@@ -33,7 +33,7 @@ class World:
         made = []
         for _ in range(times):
             self.answers[node] += counted
-            aside = self.book.failed(node, "status 503", self.now, self.nodes, lambda: self.groups, counted=counted)
+            aside = self.book.failed(node, "status 503", self.now, self.nodes, self.groups, counted=counted)
             if aside is not None:
                 made.append(aside)
                 self.review()

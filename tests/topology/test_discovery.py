@@ -45,7 +45,7 @@ class Bench:
             resolve=network.resolve,
             random=self.random,
             answered=lambda node: self.credited.append(node.host),
-            failed=lambda node, error: self.failures.append(node.host),
+            failed=lambda node: self.failures.append(node.host),
         )
         self.reading = Reading()
 
