@@ -257,15 +257,15 @@ class AlternatorSignals:
     @contextmanager
     def capturing(self) -> Iterator[AlternatorSignals]:
         from . import signals
+        from .contrib._watch import Subscription
 
-        receivers = [(signal, self._receiver(name.replace("-", "_"))) for name, signal in signals.namespace.items()]
-        for signal, receive in receivers:
-            signal.connect(receive)
+        subscription = Subscription(
+            (signal, self._receiver(name.replace("-", "_"))) for name, signal in signals.namespace.items()
+        )
         try:
             yield self
         finally:
-            for signal, receive in receivers:
-                signal.disconnect(receive)
+            subscription.close()
 
     def _receiver(self, name: str) -> Callable[..., None]:
         def receive(sender: Any, *, event: Event, **payload: Any) -> None:

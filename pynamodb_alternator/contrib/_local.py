@@ -28,9 +28,6 @@ def heal(cluster: LocalCluster) -> None:
     """Take back what a test has done to the nodes."""
     for node in cluster.nodes:
         node.clear_faults()
-        node.lie(None)
-        if node.hung:
-            node.resume()
         node.revive()
         node.join()
 

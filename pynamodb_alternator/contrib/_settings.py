@@ -11,7 +11,7 @@ from ..settings import text
 from ..settings.checks import did_you_mean
 from ..settings.config import ClusterConfig, named_by
 
-__all__ = ["FIELDS", "config_from", "setting_meant"]
+__all__ = ["FIELDS", "KEYS", "config_from", "setting_meant"]
 
 FIELDS = tuple(field.name for field in fields(ClusterConfig))
 KEYS = ("url", *text.SCOPE_NAMES, *text.CREDENTIALS, *text.TLS_FILES, *FIELDS)

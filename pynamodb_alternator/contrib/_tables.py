@@ -12,7 +12,7 @@ from ..orm.connection import AlternatorConnection
 from ..orm.install import models_under
 from ..orm.model import Model
 
-__all__ = ["create_table", "drop_table", "is_on_cluster", "models_of"]
+__all__ = ["create_table", "is_on_cluster", "models_of"]
 
 
 def models_of(modules: Iterable[str] | None = None) -> list[AnyModel]:
@@ -45,12 +45,4 @@ def create_table(model: AnyModel) -> bool:
         model.create_table(wait=True)
     else:
         model.create_table(wait=True, billing_mode="PAY_PER_REQUEST")
-    return True
-
-
-def drop_table(model: AnyModel) -> bool:
-    """Delete the model's table. False if there is none."""
-    if not model.exists():
-        return False
-    model.delete_table()
     return True

@@ -11,7 +11,7 @@ from blinker import NamedSignal
 
 from .. import signals
 
-__all__ = ["STATES", "Clusters", "Subscription", "error_name", "missing", "nodes_of", "table_of"]
+__all__ = ["Clusters", "Handle", "Subscription", "error_name", "missing", "table_of"]
 
 STATES = ("active", "quarantined", "set_aside", "down")
 """As `NodeInfo.condition` has them."""
@@ -31,8 +31,8 @@ def missing(extra: str, distribution: str, cause: ImportError) -> NoReturn:
 class Subscription:
     """Receivers that are connected together, and taken away together."""
 
-    def __init__(self, receivers: Mapping[NamedSignal, Receiver] | Iterable[tuple[NamedSignal, Receiver]]) -> None:
-        self._receivers = list(receivers.items() if isinstance(receivers, Mapping) else receivers)
+    def __init__(self, receivers: Iterable[tuple[NamedSignal, Receiver]]) -> None:
+        self._receivers = list(receivers)
         for signal, receiver in self._receivers:
             signal.connect(receiver, weak=False)
 
@@ -95,9 +95,8 @@ class Clusters:
             return {name: max(0.0, now - read_at) for name, read_at in self._read_at.items()}
 
     def age(self, cluster_name: str) -> float:
-        with self._lock:
-            read_at = self._read_at.get(cluster_name)
-            return float("nan") if read_at is None else max(0.0, self._clock() - read_at)
+        """The same of one cluster; not a number if its list was never read."""
+        return self.ages().get(cluster_name, float("nan"))
 
     def _refreshed(self, sender: Any, *, event: signals.TopologyRefreshed, **_: Any) -> None:
         name, known = event.cluster_name, nodes_of(sender)

@@ -26,7 +26,7 @@ from ..settings.config import ClusterConfig
 from ..shell.screen import Screen
 from . import _commands as commands
 from . import _tables as tables
-from ._settings import FIELDS, config_from, setting_meant
+from ._settings import FIELDS, KEYS, config_from, setting_meant
 from ._watch import missing
 
 try:
@@ -41,20 +41,14 @@ __all__ = ["Alternator"]
 EXTENSION = "alternator"
 
 _PREFIX = "ALTERNATOR_"
+_OWN = {f"{_PREFIX}{name.upper()}": name for name in KEYS}
+"""The settings of the default cluster."""
 _DEFAULTS: dict[str, Any] = {
-    "ALTERNATOR_URL": None,
+    **{setting: None for setting, name in _OWN.items() if name not in FIELDS},
     "ALTERNATOR_CLUSTERS": {},
-    "ALTERNATOR_DATACENTER": None,
-    "ALTERNATOR_RACK": None,
-    "ALTERNATOR_ACCESS_KEY": None,
-    "ALTERNATOR_SECRET_KEY": None,
-    "ALTERNATOR_SESSION_TOKEN": None,
-    "ALTERNATOR_CA": None,
-    "ALTERNATOR_CLIENT_CERT": None,
-    "ALTERNATOR_CLIENT_KEY": None,
     "ALTERNATOR_SHELL_MODELS": True,
 }
-_KNOWN = {*_DEFAULTS, *(f"{_PREFIX}{name.upper()}" for name in FIELDS)}
+_KNOWN = {*_OWN, *_DEFAULTS}
 
 
 class Alternator:
@@ -167,13 +161,7 @@ def _configs(settings: Mapping[str, Any]) -> dict[str, ClusterConfig]:
         if not isinstance(alias, str) or not alias:
             raise ConfigurationError(f"{where} has the alias {alias!r}. An alias is a name such as 'analytics'.")
     configs = {alias: config_from(value, f"{where}[{alias!r}]", alias) for alias, value in named.items()}
-    own = {
-        name: settings[name]
-        for name in settings
-        if name in _KNOWN
-        and name not in ("ALTERNATOR_CLUSTERS", "ALTERNATOR_SHELL_MODELS")
-        and settings[name] is not None
-    }
+    own = {name: value for name, value in settings.items() if name in _OWN and value is not None}
     if own:
         if "default" in configs:
             raise ConfigurationError(

@@ -38,7 +38,7 @@ class Logging(Handle):
         self.logger = logger
         self.level = level
         self.trouble_level = trouble_level
-        self._subscription = Subscription({signals.request_completed: self._completed})
+        self._subscription = Subscription([(signals.request_completed, self._completed)])
 
     def uninstrument(self) -> None:
         """Write no more lines. May be called again."""

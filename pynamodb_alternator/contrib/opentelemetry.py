@@ -19,6 +19,7 @@ from typing import Any
 from .. import signals
 from .._version import __version__
 from ..errors import ConfigurationError
+from ..settings import checks
 from ..settings.addresses import without_brackets
 from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
 
@@ -207,9 +208,8 @@ def instrument(
     Called again with the same settings it gives back the same handle. Raises `ConfigurationError` for other ones.
     """
     global _active
-    for name, value in (("spans", spans), ("node_attributes", node_attributes)):
-        if not isinstance(value, bool):
-            raise ConfigurationError(f"opentelemetry.instrument(): {name} must be True or False (got {value!r}).")
+    checks.flag("opentelemetry.instrument(): spans", spans)
+    checks.flag("opentelemetry.instrument(): node_attributes", node_attributes)
     if meter_provider is not None and not isinstance(meter_provider, MeterProvider):
         raise ConfigurationError(
             "opentelemetry.instrument(): meter_provider must be an OpenTelemetry MeterProvider, or None for the "

@@ -29,6 +29,7 @@ from typing import Any
 from .. import signals
 from ..errors import ConfigurationError, OutcomeUnknownError
 from ..routing.idempotence import is_read
+from ..settings import checks
 from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
 
 try:
@@ -228,9 +229,8 @@ def instrument(
             "prometheus.instrument(): registry must be a prometheus_client.CollectorRegistry, or None for the default "
             f"one (got {type(registry).__name__})."
         )
-    for name, value in (("node_label", node_label), ("table_label", table_label)):
-        if not isinstance(value, bool):
-            raise ConfigurationError(f"prometheus.instrument(): {name} must be True or False (got {value!r}).")
+    checks.flag("prometheus.instrument(): node_label", node_label)
+    checks.flag("prometheus.instrument(): table_label", table_label)
     settings = (node_label, table_label, tuple(buckets))
     with _lock:
         handle = _active.get(registry)

@@ -29,7 +29,7 @@ from .engines import close_engine, engine_of
 from .node import LocalNode
 from .options import COMPRESSION_THRESHOLD, MAX_BODY, Options
 from .placement import Location, locations
-from .runtime import Runtime
+from .runtime import Runtime, not_running
 from .server import ServerSettings
 from .tls import LocalTls, TlsFiles
 
@@ -282,17 +282,13 @@ class LocalCluster:
 
     def _started(self) -> tuple[LocalNode, ...]:
         if not self._nodes:
-            raise _not_running()
+            raise not_running()
         return self._nodes
 
     def _loop_runtime(self) -> Runtime:
         if self._undo is None or self._runtime is None:
-            raise _not_running()
+            raise not_running()
         return self._runtime
-
-
-def _not_running() -> AlternatorError:
-    return AlternatorError("LocalCluster is not running: call start(), or use it in a `with`.")
 
 
 def _close_sockets(sockets: Sequence[socket.socket]) -> None:

@@ -24,8 +24,6 @@ from .virtual_tables import VirtualTables
 QUICK = frozenset(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "DescribeTable", "ListTagsOfResource"])
 """Operations on one item or none: an in-process engine is through with them in well under a millisecond."""
 
-_WRITES = frozenset(["PutItem", "UpdateItem", "DeleteItem"])
-
 
 class Dialect:
     """One for each cluster, shared by its nodes and threads."""
@@ -50,8 +48,7 @@ class Dialect:
         rule = self._rules.get(parsed.operation)
         if rule is not None:
             return rule(parsed)
-        if parsed.operation in _WRITES:
-            self._check_isolation(parsed)
+        self._check_isolation(parsed)
         parameters = parsed.parameters
         with_capacity = capacity.take_request(parameters)
         answer = self._client.call(parsed.operation, parameters)

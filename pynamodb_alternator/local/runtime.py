@@ -68,7 +68,7 @@ class Runtime:
         Raises `AlternatorError` when the runtime has stopped.
         """
         if self._stopped:
-            raise AlternatorError("LocalCluster is not running: call start(), or use it in a `with`.")
+            raise not_running()
         if threading.current_thread() is self._thread:
             return function()
         return self._call(function).result(_SECONDS)
@@ -115,3 +115,8 @@ class Runtime:
         # Aborted transports are closed a few turns of the loop later, those of TLS after more than one.
         for _ in range(10):
             await asyncio.sleep(0)
+
+
+def not_running() -> AlternatorError:
+    """The error of whatever needs a running cluster."""
+    return AlternatorError("LocalCluster is not running: call start(), or use it in a `with`.")

@@ -14,6 +14,7 @@ from pynamodb.attributes import Attribute
 from pynamodb.connection.table import TableConnection
 
 __all__ = [
+    "INSTANCE_METHODS",
     "AnyModel",
     "connection_of",
     "has_discriminator",
@@ -28,6 +29,12 @@ __all__ = [
 ]
 
 AnyModel = type[models.Model]
+
+INSTANCE_METHODS = {
+    name: getattr(models.Model, name)
+    for name in ("__new__", "__init__", "__setattr__", "_set_defaults", "_set_discriminator", "_set_attributes")
+}
+"""What PynamoDB runs to make an instance of a model."""
 
 _stock: Any = models.Model.__dict__["_get_connection"]
 """PynamoDB's own class method, whatever has been put in its place since."""

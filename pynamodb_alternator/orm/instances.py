@@ -11,20 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pynamodb import models as _pynamodb
+from pynamodb import models as _models
 from pynamodb.attributes import Attribute
 from pynamodb.constants import NULL
 
-from ._pynamodb import has_discriminator, python_names_of
+from ._pynamodb import INSTANCE_METHODS, has_discriminator, python_names_of
 
 __all__ = ["ItemLoader", "item_loader_of"]
 
-_PLAIN = {
-    name: getattr(_pynamodb.Model, name)
-    for name in ("__new__", "__init__", "__setattr__", "_set_defaults", "_set_discriminator", "_set_attributes")
-}
-"""What PynamoDB runs to make an instance, and what is left out here: a model must have it unchanged."""
-_PLAIN_CLASSES = frozenset(_pynamodb.Model.__mro__)
+_PLAIN_CLASSES = frozenset(_models.Model.__mro__)
 _PLAIN_SET = Attribute.__set__
 
 
@@ -37,7 +32,7 @@ class ItemLoader:
 
     __slots__ = ("_attributes", "_cls", "_simple")
 
-    def __init__(self, cls: type[_pynamodb.Model]) -> None:
+    def __init__(self, cls: type[_models.Model]) -> None:
         self._cls = cls
         self._attributes: list[tuple[Attribute[Any], str, str, _Set | None]] = []
         python_names = python_names_of(cls)
@@ -109,14 +104,15 @@ class ItemLoader:
 _Set = Callable[[Any, Any], None]
 
 
-def item_loader_of(cls: type[_pynamodb.Model]) -> ItemLoader | None:
+def item_loader_of(cls: type[_models.Model]) -> ItemLoader | None:
     """How to make instances of `cls`; None where only PynamoDB itself can."""
     if has_discriminator(cls):
         return None
-    if any(getattr(cls, name) is not method for name, method in _PLAIN.items()):
+    # What is left out here: a model must have it unchanged.
+    if any(getattr(cls, name) is not method for name, method in INSTANCE_METHODS.items()):
         return None
     # Classes that PynamoDB reaches by `super` must not override them either: a mixin after the model, for example.
-    if any(_PLAIN.keys() & vars(base).keys() for base in cls.__mro__ if base not in _PLAIN_CLASSES):
+    if any(INSTANCE_METHODS.keys() & vars(base).keys() for base in cls.__mro__ if base not in _PLAIN_CLASSES):
         return None
     # PynamoDB's descriptors set nothing on an instance that is false.
     if hasattr(cls, "__bool__") or hasattr(cls, "__len__"):

@@ -62,6 +62,12 @@ def flag(where: str, value: object) -> None:
         raise ConfigurationError(f"{where} must be True or False (got {shown(value)}).")
 
 
+def each(of: object, kind: str, names: Iterable[str], check: Callable[..., None], *bounds: int) -> None:
+    """`check` these fields of a value, of the kind that errors name."""
+    for name in names:
+        check(f"{kind}: {name}", getattr(of, name), *bounds)
+
+
 def boolean(text: str) -> bool:
     """What a URL's or the environment's word for yes or no means; ValueError for others."""
     word = text.strip().lower()
@@ -70,14 +76,6 @@ def boolean(text: str) -> bool:
     if word in ("0", "false", "no", "off"):
         return False
     raise ValueError("write true or false")
-
-
-def boolean_or(text: str, otherwise: Callable[[str], Any]) -> Any:
-    """What `boolean` makes of the text, or else `otherwise`."""
-    try:
-        return boolean(text)
-    except ValueError:
-        return otherwise(text)
 
 
 def known_names(names: Iterable[str], known: Iterable[str], where: str) -> None:

@@ -120,8 +120,7 @@ class ClusterConfig:
         mode = values.affinity("ClusterConfig: key_route_affinity", self.key_route_affinity)
         set_field(self, "key_route_affinity", mode)
         set_field(self, "partition_keys", _partition_keys(self.partition_keys))
-        for name in ("force_read_before_write", "retry_ambiguous_writes"):
-            checks.flag(f"ClusterConfig: {name}", getattr(self, name))
+        checks.each(self, "ClusterConfig", ("force_read_before_write", "retry_ambiguous_writes"), checks.flag)
         self._check_groups()
         if not isinstance(self.region, str) or not re.fullmatch(r"[A-Za-z0-9_.-]+", self.region):
             raise ConfigurationError(
@@ -210,8 +209,9 @@ class ClusterConfig:
     @property
     def seed_addresses(self) -> tuple[tuple[str, int], ...]:
         """The host (IPv6 without brackets) and the port of each seed."""
+        default = self.node_port
         split = (addresses.split_port(seed, "seed") for seed in self.seeds)
-        return tuple((addresses.without_brackets(host), port or self.node_port) for host, port in split)
+        return tuple((addresses.without_brackets(host), port or default) for host, port in split)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some settings changed, validated as a new one is."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -149,16 +149,15 @@ def block(owner: object, options: RequestOptions) -> Iterator[None]:
         _blocks.reset(token)
 
 
-_FOR_A_BLOCK = (
-    "consistent_node",
-    "extra_headers",
-    "key_route_affinity",
-    "request_compression",
-    "response_compression",
-    "routing_scope",
-    "silent_writes",
-    "timeouts",
-)
+_CHECKED: Mapping[str, Callable[[str, Any], Any]] = {
+    "response_compression": compression.response_compression,
+    "key_route_affinity": values.affinity,
+    "extra_headers": lambda where, value: headers.check(where, value) or None,
+    "silent_writes": values.silent_writes,
+    "routing_scope": scopes.check,
+}
+"""What makes the value of each setting in which None means that it is not given."""
+_FOR_A_BLOCK = ("consistent_node", "request_compression", "timeouts", *_CHECKED)
 _OF_THE_CLUSTER = {setting.name for setting in fields(ClusterConfig)} | {"url", "host", "endpoint", "ca", "verify"}
 
 
@@ -177,22 +176,12 @@ def block_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
             )
     checks.known_names(settings, _FOR_A_BLOCK, where)
     made: dict[str, Any] = {}
-    if settings.get("request_compression", NOT_GIVEN) is not NOT_GIVEN:
-        made["request_compression"] = compression.request_compression(
-            f"{where}: request_compression", settings["request_compression"]
-        )
-    if settings.get("response_compression") is not None:
-        made["response_compression"] = compression.response_compression(
-            f"{where}: response_compression", settings["response_compression"]
-        )
-    if settings.get("key_route_affinity") is not None:
-        made["key_route_affinity"] = values.affinity(f"{where}: key_route_affinity", settings["key_route_affinity"])
-    if settings.get("extra_headers") is not None:
-        made["extra_headers"] = headers.check(f"{where}: extra_headers", settings["extra_headers"]) or None
-    if settings.get("silent_writes") is not None:
-        made["silent_writes"] = values.silent_writes(f"{where}: silent_writes", settings["silent_writes"])
-    if settings.get("routing_scope") is not None:
-        made["routing_scope"] = scopes.check(f"{where}: routing_scope", settings["routing_scope"])
+    how = settings.get("request_compression", NOT_GIVEN)
+    if how is not NOT_GIVEN:
+        made["request_compression"] = compression.request_compression(f"{where}: request_compression", how)
+    for name, check in _CHECKED.items():
+        if settings.get(name) is not None:
+            made[name] = check(f"{where}: {name}", settings[name])
     made.update(_timeouts(f"{where}: timeouts", settings.get("timeouts")))
     return made
 

@@ -50,7 +50,15 @@ class Setting:
 
 
 def _switch_or(otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
-    return lambda text: checks.boolean_or(text, otherwise)
+    """Reads yes or no, or else what `otherwise` makes of the text."""
+
+    def read(text: str) -> Any:
+        try:
+            return checks.boolean(text)
+        except ValueError:
+            return otherwise(text)
+
+    return read
 
 
 SCOPE_NAMES: Final = ("datacenter", "rack")

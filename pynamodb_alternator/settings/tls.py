@@ -58,8 +58,7 @@ class Tls:
     session_resumption: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("verify_hostname", "insecure", "system_ca", "session_resumption"):
-            checks.flag(f"Tls: {name}", getattr(self, name))
+        checks.each(self, "Tls", ("verify_hostname", "insecure", "system_ca", "session_resumption"), checks.flag)
         if self.minimum_version not in _VERSIONS:
             raise ConfigurationError(
                 f"Tls: minimum_version must be one of {', '.join(_VERSIONS)} (got {self.minimum_version!r}); "

@@ -149,10 +149,8 @@ class Discovery:
     scope_restore_after: float = 3.0
 
     def __post_init__(self) -> None:
-        for name in ("interval", "idle_interval", "idle_after", "timeout"):
-            checks.positive(f"Discovery: {name}", getattr(self, name))
-        for name in ("startup_wait", "scope_restore_after"):
-            checks.not_negative(f"Discovery: {name}", getattr(self, name))
+        checks.each(self, "Discovery", ("interval", "idle_interval", "idle_after", "timeout"), checks.positive)
+        checks.each(self, "Discovery", ("startup_wait", "scope_restore_after"), checks.not_negative)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +174,15 @@ class Health:
     max_parallel_probes: int = 4
 
     def __post_init__(self) -> None:
-        for name in (
+        counts = (
             "active_failure_threshold",
             "down_recovery_threshold",
             "quarantine_promotion_threshold",
             "quarantine_failure_threshold",
             "max_parallel_probes",
-        ):
-            checks.whole(f"Health: {name}", getattr(self, name), 1, 1000)
-        for name in ("probe_interval", "probe_timeout", "suspect_after"):
-            checks.positive(f"Health: {name}", getattr(self, name))
+        )
+        checks.each(self, "Health", counts, checks.whole, 1, 1000)
+        checks.each(self, "Health", ("probe_interval", "probe_timeout", "suspect_after"), checks.positive)
 
 
 CredentialsSource = Credentials | Callable[[], Any] | Any

@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     if screen.as_json:
         screen.document(_report(options, load, left))
     else:
-        _show(screen, load, options)
+        _show(screen, load)
         if interrupted:
             screen.paragraph("Ended by Ctrl-C.", WARN)
         if left:
@@ -271,7 +271,7 @@ def _bars(screen: Screen, latencies: Sequence[float]) -> list[Line]:
     return lines
 
 
-def _show(screen: Screen, load: _Load, options: argparse.Namespace) -> None:
+def _show(screen: Screen, load: _Load) -> None:
     ordered = sorted(load.latencies)
     if ordered:
         for line in _bars(screen, ordered):

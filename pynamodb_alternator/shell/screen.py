@@ -39,12 +39,12 @@ class Screen:
     def __init__(self, *, as_json: bool = False, plain: bool = False, out: TextIO | None = None) -> None:
         self._out = sys.stdout if out is None else out
         self.as_json = as_json
-        self.is_terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
+        is_terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
         columns = shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
         self.width = max(_NARROWEST, columns)
         # What has no encoding is not a file, and takes every character.
         self._encoding = self._out.encoding or "utf-8"
-        self._console = _console(self._out, self.width) if self.is_terminal and not as_json and not plain else None
+        self._console = _console(self._out, self.width) if is_terminal and not as_json and not plain else None
 
     @property
     def is_live(self) -> bool:
