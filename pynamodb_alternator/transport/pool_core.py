@@ -222,9 +222,9 @@ class PoolCore(Generic[C]):
 
     # ---- giving back -------------------------------------------------------------------------------------------
 
-    def release(self, connection: C, reusable: bool = True) -> None:
-        """Give back what `acquire` gave. A connection that ended badly, or is not `reusable`, is closed."""
-        if connection.reusable and reusable and connection.lent_by is self._live:
+    def release(self, connection: C) -> None:
+        """Give back what `acquire` gave. A connection that is not `reusable` any more is closed."""
+        if connection.reusable and connection.lent_by is self._live:
             connection.idle_since = self.clock()
             connection.lent_by = None
             self._idle.append(connection)

@@ -66,13 +66,13 @@ class PoolMap(Generic[P, C]):
         pool = self._pools.get(node.endpoint)
         return pool is None or pool.has_room_now()
 
-    def release(self, connection: C, reusable: bool = True) -> None:
+    def release(self, connection: C) -> None:
         """Give a connection back, however its exchange ended: it knows itself whether it can be used again."""
         pool = self._pools.get(connection.node.endpoint)
         if pool is None:
             connection.close()  # from before a fork, or of a node that left meanwhile
             return
-        pool.release(connection, reusable)
+        pool.release(connection)
         if connection.idle_since >= self._next_tidying:
             self._tidy(connection.idle_since)
 

@@ -107,7 +107,8 @@ def test_the_connection_used_last_is_used_next() -> None:
 def test_a_connection_that_shall_not_be_used_again_is_closed() -> None:
     with Server() as server, closing(Pools()) as pools:
         connection = pools.acquire(server.node(), 5)
-        pools.release(connection, reusable=False)
+        connection.reusable = False
+        pools.release(connection)
         pools.release(connection)
         assert pools.stats()[server.node().address] == PoolStats(1, 0, 0)
 
@@ -202,7 +203,8 @@ def test_room_is_seen_without_taking_it() -> None:
         assert pools.has_room(node)
         assert pools.acquire(node, 5) is first
         for connection in (first, second):
-            pools.release(connection, reusable=False)
+            connection.reusable = False
+            pools.release(connection)
         assert pools.has_room(node)
 
 
@@ -234,7 +236,8 @@ def test_who_waits_gets_what_is_freed(reusable: bool) -> None:
         thread = threading.Thread(target=wait, daemon=True)
         thread.start()
         until(lambda: pools.stats()[node.address].waiting)
-        pools.release(held, reusable)
+        held.reusable = reusable
+        pools.release(held)
         assert done.wait(5)
         thread.join()
         assert pools.stats()[node.address] == PoolStats(1 if reusable else 2, 1, 0)

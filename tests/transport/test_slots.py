@@ -132,7 +132,9 @@ def served(pool: NodePool, is_reusable: bool = True) -> Callable[[], None]:
 
         def wait(self, seconds: float) -> bool:
             if held:
-                pool.release(held.pop(), is_reusable)
+                connection = held.pop()
+                connection.reusable = connection.reusable and is_reusable
+                pool.release(connection)
             return super().wait(seconds)
 
     def run() -> None:
