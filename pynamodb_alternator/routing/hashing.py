@@ -1,16 +1,21 @@
 """The hash of a partition key, from which every Alternator driver takes the coordinator.
 
 MurmurHash3 x64 128-bit with seed 0, over one byte for the key's type and the bytes of its value; the first 64 bits are
-taken as a signed number. Checked against the vectors in ``affinity-hash.tsv``.
+taken as a signed number. Checked against the vectors in ``affinity-hash.tsv``. `token` uses the same hash, in
+Cassandra's variant.
 """
 
 from __future__ import annotations
 
-__all__ = ["KEY_TYPES", "key_hash"]
+__all__ = ["KEY_TYPES", "key_hash", "murmur3"]
 
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _C1 = 0x87C3_7B91_1142_53D5
 _C2 = 0x4CF5_AD43_2745_937F
+
+_LOWEST_BITS = 0x0101_0101_0101_0101
+_EACH_BYTE_ABOVE = _LOWEST_BITS - 1
+_SIGN_BITS = (_LOWEST_BITS << 64 | _LOWEST_BITS) << 7
 
 KEY_TYPES = {"S": b"\x01", "N": b"\x02", "B": b"\x03"}
 """The byte that stands before the value, for each type that a partition key can have."""
@@ -24,7 +29,15 @@ def key_hash(kind: str, value: str | bytes) -> int:
 
     Raises KeyError for another kind, and UnicodeEncodeError for text that UTF-8 does not have (lone surrogates).
     """
-    data = KEY_TYPES[kind] + (value.encode() if isinstance(value, str) else value)
+    return murmur3(KEY_TYPES[kind] + (value.encode() if isinstance(value, str) else value))
+
+
+def murmur3(data: bytes, signed_tail: bool = False) -> int:
+    """The first 64 bits, as a signed number, of MurmurHash3 x64 128-bit with seed 0.
+
+    `signed_tail`: Cassandra's variant, which differs in the tail (the last ``len % 16`` bytes): there each byte is
+    taken as a signed number, so that one from 0x80 on changes all bits above its own place too.
+    """
     length = len(data)
     h1 = h2 = 0
     start = 0
@@ -42,6 +55,8 @@ def key_hash(kind: str, value: str | bytes) -> int:
     # What is left is one little-endian number of up to 15 bytes: the low 8 are k1, the rest is k2. Zero adds nothing
     # to the hash, so the reference's cases by length are not needed. (Bits above 64 vanish in the next mask.)
     rest = int.from_bytes(data[start:], "little")
+    if signed_tail and rest & _SIGN_BITS:
+        rest = _signed(rest & _MASK) | _signed(rest >> 64) << 64
     if rest > _MASK:
         k2 = (rest >> 64) * _C2 & _MASK
         h2 ^= (k2 << 33 | k2 >> 31) * _C1 & _MASK
@@ -58,3 +73,12 @@ def key_hash(kind: str, value: str | bytes) -> int:
     h2 = (h2 ^ h2 >> 33) * 0xC4CE_B9FE_1A85_EC53 & _MASK
     h1 = (h1 ^ h1 >> 33) + (h2 ^ h2 >> 33) & _MASK
     return h1 - (1 << 64) if h1 >> 63 else h1
+
+
+def _signed(word: int) -> int:
+    """The exclusive or of the word's 8 bytes, each extended by its sign from its own place upwards.
+
+    A byte is inverted once for each negative byte below it. The multiplication adds up, in each byte, how many of the
+    bytes below it are negative; only whether that number is odd counts.
+    """
+    return word ^ ((word >> 7 & _LOWEST_BITS) * _EACH_BYTE_ABOVE & _LOWEST_BITS) * 0xFF
