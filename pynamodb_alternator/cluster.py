@@ -80,7 +80,7 @@ class Cluster:
         come or gone. Where they may not be read, both are None, except those that the routing scope names.
         """
         self.core.prepare(time.monotonic(), None)
-        self.core.locations.update()
+        self.core.questions.locations.update()
         return self.core.membership.nodes()
 
     @property
@@ -105,7 +105,7 @@ class Cluster:
         Raises `ConfigurationError` here, and while rows are read `SystemTableError`, which says what must be granted,
         and the errors of any request.
         """
-        return read_system_table(self.client, name, partition_key, self.core.at_one_node())
+        return read_system_table(self.client, name, partition_key, self.core.questions.at_one_node())
 
     def route(self, table_name: str, key: Any) -> KeyRoute:
         """Which nodes the writes of one partition key go to, in order, and why. No request is sent.
@@ -134,13 +134,17 @@ class Cluster:
         return diagnostics.stats(self.core)
 
     def register_table(
-        self, table_name: str, partition_key: str, key_route_affinity: KeyRouteAffinity | None = None
+        self,
+        table_name: str,
+        partition_key: str,
+        key_route_affinity: KeyRouteAffinity | None = None,
+        index_keys: Mapping[str, str] | None = None,
     ) -> None:
         """Tell the name of a table's partition key, and an affinity mode that differs from the cluster's.
 
-        Models do this by themselves.
+        `index_keys`: the partition key of each of its indexes, by the index's name. Models do this by themselves.
         """
-        self.core.tables.register(table_name, partition_key, key_route_affinity)
+        self.core.tables.register(table_name, partition_key, key_route_affinity, index_keys)
 
     def learn_write_isolation(self, table_name: str, isolation: str) -> None:
         """Tell which writes of a table use a lightweight transaction, so that AUTO affinity need not ask."""
@@ -161,6 +165,7 @@ class Cluster:
         consistent_node: str | bool | None = None,
         extra_headers: Mapping[str, str] | None = None,
         silent_writes: Literal["raise", "wait", "repeat"] | None = None,
+        token_aware: Literal["auto"] | bool | None = None,
         **others: Any,
     ) -> AbstractContextManager[None]:
         """Other settings for the requests that are made inside: ``with cluster.options(timeouts={"read": 3}): ...``.
@@ -173,6 +178,7 @@ class Cluster:
         because it stands in the configured chain or is the datacenter of a rack there. `consistent_node`: all requests
         inside prefer one node, which a name of your own picks (the same in all processes), or True (any); they move on
         if it fails. False ends that in an inner block. `silent_writes`: as in `Retries`.
+        `token_aware`: as in `ClusterConfig`.
 
         Nodes, TLS and credentials belong to the cluster and cannot be changed so. Raises `ConfigurationError`, here and
         not at the first request.
@@ -186,6 +192,7 @@ class Cluster:
                 "routing_scope": routing_scope,
                 "extra_headers": extra_headers,
                 "silent_writes": silent_writes,
+                "token_aware": token_aware,
                 **others,
             }
         )

@@ -17,8 +17,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import signals
@@ -27,12 +26,11 @@ from ..routing.router import Router
 from ..routing.tables import Tables
 from ..settings.addresses import is_ip_address
 from ..settings.config import ClusterConfig
-from ..settings.options import RequestOptions, block, current
 from ..settings.tls import Tls
-from ..settings.values import Timeouts
 from ..topology.membership import Membership
 from ..topology.monitor import Monitor
 from ..topology.node import Node
+from ..topology.replicas import Replicas
 from ..transport._botocore import Parts, client_session, make_client
 from ..transport.all_pools import AllPools
 from ..transport.budget import RetryBudget
@@ -47,8 +45,7 @@ from ..transport.resolver import resolve
 from ..transport.tls import TlsContexts
 from . import processes
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
-from .lookups import Lookups
-from .system_tables import NodeLocations, read_system_table
+from .own_questions import OwnQuestions
 
 if TYPE_CHECKING:
     from blinker import NamedSignal
@@ -62,9 +59,6 @@ _log = logging.getLogger("pynamodb_alternator.cluster")
 _CLOSE_TIMEOUT = 2.0
 """Seconds that `shut_down` waits for all of the cluster's threads together. They are daemons: none holds up the
 process."""
-
-_LOCATIONS_TIMEOUT = 1.0
-"""Seconds that `read_locations` spends, at most, on asking in which datacenter and rack the nodes are."""
 
 
 class ClientSource(Protocol):
@@ -123,22 +117,8 @@ class ClusterCore:
         )
         self.inline = InlineUpkeep(self.membership, fetch, time.monotonic)
         self.tables = Tables(config, on_unknown=self._ask_about_table)
-        self.lookups = Lookups(
-            self.tables,
-            lambda: self.owner().client,
-            may_ask=self.has_monitor,
-            wake=self.monitor.wake,
-            asking=lambda: block(self.key, RequestOptions(is_lookup=True)),
-            clock=time.monotonic,
-            random=random.Random(),
-        )
-        self.locations = NodeLocations(
-            self.membership,
-            self._system_tables_of_one_node,
-            translate=config.address_translator,
-            clock=time.monotonic,
-        )
-        self.router = Router(config, self.tables, random.Random())
+        self.replicas = Replicas(config.token_aware_after, on_wanted=self._want_token_ring)
+        self.router = Router(config, self.tables, random.Random(), self.replicas)
         self.environment = Environment(
             membership=self.membership,
             router=self.router,
@@ -150,6 +130,17 @@ class ClusterCore:
             counts=counts,
         )
         self.sender = Sender(config, self.pools)
+        self.questions = OwnQuestions(
+            config,
+            key=self.key,
+            client=lambda: self.owner().client,
+            tables=self.tables,
+            replicas=self.replicas,
+            membership=self.membership,
+            wake=self.monitor.wake,
+            has_thread=lambda: self.has_monitor,
+            works_inline=lambda: self.works_inline,
+        )
         processes.keep(self)
 
     @property
@@ -241,7 +232,9 @@ class ClusterCore:
                     self.membership.begin()
         if self.works_inline:
             self._say_that_threads_are_missing()
-            self.inline.run(now, None if total is None else now + total)
+            deadline = None if total is None else now + total
+            self.inline.run(now, deadline)
+            self.questions.run_inline(now, deadline)
 
     def use(self, now: float) -> None:
         """A request is about to be made: be awake, and have the monitor thread started. Waits for nothing.
@@ -262,7 +255,9 @@ class ClusterCore:
 
     def prepare_would_wait(self, now: float) -> bool:
         """Whether `prepare` would wait for nodes now. An event loop must not call it then."""
-        return self.inline.is_due(now) if self.works_inline else not self.monitor.ready.is_set()
+        if self.works_inline:
+            return self.inline.is_due(now) or self.questions.is_due_inline(now)
+        return not self.monitor.ready.is_set()
 
     def _say_that_threads_are_missing(self) -> None:
         reason = self.monitor.no_thread
@@ -275,25 +270,11 @@ class ClusterCore:
                 reason,
             )
 
-    # ---- system tables -----------------------------------------------------------------------------------------
-
-    def at_one_node(self, **settings: Any) -> Callable[[], AbstractContextManager[None]]:
-        """Makes ``with`` blocks whose requests all prefer one node: the one chosen by the caller, else any."""
-        number = current(self.key).consistent_node
-        if number is None or number is False:
-            number = random.getrandbits(31)
-        options = RequestOptions(consistent_node=number, **settings)
-        return lambda: block(self.key, options)
-
-    def _system_tables_of_one_node(self) -> Callable[[str], Iterator[Mapping[str, Any]]]:
-        seconds = _LOCATIONS_TIMEOUT / 2  # for each of the two tables
-        at_one_node = self.at_one_node(
-            all_timeouts=Timeouts(connect=seconds, read=seconds, total=seconds), max_attempts=2, is_lookup=True
-        )
-        return lambda name: read_system_table(self.owner().client, name, {}, at_one_node)
-
     def _ask_about_table(self, table: str, what: str) -> None:
-        self.lookups.ask(table, what)
+        self.questions.lookups.ask(table, what)
+
+    def _want_token_ring(self, table: str, always: bool) -> None:
+        self.questions.token_rings.want(table, always)
 
     # ---- what the membership tells -----------------------------------------------------------------------------
 
@@ -309,6 +290,7 @@ class ClusterCore:
         self.all_pools.keep_only(nodes)
         self.control.keep_only(nodes)
         self.environment.counts.forget_others(node.address for node in nodes)
+        self.questions.token_rings.nodes_changed()
 
     def went_down(self, node: Node) -> None:
         # Whatever is just connecting is told why: a bad certificate is found by a probe and by requests at once.
@@ -319,7 +301,7 @@ class ClusterCore:
 
     def _begin_what_waits(self) -> None:
         """In the monitor thread: what other threads have asked for, which start none themselves."""
-        self.lookups.begin()
+        self.questions.begin()
         if self._is_forgotten:
             self.shut_down()
 
@@ -351,8 +333,8 @@ class ClusterCore:
             self.environment.budget.after_fork()
             self.monitor.after_fork()
             self.tables.after_fork()
-            self.lookups.after_fork()
-            self.locations.after_fork()
+            self.replicas.after_fork()
+            self.questions.after_fork()
             self.environment.counts.clear()
             self._pid = pid
         self.emit(signals.client_forked, old_pid=parent, new_pid=pid)
@@ -368,9 +350,9 @@ class ClusterCore:
 
     def _stop_threads(self) -> None:
         end = time.monotonic() + _CLOSE_TIMEOUT
-        self.lookups.close(0.0)  # it stops meanwhile
+        self.questions.close(0.0)  # they stop meanwhile
         self.monitor.close(_CLOSE_TIMEOUT)
-        self.lookups.close(max(0.0, end - time.monotonic()))
+        self.questions.close(max(0.0, end - time.monotonic()))
 
     def go_on_without_threads(self) -> None:
         """The interpreter ends: stop the threads and close what is idle, but serve those that make requests still.

@@ -24,7 +24,7 @@ from typing import Any
 
 from ..routing.tables import PARTITION_KEY, WRITE_ISOLATION, Tables
 from .permanent import is_permanent
-from .table_description import hash_key_of
+from .table_description import hash_key_of, index_keys_of
 from .write_isolation import unparsed_isolation
 
 __all__ = ["Lookups"]
@@ -182,7 +182,7 @@ class Lookups:
 
     def _ask_partition_key(self, table: str) -> None:
         description = self._client().describe_table(TableName=table)["Table"]
-        self._tables.learn_partition_key(table, hash_key_of(description))
+        self._tables.learn_partition_key(table, hash_key_of(description), index_keys_of(description))
 
     def _ask_write_isolation(self, table: str) -> None:
         isolation = unparsed_isolation(self._client(), table)

@@ -21,7 +21,14 @@ from ..settings import addresses
 from ..topology.membership import Membership
 from ..topology.reading import Location
 
-__all__ = ["NodeLocations", "key_query", "read_locations", "read_system_table"]
+__all__ = [
+    "NodeLocations",
+    "key_query",
+    "known_address",
+    "query_system_table",
+    "read_locations",
+    "read_system_table",
+]
 
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
@@ -52,20 +59,27 @@ def read_system_table(
         raise ConfigurationError(
             f"system_table({name!r}): give one value at most, that of the partition key (got {', '.join(equals)})."
         )
-    parameters: dict[str, Any] = {"TableName": _PREFIX + name}
-    read = client.scan
-    for key, value in equals.items():
-        read, parameters = client.query, key_query(name, key, _key(name, key, value))
-    return _rows(read, parameters, name, at_one_node)
+    if not equals:
+        return _rows(client.scan, {"TableName": _PREFIX + name}, name, at_one_node)
+    return query_system_table(client, name, equals, at_one_node)
 
 
-def key_query(name: str, key: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a Query for the rows of a system table whose partition key `key` has this attribute value."""
+def query_system_table(
+    client: Any, name: str, equals: Mapping[str, Any], at_one_node: AtOneNode
+) -> Iterator[dict[str, Any]]:
+    """The same for a table whose name is one, and `equals` of the first columns of its key, partition key first."""
+    values = {key: _key(name, key, value) for key, value in equals.items()}
+    return _rows(client.query, key_query(name, values), name, at_one_node)
+
+
+def key_query(name: str, equals: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The parameters of a Query for the rows of a system table whose keys have these attribute values."""
+    numbers = range(len(equals))
     return {
         "TableName": _PREFIX + name,
-        "KeyConditionExpression": "#key = :value",
-        "ExpressionAttributeNames": {"#key": key},
-        "ExpressionAttributeValues": {":value": value},
+        "KeyConditionExpression": " AND ".join(f"#key{number} = :value{number}" for number in numbers),
+        "ExpressionAttributeNames": {f"#key{number}": key for number, key in enumerate(equals)},
+        "ExpressionAttributeValues": {f":value{number}": value for number, value in enumerate(equals.values())},
     }
 
 
@@ -155,6 +169,21 @@ def read_locations(rows: Callable[[str], Iterable[Mapping[str, Any]]]) -> dict[s
     return found
 
 
+def known_address(
+    listed: str, translate: Callable[[str], str | None] | None, port: int | None = None
+) -> tuple[str, int | None]:
+    """The host and the port by which we know the node that is listed as `listed`.
+
+    `translate`: the configuration's `address_translator`. `port`: where it names none.
+    """
+    try:
+        address = listed if translate is None else translate(listed)
+        host, own_port = addresses.split_port(address or listed, "address_translator")
+    except Exception:  # whatever a translator may do
+        return listed, port
+    return addresses.without_brackets(host.lower()), own_port or port
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -197,7 +226,10 @@ class NodeLocations:
         if not self._reading.acquire(blocking=False):
             return
         try:
-            found = {self._host(address): location for address, location in read_locations(self._one_node()).items()}
+            found = {
+                known_address(address, self._translate)[0]: location
+                for address, location in read_locations(self._one_node()).items()
+            }
         except (AlternatorError, BotoCoreError, ClientError) as error:
             denied = isinstance(error, SystemTableError)
             self._not_before = self._clock() + (_REST_IF_DENIED if denied else _REST)
@@ -210,12 +242,3 @@ class NodeLocations:
                 self._known_for, self._not_before = (), self._clock() + _REST
         finally:
             self._reading.release()
-
-    def _host(self, listed: str) -> str:
-        """The host by which we know the node with this address."""
-        try:
-            address = listed if self._translate is None else self._translate(listed)
-            host = addresses.split_port(address or listed, "address_translator")[0]
-        except Exception:  # whatever a translator may do
-            return listed
-        return addresses.without_brackets(host.lower())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["hash_key_of", "key_types_of"]
+__all__ = ["hash_key_of", "index_keys_of", "key_types_of"]
 
 
 def hash_key_of(description: Mapping[str, Any]) -> str:
@@ -14,6 +14,14 @@ def hash_key_of(description: Mapping[str, Any]) -> str:
         if key["KeyType"] == "HASH":
             return str(key["AttributeName"])
     raise LookupError("The description of the table names no HASH key")
+
+
+def index_keys_of(description: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the partition keys of the table's indexes, by the names of these."""
+    indexes = [
+        index for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes") for index in description.get(kind) or ()
+    ]
+    return {str(index["IndexName"]): hash_key_of(index) for index in indexes}
 
 
 def key_types_of(description: Mapping[str, Any]) -> dict[str, str]:

@@ -65,7 +65,7 @@ def _tag(client: Any, table_name: str) -> str | None:
 
 def _node_option(client: Any) -> str | None:
     """The option of the node that is asked, which holds for tables without the tag."""
-    answer = client.query(**key_query("system.config", "name", {"S": _OPTION}))
+    answer = client.query(**key_query("system.config", {"name": {"S": _OPTION}}))
     for item in answer.get("Items", ()):
         value = item.get("value", {}).get("S", "")
         with contextlib.suppress(ValueError):  # of a server that does not quote it

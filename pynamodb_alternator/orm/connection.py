@@ -25,6 +25,7 @@ from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 
 from ..cluster import Cluster
 from ..core import write_isolation as isolation
+from ..core.table_description import index_keys_of
 from ..errors import ClusterClosedError, ConfigurationError, ServerFailureError
 from ..registry import find_cluster, is_replacement, may_change
 from ..settings import values, write_isolation
@@ -53,7 +54,8 @@ class AlternatorConnection(Connection):
     `host` is taken as a seed URL; else the cluster is the one under the alias ``"default"``, or that of
     ``ALTERNATOR_URL``. `key_route_affinity` overrides the cluster's for the tables of this connection.
     `write_isolation` is what `create_table` tags a table with: ``"only_rmw_uses_lwt"``, ``"always"``, ``"forbid_rmw"``
-    or ``"unsafe_rmw"``. `silent_writes` overrides the cluster's `Retries.silent_writes`.
+    or ``"unsafe_rmw"``. `silent_writes` overrides the cluster's `Retries.silent_writes`, and `token_aware` its setting
+    of that name.
 
     Timeouts, retries, headers and credentials hold for this connection's requests, all on the cluster's one client.
     A value that equals PynamoDB's own default counts as not given: the cluster's setting holds then.
@@ -86,6 +88,7 @@ class AlternatorConnection(Connection):
         key_route_affinity: KeyRouteAffinity | str | None = None,
         write_isolation: str | None = None,
         silent_writes: Literal["raise", "wait", "repeat"] | None = None,
+        token_aware: Literal["auto"] | bool | None = None,
     ) -> None:
         super().__init__(
             region=region,
@@ -107,6 +110,7 @@ class AlternatorConnection(Connection):
         self._key_route_affinity = key_route_affinity
         self._write_isolation = write_isolation
         self._silent_writes = silent_writes
+        self._token_aware = token_aware
         self._cluster: Cluster | None = None
         self._may_change = False
         self._options: RequestOptions | None = None
@@ -271,7 +275,9 @@ class AlternatorConnection(Connection):
         affinity = self._key_route_affinity
         if affinity is not None:
             affinity = values.affinity(f"{self._who()}: key_route_affinity", affinity)
-        cluster.register_table(meta_table.table_name, meta_table.hash_keyname, affinity)
+        # From its data: PynamoDB's own look-up by an index's name goes through all of them each time.
+        keys = index_keys_of(meta_table.data)
+        cluster.register_table(meta_table.table_name, meta_table.hash_keyname, affinity, keys)
 
     def _who(self) -> str:
         tables = ", ".join(self._tables)
@@ -286,6 +292,7 @@ class AlternatorConnection(Connection):
             max_retry_attempts=self._max_retry_attempts_exception,
             retry_configuration=self._retry_configuration,
             silent_writes=self._silent_writes,
+            token_aware=self._token_aware,
             extra_headers=self._extra_headers,
             aws_access_key_id=self._aws_access_key_id,
             aws_secret_access_key=self._aws_secret_access_key,

@@ -8,7 +8,7 @@ from typing import Any
 from . import reasons
 from .hashing import key_hash
 
-__all__ = ["KEY_PARAMETERS", "as_mapping", "attributes_of_write", "partition_key_hash", "value_hash"]
+__all__ = ["KEY_PARAMETERS", "as_mapping", "attributes_of_write", "key_content", "partition_key_hash", "value_hash"]
 
 KEY_PARAMETERS = {"PutItem": "Item", "UpdateItem": "Key", "DeleteItem": "Key"}
 """For each operation that writes one item, the parameter in which its key stands."""
@@ -36,6 +36,20 @@ def partition_key_hash(attributes: object, name: str) -> int | str:
 def value_hash(value: object) -> int | str:
     """The hash of one attribute value such as ``{"S": "alice"}``, or the reason why there is none.
 
+    See `key_content`.
+    """
+    content = key_content(value)
+    if isinstance(content, str):
+        return content
+    try:
+        return key_hash(*content)
+    except UnicodeEncodeError:
+        return reasons.NO_KEY_VALUE
+
+
+def key_content(value: object) -> tuple[str, str | bytes] | str:
+    """The type and the content of one attribute value such as ``{"S": "alice"}``, or the reason why it is not a key.
+
     A binary value may be `bytes`, `bytearray`, `memoryview`, boto3's `Binary`, or text, which botocore sends as UTF-8.
     """
     typed = as_mapping(value)
@@ -53,10 +67,7 @@ def value_hash(value: object) -> int | str:
             return reasons.UNSUPPORTED_KEY_TYPE
     else:
         return reasons.UNSUPPORTED_KEY_TYPE
-    try:
-        return key_hash(kind, content)
-    except UnicodeEncodeError:
-        return reasons.NO_KEY_VALUE
+    return kind, content
 
 
 def _binary(content: object) -> bytes | str | None:

@@ -15,13 +15,23 @@ from ..topology.view import Topology, View
 from .generator import first_below, generator
 from .ring import AffinityRing
 
-__all__ = ["AFFINITY", "BATCH_AFFINITY", "CONSISTENT_NODE", "RANDOM", "ROUND_ROBIN", "QueryPlan", "pick_and_remove"]
+__all__ = [
+    "AFFINITY",
+    "BATCH_AFFINITY",
+    "CONSISTENT_NODE",
+    "RANDOM",
+    "REPLICA",
+    "ROUND_ROBIN",
+    "QueryPlan",
+    "pick_and_remove",
+]
 
 ROUND_ROBIN = "round_robin"
 RANDOM = "random"
 AFFINITY = "affinity"
 BATCH_AFFINITY = "batch_affinity"
 CONSISTENT_NODE = "consistent_node"
+REPLICA = "replica"
 
 _CANONICAL = AffinityRing()
 
@@ -30,13 +40,14 @@ _CANONICAL = AffinityRing()
 class QueryPlan:
     """How one request picks its nodes. Immutable: the same plan over the same view gives the same order.
 
-    `policy`: ``"round_robin"``, ``"random"``, ``"affinity"``, ``"batch_affinity"`` or
+    `policy`: ``"round_robin"``, ``"random"``, ``"affinity"``, ``"batch_affinity"``, ``"replica"`` or
     ``"consistent_node"``.
-    `reason`: why affinity was not used, as a word of `routing.reasons`; None if it was.
+    `reason`: why neither affinity nor replicas were used, as a word of `routing.reasons`; None if one of them was.
     `wanted_affinity`: whether the request is one that affinity is for, by its operation, its parameters and the mode.
-    `seeds`: what the order is made from: the turn (round robin), a random number (random), the hash of the partition
-    key (affinity), the hash of each key that votes (batch affinity), or the number that a ``with cluster.options()``
-    block has chosen (consistent node).
+    `seeds`: what the order is made from: the turn (round robin, and reads that go to replicas), a random number
+    (random), the hash of the partition key (affinity, and writes that go to replicas), the hash of each key that votes
+    (batch affinity), or the number that a ``with cluster.options()`` block has chosen (consistent node).
+    `replicas`: the nodes that hold the key, of the scope in use in `topology`, in canonical order; they go first.
     """
 
     policy: str
@@ -44,6 +55,8 @@ class QueryPlan:
     wanted_affinity: bool
     seeds: tuple[int, ...]
     ring: AffinityRing = field(default=_CANONICAL, repr=False, compare=False)
+    replicas: tuple[Node, ...] = ()
+    topology: Topology | None = field(default=None, repr=False, compare=False)
 
     def order(self, view: View) -> Iterator[Node]:
         """One cycle over the usable nodes, each once: active ones first, then quarantined ones, then those that are set
@@ -59,6 +72,13 @@ class QueryPlan:
             return _over_ring(self.ring(topology), lambda nodes: pick_and_remove(nodes, self.seeds[0]), view)
         if self.policy == BATCH_AFFINITY:
             return _over_ring(self.ring(topology), lambda nodes: _by_votes(nodes, self.seeds), view)
+        if self.policy == REPLICA:
+            replicas = self.replicas
+            if topology is not self.topology:
+                # Since the plan was made the scope in use has changed, perhaps, and a plan never leaves it.
+                in_scope = frozenset(topology.nodes)
+                replicas = tuple(node for node in replicas if node in in_scope)
+            return _active_first(_replicas_first(replicas, topology.nodes, self.seeds[0], view), view)
         if self.policy in (RANDOM, CONSISTENT_NODE):
             return _active_first(pick_and_remove(topology.nodes, self.seeds[0]), view)
         return _active_first(_rotated(topology.nodes, self.seeds[0], view), view)
@@ -108,6 +128,14 @@ def _rotated(nodes: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
         start = (start + 1 + turn // size % (size - 1)) % size
     for place in range(start, start + size):
         yield nodes[place % size]
+
+
+def _replicas_first(replicas: Sequence[Node], nodes: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
+    """The replicas, and then the other nodes of the scope, both from where the turn says."""
+    yield from _rotated(replicas, turn, view)
+    for node in _rotated(nodes, turn, view):
+        if node not in replicas:
+            yield node
 
 
 def _is_active(node: Node, view: View) -> bool:

@@ -1,4 +1,5 @@
-"""Why a request was not routed by key route affinity: the words that stand in signals, logs and metrics."""
+"""Why a request was routed neither by key route affinity nor by replicas: the words that stand in signals, logs and
+metrics."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ __all__ = [
     "NO_KEY_VALUE",
     "NO_LWT_IN_TABLE",
     "NO_PARTITION_KEY_NAME",
+    "NO_REPLICA_IN_SCOPE",
+    "NO_TOKEN_RING",
     "READ",
     "UNSUPPORTED_KEY_TYPE",
 ]
@@ -36,6 +39,14 @@ NO_LWT_IN_TABLE: Final = "no_lwt_in_table"
 
 MALFORMED_PARAMETERS: Final = "malformed_parameters"
 """The parameters are of a shape that no request has, so it cannot be told. The server shall say so."""
+
+# The request was to go to the replicas of its key, and they are not known.
+
+NO_TOKEN_RING: Final = "no_token_ring"
+"""The token ring of the table, or of the index, is not known (yet)."""
+
+NO_REPLICA_IN_SCOPE: Final = "no_replica_in_scope"
+"""The routing scope in use has no replica of the key."""
 
 # Affinity was wanted and could not be used: what the signal affinity_fallback says.
 

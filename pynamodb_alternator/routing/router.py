@@ -12,12 +12,15 @@ from typing import Any
 from ..errors import WRONG_VALUE
 from ..settings.config import ClusterConfig
 from ..settings.values import KeyRouteAffinity
+from ..settings.write_isolation import ALWAYS
 from ..topology.node import Node
+from ..topology.replicas import Replicas
 from ..topology.view import View
 from . import reasons
+from .by_replica import ByReplica, Holders, TokenAware
 from .idempotence import READS
 from .partition_key import KEY_PARAMETERS, as_mapping, attributes_of_write, partition_key_hash, value_hash
-from .plan import AFFINITY, BATCH_AFFINITY, CONSISTENT_NODE, RANDOM, ROUND_ROBIN, QueryPlan
+from .plan import AFFINITY, BATCH_AFFINITY, CONSISTENT_NODE, RANDOM, REPLICA, ROUND_ROBIN, QueryPlan
 from .read_before_write import counts_as_read_modify_write, needs_read_before_write
 from .ring import AffinityRing
 from .tables import PARTITION_KEY, WRITE_ISOLATION, Table, Tables, effective_affinity
@@ -49,15 +52,17 @@ class Router:
     """Makes the query plan of each request of one cluster.
 
     `tables`: what is known of the cluster's tables. `random`: where the round-robin order starts, and the random order.
+    `replicas`: which nodes hold the tables' keys.
     """
 
-    def __init__(self, config: ClusterConfig, tables: Tables, random: Random) -> None:
+    def __init__(self, config: ClusterConfig, tables: Tables, random: Random, replicas: Replicas | None = None) -> None:
         self._tables = tables
         self._random = random
         self._affinity = config.key_route_affinity
         self._server_rule = config.rmw_rule == "server"
         self._force_read = config.force_read_before_write
         self._ring = AffinityRing(config.affinity_ring_order)
+        self._by_replica = ByReplica(config, tables, replicas or Replicas(config.token_aware_after))
         self._is_random = config.load_balancing == "random"
         # Processes that start together shall not begin at the same node.
         self._turns = itertools.count(random.getrandbits(16))
@@ -69,14 +74,22 @@ class Router:
         view: View,
         *,
         affinity: KeyRouteAffinity | None = None,
+        token_aware: TokenAware | None = None,
     ) -> QueryPlan:
         """The query plan of one request. Never raises, whatever the parameters are.
 
-        `affinity`: what the request's own options say; it holds before the table's and the cluster's.
+        `affinity`, `token_aware`: what the request's own options say; it holds before the table's and the cluster's.
         """
         try:
             if operation in KEY_PARAMETERS:
-                return self._plan_write(operation, parameters, view, affinity)
+                plan = self._plan_write(operation, parameters, view, affinity)
+                if isinstance(plan, QueryPlan):
+                    return plan
+                return self._plan_plain_write(operation, parameters, view, token_aware, plan)
+            if operation == "GetItem":
+                return self._plan_read(self._by_replica.of_read(parameters, view.topology, token_aware), view)
+            if operation == "Query":
+                return self._plan_read(self._by_replica.of_query(parameters, view.topology, token_aware), view)
             if operation == "BatchWriteItem":
                 return self._plan_batch(parameters, view, affinity)
             return self._spread(reasons.READ if operation in READS else reasons.NOT_AN_ITEM_WRITE)
@@ -112,9 +125,28 @@ class Router:
         nodes = tuple(plan.order(view)) if plan.reason is None else ()
         return KeyRoute(table, known.partition_key, mode, seed, ring, nodes, reason)
 
+    def _plan_read(self, holders: Holders, view: View) -> QueryPlan:
+        """Reads take turns among the replicas."""
+        if isinstance(holders, tuple):
+            return QueryPlan(REPLICA, None, False, (self._next_turn(),), replicas=holders, topology=view.topology)
+        return self._spread(holders or reasons.READ)
+
+    def _plan_plain_write(
+        self, operation: str, parameters: Mapping[str, Any], view: View, token_aware: TokenAware | None, reason: str
+    ) -> QueryPlan:
+        """A write that `reason` keeps from affinity. All writers of a key take the same replica: it stamps a write with
+        its own clock, and by the stamps the server decides which write is the newer one."""
+        if self._tables.get(parameters.get("TableName")).write_isolation == ALWAYS:
+            return self._spread(reason)  # a lightweight transaction: what is not affinity's has no better coordinator
+        held = self._by_replica.of_write(operation, parameters, view.topology, token_aware)
+        if isinstance(held, tuple):
+            return QueryPlan(REPLICA, None, False, (held[1],), replicas=held[0], topology=view.topology)
+        return self._spread(held or reason)
+
     def _plan_write(
         self, operation: str, parameters: Mapping[str, Any], view: View, affinity: KeyRouteAffinity | None
-    ) -> QueryPlan:
+    ) -> QueryPlan | str:
+        """The plan of a write with affinity, or the reason why affinity does not apply to it."""
         name = parameters.get("TableName")
         table = self._tables.get(name)
         mode = affinity or table.affinity or self._affinity
@@ -123,11 +155,11 @@ class Router:
                 self._tables.report_unknown(name, WRITE_ISOLATION)
             mode = effective_affinity(mode, table)
             if mode is KeyRouteAffinity.NONE:
-                return self._spread(reasons.NO_LWT_IN_TABLE)
+                return reasons.NO_LWT_IN_TABLE
         if mode is KeyRouteAffinity.NONE:
-            return self._spread(reasons.AFFINITY_OFF)
+            return reasons.AFFINITY_OFF
         if mode is KeyRouteAffinity.RMW and not self._is_read_modify_write(operation, parameters):
-            return self._spread(reasons.NOT_READ_MODIFY_WRITE)
+            return reasons.NOT_READ_MODIFY_WRITE
         if table.partition_key is None:
             if isinstance(name, str):
                 self._tables.report_unknown(name, PARTITION_KEY)
@@ -202,9 +234,10 @@ class Router:
         return QueryPlan(policy, None, True, seeds or (found,), self._ring)
 
     def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
-        if self._is_random:
-            return QueryPlan(RANDOM, reason, wanted, (self._random.getrandbits(31),))
-        return QueryPlan(ROUND_ROBIN, reason, wanted, (next(self._turns),))
+        return QueryPlan(RANDOM if self._is_random else ROUND_ROBIN, reason, wanted, (self._next_turn(),))
+
+    def _next_turn(self) -> int:
+        return self._random.getrandbits(31) if self._is_random else next(self._turns)
 
 
 def _reason_for_none(is_learnt: bool) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..settings import write_isolation
@@ -34,13 +34,15 @@ class Table:
 
     `partition_key`: the attribute's name. `affinity`: what a model wants for this table.
     `write_isolation`: ``always``, ``only_rmw_uses_lwt``, ``forbid_rmw`` or ``unsafe_rmw``.
-    `is_stated`: the partition key comes from a model or the configuration, and not from a lookup.
+    `is_stated`: the partition key comes from a model or the configuration, and not from a lookup. `index_keys`: the
+    partition keys of its indexes by the names of these.
     """
 
     partition_key: str | None = None
     affinity: KeyRouteAffinity | None = None
     write_isolation: str | None = None
     is_stated: bool = False
+    index_keys: Mapping[str, str] = field(default_factory=dict)
 
 
 _UNKNOWN = Table()
@@ -74,8 +76,14 @@ class Tables:
         """The tables of which something is known."""
         return tuple(self._tables)
 
-    def register(self, name: str, partition_key: str, affinity: KeyRouteAffinity | None = None) -> None:
-        """What a model says of its table.
+    def register(
+        self,
+        name: str,
+        partition_key: str,
+        affinity: KeyRouteAffinity | None = None,
+        index_keys: Mapping[str, str] | None = None,
+    ) -> None:
+        """What a model says of its table. `index_keys`: the partition key of each of its indexes.
 
         Several models may name one table. Where their partition keys differ, the last one holds, and a warning is
         logged once; a model without a wish for affinity leaves another's in place.
@@ -87,7 +95,13 @@ class Tables:
                 self._warned |= {name}
             self._put(
                 name,
-                replace(known, partition_key=partition_key, affinity=affinity or known.affinity, is_stated=True),
+                replace(
+                    known,
+                    partition_key=partition_key,
+                    affinity=affinity or known.affinity,
+                    is_stated=True,
+                    index_keys={**known.index_keys, **(index_keys or {})},
+                ),
             )
         if contradicted:
             _log.warning(
@@ -98,12 +112,12 @@ class Tables:
                 partition_key,
             )
 
-    def learn_partition_key(self, name: str, partition_key: str) -> None:
+    def learn_partition_key(self, name: str, partition_key: str, index_keys: Mapping[str, str] | None = None) -> None:
         """What a lookup found. It does not replace what a model or the configuration says."""
         with self._lock:
             known = self.get(name)
-            if not known.is_stated:
-                self._put(name, replace(known, partition_key=partition_key))
+            key = known.partition_key if known.is_stated else partition_key
+            self._put(name, replace(known, partition_key=key, index_keys={**(index_keys or {}), **known.index_keys}))
 
     def learn_write_isolation(self, name: str, isolation: str) -> bool:
         """What a lookup found, in any spelling that the server knows. False, and nothing learnt, for another one."""

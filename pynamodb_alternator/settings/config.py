@@ -40,6 +40,9 @@ class ClusterConfig:
     updates need a read first; ``"driver"`` counts as ScyllaDB's other drivers do. `force_read_before_write`: set it
     where the server's option ``alternator_force_read_before_write`` is set.
     `partition_keys`: partition-key names of tables that have no model here.
+    `token_aware`: whether reads, and writes without affinity, go to the replicas of their key first. False: no. True:
+    yes. ``"auto"``: for tables that had `token_aware_after` requests in this process, and whose token ring is not large
+    (at most 20,000 rows), where there are background threads.
     `affinity_ring_order`: ``"host"`` for fleets that mix this library with alternator-client 2.0.2.
     `credentials`: None sends unsigned requests; or `Credentials`, a botocore session, or a callable. For an
     `AsyncCluster`, an aiobotocore session or an async function as well.
@@ -80,6 +83,8 @@ class ClusterConfig:
     force_read_before_write: bool = False
     partition_keys: Mapping[str, str] = field(default_factory=dict)
     affinity_ring_order: Literal["endpoint", "host"] = "endpoint"
+    token_aware: Literal["auto"] | bool = "auto"
+    token_aware_after: int = 1000
     credentials: CredentialsSource | None = None
     region: str = "us-east-1"
     tls: Tls | None = None
@@ -117,6 +122,8 @@ class ClusterConfig:
         checks.one_of("ClusterConfig: load_balancing", self.load_balancing, ("round_robin", "random"))
         checks.one_of("ClusterConfig: rmw_rule", self.rmw_rule, ("server", "driver"))
         checks.one_of("ClusterConfig: affinity_ring_order", self.affinity_ring_order, ("endpoint", "host"))
+        values.token_aware("ClusterConfig: token_aware", self.token_aware)
+        checks.whole("ClusterConfig: token_aware_after", self.token_aware_after, 1, 10**9)
         mode = values.affinity("ClusterConfig: key_route_affinity", self.key_route_affinity)
         set_field(self, "key_route_affinity", mode)
         set_field(self, "partition_keys", _partition_keys(self.partition_keys))

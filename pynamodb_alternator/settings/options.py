@@ -50,7 +50,8 @@ class RequestOptions:
     total or pool of None means no limit. `max_attempts`, `silent_writes`: as in `Retries`. `extra_headers`: sent beside
     the cluster's.
     `credentials`, `region`: what signs the request. `response_compression`: codings. `consistent_node`: the number that
-    picks the node; False for none. `is_lookup`: the library asks for itself, and a failure counts for no node.
+    picks the node; False for none. `token_aware`: as in `ClusterConfig`. `is_lookup`: the library asks for itself, and
+    a failure counts for no node.
     """
 
     connect_timeout: float | None = None
@@ -68,6 +69,7 @@ class RequestOptions:
     response_compression: tuple[str, ...] | None = None
     routing_scope: Scope | None = None
     consistent_node: int | Literal[False] | None = None
+    token_aware: Literal["auto"] | bool | None = None
     is_lookup: bool = False
 
     def over(self, wider: RequestOptions) -> RequestOptions:
@@ -154,6 +156,7 @@ _CHECKED: Mapping[str, Callable[[str, Any], Any]] = {
     "key_route_affinity": values.affinity,
     "extra_headers": lambda where, value: headers.check(where, value) or None,
     "silent_writes": values.silent_writes,
+    "token_aware": values.token_aware,
     "routing_scope": scopes.check,
 }
 """What makes the value of each setting in which None means that it is not given."""

@@ -75,6 +75,8 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "key_route_affinity": Setting(str),
     "rmw_rule": Setting(str),
     "affinity_ring_order": Setting(str),
+    "token_aware": Setting(_switch_or(str)),
+    "token_aware_after": Setting(int),
     "region": Setting(str),
     "request_compression": Setting(str),
     "response_compression": Setting(_switch_or(codings_in)),

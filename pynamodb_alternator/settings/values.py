@@ -25,6 +25,7 @@ __all__ = [
     "Timeouts",
     "affinity",
     "silent_writes",
+    "token_aware",
 ]
 
 
@@ -195,6 +196,15 @@ def silent_writes(where: str, value: Any) -> Literal["raise", "wait", "repeat"]:
     checks.one_of(where, value, ("raise", "wait", "repeat"))
     checked: Literal["raise", "wait", "repeat"] = value
     return checked
+
+
+def token_aware(where: str, value: Any) -> Literal["auto"] | bool:
+    """`value`, if it says whether requests go to the replicas of their key. Raises `ConfigurationError` otherwise."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value == "auto":
+        return "auto"
+    raise ConfigurationError(f"{where} must be 'auto', True or False (got {checks.shown(value)}).")
 
 
 def affinity(where: str, value: object) -> KeyRouteAffinity:

@@ -24,8 +24,6 @@ later, on top of newer writes (`OutcomeUnknownError.may_still_execute`).
 
 **What the caller gets** is the last answer or failure, except that nothing undoes an earlier attempt that may have been
 executed: where the outcome of a write is open, the caller hears of that (`_give_up`, `open_outcome`).
-
-What the signals are told of all this is in `emit`.
 """
 
 from __future__ import annotations
@@ -51,8 +49,9 @@ from ..errors import (
     TlsError,
     TransportError,
 )
+from ..routing.by_replica import TokenAware
 from ..routing.idempotence import is_idempotent, is_read
-from ..routing.plan import RANDOM, ROUND_ROBIN
+from ..routing.plan import RANDOM, REPLICA, ROUND_ROBIN
 from ..settings.scopes import Scope
 from ..settings.values import KeyRouteAffinity, Retries, Timeouts
 from ..topology.node import Node
@@ -64,7 +63,7 @@ from .http1 import Answer
 __all__ = ["Attempts", "Wait"]
 
 _request_numbers = itertools.count(1)
-_FREE_TO_MOVE = (ROUND_ROBIN, RANDOM)
+_FREE_TO_MOVE = (ROUND_ROBIN, RANDOM, REPLICA)
 """Policies under which any node serves a request as well as another."""
 _MOST_MOVES = 10
 """Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
@@ -117,6 +116,7 @@ class Attempts:
         timeouts: Timeouts,
         retries: Retries,
         affinity: KeyRouteAffinity | None = None,
+        token_aware: TokenAware | None = None,
         routing_scope: Scope | None = None,
         consistent_node: int | None = None,
         has_room: Callable[[Node], bool] | None = None,
@@ -146,7 +146,7 @@ class Attempts:
             view = self._view()
         self._scope = view.topology.scope
         if consistent_node is None or consistent_node is False:
-            self.plan = environment.router.plan(operation, parameters, view, affinity=affinity)
+            self.plan = environment.router.plan(operation, parameters, view, affinity=affinity, token_aware=token_aware)
         else:
             self.plan = environment.router.plan_for_one_node(consistent_node)
         self._order: Iterator[Node] = self.plan.order(view)

@@ -101,6 +101,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             timeouts=timeouts,
             retries=options.retries(self._config.retries),
             affinity=options.key_route_affinity,
+            token_aware=options.token_aware,
             routing_scope=options.routing_scope,
             consistent_node=options.consistent_node,
             has_room=self._has_room,

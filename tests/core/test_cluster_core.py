@@ -153,7 +153,7 @@ def test_the_end_waits_for_all_threads_together(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(cluster_core, "time", Time)
     monkeypatch.setattr(core.monitor, "close", slow_monitor)
-    monkeypatch.setattr(core.lookups, "close", limits.append)
+    monkeypatch.setattr(core.questions.lookups, "close", limits.append)
     core.shut_down()
     assert limits == [0.0, pytest.approx(0.5)]
     monkeypatch.undo()

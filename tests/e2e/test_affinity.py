@@ -246,7 +246,7 @@ def test_auto_without_permission_is_rmw(recorder: Recorder) -> None:
     with LocalCluster(nodes=3, deny_virtual_tables=True, write_isolation="always") as local, connect(local) as cluster:
         create(cluster)
         put(cluster)
-        until(lambda: asked(local, "Query") == 1 and not cluster.core.lookups.busy)
+        until(lambda: asked(local, "Query") == 1 and not cluster.core.questions.lookups.busy)
         assert route(recorder, lambda: put(cluster)) == spread("not_read_modify_write")
         assert route(recorder, lambda: conditional_put(cluster)) == AFFINITY
         for number in range(20):
@@ -257,7 +257,7 @@ def test_auto_without_permission_is_rmw(recorder: Recorder) -> None:
         for node in local.nodes:
             node.fail_with("AccessDeniedException", operation="ListTagsOfResource")
         put(cluster)
-        until(lambda: asked(local, "ListTagsOfResource") == 1 and not cluster.core.lookups.busy)
+        until(lambda: asked(local, "ListTagsOfResource") == 1 and not cluster.core.questions.lookups.busy)
         assert route(recorder, lambda: put(cluster)) == spread("not_read_modify_write")
         assert route(recorder, lambda: conditional_put(cluster)) == AFFINITY
         assert asked(local, "ListTagsOfResource") == 1
@@ -351,7 +351,7 @@ def test_a_short_storm_of_503s_costs_a_table_without_a_model_seconds_only(local:
             # As long as one question is asked, rests and is asked again: the second time it rests for longer.
             before = sum(fault.hits for fault in storm)
             until(lambda: write_raw(cluster) and sum(fault.hits for fault in storm) > before)  # noqa: B023
-            until(lambda: not cluster.core.lookups.busy)
+            until(lambda: not cluster.core.questions.lookups.busy)
         for node in local.nodes:
             node.clear_faults()
         started = time.monotonic()
@@ -372,7 +372,7 @@ def test_a_table_that_does_not_exist_is_asked_for_once(local: LocalCluster, reco
             for _ in range(10):
                 with pytest.raises(ClientError, match="ResourceNotFoundException"):
                     update(cluster, "ADD n :n", table="nowhere")
-            until(lambda: asked(local, "DescribeTable") == 1 and not cluster.core.lookups.busy)
+            until(lambda: asked(local, "DescribeTable") == 1 and not cluster.core.questions.lookups.busy)
         assert {event["reason"] for event in recorder.of("affinity_fallback")} == {"no_partition_key_name"}
 
 

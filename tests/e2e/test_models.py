@@ -60,7 +60,7 @@ def test_requests_are_spread_over_all_nodes(cluster: Cluster, recorder: Recorder
     thing.create_table()
     # AUTO affinity asks for the table's write isolation now, by requests that take their turns as well.
     thing("first").save()
-    until(lambda: not cluster.core.lookups.busy)
+    until(lambda: not cluster.core.questions.lookups.busy)
     recorder.clear()
     for number in range(30):
         thing(f"k{number}").save()

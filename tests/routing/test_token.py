@@ -116,7 +116,7 @@ def test_number_keys(text: str) -> None:
     "text", ["", ".", "+", "1_0", " 1", "1 ", "0x1", "NaN", "Infinity", "1e", "١", "²", "1e99999999999"]
 )
 def test_what_is_not_a_number(text: str) -> None:
-    with pytest.raises(ValueError, match="number|literal"):
+    with pytest.raises(ValueError, match=r"number|literal"):
         token_of("N", text)
 
 

@@ -235,6 +235,8 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "key_route_affinity": st.sampled_from([mode.value for mode in KeyRouteAffinity]),
     "rmw_rule": st.sampled_from(["server", "driver"]),
     "affinity_ring_order": st.sampled_from(["endpoint", "host"]),
+    "token_aware": st.sampled_from(["auto", "true", "no"]),
+    "token_aware_after": st.integers(1, 10**9),
     "region": st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True),
     "request_compression": st.sampled_from(["gzip", "deflate", "none"]),
     "response_compression": st.sampled_from(["true", "no", "gzip", "deflate,gzip"]),
@@ -288,7 +290,7 @@ def test_a_url_means_what_a_mapping_means(values: dict[str, Any]) -> None:
     mapping: dict[str, Any] = {"seeds": ["10.0.0.1", "[::1]"], "scheme": "https"}
     for name, value in values.items():
         setting = text.IN_TEXT[name]
-        if name in ("user_agent", "response_compression"):
+        if name in ("user_agent", "response_compression", "token_aware"):
             value = {"true": True, "on": True, "no": False, "off": False}.get(value, value)
         into = mapping if setting.group is None else mapping.setdefault(setting.group, {})
         into[setting.name or name] = value

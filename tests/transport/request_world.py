@@ -138,7 +138,7 @@ class FakeMembership:
 
 
 class FakeRouter:
-    def plan(self, operation: str, parameters: Any, view: View, *, affinity: Any = None) -> QueryPlan:
+    def plan(self, operation: str, parameters: Any, view: View, **of_request: Any) -> QueryPlan:
         return QueryPlan("round_robin", "affinity_off", False, (0,))
 
 

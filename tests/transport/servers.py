@@ -23,8 +23,8 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.002)
 
 
-def ok(body: bytes = b"{}", extra: bytes = b"") -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s" % (len(body), extra, body)
+def ok(body: bytes = b"{}", extra: bytes = b"", *, status: int = 200) -> bytes:
+    return b"HTTP/1.1 %d OK\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(body), extra, body)
 
 
 def read_request(sock: socket.socket) -> tuple[bytes, bytes] | None:

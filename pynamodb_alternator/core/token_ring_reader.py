@@ -1,0 +1,163 @@
+"""Reading the token ring of a table: which nodes hold which of its keys.
+
+Any node tells it, in the virtual table ``system.token_ring`` (ScyllaDB's ``db/virtual_tables.cc``). Where a keyspace
+has tablets, each table has a ring of its own, and each index too, under ``table:index`` or, for a local index,
+``table!:index``. With vnodes all tables of a keyspace share one, called ``<ALL>``, which is the same in all keyspaces
+of equal replication. Servers before 6.0 and 2024.2 know only the keyspace's.
+
+The server tells replicas by their addresses inside the cluster. Where these are not the addresses that it lists for
+clients, ``system.local`` and ``system.peers`` say which is which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..errors import SystemTableError, error_code
+from ..topology.replicas import ANY_PORT, Address, TokenRange, TokenRing, make_ring
+from .system_tables import known_address
+
+__all__ = ["NoTokenRingError", "Query", "TokenRingReader", "UnusableTokenRingError"]
+
+_TABLE = "system.token_ring"
+_ALL = "<ALL>"
+_FRESH = 30.0
+"""Seconds for which a ring that was read for one keyspace is taken for others of equal replication."""
+
+Query = Callable[[str, Mapping[str, Any]], Iterator[Mapping[str, Any]]]
+"""Gives the rows of a system table whose columns equal these values, all from one node."""
+
+
+class NoTokenRingError(Exception):
+    """The server tells none, or one that is too large."""
+
+
+class UnusableTokenRingError(Exception):
+    """What the server tells is not a whole ring. It may be just about to change."""
+
+
+class TokenRingReader:
+    """Reads token rings. One thread at a time uses it.
+
+    `one_node`: picks a node, and gives what queries its system tables. `hosts`: those of the nodes that are known.
+    `translate`: the configuration's `address_translator`. `port`: of nodes for which that names none.
+    `rows_read`: how many rows the last call of `read` has read.
+    """
+
+    def __init__(
+        self,
+        one_node: Callable[[], Query],
+        *,
+        hosts: Callable[[], Collection[str]],
+        translate: Callable[[str], str | None] | None,
+        port: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.rows_read = 0
+        self._one_node = one_node
+        self._hosts = hosts
+        self._translate = translate
+        self._port = port
+        self._clock = clock
+        self._clients: dict[str, str] = {}
+        """The address for clients by the one inside the cluster, where they differ."""
+        self._shared: dict[str, TokenRing] = {}
+        """Rings of vnodes by the replication of their keyspaces."""
+
+    def read(self, name: str, most: int | None) -> TokenRing:
+        """The ring of a table, or of an index (``table:index``). `most`: rows that may be read.
+
+        Raises `NoTokenRingError`, `UnusableTokenRingError`, `SystemTableError` and transport errors.
+        """
+        self.rows_read = 0
+        query = self._one_node()
+        table, colon, index = name.partition(":")
+        keyspace = f"alternator_{table}"
+        for spelled in (name, f"{table}!:{index}") if colon else (name,):
+            rows = self._rows(query, most, keyspace, spelled)
+            if rows:
+                return self._ring(query, rows)
+        return self._ring_of_vnodes(query, most, keyspace)
+
+    def _ring_of_vnodes(self, query: Query, most: int | None, keyspace: str) -> TokenRing:
+        replication = _replication(query, keyspace)
+        shared = None if replication is None else self._shared.get(replication)
+        if shared is not None and self._clock() - shared.read_at < _FRESH:
+            return shared
+        rows = self._rows(query, most, keyspace, _ALL)
+        if not rows:
+            raise NoTokenRingError("the server tells no token ring for it")
+        ring = self._ring(query, rows)
+        if replication is not None:
+            self._shared[replication] = ring
+        return ring
+
+    def _rows(self, query: Query, most: int | None, keyspace: str, table: str) -> list[Mapping[str, Any]]:
+        try:
+            return self._counted(query(_TABLE, {"keyspace_name": keyspace, "table_name": table}), most)
+        except SystemTableError as error:
+            if error.__cause__ is None or error_code(error.__cause__) != "ValidationException":
+                raise
+        # A server whose table has no column of this name. What it tells is the ring of the keyspace.
+        return self._counted(query(_TABLE, {"keyspace_name": keyspace}), most)
+
+    def _counted(self, rows: Iterable[Mapping[str, Any]], most: int | None) -> list[Mapping[str, Any]]:
+        read = []
+        for row in rows:
+            self.rows_read += 1
+            if most is not None and self.rows_read > most:
+                raise NoTokenRingError(f"its token ring has more than {most:,} rows")
+            read.append(row)
+        return read
+
+    def _ring(self, query: Query, rows: list[Mapping[str, Any]]) -> TokenRing:
+        try:
+            ends = [(_token(row["start_token"]), _token(row["end_token"]), str(row["endpoint"])) for row in rows]
+        except (KeyError, TypeError, ValueError) as wrong:
+            raise UnusableTokenRingError(f"its token ring cannot be read ({wrong!r})") from wrong
+        addresses = self._addresses(query, {endpoint for _, _, endpoint in ends})
+        ring = make_ring((TokenRange(start, end, addresses[of]) for start, end, of in ends), self._clock())
+        if ring is None:
+            raise UnusableTokenRingError("its token ring has gaps, or says two things of one token")
+        return ring
+
+    def _addresses(self, query: Query, endpoints: Collection[str]) -> dict[str, Address]:
+        """Under which host and port the replicas are known here."""
+        hosts = self._hosts()
+        if any(self._known(endpoint)[0] not in hosts for endpoint in endpoints if endpoint not in self._clients):
+            self._clients = dict(_addresses_for_clients(query))
+        return {endpoint: self._known(self._clients.get(endpoint, endpoint)) for endpoint in endpoints}
+
+    def _known(self, listed: str) -> Address:
+        host, port = known_address(listed, self._translate, self._port)
+        return host, port or ANY_PORT
+
+
+def _addresses_for_clients(query: Query) -> Iterator[tuple[str, str]]:
+    """Pairs of a node's address inside the cluster and the one for clients."""
+    for table, key, columns in (
+        ("system.local", {"key": "local"}, ("broadcast_address", "listen_address")),
+        ("system.peers", {}, ("peer",)),
+    ):
+        for row in query(table, key):
+            for column in columns:
+                if isinstance(row.get(column), str) and isinstance(row.get("rpc_address"), str):
+                    yield row[column], row["rpc_address"]
+
+
+def _replication(query: Query, keyspace: str) -> str | None:
+    """What tells keyspaces of equal replication; None if the server does not say."""
+    try:
+        for row in query("system_schema.keyspaces", {"keyspace_name": keyspace}):
+            return repr(row.get("replication"))
+    except SystemTableError:
+        pass  # not granted, perhaps: each keyspace's ring is read for itself then
+    return None
+
+
+def _token(text: object) -> int | None:
+    """A token; None for the open end of the ring."""
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r} is not text")
+    return int(text) if text else None

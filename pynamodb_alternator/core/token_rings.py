@@ -1,0 +1,218 @@
+"""Which token rings are read, and when: in the background, seldom, and within a budget.
+
+Requests say which tables are worth it (`topology.replicas.Replicas` counts them, and calls `TokenRings.want`). No
+request waits for a ring: until it is there, requests are routed without it.
+
+**When.** The first time at once. Then after a minute, and half as late again each time that nothing has changed, up to
+ten minutes; a change begins at one minute anew. When nodes have come or gone, all rings are read again soon, at a
+random time within ten seconds, because a fleet of clients sees that at once. A rest follows each reading, as long as
+its bytes take at 10 KB/s, so that all readings of a process together cost no more than that on average, whatever the
+number of tables and the size of their rings.
+
+**Where there is none.** A table whose ring is denied, too large or not told is used without it, which a debug line
+says, and is asked for again in ten minutes. What may pass is asked for again in ten seconds, and twice as late each
+time; the ring that is known stays in use meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import random as _random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from ..errors import SystemTableError
+from ..topology.replicas import Replicas, TokenRing
+from .permanent import is_permanent
+from .token_ring_reader import NoTokenRingError
+
+__all__ = ["MOST_ROWS", "TokenRings"]
+
+_log = logging.getLogger("pynamodb_alternator.routing")
+
+MOST_ROWS = 20_000
+"""Rows of the largest ring that the mode "auto" reads."""
+_FIRST_INTERVAL, _LONGEST_INTERVAL, _GROWTH = 60.0, 600.0, 1.5
+_REST = 600.0
+"""Seconds before a ring is asked for again of which the server has said that there is none for us."""
+_FIRST_RETRY, _LONGEST_RETRY = 10.0, 300.0
+_NODES_CHANGED_WITHIN = 10.0
+_BYTES_OF_ROW = 234
+"""Of a row of the server's table, as JSON (measured on answers of ScyllaDB 2025.1)."""
+_BYTES_PER_SECOND = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """When a table's ring is read. `always`: whatever its size. `interval`: seconds from the last reading to this one.
+    `retry`: the same if this one fails. `trouble`: why there is no ring, or why it was not read again."""
+
+    always: bool
+    due: float
+    interval: float = _FIRST_INTERVAL
+    retry: float = _FIRST_RETRY
+    trouble: str | None = None
+
+
+class TokenRings:
+    """Reads the rings that are wanted, and publishes them.
+
+    `read`: reads the ring of a table; it takes the name, and how many rows there may be at most. `rows_read`: how many
+    rows the last reading had. `wake`: has another thread call
+    `begin` soon. `may_read`: whether there may be a background thread.
+    """
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        read: Callable[[str, int | None], TokenRing],
+        *,
+        rows_read: Callable[[], int],
+        may_read: Callable[[], bool],
+        wake: Callable[[], None],
+        clock: Callable[[], float],
+        random: _random.Random,
+    ) -> None:
+        self._replicas = replicas
+        self._read = read
+        self._rows_read = rows_read
+        self._may_read = may_read
+        self._wake = wake
+        self._clock = clock
+        self._random = random
+        self._plans: dict[str, _Plan] = {}
+        self._not_before = 0.0
+        self._closed = False
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """The child has no thread of the parent. What is known stays, and is read again when it is due."""
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def want(self, name: str, always: bool) -> None:
+        """The ring of a table is worth reading. Returns at once, and starts no thread."""
+        with self._lock:
+            self._plans[name] = _Plan(always, due=self._clock())
+        self._wake()
+
+    def nodes_changed(self) -> None:
+        """Nodes have come or gone, and with them replicas."""
+        now = self._clock()
+        with self._lock:
+            for name, plan in self._plans.items():
+                soon = now + self._random.uniform(0.0, _NODES_CHANGED_WITHIN)
+                self._plans[name] = replace(plan, due=min(plan.due, soon), interval=_FIRST_INTERVAL)
+
+    def trouble(self, name: str) -> str | None:
+        """Why the ring of a table is not known, or was not read again."""
+        plan = self._plans.get(name)
+        return None if plan is None else plan.trouble
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """The tables whose ring cannot be read, and why."""
+        plans = dict(self._plans)
+        return {name: plan.trouble for name, plan in plans.items() if plan.trouble is not None}
+
+    # ---- reading -----------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """In the monitor thread: have the next ring read, if one is due. Returns at once."""
+        if not self._plans or not self._may_read() or self._next(self._clock()) is None:
+            return
+        with self._lock:
+            if self._closed or (self._thread is not None and self._thread.is_alive()):
+                return
+            thread = threading.Thread(target=self._work, name="pynamodb_alternator-token-ring", daemon=True)
+            self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:  # interpreter shutdown, or no more threads: with a later look around, perhaps
+            with self._lock:
+                self._thread = None
+
+    def is_due_inline(self, now: float) -> bool:
+        """Whether `run_inline` would read a ring."""
+        return bool(self._plans) and self._next(now, always=True) is not None
+
+    def run_inline(self, now: float) -> None:
+        """Where there is no thread: read the next ring within a request, if one is due that is wanted in any case."""
+        name = self._next(now, always=True) if self._plans else None
+        if name is not None:
+            self.read_now(name)
+
+    def read_now(self, name: str) -> None:
+        """Read one ring, in this thread. Does not raise what a reading may raise."""
+        plan = self._plans.get(name) or _Plan(True, due=self._clock())
+        # The turn is taken by time, so that an exception cannot make it last for ever. What comes meanwhile, such as
+        # the requests of this very reading, goes on without.
+        self._not_before = self._clock() + _FIRST_RETRY
+        try:
+            ring = self._read(name, None if plan.always else MOST_ROWS)
+        except Exception as error:
+            self._failed(name, plan, error)
+        else:
+            self._took(name, plan, ring)
+        finally:
+            self._not_before = self._clock() + self._rows_read() * _BYTES_OF_ROW / _BYTES_PER_SECOND
+
+    def close(self, timeout: float) -> None:
+        """No ring is read any more. Waits at most so many seconds for the one that is being read."""
+        self._closed = True
+        thread = self._thread
+        if thread is not None and thread.ident is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a ring is being read."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    def _work(self) -> None:
+        while not self._closed and (name := self._next(self._clock())) is not None:
+            self.read_now(name)
+
+    def _next(self, now: float, *, always: bool = False) -> str | None:
+        """The table whose ring has been due for longest; None if none is, or the budget is used up."""
+        if now < self._not_before:
+            return None
+        plans = list(self._plans.items())
+        due = [(plan.due, name) for name, plan in plans if plan.due <= now and (plan.always or not always)]
+        return min(due)[1] if due else None
+
+    def _took(self, name: str, plan: _Plan, ring: TokenRing) -> None:
+        known = self._replicas.ring(name)
+        changed = known is None or plan.trouble is not None or not known.alike(ring)
+        self._replicas.publish(name, ring)
+        interval = _FIRST_INTERVAL if changed else min(plan.interval * _GROWTH, _LONGEST_INTERVAL)
+        due = self._clock() + self._jittered(interval)
+        self._put(name, replace(plan, due=due, interval=interval, retry=_FIRST_RETRY, trouble=None))
+
+    def _failed(self, name: str, plan: _Plan, error: Exception) -> None:
+        cause = error.__cause__ if isinstance(error, SystemTableError) else error
+        if isinstance(error, NoTokenRingError) or (isinstance(cause, Exception) and is_permanent(cause)):
+            self._replicas.drop(name)
+            pause = _REST
+        else:
+            pause = plan.retry
+        retry = min(plan.retry * 2, _LONGEST_RETRY)
+        self._put(name, replace(plan, due=self._clock() + self._jittered(pause), retry=retry, trouble=str(error)))
+        _log.debug(
+            "The token ring of table %r is not read (%s); its requests are routed without it, and it is asked for "
+            "again in %g s.",
+            name,
+            error,
+            pause,
+        )
+
+    def _put(self, name: str, plan: _Plan) -> None:
+        with self._lock:
+            known = self._plans.get(name)
+            # It may have become wanted in any case meanwhile.
+            self._plans[name] = plan if known is None else replace(plan, always=plan.always or known.always)
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * self._random.uniform(0.9, 1.1)
