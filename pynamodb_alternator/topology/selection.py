@@ -90,10 +90,11 @@ def _datacenter_of_left_rack(left: Sequence[Scope], scope: Scope, reading: Readi
     """
     exhausted = {gone.datacenter for gone in left if gone.rack is None}
     for rack in left:
-        if rack.rack is not None and rack.datacenter != scope.datacenter and rack.datacenter not in exhausted:
+        if rack.rack is not None and rack.datacenter not in exhausted:
             members = reading.members.get((rack.datacenter, None), ())
             if members:
-                return members
+                # The first one decides: the chain may have come back to its datacenter by way of another one.
+                return () if rack.datacenter == scope.datacenter else members
     return ()
 
 

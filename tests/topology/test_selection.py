@@ -189,6 +189,13 @@ def test_topology_of_the_cluster_knows_its_datacenters() -> None:
     assert make_topology(ClusterScope(), alone, 0, 0).datacenters == ()
 
 
+def test_a_chain_that_came_back_to_the_datacenter_of_its_first_rack() -> None:
+    """Seen: a rack of another datacenter, which stood between the two in the chain, took the ring there."""
+    scope = RackScope("dc1", "r9", RackScope("dc2", "r9", DatacenterScope("dc1")))
+    reading = Reading({**MEMBERS, ("dc2", None): (NODES["b1"], NODES["b2"])})
+    assert hosts(make_topology(scope, reading, 2, 0).affinity_ring) == ["a1", "a2", "a3"]
+
+
 def test_a_ring_without_news_of_the_datacenter_is_the_rack() -> None:
     topology = make_topology(RackScope("dc1", "r1"), Reading({("dc1", "r1"): (NODES["a1"],)}), 0, 0)
     assert hosts(topology.affinity_ring) == ["a1"]
