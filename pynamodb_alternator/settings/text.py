@@ -74,6 +74,7 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "load_balancing": Setting(str),
     "key_route_affinity": Setting(str),
     "rmw_rule": Setting(str),
+    "affinity_ring": Setting(str),
     "affinity_ring_order": Setting(str),
     "region": Setting(str),
     "request_compression": Setting(str),
