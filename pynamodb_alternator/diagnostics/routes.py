@@ -45,7 +45,8 @@ def route(inside: Inside, table_name: str, key: Any) -> KeyRoute:
         )
     value = _key(key)
     inside.prepare(time.monotonic(), None)  # reads the node list, if it was not read yet
-    planned = inside.router.route_key(table_name, value, inside.membership.view)
+    view = inside.membership.view
+    planned = inside.router.route_key(table_name, value, view)
     if planned.reason is None:
         explanation = _EXPLAINED_MODES.get(planned.affinity, "")
     else:
@@ -60,6 +61,8 @@ def route(inside: Inside, table_name: str, key: Any) -> KeyRoute:
         ring=tuple(node.address for node in planned.ring),
         reason=planned.reason,
         explanation=explanation,
+        ring_scope=str(view.topology.affinity_scope),
+        ring_order=inside.config.affinity_ring_order,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..settings.values import KeyRouteAffinity
+from ..settings.values import KeyRouteAffinity, RingOrder
 from ..topology.health import State
 
 __all__ = ["Finding", "KeyRoute", "NodeStats", "Severity"]
@@ -35,9 +35,10 @@ class KeyRoute:
     """Where the writes of one partition key go.
 
     `affinity`: the mode that holds for the table. `hash`: the key's hash, None if it has none. `nodes`: the addresses
-    in the order in which a write with affinity tries them now. `ring`: the addresses over which keys are spread.
-    `reason`: why writes of this key have no affinity, as a word of `routing.reasons`; None if they have.
-    `explanation`: the same for people.
+    in the order in which a write with affinity tries them now. `ring`: the addresses over which keys are spread, in the
+    order used. `reason`: why writes of this key have no affinity, as a word of `routing.reasons`; None if they have.
+    `explanation`: the same for people. `ring_scope`: of what the ring has the nodes, such as ``"datacenter dc1"``.
+    `ring_order`: by what they are sorted; see `ClusterConfig.affinity_ring_order`.
     """
 
     table: str
@@ -49,6 +50,8 @@ class KeyRoute:
     ring: tuple[str, ...]
     reason: str | None
     explanation: str
+    ring_scope: str = "cluster"
+    ring_order: RingOrder = "endpoint"
 
 
 @dataclass(frozen=True, slots=True)

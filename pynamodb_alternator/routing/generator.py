@@ -2,8 +2,9 @@
 
 An additive lagged Fibonacci generator of 607 slots. Each slot is made from three successive numbers of the sequence
 ``x -> 48271 * x mod 2**31 - 1`` that starts at the seed. The number at any step is ``seed * 48271**step``, so a slot
-can be made when it is first needed instead of making all of them beforehand. All Alternator drivers draw from this
-generator, which is what makes them agree on a key's query plan (vectors: ``query-plan.tsv``).
+can be made when it is first needed instead of making all of them beforehand. ScyllaDB's Alternator drivers all draw
+from this generator, so that those whose rings are equal make the same query plan for a key (vectors:
+``query-plan.tsv``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The hash of a partition key, from which every Alternator driver takes the coordinator.
+"""The hash of a partition key, from which ScyllaDB's Alternator drivers take the coordinator.
 
 MurmurHash3 x64 128-bit with seed 0, over one byte for the key's type and the bytes of its value; the first 64 bits are
 taken as a signed number. Checked against the vectors in ``affinity-hash.tsv``. `token` uses the same hash, in

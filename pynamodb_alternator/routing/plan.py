@@ -85,7 +85,7 @@ class QueryPlan:
 
 
 def pick_and_remove(nodes: Sequence[Node], seed: int) -> Iterator[Node]:
-    """The nodes in the pseudo-random order that all drivers have for this seed.
+    """The nodes in the pseudo-random order of this seed, which over equal rings is that of ScyllaDB's other drivers.
 
     Picks one of the remaining, and moves the last of them into its place. Of the places only those that changed are
     kept, so that a pick costs the same for 3 nodes and for 1,000.

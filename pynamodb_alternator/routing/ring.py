@@ -1,18 +1,36 @@
 """The order of the nodes over which partition keys are spread.
 
-All drivers must have the same nodes in the same order, or they pick different coordinators for a key. The canonical
-order is that of the endpoints (`topology.view.ring_order`); vectors: ``endpoint-order.tsv``.
+Two clients pick the same coordinator for a key only if they have the same nodes in the same order. The canonical order,
+which ScyllaDB specifies for its drivers, is that of the endpoints (`topology.view.ring_order`); vectors:
+``endpoint-order.tsv``. Not every driver keeps to it, so there are other orders to choose from; vectors of the drivers'
+own plans: ``mixed-fleet.tsv``. Which driver needs which order is in ``docs/routing.md``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
+from ..settings.values import RingOrder
 from ..topology.node import Node, canonical_endpoint
 from ..topology.view import Topology
 
 __all__ = ["AffinityRing", "canonical_order"]
+
+
+def _host(node: Node) -> tuple[bytes, int]:
+    return node.host.encode("utf-8", "surrogatepass"), node.port
+
+
+def _endpoint_with_port(node: Node) -> bytes:
+    return f"{node.scheme.lower()}://{node.address}".encode()
+
+
+_SORTED_BY: Final[Mapping[RingOrder, Callable[[Node], tuple[bytes, int] | bytes] | None]] = {
+    "endpoint": None,  # in this order the topology has them
+    "host": _host,
+    "endpoint_with_port": _endpoint_with_port,
+}
 
 
 class AffinityRing:
@@ -20,24 +38,26 @@ class AffinityRing:
 
     `order`: ``"endpoint"`` is the canonical one. ``"host"`` is that of alternator-client 2.0.2, which sorts the bare
     hosts as ``/localnodes`` lists them: there ``10.0.0.1`` stands before ``10.0.0.10`` at whatever port, where
-    canonically ``http://10.0.0.10:8000`` stands before ``http://10.0.0.1:8000``.
+    canonically ``http://10.0.0.10:8000`` stands before ``http://10.0.0.1:8000``. ``"endpoint_with_port"`` is that of
+    drivers which write the port of an endpoint even where it is the scheme's default, as in ``http://10.0.0.1:80``;
+    at other ports it is the canonical order.
     """
 
-    __slots__ = ("_by_endpoint", "_last")
+    __slots__ = ("_last", "_sorted_by")
 
-    def __init__(self, order: Literal["endpoint", "host"] = "endpoint") -> None:
-        self._by_endpoint = order == "endpoint"
+    def __init__(self, order: RingOrder = "endpoint") -> None:
+        self._sorted_by = _SORTED_BY[order]
         self._last: tuple[tuple[Node, ...], tuple[Node, ...]] = ((), ())
 
     def __call__(self, topology: Topology) -> tuple[Node, ...]:
         ring = topology.affinity_ring
-        if self._by_endpoint:
+        if self._sorted_by is None:
             return ring
         # Topologies are immutable and live for long, so the last one is sorted once. One tuple is read and written
         # as a whole: threads may sort twice, but never see halves of two topologies.
         known, ordered = self._last
         if known is not ring:
-            ordered = tuple(sorted(ring, key=lambda node: (node.host.encode("utf-8", "surrogatepass"), node.port)))
+            ordered = tuple(sorted(ring, key=self._sorted_by))
             self._last = (ring, ordered)
         return ordered
 

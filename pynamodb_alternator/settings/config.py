@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from ..errors import ConfigurationError
 from . import addresses, checks, compression, headers, scopes, text, values
@@ -19,7 +19,17 @@ from .compression import Deflate, Gzip
 from .mapping import FrozenMapping
 from .scopes import ClusterScope, Scope
 from .tls import Tls
-from .values import Credentials, CredentialsSource, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
+from .values import (
+    Credentials,
+    CredentialsSource,
+    Discovery,
+    Health,
+    KeyRouteAffinity,
+    Retries,
+    RingNodes,
+    RingOrder,
+    Timeouts,
+)
 
 __all__ = ["ClusterConfig", "named_by"]
 
@@ -40,10 +50,17 @@ class ClusterConfig:
     updates need a read first; ``"driver"`` counts as ScyllaDB's other drivers do. `force_read_before_write`: set it
     where the server's option ``alternator_force_read_before_write`` is set.
     `partition_keys`: partition-key names of tables that have no model here.
+<<<<<<< HEAD
     `token_aware`: whether reads, and writes without affinity, go to the replicas of their key first. False: no. True:
     yes. ``"auto"``: for tables that had `token_aware_after` requests in this process, and whose token ring is not large
     (at most 20,000 rows), where there are background threads.
     `affinity_ring_order`: ``"host"`` for fleets that mix this library with alternator-client 2.0.2.
+=======
+    `affinity_ring`: the nodes over which partition keys are spread where the routing scope in use is a rack: those of
+    its datacenter, or with ``"scope"`` its own alone, as most of ScyllaDB's drivers have it.
+    `affinity_ring_order`: by what these nodes are sorted. ``"host"`` and ``"endpoint_with_port"`` are for fleets that
+    mix this library with drivers which sort so; docs/routing.md tells which.
+>>>>>>> w-ring
     `credentials`: None sends unsigned requests; or `Credentials`, a botocore session, or a callable. For an
     `AsyncCluster`, an aiobotocore session or an async function as well.
     `region`: the name in the signature's scope. The server takes any.
@@ -82,7 +99,8 @@ class ClusterConfig:
     rmw_rule: Literal["server", "driver"] = "server"
     force_read_before_write: bool = False
     partition_keys: Mapping[str, str] = field(default_factory=dict)
-    affinity_ring_order: Literal["endpoint", "host"] = "endpoint"
+    affinity_ring: RingNodes = "datacenter"
+    affinity_ring_order: RingOrder = "endpoint"
     token_aware: Literal["auto"] | bool = "auto"
     token_aware_after: int = 1000
     credentials: CredentialsSource | None = None
@@ -121,7 +139,8 @@ class ClusterConfig:
         scopes.check("ClusterConfig: routing_scope", self.routing_scope)
         checks.one_of("ClusterConfig: load_balancing", self.load_balancing, ("round_robin", "random"))
         checks.one_of("ClusterConfig: rmw_rule", self.rmw_rule, ("server", "driver"))
-        checks.one_of("ClusterConfig: affinity_ring_order", self.affinity_ring_order, ("endpoint", "host"))
+        checks.one_of("ClusterConfig: affinity_ring", self.affinity_ring, get_args(RingNodes))
+        checks.one_of("ClusterConfig: affinity_ring_order", self.affinity_ring_order, get_args(RingOrder))
         values.token_aware("ClusterConfig: token_aware", self.token_aware)
         checks.whole("ClusterConfig: token_aware_after", self.token_aware_after, 1, 10**9)
         mode = values.affinity("ClusterConfig: key_route_affinity", self.key_route_affinity)

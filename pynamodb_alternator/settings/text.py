@@ -74,6 +74,7 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "load_balancing": Setting(str),
     "key_route_affinity": Setting(str),
     "rmw_rule": Setting(str),
+    "affinity_ring": Setting(str),
     "affinity_ring_order": Setting(str),
     "token_aware": Setting(_switch_or(str)),
     "token_aware_after": Setting(int),

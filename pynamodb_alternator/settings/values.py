@@ -22,11 +22,20 @@ __all__ = [
     "Health",
     "KeyRouteAffinity",
     "Retries",
+    "RingNodes",
+    "RingOrder",
     "Timeouts",
     "affinity",
     "silent_writes",
     "token_aware",
 ]
+
+RingNodes = Literal["datacenter", "scope"]
+"""The nodes over which partition keys are spread where the scope in use is a rack: its datacenter's, or its own."""
+
+RingOrder = Literal["endpoint", "host", "endpoint_with_port"]
+"""By what these nodes are sorted: the canonical endpoint, the bare host, or the endpoint with its port, even where that
+is the scheme's default."""
 
 
 class KeyRouteAffinity(enum.Enum):

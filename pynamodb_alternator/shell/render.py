@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..diagnostics import milliseconds
 from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Screen, Text
 
 if TYPE_CHECKING:
     from ..diagnostics import Finding, KeyRoute
+    from ..settings.values import RingOrder
     from ..topology.node_info import NodeInfo
 
 __all__ = ["NodeLine", "show_finding", "show_nodes", "show_route", "show_total"]
@@ -127,6 +128,13 @@ def _some(count: int, word: str) -> str:
 # ---- the route of a key -----------------------------------------------------------------------------------------
 
 
+_SORTED_BY: Final[Mapping[RingOrder, str]] = {
+    "endpoint": "endpoint",
+    "host": "host",
+    "endpoint_with_port": "endpoint with port",
+}
+
+
 def show_route(
     screen: Screen,
     route: KeyRoute,
@@ -146,6 +154,7 @@ def show_route(
     field("key", f"{key_name} = {key} ({next(iter(route.key))})")
     field("hash", str(route.hash) if route.hash is not None else "none")
     field("affinity", route.affinity.value, GOOD if route.reason is None else WARN)
+    field("ring", f"{route.ring_scope}: {_some(len(route.ring), 'node')}, sorted by {_SORTED_BY[route.ring_order]}")
     field("why", route.explanation)
     screen.line()
     if route.nodes:

@@ -104,6 +104,8 @@ def _for_machines(route: KeyRoute, key: str) -> dict[str, Any]:
         "affinity": route.affinity.value,
         "nodes": list(route.nodes),
         "ring": list(route.ring),
+        "ring_scope": route.ring_scope,
+        "ring_order": route.ring_order,
         "reason": route.reason,
         "explanation": route.explanation,
     }

@@ -271,7 +271,11 @@ class Discovery:
 
 
 def _scopes_to_ask(preferred: Scope) -> Iterator[Scope]:
-    """Every scope of the chain without its fallback, and the datacenter of each rack, because affinity uses it."""
+    """Every scope of the chain without its fallback, and the datacenter of each rack.
+
+    Affinity uses the datacenter, unless `ClusterConfig.affinity_ring` is ``"scope"``; and then as well its nodes can
+    be asked for the list when those of the rack cannot.
+    """
     seen: set[Location] = set()
     cluster = False
     for scope in chain(preferred):

@@ -96,10 +96,10 @@ def _endpoint(scheme: str, host: str, port: int | None) -> str:
 
 
 def canonical_endpoint(url: str) -> str:
-    """The spelling by which all drivers order their rings: ``scheme://host[:port]``.
+    """The spelling by which ScyllaDB wants its drivers to order their rings: ``scheme://host[:port]``.
 
     Lower-case, without the scheme's default port, user, path, query or fragment; IPv6 in brackets.
-    Source: the endpoint rules shared by ScyllaDB's Alternator drivers (``endpoint-order.tsv``).
+    Source: the endpoint rules that ScyllaDB specifies for its Alternator drivers (``endpoint-order.tsv``).
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()

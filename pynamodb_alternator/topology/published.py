@@ -37,11 +37,12 @@ class Published:
         self._current: dict[Node, Node] = {}
         self._preferred = config.routing_scope
         self._scopes = tuple(chain(config.routing_scope))
+        self._ring_nodes = config.affinity_ring
         self._restore_after = config.discovery.scope_restore_after
         self._scopes_read = scopes_read
         self._state_of = state_of
         self._choice = ScopeChoice()
-        self._publish(View(make_topology(self._preferred, self.reading, 0, 0)))
+        self._publish(View(make_topology(self._preferred, self.reading, 0, 0, self._ring_nodes)))
 
     # ---- what is read ------------------------------------------------------------------------------------------
 
@@ -58,7 +59,7 @@ class Published:
         view_of_scope = of_scopes.get(scope)
         if view_of_scope is None:
             self._check_is_read(scope)
-            view_of_scope = of_scopes[scope] = view_of(scope, reading, view)
+            view_of_scope = of_scopes[scope] = view_of(scope, reading, view, self._ring_nodes)
         return view_of_scope
 
     def _check_is_read(self, scope: Scope) -> None:
@@ -122,7 +123,9 @@ class Published:
         return [of_scope_change(self._scopes, before.index, self._choice.index)]
 
     def _publish_reading(self) -> None:
-        self._publish(next_view(self.view, self._preferred, self.reading, self._choice.index, self._state_of))
+        self._publish(
+            next_view(self.view, self._preferred, self.reading, self._choice.index, self._ring_nodes, self._state_of)
+        )
 
     def _publish(self, view: View) -> None:
         of_scopes: dict[Scope, View] = {}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..settings.scopes import ClusterScope, DatacenterScope, Scope, chain
+from ..settings.values import RingNodes
 from .health import State
 from .node import Node
 from .reading import Reading, location_of
@@ -57,19 +58,19 @@ def choose_scope(
     return ScopeChoice(best, tuple((index, start) for index, start in since.items() if index < best))
 
 
-def make_topology(preferred: Scope, reading: Reading, index: int, version: int) -> Topology:
-    """The topology of a reading with the scope at `index` of the chain in use."""
+def make_topology(
+    preferred: Scope, reading: Reading, index: int, version: int, ring_nodes: RingNodes = "datacenter"
+) -> Topology:
+    """The topology of a reading with the scope at `index` of the chain in use.
+
+    `ring_nodes`: what of it the affinity ring is; see `ClusterConfig.affinity_ring`.
+    """
     scopes = list(chain(preferred))
     scope = scopes[index]
     nodes = ring_order(reading.members.get(location_of(scope), ()))
-    affinity_ring = nodes
-    home = _datacenter_of_left_rack(scopes[:index], scope, reading)
-    if home:
-        affinity_ring = ring_order(home)
-    elif scope.datacenter is not None and scope.rack is not None:
-        # A lightweight transaction is serial within the datacenter, so its ring is wider than a rack.
-        datacenter = reading.members.get(location_of(DatacenterScope(scope.datacenter)), ())
-        affinity_ring = ring_order([*datacenter, *nodes])
+    affinity_scope, affinity_ring = scope, nodes
+    if ring_nodes == "datacenter":
+        affinity_scope, affinity_ring = _ring_of_datacenter(scopes[:index], scope, nodes, reading)
     datacenters = reading.groups if isinstance(scope, ClusterScope) and len(reading.groups) > 1 else ()
     everyone = [node for members in reading.members.values() for node in members]
     return Topology(
@@ -79,10 +80,27 @@ def make_topology(preferred: Scope, reading: Reading, index: int, version: int) 
         datacenters=datacenters,
         scope=scope,
         version=version,
+        affinity_scope=affinity_scope,
     )
 
 
-def _datacenter_of_left_rack(left: Sequence[Scope], scope: Scope, reading: Reading) -> Sequence[Node]:
+def _ring_of_datacenter(
+    left: Sequence[Scope], scope: Scope, nodes: tuple[Node, ...], reading: Reading
+) -> tuple[Scope, tuple[Node, ...]]:
+    """The affinity ring of `scope`, which has these nodes, and the scope of which the ring's nodes are all.
+
+    A lightweight transaction is serial within the datacenter, so its ring is wider than a rack.
+    """
+    home = _datacenter_of_left_rack(left, scope, reading)
+    if home is not None:
+        return home, ring_order(reading.members[location_of(home)])
+    if scope.datacenter is not None and scope.rack is not None:
+        datacenter = DatacenterScope(scope.datacenter)
+        return datacenter, ring_order([*reading.members.get(location_of(datacenter), ()), *nodes])
+    return scope, nodes
+
+
+def _datacenter_of_left_rack(left: Sequence[Scope], scope: Scope, reading: Reading) -> Scope | None:
     """The datacenter of a rack that has no usable node, if the chain led out of that datacenter.
 
     The rack's neighbours may well be usable, and clients in their racks go on with lightweight transactions there, so
@@ -90,14 +108,16 @@ def _datacenter_of_left_rack(left: Sequence[Scope], scope: Scope, reading: Readi
     """
     exhausted = {gone.datacenter for gone in left if gone.rack is None}
     for rack in left:
-        if rack.rack is not None and rack.datacenter != scope.datacenter and rack.datacenter not in exhausted:
-            members = reading.members.get((rack.datacenter, None), ())
-            if members:
-                return members
-    return ()
+        if rack.datacenter is None or rack.rack is None or rack.datacenter in exhausted:
+            continue
+        datacenter = DatacenterScope(rack.datacenter)
+        if reading.members.get(location_of(datacenter)):
+            # The first one decides: the chain may have come back to its datacenter by way of another one.
+            return None if rack.datacenter == scope.datacenter else datacenter
+    return None
 
 
-def view_of(scope: Scope, reading: Reading, view: View) -> View:
+def view_of(scope: Scope, reading: Reading, view: View, ring_nodes: RingNodes) -> View:
     """`view` with another routing scope in use: `scope`, or the first of its fallbacks that has usable nodes."""
     # Before the first reading, the seeds stand for every scope.
     locations = [location_of(fallback) for fallback in chain(scope)]
@@ -112,12 +132,19 @@ def view_of(scope: Scope, reading: Reading, view: View) -> View:
         now=0.0,
         restore_after=0.0,
     )
-    return replace(view, topology=make_topology(scope, reading, choice.index, view.topology.version))
+    return replace(view, topology=make_topology(scope, reading, choice.index, view.topology.version, ring_nodes))
 
 
-def next_view(old: View, preferred: Scope, reading: Reading, index: int, state_of: Callable[[Node], State]) -> View:
+def next_view(
+    old: View,
+    preferred: Scope,
+    reading: Reading,
+    index: int,
+    ring_nodes: RingNodes,
+    state_of: Callable[[Node], State],
+) -> View:
     """The view of a reading. Its topology is the same object as that of `old` if nothing in it has changed."""
-    topology = make_topology(preferred, reading, index, old.topology.version)
+    topology = make_topology(preferred, reading, index, old.topology.version, ring_nodes)
     if topology == old.topology and _details(topology) == _details(old.topology):
         topology = old.topology
     else:

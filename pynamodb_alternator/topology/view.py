@@ -21,9 +21,10 @@ class Topology:
     """The nodes that discovery found. While the same scope is in use, health does not change it.
 
     `ring`: all discovered nodes in canonical order. `nodes`: those of the scope in use. `affinity_ring`: those over
-    which partition keys are spread, which are all nodes of the datacenter of the scope in use (of the cluster, for a
-    `ClusterScope`); "the ring" means these where nothing else is said. `datacenters`: the members of each datacenter,
-    where more than one is known to be in `ring`. `scope`: the scope in use. `version`: counts changes.
+    which partition keys are spread, in canonical order; "the ring" means these where nothing else is said.
+    `datacenters`: the members of each datacenter, where more than one is known to be in `ring`. `scope`: the scope in
+    use. `version`: counts changes. `affinity_scope`: the scope whose nodes `affinity_ring` has: that in use, or the
+    datacenter of a rack.
     """
 
     ring: tuple[Node, ...] = ()
@@ -32,6 +33,7 @@ class Topology:
     datacenters: tuple[frozenset[Node], ...] = ()
     scope: Scope = field(default_factory=ClusterScope)
     version: int = 0
+    affinity_scope: Scope = field(default_factory=ClusterScope)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,18 @@ def test_a_node_that_is_down_is_not_in_the_plan_but_in_the_ring(local: LocalClus
     assert dead in route.ring
 
 
+def test_the_ring_is_told_with_its_scope_and_order(local: LocalCluster) -> None:
+    with Cluster(local.url) as cluster:
+        route = cluster.route("things", "alice")
+        assert (route.ring_scope, route.ring_order) == ("cluster", "endpoint")
+    where = "datacenter=datacenter1&rack=rack1&affinity_ring_order=host"
+    with Cluster(f"{local.url}/?{where}") as cluster:
+        route = cluster.route("things", "alice")
+        assert (route.ring_scope, route.ring_order) == ("datacenter datacenter1", "host")
+    with Cluster(f"{local.url}/?{where}&affinity_ring=scope") as cluster:
+        assert cluster.route("things", "alice").ring_scope == "rack rack1 of datacenter datacenter1"
+
+
 def test_no_request_is_sent(local: LocalCluster, cluster: Cluster) -> None:
     cluster.route("things", "alice")
     assert [node.requests for node in local.nodes] == [[], [], []]

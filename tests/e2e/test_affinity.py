@@ -528,6 +528,33 @@ def test_affinity_uses_the_datacenter_of_the_rack(wide: LocalCluster, recorder: 
         assert {one["node"] for one in recorder.of("request_routed")} == addresses(wide.nodes[:2])
 
 
+def test_the_ring_of_a_scope_is_its_rack_and_then_its_fallback(wide: LocalCluster, recorder: Recorder) -> None:
+    scope = RackScope("dc1", "r1", fallback=DatacenterScope("dc2"))
+    with connect(wide, routing_scope=scope, key_route_affinity=RMW, affinity_ring="scope") as cluster:
+        create(cluster)
+        route = cluster.route(TABLE, "k0")
+        assert (route.ring_scope, set(route.ring)) == ("rack r1 of datacenter dc1", addresses(wide.nodes[:2]))
+        assert used(recorder, "affinity", lambda key: conditional_put(cluster, key)) == addresses(wide.nodes[:2])
+        for node in wide.nodes[:2]:
+            node.kill(still_listed=True)
+        until(lambda: where_is(cluster) == "dc2", cluster)
+        # The rack's datacenter still has two nodes: they belong to the ring of the datacenter alone.
+        assert used(recorder, "affinity", lambda key: conditional_put(cluster, key)) == addresses(wide.nodes[4:])
+        assert cluster.route(TABLE, "k0").ring_scope == "datacenter dc2"
+
+
+@pytest.mark.parametrize(("ring_nodes", "begin", "end"), [("scope", 2, 4), ("datacenter", 0, 4)])
+def test_the_ring_of_a_request_with_a_scope_of_its_own(
+    wide: LocalCluster, recorder: Recorder, ring_nodes: str, begin: int, end: int
+) -> None:
+    configured = RackScope("dc1", "r1", fallback=RackScope("dc1", "r2"))
+    with connect(wide, routing_scope=configured, key_route_affinity=RMW, affinity_ring=ring_nodes) as cluster:
+        create(cluster)
+        with cluster.options(routing_scope=RackScope("dc1", "r2")):
+            nodes = used(recorder, "affinity", lambda key: conditional_put(cluster, key))
+    assert nodes == addresses(wide.nodes[begin:end])
+
+
 def test_clients_in_two_racks_agree(wide: LocalCluster) -> None:
     """Also while one rack is gone, and its clients have fallen back to the whole cluster."""
     scopes = [RackScope("dc1", rack, fallback=ClusterScope()) for rack in ("r1", "r2")]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
+from urllib.parse import urlsplit
 
+from alternator.config import Config, KeyRouteAffinityConfig, KeyRouteAffinityMode
+from alternator.core import routing_scope as their_scopes
 from alternator.core.deterministic_rand import DeterministicRand
 from alternator.core.hashing import hash_attribute_value
 from alternator.core.key_affinity import is_rmw_operation, select_affinity_node
-from alternator.core.live_nodes import NodeList
+from alternator.core.live_nodes import NodeList, SyncLiveNodesManager
 from alternator.core.query_plan import LazyQueryPlan
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,12 +20,18 @@ from hypothesis import strategies as st
 from pynamodb_alternator.routing.generator import first_below, generator
 from pynamodb_alternator.routing.hashing import key_hash
 from pynamodb_alternator.routing.read_before_write import counts_as_read_modify_write
+from pynamodb_alternator.routing.ring import AffinityRing
 from pynamodb_alternator.routing.router import Router
 from pynamodb_alternator.routing.tables import Tables
 from pynamodb_alternator.settings.config import ClusterConfig
-from pynamodb_alternator.settings.values import KeyRouteAffinity
+from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope, Scope
+from pynamodb_alternator.settings.values import KeyRouteAffinity, RingNodes
+from pynamodb_alternator.topology.discovery import Discovery
 from pynamodb_alternator.topology.node import Node
+from pynamodb_alternator.topology.reading import Reading
+from pynamodb_alternator.topology.selection import ScopeChoice, choose_scope, make_topology
 from pynamodb_alternator.topology.view import Topology, View, ring_order
+from tests.topology.fakes import FakeNetwork
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 NUMBER = st.one_of(st.integers().map(str), st.decimals(allow_nan=False, allow_infinity=False).map(str))
@@ -121,6 +131,113 @@ def test_equal_votes_of_batches(requests: dict[str, Any], hosts: list[str]) -> N
         assert plan.policy == "batch_affinity"
         order = [node.host for node in plan.order(view)]
         assert order == [*theirs, *sorted(set(hosts) - set(theirs))]
+
+
+# ---- the nodes of the ring -------------------------------------------------------------------------------------------
+
+
+PLACES = st.dictionaries(
+    st.ip_addresses(v=4, network="10.0.0.0/25").map(str),
+    st.tuples(st.sampled_from(["dc1", "dc2"]), st.sampled_from(["r1", "r2"])),
+    min_size=1,
+    max_size=12,
+)
+CHAINS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["dc1", "dc2", "dc3"])),
+        st.tuples(st.sampled_from(["dc1", "dc2"]), st.sampled_from(["r1", "r2", "r3"])),
+    ),
+    max_size=4,
+)
+"""Datacenters, and racks with their datacenters, of scopes that are each the fallback of the one before."""
+
+
+def our_chain(places: list[tuple[str, ...]], *, ends_at_cluster: bool) -> Scope:
+    scope: Scope | None = ClusterScope() if ends_at_cluster or not places else None
+    for place in reversed(places):
+        scope = RackScope(*place, fallback=scope) if len(place) == 2 else DatacenterScope(*place, fallback=scope)
+    assert scope is not None
+    return scope
+
+
+def their_chain(scope: Scope) -> their_scopes.RoutingScope:
+    fallback = None if scope.fallback is None else their_chain(scope.fallback)
+    if isinstance(scope, RackScope):
+        return their_scopes.RackScope(scope.datacenter, scope.rack, fallback=fallback)
+    if isinstance(scope, DatacenterScope):
+        return their_scopes.DatacenterScope(scope.datacenter, fallback=fallback)
+    return their_scopes.ClusterScope()
+
+
+def their_nodes(network: FakeNetwork, scope: Scope) -> tuple[list[str], list[str]]:
+    """What alternator-client sends ordinary requests to, and what its ring is."""
+    config = Config(
+        sorted(network.places),
+        8000,
+        routing_scope=their_chain(scope),
+        key_affinity=KeyRouteAffinityConfig(mode=KeyRouteAffinityMode.ANY_WRITE),
+    )
+
+    def fetch(url: str) -> list[str]:
+        parts = urlsplit(url)
+        node = Node("http", parts.hostname or "", 8000)
+        return list(json.loads(network.fetch(node, f"{parts.path}?{parts.query}", 1.0)[1]))
+
+    manager = SyncLiveNodesManager(config, fetch)
+    manager.refresh_nodes()
+    return list(manager.nodes.nodes), list(manager.affinity_nodes.nodes)
+
+
+def our_topology(network: FakeNetwork, scope: Scope, ring_nodes: RingNodes) -> Topology:
+    config = ClusterConfig(sorted(network.places), port=8000, routing_scope=scope)
+    nodes = [Node("http", host, 8000) for host in network.places]
+    discovery = Discovery(
+        config,
+        fetch=network.fetch,
+        resolve=network.resolve,
+        random=random.Random(1),
+        answered=lambda node: None,
+        failed=lambda node: None,
+    )
+    reading = discovery.read(Reading(), active=nodes)
+    choice = choose_scope(
+        scope,
+        reading,
+        ScopeChoice(),
+        usable=lambda node: True,
+        active=lambda node: True,
+        now=0.0,
+        restore_after=0.0,
+    )
+    return make_topology(scope, reading, choice.index, 0, ring_nodes)
+
+
+@given(PLACES, CHAINS, st.booleans())
+@settings(deadline=None, max_examples=300)
+def test_equal_rings_of_every_scope(
+    places: dict[str, tuple[str, str]], chained: list[tuple[str, ...]], ends_at_cluster: bool
+) -> None:
+    """That client's ring is the datacenter of a rack, too, and stays there if the rack is listed as empty."""
+    network = FakeNetwork(**places)
+    scope = our_chain(chained, ends_at_cluster=ends_at_cluster)
+    listed, ring = their_nodes(network, scope)
+    topology = our_topology(network, scope, "datacenter")
+    assert sorted(node.host for node in topology.nodes) == listed
+    if not listed:
+        return  # nobody can serve an ordinary request: what the ring would be is of no use
+    assert [node.host for node in AffinityRing("host")(topology)] == ring
+
+
+@given(PLACES, CHAINS)
+@settings(deadline=None, max_examples=150)
+def test_the_ring_of_a_scope_is_what_that_client_sends_ordinary_requests_to(
+    places: dict[str, tuple[str, str]], chained: list[tuple[str, ...]]
+) -> None:
+    """Which is what the drivers of other languages take for their rings."""
+    network = FakeNetwork(**places)
+    scope = our_chain(chained, ends_at_cluster=True)
+    listed, _ = their_nodes(network, scope)
+    assert [node.host for node in AffinityRing("host")(our_topology(network, scope, "scope"))] == listed
 
 
 UPDATES = st.fixed_dictionaries(

@@ -43,6 +43,7 @@ class TestUrl:
             "&pool_timeout=8&max_attempts=2&silent_writes=wait"
             "&name=shop&load_balancing=random&key_route_affinity=any_write&rmw_rule=driver&region=eu"
             "&force_read_before_write=yes&retry_ambiguous_writes=0&max_pool_connections=7&affinity_ring_order=host"
+            "&affinity_ring=scope"
             "&max_connection_idle=2.5&monitor=no&max_answer=2000000"
         )
         assert config.routing_scope == RackScope("dc1", "r 1")
@@ -52,6 +53,7 @@ class TestUrl:
         assert config.key_route_affinity is KeyRouteAffinity.ANY_WRITE
         assert (config.force_read_before_write, config.retry_ambiguous_writes) == (True, False)
         assert (config.max_pool_connections, config.affinity_ring_order) == (7, "host")
+        assert config.affinity_ring == "scope"
         assert (config.max_connection_idle, config.monitor, config.max_answer) == (2.5, False, 2_000_000)
 
     @pytest.mark.parametrize(
@@ -234,7 +236,8 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "load_balancing": st.sampled_from(["round_robin", "random"]),
     "key_route_affinity": st.sampled_from([mode.value for mode in KeyRouteAffinity]),
     "rmw_rule": st.sampled_from(["server", "driver"]),
-    "affinity_ring_order": st.sampled_from(["endpoint", "host"]),
+    "affinity_ring": st.sampled_from(["datacenter", "scope"]),
+    "affinity_ring_order": st.sampled_from(["endpoint", "host", "endpoint_with_port"]),
     "token_aware": st.sampled_from(["auto", "true", "no"]),
     "token_aware_after": st.integers(1, 10**9),
     "region": st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True),

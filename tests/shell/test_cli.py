@@ -133,6 +133,7 @@ def test_route(cluster: Cluster, at: Run) -> None:
     assert f"hash           {route.hash}" in out
     assert "customer = alice (S)" in out
     assert "write isolation only_rmw_uses_lwt" in out
+    assert "ring           cluster: 3 nodes, sorted by endpoint\n" in out
     plan = re.findall(r"^ +\d  (\S+)$", out, re.MULTILINE)
     assert plan == list(route.nodes)
 
@@ -149,6 +150,7 @@ def test_route_for_machines_asks_nothing_if_it_need_not(local: LocalCluster, clu
     assert status == 0
     assert (found["hash"], found["nodes"], found["reason"]) == (route.hash, list(route.nodes), None)
     assert found["type"] == "N"
+    assert (found["ring_scope"], found["ring_order"]) == ("cluster", "endpoint")
     assert [node.requests for node in local.nodes] == [[], [], []]
 
 

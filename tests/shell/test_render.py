@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -128,12 +129,14 @@ def test_a_route(paper: Paper) -> None:
     nodes = ("10.0.0.1:8000", "10.0.0.2:8000")
     ring = (*nodes, "10.0.0.3:8000")
     route = KeyRoute("orders", "id", {"S": "a"}, KeyRouteAffinity.RMW, 7, nodes, ring, None, "Because.")
+    route = replace(route, ring_scope="datacenter dc1", ring_order="endpoint_with_port")
     show_route(Screen(out=paper), route, "a", write_isolation="always", silent=ring[1:], notes=["By the way."])
     assert paper.getvalue().splitlines() == [
         "table          orders, write isolation always",
         "key            id = a (S)",
         "hash           7",
         "affinity       rmw",
+        "ring           datacenter dc1: 3 nodes, sorted by endpoint with port",
         "why            Because.",
         "",
         "the plan of its writes",

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope, Scope, chain
 from pynamodb_alternator.topology.discovery import Reading, location_of
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.topology.selection import ScopeChoice, choose_scope, make_topology
+from pynamodb_alternator.topology.selection import ScopeChoice, choose_scope, make_topology, view_of
+from pynamodb_alternator.topology.view import Topology, View
 
 from .fakes import hosts
 
@@ -189,6 +190,46 @@ def test_topology_of_the_cluster_knows_its_datacenters() -> None:
     assert make_topology(ClusterScope(), alone, 0, 0).datacenters == ()
 
 
+@pytest.mark.parametrize(
+    ("index", "datacenter_ring", "scope_ring"),
+    [
+        (0, ("datacenter dc1", "a1 a2 a3"), ("rack r1 of datacenter dc1", "a1")),
+        (1, ("datacenter dc1", "a1 a2 a3"), ("datacenter dc1", "a1 a2 a3")),
+        (2, ("cluster", "a1 a2 a3 b1 b2"), ("cluster", "a1 a2 a3 b1 b2")),
+    ],
+)
+def test_the_ring_of_the_datacenter_and_that_of_the_scope(
+    index: int, datacenter_ring: tuple[str, str], scope_ring: tuple[str, str]
+) -> None:
+    assert ring_of(make_topology(RACK, READING, index, 0, "datacenter")) == datacenter_ring
+    assert ring_of(make_topology(RACK, READING, index, 0, "scope")) == scope_ring
+
+
+def ring_of(topology: Topology) -> tuple[str, str]:
+    return str(topology.affinity_scope), " ".join(hosts(topology.affinity_ring))
+
+
+def test_a_rack_that_was_left_for_another_datacenter() -> None:
+    """The datacenter keeps its lightweight transactions; the ring of a scope is that of the scope in use."""
+    scope = RackScope("dc1", "r1", DatacenterScope("dc2"))
+    reading = Reading({**MEMBERS, ("dc2", None): (NODES["b1"], NODES["b2"])})
+    assert ring_of(make_topology(scope, reading, 1, 0, "datacenter")) == ("datacenter dc1", "a1 a2 a3")
+    assert ring_of(make_topology(scope, reading, 1, 0, "scope")) == ("datacenter dc2", "b1 b2")
+
+
+def test_a_chain_that_came_back_to_the_datacenter_of_its_first_rack() -> None:
+    """Seen: a rack of another datacenter, which stood between the two in the chain, took the ring there."""
+    scope = RackScope("dc1", "r9", RackScope("dc2", "r9", DatacenterScope("dc1")))
+    reading = Reading({**MEMBERS, ("dc2", None): (NODES["b1"], NODES["b2"])})
+    assert ring_of(make_topology(scope, reading, 2, 0)) == ("datacenter dc1", "a1 a2 a3")
+
+
+def test_a_request_with_a_scope_of_its_own_has_the_configured_kind_of_ring() -> None:
+    view = View(make_topology(ClusterScope(), READING, 0, 0))
+    assert ring_of(view_of(RACK, READING, view, "datacenter").topology) == ("datacenter dc1", "a1 a2 a3")
+    assert ring_of(view_of(RACK, READING, view, "scope").topology) == ("rack r1 of datacenter dc1", "a1")
+
+
 def test_a_ring_without_news_of_the_datacenter_is_the_rack() -> None:
     topology = make_topology(RackScope("dc1", "r1"), Reading({("dc1", "r1"): (NODES["a1"],)}), 0, 0)
     assert hosts(topology.affinity_ring) == ["a1"]
@@ -209,4 +250,7 @@ def test_the_order_of_the_lists_does_not_matter(index: int, random: object) -> N
     topology = make_topology(RACK, reading, index, 0)
     assert topology == make_topology(RACK, READING, index, 0)
     assert set(topology.nodes) <= set(topology.affinity_ring) <= set(topology.ring)
+    narrow = make_topology(RACK, reading, index, 0, "scope")
+    assert narrow.affinity_ring is narrow.nodes, "a plan need not look for nodes outside of the ring"
+    assert (narrow.scope, narrow.affinity_scope, narrow.nodes) == (topology.scope, topology.scope, topology.nodes)
     assert [node.endpoint for node in topology.ring] == sorted(node.endpoint for node in topology.ring)
