@@ -13,13 +13,16 @@ import orjson
 
 from . import auth, compression
 from .answers import JSON, Answer, DialectError, error_answer
+from .catalogue import Catalogue
 from .dialect import QUICK, Dialect
 from .engine import Engine, lock_of
+from .engine_client import EngineClient
 from .faults import HEALTH, LOCALNODES
 from .http import Request
 from .members import Member, Members, listed_hosts
 from .options import Options
 from .parsing import Parsed
+from .rings import Rings
 from .runtime import Runtime
 from .virtual_tables import VirtualTables
 
@@ -35,7 +38,12 @@ class AlternatorHandler:
         self._options = options
         self._members = members
         self._lock = lock_of(engine)
-        self._dialect = Dialect(engine, options, VirtualTables(options, members))
+        self.rings = Rings(options, members)
+        """Where the tables have their replicas, for the cluster."""
+        client = EngineClient(engine)
+        self._catalogue = Catalogue(client, self.rings.forget)
+        virtual_tables = VirtualTables(options, members, self._catalogue, self.rings)
+        self._dialect = Dialect(client, self._catalogue, options, virtual_tables)
         self._queued = 0
 
     async def read(self, request: Request, asked: str) -> Parsed:

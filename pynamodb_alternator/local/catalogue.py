@@ -1,4 +1,4 @@
-"""What the nodes know of the tables beside the engine: partition keys, tags, ARNs.
+"""What the nodes know of the tables beside the engine: partition keys, indexes, tags, ARNs.
 
 Tags are kept here and not in the engine, since DynamoDB's own engines know tables by another ARN, or know no tags at
 all. A table's entry is an immutable value: readers take no lock, and a change puts another entry in its place.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,25 +22,50 @@ _MOST_TAGS = 50
 
 
 @dataclass(frozen=True, slots=True)
+class Index:
+    """What is known of one index."""
+
+    partition_key: str
+    is_local: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TableInfo:
     """What is known of one table."""
 
     partition_key: str
+    indexes: Mapping[str, Index] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Catalogue:
-    """The tables of a cluster, by name."""
+    """The tables of a cluster, by name. `forgotten` is called with the name of each table that was deleted."""
 
-    def __init__(self, client: EngineClient) -> None:
+    def __init__(self, client: EngineClient, forgotten: Callable[[str], None] = lambda table: None) -> None:
         self._client = client
+        self._forgotten = forgotten
         self._tables: dict[str, TableInfo] = {}
         self._lock = threading.Lock()
 
     def partition_key(self, table: str) -> str | None:
         """The name of the table's partition key, if it is known already. The engine is not asked."""
-        info = self._tables.get(table)
+        info = self.known(table)
         return info.partition_key if info is not None else None
+
+    def known(self, table: str) -> TableInfo | None:
+        """What is known of a table already. The engine is not asked."""
+        return self._tables.get(table)
+
+    def tables(self) -> Iterator[str]:
+        """The names of all tables, asked of the engine."""
+        parameters: dict[str, Any] = {}
+        while True:
+            answer = self._client.result("ListTables", parameters)
+            yield from answer["TableNames"]
+            last = answer.get("LastEvaluatedTableName")
+            if last is None:
+                return
+            parameters["ExclusiveStartTableName"] = last
 
     def info(self, table: str) -> TableInfo | None:
         """What is known of a table, asked of the engine once; None if there is no such table."""
@@ -51,7 +76,7 @@ class Catalogue:
             except (EngineRefusal, KeyError):
                 return None
             with self._lock:
-                info = self._tables.setdefault(table, TableInfo(hash_key_of(described)))
+                info = self._tables.setdefault(table, _info(described, {}))
         return info
 
     def existing(self, table: str) -> TableInfo:
@@ -64,11 +89,18 @@ class Catalogue:
     def add(self, described: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Enter a table that was just made; `described` is the engine's TableDescription."""
         with self._lock:
-            self._tables[described["TableName"]] = TableInfo(hash_key_of(described), tags)
+            self._tables[described["TableName"]] = _info(described, tags)
+
+    def update(self, described: Mapping[str, Any]) -> None:
+        """Enter what may have changed of a table: its indexes. Its tags stay."""
+        with self._lock:
+            known = self._tables.get(described["TableName"])
+            self._tables[described["TableName"]] = _info(described, known.tags if known is not None else {})
 
     def forget(self, table: str) -> None:
         with self._lock:
             self._tables.pop(table, None)
+        self._forgotten(table)
 
     def add_tags(self, table: str, tags: Mapping[str, str]) -> None:
         """Add tags to an `existing` table. Raises `DialectError` where they become more than 50."""
@@ -93,6 +125,15 @@ class Catalogue:
             # Another thread has deleted it since it was looked up.
             raise _not_found(table)
         return info
+
+
+def _info(described: Mapping[str, Any], tags: Mapping[str, str]) -> TableInfo:
+    indexes = {
+        index["IndexName"]: Index(hash_key_of(index), is_local)
+        for kind, is_local in (("GlobalSecondaryIndexes", False), ("LocalSecondaryIndexes", True))
+        for index in described.get(kind) or ()
+    }
+    return TableInfo(hash_key_of(described), indexes, tags)
 
 
 def arn_of(table: str) -> str:

@@ -57,6 +57,12 @@ class LocalCluster:
     `response_compression`: compress answers from `compression_threshold` bytes on for clients that accept it.
     `chunk_threshold`: Query, Scan and BatchGetItem answers longer than so many bytes are sent in chunks.
     `deny_virtual_tables`: refuse ``.scylla.alternator.…`` with AccessDeniedException.
+    `replication_factor`: on how many nodes each key is, in each datacenter; fewer where it has fewer nodes.
+    `tablets`: how many tablets each table and each index has, a power of two; None for vnodes. Before version 2024.2
+    there are vnodes alone, and ``token_ring`` does not name tables.
+    `internal_addresses`: nodes know each other by other addresses, 10.0.0.1 for 127.0.0.1: in ``token_ring`` and
+    ``peers``, but not in ``/localnodes``.
+    `token_ring`: False for a server without the table ``system.token_ring``.
     `processes`: each node in a process of its own (`ProcessNode`), which can be frozen with SIGSTOP.
 
     Raises `ConfigurationError` for settings that contradict each other, here; for what the system lacks, in `start`.
@@ -78,18 +84,27 @@ class LocalCluster:
         compression_threshold: int = COMPRESSION_THRESHOLD,
         chunk_threshold: int = 100 * 1024,
         deny_virtual_tables: bool = False,
+        replication_factor: int = 3,
+        tablets: int | None = 16,
+        internal_addresses: bool = False,
+        token_ring: bool = True,
         tls: bool | LocalTls = False,
         processes: bool = False,
     ) -> None:
+        like = options.version(version)
         self._options = Options(
             max_body=max_body,
-            version=options.version(version),
+            version=like,
             credentials=options.credentials(credentials),
             response_compression=response_compression,
             compression_threshold=compression_threshold,
             chunk_threshold=chunk_threshold,
             write_isolation=options.write_isolation(write_isolation),
             deny_virtual_tables=deny_virtual_tables,
+            replication_factor=replication_factor,
+            tablets=options.tablets_of(tablets, like),
+            internal_addresses=internal_addresses,
+            token_ring=token_ring,
             certificate_is_login=isinstance(tls, LocalTls) and tls.certificate_is_login,
         )
         self._locations = locations(

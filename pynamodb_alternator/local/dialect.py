@@ -12,7 +12,6 @@ from __future__ import annotations
 from . import capacity, isolation, parsing
 from .answers import Answer, json_answer, validation
 from .catalogue import Catalogue
-from .engine import Engine
 from .engine_client import EngineClient
 from .many_items import ManyItemRules
 from .options import Options
@@ -28,10 +27,12 @@ QUICK = frozenset(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "DescribeTa
 class Dialect:
     """One for each cluster, shared by its nodes and threads."""
 
-    def __init__(self, engine: Engine, options: Options, virtual_tables: VirtualTables) -> None:
+    def __init__(
+        self, client: EngineClient, catalogue: Catalogue, options: Options, virtual_tables: VirtualTables
+    ) -> None:
         self._options = options
-        self._client = EngineClient(engine)
-        self._catalogue = Catalogue(self._client)
+        self._client = client
+        self._catalogue = catalogue
         self._rules: dict[str, Rule] = {
             **TableRules(self._client, self._catalogue).rules(),
             **TagRules(self._catalogue).rules(),

@@ -42,6 +42,11 @@ def host_id(member: Member) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, member.host))
 
 
+def internal_address(member: Member) -> str:
+    """Another address of the same node, for its peers alone: 10.0.0.1 for 127.0.0.1. Nothing listens there."""
+    return f"10.{member.host.partition('.')[2]}"
+
+
 def listed_hosts(members: Sequence[Member], asked: Member, query: bytes) -> list[str]:
     """What ``GET /localnodes`` answers: the hosts of the nodes in the datacenter, and in the rack if `query` has one.
 

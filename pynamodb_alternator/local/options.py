@@ -12,6 +12,8 @@ from . import isolation
 
 MAX_BODY = 16 * 1024 * 1024
 COMPRESSION_THRESHOLD = 4096
+_FIRST_WITH_TABLETS = (2024, 2)
+_TABLETS = [1 << bits for bits in range(17)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,19 @@ class Options:
     write_isolation: str = isolation.ONLY_RMW
     deny_virtual_tables: bool = False
     certificate_is_login: bool = False
+    replication_factor: int = 3
+    tablets: int | None = 16
+    """None with vnodes; see `tablets_of`."""
+    internal_addresses: bool = False
+    token_ring: bool = True
 
     def __post_init__(self) -> None:
         checks.whole("LocalCluster: max_body", self.max_body, 1, 2**40)
         checks.whole("LocalCluster: compression_threshold", self.compression_threshold, 0, 2**40)
         checks.whole("LocalCluster: chunk_threshold", self.chunk_threshold, 0, 2**40)
+        checks.whole("LocalCluster: replication_factor", self.replication_factor, 1, 2**16)
+        checks.flag("LocalCluster: internal_addresses", self.internal_addresses)
+        checks.flag("LocalCluster: token_ring", self.token_ring)
 
     @property
     def request_compression(self) -> bool:
@@ -46,6 +56,10 @@ class Options:
         return self.version >= (2025, 1)
 
     @property
+    def token_ring_names_tables(self) -> bool:
+        return self.version >= _FIRST_WITH_TABLETS
+
+    @property
     def server_header(self) -> bool:
         return self.version < (2026, 3)
 
@@ -58,6 +72,21 @@ def version(text: str) -> tuple[int, int]:
             f"LocalCluster: version must be a ScyllaDB version such as '2026.3' or '2024.2' (got {text!r})."
         )
     return int(match[1]), int(match[2])
+
+
+def tablets_of(setting: object, version: tuple[int, int]) -> int | None:
+    """The number of tablets of each table, or None for vnodes, which alone the older versions have.
+
+    Raises `ConfigurationError` for other numbers than powers of two.
+    """
+    if setting is None:
+        return None
+    if isinstance(setting, bool) or not isinstance(setting, int) or setting not in _TABLETS:
+        raise ConfigurationError(
+            f"LocalCluster: tablets must be a power of two such as 16, at most {_TABLETS[-1]}, or None for vnodes "
+            f"(got {checks.shown(setting)})."
+        )
+    return setting if version >= _FIRST_WITH_TABLETS else None
 
 
 def write_isolation(text: str) -> str:

@@ -64,6 +64,7 @@ class TableRules:
             if name in parsed.parameters:
                 raise validation(f"UpdateTable: {name} not supported")
         described = self._client.result("UpdateTable", parsed.parameters)["TableDescription"]
+        self._catalogue.update(described)
         return json_answer({"TableDescription": _as_alternator(described)})
 
     def _describe_backups(self, parsed: Parsed) -> Answer:

@@ -1,71 +1,74 @@
 """ScyllaDB's own tables, seen through Alternator as ``.scylla.alternator.<keyspace>.<table>``.
 
-Query and Scan only. Of conditions they understand what is asked of such tables: comparisons for equality, joined by
-AND. Values that are neither text, number nor blob come as strings, as the server has them.
+Query and Scan only. What a table's rows are is here; how they are read is in `system_reads`. Values that are neither
+text, number nor blob come as strings, as the server has them.
 """
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from .answers import DialectError, validation
-from .members import Member, Members, host_id
+from . import system_reads, token_ring
+from .answers import DialectError
+from .catalogue import Catalogue, TableInfo
+from .members import Member, Members, host_id, internal_address
 from .options import Options
+from .rings import ALL_TABLES, Rings, ring_name
+from .system_reads import Row, row
 
 PREFIX = ".scylla.alternator."
 
-Row = dict[str, dict[str, str]]
 
-_EQUAL = re.compile(r"\(?\s*(#?[A-Za-z_]\w*)\s*=\s*(:\w+)\s*\)?")
+@dataclass(frozen=True, slots=True)
+class _Table:
+    key: Sequence[str]
+    """The partition key, then the clustering columns."""
+    rows: Callable[[str, str | None], list[Row]]
+    """The rows in order, as the node with that host has them. If a partition is named, no others are needed."""
 
 
 class VirtualTables:
-    """Rows made at each read from the cluster's members."""
+    """Rows made at each read from the cluster's members, tables and rings."""
 
-    def __init__(self, options: Options, members: Members) -> None:
+    def __init__(self, options: Options, members: Members, catalogue: Catalogue, rings: Rings) -> None:
         self._options = options
         self._members = members
-        self._rows: dict[str, tuple[str, Callable[[str], list[Row]]]] = {
-            "system.local": ("key", self._local),
-            "system.peers": ("peer", self._peers),
-            "system.config": ("name", self._config),
-            "system.cluster_status": ("peer", self._cluster_status),
+        self._catalogue = catalogue
+        self._rings = rings
+        self._tables = {
+            "system.local": _Table(("key",), self._local),
+            "system.peers": _Table(("peer",), self._peers),
+            "system.config": _Table(("name",), self._config),
+            "system.cluster_status": _Table(("peer",), self._cluster_status),
+            "system_schema.keyspaces": _Table(("keyspace_name",), self._keyspaces),
         }
+        if options.token_ring:
+            key = token_ring.TOKEN_RING_KEY if options.token_ring_names_tables else token_ring.OLD_TOKEN_RING_KEY
+            self._tables["system.token_ring"] = _Table(key, self._token_ring)
 
     def read(self, name: str, parameters: Mapping[str, Any], asked: str, operation: str) -> dict[str, Any]:
         """The answer to a Query or Scan of the table called `name`, by the node whose host is `asked`."""
-        key, rows = self._rows.get(name.removeprefix(PREFIX), (None, None))
+        table = self._tables.get(name.removeprefix(PREFIX))
         if self._options.deny_virtual_tables:
             raise DialectError("AccessDeniedException", f"SELECT access on table {name.removeprefix(PREFIX)} is denied")
-        if key is None or rows is None:
+        if table is None:
             raise DialectError("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
-        selected = rows(asked)
         if operation == "Query":
-            conditions = _key_conditions(parameters)
-            if key not in conditions:
-                raise validation(f"Query condition missed key schema element: {key}")
-            selected = _matching(selected, conditions)
-        selected, last = _page(selected, key, parameters)
-        scanned = len(selected)
-        selected = _matching(selected, _equalities(parameters, "FilterExpression"))
-        answer: dict[str, Any] = {"Count": len(selected), "ScannedCount": scanned}
-        if parameters.get("Select") != "COUNT":
-            kept = _projected(parameters)
-            answer["Items"] = [
-                row if kept is None else {name: value for name, value in row.items() if name in kept}
-                for row in selected
-            ]
-        if last is not None:
-            answer["LastEvaluatedKey"] = last
-        return answer
+            conditions = system_reads.key_conditions(parameters, table.key)
+            partition = conditions[table.key[0]]
+            rows = table.rows(asked, str(partition.get("S")) if isinstance(partition, dict) else "")
+            rows = system_reads.matching(rows, conditions)
+        else:
+            rows = table.rows(asked, None)
+        return system_reads.answer(rows, table.key, parameters)
 
     def _location(self, member: Member) -> Row:
-        return _row(
+        return row(
             data_center=member.datacenter,
             rack=member.rack,
             host_id=host_id(member),
@@ -75,26 +78,26 @@ class VirtualTables:
             schema_version=str(uuid.UUID(int=1)),
         )
 
-    def _local(self, asked: str) -> list[Row]:
+    def _local(self, asked: str, partition: str | None) -> list[Row]:
         member = next(member for member in self._members() if member.host == asked)
-        address = _row(
+        address = row(
             key="local",
-            broadcast_address=member.host,
-            listen_address=member.host,
+            broadcast_address=self._internal(member),
+            listen_address=self._internal(member),
             cluster_name="local",
             partitioner="org.apache.cassandra.dht.Murmur3Partitioner",
             bootstrapped="COMPLETED",
         )
         return [address | self._location(member)]
 
-    def _peers(self, asked: str) -> list[Row]:
+    def _peers(self, asked: str, partition: str | None) -> list[Row]:
         return [
-            _row(peer=member.host) | self._location(member)
+            row(peer=self._internal(member)) | self._location(member)
             for member in self._members()
             if member.host != asked and member.joined
         ]
 
-    def _config(self, asked: str) -> list[Row]:
+    def _config(self, asked: str, partition: str | None) -> list[Row]:
         options = self._options
         settings: dict[str, tuple[str, object]] = {
             "alternator_write_isolation": ("string", options.write_isolation),
@@ -104,14 +107,14 @@ class VirtualTables:
             "cluster_name": ("string", "local"),
         }
         return [
-            _row(name=name, source="config", type=kind, value=orjson.dumps(value).decode())
+            row(name=name, source="config", type=kind, value=orjson.dumps(value).decode())
             for name, (kind, value) in settings.items()
         ]
 
-    def _cluster_status(self, asked: str) -> list[Row]:
+    def _cluster_status(self, asked: str, partition: str | None) -> list[Row]:
         return [
-            _row(
-                peer=member.host,
+            row(
+                peer=self._internal(member),
                 dc=member.datacenter,
                 rack=member.rack,
                 host_id=host_id(member),
@@ -124,67 +127,37 @@ class VirtualTables:
             for member in self._members()
         ]
 
+    # Tables and rings
 
-def _row(**values: str | None) -> Row:
-    return {name: {"S": value} for name, value in values.items() if value is not None}
+    def _token_ring(self, asked: str, partition: str | None) -> list[Row]:
+        rows = [row for name, info in self._named(partition) for row in self._ring_rows(name, info)]
+        return system_reads.in_order(rows, self._tables["system.token_ring"].key)
 
+    def _ring_rows(self, table: str, info: TableInfo) -> list[Row]:
+        keyspace = token_ring.KEYSPACE + table
+        if self._options.tablets is None:
+            name = ALL_TABLES if self._options.token_ring_names_tables else None
+            return token_ring.ring_rows(keyspace, name, self._rings.ring(table), self._internal)
+        names = [table] + [ring_name(table, name, is_local=index.is_local) for name, index in info.indexes.items()]
+        rings = [(name, self._rings.ring(name)) for name in names]
+        return [row for name, ring in rings for row in token_ring.ring_rows(keyspace, name, ring, self._internal)]
 
-def _matching(rows: list[Row], conditions: Mapping[str, Any]) -> list[Row]:
-    return [row for row in rows if all(row.get(name) == value for name, value in conditions.items())]
+    def _keyspaces(self, asked: str, partition: str | None) -> list[Row]:
+        joined = [member for member in self._members() if member.joined]
+        return [
+            token_ring.keyspace_row(token_ring.KEYSPACE + name, joined, self._options.replication_factor)
+            for name, _ in self._named(partition)
+        ]
 
+    def _named(self, keyspace: str | None) -> list[tuple[str, TableInfo]]:
+        """The table whose keyspace this is, if there is one; for None all tables."""
+        names: Iterable[str] = ()
+        if keyspace is None:
+            names = self._catalogue.tables()
+        elif keyspace.startswith(token_ring.KEYSPACE):
+            names = [keyspace.removeprefix(token_ring.KEYSPACE)]
+        known = ((name, self._catalogue.info(name)) for name in names)
+        return [(name, info) for name, info in known if info is not None]
 
-def _key_conditions(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    legacy = parameters.get("KeyConditions")
-    if legacy is None:
-        return _equalities(parameters, "KeyConditionExpression")
-    conditions = {}
-    for name, condition in legacy.items():
-        if condition.get("ComparisonOperator") != "EQ":
-            raise validation("The embedded cluster knows only EQ for system tables")
-        conditions[name] = condition["AttributeValueList"][0]
-    return conditions
-
-
-def _equalities(parameters: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    expression = parameters.get(kind)
-    if expression is None:
-        return {}
-    conditions = {}
-    for part in re.split(r"\s+and\s+", str(expression).strip(), flags=re.IGNORECASE):
-        match = _EQUAL.fullmatch(part.strip())
-        if match is None:
-            raise validation(f"The embedded cluster cannot read this {kind} for a system table: {expression}")
-        values = parameters.get("ExpressionAttributeValues") or {}
-        if match[2] not in values:
-            raise validation(f"{kind} refers to {match[2]}, which is not in ExpressionAttributeValues")
-        conditions[_name(parameters, match[1])] = values[match[2]]
-    return conditions
-
-
-def _name(parameters: Mapping[str, Any], name: str) -> str:
-    if not name.startswith("#"):
-        return name
-    names = parameters.get("ExpressionAttributeNames") or {}
-    if name not in names:
-        raise validation(f"{name} is not in ExpressionAttributeNames")
-    return str(names[name])
-
-
-def _projected(parameters: Mapping[str, Any]) -> set[str] | None:
-    expression = parameters.get("ProjectionExpression")
-    if isinstance(expression, str):
-        return {_name(parameters, name.strip()) for name in expression.split(",")}
-    names = parameters.get("AttributesToGet")
-    return set(names) if names is not None else None
-
-
-def _page(rows: list[Row], key: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Row | None]:
-    start = parameters.get("ExclusiveStartKey")
-    if start is not None:
-        matches = [index for index, row in enumerate(rows) if row[key] == start.get(key)]
-        rows = rows[matches[0] + 1 :] if matches else []
-    limit = parameters.get("Limit")
-    if isinstance(limit, int) and 0 < limit < len(rows):
-        rows = rows[:limit]
-        return rows, {key: rows[-1][key]}
-    return rows, None
+    def _internal(self, member: Member) -> str:
+        return internal_address(member) if self._options.internal_addresses else member.host
