@@ -50,17 +50,13 @@ class ClusterConfig:
     updates need a read first; ``"driver"`` counts as ScyllaDB's other drivers do. `force_read_before_write`: set it
     where the server's option ``alternator_force_read_before_write`` is set.
     `partition_keys`: partition-key names of tables that have no model here.
-<<<<<<< HEAD
     `token_aware`: whether reads, and writes without affinity, go to the replicas of their key first. False: no. True:
     yes. ``"auto"``: for tables that had `token_aware_after` requests in this process, and whose token ring is not large
     (at most 20,000 rows), where there are background threads.
-    `affinity_ring_order`: ``"host"`` for fleets that mix this library with alternator-client 2.0.2.
-=======
     `affinity_ring`: the nodes over which partition keys are spread where the routing scope in use is a rack: those of
     its datacenter, or with ``"scope"`` its own alone, as most of ScyllaDB's drivers have it.
     `affinity_ring_order`: by what these nodes are sorted. ``"host"`` and ``"endpoint_with_port"`` are for fleets that
     mix this library with drivers which sort so; docs/routing.md tells which.
->>>>>>> w-ring
     `credentials`: None sends unsigned requests; or `Credentials`, a botocore session, or a callable. For an
     `AsyncCluster`, an aiobotocore session or an async function as well.
     `region`: the name in the signature's scope. The server takes any.
