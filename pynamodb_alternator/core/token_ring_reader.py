@@ -62,8 +62,8 @@ class TokenRingReader:
         self._clock = clock
         self._clients: dict[str, str] = {}
         """The address for clients by the one inside the cluster, where they differ."""
-        self._shared: dict[str, TokenRing] = {}
-        """Rings of vnodes by the replication of their keyspaces."""
+        self._shared: dict[str, tuple[TokenRing, Collection[str]]] = {}
+        """Rings of vnodes by the replication of their keyspaces, with the nodes that were known then."""
 
     def read(self, name: str, most: int | None) -> TokenRing:
         """The ring of a table, or of an index (``table:index``). `most`: rows that may be read.
@@ -82,15 +82,16 @@ class TokenRingReader:
 
     def _ring_of_vnodes(self, query: Query, most: int | None, keyspace: str) -> TokenRing:
         replication = _replication(query, keyspace)
-        shared = None if replication is None else self._shared.get(replication)
-        if shared is not None and self._clock() - shared.read_at < _FRESH:
+        hosts = self._hosts()
+        shared, known = (None, ()) if replication is None else self._shared.get(replication, (None, ()))
+        if shared is not None and known == hosts and self._clock() - shared.read_at < _FRESH:
             return shared
         rows = self._rows(query, most, keyspace, _ALL)
         if not rows:
             raise NoTokenRingError("the server tells no token ring for it")
         ring = self._ring(query, rows)
         if replication is not None:
-            self._shared[replication] = ring
+            self._shared[replication] = ring, hosts
         return ring
 
     def _rows(self, query: Query, most: int | None, keyspace: str, table: str) -> list[Mapping[str, Any]]:
