@@ -213,7 +213,8 @@ class AsyncCluster:
                 preparing = self._preparing = _ready(loop, core)
         elif core.membership.last_success is not None:
             return  # another task sees to it, and what is known is good enough
-        await asyncio.wait([preparing], timeout=None if total is None else max(0.0, now + total - time.monotonic()))
+        seconds = total if was_inline else core.seed_names.patience(total)
+        await asyncio.wait([preparing], timeout=None if seconds is None else max(0.0, now + seconds - time.monotonic()))
         if preparing.done():
             preparing.result()
         if was_inline:
@@ -228,14 +229,20 @@ class AsyncCluster:
 
 
 def _ready(loop: asyncio.AbstractEventLoop, core: ClusterCore) -> asyncio.Future[None]:
-    """Done when the monitor has nodes, or when it is to be waited for no longer."""
+    """Done when the monitor has nodes, or is to be waited for no longer: it has had some time, and has the seeds."""
     result: asyncio.Future[None] = loop.create_future()
 
     def settle() -> None:
         if not result.done():
             result.set_result(None)
 
+    def go_on_with_seeds() -> None:
+        if core.seed_names:
+            core.monitor.begun.call(lambda: loop.call_soon_threadsafe(settle))
+        else:
+            settle()
+
     core.monitor.ready.call(lambda: loop.call_soon_threadsafe(settle))
-    timer = loop.call_later(core.config.discovery.startup_wait, settle)
+    timer = loop.call_later(core.config.discovery.startup_wait, go_on_with_seeds)
     result.add_done_callback(lambda _: timer.cancel())
     return result

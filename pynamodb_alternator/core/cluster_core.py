@@ -25,7 +25,6 @@ from .. import signals
 from ..errors import ClusterClosedError
 from ..routing.router import Router
 from ..routing.tables import Tables
-from ..settings.addresses import is_ip_address
 from ..settings.config import ClusterConfig
 from ..settings.options import RequestOptions, block, current
 from ..settings.tls import Tls
@@ -48,6 +47,7 @@ from ..transport.tls import TlsContexts
 from . import processes
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
 from .lookups import Lookups
+from .seed_names import SeedNames
 from .system_tables import NodeLocations, read_system_table
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class ClusterCore:
         self._closed = False
         self._session: Any = None
         self._has_said_so = self._is_forgotten = False
-        self._seeds_are_addresses = all(is_ip_address(host) for host, _ in config.seed_addresses)
+        self.seed_names = SeedNames(config, time.monotonic)
         self.has_monitor = config.monitor if config.monitor is not None else not can_be_frozen()
         self.tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
         self.control = ControlConnections(tls=self.tls)
@@ -148,6 +148,7 @@ class ClusterCore:
             random=random.Random(),
             retry_ambiguous_writes=config.retry_ambiguous_writes,
             counts=counts,
+            names_asked=self.seed_names.asked,
         )
         self.sender = Sender(config, self.pools)
         processes.keep(self)
@@ -232,16 +233,17 @@ class ClusterCore:
         monitor = self.monitor
         if self.has_monitor and monitor.no_thread is None and monitor.ready.is_set():
             return  # as nearly always
+        deadline = None if total is None else now + total
         if not self.works_inline:
             wait = self.config.discovery.startup_wait
             monitor.ready.wait(wait if total is None else min(wait, total))
-            # Names are left to the thread: it may wait for the resolver, and so would we.
-            if not self.membership.view.topology.ring and (self._seeds_are_addresses or not monitor.is_coming):
-                with self._until(None if total is None else now + total):
+            names_until = now + self.seed_names.patience(total)
+            if not self.membership.view.topology.ring and not self.seed_names.left_to(monitor, names_until):
+                with self._until(deadline, names_until):
                     self.membership.begin()
         if self.works_inline:
             self._say_that_threads_are_missing()
-            self.inline.run(now, None if total is None else now + total)
+            self.inline.run(now, deadline)
 
     def use(self, now: float) -> None:
         """A request is about to be made: be awake, and have the monitor thread started. Waits for nothing.

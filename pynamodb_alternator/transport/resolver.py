@@ -1,7 +1,7 @@
 """Name resolution, by the machine's own resolver, and within a time.
 
-``getaddrinfo`` has no timeout, and a name server that does not answer makes it wait for half a minute. So whatever has
-a deadline has it called in a thread, and waits for that as long as it may. There is one such thread for each name,
+``getaddrinfo`` has no timeout, and a name server that does not answer makes it wait for half a minute. So it is called
+in a thread, and whatever has a deadline waits for that as long as it may. There is one such thread for each name,
 however many wait; it ends with its answer. Addresses are not looked up, and need no thread. An event loop waits for the
 same threads (`begin`): those of its executor are few, and one name that hangs would take them all.
 
@@ -20,7 +20,7 @@ from typing import Any
 from ..settings.addresses import is_ip_address
 from ..topology.waiting import Latch
 
-__all__ = ["LookUp", "addresses_of", "begin", "look_up", "no_answer", "resolve"]
+__all__ = ["LookUp", "addresses_of", "begin", "look_up", "no_answer", "resolve", "under_way"]
 
 _Key = tuple[int, str, int | None]
 
@@ -43,11 +43,12 @@ def look_up(host: str, port: int | None, within: float | None) -> Sequence[Any]:
 
     Raises OSError, and UnicodeError for what cannot be a name.
     """
-    if within is None or is_ip_address(host):
+    if is_ip_address(host):
         return _ask(host, port)
     lookup = begin(host, port)
-    if not lookup.over.wait(within):
-        raise no_answer(host, within)
+    seconds = threading.TIMEOUT_MAX if within is None else within
+    if not lookup.over.wait(seconds):
+        raise no_answer(host, seconds)
     return lookup.result()
 
 
@@ -70,6 +71,13 @@ def begin(host: str, port: int | None) -> LookUp:
 def no_answer(host: str, within: float) -> OSError:
     """The error of a look-up that was waited for in vain, for so many seconds."""
     return OSError(f"the resolver did not answer for {host!r} within {within:.3g} s")
+
+
+def under_way() -> frozenset[str]:
+    """The names for which the resolver is being asked now."""
+    return frozenset(
+        host for (pid, host, _), lookup in tuple(_under_way.items()) if pid == os.getpid() and lookup.is_alive()
+    )
 
 
 class LookUp(threading.Thread):

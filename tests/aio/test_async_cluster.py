@@ -942,6 +942,49 @@ def test_a_resolver_that_hangs_is_bounded_by_the_deadline(local: LocalCluster, h
     run(lambda: main(node, "the resolver did not answer for 'hang.example' within"))
 
 
+def test_the_first_request_waits_for_a_slow_resolver(local: LocalCluster, hanging: HangingResolver) -> None:
+    """Seen: it failed after `startup_wait`, though the resolver was still being asked."""
+
+    async def main(total: float | None, monitor: bool) -> None:
+        hanging.go_on.clear()
+        hanging.asked.clear()
+        config = ClusterConfig(
+            ["hang.example"],
+            port=local.port,
+            monitor=monitor,
+            timeouts=Timeouts(total=total),
+            discovery=Discovery(startup_wait=0.05),
+        )
+        async with AsyncCluster(config) as cluster:
+            client = await cluster.client()
+            request = asyncio.create_task(client.list_tables())
+            await until(lambda: hanging.asked)
+            # Longer than a request took to fail: `startup_wait`, and all cycles with their pauses.
+            assert not (await asyncio.wait([request], timeout=0.5))[0]
+            hanging.go_on.set()
+            assert (await request)["TableNames"] == []
+
+    for total in (None, 60.0):
+        for monitor in (True, False):
+            run(lambda: main(total, monitor))  # noqa: B023 (it runs now)
+
+
+def test_a_first_request_that_waits_in_vain_for_the_resolver_says_so(
+    local: LocalCluster, hanging: HangingResolver
+) -> None:
+    async def main(timeouts: Timeouts, monitor: bool) -> None:
+        async with AsyncCluster(
+            ClusterConfig(["hang.example"], port=local.port, monitor=monitor, timeouts=timeouts)
+        ) as cluster:
+            client = await cluster.client()
+            with pytest.raises(NotSentError, match=r"the names of the seeds are still being resolved \(hang.example\)"):
+                await asyncio.wait_for(client.list_tables(), PATIENCE / 2)
+
+    for timeouts in (Timeouts(total=0.3), Timeouts(read=0.3)):
+        for monitor in (True, False):
+            run(lambda: main(timeouts, monitor))  # noqa: B023 (it runs now)
+
+
 def test_names_are_looked_up_beside_the_executor_of_the_loop(hanging: HangingResolver) -> None:
     """Seen: one name that hung took all threads of the executor, and then healthy nodes could not be connected to."""
 
