@@ -21,6 +21,7 @@ from .checks import (
     response_compression,
     routing_scope,
     seeds,
+    set_aside,
     topology,
     write_isolation,
 )
@@ -37,7 +38,7 @@ __all__ = ["examine", "ping"]
 
 Check = Callable[[Examination], Iterator[Finding]]
 
-_ALWAYS: tuple[Check, ...] = (seeds.check, reachability.check)
+_ALWAYS: tuple[Check, ...] = (seeds.check, reachability.check, set_aside.check)
 _IF_A_NODE_ANSWERS: tuple[Check, ...] = (
     topology.check,
     rack_support.check,
