@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 import weakref
@@ -31,6 +30,7 @@ from .threads import run_in_thread
 if TYPE_CHECKING:
     from ..core.cluster_core import ClusterCore
     from ..diagnostics import Finding, NodeStats
+    from ..transport.signing import Signer
 
 __all__ = ["AsyncCluster"]
 
@@ -133,12 +133,23 @@ class AsyncCluster:
         return await self._in_thread(self.cluster.refresh)
 
     async def check(self, *, timeout: float = 2.0) -> list[Finding]:  # noqa: ASYNC109 (of each question, not of the call)
-        """Look at everything that can be wrong: see `Cluster.check`."""
+        """Look at everything that can be wrong: see `Cluster.check`. What gives the credentials may take its time."""
+        from ..diagnostics import examine
+
         self._here()
-        with contextlib.suppress(AlternatorError):  # the check will tell it
-            # In its thread nothing can be asked that is asynchronous: it signs as the latest request did.
-            await self._sender.signer(NO_OPTIONS, time.monotonic() + timeout)
-        return await self._in_thread(lambda: self.cluster.check(timeout=timeout))
+        signer, failure = None, None
+        try:
+            # In the thread of the check nothing can be asked that is asynchronous.
+            signer = await self._sender.signer(NO_OPTIONS, None)
+        except AlternatorError as error:
+            failure = error
+
+        def told() -> Signer | None:
+            if failure is not None:
+                raise failure  # the check tells it
+            return signer
+
+        return await self._in_thread(lambda: list(examine(self.core, timeout=timeout, signer=told)))
 
     def stats(self) -> dict[str, NodeStats]:
         """Counters of each node: see `Cluster.stats`. They include what this event loop did."""
