@@ -228,7 +228,7 @@ class NodeDown(NodeEvent):
     """A node gets no traffic any more."""
 
     failures: int
-    """Failures in a row."""
+    """Failures in a row: of requests in transport, and of the probe that decided, if one did. At least 1."""
     error: str | None
     """The last failure, or None if nothing is known of it."""
 

@@ -7,6 +7,7 @@ import copy
 import inspect
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, TypeVar
 
 from botocore.awsrequest import AWSResponse, HeadersDict
@@ -68,7 +69,7 @@ class AsyncSender:
         if "content-encoding" not in answer.headers:
             return answer
         pieces = self.shared.unpacked(node, head, answer, attempts.operation)
-        plain = [piece for piece in (next(pieces, b""), next(pieces, b"")) if piece]
+        plain = list(islice(pieces, 2))
         if len(plain) > 1:
             # More than is unpacked in a millisecond.
             def unpack_rest(look: Look) -> None:

@@ -24,7 +24,6 @@ from .. import signals
 from ..errors import ClusterClosedError
 from ..routing.router import Router
 from ..routing.tables import Tables
-from ..settings.addresses import is_ip_address
 from ..settings.config import ClusterConfig
 from ..settings.tls import Tls
 from ..topology.membership import Membership
@@ -46,6 +45,7 @@ from ..transport.tls import TlsContexts
 from . import processes
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
 from .own_questions import OwnQuestions
+from .seed_names import SeedNames
 
 if TYPE_CHECKING:
     from blinker import NamedSignal
@@ -86,7 +86,7 @@ class ClusterCore:
         self._closed = False
         self._session: Any = None
         self._has_said_so = self._is_forgotten = False
-        self._seeds_are_addresses = all(is_ip_address(host) for host, _ in config.seed_addresses)
+        self.seed_names = SeedNames(config, time.monotonic)
         self.has_monitor = config.monitor if config.monitor is not None else not can_be_frozen()
         self.tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
         self.control = ControlConnections(tls=self.tls)
@@ -128,6 +128,7 @@ class ClusterCore:
             random=random.Random(),
             retry_ambiguous_writes=config.retry_ambiguous_writes,
             counts=counts,
+            names_asked=self.seed_names.asked,
         )
         self.sender = Sender(config, self.pools)
         self.questions = OwnQuestions(
@@ -223,16 +224,16 @@ class ClusterCore:
         monitor = self.monitor
         if self.has_monitor and monitor.no_thread is None and monitor.ready.is_set():
             return  # as nearly always
+        deadline = None if total is None else now + total
         if not self.works_inline:
             wait = self.config.discovery.startup_wait
             monitor.ready.wait(wait if total is None else min(wait, total))
-            # Names are left to the thread: it may wait for the resolver, and so would we.
-            if not self.membership.view.topology.ring and (self._seeds_are_addresses or not monitor.is_coming):
-                with self._until(None if total is None else now + total):
+            names_until = now + self.seed_names.patience(total)
+            if not self.membership.view.topology.ring and not self.seed_names.left_to(monitor, names_until):
+                with self._until(deadline, names_until):
                     self.membership.begin()
         if self.works_inline:
             self._say_that_threads_are_missing()
-            deadline = None if total is None else now + total
             self.inline.run(now, deadline)
             self.questions.run_inline(now, deadline)
 

@@ -51,7 +51,7 @@ class Inside(Protocol):
 
     @property
     def sender(self) -> Sender:
-        """The headers that requests of this cluster carry: `extra_headers()` and `authentication()`."""
+        """The headers that requests of this cluster carry: `extra_headers()`, `signers()` and `signature()`."""
 
     def prepare(self, now: float, total: float | None, /) -> None:
         """Be awake, and have nodes, within `total` seconds if there is such a limit.

@@ -265,9 +265,10 @@ class ClusterConfig:
         """From a URL: ``http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1``.
 
         Hosts are separated by commas. A port after the last one is the port of all, and of the nodes that they list,
-        unless ``port=`` says otherwise. The query takes `datacenter`, `rack`, `connect_timeout`, `read_timeout`,
-        `total_timeout`, `pool_timeout`, `max_attempts`, `silent_writes`, for https `ca`, `client_cert`, `client_key`,
-        `verify_hostname` and `insecure`, and every field of `ClusterConfig` whose value is a word or a number.
+        unless ``port=`` says otherwise. Hosts may name different ports only with ``port=``. The query takes
+        `datacenter`, `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`, `max_attempts`,
+        `silent_writes`, for https `ca`, `client_cert`, `client_key`, `verify_hostname` and `insecure`, and every field
+        of `ClusterConfig` whose value is a word or a number.
         `changes` win over the URL.
         """
         return cls.from_dict(text.of_url(url, changes))

@@ -147,7 +147,8 @@ class Discovery:
     `interval`: between two reads of ``/localnodes`` while requests are made. `idle_interval`: while none are made;
     a request in that time wakes the reader at once. `idle_after`: how long without a request counts as idle.
     `timeout`: for one source to answer. `startup_wait`: how long the first request waits, at most, for the first
-    node list; after that it goes to a seed.
+    node list; after that it goes to a seed. It waits longer for a resolver that has not told where the seeds are: as
+    long as the call may take, or `Timeouts.read` without a `total`.
     `scope_restore_after`: how long a better routing scope must have had active nodes before it is used again.
     """
 

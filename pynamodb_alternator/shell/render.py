@@ -78,7 +78,7 @@ def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, *, good: s
 
 
 def _total_of_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, good: str) -> None:
-    active = sum(line.state == "active" for line in lines)
+    active = sum(line.state == "active" or line.latency is not None for line in lines)
     outside = sum(not line.in_scope for line in lines)
     text = f"{len(lines)} nodes, {active} of them {good}; the scope is {scope}"
     screen.paragraph(text + (f" ({outside} are outside of it)." if outside else "."), DIM)

@@ -378,6 +378,8 @@ class Attempts:
         last = self._error if self._error is not None else self._maybe_executed
         if isinstance(last, TransportError):
             reason += f"; the last attempt said: {last.reason}"
+        elif self.node is None and (unresolved := self.environment.still_resolving()):
+            reason += f"; {unresolved}"
         kind = DeadlineBeforeSendError if self._maybe_executed is None else DeadlineAfterSendError
         self._raise(kind(reason, node=None if self.node is None else self.node.address))
 

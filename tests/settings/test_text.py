@@ -27,7 +27,7 @@ class TestUrl:
             ("http://10.0.0.1,10.0.0.2:8000/", ("10.0.0.1", "10.0.0.2"), 8000, "http"),
             ("HTTPS://db.example.com:8043", ("db.example.com",), 8043, "https"),
             ("http://10.0.0.1", ("10.0.0.1",), None, "http"),
-            ("http://a:1,b:2", ("a:1", "b"), 2, "http"),
+            ("http://a:1,b:1", ("a:1", "b"), 1, "http"),
             ("http://[::1]:9000", ("[::1]",), 9000, "http"),
             ("http://[2001:db8::1],[2001:db8::2]:9000/?region=eu", ("[2001:db8::1]", "[2001:db8::2]"), 9000, "http"),
             ("http://10.0.0.1,[::1]:9000?region=eu", ("10.0.0.1", "[::1]"), 9000, "http"),
@@ -121,8 +121,14 @@ class TestUrl:
         config = ClusterConfig.from_url(url, **changes)
         assert (config.seeds, config.port) == (seeds, port)
 
-    def test_seeds_with_different_ports(self) -> None:
-        refused(lambda: ClusterConfig.from_url("http://a:1,b:2,c"), "different ports (1, 2)", "port=...")
+    @pytest.mark.parametrize("hosts", ["a:1,b:2", "a:1,b:2,c", "a:1,c,b:2", "a:2,[::1]:1", " a:1 , b:2 "])
+    def test_seeds_with_different_ports(self, hosts: str) -> None:
+        """As in a list of seeds: none of them tells the port of the nodes that are listed."""
+        refused(lambda: ClusterConfig.from_url(f"http://{hosts}"), "different ports (1, 2)", "port=...")
+        refused(lambda: ClusterConfig.from_url(f"http://{hosts}", port=None), "different ports (1, 2)")
+        config = ClusterConfig.from_url(f"http://{hosts}", port=3)
+        assert config.node_port == 3
+        assert {port for _, port in config.seed_addresses} >= {1, 2}
 
     def test_changes_win(self) -> None:
         url = "http://a:1/?datacenter=dc1&rack=r1&connect_timeout=5&region=eu"

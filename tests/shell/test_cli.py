@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 from pynamodb_alternator import Cluster
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.shell import bench, cli, screen, settings
+from tests.diagnostics.support import set_aside
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -98,6 +100,27 @@ def test_nodes_for_machines(local: LocalCluster, at: Run) -> None:
     assert [one["state"] for one in found["nodes"]] == ["active", "active", "down"]
     assert found["nodes"][0]["latency_ms"] > 0
     assert found["nodes"][2]["latency_ms"] is None
+
+
+def test_a_node_that_is_set_aside(
+    local: LocalCluster, cluster: Cluster, at: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_aside(cluster, local[1].address, monkeypatch)
+    monkeypatch.setattr(settings, "open_cluster", lambda options: contextlib.nullcontext(cluster))
+    status, out, _ = at("nodes")
+    assert status == 0
+    assert out.splitlines()[2].split()[3] == "set_aside"
+    assert f"{local[1].address} goes last for" in out
+    assert "3 nodes, 3 of them answer" in out
+    told = json.loads(at("nodes", "--json")[1])["nodes"][1]
+    assert told["state"] == "set_aside"
+    assert told["latency_ms"] > 0
+    assert "status 503" in told["error"]
+    assert "! set aside" in at("check")[1]
+    (finding,) = (one for one in json.loads(at("check", "--json")[1])["findings"] if one["id"] == "set_aside")
+    assert (finding["severity"], finding["subject"]) == ("warning", local[1].address)
+    assert "status 503" in finding["message"]
+    assert finding["remedy"]
 
 
 def test_nodes_in_a_narrow_terminal(local: LocalCluster, at: Run, monkeypatch: pytest.MonkeyPatch) -> None:

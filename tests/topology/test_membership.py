@@ -418,7 +418,7 @@ class TestHealth:
         world.membership.failed(world.node(N2), 0, OSError("reset"))
         assert not world.membership.probe(world.node(N2), 1.0)
         assert hosts(world.membership.view.down) == [N2]
-        assert world.listener.of("node-down")[0]["failures"] == 1
+        assert world.listener.of("node-down")[0]["failures"] == 2
         assert "refused" in world.listener.of("node-down")[0]["error"]
 
     def test_a_failed_probe_alone_takes_nobody_out(self) -> None:

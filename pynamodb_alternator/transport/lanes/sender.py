@@ -121,10 +121,6 @@ class Sender:
     def region_of(self, options: RequestOptions) -> str:
         return options.region or self._config.region
 
-    def authentication(self, options: RequestOptions, node: Node, target: str, body: bytes) -> list[tuple[str, str]]:
-        """The headers that sign the request for `node`; none where requests are unsigned. May wait for the source."""
-        return self.signature(self.signers(options).current(), node, target, body)
-
     def signature(self, signer: Signer | None, node: Node, target: str, body: bytes) -> list[tuple[str, str]]:
         """The headers with which `signer` signs the request for `node`; none without a signer."""
         if signer is None:
