@@ -26,6 +26,7 @@ class Model(_models.Model):
     - `write_isolation`: what `create_table` tags the table with: ``"only_rmw_uses_lwt"``, ``"always"``,
       ``"forbid_rmw"`` or ``"unsafe_rmw"``.
     - `silent_writes`: overrides the cluster's `Retries.silent_writes` for this table's writes.
+    - `hedge`: overrides the cluster's `hedge` for this table's reads; False for none.
 
     Each class has a connection of its own: a subclass with another table, cluster or host never uses its parent's.
 
