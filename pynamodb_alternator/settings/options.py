@@ -50,7 +50,8 @@ class RequestOptions:
     total or pool of None means no limit. `max_attempts`, `silent_writes`: as in `Retries`. `extra_headers`: sent beside
     the cluster's.
     `hedge`: None for none. `credentials`, `region`: what signs the request. `response_compression`: codings.
-    `consistent_node`: the number that picks the node; False for none. `is_lookup`: the library asks for itself, and a failure counts for no node.
+    `consistent_node`: the number that picks the node; False for none. `is_lookup`: the library asks for itself, and a
+    failure counts for no node.
     """
 
     connect_timeout: float | None = None

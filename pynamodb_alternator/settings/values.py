@@ -192,7 +192,7 @@ class Hedge:
     """When a read that waits is sent to a second node as well, and how many reads may be.
 
     `after`: seconds in which an answer must have begun; or ``"p99"``, the time within which 99 % of the operation's
-    last 1,000 answers began (2 ms at least; no read is hedged until there were 100). `max_extra`: the part of the reads
+    last 1,000 answers came (2 ms at least; no read is hedged until there were 100). `max_extra`: the part of the reads
     of the last minute that may be hedged, beside a reserve of 100 hedges a minute.
 
     It is for reads that need not be consistent: `GetItem`, `BatchGetItem` and `Query` without ``ConsistentRead=True``.

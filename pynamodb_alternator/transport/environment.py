@@ -15,6 +15,7 @@ from ..topology.membership import Membership
 from ..topology.view import View
 from .budget import RetryBudget
 from .counts import Counts
+from .hedging import Hedging
 
 __all__ = ["Emit", "Environment"]
 
@@ -36,6 +37,7 @@ class Environment:
     random: _random.Random
     retry_ambiguous_writes: bool = False
     counts: Counts = field(default_factory=Counts)
+    hedging: Hedging = field(default_factory=Hedging)
 
     def why_no_node(self, view: View, own_scope: Scope | None) -> str:
         """Why a request that sees `view` has no node to go to. `own_scope`: its own routing scope, if it has one."""

@@ -49,7 +49,7 @@ def may_be_hedged(operation: str, parameters: Mapping[str, Any]) -> bool:
 
 
 class Latencies:
-    """Seconds in which the last answers to one operation began."""
+    """Seconds in which the last answers to one operation came."""
 
     def __init__(self) -> None:
         self._last: deque[float] = deque(maxlen=_KEPT)
@@ -61,7 +61,7 @@ class Latencies:
         self._fresh += 1
 
     def p99(self) -> float | None:
-        """The time within which 99 of 100 answers began, at least `LEAST`; None of fewer than a hundred."""
+        """The time within which 99 of 100 answers came, at least `LEAST`; None of fewer than a hundred."""
         if self._fresh >= _EVERY:
             self._fresh = 0
             last = sorted(list(self._last))  # noqa: C414 (the copy is one step, and others add meanwhile)
@@ -123,8 +123,8 @@ class Hedging:
         self._budget.read(now)
         return self._of(operation).p99() if isinstance(hedge.after, str) else hedge.after
 
-    def answer_began(self, operation: str, seconds: float) -> None:
-        """The first answer to a read began so many seconds after the read was begun."""
+    def answered(self, operation: str, seconds: float) -> None:
+        """The caller of a read has its answer, so many seconds after the read was begun, hedged or not."""
         self._of(operation).add(seconds)
 
     def may_hedge(self, hedge: Hedge, now: float) -> bool:

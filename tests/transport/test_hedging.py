@@ -69,8 +69,8 @@ class TestLatencies:
     def test_each_operation_has_its_own(self) -> None:
         hedging = Hedging()
         for _ in range(100):
-            hedging.answer_began("GetItem", 0.01)
-            hedging.answer_began("Query", 0.5)
+            hedging.answered("GetItem", 0.01)
+            hedging.answered("Query", 0.5)
         assert hedging.begin("GetItem", Hedge(), 0.0) == 0.01
         assert hedging.begin("Query", Hedge(), 0.0) == 0.5
         assert hedging.begin("BatchGetItem", Hedge(), 0.0) is None
