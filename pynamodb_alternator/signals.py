@@ -102,6 +102,8 @@ class RequestRouted(RequestEvent):
     ``consistent_node``."""
     reason: str | None
     """Why affinity was not used, or None if it was."""
+    hedge: bool = False
+    """Whether it is sent beside another attempt, which has been waiting for long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,8 @@ class RequestCompleted(RequestEvent):
     """The caller gets an answer or an error."""
 
     node: str | None
-    """The node of the last attempt, as ``host:port``. None if there was no attempt."""
+    """The node of the last attempt, as ``host:port``; of a hedged read the one that answered. None if there was no
+    attempt."""
     attempts: int
     """How many attempts were made; 0 if no node was available."""
     status: int | None
@@ -135,6 +138,9 @@ class RequestCompleted(RequestEvent):
     """Seconds from the call to the answer or error, retries and waits included."""
     policy: str
     """As in `RequestRouted`."""
+    hedge: str | None = None
+    """``won``: the caller has the answer of a hedge. ``lost``: a hedge was sent, and the caller has something else.
+    None: no hedge was sent."""
 
 
 @dataclass(frozen=True, kw_only=True)

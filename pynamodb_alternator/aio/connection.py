@@ -51,7 +51,6 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         "_poller",
         "_progress",
         "_read_within",
-        "_received",
         "_timer",
         "_transport",
         "_unsent",
@@ -75,7 +74,6 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
-        self._received = 0
         self._unsent = 0
         self._progress = 0.0
         self._read_within = 0.0

@@ -21,12 +21,14 @@ from ..transport.attempts import Attempts, Wait
 from ..transport.credentials import Signers
 from ..transport.endpoint import ClusterEndpoint, Prepare
 from ..transport.environment import Environment
+from ..transport.hedged_attempts import HedgedAttempts
 from ..transport.http1 import Answer
 from ..transport.lanes import CompatibleLane, Sender, ShortLane
 from ..transport.lanes.lane import RawBody
 from ..transport.large_answers import LARGE, Look, Watch
 from ..transport.signing import Signer
 from .pool import AsyncPools
+from .side_by_side import AsyncSideBySide
 from .threads import run_in_thread
 
 __all__ = ["AsyncClusterEndpoint", "AsyncSender"]
@@ -55,6 +57,8 @@ class AsyncSender:
         """One request and its answer on a connection of the node's pool."""
         timeouts, pools = attempts.timeouts, self._pools
         connection = await pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+        if type(attempts) is HedgedAttempts:
+            attempts.connections[node] = connection
         try:
             answer = await connection.exchange(
                 head,
@@ -186,6 +190,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
 
     _short_lane = _Short
     _compatible_lane = _Compatible
+    _side_by_side = AsyncSideBySide
 
     def __init__(
         self,
@@ -212,9 +217,11 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         await self._prepare(started, timeouts.total)
         lane = self._lane(operation_model, request_dict, options)
         with self._attempts(operation_model, request_dict, options, started, timeouts) as attempts:
+            if type(attempts) is HedgedAttempts:
+                lane = self._side_by_side(lane)
             return self._result(attempts, lane, await self._drive(attempts, lane))
 
-    async def _drive(self, attempts: Attempts, lane: _Short | _Compatible) -> Answer:
+    async def _drive(self, attempts: Attempts, lane: _Short | _Compatible | AsyncSideBySide) -> Answer:
         sender, environment = self._async_sender, self._environment
         while True:
             step = attempts.next()

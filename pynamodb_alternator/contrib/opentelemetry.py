@@ -63,6 +63,11 @@ class OpenTelemetry(Handle):
             unit="{retry}",
             description="Attempts that failed, after which another node took over.",
         )
+        self._hedges = meter.create_counter(
+            "alternator.client.hedges",
+            unit="{hedge}",
+            description="Reads that were sent to a second node as well: whether its answer came first.",
+        )
         self._affinity = meter.create_counter(
             "alternator.client.affinity",
             unit="{request}",
@@ -119,6 +124,10 @@ class OpenTelemetry(Handle):
         ours: Attributes = {"alternator.cluster.name": event.cluster_name}
         measured = {**common, **ours, **_server(event.node)} if self._node_attributes else {**common, **ours}
         self._durations.record(event.duration, measured)
+        if event.hedge is not None:
+            outcome: Attributes = {"alternator.hedge.outcome": event.hedge}
+            self._hedges.add(1, {**ours, "db.operation.name": event.operation, **outcome})
+            common.update(outcome)
         if event.policy.endswith("affinity"):
             self._affinity.add(1, {**ours, "alternator.affinity.outcome": "used"})
         if not self._spans:

@@ -9,6 +9,7 @@
 | ``alternator_client_request_duration_seconds`` | cluster_name, operation, table_name |
 | ``alternator_client_outcome_unknown_total`` | cluster_name, operation, table_name, may_still_execute (true, false) |
 | ``alternator_client_retries_total`` | cluster_name, operation, error |
+| ``alternator_client_hedges_total`` | cluster_name, operation, outcome (won, lost) |
 | ``alternator_client_affinity_total`` | cluster_name, outcome (used, fallback), reason |
 | ``alternator_client_nodes`` | cluster_name, state (active, quarantined, set_aside, down) |
 | ``alternator_client_topology_age_seconds`` | cluster_name |
@@ -103,6 +104,12 @@ class Prometheus(Handle):
             "Attempts that failed, after which another node took over.",
             ("cluster_name", "operation", "error", *node),
         )
+        self._hedges = add(
+            Counter,
+            "hedges_total",
+            "Reads that were sent to a second node as well: whether its answer came first.",
+            ("cluster_name", "operation", "outcome"),
+        )
         self._affinity = add(
             Counter,
             "affinity_total",
@@ -170,6 +177,8 @@ class Prometheus(Handle):
         self._requests.labels(*request, status, error_name(event.error), *node).inc()
         if isinstance(event.error, OutcomeUnknownError) and not is_read(event.operation):
             self._unknown.labels(*request, str(event.error.may_still_execute).lower()).inc()
+        if event.hedge is not None:
+            self._hedges.labels(event.cluster_name, event.operation, event.hedge).inc()
         if event.policy.endswith("affinity"):
             self._affinity.labels(event.cluster_name, "used", "").inc()
 

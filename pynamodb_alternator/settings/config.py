@@ -24,6 +24,7 @@ from .values import (
     CredentialsSource,
     Discovery,
     Health,
+    Hedge,
     KeyRouteAffinity,
     Retries,
     RingNodes,
@@ -67,6 +68,7 @@ class ClusterConfig:
     which they are preferred.
     `user_agent`: None sends none; True sends ``pynamodb_alternator/`` and the version; or a text of your own.
     `timeouts`, `retries`, `discovery`, `health`: see these classes.
+    `hedge`: a `Hedge` sends reads that wait for long to a second node as well; None sends none.
     `retry_ambiguous_writes`: True repeats writes whose outcome is unknown, as AWS SDKs do: an increment may then be
     applied twice. It implies ``silent_writes="repeat"``.
     `allowed_networks`: listed nodes outside these networks (``"10.0.0.0/8"``) are refused, where any are given.
@@ -107,6 +109,7 @@ class ClusterConfig:
     user_agent: str | bool | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)
+    hedge: Hedge | None = None
     retry_ambiguous_writes: bool = False
     discovery: Discovery = field(default_factory=Discovery)
     health: Health = field(default_factory=Health)
@@ -177,6 +180,7 @@ class ClusterConfig:
                 raise ConfigurationError(
                     f"ClusterConfig: {name} must be {kind.__name__}(...) (got {checks.shown(value)})."
                 )
+        object.__setattr__(self, "hedge", values.hedge("ClusterConfig: hedge", self.hedge))
         if isinstance(self.credentials, Mapping):
             made = text.build(Credentials, self.credentials, "ClusterConfig: credentials")
             object.__setattr__(self, "credentials", made)
@@ -267,8 +271,8 @@ class ClusterConfig:
         Hosts are separated by commas. A port after the last one is the port of all, and of the nodes that they list,
         unless ``port=`` says otherwise. Hosts may name different ports only with ``port=``. The query takes
         `datacenter`, `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`, `max_attempts`,
-        `silent_writes`, for https `ca`, `client_cert`, `client_key`, `verify_hostname` and `insecure`, and every field
-        of `ClusterConfig` whose value is a word or a number.
+        `silent_writes`, `hedge_after`, `hedge_max_extra`, for https `ca`, `client_cert`, `client_key`,
+        `verify_hostname` and `insecure`, and every field of `ClusterConfig` whose value is a word or a number.
         `changes` win over the URL.
         """
         return cls.from_dict(text.of_url(url, changes))

@@ -61,6 +61,14 @@ def _switch_or(otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
     return read
 
 
+def _p99_or_seconds(text: str) -> float | str:
+    word = text.strip().lower()
+    try:
+        return word if word == "p99" else float(word)
+    except ValueError:
+        raise ValueError("write seconds, or p99") from None
+
+
 SCOPE_NAMES: Final = ("datacenter", "rack")
 """They stand for a `routing_scope`."""
 TLS_FILES: Final = ("ca", "client_cert", "client_key")
@@ -94,6 +102,8 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "pool_timeout": Setting(float, "timeouts", "pool"),
     "max_attempts": Setting(int, "retries"),
     "silent_writes": Setting(str, "retries"),
+    "hedge_after": Setting(_p99_or_seconds, "hedge", "after"),
+    "hedge_max_extra": Setting(float, "hedge", "max_extra"),
     **dict.fromkeys(TLS_FILES, Setting(str, "tls")),
     "verify_hostname": Setting(checks.boolean, "tls"),
     "insecure": Setting(checks.boolean, "tls"),
@@ -233,7 +243,7 @@ def _variables(env: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
 def merged(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`options` with `changes`, which win. Settings within a mapping are merged one by one."""
     result = {**options, **changes}
-    for name in ("timeouts", "retries", "tls"):
+    for name in ("timeouts", "retries", "hedge", "tls"):
         if isinstance(changes.get(name), Mapping) and name in options:
             result[name] = {**options[name], **changes[name]}
     return result

@@ -142,7 +142,7 @@ class Attempts:
         self._own_scope = routing_scope
         membership = environment.membership
         view = membership.view if routing_scope is None else membership.view_for(routing_scope)
-        if view.returning:
+        if view.returning or view.hedged:
             view = self._view()
         self._scope = view.topology.scope
         if consistent_node is None or consistent_node is False:
@@ -181,8 +181,8 @@ class Attempts:
     def _view(self) -> View:
         membership = self.environment.membership
         view = membership.view if self._own_scope is None else membership.view_for(self._own_scope)
-        if view.returning and not self._may_repeat(may_come_later=True):
-            return view.without_trials()
+        if view.returning or view.hedged:
+            return view.seen_by(is_read=is_read(self.operation), may_repeat=self._may_repeat(may_come_later=True))
         return view
 
     def next(self) -> Node | Wait | Answer:

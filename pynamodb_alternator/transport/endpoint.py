@@ -6,6 +6,7 @@ and is chosen where somebody listens to those events. Both put equivalent reques
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -15,14 +16,17 @@ from botocore.model import OperationModel
 
 from ..errors import ServerFailureError, TransportError
 from ..settings.config import ClusterConfig
-from ..settings.options import RequestOptions, current
-from ..settings.values import Timeouts
+from ..settings.options import NOT_GIVEN, RequestOptions, current
+from ..settings.values import Hedge, Timeouts
 from ..topology.node import Node
 from ._botocore import Hooks, OpenOutcomeCode
 from .attempts import Attempts, Wait
 from .environment import Environment
+from .hedged_attempts import HedgedAttempts
+from .hedging import may_be_hedged
 from .http1 import Answer
 from .lanes import PARAMETERS, CompatibleLane, Lane, Sender, ShortLane
+from .side_by_side import SideBySide
 
 __all__ = ["ClusterEndpoint", "Prepare"]
 
@@ -41,6 +45,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
 
     _short_lane: Callable[..., Any] = ShortLane
     _compatible_lane: Callable[..., Any] = CompatibleLane
+    _side_by_side: Callable[..., Any] = SideBySide
 
     def __init__(
         self,
@@ -77,6 +82,8 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         self._prepare(started, timeouts.total)
         lane = self._lane(operation_model, request_dict, options)
         with self._attempts(operation_model, request_dict, options, started, timeouts) as attempts:
+            if type(attempts) is HedgedAttempts:
+                lane = self._side_by_side(lane)
             return self._result(attempts, lane, self._run(attempts, lane))
 
     def _lane(self, operation_model: OperationModel, request_dict: Any, options: RequestOptions) -> Any:
@@ -93,10 +100,13 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         started: float,
         timeouts: Timeouts,
     ) -> Attempts:
-        return Attempts(
+        operation, parameters = operation_model.name, request_dict.pop(PARAMETERS, None) or {}
+        hedge = self._config.hedge if options.hedge is NOT_GIVEN else options.hedge
+        kind = Attempts if hedge is None else _attempts_with(hedge, operation, parameters, options)
+        return kind(
             self._environment,
-            operation_model.name,
-            request_dict.pop(PARAMETERS, None) or {},
+            operation,
+            parameters,
             started=started,
             timeouts=timeouts,
             retries=options.retries(self._config.retries),
@@ -139,6 +149,17 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
     def emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
         responses: list[tuple[Any, Any]] = self._events.emit(event, **payload)
         return responses
+
+
+def _attempts_with(hedge: Hedge, operation: str, parameters: Any, options: RequestOptions) -> Callable[..., Attempts]:
+    """What makes the attempts of a request for which `hedge` holds: others only if it is a read that may be hedged.
+
+    A request that prefers one node is not one, because it may be about this very node, nor are the library's own.
+    """
+    prefers_one = options.consistent_node is not None and options.consistent_node is not False
+    if prefers_one or options.is_lookup or not may_be_hedged(operation, parameters):
+        return Attempts
+    return functools.partial(HedgedAttempts, hedge=hedge)
 
 
 class _NoSession:

@@ -15,6 +15,7 @@ from ..topology.membership import Membership
 from ..topology.view import View
 from .budget import RetryBudget
 from .counts import Counts
+from .hedging import Hedging
 
 __all__ = ["Emit", "Environment"]
 
@@ -38,6 +39,7 @@ class Environment:
     counts: Counts = field(default_factory=Counts)
     names_asked: Callable[[], Sequence[str]] = tuple
     """The names of seeds for which the resolver is being asked now."""
+    hedging: Hedging = field(default_factory=Hedging)
 
     def why_no_node(self, view: View, own_scope: Scope | None) -> str:
         """Why a request that sees `view` has no node to go to. `own_scope`: its own routing scope, if it has one."""

@@ -67,6 +67,15 @@ def test_the_text_of_an_error_and_odd_names_do_not_break_the_line(records: pytes
     assert "alice" not in line
 
 
+def test_a_hedge_is_told_and_is_no_trouble(records: pytest.LogCaptureFixture) -> None:
+    completed(attempts=2, hedge="won")
+    completed(attempts=3, hedge="lost")
+    assert [(record.levelno, record.alternator["hedge"]) for record in of(records)] == [  # type: ignore[attr-defined]
+        (logging.INFO, "won"),
+        (logging.WARNING, "lost"),
+    ]
+
+
 def test_it_is_done_once_and_can_be_taken_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, LOGGER)
     handle = requests_log.instrument()

@@ -18,6 +18,7 @@ from pynamodb_alternator.local import LocalCluster
 
 from .conftest import User
 from .support import run_python
+from .test_prometheus import completed
 
 
 class Telemetry:
@@ -190,3 +191,15 @@ def test_without_the_library_the_import_names_the_extra() -> None:
         without=("opentelemetry",),
     )
     assert "pip install 'pynamodb-alternator[opentelemetry]'" in said
+
+
+def test_a_hedged_read_is_counted_and_said_on_its_span(telemetry: Telemetry) -> None:
+    with telemetry.tracer.start_as_current_span("page"):
+        completed(attempts=2, hedge="lost")
+        completed(attempts=2, hedge="won")
+    assert (telemetry.span().attributes or {})["alternator.hedge.outcome"] == "won"
+    points = telemetry.points()["alternator.client.hedges"]
+    assert sorted((point.attributes["alternator.hedge.outcome"], point.value) for point in points) == [
+        ("lost", 1),
+        ("won", 1),
+    ]

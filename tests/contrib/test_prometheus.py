@@ -46,6 +46,7 @@ def completed(**changes: Any) -> None:
         "error": None,
         "duration": 0.002,
         "policy": "round_robin",
+        "hedge": None,
         "request_id": "1-1",
     }
     signals.emit(signals.request_completed, object(), **{**payload, **changes})
@@ -248,3 +249,16 @@ def test_without_the_library_the_import_names_the_extra() -> None:
         without=("prometheus_client",),
     )
     assert "pip install 'pynamodb-alternator[prometheus]'" in said
+
+
+@pytest.mark.usefixtures("handle")
+def test_hedges_are_counted(registry: CollectorRegistry) -> None:
+    completed()
+    for outcome in ("won", "won", "lost"):
+        completed(attempts=2, hedge=outcome)
+    labels = {"cluster_name": "c", "operation": "GetItem"}
+    counted = [
+        registry.get_sample_value("alternator_client_hedges_total", {**labels, "outcome": outcome})
+        for outcome in ("won", "lost")
+    ]
+    assert counted == [2, 1]

@@ -831,6 +831,11 @@ class MembershipMachine(RuleBasedStateMachine):
         self.same_ring()
 
     @rule(name=NAMES)
+    def read_is_hedged(self, name: str) -> None:
+        self.world.membership.suspect(self.world.node(name), hedged=True)
+        self.same_ring()
+
+    @rule(name=NAMES)
     def probe(self, name: str) -> None:
         self.world.membership.probe(self.world.node(name), 1.0)
         self.same_ring()
@@ -882,6 +887,7 @@ class MembershipMachine(RuleBasedStateMachine):
             check(self.world)
             assert self.world.membership.snapshot().members, "the last list is kept"
             view = self.world.membership.view
+            assert view.hedged <= self.world.membership.snapshot().suspects, "a probe ends it"
             if any(node not in view.down for node in view.topology.ring):
                 assert any(node not in view.down for node in view.topology.nodes), "somebody in scope is usable"
 

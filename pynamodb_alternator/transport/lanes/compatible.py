@@ -20,7 +20,7 @@ from ...settings.options import RequestOptions
 from ...topology.node import Node
 from .._botocore import convert_answer, is_stock_handler, prepared_request
 from ..attempts import Attempts
-from ..http1 import Answer
+from ..http1 import Answer, straight_through
 from ..large_answers import LARGE, Look
 from ..outcome import HandlerAnswer
 from ..parsing import loads, parse_error, response_metadata
@@ -36,7 +36,7 @@ class CompatibleLane:
     """Builds botocore's request object for each attempt and emits its events, for those who hook them.
 
     The methods are coroutines, so that the same steps serve an event loop, where handlers may be coroutines too. Here
-    they never suspend: `exchange` runs them straight through.
+    they suspend only in `steps`: `exchange` runs them straight through.
     """
 
     def __init__(
@@ -55,12 +55,17 @@ class CompatibleLane:
         if self._coding is not None:
             request_dict["headers"]["Content-Encoding"] = self._coding
         self._options = options
+        self._in_steps = False
         self._made: list[tuple[Answer, AWSResponse, dict[str, Any]]] = []
         service = operation_model.service_model.service_id.hyphenize()
         self._event = f"{{}}.{service}.{operation_model.name}"
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
-        return _result_of(self._exchange(node, attempts))
+        return straight_through(self._exchange(node, attempts))
+
+    def steps(self, node: Node, attempts: Attempts) -> Coroutine[Any, Any, Answer]:
+        self._in_steps = True
+        return self._exchange(node, attempts)
 
     async def _exchange(self, node: Node, attempts: Attempts) -> Answer:
         self._request_dict["context"].setdefault("retries", {})["attempt"] = attempts.count
@@ -133,6 +138,8 @@ class CompatibleLane:
         return AWSResponse(prepared.url, answer.status, headers, RawBody(answer.body))
 
     async def _over_the_wire(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        if self._in_steps:
+            return await self._sender.exchange_in_steps(node, head, body, attempts)
         return self._sender.exchange(node, head, body, attempts)
 
     async def _whole(self, response: Any) -> AWSResponse:
@@ -195,16 +202,6 @@ class CompatibleLane:
     async def _emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
         emitted: list[tuple[Any, Any]] = self._endpoint.emit(self._event.format(event), **payload)
         return emitted
-
-
-def _result_of(work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Run a coroutine that never suspends."""
-    try:
-        work.send(None)
-    except StopIteration as ended:
-        answer: Answer = ended.value
-        return answer
-    raise AssertionError("a lane of threads waits for nothing but its own calls")
 
 
 def _replace(headers: Any, name: str, value: str) -> None:

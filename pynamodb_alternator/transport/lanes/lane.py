@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -17,6 +18,9 @@ TARGET = "X-Amz-Target"
 class Lane(Protocol):
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
         """Send the request to `node` and read its answer. Raises `TransportError`."""
+
+    def steps(self, node: Node, attempts: Attempts) -> Coroutine[Any, Any, Answer]:
+        """As `exchange`, in steps: see `http1.steps`."""
 
     def result(self, answer: Answer, attempts: int) -> tuple[Any, dict[str, Any]]:
         """What botocore's client takes from its endpoint for `answer`."""

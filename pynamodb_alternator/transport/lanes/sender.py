@@ -61,8 +61,25 @@ class Sender:
             )
         finally:
             pools.release(connection)
-        if "content-encoding" not in answer.headers:
-            return answer
+        return answer if "content-encoding" not in answer.headers else self._unpacked(node, head, answer, attempts)
+
+    async def exchange_in_steps(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        """As `exchange`, in steps: see `http1.steps`. A request that is patient is none for this."""
+        timeouts, pools = attempts.timeouts, self._pools
+        connection = await pools.acquire_in_steps(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+        try:
+            answer = await connection.exchange_in_steps(
+                head,
+                body,
+                read_timeout=timeouts.read,
+                deadline=attempts.deadline,
+                max_body=self.max_body(attempts.operation),
+            )
+        finally:
+            pools.release(connection)
+        return answer if "content-encoding" not in answer.headers else self._unpacked(node, head, answer, attempts)
+
+    def _unpacked(self, node: Node, head: bytes, answer: Answer, attempts: Attempts) -> Answer:
         look, plain = self.watch(node, attempts).look, []
         for piece in self.unpacked(node, head, answer, attempts.operation):
             plain.append(piece)

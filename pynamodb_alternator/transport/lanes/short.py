@@ -66,6 +66,12 @@ class ShortLane:
             self._read(answer)
         return answer
 
+    async def steps(self, node: Node, attempts: Attempts) -> Answer:
+        signer = self._sender.signers(self._options).current()
+        answer = await self._sender.exchange_in_steps(node, self._head(node, signer), self._body, attempts)
+        self._read(answer, self._sender.watch(node, attempts).look if len(answer.body) > LARGE else None)
+        return answer
+
     def _head(self, node: Node, signer: Signer | None) -> bytes:
         authentication = self._sender.signature(signer, node, self._target, self._body)
         return build_head(self._target, node.host_header, len(self._body), [*self._headers, *authentication])
