@@ -57,7 +57,9 @@ SEAMS = {
 """Private names of others that one place needs, and why."""
 SEAM_MODULES = {
     "orm/_pynamodb.py": "all that we need of PynamoDB beyond its public methods",
-    "transport/_botocore.py": "all that we need of botocore beyond its public methods",
+    "transport/_botocore.py": "all that we need of botocore beyond its public methods, with the next two",
+    "transport/_calls.py": "which calls of a client nobody listens to: botocore's handlers, methods and recorder",
+    "transport/_hooks.py": "who listens to an attempt: botocore's handlers",
 }
 EVERYWHERE = ""
 RULED_OUT = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import WRONG_VALUE
 from ..settings.config import ClusterConfig
+from ..settings.options import RequestOptions
 from ..settings.values import KeyRouteAffinity
 from ..settings.write_isolation import ALWAYS
 from ..topology.node import Node
@@ -98,8 +99,17 @@ class Router:
             _log.debug("The parameters of a %s cannot be routed by key.", operation, exc_info=True)
             return self._spread(reasons.MALFORMED_PARAMETERS)
 
-    def plan_for_one_node(self, number: int) -> QueryPlan:
-        """The plan of requests that shall all go to the node which `number` picks, while it is well."""
+    def plan_of(self, operation: str, parameters: Mapping[str, Any], view: View, options: RequestOptions) -> QueryPlan:
+        """The same for the request's own options. Those of a block may be to prefer one node, while it is well."""
+        number = options.consistent_node
+        if number is None or number is False:
+            return self.plan(
+                operation,
+                parameters,
+                view,
+                affinity=options.key_route_affinity,
+                token_aware=options.token_aware,
+            )
         return QueryPlan(CONSISTENT_NODE, None, False, (number,))
 
     def route_key(self, table: str, key_value: object, view: View) -> KeyRoute:

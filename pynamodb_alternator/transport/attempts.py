@@ -35,7 +35,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from .. import signals
 from ..errors import (
@@ -49,16 +49,18 @@ from ..errors import (
     TlsError,
     TransportError,
 )
-from ..routing.by_replica import TokenAware
 from ..routing.idempotence import is_idempotent, is_read
 from ..routing.plan import RANDOM, REPLICA, ROUND_ROBIN
-from ..settings.scopes import Scope
-from ..settings.values import KeyRouteAffinity, Retries, Timeouts
+from ..settings.options import NO_OPTIONS, RequestOptions
+from ..settings.values import Retries, Timeouts
 from ..topology.node import Node
 from ..topology.view import View
 from . import emit, outcome
 from .environment import Environment
 from .http1 import Answer
+
+if TYPE_CHECKING:
+    from .happy_path import Begun
 
 __all__ = ["Attempts", "Wait"]
 
@@ -115,15 +117,12 @@ class Attempts:
         started: float,
         timeouts: Timeouts,
         retries: Retries,
-        affinity: KeyRouteAffinity | None = None,
-        token_aware: TokenAware | None = None,
-        routing_scope: Scope | None = None,
-        consistent_node: int | None = None,
+        options: RequestOptions = NO_OPTIONS,
         has_room: Callable[[Node], bool] | None = None,
-        is_lookup: bool = False,
+        begun: Begun | None = None,
     ) -> None:
-        """`has_room`: whether a connection to a node can be had without waiting for one that is in use. `is_lookup`:
-        the library asks for itself; a failure makes the node suspect, so that it is probed, and counts for nothing."""
+        """`has_room`: whether a connection to a node can be had without waiting for one that is in use. `begun`: the
+        attempt that is under way already, whose end will be reported."""
         self.environment = environment
         self.operation = operation
         self.parameters = parameters
@@ -139,20 +138,19 @@ class Attempts:
             retries.silent_writes == "wait" and not environment.retry_ambiguous_writes and not is_read(operation)
         )
         """Whether an exchange goes on when its node is declared down, and waits for the node's own answer."""
-        self._own_scope = routing_scope
-        membership = environment.membership
-        view = membership.view if routing_scope is None else membership.view_for(routing_scope)
-        if view.returning or view.hedged:
-            view = self._view()
-        self._scope = view.topology.scope
-        if consistent_node is None or consistent_node is False:
-            self.plan = environment.router.plan(operation, parameters, view, affinity=affinity, token_aware=token_aware)
-        else:
-            self.plan = environment.router.plan_for_one_node(consistent_node)
-        self._order: Iterator[Node] = self.plan.order(view)
-        self._has_room = has_room if self.plan.policy in _FREE_TO_MOVE else None
-        self._is_lookup = is_lookup
+        self._own_scope = options.routing_scope
+        self._is_lookup = options.is_lookup
         self._tried: list[str] = []
+        view = self._view()
+        self._scope = view.topology.scope
+        if begun is None:
+            self.plan = environment.router.plan_of(operation, parameters, view, options)
+            self._order: Iterator[Node] = self.plan.order(view)
+        else:
+            self.plan, self._order, self.node, self._generation, _ = begun
+            self._tried.append(begun.node.address)
+            self._nodes_in_cycle = 1
+        self._has_room = has_room if self.plan.policy in _FREE_TO_MOVE else None
         environment.budget.deposit()
         if self.plan.wanted_affinity and self.plan.reason is not None and signals.affinity_fallback.receivers:
             emit.affinity_fallback(self, self.plan.reason)

@@ -19,6 +19,7 @@ from pynamodb_alternator.errors import (
 )
 from pynamodb_alternator.routing.plan import QueryPlan
 from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.settings.options import RequestOptions
 from pynamodb_alternator.settings.values import Retries, Timeouts
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.view import Topology, View, ring_order
@@ -138,7 +139,7 @@ class FakeMembership:
 
 
 class FakeRouter:
-    def plan(self, operation: str, parameters: Any, view: View, **of_request: Any) -> QueryPlan:
+    def plan_of(self, operation: str, parameters: Any, view: View, options: RequestOptions) -> QueryPlan:
         return QueryPlan("round_robin", "affinity_off", False, (0,))
 
 
@@ -184,7 +185,7 @@ class World:
             timeouts=timeouts or Timeouts(),
             retries=retries or Retries(),
             has_room=has_room,
-            is_lookup=is_lookup,
+            options=RequestOptions(is_lookup=is_lookup),
         )
 
     def run(self, what: tuple[str, dict[str, Any]], *script: Any, **settings: Any) -> Answer:

@@ -176,7 +176,7 @@ def test_a_full_node_that_goes_down_is_not_waited_for(world: World) -> None:
 def test_with_affinity_the_coordinator_is_waited_for(
     world: World, policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world.environment.router, "plan", lambda *_, **__: QueryPlan(policy, None, True, (0,)))
+    monkeypatch.setattr(world.environment.router, "plan_of", lambda *_, **__: QueryPlan(policy, None, True, (0,)))
     first = next(QueryPlan(policy, None, True, (0,)).order(world.environment.membership.view))
     attempts = world.attempts(READS["get"], has_room=lambda node: node != first)
     assert (attempts.next(), attempts.pool_wait) == (first, 30.0)

@@ -18,7 +18,8 @@ from ...errors import TransportError
 from ...settings.headers import AUTHENTICATION, REQUEST_HEAD
 from ...settings.options import RequestOptions
 from ...topology.node import Node
-from .._botocore import convert_answer, is_stock_handler, prepared_request
+from .._botocore import convert_answer, prepared_request
+from .._hooks import is_stock_handler
 from ..attempts import Attempts
 from ..http1 import Answer, straight_through
 from ..large_answers import LARGE, Look

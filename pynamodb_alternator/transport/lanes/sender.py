@@ -19,7 +19,7 @@ from ..credentials import Signers
 from ..http1 import MAX_ERROR, Answer
 from ..large_answers import Watch
 from ..pool import Pools
-from ..request import MAX_BODY
+from ..request import MAX_BODY, build_head
 from ..signing import Signer
 
 __all__ = ["Sender"]
@@ -35,7 +35,7 @@ class Sender:
 
     def __init__(self, config: ClusterConfig, pools: Pools, *, wall_clock: Callable[[], float] = time.time) -> None:
         self._config = config
-        self._pools = pools
+        self.pools = pools
         self.has_room = pools.has_room
         """Whether a connection to a node can be had without waiting for one that is in use."""
         self._wall_clock = wall_clock
@@ -48,7 +48,7 @@ class Sender:
 
     def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         """One request and its answer on a connection of the node's pool."""
-        timeouts, pools = attempts.timeouts, self._pools
+        timeouts, pools = attempts.timeouts, self.pools
         connection = pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         try:
             answer = connection.exchange(
@@ -61,11 +61,11 @@ class Sender:
             )
         finally:
             pools.release(connection)
-        return answer if "content-encoding" not in answer.headers else self._unpacked(node, head, answer, attempts)
+        return self.plain(node, head, answer, attempts)
 
     async def exchange_in_steps(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         """As `exchange`, in steps: see `http1.steps`. A request that is patient is none for this."""
-        timeouts, pools = attempts.timeouts, self._pools
+        timeouts, pools = attempts.timeouts, self.pools
         connection = await pools.acquire_in_steps(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         try:
             answer = await connection.exchange_in_steps(
@@ -77,9 +77,12 @@ class Sender:
             )
         finally:
             pools.release(connection)
-        return answer if "content-encoding" not in answer.headers else self._unpacked(node, head, answer, attempts)
+        return self.plain(node, head, answer, attempts)
 
-    def _unpacked(self, node: Node, head: bytes, answer: Answer, attempts: Attempts) -> Answer:
+    def plain(self, node: Node, head: bytes, answer: Answer, attempts: Attempts) -> Answer:
+        """The answer as it was before it was compressed. `head`: of the request."""
+        if "content-encoding" not in answer.headers:
+            return answer
         look, plain = self.watch(node, attempts).look, []
         for piece in self.unpacked(node, head, answer, attempts.operation):
             plain.append(piece)
@@ -131,6 +134,15 @@ class Sender:
             own.add("accept-encoding")
             of_request += _accept_encoding(accepted)
         return [*(pair for pair in self._headers if pair[0].lower() not in own), *of_request]
+
+    def signer(self) -> Signer | None:
+        """The signer of a request without options of its own. May wait for the credentials' source."""
+        return self._signers.current()
+
+    def head(self, node: Node, target: str, body: bytes, signer: Signer | None) -> bytes:
+        """The head of a request without options of its own, signed for `node`."""
+        signature = self.signature(signer, node, target, body)
+        return build_head(target, node.host_header, len(body), [*self._headers, *signature])
 
     def is_signed(self, options: RequestOptions) -> bool:
         return (options.credentials or self._config.credentials) is not None

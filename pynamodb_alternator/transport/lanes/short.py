@@ -12,6 +12,7 @@ from ...settings.headers import REQUEST_HEAD
 from ...settings.options import RequestOptions
 from ...topology.node import Node
 from ..attempts import Attempts
+from ..happy_path import Begun
 from ..http1 import Answer
 from ..large_answers import LARGE, Look
 from ..parsing import loads, parse_error, response_metadata
@@ -60,6 +61,13 @@ class ShortLane:
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
         signer = self._sender.signers(self._options).current()
         answer = self._sender.exchange(node, self._head(node, signer), self._body, attempts)
+        return self._settled(node, answer, attempts)
+
+    def take(self, begun: Begun, answer: Answer, attempts: Attempts) -> Answer:
+        """As `exchange`, for an answer that has come already."""
+        return self._settled(begun.node, self._sender.plain(begun.node, begun.head, answer, attempts), attempts)
+
+    def _settled(self, node: Node, answer: Answer, attempts: Attempts) -> Answer:
         if len(answer.body) > LARGE and attempts.deadline is not None:
             self._read(answer, self._sender.watch(node, attempts).look)
         else:
