@@ -23,7 +23,8 @@ repeated only if repeating it cannot change the result. A write whose node went 
 later, on top of newer writes (`OutcomeUnknownError.may_still_execute`).
 
 **What the caller gets** is the last answer or failure, except that nothing undoes an earlier attempt that may have been
-executed: where the outcome of a write is open, the caller hears of that (`_give_up`, `open_outcome`).
+executed: where the outcome of a write is open, the caller hears of that (`_give_up`, `open_outcome`), also where a
+later attempt was refused for another reason. What the signals are told of all this is in `emit`.
 """
 
 from __future__ import annotations
@@ -211,8 +212,7 @@ class Attempts:
         return self._next_cycle()
 
     def _leave_for_last(self, node: Node) -> None:
-        if self._full is None:
-            self._full = deque()
+        self._full = self._full or deque()
         self._full.append(node)
 
     def _try(self, node: Node) -> Node:
@@ -248,9 +248,8 @@ class Attempts:
         return self._wait()
 
     def _wait(self) -> Wait | Answer:
-        most = min(
-            self._retries.backoff_max, self._retries.backoff_base * 2.0 ** max(0, self._cycles + self._sends - 1)
-        )
+        retries, rounds = self._retries, max(0, self._cycles + self._sends - 1)
+        most = min(retries.backoff_max, retries.backoff_base * 2.0**rounds)
         seconds = self.environment.random.uniform(0.0, most)
         if self.deadline is not None and self.environment.clock() + seconds >= self.deadline:
             self._out_of_time()
@@ -272,6 +271,8 @@ class Attempts:
             if against is not None:
                 membership.answer_failed(node, against)
         if verdict is None or verdict is outcome.Verdict.FINAL:
+            if verdict is not None and self._maybe_executed is not None and not outcome.speaks_of_the_item(answer):
+                self._maybe_executed, self._answered_by = answer, node.address  # it undoes no earlier attempt
             self.result = answer
             return True
         self._answer, self._error = answer, None
@@ -353,7 +354,8 @@ class Attempts:
 
     def open_outcome(self, parsed: Mapping[str, Any], kind: type[ServerFailureError]) -> ServerFailureError:
         """The error of this `kind` that the caller gets for such an answer; `parsed` is what botocore makes of it."""
-        error = kind.of(parsed, self.operation, self._answered_by, self._may_still_execute)
+        refused = self.result is not None and outcome.judge(self.result) is outcome.Verdict.FINAL
+        error = kind.of(parsed, self.operation, self._answered_by, self._may_still_execute, refused=refused)
         self._finish(error)
         self._open_outcome = error
         return error
@@ -371,8 +373,7 @@ class Attempts:
         self._raise(self._error or NoNodesAvailableError(self._why_no_node()))
 
     def _out_of_time(self) -> NoReturn:
-        total = self.timeouts.total
-        reason = f"The call took longer than its total timeout of {total:g} s"
+        reason = f"The call took longer than its total timeout of {self.timeouts.total:g} s"
         last = self._error if self._error is not None else self._maybe_executed
         if isinstance(last, TransportError):
             reason += f"; the last attempt said: {last.reason}"

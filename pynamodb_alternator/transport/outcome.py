@@ -55,6 +55,7 @@ __all__ = [
     "is_silent",
     "judge",
     "makes_suspect",
+    "speaks_of_the_item",
 ]
 
 
@@ -76,6 +77,7 @@ class Verdict(enum.Enum):
         return self is Verdict.UNKNOWN or self is Verdict.FOREIGN
 
 
+_OF_THE_ITEM = frozenset({"ConditionalCheckFailedException", "TransactionCanceledException"})
 _SHED = frozenset({"RequestLimitExceeded", "ThrottlingException", "ProvisionedThroughputExceededException"})
 
 
@@ -121,6 +123,11 @@ def judge(answer: Answer) -> Verdict:
     if status in (400, 429) and kind in _SHED:
         return Verdict.NEVER_EXECUTED
     return Verdict.FINAL if kind or isinstance(answer, HandlerAnswer) else Verdict.FOREIGN
+
+
+def speaks_of_the_item(answer: Answer) -> bool:
+    """Whether an error answer tells how the item is now, after an earlier attempt may have changed it."""
+    return error_type(answer.body) in _OF_THE_ITEM
 
 
 def complaint(answer: Answer, *, repeatable: bool) -> str | None:
