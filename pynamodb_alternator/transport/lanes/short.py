@@ -12,7 +12,7 @@ from ...settings.headers import REQUEST_HEAD
 from ...settings.options import RequestOptions
 from ...topology.node import Node
 from ..attempts import Attempts
-from ..http1 import Answer
+from ..http1 import Answer, Steps
 from ..large_answers import LARGE, Look
 from ..parsing import loads, parse_error, response_metadata
 from ..request import build_head
@@ -66,9 +66,9 @@ class ShortLane:
             self._read(answer)
         return answer
 
-    async def steps(self, node: Node, attempts: Attempts) -> Answer:
+    def steps(self, node: Node, attempts: Attempts) -> Steps[Answer]:
         signer = self._sender.signers(self._options).current()
-        answer = await self._sender.exchange_in_steps(node, self._head(node, signer), self._body, attempts)
+        answer = yield from self._sender.exchange_in_steps(node, self._head(node, signer), self._body, attempts)
         self._read(answer, self._sender.watch(node, attempts).look if len(answer.body) > LARGE else None)
         return answer
 
