@@ -24,6 +24,7 @@ request goes on as all others do.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ class HedgedAttempts(Attempts):
         if node is None:
             return None
         if not environment.hedging.may_hedge(self._hedge, environment.clock()):
-            self._leave_for_last(node)
+            self._order = itertools.chain((node,), self._order)
             return None
         environment.membership.suspect(waited_for, hedged=True)
         self._hedge_outcome = "lost"

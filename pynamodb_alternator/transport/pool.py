@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from .http1 import Clock, StepwiseConnection, TlsSource
+from .http1 import Clock, Steps, StepwiseConnection, TlsSource
 from .pool_core import DEFAULT_LIMIT, DEFAULT_MAX_IDLE, PoolCore, Turn, Waiter
 from .pool_map import PoolMap
 
@@ -90,14 +90,16 @@ class NodePool(PoolCore[StepwiseConnection]):
                 raise
             self._discard(connection)
 
-    async def acquire_in_steps(
+    def acquire_in_steps(
         self, connect_timeout: float, deadline: float | None = None, wait: float | None = None
-    ) -> StepwiseConnection:
+    ) -> Steps[StepwiseConnection]:
         """As `acquire`, but a fresh one is connected in steps."""
         connection = self.acquire(connect_timeout, deadline, wait, connects=False)
         if not connection.connected:
             try:
-                await connection.connect_in_steps(connect_timeout=connect_timeout, deadline=deadline, tls=self._tls)
+                yield from connection.connect_in_steps(
+                    connect_timeout=connect_timeout, deadline=deadline, tls=self._tls
+                )
             except BaseException:
                 self._discard(connection)
                 raise
@@ -163,8 +165,8 @@ class Pools(PoolMap[NodePool, StepwiseConnection]):
         """
         return self._pool(node).acquire(connect_timeout, deadline, wait)
 
-    async def acquire_in_steps(
+    def acquire_in_steps(
         self, node: Node, connect_timeout: float, deadline: float | None = None, wait: float | None = None
-    ) -> StepwiseConnection:
+    ) -> Steps[StepwiseConnection]:
         """As `acquire`, but a fresh one is connected in steps: see `http1.steps`."""
-        return await self._pool(node).acquire_in_steps(connect_timeout, deadline, wait)
+        return self._pool(node).acquire_in_steps(connect_timeout, deadline, wait)

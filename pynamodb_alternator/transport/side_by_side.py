@@ -16,14 +16,13 @@ request that was interrupted.
 from __future__ import annotations
 
 import math
-from collections.abc import Coroutine
-from typing import Any, cast
+from typing import cast
 
 from ..errors import TransportError
 from ..topology.node import Node
 from .attempts import Attempts
 from .hedged_attempts import Attempt, HedgedAttempts
-from .http1 import Answer, Ready, wait_for_any
+from .http1 import Answer, Ready, Steps, wait_for_any
 from .lanes import Lane
 
 __all__ = ["SideBySide"]
@@ -34,7 +33,7 @@ class _Exchange:
 
     __slots__ = ("attempt", "is_ready", "steps", "until", "waits_for")
 
-    def __init__(self, attempt: Attempt, steps: Coroutine[Any, Any, Answer]) -> None:
+    def __init__(self, attempt: Attempt, steps: Steps[Answer]) -> None:
         self.attempt = attempt
         self.steps = steps
         self.is_ready: bool | None = None
@@ -44,7 +43,7 @@ class _Exchange:
     def go_on(self, now: float) -> Answer | None:
         """Do what can be done without waiting. The answer, if it is complete. Raises what ends the attempt."""
         try:
-            waits_for: Ready = self.steps.send(self.is_ready)
+            waits_for = self.steps.send(self.is_ready)
         except StopIteration as ended:
             answer: Answer = ended.value
             return answer
@@ -59,7 +58,7 @@ class SideBySide:
         self._lane = lane
         self.result = lane.result
 
-    def steps(self, node: Node, attempts: Attempts) -> Coroutine[Any, Any, Answer]:
+    def steps(self, node: Node, attempts: Attempts) -> Steps[Answer]:
         return self._lane.steps(node, attempts)
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from blinker import NamedSignal
@@ -130,6 +131,11 @@ class FakeMembership:
 
     def answer_failed(self, node: Node, error: str, *, counted: bool = True) -> None:
         self.said.append(("answer failed" if counted else "unreadable answer", node, error))
+
+    def suspect(self, node: Node, *, hedged: bool = False) -> None:
+        self.said.append(("suspect", node, hedged))
+        if hedged:
+            self.view = replace(self.view, hedged=self.view.hedged | {node})
 
     def nodes(self) -> tuple[Any, ...]:
         return ()

@@ -7,18 +7,19 @@
 
 from .connection import Connection
 from .protocol import MAX_ERROR, Answer, Clock, ResponseRules, TlsSource
-from .steps import Ready, straight_through, wait_for_any
+from .steps import Awaitable, Ready, Steps, wait_for_any
 from .stepwise import StepwiseConnection
 
 __all__ = [
     "MAX_ERROR",
     "Answer",
+    "Awaitable",
     "Clock",
     "Connection",
     "Ready",
     "ResponseRules",
+    "Steps",
     "StepwiseConnection",
     "TlsSource",
-    "straight_through",
     "wait_for_any",
 ]

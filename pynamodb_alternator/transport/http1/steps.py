@@ -1,51 +1,52 @@
 """Work in steps: what a thread does that waits for more than one connection at a time.
 
-Such work is a coroutine. Where it would wait for a socket, it awaits a `Ready`, and whatever runs it waits for that,
-and for others beside it. So it needs no thread and no event loop; closing the coroutine ends it where it waits.
+Such work is a generator. Where it would wait for a socket, it yields a `Ready`, and is sent whether the socket is
+ready. What runs it waits for that, and for others beside it. So it needs no thread and no event loop, and closing the
+generator ends it where it waits. It is not a coroutine: Python complains of one that an exception kept from beginning.
 """
 
 from __future__ import annotations
 
 import math
 import select
-from collections.abc import Coroutine, Generator, Iterable
-from typing import Any, TypeVar
+from collections.abc import Generator, Iterable
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from .sockets import READ, WRITE
 
-__all__ = ["Ready", "straight_through", "wait_for_any"]
+__all__ = ["Awaitable", "Ready", "Steps", "wait_for_any"]
 
 _LONGEST_POLL = 86_400.0
 """Seconds; `poll` takes a C int of milliseconds."""
 _T = TypeVar("_T")
 
 
-class Ready:
-    """Awaiting it waits until a socket is ready, and tells whether it is: False after `seconds`.
+class Ready(NamedTuple):
+    """What work in steps waits for: that a socket is ready. It is sent True then, and False after `seconds`.
 
     `fd`: of the socket. `events`: `READ`, `WRITE` or both. `has_begun`: whether a byte of the answer has come.
     """
 
-    __slots__ = ("events", "fd", "has_begun", "seconds")
-
-    def __init__(self, fd: int, events: int, seconds: float, *, has_begun: bool = False) -> None:
-        self.fd = fd
-        self.events = events
-        self.seconds = seconds
-        self.has_begun = has_begun
-
-    def __await__(self) -> Generator[Ready, bool, bool]:
-        return (yield self)
+    fd: int
+    events: int
+    seconds: float
+    has_begun: bool = False
 
 
-def straight_through(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine that never suspends."""
-    try:
-        work.send(None)
-    except StopIteration as ended:
-        result: _T = ended.value
-        return result
-    raise AssertionError("work that waits for nothing but its own calls does not suspend")
+Steps = Generator[Ready, Any, _T]
+"""Work in steps, with what it gives in the end."""
+
+
+class Awaitable(Generic[_T]):
+    """Work in steps for a coroutine to await, which is one of the steps then."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Steps[_T]) -> None:
+        self._work = work
+
+    def __await__(self) -> Steps[_T]:
+        return self._work
 
 
 def wait_for_any(sockets: Iterable[tuple[int, int]], seconds: float) -> set[int]:

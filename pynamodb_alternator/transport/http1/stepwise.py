@@ -13,7 +13,7 @@ import ssl
 from . import sockets
 from .connection import Connection
 from .protocol import MAX_BODY, Answer, TlsSource
-from .steps import Ready
+from .steps import Ready, Steps
 
 __all__ = ["StepwiseConnection"]
 
@@ -26,21 +26,21 @@ class StepwiseConnection(Connection):
 
     __slots__ = ()
 
-    async def connect_in_steps(
+    def connect_in_steps(
         self, *, connect_timeout: float, deadline: float | None = None, tls: TlsSource | None = None
-    ) -> None:
+    ) -> Steps[None]:
         """As `connect`, in steps. Only a name is looked up without them, in at most `connect_timeout` seconds."""
         with self._connecting(connect_timeout, deadline) as until:
-            sock = await self._connect_tcp_in_steps(until)
-            self._get_ready(sock if tls is None else await self._shake_hands(sock, until, tls))
+            sock = yield from self._connect_tcp_in_steps(until)
+            self._get_ready(sock if tls is None else (yield from self._shake_hands(sock, until, tls)))
 
-    async def _connect_tcp_in_steps(self, until: float) -> socket.socket:
+    def _connect_tcp_in_steps(self, until: float) -> Steps[socket.socket]:
         """As `sockets.connect_any`."""
         node = self.node
         for left, address in sockets.addresses_of(node.host, node.port, self._time_left(until)):
             try:
                 sock = sockets.unconnected(address, node.check_peer, self._keep)
-                await _connect(sock, address[4], self._time_left(until) / (left + 1))
+                yield from _connect(sock, address[4], self._time_left(until) / (left + 1))
                 sockets.refuse_itself(sock.getsockname(), sock.getpeername())
                 return sock
             except OSError:
@@ -48,25 +48,25 @@ class StepwiseConnection(Connection):
                     raise
         raise OSError(f"{node.host} has no address")
 
-    async def _shake_hands(self, sock: socket.socket, until: float, tls: TlsSource) -> ssl.SSLSocket:
+    def _shake_hands(self, sock: socket.socket, until: float, tls: TlsSource) -> Steps[ssl.SSLSocket]:
         self._tls = tls
         handshakes = tls.handshakes(self.node)
         while True:
             sock.settimeout(0.0)
             try:
                 secured = handshakes.begin(sock, self._keep)
-                await self._shake(secured, until)
+                yield from self._shake(secured, until)
             except ssl.SSLError as error:
                 failure = handshakes.failed(error)
                 if failure is not None:
                     raise failure from error
-                sock = await self._connect_tcp_in_steps(until)
+                sock = yield from self._connect_tcp_in_steps(until)
             else:
                 handshakes.succeeded()
                 self._pending = secured.pending
                 return secured
 
-    async def _shake(self, secured: ssl.SSLSocket, until: float) -> None:
+    def _shake(self, secured: ssl.SSLSocket, until: float) -> Steps[None]:
         while True:
             try:
                 secured.do_handshake()
@@ -75,18 +75,18 @@ class StepwiseConnection(Connection):
                 events = sockets.READ
             except ssl.SSLWantWriteError:
                 events = sockets.WRITE
-            if not await Ready(secured.fileno(), events, self._time_left(until)):
+            if not (yield Ready(secured.fileno(), events, self._time_left(until))):
                 raise TimeoutError
 
-    async def exchange_in_steps(
+    def exchange_in_steps(
         self, head: bytes, body: bytes, *, read_timeout: float, deadline: float | None = None, max_body: int = MAX_BODY
-    ) -> Answer:
+    ) -> Steps[Answer]:
         """As `exchange`, in steps."""
         try:
             reader = self._begin(head, body, deadline=deadline, patient=False, max_body=max_body)
             while True:
                 wait = self._time_to_wait(read_timeout, deadline)
-                if (self._pending is None or not self._pending()) and not await self._ready(wait):
+                if (self._pending is None or not self._pending()) and not (yield self._ready(wait)):
                     raise self._read_timeout(read_timeout, deadline, self._received)
                 if self._receive(reader):
                     return self._end(reader)
@@ -100,12 +100,12 @@ class StepwiseConnection(Connection):
         return Ready(self._fd, events, seconds, has_begun=self.has_begun)
 
 
-async def _connect(sock: socket.socket, address: object, seconds: float) -> None:
+def _connect(sock: socket.socket, address: object, seconds: float) -> Steps[None]:
     """Connect `sock` in steps. Raises TimeoutError after so many seconds, and other OSErrors."""
     sock.settimeout(0.0)
     failure = sock.connect_ex(address)  # type: ignore[arg-type]  # as the resolver has given it
     if failure in _UNDER_WAY:
-        if failure and not await Ready(sock.fileno(), sockets.WRITE, seconds):
+        if failure and not (yield Ready(sock.fileno(), sockets.WRITE, seconds)):
             raise TimeoutError
         failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if failure:

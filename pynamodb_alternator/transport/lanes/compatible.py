@@ -21,7 +21,7 @@ from ...topology.node import Node
 from .._botocore import convert_answer, prepared_request
 from .._hooks import is_stock_handler
 from ..attempts import Attempts
-from ..http1 import Answer, straight_through
+from ..http1 import Answer, Awaitable, Steps
 from ..large_answers import LARGE, Look
 from ..outcome import HandlerAnswer
 from ..parsing import loads, parse_error, response_metadata
@@ -62,11 +62,12 @@ class CompatibleLane:
         self._event = f"{{}}.{service}.{operation_model.name}"
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
-        return straight_through(self._exchange(node, attempts))
+        return _result_of(self._exchange(node, attempts))
 
-    def steps(self, node: Node, attempts: Attempts) -> Coroutine[Any, Any, Answer]:
+    def steps(self, node: Node, attempts: Attempts) -> Steps[Answer]:
         self._in_steps = True
-        return self._exchange(node, attempts)
+        answer: Answer = yield from self._exchange(node, attempts).__await__()
+        return answer
 
     async def _exchange(self, node: Node, attempts: Attempts) -> Answer:
         self._request_dict["context"].setdefault("retries", {})["attempt"] = attempts.count
@@ -140,7 +141,7 @@ class CompatibleLane:
 
     async def _over_the_wire(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         if self._in_steps:
-            return await self._sender.exchange_in_steps(node, head, body, attempts)
+            return await Awaitable(self._sender.exchange_in_steps(node, head, body, attempts))
         return self._sender.exchange(node, head, body, attempts)
 
     async def _whole(self, response: Any) -> AWSResponse:
@@ -203,6 +204,16 @@ class CompatibleLane:
     async def _emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
         emitted: list[tuple[Any, Any]] = self._endpoint.emit(self._event.format(event), **payload)
         return emitted
+
+
+def _result_of(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run a coroutine that never suspends."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        answer: Answer = ended.value
+        return answer
+    raise AssertionError("a lane of threads waits for nothing but its own calls")
 
 
 def _replace(headers: Any, name: str, value: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from io import BytesIO
 from typing import Any, Protocol
 
 from ...topology.node import Node
 from ..attempts import Attempts
-from ..http1 import Answer
+from ..http1 import Answer, Steps
 
 __all__ = ["TARGET", "Lane", "RawBody", "explain_compression"]
 
@@ -19,7 +18,7 @@ class Lane(Protocol):
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
         """Send the request to `node` and read its answer. Raises `TransportError`."""
 
-    def steps(self, node: Node, attempts: Attempts) -> Coroutine[Any, Any, Answer]:
+    def steps(self, node: Node, attempts: Attempts) -> Steps[Answer]:
         """As `exchange`, in steps: see `http1.steps`."""
 
     def result(self, answer: Answer, attempts: int) -> tuple[Any, dict[str, Any]]:

@@ -16,7 +16,7 @@ from ...topology.node import Node
 from ..attempts import Attempts
 from ..compression import accepts, coding_of, compress, pieces
 from ..credentials import Signers
-from ..http1 import MAX_ERROR, Answer
+from ..http1 import MAX_ERROR, Answer, Steps
 from ..large_answers import Watch
 from ..pool import Pools
 from ..request import MAX_BODY, build_head
@@ -63,12 +63,12 @@ class Sender:
             pools.release(connection)
         return self.plain(node, head, answer, attempts)
 
-    async def exchange_in_steps(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+    def exchange_in_steps(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Steps[Answer]:
         """As `exchange`, in steps: see `http1.steps`. A request that is patient is none for this."""
         timeouts, pools = attempts.timeouts, self.pools
-        connection = await pools.acquire_in_steps(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+        connection = yield from pools.acquire_in_steps(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         try:
-            answer = await connection.exchange_in_steps(
+            answer = yield from connection.exchange_in_steps(
                 head,
                 body,
                 read_timeout=timeouts.read,

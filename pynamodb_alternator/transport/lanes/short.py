@@ -13,7 +13,7 @@ from ...settings.options import RequestOptions
 from ...topology.node import Node
 from ..attempts import Attempts
 from ..happy_path import Begun
-from ..http1 import Answer
+from ..http1 import Answer, Steps
 from ..large_answers import LARGE, Look
 from ..parsing import loads, parse_error, response_metadata
 from ..request import build_head
@@ -74,9 +74,9 @@ class ShortLane:
             self._read(answer)
         return answer
 
-    async def steps(self, node: Node, attempts: Attempts) -> Answer:
+    def steps(self, node: Node, attempts: Attempts) -> Steps[Answer]:
         signer = self._sender.signers(self._options).current()
-        answer = await self._sender.exchange_in_steps(node, self._head(node, signer), self._body, attempts)
+        answer = yield from self._sender.exchange_in_steps(node, self._head(node, signer), self._body, attempts)
         self._read(answer, self._sender.watch(node, attempts).look if len(answer.body) > LARGE else None)
         return answer
 
