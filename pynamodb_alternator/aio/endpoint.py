@@ -54,6 +54,8 @@ class AsyncSender:
         """One request and its answer on a connection of the node's pool."""
         timeouts, pools = attempts.timeouts, self._pools
         connection = await pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+        loads, answer = attempts.environment.loads, None
+        began = 0.0 if loads is None else loads.clock()
         try:
             answer = await connection.exchange(
                 head,
@@ -65,6 +67,8 @@ class AsyncSender:
             )
         finally:
             pools.release(connection)
+            if loads is not None:
+                loads.ended(node, attempts.operation, began, None if answer is None else answer.status)
         if "content-encoding" not in answer.headers:
             return answer
         pieces = self.shared.unpacked(node, head, answer, attempts.operation)

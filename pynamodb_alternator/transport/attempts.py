@@ -51,7 +51,7 @@ from ..errors import (
 )
 from ..routing.by_replica import TokenAware
 from ..routing.idempotence import is_idempotent, is_read
-from ..routing.plan import RANDOM, REPLICA, ROUND_ROBIN
+from ..routing.plan import FREE_TO_MOVE
 from ..settings.scopes import Scope
 from ..settings.values import KeyRouteAffinity, Retries, Timeouts
 from ..topology.node import Node
@@ -63,8 +63,6 @@ from .http1 import Answer
 __all__ = ["Attempts", "Wait"]
 
 _request_numbers = itertools.count(1)
-_FREE_TO_MOVE = (ROUND_ROBIN, RANDOM, REPLICA)
-"""Policies under which any node serves a request as well as another."""
 _MOST_MOVES = 10
 """Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
 
@@ -150,7 +148,7 @@ class Attempts:
         else:
             self.plan = environment.router.plan_for_one_node(consistent_node)
         self._order: Iterator[Node] = self.plan.order(view)
-        self._has_room = has_room if self.plan.policy in _FREE_TO_MOVE else None
+        self._has_room = has_room if self.plan.policy in FREE_TO_MOVE else None
         self._is_lookup = is_lookup
         self._tried: list[str] = []
         environment.budget.deposit()
@@ -276,6 +274,7 @@ class Attempts:
         if verdict is None or verdict is outcome.Verdict.FINAL:
             self.result = answer
             return True
+        self.environment.failed_at(node, self.operation, answer)
         self._answer, self._error = answer, None
         self._sends += 1
         if leaves_it_open:
@@ -314,6 +313,7 @@ class Attempts:
             return
         if not self._is_lookup:
             self.environment.counts[node.address].failures += 1
+            self.environment.failed_at(node, self.operation, error)
         if error.node is None:
             error.node = node.address  # of an answer that only its parser has found wanting
         out_of_time = self.deadline is not None and self.environment.clock() >= self.deadline

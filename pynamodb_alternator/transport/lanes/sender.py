@@ -50,6 +50,8 @@ class Sender:
         """One request and its answer on a connection of the node's pool."""
         timeouts, pools = attempts.timeouts, self._pools
         connection = pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+        loads, answer = attempts.environment.loads, None
+        began = 0.0 if loads is None else loads.clock()
         try:
             answer = connection.exchange(
                 head,
@@ -61,6 +63,8 @@ class Sender:
             )
         finally:
             pools.release(connection)
+            if loads is not None:
+                loads.ended(node, attempts.operation, began, None if answer is None else answer.status)
         if "content-encoding" not in answer.headers:
             return answer
         look, plain = self.watch(node, attempts).look, []
