@@ -98,8 +98,8 @@ class RequestRouted(RequestEvent):
     attempt: int
     """The number of the attempt; 1 is the first."""
     policy: str
-    """How the query plan was made: ``round_robin``, ``random``, ``affinity``, ``batch_affinity`` or
-    ``consistent_node``."""
+    """How the query plan was made: ``round_robin``, ``random``, ``least_busy``, ``affinity``, ``batch_affinity``,
+    ``replica`` or ``consistent_node``."""
     reason: str | None
     """Why affinity was not used, or None if it was."""
     hedge: bool = False

@@ -59,6 +59,8 @@ class AsyncSender:
         connection = await pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         if type(attempts) is HedgedAttempts:
             attempts.connections[node] = connection
+        loads, answer = attempts.environment.loads, None
+        began = 0.0 if loads is None else loads.clock()
         try:
             answer = await connection.exchange(
                 head,
@@ -70,6 +72,8 @@ class AsyncSender:
             )
         finally:
             pools.release(connection)
+            if loads is not None:
+                loads.ended(node, attempts.operation, began, None if answer is None else answer.status)
         return await self.plain(node, head, answer, attempts)
 
     async def plain(self, node: Node, head: bytes, answer: Answer, attempts: Attempts) -> Answer:

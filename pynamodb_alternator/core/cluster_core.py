@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import signals
 from ..errors import ClusterClosedError
-from ..routing.router import Router
+from ..routing.least_busy import router_for
+from ..routing.plan import LEAST_BUSY
 from ..routing.tables import Tables
 from ..settings.config import ClusterConfig
 from ..settings.tls import Tls
@@ -38,6 +39,7 @@ from ..transport.counts import Counts
 from ..transport.endpoint import ClusterEndpoint
 from ..transport.environment import Environment
 from ..transport.lanes import RequestSerializer, Sender
+from ..transport.loads import Loads
 from ..transport.pool import Pools
 from ..transport.pool_core import PoolStats
 from ..transport.resolver import resolve
@@ -118,7 +120,9 @@ class ClusterCore:
         self.inline = InlineUpkeep(self.membership, fetch, time.monotonic)
         self.tables = Tables(config, on_unknown=self._ask_about_table)
         self.replicas = Replicas(config.token_aware_after, on_wanted=self._want_token_ring)
-        self.router = Router(config, self.tables, random.Random(), self.replicas)
+        is_by_load = config.load_balancing == LEAST_BUSY
+        self.loads = Loads(self.all_pools.in_flight, time.monotonic) if is_by_load else None
+        self.router = router_for(config, self.tables, random.Random(), self.replicas, self.loads)
         self.environment = Environment(
             membership=self.membership,
             router=self.router,
@@ -129,6 +133,7 @@ class ClusterCore:
             retry_ambiguous_writes=config.retry_ambiguous_writes,
             counts=counts,
             names_asked=self.seed_names.asked,
+            loads=self.loads,
         )
         self.sender = Sender(config, self.pools)
         self.questions = OwnQuestions(
@@ -291,6 +296,8 @@ class ClusterCore:
         self.all_pools.keep_only(nodes)
         self.control.keep_only(nodes)
         self.environment.counts.forget_others(node.address for node in nodes)
+        if self.loads is not None:
+            self.loads.keep_only(nodes)
         self.questions.token_rings.nodes_changed()
 
     def went_down(self, node: Node) -> None:
@@ -337,6 +344,8 @@ class ClusterCore:
             self.replicas.after_fork()
             self.questions.after_fork()
             self.environment.counts.clear()
+            if self.loads is not None:
+                self.loads.after_fork()
             self._pid = pid
         self.emit(signals.client_forked, old_pid=parent, new_pid=pid)
 

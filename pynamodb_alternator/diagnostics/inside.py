@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..transport.control import ControlConnections
     from ..transport.counts import Counts
     from ..transport.lanes import Sender
+    from ..transport.loads import Loads
     from ..transport.pool import Pools
     from ..transport.pool_core import PoolStats
 
@@ -40,6 +41,10 @@ class Inside(Protocol):
     @property
     def counts(self) -> Counts:
         """Answers and failures of each node by its address."""
+
+    @property
+    def loads(self) -> Loads | None:
+        """How busy each node is; None where that does not decide about their order."""
 
     @property
     def control(self) -> ControlConnections:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..settings.mapping import FrozenMapping
 from ..settings.values import KeyRouteAffinity, RingOrder
 from ..topology.health import State
 
@@ -60,7 +61,8 @@ class NodeStats:
 
     `requests`: attempts that were sent there, answered or not. `failures`: those without an answer.
     `connections_opened`: since the start. `connections_open`, `connections_in_use`: now. `set_aside_for`: for how many
-    seconds more it goes last, because its answers failed; None if it is not set aside.
+    seconds more it goes last, because its answers failed; None if it is not set aside. `latencies`: where
+    ``load_balancing="least_busy"`` measures them, the average of the last answers to each operation, in seconds.
     """
 
     address: str
@@ -71,3 +73,4 @@ class NodeStats:
     connections_open: int
     connections_in_use: int
     set_aside_for: float | None = None
+    latencies: Mapping[str, float] = field(default_factory=lambda: FrozenMapping({}), hash=False)

@@ -26,6 +26,7 @@ from .values import (
     Health,
     Hedge,
     KeyRouteAffinity,
+    LoadBalancing,
     Retries,
     RingNodes,
     RingOrder,
@@ -46,7 +47,9 @@ class ClusterConfig:
     then the same in all of them; 8000 if they name none. `node_port` is the number that holds.
     `name`: the cluster's name in signals and logs.
     `routing_scope`: `ClusterScope`, `DatacenterScope` or `RackScope`, with fallbacks.
-    `load_balancing`: the order of nodes for requests without affinity.
+    `load_balancing`: the order of nodes for requests without affinity. ``"round_robin"``: they take turns.
+    ``"random"``. ``"least_busy"``: of two random ones that goes first which has fewer requests of this process in
+    flight and answers faster; docs/routing.md tells the rule.
     `key_route_affinity`: see `KeyRouteAffinity`. `rmw_rule`: ``"server"`` decides as the server does, which
     updates need a read first; ``"driver"`` counts as ScyllaDB's other drivers do. `force_read_before_write`: set it
     where the server's option ``alternator_force_read_before_write`` is set.
@@ -92,7 +95,7 @@ class ClusterConfig:
     _: KW_ONLY
     name: str = "default"
     routing_scope: Scope = field(default_factory=ClusterScope)
-    load_balancing: Literal["round_robin", "random"] = "round_robin"
+    load_balancing: LoadBalancing = "round_robin"
     key_route_affinity: KeyRouteAffinity = KeyRouteAffinity.AUTO
     rmw_rule: Literal["server", "driver"] = "server"
     force_read_before_write: bool = False
@@ -136,7 +139,7 @@ class ClusterConfig:
         if not isinstance(self.name, str) or not self.name:
             raise ConfigurationError(f"ClusterConfig: name must be a non-empty string (got {checks.shown(self.name)}).")
         scopes.check("ClusterConfig: routing_scope", self.routing_scope)
-        checks.one_of("ClusterConfig: load_balancing", self.load_balancing, ("round_robin", "random"))
+        checks.one_of("ClusterConfig: load_balancing", self.load_balancing, get_args(LoadBalancing))
         checks.one_of("ClusterConfig: rmw_rule", self.rmw_rule, ("server", "driver"))
         checks.one_of("ClusterConfig: affinity_ring", self.affinity_ring, get_args(RingNodes))
         checks.one_of("ClusterConfig: affinity_ring_order", self.affinity_ring_order, get_args(RingOrder))

@@ -22,6 +22,7 @@ __all__ = [
     "Health",
     "Hedge",
     "KeyRouteAffinity",
+    "LoadBalancing",
     "Retries",
     "RingNodes",
     "RingOrder",
@@ -31,6 +32,9 @@ __all__ = [
     "silent_writes",
     "token_aware",
 ]
+
+LoadBalancing = Literal["round_robin", "random", "least_busy"]
+"""The order of nodes for requests that any node may take."""
 
 RingNodes = Literal["datacenter", "scope"]
 """The nodes over which partition keys are spread where the scope in use is a rack: its datacenter's, or its own."""

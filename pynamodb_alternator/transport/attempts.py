@@ -51,7 +51,7 @@ from ..errors import (
     TransportError,
 )
 from ..routing.idempotence import is_idempotent, is_read
-from ..routing.plan import RANDOM, REPLICA, ROUND_ROBIN
+from ..routing.plan import FREE_TO_MOVE
 from ..settings.options import NO_OPTIONS, RequestOptions
 from ..settings.values import Retries, Timeouts
 from ..topology.node import Node
@@ -66,8 +66,6 @@ if TYPE_CHECKING:
 __all__ = ["Attempts", "Wait"]
 
 _request_numbers = itertools.count(1)
-_FREE_TO_MOVE = (ROUND_ROBIN, RANDOM, REPLICA)
-"""Policies under which any node serves a request as well as another."""
 _MOST_MOVES = 10
 """Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
 
@@ -151,7 +149,7 @@ class Attempts:
             self.plan, self._order, self.node, self._generation, _ = begun
             self._tried.append(begun.node.address)
             self._nodes_in_cycle = 1
-        self._has_room = has_room if self.plan.policy in _FREE_TO_MOVE else None
+        self._has_room = has_room if self.plan.policy in FREE_TO_MOVE else None
         environment.budget.deposit()
         if self.plan.wanted_affinity and self.plan.reason is not None and signals.affinity_fallback.receivers:
             emit.affinity_fallback(self, self.plan.reason)
@@ -275,6 +273,7 @@ class Attempts:
                 self._maybe_executed, self._answered_by = answer, node.address  # it undoes no earlier attempt
             self.result = answer
             return True
+        self.environment.failed_at(node, self.operation, answer)
         self._answer, self._error = answer, None
         self._sends += 1
         if leaves_it_open:
@@ -313,6 +312,7 @@ class Attempts:
             return
         if not self._is_lookup:
             self.environment.counts[node.address].failures += 1
+            self.environment.failed_at(node, self.operation, error)
         if error.node is None:
             error.node = node.address  # of an answer that only its parser has found wanting
         out_of_time = self.deadline is not None and self.environment.clock() >= self.deadline

@@ -9,13 +9,18 @@ from typing import Any, Protocol
 
 from blinker import NamedSignal
 
+from ..errors import TransportError
 from ..routing.router import Router
 from ..settings.scopes import Scope
 from ..topology.membership import Membership
+from ..topology.node import Node
 from ..topology.view import View
+from . import outcome
 from .budget import RetryBudget
 from .counts import Counts
 from .hedging import Hedging
+from .http1 import Answer
+from .loads import Loads
 
 __all__ = ["Emit", "Environment"]
 
@@ -40,6 +45,13 @@ class Environment:
     names_asked: Callable[[], Sequence[str]] = tuple
     """The names of seeds for which the resolver is being asked now."""
     hedging: Hedging = field(default_factory=Hedging)
+    loads: Loads | None = None
+    """How busy the nodes are; None where that does not decide about their order."""
+
+    def failed_at(self, node: Node, operation: str, by: Answer | TransportError) -> None:
+        """An attempt at `node` has failed, or its answer is not for the caller: it may count as a slow answer."""
+        if self.loads is not None and outcome.counts_as_slow(by):
+            self.loads.failed(node, operation)
 
     def why_no_node(self, view: View, own_scope: Scope | None) -> str:
         """Why a request that sees `view` has no node to go to. `own_scope`: its own routing scope, if it has one."""

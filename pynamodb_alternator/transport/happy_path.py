@@ -5,8 +5,8 @@ request takes that is not here: before the first attempt, where the request, the
 is done here; or after it, with what became of it (`Begun`). So the rules for trouble stand in `attempts` alone.
 
 Ordinary are: TLS, signatures, a total timeout, key route affinity, replicas, a pool that opens a connection. Out of the
-ordinary are: options of a model or block, hedging, receivers of a request's signals, compression, a full pool, and any
-end of the attempt except a short answer below 300.
+ordinary are: options of a model or block, hedging, load balancing by load, receivers of a request's signals,
+compression, a full pool, and any end of the attempt except a short answer below 300.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class Rules:
     def __init__(self, config: ClusterConfig, environment: Environment, key: object) -> None:
         self._key = key
         self._waits_for_writes = config.retries.silent_writes == "wait" and not config.retry_ambiguous_writes
-        self._never = bool(config.request_compression or config.response_compression or config.hedge)
+        self._never = bool(
+            config.request_compression or config.response_compression or config.hedge or environment.loads
+        )
         self._membership = environment.membership
 
     def allow(self, operation: str, body: bytes) -> bool:

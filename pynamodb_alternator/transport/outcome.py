@@ -49,6 +49,7 @@ __all__ = [
     "Verdict",
     "complaint",
     "counts_against_node",
+    "counts_as_slow",
     "ends_the_call",
     "error_type",
     "is_foreign",
@@ -174,6 +175,17 @@ def counts_against_node(error: TransportError, *, out_of_time: bool) -> bool:
     if isinstance(error, ConnectionLostError):
         return not error.was_idle
     return not (isinstance(error, ConnectTimeoutError) and error.late)
+
+
+def counts_as_slow(by: Answer | TransportError) -> bool:
+    """Whether a failure, or an answer whose verdict is not `FINAL`, counts as a slow answer of its node.
+
+    Not what is about us, nor a kept-alive connection that turned out to be dead, nor a timeout that we noticed late. At
+    the deadline of a call, it does.
+    """
+    if isinstance(by, Answer):
+        return not isinstance(by, HandlerAnswer)
+    return makes_suspect(by) and (is_foreign(by) or counts_against_node(by, out_of_time=False))
 
 
 def is_foreign(error: TransportError) -> bool:

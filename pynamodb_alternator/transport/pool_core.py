@@ -367,6 +367,11 @@ class PoolCore(Generic[C]):
         return self.has_room
 
     @property
+    def in_flight(self) -> int:
+        """Connections in use: exchanges under way, and what is being connected for one."""
+        return max(0, len(self._live) - len(self._idle))
+
+    @property
     def queue_length(self) -> int:
         return len(self._waiters)
 

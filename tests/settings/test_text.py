@@ -251,7 +251,7 @@ class TestMappings:
 TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "port": st.integers(1, 65535),
     "name": st.text(min_size=1),
-    "load_balancing": st.sampled_from(["round_robin", "random"]),
+    "load_balancing": st.sampled_from(["round_robin", "random", "least_busy"]),
     "key_route_affinity": st.sampled_from([mode.value for mode in KeyRouteAffinity]),
     "rmw_rule": st.sampled_from(["server", "driver"]),
     "affinity_ring": st.sampled_from(["datacenter", "scope"]),

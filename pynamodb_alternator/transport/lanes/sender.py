@@ -50,6 +50,8 @@ class Sender:
         """One request and its answer on a connection of the node's pool."""
         timeouts, pools = attempts.timeouts, self.pools
         connection = pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+        loads, answer = attempts.environment.loads, None
+        began = 0.0 if loads is None else loads.clock()
         try:
             answer = connection.exchange(
                 head,
@@ -61,12 +63,16 @@ class Sender:
             )
         finally:
             pools.release(connection)
+            if loads is not None:
+                loads.ended(node, attempts.operation, began, None if answer is None else answer.status)
         return self.plain(node, head, answer, attempts)
 
     def exchange_in_steps(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Steps[Answer]:
         """As `exchange`, in steps: see `http1.steps`. A request that is patient is none for this."""
         timeouts, pools = attempts.timeouts, self.pools
         connection = yield from pools.acquire_in_steps(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+        loads, answer = attempts.environment.loads, None
+        began = 0.0 if loads is None else loads.clock()
         try:
             answer = yield from connection.exchange_in_steps(
                 head,
@@ -77,6 +83,8 @@ class Sender:
             )
         finally:
             pools.release(connection)
+            if loads is not None:
+                loads.ended(node, attempts.operation, began, None if answer is None else answer.status)
         return self.plain(node, head, answer, attempts)
 
     def plain(self, node: Node, head: bytes, answer: Answer, attempts: Attempts) -> Answer:
