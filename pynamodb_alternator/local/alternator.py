@@ -9,11 +9,14 @@ is in process, and one item takes it less time than a change of threads.
 
 from __future__ import annotations
 
+import contextlib
+
 import orjson
 
 from . import auth, compression
 from .answers import JSON, Answer, DialectError, error_answer
 from .catalogue import Catalogue
+from .coordination import Coordination
 from .dialect import QUICK, Dialect
 from .engine import Engine, lock_of
 from .engine_client import EngineClient
@@ -38,12 +41,13 @@ class AlternatorHandler:
         self._options = options
         self._members = members
         self._lock = lock_of(engine)
-        self.rings = Rings(options, members)
-        """Where the tables have their replicas, for the cluster."""
+        rings = Rings(options, members)
         client = EngineClient(engine)
-        self._catalogue = Catalogue(client, self.rings.forget)
-        virtual_tables = VirtualTables(options, members, self._catalogue, self.rings)
+        self._catalogue = Catalogue(client, rings.forget)
+        virtual_tables = VirtualTables(options, members, self._catalogue, rings)
         self._dialect = Dialect(client, self._catalogue, options, virtual_tables)
+        self.coordination = Coordination(self._catalogue, rings)
+        """Who are the replicas, for the cluster."""
         self._queued = 0
 
     async def read(self, request: Request, asked: str) -> Parsed:
@@ -60,6 +64,19 @@ class AlternatorHandler:
         if encoding is not None and options.request_compression:
             body = compression.decompress(body, encoding, options.max_body)
         return self._dialect.parse(headers.get("x-amz-target"), body, asked)
+
+    @property
+    def hop_delay(self) -> float:
+        return self._options.hop_delay
+
+    async def is_replica(self, parsed: Parsed, asked: Member) -> bool | None:
+        unknown = self.coordination.unknown_table(parsed)
+        if unknown is not None:
+            # Made in another way than through these nodes, or not at all. If the engine fails here, it fails again when
+            # it executes the request, which is then answered with what is wrong.
+            with contextlib.suppress(Exception):
+                await self._runtime.work(self._catalogue.info, unknown)
+        return self.coordination.is_replica(parsed, asked)
 
     async def execute(self, parsed: Parsed) -> Answer:
         lock = self._lock

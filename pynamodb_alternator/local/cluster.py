@@ -24,6 +24,7 @@ from ..settings import checks
 from . import isolation, options
 from .addresses import host_of, reserve, take
 from .alternator import AlternatorHandler
+from .coordination import Coordination
 from .engine import Engine, lock_of
 from .engines import close_engine, engine_of
 from .node import LocalNode
@@ -60,6 +61,8 @@ class LocalCluster:
     `replication_factor`: on how many nodes each key is, in each datacenter; fewer where it has fewer nodes.
     `tablets`: how many tablets each table and each index has, a power of two; None for vnodes. Before version 2024.2
     there are vnodes alone, and ``token_ring`` does not name tables.
+    `hop_delay`: seconds that a read or write of one item, or a Query of one partition, takes longer at a node that has
+    no replica of it.
     `internal_addresses`: nodes know each other by other addresses, 10.0.0.1 for 127.0.0.1: in ``token_ring`` and
     ``peers``, but not in ``/localnodes``.
     `token_ring`: False for a server without the table ``system.token_ring``.
@@ -86,6 +89,7 @@ class LocalCluster:
         deny_virtual_tables: bool = False,
         replication_factor: int = 3,
         tablets: int | None = 16,
+        hop_delay: float = 0.0,
         internal_addresses: bool = False,
         token_ring: bool = True,
         tls: bool | LocalTls = False,
@@ -103,6 +107,7 @@ class LocalCluster:
             deny_virtual_tables=deny_virtual_tables,
             replication_factor=replication_factor,
             tablets=options.tablets_of(tablets, like),
+            hop_delay=hop_delay,
             internal_addresses=internal_addresses,
             token_ring=token_ring,
             certificate_is_login=isinstance(tls, LocalTls) and tls.certificate_is_login,
@@ -294,6 +299,35 @@ class LocalCluster:
             self._nodes = tuple(other for other in self._nodes if other is not node)
             node.leave()
             runtime.in_loop(node.server.shut)
+
+    # Replicas
+
+    def replicas(self, table: str, key: object, *, index: str | None = None) -> tuple[LocalNode, ...]:
+        """The nodes that hold a partition key at this moment, in a table or in one of its indexes.
+
+        `key`: a string, a number, bytes, or an attribute value such as ``{"S": "alice"}``; a number is hashed as it is
+        written, so 1 and Decimal("1.0") are two keys. Raises LookupError for a table or index that does not exist.
+        """
+        holders = self._coordination().replicas(table, key, index)
+        return tuple(node for node in self._nodes if node in holders)
+
+    def tablet_of(self, table: str, key: object, *, index: str | None = None) -> int:
+        """The number of the tablet that has a partition key, counted from 0; with vnodes, the number of the range."""
+        return self._coordination().tablet_of(table, key, index)
+
+    def move_tablet(
+        self, table: str, tablet: int, source: LocalNode, target: LocalNode, *, index: str | None = None
+    ) -> None:
+        """Move the replica of a tablet from `source` to `target`, at once; an `index` has tablets of its own.
+
+        It stays there until nodes join or leave. Raises LookupError for a table or index that does not exist, and
+        `ConfigurationError` for a move that cannot be, such as one to a node that has a replica already.
+        """
+        self._coordination().move_tablet(table, tablet, source, target, index)
+
+    def _coordination(self) -> Coordination:
+        self._loop_runtime()
+        return self._handler.coordination
 
     def _started(self) -> tuple[LocalNode, ...]:
         if not self._nodes:

@@ -20,6 +20,13 @@ class Handler(Protocol):
     async def read(self, request: Request, asked: str) -> Parsed:
         """Verify, decompress and parse a request to the node whose host is `asked`. Raises `DialectError`."""
 
+    @property
+    def hop_delay(self) -> float:
+        """Seconds that a request takes longer at a node that is not a replica of what it is about."""
+
+    async def is_replica(self, parsed: Parsed, asked: Member) -> bool | None:
+        """Whether the node `asked` is a replica of the partition that a request is about; None if it is about none."""
+
     async def execute(self, parsed: Parsed) -> Answer:
         """Execute it. Refusals and failures of the engine are answers."""
 

@@ -75,6 +75,10 @@ class LocalNode(NodeFaults):
         """Whether its peers believe it to be up."""
         self.operations: Counter[str] = Counter()
         """How many requests of each DynamoDB operation it received."""
+        self.replica_hits = 0
+        """How many requests for one item, and queries of one partition, it received as a replica of it."""
+        self.replica_misses = 0
+        """How many of them it received without being a replica, so that it has to ask one."""
         self.polls: Counter[str] = Counter()
         """How many ``GET /localnodes`` and ``GET /`` it received, by path."""
 
@@ -143,8 +147,9 @@ class LocalNode(NodeFaults):
         return list(self._requests.copy())
 
     def forget(self) -> None:
-        """Set the counters back: requests, operations, polls and accepted connections."""
+        """Set the counters back: requests, operations, replica hits and misses, polls and accepted connections."""
         self._requests.clear()
+        self.replica_hits = self.replica_misses = 0
         self.operations.clear()
         self.polls.clear()
         self.server.reset_counters()
@@ -209,6 +214,7 @@ class LocalNode(NodeFaults):
         """The reply to a request; None where the socket is to be closed without one. For the node's server."""
         parsed: Parsed | None = None
         answer: Answer | None = None
+        hop = 0.0
         if request.method == "POST" and request.path == "/":
             name = "?"
             try:
@@ -218,6 +224,7 @@ class LocalNode(NodeFaults):
             else:
                 name = parsed.operation
                 self._note(request, parsed)
+                hop = await self._hop(parsed)
         else:
             name = request.path
             self.polls[name] += 1
@@ -225,8 +232,8 @@ class LocalNode(NodeFaults):
         if server.hung:
             await server.until_resumed()
         effect = self._faults.strike(name)
-        if effect.delay:
-            await asyncio.sleep(effect.delay)
+        if effect.delay or hop:
+            await asyncio.sleep(effect.delay + hop)
         if effect.execute and answer is None:
             answer = await self._handler.execute(parsed) if parsed is not None else self._get(request)
         if effect.answer is not None:
@@ -245,6 +252,15 @@ class LocalNode(NodeFaults):
         self._requests.append(
             Received(parsed.operation, parsed.table, parsed.partition_key, request.headers, len(request.body))
         )
+
+    async def _hop(self, parsed: Parsed) -> float:
+        """Count a request as a hit or a miss; the seconds that a miss costs."""
+        replica = await self._handler.is_replica(parsed, self)
+        if replica is None:
+            return 0.0
+        self.replica_hits += replica
+        self.replica_misses += not replica
+        return 0.0 if replica else self._handler.hop_delay
 
     def _get(self, request: Request) -> Answer:
         if self._lie is not None and request.method == "GET" and request.path == LOCALNODES:

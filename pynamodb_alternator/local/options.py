@@ -32,6 +32,7 @@ class Options:
     replication_factor: int = 3
     tablets: int | None = 16
     """None with vnodes; see `tablets_of`."""
+    hop_delay: float = 0.0
     internal_addresses: bool = False
     token_ring: bool = True
 
@@ -40,6 +41,7 @@ class Options:
         checks.whole("LocalCluster: compression_threshold", self.compression_threshold, 0, 2**40)
         checks.whole("LocalCluster: chunk_threshold", self.chunk_threshold, 0, 2**40)
         checks.whole("LocalCluster: replication_factor", self.replication_factor, 1, 2**16)
+        checks.not_negative("LocalCluster: hop_delay", self.hop_delay)
         checks.flag("LocalCluster: internal_addresses", self.internal_addresses)
         checks.flag("LocalCluster: token_ring", self.token_ring)
 

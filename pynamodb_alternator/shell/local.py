@@ -32,6 +32,11 @@ def add(commands: Any) -> None:
     command.add_argument("--response-compression", action="store_true", help="compress long answers")
     command.add_argument("--write-isolation", default="only_rmw_uses_lwt", help="of tables without the tag for it")
     command.add_argument("--like", default="2026.3", metavar="VERSION", help="the ScyllaDB version to behave like")
+    command.add_argument("--replication-factor", type=int, default=3, help="replicas in each datacenter (default 3)")
+    command.add_argument("--tablets", type=int, default=16, help="of each table (default 16); 0 for vnodes")
+    command.add_argument(
+        "--hop-delay", type=float, default=0.0, metavar="SECONDS", help="what a node takes longer that is not a replica"
+    )
     command.add_argument("--processes", action="store_true", help="each node in a process of its own")
 
 
@@ -49,6 +54,9 @@ def run(options: argparse.Namespace) -> int:
         response_compression=options.response_compression,
         write_isolation=options.write_isolation,
         version=options.like,
+        replication_factor=options.replication_factor,
+        tablets=options.tablets or None,
+        hop_delay=options.hop_delay,
         processes=options.processes,
     )
     over = threading.Event()

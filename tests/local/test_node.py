@@ -60,6 +60,11 @@ class Echo:
             raise DialectError("ValidationException", "empty")
         return Parsed("Echo", {}, None, None, asked)
 
+    hop_delay = 0.0
+
+    async def is_replica(self, parsed: Parsed, asked: Member) -> bool | None:
+        return True
+
     async def execute(self, parsed: Parsed) -> Answer:
         return json_answer([parsed.operation, parsed.asked])
 

@@ -334,6 +334,7 @@ def test_fewer_nodes_than_replicas() -> None:
         ({"tablets": 131072}, "(got 131072)"),
         ({"replication_factor": 0}, "replication_factor must be a whole number from 1"),
         ({"replication_factor": None}, "replication_factor must be a whole number from 1"),
+        ({"hop_delay": -1}, "hop_delay must be a number of seconds"),
         ({"internal_addresses": 1}, "internal_addresses must be True or False"),
         ({"token_ring": "table"}, "token_ring must be True or False"),
     ],

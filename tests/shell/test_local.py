@@ -60,6 +60,9 @@ def test_it_runs_from_the_shell_until_a_signal(number: signal.Signals) -> None:
         (["--credentials", "alice"], "KEY:SECRET"),
         (["--engine", "mongo"], "engine must be 'moto'"),
         (["--like", "old"], "version must be"),
+        (["--tablets", "3"], "tablets must be a power of two"),
+        (["--replication-factor", "0"], "replication_factor must be a whole number"),
+        (["--hop-delay", "-1"], "hop_delay must be a number of seconds"),
     ],
 )
 def test_wrong_arguments(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
@@ -79,7 +82,8 @@ def test_no_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the following arguments are required: command" in capsys.readouterr().err
 
 
-def test_the_credentials_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+def settings_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What the command makes its cluster of."""
     calls: list[Any] = []
 
     class Stop(AlternatorError):
@@ -92,7 +96,28 @@ def test_the_credentials_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     import pynamodb_alternator.local as local
 
     monkeypatch.setattr(local, "LocalCluster", cluster)
-    assert cli.main(["local", "--nodes", "5", "--credentials", "a:b:c", "--credentials", "d:e", "--tls"]) == 2
-    ((nodes,), settings) = calls[0]
+    assert cli.main(["local", *arguments]) == 2
+    ((positional, settings),) = calls
+    return positional, settings
+
+
+def test_the_credentials_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("--nodes", "5", "--credentials", "a:b:c", "--credentials", "d:e", "--tls")
+    (nodes,), settings = settings_of(monkeypatch, *arguments)
     assert (nodes, settings["port"], settings["tls"]) == (5, 8000, True)
     assert settings["credentials"] == {"a": "b:c", "d": "e"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), (3, 16, 0.0)),
+        (("--replication-factor", "2", "--tablets", "8", "--hop-delay", "0.005"), (2, 8, 0.005)),
+        (("--tablets", "0"), (3, None, 0.0)),
+    ],
+)
+def test_the_replicas_of_the_shell(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], expected: tuple[object, ...]
+) -> None:
+    _, settings = settings_of(monkeypatch, *arguments)
+    assert (settings["replication_factor"], settings["tablets"], settings["hop_delay"]) == expected

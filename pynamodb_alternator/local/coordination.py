@@ -1,0 +1,167 @@
+"""Which nodes are replicas of what a request, or a test, is about.
+
+The counters of hits and misses, and what a miss costs, need to know of each request whether it came to a replica.
+A request for one item, or a Query of one partition, has a key, its key has a token, and the token has replicas, in the
+table or in the index that it reads. Batches and Scan have none: their coordinator asks many nodes anyway.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ConfigurationError
+from ..routing.attribute_value import attribute_value
+from ..routing.token import token_of
+from ..settings import checks
+from .catalogue import Catalogue, TableInfo
+from .members import Member
+from .parsing import Parsed
+from .replicas import Replicas
+from .rings import Rings, ring_name
+from .virtual_tables import PREFIX as VIRTUAL
+
+KEYED = frozenset(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"])
+"""The operations that read or write one partition."""
+
+_EQUAL = re.compile(r"(#?\w+)\s*=\s*(:\w+)|(:\w+)\s*=\s*(#?\w+)")
+"""A name that is compared with a value for equality; <= and >= do not match, nor can a condition on a key have <>."""
+
+
+class Coordination:
+    """One for each cluster. From any thread."""
+
+    def __init__(self, catalogue: Catalogue, rings: Rings) -> None:
+        self._catalogue = catalogue
+        self._rings = rings
+
+    def is_replica(self, parsed: Parsed, asked: Member) -> bool | None:
+        """Whether the node `asked` is a replica of the partition that a request reads or writes.
+
+        None for a request of no single partition, for one that the engine is about to refuse, and while the table is
+        not known.
+        """
+        if parsed.operation not in KEYED or parsed.table is None:
+            return None
+        info = self._catalogue.known(parsed.table)
+        if info is None:
+            return None
+        name, value = _ring_and_key(parsed, parsed.table, info)
+        token = _token_of_value(value)
+        return None if token is None else asked in self._rings.ring(name).replicas_of(token)
+
+    def unknown_table(self, parsed: Parsed) -> str | None:
+        """The table of a request, if it must be looked up before `is_replica` can tell."""
+        table = parsed.table
+        if table is None or parsed.operation not in KEYED or self._catalogue.known(table) is not None:
+            return None
+        return None if table.startswith(VIRTUAL) else table
+
+    # For tests
+
+    def replicas(self, table: str, key: object, index: str | None) -> Replicas:
+        """The nodes that hold a key. Raises LookupError for an unknown table or index, `ConfigurationError` for a key
+        that cannot be one."""
+        return self._rings.ring(self._name(table, index)).replicas_of(_token_of_key(key))
+
+    def tablet_of(self, table: str, key: object, index: str | None) -> int:
+        """The number of the tablet that has a key. Raises like `replicas`."""
+        return self._rings.ring(self._name(table, index)).range_of(_token_of_key(key))
+
+    def move_tablet(self, table: str, tablet: int, source: Member, target: Member, index: str | None) -> None:
+        """Move one replica of a tablet. Raises LookupError, and `ConfigurationError` for a move that cannot be."""
+        self._rings.move(self._name(table, index), tablet, source, target)
+
+    def _name(self, table: str, index: str | None) -> str:
+        info = self._catalogue.info(table)
+        if info is None:
+            raise LookupError(f"LocalCluster has no table {table!r}.")
+        if index is None:
+            return table
+        if index not in info.indexes:
+            known = ", ".join(info.indexes) or "none"
+            raise LookupError(f"The table {table} has no index {index!r}; its indexes: {known}.")
+        return _ring_of_index(table, info, index)[0]
+
+
+def _ring_and_key(parsed: Parsed, table: str, info: TableInfo) -> tuple[str, object]:
+    """The name of the ring that a request is about, and the value of its partition key; None if it has none."""
+    parameters = parsed.parameters
+    if parsed.operation != "Query":
+        key = parameters.get("Item" if parsed.operation == "PutItem" else "Key")
+        return table, key.get(info.partition_key) if isinstance(key, dict) else None
+    index = parameters.get("IndexName")
+    if index is None:
+        return table, _queried_value(parameters, info.partition_key)
+    if not isinstance(index, str) or index not in info.indexes:
+        return table, None
+    name, partition_key = _ring_of_index(table, info, index)
+    return name, _queried_value(parameters, partition_key)
+
+
+def _ring_of_index(table: str, info: TableInfo, index: str) -> tuple[str, str]:
+    """The name of an index's ring, and the index's partition key."""
+    known = info.indexes[index]
+    return ring_name(table, index, is_local=known.is_local), known.partition_key
+
+
+def _token_of_key(key: object) -> int:
+    token = _token_of_value(_as_on_the_wire(key))
+    if token is None:
+        raise ConfigurationError(
+            "LocalCluster: a key must be a string, a number, bytes, or an attribute value such as {'S': 'alice'} "
+            f"(got {checks.shown(key)})."
+        )
+    return token
+
+
+def _as_on_the_wire(key: object) -> object:
+    value = key if isinstance(key, dict) else attribute_value(key)
+    if value is not None and isinstance(value.get("B"), bytes):
+        return {"B": base64.b64encode(value["B"]).decode()}
+    return value
+
+
+def _token_of_value(value: object) -> int | None:
+    """The token of a key that has this attribute value, such as ``{"S": "alice"}``; None for what cannot be a key."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    ((kind, content),) = value.items()
+    if not isinstance(content, str):
+        return None
+    return _token(kind, content)
+
+
+@functools.lru_cache(16_384)
+def _token(kind: str, content: str) -> int | None:
+    """Kept for the keys that were used last: a token takes longer than all else that is done for the counters."""
+    try:
+        return token_of(kind, base64.b64decode(content) if kind == "B" else content)
+    except (ValueError, LookupError):
+        return None
+
+
+def _queried_value(parameters: Mapping[str, Any], partition_key: str) -> Any:
+    """The value that a Query demands of the partition key."""
+    expression = parameters.get("KeyConditionExpression")
+    if isinstance(expression, str):
+        names, values = parameters.get("ExpressionAttributeNames"), parameters.get("ExpressionAttributeValues")
+        for name, value in _equalities(expression):
+            if isinstance(names, dict) and name.startswith("#"):
+                name = names.get(name, name)
+            if name == partition_key:
+                return values.get(value) if isinstance(values, dict) else None
+        return None
+    conditions = parameters.get("KeyConditions")
+    condition = conditions.get(partition_key) if isinstance(conditions, dict) else None
+    listed = condition.get("AttributeValueList") if isinstance(condition, dict) else None
+    return listed[0] if isinstance(listed, list) and listed else None
+
+
+@functools.lru_cache(1024)
+def _equalities(expression: str) -> tuple[tuple[str, str], ...]:
+    """The names and the values that an expression compares for equality."""
+    return tuple((left or right, value or other) for left, value, other, right in _EQUAL.findall(expression))
