@@ -68,6 +68,11 @@ class OpenTelemetry(Handle):
             unit="{request}",
             description="Requests for which key route affinity was wanted: used, or not, and why not.",
         )
+        self._routed = meter.create_counter(
+            "alternator.client.routed",
+            unit="{request}",
+            description="Requests by how their nodes were chosen, and why neither by affinity nor by replicas.",
+        )
         self._refreshes = meter.create_counter(
             "alternator.client.topology.refreshes", unit="{refresh}", description="Readings of the node list."
         )
@@ -119,6 +124,10 @@ class OpenTelemetry(Handle):
         ours: Attributes = {"alternator.cluster.name": event.cluster_name}
         measured = {**common, **ours, **_server(event.node)} if self._node_attributes else {**common, **ours}
         self._durations.record(event.duration, measured)
+        routed: Attributes = {"alternator.routing.policy": event.policy}
+        if event.reason is not None:
+            routed["alternator.routing.reason"] = event.reason
+        self._routed.add(1, {**ours, **routed, "db.operation.name": event.operation})
         if event.policy.endswith("affinity"):
             self._affinity.add(1, {**ours, "alternator.affinity.outcome": "used"})
         if not self._spans:
@@ -136,7 +145,7 @@ class OpenTelemetry(Handle):
                 **({} if serves else _server(event.node)),
                 **ours,
                 "alternator.attempts": event.attempts,
-                "alternator.routing.policy": event.policy,
+                **routed,
             }
         )
 

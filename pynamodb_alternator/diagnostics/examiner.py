@@ -21,6 +21,7 @@ from .checks import (
     response_compression,
     routing_scope,
     seeds,
+    token_ring,
     topology,
     write_isolation,
 )
@@ -50,6 +51,7 @@ _IF_REQUESTS_ARE_LET_IN: tuple[Check, ...] = (
     response_compression.check,
     datacenters.check,
     write_isolation.check,
+    token_ring.check,
 )
 
 

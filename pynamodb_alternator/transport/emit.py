@@ -72,6 +72,7 @@ def completed(request: Attempts, answer: Answer | None, error: BaseException | N
         error=error,
         duration=environment.clock() - request.started,
         policy=request.plan.policy,
+        reason=request.plan.reason,
     )
 
 
