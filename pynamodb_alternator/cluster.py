@@ -107,15 +107,18 @@ class Cluster:
         """
         return read_system_table(self.client, name, partition_key, self.core.questions.at_one_node())
 
-    def route(self, table_name: str, key: Any) -> KeyRoute:
-        """Which nodes the writes of one partition key go to, in order, and why. No request is sent.
+    def route(self, table_name: str, key: Any, index: str | None = None) -> KeyRoute:
+        """Which nodes the requests of one partition key go to, in order, and why.
 
         `key`: the partition key's value (str, int, Decimal, bytes), or an attribute value such as ``{"S": "alice"}``.
-        Raises `ConfigurationError` for a key that is neither.
+        `index`: the name of an index, if the key is that of the index.
+
+        No request is sent, except that with ``token_aware=True`` the token ring is read now, if it is not known and was
+        not asked for yet. Raises `ConfigurationError` for a key that is neither.
         """
         from . import diagnostics
 
-        return diagnostics.route(self.core, table_name, key)
+        return diagnostics.route(self.core, table_name, key, index)
 
     def check(self, *, timeout: float = 2.0) -> list[Finding]:
         """Look at everything that can be wrong between this process and the cluster, and say what to do about it.

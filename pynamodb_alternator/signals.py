@@ -98,10 +98,10 @@ class RequestRouted(RequestEvent):
     attempt: int
     """The number of the attempt; 1 is the first."""
     policy: str
-    """How the query plan was made: ``round_robin``, ``random``, ``least_busy``, ``affinity``, ``batch_affinity``,
-    ``replica`` or ``consistent_node``."""
+    """How the query plan was made: ``affinity`` or ``batch_affinity`` (the coordinator of the key), ``replica`` (the
+    nodes that hold the key first), ``round_robin``, ``random``, ``least_busy`` or ``consistent_node``."""
     reason: str | None
-    """Why affinity was not used, or None if it was."""
+    """Why neither affinity nor replicas were used, as a word of `routing.reasons`; None if one of them was."""
     hedge: bool = False
     """Whether it is sent beside another attempt, which has been waiting for long."""
 
@@ -137,6 +137,8 @@ class RequestCompleted(RequestEvent):
     duration: float
     """Seconds from the call to the answer or error, retries and waits included."""
     policy: str
+    """As in `RequestRouted`."""
+    reason: str | None
     """As in `RequestRouted`."""
     hedge: str | None = None
     """``won``: the caller has the answer of a hedge. ``lost``: a hedge was sent, and the caller has something else.

@@ -4,9 +4,10 @@
 >>> handle = requests_log.instrument()
 
 The logger is ``pynamodb_alternator.requests``. A line reads ``cluster=default operation=GetItem table=users
-node=10.0.0.1:8000 attempts=1 status=200 duration_ms=1.234 policy=round_robin request_id=1f3-2``, and the record
-carries the same as a dict in its attribute `alternator`, for formatters that write JSON. A read that was hedged has
-``hedge=won`` or ``hedge=lost`` too. Keys and values of items are in neither, nor is the text of an error: its class is.
+node=10.0.0.1:8000 attempts=1 status=200 duration_ms=1.234 policy=round_robin reason=read request_id=1f3-2``, and the
+record carries the same as a dict in its attribute `alternator`, for formatters that write JSON. A read that was hedged
+has ``hedge=won`` or ``hedge=lost`` too. Keys and values of items are in neither, nor is the text of an error: its class
+is.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Logging(Handle):
             "status": status,
             "duration_ms": round(event.duration * 1000, 3),
             "policy": event.policy,
+            "reason": event.reason,
             "request_id": event.request_id,
         }
         if event.hedge is not None:

@@ -73,6 +73,11 @@ class OpenTelemetry(Handle):
             unit="{request}",
             description="Requests for which key route affinity was wanted: used, or not, and why not.",
         )
+        self._routed = meter.create_counter(
+            "alternator.client.routed",
+            unit="{request}",
+            description="Requests by how their nodes were chosen, and why neither by affinity nor by replicas.",
+        )
         self._refreshes = meter.create_counter(
             "alternator.client.topology.refreshes", unit="{refresh}", description="Readings of the node list."
         )
@@ -128,6 +133,10 @@ class OpenTelemetry(Handle):
             outcome: Attributes = {"alternator.hedge.outcome": event.hedge}
             self._hedges.add(1, {**ours, "db.operation.name": event.operation, **outcome})
             common.update(outcome)
+        routed: Attributes = {"alternator.routing.policy": event.policy}
+        if event.reason is not None:
+            routed["alternator.routing.reason"] = event.reason
+        self._routed.add(1, {**ours, **routed, "db.operation.name": event.operation})
         if event.policy.endswith("affinity"):
             self._affinity.add(1, {**ours, "alternator.affinity.outcome": "used"})
         if not self._spans:
@@ -145,7 +154,7 @@ class OpenTelemetry(Handle):
                 **({} if serves else _server(event.node)),
                 **ours,
                 "alternator.attempts": event.attempts,
-                "alternator.routing.policy": event.policy,
+                **routed,
             }
         )
 

@@ -11,6 +11,7 @@
 | ``alternator_client_retries_total`` | cluster_name, operation, error |
 | ``alternator_client_hedges_total`` | cluster_name, operation, outcome (won, lost) |
 | ``alternator_client_affinity_total`` | cluster_name, outcome (used, fallback), reason |
+| ``alternator_client_routed_total`` | cluster_name, operation, policy, reason |
 | ``alternator_client_nodes`` | cluster_name, state (active, quarantined, set_aside, down) |
 | ``alternator_client_topology_age_seconds`` | cluster_name |
 | ``alternator_client_topology_refreshes_total`` | cluster_name, result (read, failed) |
@@ -116,6 +117,12 @@ class Prometheus(Handle):
             "Requests for which key route affinity was wanted: used, or not, and why not.",
             ("cluster_name", "outcome", "reason"),
         )
+        self._routed = add(
+            Counter,
+            "routed_total",
+            "Requests by how their nodes were chosen, and why neither by affinity nor by replicas.",
+            ("cluster_name", "operation", "policy", "reason"),
+        )
         self._nodes = add(
             Gauge,
             "nodes",
@@ -179,6 +186,7 @@ class Prometheus(Handle):
             self._unknown.labels(*request, str(event.error.may_still_execute).lower()).inc()
         if event.hedge is not None:
             self._hedges.labels(event.cluster_name, event.operation, event.hedge).inc()
+        self._routed.labels(event.cluster_name, event.operation, event.policy, event.reason or "").inc()
         if event.policy.endswith("affinity"):
             self._affinity.labels(event.cluster_name, "used", "").inc()
 

@@ -22,6 +22,7 @@ from .checks import (
     routing_scope,
     seeds,
     set_aside,
+    token_ring,
     topology,
     write_isolation,
 )
@@ -52,6 +53,7 @@ _IF_REQUESTS_ARE_LET_IN: tuple[Check, ...] = (
     response_compression.check,
     datacenters.check,
     write_isolation.check,
+    token_ring.check,
 )
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from ..core.own_questions import OwnQuestions
     from ..routing.router import Router
     from ..routing.tables import Tables
     from ..settings.config import ClusterConfig
     from ..topology.membership import Membership
+    from ..topology.replicas import Replicas
     from ..transport.control import ControlConnections
     from ..transport.counts import Counts
     from ..transport.lanes import Sender
@@ -33,6 +35,22 @@ class Inside(Protocol):
     @property
     def tables(self) -> Tables:
         """What is known of tables: `names()` and `get()`."""
+
+    @property
+    def replicas(self) -> Replicas:
+        """The token rings that are known: `ring()` and `is_wanted()`."""
+
+    @property
+    def questions(self) -> OwnQuestions:
+        """What the library asks for itself: `token_rings`."""
+
+    @property
+    def key(self) -> object:
+        """What stands for the cluster in context variables."""
+
+    @property
+    def has_monitor(self) -> bool:
+        """Whether there is to be a background thread."""
 
     @property
     def router(self) -> Router:

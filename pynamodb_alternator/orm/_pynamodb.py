@@ -7,21 +7,21 @@ touches a private name of PynamoDB's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pynamodb import models
-from pynamodb.attributes import Attribute
 from pynamodb.connection.table import TableConnection
 
 __all__ = [
     "INSTANCE_METHODS",
     "AnyModel",
     "connection_of",
+    "description_of",
     "has_discriminator",
     "keep_connection",
     "kept_connection",
     "keys_of",
-    "partition_key_of",
     "python_names_of",
     "replace_connecting",
     "schema_of",
@@ -74,10 +74,10 @@ def schema_of(model: AnyModel) -> Any:
     return model._get_schema()
 
 
-def partition_key_of(model: AnyModel) -> Attribute[Any]:
-    """The attribute that is the partition key."""
-    attribute: Attribute[Any] = model._hash_key_attribute()
-    return attribute
+def description_of(model: AnyModel) -> Mapping[str, Any]:
+    """The model's keys and indexes in the form of a table's description (DescribeTable's answer, under ``Table``)."""
+    description: Mapping[str, Any] = connection_of(model).get_meta_table().data
+    return description
 
 
 def keys_of(item: models.Model) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def completed(
         duration=environment.clock() - request.started,
         policy=request.plan.policy,
         hedge=hedge,
+        reason=request.plan.reason,
     )
 
 

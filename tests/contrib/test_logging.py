@@ -39,6 +39,7 @@ def test_one_line_for_each_request(records: pytest.LogCaptureFixture, user: type
         "status",
         "duration_ms",
         "policy",
+        "reason",
         "request_id",
     }
     assert (fields["cluster"], fields["operation"], fields["table"]) == ("default", "PutItem", "users")

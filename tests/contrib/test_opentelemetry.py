@@ -71,6 +71,7 @@ def test_the_current_span_says_what_was_asked_and_which_node_answered(
         "alternator.cluster.name": "default",
         "alternator.attempts": 1,
         "alternator.routing.policy": "round_robin",
+        "alternator.routing.reason": "read",
     }
     assert "alice" not in telemetry.span().to_json()
 
@@ -128,6 +129,8 @@ def test_metrics(telemetry: Telemetry, user: type[User], cluster: Cluster) -> No
     assert sum(point.value for point in points["alternator.client.nodes"]) == 3
     assert points["alternator.client.topology.age"][0].value < 10
     assert points["alternator.client.topology.refreshes"][0].value >= 1
+    routed = points["alternator.client.routed"]
+    assert {point.attributes["alternator.routing.policy"] for point in routed} >= {"affinity", "round_robin"}
     (used,) = points["alternator.client.affinity"]
     assert used.attributes["alternator.affinity.outcome"] == "used"
 
