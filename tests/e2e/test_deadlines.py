@@ -125,7 +125,7 @@ def test_an_answer_that_trickles_does_not_outlive_the_deadline(local: LocalClust
 
 
 def test_the_read_timeout_alone(local: LocalCluster, cluster: Cluster) -> None:
-    config = cluster.config.replace(timeouts=Timeouts(read=0.6))
+    config = cluster.config.replace(timeouts=Timeouts(read=0.3))
     with Cluster(config) as short:
         get(short.client, "k")
         hang_all(local)
