@@ -28,6 +28,8 @@ _CALL_EVENTS = ("provide-client-params", "before-parameter-build", "before-call"
 _OTHERS = ("_make_request", "_emit_api_params", "_convert_to_request_dict", "_resolve_endpoint_ruleset")
 """The methods that botocore's `_make_api_call` calls."""
 _METHODS = ("_make_api_call", *_OTHERS)
+_STOCK_MODULES = ("botocore.client", "botocore.context", "aiobotocore.client", "aiobotocore.context")
+"""Where the code of botocore's methods is. It wraps one of them in a context of its own."""
 
 
 class Operation(NamedTuple):
@@ -89,12 +91,9 @@ class Calls:
 
 
 def _is_stock(method: Any) -> bool:
-    """Whether it is the function of botocore or aiobotocore: wrappers are of another type, or tell what they wrap."""
-    return (
-        type(method) is FunctionType
-        and method.__module__ in ("botocore.client", "aiobotocore.client")
-        and not hasattr(method, "__wrapped__")
-    )
+    """Whether it is a function of botocore's or aiobotocore's own, by the module that its code is of. What a tool puts
+    there is of another type, or its code is of another module, whatever name it goes by."""
+    return type(method) is FunctionType and method.__globals__.get("__name__") in _STOCK_MODULES
 
 
 def take_over(client_class: type[Any]) -> None:
