@@ -12,6 +12,7 @@ OpenTelemetry, X-Ray, Elastic APM and `unittest.mock` replace them); botocore's 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -64,7 +65,8 @@ class Calls:
         methods = [owner.get(method) for owner, method in self._owners]
         cache = self._emitter._lookup_cache
         known = self._known
-        if known[0] is not cache or known[1] != methods:
+        # Not by comparing them: a wrapper of wrapt's says that it equals what it wraps.
+        if known[0] is not cache or any(map(operator.is_not, known[1], methods)):
             known = self._known = (cache, methods, {})
         try:
             operation = known[2][name]

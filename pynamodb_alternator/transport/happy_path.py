@@ -111,7 +111,7 @@ class HappyPath:
         self._pool_patience = math.inf if config.timeouts.pool is None else config.timeouts.pool
         self._environment = environment
         self._sender = sender
-        self._pools = sender.pools
+        self._has_room = sender.has_room
         self._prepare = prepare
         self._hand_over = hand_over
 
@@ -123,27 +123,17 @@ class HappyPath:
         if not self._rules.allow(operation.name, body):
             return self._hand_over(request, None, None)
         self._prepare(started, timeouts.total)
-        membership, pools = environment.membership, self._pools
+        membership = environment.membership
         plan = environment.router.plan(operation.name, parameters, membership.view)
         order = plan.order(membership.view)
         node = next(order, None)
-        if node is None or not pools.has_room(node):
+        if node is None or not self._has_room(node):
             return self._hand_over(request, None, None)
         generation, head = membership.generation(node), b""
         deadline = None if timeouts.total is None else started + timeouts.total
         try:
             head = self._sender.head(node, operation.target, body, self._sender.signer())
-            connection = pools.acquire(node, timeouts.connect, deadline, self._pool_patience)
-            try:
-                answer = connection.exchange(
-                    head,
-                    body,
-                    read_timeout=timeouts.read,
-                    deadline=deadline,
-                    max_body=self._sender.max_body(operation.name),
-                )
-            finally:
-                pools.release(connection)
+            answer = self._sender.send(node, head, body, operation.name, timeouts, deadline, self._pool_patience)
             end: Answer | TransportError = answer
             parsed = loads(answer.body, operation.model) if is_ordinary(answer) else None
         except TransportError as error:

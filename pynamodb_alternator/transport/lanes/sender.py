@@ -11,13 +11,14 @@ from ...errors import MalformedAnswerError
 from ...routing.idempotence import ITEM_WRITES
 from ...settings.config import ClusterConfig
 from ...settings.options import NOT_GIVEN, RequestOptions
-from ...settings.values import Credentials
+from ...settings.values import Credentials, Timeouts
 from ...topology.node import Node
 from ..attempts import Attempts
 from ..compression import accepts, coding_of, compress, pieces
 from ..credentials import Signers
 from ..http1 import MAX_ERROR, Answer, Steps
 from ..large_answers import Watch
+from ..loads import Loads
 from ..pool import Pools
 from ..request import MAX_BODY, build_head
 from ..signing import Signer
@@ -46,25 +47,52 @@ class Sender:
         self.key = object()
         """Stands for the cluster in the context variable of ``with cluster.options(...)``."""
 
-    def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
-        """One request and its answer on a connection of the node's pool."""
-        timeouts, pools = attempts.timeouts, self.pools
-        connection = pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
-        loads, answer = attempts.environment.loads, None
+    def send(
+        self,
+        node: Node,
+        head: bytes,
+        body: bytes,
+        operation: str,
+        timeouts: Timeouts,
+        deadline: float | None,
+        pool_wait: float,
+        patient: bool = False,
+        loads: Loads | None = None,
+    ) -> Answer:
+        """One request and its answer, as it came, on a connection of the node's pool. `deadline`: on the monotonic
+        clock. `pool_wait`: seconds in which a connection of a full pool must come free. `patient`: see `Attempts`.
+        `loads`: what is told how long the answer took."""
+        pools, answer = self.pools, None
+        connection = pools.acquire(node, timeouts.connect, deadline, pool_wait)
         began = 0.0 if loads is None else loads.clock()
         try:
             answer = connection.exchange(
                 head,
                 body,
                 read_timeout=timeouts.read,
-                deadline=attempts.deadline,
-                patient=attempts.patient,
-                max_body=self.max_body(attempts.operation),
+                deadline=deadline,
+                patient=patient,
+                max_body=self.max_body(operation),
             )
         finally:
             pools.release(connection)
             if loads is not None:
-                loads.ended(node, attempts.operation, began, None if answer is None else answer.status)
+                loads.ended(node, operation, began, None if answer is None else answer.status)
+        return answer
+
+    def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        """One request and its answer, as it was before it was compressed."""
+        answer = self.send(
+            node,
+            head,
+            body,
+            attempts.operation,
+            attempts.timeouts,
+            attempts.deadline,
+            attempts.pool_wait,
+            attempts.patient,
+            attempts.environment.loads,
+        )
         return self.plain(node, head, answer, attempts)
 
     def exchange_in_steps(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Steps[Answer]:
