@@ -37,8 +37,8 @@ def test_the_short_form_measures_everything() -> None:
     for start in (
         *RINGS,
         LOOK_UP,
-        "0",
-        "5",
+        "hop of 0 ms",
+        "hop of 5 ms",
         "our client: get",
         "routing alone: affinity",
         "routing alone: round robin",
