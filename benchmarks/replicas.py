@@ -1,4 +1,4 @@
-"""What token awareness costs a request, and what it saves: plans with token rings, and requests over sockets.
+"""What token awareness costs a request, and what it saves: plans with token rings, and reads from an embedded cluster.
 
 The embedded cluster delays what comes to a node that is not a replica of the key, as a hop to one would.
 """

@@ -88,16 +88,16 @@ def _nodes(results: Results) -> str:
 
 def _plans(results: Results) -> str:
     rows = [[kind, f"{cpu:.2f}"] for kind, cpu in results.plans.items()]
-    return _table("A plan with token awareness, of a key that was not met before (µs of CPU)", ["", "µs"], rows)
+    return _table("Token awareness: making a plan, and the look-up in it (µs of CPU)", ["", "µs"], rows)
 
 
 def _hops(results: Results) -> str:
     rows = [
-        [f"{hop * 1000:g}", f"{without * 1000:.2f}", f"{with_ * 1000:.2f}", f"{with_ / without:.2f}"]
+        [f"hop of {hop * 1000:g} ms", f"{without * 1000:.2f}", f"{with_ * 1000:.2f}", f"{with_ / without:.2f}"]
         for hop, (without, with_) in results.hops.items()
     ]
-    head = ["hop to a replica (ms)", "without (ms)", "with (ms)", "of without"]
-    return _table("Reads of one item, without token awareness and with it", head, rows)
+    head = ["", "without (ms)", "with (ms)", "of without"]
+    return _table("Time of a read of one item, without token awareness and with it", head, rows)
 
 
 def _starts(results: Results) -> str:
