@@ -79,10 +79,10 @@ class SideBySide:
                 answer = _go_on(exchange, exchanges, attempts, clock())
                 if answer is not None:
                     return answer
-            if clock() >= attempts.hedge_at:
+            due = _wait(exchanges, attempts, clock())
+            # A thread that had to wait for its turn first looks whether the answer has come meanwhile.
+            if not due and clock() >= attempts.hedge_at:
                 due = self._hedge(exchanges, attempts)
-            else:
-                due = _wait(exchanges, attempts, clock())
 
     def _hedge(self, exchanges: list[_Exchange], attempts: HedgedAttempts) -> list[_Exchange]:
         """Begin the hedge, unless an answer has begun."""

@@ -193,7 +193,7 @@ def test_what_is_never_hedged(local: LocalCluster, lane: str, recorder: Recorder
 
 def test_one_frozen_node_of_three(recorder: Recorder) -> None:
     """The bound is generous; docs/reliability.md has the figures."""
-    after = 0.2
+    after = 0.4
 
     async def main() -> None:
         with LocalCluster(nodes=3, processes=True) as local:

@@ -367,7 +367,7 @@ def test_settings_of_a_block_and_of_a_model(local: LocalCluster, recorder: Recor
 
 def test_one_frozen_node_of_three_costs_each_thread_one_hedge(recorder: Recorder) -> None:
     """The bound is generous; docs/reliability.md has the figures."""
-    after = 0.2
+    after = 0.4
     with LocalCluster(nodes=3, processes=True) as local, connected(local, hedge=Hedge(after=after)) as cluster:
         seconds: list[float] = []
         end = threading.Event()

@@ -112,6 +112,27 @@ def test_no_hedge_is_sent_once_the_answer_has_begun() -> None:
         assert under_test.in_use == 0
 
 
+def test_no_hedge_is_sent_if_it_was_this_thread_that_was_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def held_up(self: Lane, node: Node, attempts: Attempts) -> Steps[Answer]:
+        work = send(self, node, attempts)
+        ready = next(work)
+        time.sleep(0.3)
+        while True:
+            sent = yield ready
+            try:
+                ready = work.send(sent)
+            except StopIteration as ended:
+                answer: Answer = ended.value
+                return answer
+
+    send = Lane.steps
+    monkeypatch.setattr(Lane, "steps", held_up)
+    with bench(answer_all, answer_all) as under_test:
+        to_idle(under_test)
+        assert under_test.read().body == b"{}"
+        assert under_test.attempts.count == 1
+
+
 def test_an_answer_of_the_first_is_noticed_while_the_hedge_connects() -> None:
     """The second node neither accepts nor refuses the connection."""
     with Server(late(0.4)) as server, FullListener() as full:
