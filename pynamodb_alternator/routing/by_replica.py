@@ -21,7 +21,7 @@ from .partition_key import KEY_PARAMETERS, as_mapping, key_content
 from .tables import PARTITION_KEY, Tables
 from .token import token_of
 
-__all__ = ["ByReplica", "TokenAware"]
+__all__ = ["ByReplica", "Holders", "TokenAware"]
 
 TokenAware = Literal["auto"] | bool
 Holders = tuple[Node, ...] | str | None

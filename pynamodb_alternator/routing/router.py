@@ -87,9 +87,11 @@ class Router:
                     return plan
                 return self._plan_plain_write(operation, parameters, view, token_aware, plan)
             if operation == "GetItem":
-                return self._plan_read(self._by_replica.of_read(parameters, view.topology, token_aware), view)
+                holders = self._by_replica.of_read(parameters, view.topology, token_aware)
+                return self._plan_read(operation, holders, view)
             if operation == "Query":
-                return self._plan_read(self._by_replica.of_query(parameters, view.topology, token_aware), view)
+                holders = self._by_replica.of_query(parameters, view.topology, token_aware)
+                return self._plan_read(operation, holders, view)
             if operation == "BatchWriteItem":
                 return self._plan_batch(parameters, view, affinity)
             return self._spread(reasons.READ if operation in READS else reasons.NOT_AN_ITEM_WRITE)
@@ -125,7 +127,7 @@ class Router:
         nodes = tuple(plan.order(view)) if plan.reason is None else ()
         return KeyRoute(table, known.partition_key, mode, seed, ring, nodes, reason)
 
-    def _plan_read(self, holders: Holders, view: View) -> QueryPlan:
+    def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:
         """Reads take turns among the replicas."""
         if isinstance(holders, tuple):
             return QueryPlan(REPLICA, None, False, (self._next_turn(),), replicas=holders, topology=view.topology)
