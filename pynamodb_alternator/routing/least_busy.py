@@ -134,7 +134,7 @@ class LeastBusyRouter(Router):
         return self._spreads.get(key) or self._spreads.setdefault(key, self._new_plan("", *key))
 
     def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:
-        """Reads take the less busy one of two replicas."""
+        """Reads take the less busy of two replicas. Writes do not: all writers of a key take the same one."""
         if not isinstance(holders, tuple):
             return self._spread(holders or reasons.READ)
         return LeastBusyPlan(
