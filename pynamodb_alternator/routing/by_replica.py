@@ -22,7 +22,7 @@ from .partition_key import KEY_PARAMETERS, as_mapping, key_content
 from .tables import PARTITION_KEY, SYSTEM_TABLES, Tables
 from .token import token_of
 
-__all__ = ["ByReplica", "KeyReplicas", "TokenAware", "ring_name"]
+__all__ = ["ByReplica", "Holders", "KeyReplicas", "TokenAware", "ring_name"]
 
 TokenAware = Literal["auto"] | bool
 Holders = tuple[Node, ...] | str | None

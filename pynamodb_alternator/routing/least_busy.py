@@ -19,8 +19,8 @@ from ..settings.values import KeyRouteAffinity
 from ..topology.node import Node
 from ..topology.replicas import Replicas
 from ..topology.view import View
-from .by_replica import TokenAware
-from .idempotence import READS
+from . import reasons
+from .by_replica import Holders, TokenAware
 from .load import Load
 from .plan import LEAST_BUSY, REPLICA, QueryPlan, by_health
 from .router import Router
@@ -32,42 +32,44 @@ Groups = tuple[Sequence[Node], ...]
 
 
 class ByLoad:
-    """Orders nodes by their load, for all requests of a cluster. `load`: which of two is the less busy one."""
+    """Orders nodes by their load, for all requests of a cluster. `load`: which of two is the less busy one. `random`:
+    which two are compared."""
 
-    __slots__ = ("_is_less_busy", "_last")
+    __slots__ = ("_is_less_busy", "_last", "_random_bits")
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, random: Random) -> None:
         self._is_less_busy = load.is_less_busy
+        self._random_bits = random.getrandbits
         # Views are immutable and live for long. One tuple is read and written as a whole: threads may sort twice, but
         # never see halves of two views.
         self._last: tuple[View | None, Groups] = (None, ())
 
-    def all(self, view: View, operation: str, seed: int) -> Iterator[Node]:
+    def all(self, view: View, operation: str) -> Iterator[Node]:
         """The nodes of the scope in use."""
         if view.down or view.quarantined or view.set_aside:
-            return self._through(self._groups(view), operation, seed)
-        return self._less_busy_first(view.topology.nodes, operation, seed)
+            return self._through(self._groups(view), operation)
+        return self._less_busy_first(view.topology.nodes, operation)
 
-    def replicas_first(self, replicas: tuple[Node, ...], view: View, operation: str, seed: int) -> Iterator[Node]:
+    def replicas_first(self, replicas: tuple[Node, ...], view: View, operation: str) -> Iterator[Node]:
         """The replicas, and then the other nodes of the scope; active ones first."""
         near = by_health(replicas, view)
-        yield from self._less_busy_first(near[0], operation, seed)
+        yield from self._less_busy_first(near[0], operation)
         far = by_health([node for node in view.topology.nodes if node not in replicas], view)
-        yield from self._through((far[0], near[1], far[1], near[2], far[2]), operation, seed)
+        yield from self._through((far[0], near[1], far[1], near[2], far[2]), operation)
 
-    def _through(self, groups: Groups, operation: str, seed: int) -> Iterator[Node]:
+    def _through(self, groups: Groups, operation: str) -> Iterator[Node]:
         for group in groups:
-            yield from self._less_busy_first(group, operation, seed)
+            yield from self._less_busy_first(group, operation)
 
-    def _less_busy_first(self, nodes: Sequence[Node], operation: str, seed: int) -> Iterator[Node]:
+    def _less_busy_first(self, nodes: Sequence[Node], operation: str) -> Iterator[Node]:
         while (count := len(nodes)) > 1:
-            # Two different places: another one from those that are left.
-            place, other = seed % count, (seed >> 31) % (count - 1)
+            # Two different places: any one, and any of the others.
+            bits = self._random_bits(62)
+            place, other = bits % count, (bits >> 31) % (count - 1)
             chosen, rival = nodes[place], nodes[other + (other >= place)]
             if self._is_less_busy(rival, chosen, operation):
                 chosen = rival
             yield chosen
-            seed //= count
             nodes = [node for node in nodes if node is not chosen]
         yield from nodes
 
@@ -82,10 +84,9 @@ class ByLoad:
 
 @dataclass(frozen=True, slots=True)
 class LeastBusyPlan(QueryPlan):
-    """`seeds`: one random number, of 62 bits, from which the candidates come. `operation`: of which latencies are
-    compared.
+    """A plan without `seeds`: its order is made from the load, and by chance, whenever it is asked for.
 
-    Its order is made from the load of the moment, so it is not the same each time.
+    `operation`: that of which the latencies are compared.
     """
 
     operation: str = ""
@@ -93,8 +94,8 @@ class LeastBusyPlan(QueryPlan):
 
     def order(self, view: View) -> Iterator[Node]:
         if self.policy == LEAST_BUSY:
-            return self.by_load.all(view, self.operation, self.seeds[0])
-        return self.by_load.replicas_first(self.replicas_in(view.topology), view, self.operation, self.seeds[0])
+            return self.by_load.all(view, self.operation)
+        return self.by_load.replicas_first(self.replicas_in(view.topology), view, self.operation)
 
 
 class LeastBusyRouter(Router):
@@ -104,9 +105,10 @@ class LeastBusyRouter(Router):
         self, config: ClusterConfig, tables: Tables, random: Random, replicas: Replicas | None = None, *, load: Load
     ) -> None:
         super().__init__(config, tables, random, replicas)
-        self._random_bits = random.getrandbits
-        self._by_load = ByLoad(load)
-        self._spreads: dict[tuple[str, bool], QueryPlan] = {}
+        self._by_load = ByLoad(load, random)
+        # There are few plans, because nothing of a request is in them but its operation: each is made once.
+        self._plans: dict[tuple[str, str | None, bool], LeastBusyPlan] = {}
+        self._spreads: dict[tuple[str, bool], LeastBusyPlan] = {}
 
     def plan(
         self,
@@ -118,26 +120,33 @@ class LeastBusyRouter(Router):
         token_aware: TokenAware | None = None,
     ) -> QueryPlan:
         plan = super().plan(operation, parameters, view, affinity=affinity, token_aware=token_aware)
-        policy = plan.policy
-        if policy != LEAST_BUSY and (policy != REPLICA or operation not in READS):
-            return plan  # all writers of a key take the same node
+        if plan.policy != LEAST_BUSY:
+            return plan
+        key = operation, plan.reason, plan.wanted_affinity
+        return self._plans.get(key) or self._plans.setdefault(key, self._new_plan(*key))
+
+    def _new_plan(self, operation: str, reason: str | None, wanted: bool) -> LeastBusyPlan:
+        return LeastBusyPlan(LEAST_BUSY, reason, wanted, (), operation=operation, by_load=self._by_load)
+
+    def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
+        """The plan but for the operation, which is added in `plan`."""
+        key = reason, wanted
+        return self._spreads.get(key) or self._spreads.setdefault(key, self._new_plan("", *key))
+
+    def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:
+        """Reads take the less busy of two replicas. Writes do not: all writers of a key take the same one."""
+        if not isinstance(holders, tuple):
+            return self._spread(holders or reasons.READ)
         return LeastBusyPlan(
-            policy,
-            plan.reason,
-            plan.wanted_affinity,
-            (self._random_bits(62),),
-            replicas=plan.replicas,
-            topology=plan.topology,
+            REPLICA,
+            None,
+            False,
+            (),
+            replicas=holders,
+            topology=view.topology,
             operation=operation,
             by_load=self._by_load,
         )
-
-    def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
-        """Half a plan, that `plan` completes. There are few of them, and each is made once."""
-        plan = self._spreads.get((reason, wanted))
-        if plan is None:
-            plan = self._spreads[reason, wanted] = QueryPlan(LEAST_BUSY, reason, wanted, ())
-        return plan
 
 
 def router_for(

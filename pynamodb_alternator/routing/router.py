@@ -94,9 +94,11 @@ class Router:
                     return plan
                 return self._plan_plain_write(operation, parameters, view, token_aware, plan)
             if operation == "GetItem":
-                return self._plan_read(self._by_replica.of_read(parameters, view.topology, token_aware), view)
+                holders = self._by_replica.of_read(parameters, view.topology, token_aware)
+                return self._plan_read(operation, holders, view)
             if operation == "Query":
-                return self._plan_read(self._by_replica.of_query(parameters, view.topology, token_aware), view)
+                holders = self._by_replica.of_query(parameters, view.topology, token_aware)
+                return self._plan_read(operation, holders, view)
             if operation == "BatchWriteItem":
                 return self._plan_batch(parameters, view, affinity)
             return self._spread(reasons.READ if operation in READS else reasons.NOT_AN_ITEM_WRITE)
@@ -170,7 +172,7 @@ class Router:
             return self._spread(replicas.reason or reasons.NO_KEY_VALUE)
         return _to_replicas(replicas.in_scope, found, view)
 
-    def _plan_read(self, holders: Holders, view: View) -> QueryPlan:
+    def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:
         """Reads take turns among the replicas."""
         if isinstance(holders, tuple):
             return _to_replicas(holders, self._next_turn(), view)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import TypeAlias
 
 from ..routing.load import FORGOTTEN_AFTER, NOISE, slowness
 from ..topology.node import Node
@@ -40,12 +40,8 @@ _FIRST_FAILURE = 1.0
 """Seconds that a failure counts as where no node has answered."""
 
 
-class _Average(NamedTuple):
-    """`weight`: of how many answers, at the moment `at` of the last one."""
-
-    seconds: float
-    weight: float
-    at: float
+_Average: TypeAlias = tuple[float, float, float]
+"""Seconds; of how many answers they have the weight, at the moment of the last one; this moment."""
 
 
 class Loads:
@@ -75,17 +71,17 @@ class Loads:
         return mine < others
 
     def _slowness(self, slow: _Average, fast: _Average, in_flight: int) -> float:
-        age = self.clock() - min(slow.at, fast.at)
-        return slowness(slow.seconds / max(fast.seconds, _LEAST), age, in_flight)
+        age = self.clock() - min(slow[2], fast[2])
+        return slowness(slow[0] / max(fast[0], _LEAST), age, in_flight)
 
     def latencies(self) -> dict[str, dict[str, float]]:
         """The averages that are not forgotten: node address → operation → seconds."""
         since = self.clock() - FORGOTTEN_AFTER
         seconds: dict[str, dict[str, float]] = {}
         for operation, averages in list(self._averages.items()):
-            for address, average in list(averages.items()):
-                if average.at > since:
-                    seconds.setdefault(address, {})[operation] = average.seconds
+            for address, (mean, _, at) in list(averages.items()):
+                if at > since:
+                    seconds.setdefault(address, {})[operation] = mean
         return seconds
 
     # ---- what is told ------------------------------------------------------------------------------------------
@@ -112,25 +108,25 @@ class Loads:
             averages = self._averages.setdefault(operation, {})
         average = averages.get(node.address)
         if average is None:
-            averages[node.address] = _Average(seconds, 1.0, now)
+            averages[node.address] = (seconds, 1.0, now)
             return
         mean, weight, at = average
         passed = now - at
         weight = 0.0 if passed >= FORGOTTEN_AFTER else weight * math.exp(-passed / _WINDOW)
-        weight = min(weight + 1.0, _MOST_WEIGHT)
-        averages[node.address] = _Average(mean + (seconds - mean) / weight, weight, now)
+        weight = weight + 1.0 if weight + 1.0 < _MOST_WEIGHT else _MOST_WEIGHT
+        averages[node.address] = (mean + (seconds - mean) / weight, weight, now)
 
     def _known(self, node: Node, operation: str, now: float) -> float:
         """Seconds that an answer to the operation takes: of this node, or of the fastest; infinite if unknown."""
         average = self._averages.get(operation, {}).get(node.address)
-        if average is not None and now - average.at < FORGOTTEN_AFTER:
-            return average.seconds
+        if average is not None and now - average[2] < FORGOTTEN_AFTER:
+            return average[0]
         fastest = self._fastest(operation, now)
         return math.inf if fastest is None else fastest
 
     def _fastest(self, operation: str, now: float) -> float | None:
         averages = list(self._averages.get(operation, {}).values())
-        return min((average.seconds for average in averages if now - average.at < FORGOTTEN_AFTER), default=None)
+        return min((mean for mean, _, at in averages if now - at < FORGOTTEN_AFTER), default=None)
 
     # ---- what the cluster tells --------------------------------------------------------------------------------
 

@@ -369,7 +369,8 @@ class PoolCore(Generic[C]):
     @property
     def in_flight(self) -> int:
         """Connections in use: exchanges under way, and what is being connected for one."""
-        return max(0, len(self._live) - len(self._idle))
+        count = len(self._live) - len(self._idle)
+        return count if count > 0 else 0
 
     @property
     def queue_length(self) -> int:
