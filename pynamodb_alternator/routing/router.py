@@ -162,7 +162,7 @@ class Router:
             tuple(plan.order(view)) if plan.reason is None else (),
             reason,
             replicas,
-            tuple(self._plan_read(replicas.reason or replicas.in_scope, view).order(view)),
+            tuple(self._plan_read("GetItem", replicas.reason or replicas.in_scope, view).order(view)),
             tuple(self._plan_write_of_key(found, replicas, view).order(view)) if has_plain_writes else (),
         )
 

@@ -16,6 +16,7 @@ from pynamodb_alternator.routing.plan import REPLICA
 from pynamodb_alternator.routing.router import Router
 from pynamodb_alternator.routing.tables import Tables
 from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.settings.options import RequestOptions
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.replicas import ANY_PORT, Replicas, TokenRange, make_ring
 from pynamodb_alternator.topology.view import Topology, View, ring_order
@@ -84,7 +85,8 @@ def test_affinity_that_cannot_be_had_is_told() -> None:
         "BatchWriteItem", {"RequestItems": {"t": [{"PutRequest": {"Item": PUT["Item"]}}]}}, VIEW
     )
     assert batch.policy == "batch_affinity"
-    assert make().plan_for_one_node(5).policy == "consistent_node"
+    of_one_node = make().plan_of("GetItem", {}, VIEW, RequestOptions(consistent_node=5))
+    assert of_one_node.policy == "consistent_node"
 
 
 def test_each_node_once_and_all_alike() -> None:

@@ -20,7 +20,7 @@ from ..http1 import MAX_ERROR, Answer, Steps
 from ..large_answers import Watch
 from ..loads import Loads
 from ..pool import Pools
-from ..request import MAX_BODY, build_head
+from ..request import MAX_BODY, lines_of, start_of
 from ..signing import Signer
 
 __all__ = ["Sender"]
@@ -43,6 +43,7 @@ class Sender:
         self._signers = Signers(config.credentials, config.region)
         self._signers_of: dict[tuple[Credentials | None, str | None], Signers] = {}
         self._headers = tuple(_headers_of(config))
+        self._lines = lines_of(self._headers)
         self._most = dict.fromkeys(ITEM_WRITES, min(_MAX_OF_ITEM_WRITE, config.max_answer))
         self.key = object()
         """Stands for the cluster in the context variable of ``with cluster.options(...)``."""
@@ -176,9 +177,10 @@ class Sender:
         return self._signers.current()
 
     def head(self, node: Node, target: str, body: bytes, signer: Signer | None) -> bytes:
-        """The head of a request without options of its own, signed for `node`."""
-        signature = self.signature(signer, node, target, body)
-        return build_head(target, node.host_header, len(body), [*self._headers, *signature])
+        """The head of a request without options of its own, signed for `node`. The body is not too long to be sent."""
+        host = node.host_header
+        signature = b"" if signer is None else signer.lines(host, target, body, self._wall_clock())
+        return b"%b%d\r\n%b%b\r\n" % (start_of(target, host), len(body), self._lines, signature)
 
     def is_signed(self, options: RequestOptions) -> bool:
         return (options.credentials or self._config.credentials) is not None
