@@ -97,7 +97,7 @@ class Sender:
         return self.plain(node, head, answer, attempts)
 
     def exchange_in_steps(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Steps[Answer]:
-        """As `exchange`, in steps: see `http1.steps`. A request that is patient is none for this."""
+        """As `exchange`, in steps: see `http1.steps`. Not for a request that is patient: no read is."""
         timeouts, pools = attempts.timeouts, self.pools
         connection = yield from pools.acquire_in_steps(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         loads, answer = attempts.environment.loads, None
