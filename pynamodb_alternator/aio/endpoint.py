@@ -15,7 +15,8 @@ from botocore.model import OperationModel
 
 from ..errors import AlternatorError, CredentialsError, TransportError
 from ..settings.config import ClusterConfig
-from ..settings.options import NO_OPTIONS, RequestOptions, current
+from ..settings.options import RequestOptions, current
+from ..settings.values import Timeouts
 from ..topology.node import Node
 from ..transport._calls import Operation
 from ..transport.attempts import Attempts, Wait
@@ -28,6 +29,7 @@ from ..transport.http1 import Answer
 from ..transport.lanes import CompatibleLane, Sender, ShortLane, request_dict_of
 from ..transport.lanes.lane import RawBody
 from ..transport.large_answers import LARGE, Look, Watch
+from ..transport.loads import Loads
 from ..transport.signing import Signer
 from .happy_path import WORTH_A_PROBE, AsyncHappyPath
 from .pool import AsyncPools
@@ -53,27 +55,54 @@ class AsyncSender:
         self.has_room = pools.has_room
         """As `transport.lanes.Sender.has_room`."""
 
-    async def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
-        """One request and its answer on a connection of the node's pool."""
-        timeouts, pools = attempts.timeouts, self.pools
-        connection = await pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
-        if type(attempts) is HedgedAttempts:
-            attempts.connections[node] = connection
-        loads, answer = attempts.environment.loads, None
+    async def send(
+        self,
+        node: Node,
+        head: bytes,
+        body: bytes,
+        operation: str,
+        timeouts: Timeouts,
+        deadline: float | None,
+        pool_wait: float,
+        patient: bool = False,
+        loads: Loads | None = None,
+        lent: dict[Node, Any] | None = None,
+    ) -> Answer:
+        """As `Sender.send`. `lent`: is told the connection that is used."""
+        pools, answer = self.pools, None
+        connection = await pools.acquire(node, timeouts.connect, deadline, pool_wait)
+        if lent is not None:
+            lent[node] = connection
         began = 0.0 if loads is None else loads.clock()
         try:
             answer = await connection.exchange(
                 head,
                 body,
                 read_timeout=timeouts.read,
-                deadline=attempts.deadline,
-                patient=attempts.patient,
-                max_body=self.shared.max_body(attempts.operation),
+                deadline=deadline,
+                patient=patient,
+                max_body=self.shared.max_body(operation),
             )
         finally:
             pools.release(connection)
             if loads is not None:
-                loads.ended(node, attempts.operation, began, None if answer is None else answer.status)
+                loads.ended(node, operation, began, None if answer is None else answer.status)
+        return answer
+
+    async def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        """One request and its answer, as it was before it was compressed."""
+        answer = await self.send(
+            node,
+            head,
+            body,
+            attempts.operation,
+            attempts.timeouts,
+            attempts.deadline,
+            attempts.pool_wait,
+            attempts.patient,
+            attempts.environment.loads,
+            attempts.connections if type(attempts) is HedgedAttempts else None,
+        )
         return await self.plain(node, head, answer, attempts)
 
     async def plain(self, node: Node, head: bytes, answer: Answer, attempts: Attempts) -> Answer:
@@ -253,9 +282,10 @@ class AsyncClusterEndpoint(ClusterEndpoint):
     async def _go_on(  # type: ignore[override]
         self, request: Request, begun: Begun, end: Answer | TransportError
     ) -> tuple[Any, dict[str, Any]]:
-        model, timeouts, request_dict = request.operation.model, self._config.timeouts, request_dict_of(request)
-        lane = self._short_lane(self._sender, model, request_dict, NO_OPTIONS)
-        with self._attempts(model.name, request_dict, NO_OPTIONS, request.started, timeouts, begun) as attempts:
+        model, request_dict, options = request.operation.model, request_dict_of(request), request.options
+        lane = self._short_lane(self._sender, model, request_dict, options)
+        timeouts = options.timeouts(self._config.timeouts)
+        with self._attempts(model.name, request_dict, options, request.started, timeouts, begun) as attempts:
             try:
                 if isinstance(end, TransportError):
                     raise end

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import TransportError
 from ..settings.config import ClusterConfig
-from ..settings.options import NO_OPTIONS
+from ..transport import emit
 from ..transport.environment import Environment
-from ..transport.happy_path import Begun, Request, Rules, is_ordinary
+from ..transport.happy_path import Begun, FirstAttempt, Request, is_ordinary
 from ..transport.http1 import Answer
-from ..transport.parsing import loads, response_metadata
+from ..transport.parsing import loads
 
 if TYPE_CHECKING:
     from ..transport._calls import Operation
@@ -26,7 +26,7 @@ WORTH_A_PROBE = 0.1
 """Seconds that a task has waited for a node before it was cancelled. Others are cancelled for reasons of their own."""
 
 
-class AsyncHappyPath:
+class AsyncHappyPath(FirstAttempt):
     """Makes the requests of a cluster whose first attempt goes well. `hand_over`: see `HappyPath`."""
 
     def __init__(
@@ -37,58 +37,39 @@ class AsyncHappyPath:
         prepare: Prepare,
         hand_over: Callable[[Request, Begun | None, Answer | TransportError | None], Any],
     ) -> None:
-        self._rules = Rules(config, environment, sender.shared.key)
-        self._timeouts = config.timeouts
-        self._pool_patience = math.inf if config.timeouts.pool is None else config.timeouts.pool
-        self._environment = environment
+        super().__init__(config, environment, sender.shared.key, sender.has_room)
         self._sender = sender
-        self._pools = sender.pools
         self._prepare = prepare
         self._hand_over = hand_over
 
     async def __call__(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Any:
         """The parsed answer, or what `hand_over` makes of the request."""
-        environment, timeouts, sender = self._environment, self._timeouts, self._sender
-        started = environment.clock()
-        request = Request(operation, parameters, body, started)
-        if not self._rules.allow(operation.name, body):
+        request, sender = self.request(operation, parameters, body), self._sender
+        if not self.allows(request):
             return await self._hand_over(request, None, None)
-        await self._prepare(started, timeouts.total)
-        membership, pools = environment.membership, self._pools
-        plan = environment.router.plan(operation.name, parameters, membership.view)
-        order = plan.order(membership.view)
-        node = next(order, None)
-        if node is None or not pools.has_room(node):
+        timeouts = self.timeouts(request)
+        await self._prepare(request.started, timeouts.total)
+        begun = self.begin(request)
+        if begun is None:
             return await self._hand_over(request, None, None)
-        generation, head, began = membership.generation(node), b"", environment.clock()
-        deadline = None if timeouts.total is None else started + timeouts.total
+        deadline = None if timeouts.total is None else request.started + timeouts.total
+        pool_wait = math.inf if timeouts.pool is None else timeouts.pool
+        node, head, began = begun.node, b"", self._environment.clock()
         try:
-            signer = await sender.signer(NO_OPTIONS, deadline)
-            head = sender.shared.head(node, operation.target, body, signer)
-            connection = await pools.acquire(node, timeouts.connect, deadline, self._pool_patience)
-            try:
-                answer = await connection.exchange(
-                    head,
-                    body,
-                    read_timeout=timeouts.read,
-                    deadline=deadline,
-                    max_body=sender.shared.max_body(operation.name),
-                )
-            finally:
-                pools.release(connection)
+            signer = await sender.signer(request.options, deadline)
+            head = sender.shared.head(node, operation.target, body, signer, request.options)
+            answer = await sender.send(node, head, body, operation.name, timeouts, deadline, pool_wait)
             end: Answer | TransportError = answer
             parsed = loads(answer.body, operation.model) if is_ordinary(answer) else None
         except TransportError as error:
             end, parsed = error, None
-        except asyncio.CancelledError:
+        except BaseException as error:
             # See `AsyncClusterEndpoint`.
-            if environment.clock() - began >= WORTH_A_PROBE:
-                membership.suspect(node)
+            if isinstance(error, asyncio.CancelledError) and self._environment.clock() - began >= WORTH_A_PROBE:
+                self._environment.membership.suspect(node)
+            if begun.told is not None:
+                emit.completed(begun.told, None, error)
             raise
         if parsed is None:
-            return await self._hand_over(request, Begun(plan, order, node, generation, head), end)
-        environment.counts[node.address].answers += 1
-        membership.succeeded(node, generation)
-        environment.budget.deposit()
-        parsed["ResponseMetadata"] = response_metadata(answer.status, answer.headers)
-        return parsed
+            return await self._hand_over(request, begun._replace(head=head), end)
+        return self.settled(begun, answer, parsed)

@@ -29,9 +29,7 @@ later attempt was refused for another reason. What the signals are told of all t
 
 from __future__ import annotations
 
-import itertools
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -65,7 +63,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempts", "Wait"]
 
-_request_numbers = itertools.count(1)
 _MOST_MOVES = 10
 """Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
 
@@ -145,14 +142,14 @@ class Attempts:
         if begun is None:
             self.plan = environment.router.plan_of(operation, parameters, view, options)
             self._order: Iterator[Node] = self.plan.order(view)
+            emit.affinity_fallback(self)
         else:
-            self.plan, self._order, self.node, self._generation, _ = begun
+            self.plan, self._order, self.node, self._generation, told, _ = begun
+            self._request_id = None if told is None else told.request_id
             self._tried.append(begun.node.address)
             self._nodes_in_cycle = 1
         self._has_room = has_room if self.plan.policy in FREE_TO_MOVE else None
         environment.budget.deposit()
-        if self.plan.wanted_affinity and self.plan.reason is not None and signals.affinity_fallback.receivers:
-            emit.affinity_fallback(self, self.plan.reason)
 
     def __enter__(self) -> Self:
         return self
@@ -170,9 +167,9 @@ class Attempts:
 
     @property
     def request_id(self) -> str:
-        """The same in all signals of this request, and in those of no other request of this machine."""
+        """See `emit.next_request_id`."""
         if self._request_id is None:
-            self._request_id = f"{os.getpid():x}-{next(_request_numbers):x}"
+            self._request_id = emit.next_request_id()
         return self._request_id
 
     def _view(self) -> View:

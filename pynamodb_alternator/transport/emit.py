@@ -7,6 +7,8 @@ has receivers, so that a request without listeners pays one look at an attribute
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +18,33 @@ if TYPE_CHECKING:
     from ..settings.scopes import Scope
     from ..topology.node import Node
     from .attempts import Attempts
+    from .happy_path import Told
     from .http1 import Answer
 
-__all__ = ["affinity_fallback", "completed", "no_nodes_available", "retried", "routed", "table_name"]
+__all__ = ["affinity_fallback", "completed", "next_request_id", "no_nodes_available", "retried", "routed", "table_name"]
+
+_request_numbers = itertools.count(1)
 
 
-def affinity_fallback(request: Attempts, reason: str) -> None:
-    request.environment.emit(
-        signals.affinity_fallback,
-        operation=request.operation,
-        table_name=table_name(request.parameters),
-        request_id=request.request_id,
-        reason=reason,
-    )
+def next_request_id() -> str:
+    """The same in all signals of one request, and in those of no other request of this machine."""
+    return f"{os.getpid():x}-{next(_request_numbers):x}"
 
 
-def routed(request: Attempts, node: Node, *, hedge: bool = False) -> None:
+def affinity_fallback(request: Attempts | Told) -> None:
+    """If the request's plan wanted affinity, and has none."""
+    plan = request.plan
+    if plan.wanted_affinity and plan.reason is not None and signals.affinity_fallback.receivers:
+        request.environment.emit(
+            signals.affinity_fallback,
+            operation=request.operation,
+            table_name=table_name(request.parameters),
+            request_id=request.request_id,
+            reason=plan.reason,
+        )
+
+
+def routed(request: Attempts | Told, node: Node, *, hedge: bool = False) -> None:
     request.environment.emit(
         signals.request_routed,
         operation=request.operation,
@@ -60,7 +73,7 @@ def retried(request: Attempts, before: Node, node: Node, error: BaseException | 
 
 
 def completed(
-    request: Attempts, answer: Answer | None, error: BaseException | None, *, hedge: str | None = None
+    request: Attempts | Told, answer: Answer | None, error: BaseException | None, *, hedge: str | None = None
 ) -> None:
     """`hedge`: as in `signals.RequestCompleted`."""
     node = request.node

@@ -16,7 +16,7 @@ from botocore.model import OperationModel
 
 from ..errors import ServerFailureError, TransportError
 from ..settings.config import ClusterConfig
-from ..settings.options import NO_OPTIONS, NOT_GIVEN, RequestOptions, current
+from ..settings.options import NOT_GIVEN, RequestOptions, current
 from ..settings.values import Hedge, Timeouts
 from ..topology.node import Node
 from ._botocore import OpenOutcomeCode
@@ -108,9 +108,10 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         return self._answered(request, response, parsed)
 
     def _go_on(self, request: Request, begun: Begun, end: Answer | TransportError) -> tuple[Any, dict[str, Any]]:
-        model, timeouts, request_dict = request.operation.model, self._config.timeouts, request_dict_of(request)
-        lane = self._short_lane(self._sender, model, request_dict, NO_OPTIONS)
-        with self._attempts(model.name, request_dict, NO_OPTIONS, request.started, timeouts, begun) as attempts:
+        model, request_dict, options = request.operation.model, request_dict_of(request), request.options
+        lane = self._short_lane(self._sender, model, request_dict, options)
+        timeouts = options.timeouts(self._config.timeouts)
+        with self._attempts(model.name, request_dict, options, request.started, timeouts, begun) as attempts:
             try:
                 if isinstance(end, TransportError):
                     raise end

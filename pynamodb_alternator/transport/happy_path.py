@@ -1,12 +1,12 @@
 """The happy path of a request: what nearly every request takes, in one function that reads from top to bottom.
 
 It makes no object that only trouble needs. What is out of the ordinary is handed over to the attempt loop, which every
-request takes that is not here: before the first attempt, where the request, the cluster or a listener needs more than
-is done here; or after it, with what became of it (`Begun`). So the rules for trouble stand in `attempts` alone.
+request takes that is not here: before the first attempt, where the request or the cluster needs more than is done here;
+or after it, with what became of it (`Begun`). So the rules for trouble stand in `attempts` alone.
 
-Ordinary are: TLS, signatures, a total timeout, key route affinity, replicas, a pool that opens a connection. Out of the
-ordinary are: options of a model or block, hedging, load balancing by load, receivers of a request's signals,
-compression, a full pool, and any end of the attempt except a short answer below 300.
+Ordinary are: TLS, signatures, a total timeout, key route affinity, replicas, a pool that opens a connection, most
+settings of models and blocks, and receivers of signals. Out of the ordinary are: hedging, load balancing by load,
+compression, writes that wait for their node, a full pool, and any end of the attempt except a short answer below 300.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from ..errors import TransportError
 from ..routing.idempotence import is_read
 from ..routing.plan import QueryPlan
 from ..settings.config import ClusterConfig
-from ..settings.options import NO_OPTIONS, current
+from ..settings.options import NO_OPTIONS, NOT_GIVEN, RequestOptions, current
+from ..settings.values import Timeouts
 from ..topology.node import Node
+from . import emit
 from .environment import Environment
 from .http1 import Answer
 from .large_answers import LARGE
@@ -32,59 +34,127 @@ if TYPE_CHECKING:
     from .endpoint import Prepare
     from .lanes import Sender
 
-__all__ = ["Begun", "HappyPath", "Request", "Rules", "is_ordinary"]
+__all__ = ["Begun", "FirstAttempt", "HappyPath", "Request", "is_ordinary"]
 
 _LONGEST_BODY = 64 * 1024
 """Bytes of a request body; those of a longer one take long enough to pay for the rest."""
 
 
+_ROUTED, _COMPLETED, _FALLBACK = signals.request_routed, signals.request_completed, signals.affinity_fallback
+
+
 class Request(NamedTuple):
-    """One call of a client. `started`: on the monotonic clock."""
+    """One call of a client. `started`: on the monotonic clock. `options`: its own."""
 
     operation: Operation
     parameters: Mapping[str, Any]
     body: bytes
     started: float
+    options: RequestOptions
+
+
+class Told:
+    """What the signals are told of a request with one attempt; see `emit`."""
+
+    __slots__ = ("environment", "node", "operation", "parameters", "plan", "request_id", "started")
+    count = 1
+
+    def __init__(self, environment: Environment, request: Request, plan: QueryPlan, node: Node) -> None:
+        self.environment = environment
+        self.operation = request.operation.name
+        self.parameters = request.parameters
+        self.started = request.started
+        self.plan = plan
+        self.node = node
+        self.request_id = emit.next_request_id()
 
 
 class Begun(NamedTuple):
     """An attempt that has begun: the plan, what is left of its order, the node, its generation, and the request's head
-    (empty if it was not made)."""
+    (empty if it was not made). `told`: what the signals were told, if somebody listened."""
 
     plan: QueryPlan
     order: Iterator[Node]
     node: Node
     generation: int
-    head: bytes
+    told: Told | None
+    head: bytes = b""
 
 
-class Rules:
-    """What decides, for all requests of a cluster alike, whether they may take the happy path."""
+class FirstAttempt:
+    """What the happy path of a thread and that of an event loop have in common: which requests may take it, and what
+    comes before and after the exchange."""
 
-    def __init__(self, config: ClusterConfig, environment: Environment, key: object) -> None:
+    def __init__(
+        self, config: ClusterConfig, environment: Environment, key: object, has_room: Callable[[Node], bool]
+    ) -> None:
         self._key = key
+        self._environment = environment
+        self._has_room = has_room
+        self._timeouts = config.timeouts
         self._waits_for_writes = config.retries.silent_writes == "wait" and not config.retry_ambiguous_writes
         self._never = bool(
             config.request_compression or config.response_compression or config.hedge or environment.loads
         )
-        self._membership = environment.membership
 
-    def allow(self, operation: str, body: bytes) -> bool:
-        """Whether nothing is known that a request needs beside one attempt after another."""
-        view = self._membership.view
-        return not (
-            self._never
-            or view.returning
-            or view.hedged
-            or signals.request_completed.receivers
-            or signals.request_routed.receivers
-            or signals.request_retried.receivers
-            or signals.affinity_fallback.receivers
-            or signals.no_nodes_available.receivers
-            or len(body) > _LONGEST_BODY
-            or (self._waits_for_writes and not is_read(operation))
-            or current(self._key) is not NO_OPTIONS
-        )
+    def request(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Request:
+        """The request that is made here and now."""
+        return Request(operation, parameters, body, self._environment.clock(), current(self._key))
+
+    def allows(self, request: Request) -> bool:
+        """Whether the request needs nothing beside one attempt after another, as far as is known before."""
+        if self._never or len(request.body) > _LONGEST_BODY:
+            return False
+        options = request.options
+        if options is not NO_OPTIONS and (
+            options.hedge is not NOT_GIVEN
+            or options.request_compression is not NOT_GIVEN
+            or options.response_compression is not None
+            or options.silent_writes is not None
+            or options.routing_scope is not None
+            or options.is_lookup
+        ):
+            return False
+        return not self._waits_for_writes or is_read(request.operation.name)
+
+    def timeouts(self, request: Request) -> Timeouts:
+        """Those of the request's options, or the cluster's."""
+        return self._timeouts if request.options is NO_OPTIONS else request.options.timeouts(self._timeouts)
+
+    def begin(self, request: Request) -> Begun | None:
+        """The attempt that the request begins with; None where it is not for the happy path after all."""
+        environment, options = self._environment, request.options
+        membership, router = environment.membership, environment.router
+        view = membership.view
+        if view.returning or view.hedged:
+            return None
+        operation, parameters = request.operation.name, request.parameters
+        if options is NO_OPTIONS:
+            plan = router.plan(operation, parameters, view)
+        else:
+            plan = router.plan_of(operation, parameters, view, options)
+        order = plan.order(view)
+        node = next(order, None)
+        if node is None or not self._has_room(node):
+            return None
+        told = None
+        if _ROUTED.receivers or _COMPLETED.receivers or _FALLBACK.receivers:
+            told = Told(environment, request, plan, node)
+            emit.affinity_fallback(told)
+            if _ROUTED.receivers:
+                emit.routed(told, node)
+        return Begun(plan, order, node, membership.generation(node), told)
+
+    def settled(self, begun: Begun, answer: Answer, parsed: dict[str, Any]) -> dict[str, Any]:
+        """What the caller gets of an attempt that went well."""
+        environment, node = self._environment, begun.node
+        environment.counts[node.address].answers += 1
+        environment.membership.succeeded(node, begun.generation)
+        environment.budget.deposit()
+        if begun.told is not None:
+            emit.completed(begun.told, answer, None)
+        parsed["ResponseMetadata"] = response_metadata(answer.status, answer.headers)
+        return parsed
 
 
 def is_ordinary(answer: Answer) -> bool:
@@ -92,7 +162,7 @@ def is_ordinary(answer: Answer) -> bool:
     return answer.status < 300 and "content-encoding" not in answer.headers and len(answer.body) <= LARGE
 
 
-class HappyPath:
+class HappyPath(FirstAttempt):
     """Makes the requests of a cluster whose first attempt goes well.
 
     `hand_over`: makes a request as all others are made. It takes the attempt that has begun, if one has, and its end.
@@ -106,42 +176,35 @@ class HappyPath:
         prepare: Prepare,
         hand_over: Callable[[Request, Begun | None, Answer | TransportError | None], Any],
     ) -> None:
-        self._rules = Rules(config, environment, sender.key)
-        self._timeouts = config.timeouts
-        self._pool_patience = math.inf if config.timeouts.pool is None else config.timeouts.pool
-        self._environment = environment
+        super().__init__(config, environment, sender.key, sender.has_room)
         self._sender = sender
-        self._has_room = sender.has_room
         self._prepare = prepare
         self._hand_over = hand_over
 
     def __call__(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Any:
         """The parsed answer, or what `hand_over` makes of the request."""
-        environment, timeouts = self._environment, self._timeouts
-        started = environment.clock()
-        request = Request(operation, parameters, body, started)
-        if not self._rules.allow(operation.name, body):
+        request, sender = self.request(operation, parameters, body), self._sender
+        if not self.allows(request):
             return self._hand_over(request, None, None)
-        self._prepare(started, timeouts.total)
-        membership = environment.membership
-        plan = environment.router.plan(operation.name, parameters, membership.view)
-        order = plan.order(membership.view)
-        node = next(order, None)
-        if node is None or not self._has_room(node):
+        timeouts = self.timeouts(request)
+        self._prepare(request.started, timeouts.total)
+        begun = self.begin(request)
+        if begun is None:
             return self._hand_over(request, None, None)
-        generation, head = membership.generation(node), b""
-        deadline = None if timeouts.total is None else started + timeouts.total
+        deadline = None if timeouts.total is None else request.started + timeouts.total
+        pool_wait = math.inf if timeouts.pool is None else timeouts.pool
+        node, head = begun.node, b""
         try:
-            head = self._sender.head(node, operation.target, body, self._sender.signer())
-            answer = self._sender.send(node, head, body, operation.name, timeouts, deadline, self._pool_patience)
+            head = sender.head(node, operation.target, body, sender.signers(request.options).current(), request.options)
+            answer = sender.send(node, head, body, operation.name, timeouts, deadline, pool_wait)
             end: Answer | TransportError = answer
             parsed = loads(answer.body, operation.model) if is_ordinary(answer) else None
         except TransportError as error:
             end, parsed = error, None
+        except BaseException as error:
+            if begun.told is not None:
+                emit.completed(begun.told, None, error)
+            raise
         if parsed is None:
-            return self._hand_over(request, Begun(plan, order, node, generation, head), end)
-        environment.counts[node.address].answers += 1
-        membership.succeeded(node, generation)
-        environment.budget.deposit()
-        parsed["ResponseMetadata"] = response_metadata(answer.status, answer.headers)
-        return parsed
+            return self._hand_over(request, begun._replace(head=head), end)
+        return self.settled(begun, answer, parsed)

@@ -117,16 +117,6 @@ def recording(cluster: Cluster) -> Iterator[None]:
     recorder.disable()
 
 
-@contextmanager
-def receiving(cluster: Cluster) -> Iterator[None]:
-    with signals.request_completed.connected_to(ignore_signal):
-        yield
-
-
-def ignore_signal(sender: Any, **_: Any) -> None:
-    return None
-
-
 METHODS = (
     "_make_api_call",
     "_make_request",
@@ -155,8 +145,8 @@ TOOLS: dict[str, Callable[[Cluster], AbstractContextManager[Any]]] = {
     "of the operation": listening("before-call.dynamodb.GetItem"),
     "stubber": lambda cluster: _stubbed(cluster),
     "history recorder": recording,
-    "a receiver of a signal": receiving,
-    "options": lambda cluster: cluster.options(timeouts=Timeouts(read=3)),
+    "hedged reads": lambda cluster: cluster.options(hedge=Hedge(after=0.05)),
+    "compression": lambda cluster: cluster.options(response_compression=True),
 }
 
 
@@ -275,3 +265,92 @@ def test_it_is_signed_and_asked_for_credentials_each_time(local: LocalCluster, c
         before = len(asked)
         assert is_happy(signed)
         assert len(asked) == before + 1
+
+
+# ---- settings and signals --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeouts": Timeouts(read=3, total=5)},
+        {"timeouts": {"pool": 1}},
+        {"extra_headers": {"X-Mine": "1"}},
+        {"key_route_affinity": "any_write"},
+        {"token_aware": False},
+        {"consistent_node": "mine"},
+    ],
+)
+def test_settings_of_a_block_are_ordinary(options: dict[str, Any], local: LocalCluster, cluster: Cluster) -> None:
+    with cluster.options(**options):
+        assert is_happy(cluster)
+        nodes = set()
+        for _ in range(6):
+            for node in local.nodes:
+                node.forget()
+            get(cluster)
+            nodes |= {node.address for node in local.nodes if node.requests}
+            heads = [request.headers for node in local.nodes for request in node.requests]
+            assert all(("x-mine" in head) == ("extra_headers" in options) for head in heads)
+        assert (len(nodes) == 1) == ("consistent_node" in options)
+
+
+def told(cluster: Cluster, make: Callable[[], Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What the signals say of the requests that `make` makes, without what differs each time."""
+    heard: list[tuple[str, dict[str, Any]]] = []
+
+    def hear(name: str) -> Callable[..., None]:
+        def receive(sender: Any, event: Any, **_: Any) -> None:
+            if event.operation in ("GetItem", "PutItem"):  # and not a question of the library's own
+                heard.append((name, vars(event)))
+
+        return receive
+
+    names = ("request_routed", "request_retried", "request_completed", "affinity_fallback", "no_nodes_available")
+    receivers = {name: hear(name) for name in names}
+    for name, receive in receivers.items():
+        getattr(signals, name).connect(receive)
+    try:
+        make()
+    finally:
+        for name, receive in receivers.items():
+            getattr(signals, name).disconnect(receive)
+    assert len({event["request_id"] for _, event in heard}) == 1
+    for _, event in heard:
+        event["request_id"] = "the same"
+        event["duration"] = 0.0
+    return heard
+
+
+def without_nodes(events: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+    """Requests take turns among the nodes."""
+    return [(name, {key: value for key, value in event.items() if "node" not in key}) for name, event in events]
+
+
+@pytest.mark.parametrize("trouble", [None, "an error of the request", "a failed node", "affinity without a key"])
+def test_signals_say_what_they_say_of_other_ways(trouble: str | None, local: LocalCluster, cluster: Cluster) -> None:
+    def make() -> None:
+        client = cluster.client
+        if trouble == "an error of the request":
+            with pytest.raises(client.exceptions.ResourceNotFoundException):
+                client.get_item(TableName="none", Key=KEY)
+        elif trouble == "affinity without a key":
+            with pytest.raises(ClientError), cluster.options(key_route_affinity="any_write"):
+                client.put_item(TableName="items", Item={})
+        else:
+            get(cluster)
+
+    for _ in local.nodes:
+        get(cluster)
+    said = []
+    for listens in (False, True):
+        if listens:
+            cluster.client.meta.events.register("before-call.dynamodb", ignore)
+        if trouble == "a failed node":
+            local[0].fail_with("RequestLimitExceeded", times=1)
+        events = told(cluster, make)
+        while trouble == "a failed node" and len(events) < 4:
+            events = told(cluster, make)
+        said.append(without_nodes(events))
+    assert said[0] == said[1]
+    assert len(said[0]) >= 2

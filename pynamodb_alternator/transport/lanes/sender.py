@@ -10,7 +10,7 @@ from ..._version import __version__
 from ...errors import MalformedAnswerError
 from ...routing.idempotence import ITEM_WRITES
 from ...settings.config import ClusterConfig
-from ...settings.options import NOT_GIVEN, RequestOptions
+from ...settings.options import NO_OPTIONS, NOT_GIVEN, RequestOptions
 from ...settings.values import Credentials, Timeouts
 from ...topology.node import Node
 from ..attempts import Attempts
@@ -20,7 +20,7 @@ from ..http1 import MAX_ERROR, Answer, Steps
 from ..large_answers import Watch
 from ..loads import Loads
 from ..pool import Pools
-from ..request import MAX_BODY, lines_of, start_of
+from ..request import MAX_BODY, build_head, lines_of, start_of
 from ..signing import Signer
 
 __all__ = ["Sender"]
@@ -172,13 +172,14 @@ class Sender:
             of_request += _accept_encoding(accepted)
         return [*(pair for pair in self._headers if pair[0].lower() not in own), *of_request]
 
-    def signer(self) -> Signer | None:
-        """The signer of a request without options of its own. May wait for the credentials' source."""
-        return self._signers.current()
-
-    def head(self, node: Node, target: str, body: bytes, signer: Signer | None) -> bytes:
-        """The head of a request without options of its own, signed for `node`. The body is not too long to be sent."""
+    def head(
+        self, node: Node, target: str, body: bytes, signer: Signer | None, options: RequestOptions = NO_OPTIONS
+    ) -> bytes:
+        """The head of a request that is not compressed, signed for `node`. The body is not too long to be sent."""
         host = node.host_header
+        if options.extra_headers:
+            headers = self.extra_headers(options) + self.signature(signer, node, target, body)
+            return build_head(target, host, len(body), headers)
         signature = b"" if signer is None else signer.lines(host, target, body, self._wall_clock())
         return b"%b%d\r\n%b%b\r\n" % (start_of(target, host), len(body), self._lines, signature)
 
