@@ -71,5 +71,5 @@ class AsyncHappyPath(FirstAttempt):
                 emit.completed(begun.told, None, error)
             raise
         if parsed is None:
-            return await self._hand_over(request, begun._replace(head=head), end)
+            return await self._hand_over(request, begun.with_head(head), end)
         return self.settled(begun, answer, parsed)

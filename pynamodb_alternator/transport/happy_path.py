@@ -80,6 +80,10 @@ class Begun(NamedTuple):
     told: Told | None
     head: bytes = b""
 
+    def with_head(self, head: bytes) -> Begun:
+        """The same attempt, for which this head was made."""
+        return Begun(self.plan, self.order, self.node, self.generation, self.told, head)
+
 
 class FirstAttempt:
     """What the happy path of a thread and that of an event loop have in common: which requests may take it, and what
@@ -206,5 +210,5 @@ class HappyPath(FirstAttempt):
                 emit.completed(begun.told, None, error)
             raise
         if parsed is None:
-            return self._hand_over(request, begun._replace(head=head), end)
+            return self._hand_over(request, begun.with_head(head), end)
         return self.settled(begun, answer, parsed)
