@@ -6,8 +6,8 @@
 
 `instances` has the functions that make model instances of items, and items of instances: `loading` and `saving` write
 their source for a class whose `shape` allows it, `generated` makes functions of it, `wire_values` has the conversions,
-and `unchanged` says how long they may be used. `pages` has the results that are loaded page by page, `plain_models` what
-plain models get of all this, and `batch` keeps what a failed batch did not write.
+and `unchanged` says how long they may be used. `pages` has the results that are loaded page by page, `plain_models`
+what plain models get of all this, and `batch` keeps what a failed batch did not write.
 
 `_pynamodb` has all that we need of PynamoDB beyond its public methods.
 """

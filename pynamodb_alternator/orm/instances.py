@@ -123,8 +123,10 @@ def serializer_of(cls: type[_models.Model]) -> Serialize | None:
     return functions_of(cls).serialize
 
 
-def batch_serializer_of(cls: type[_models.Model]) -> Serialize | None:
+def batch_serializer_of(cls: type) -> Serialize | None:
     """The same for all instances of a batch; None if some of what PynamoDB calls on the way is not its own or ours."""
+    if not issubclass(cls, _models.Model):  # PynamoDB takes whatever has a method `serialize`
+        return None
     return serializer_of(cls) if is_short_cut(_pynamodb.container_serializer_of(cls)) else None
 
 

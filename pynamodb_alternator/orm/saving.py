@@ -7,6 +7,8 @@ application's own attribute does, goes PynamoDB's way: `wire_values.add_value`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pynamodb import attributes as attr
@@ -95,7 +97,11 @@ class _Serializer:
         elif field.kind is attr.MapAttribute and field.inner is not None:
             self._map(field, target)
         elif (asked := self._asked(field)) is not None:
-            source.add(f"form = {asked}")
+            if field.inner is None:
+                source.add(f"form = {asked}")
+            else:
+                with self._path_of_errors(field):
+                    source.add(f"form = {asked}")
             with source.block("if form is not None:"):
                 source.add(f"{target} = {{{tag}: form}}")
         else:
@@ -116,13 +122,18 @@ class _Serializer:
         source, inner = self._source, field.inner
         assert inner is not None
         cls = source.name(inner.cls.__name__, inner.cls)
-        with source.block(f"if type(value) is {cls}:"):
-            with source.block("try:"):
-                with source.block("if null_check:"):
-                    source.add(f"{self._checks[inner.cls]}(value)")
-                source.add(f"{target} = {{'M': {self._written[inner.cls]}(value, null_check)}}")
-            with source.block(f"except {self._null_error()} as error:"):
-                source.add(f"error.prepend_path({field.name!r})", "raise")
+        with source.block(f"if type(value) is {cls}:"), self._path_of_errors(field):
+            with source.block("if null_check:"):
+                source.add(f"{self._checks[inner.cls]}(value)")
+            source.add(f"{target} = {{'M': {self._written[inner.cls]}(value, null_check)}}")
+
+    @contextmanager
+    def _path_of_errors(self, field: Field) -> Iterator[None]:
+        """What is added within tells the way to a value that is missing."""
+        with self._source.block("try:"):
+            yield
+        with self._source.block(f"except {self._null_error()} as error:"):
+            self._source.add(f"error.prepend_path({field.name!r})", "raise")
 
     def _asked(self, field: Field) -> str | None:
         """The expression that gives the form of a usual value, and None for any other."""

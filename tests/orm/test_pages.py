@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -168,10 +169,11 @@ def test_what_an_item_of_a_batch_overrides_is_called() -> None:
     plain = make(pynamodb_alternator.Model)
     single = plain("single")
     single.serialize = lambda: {"key": {"S": "its own"}}
+    similar = SimpleNamespace(serialize=lambda: {"key": {"S": "similar"}})
     with own.batch_write() as batch:
-        for item in (own("a"), single, plain("plain")):
+        for item in (own("a"), single, plain("plain"), similar):
             batch.save(item)
-    assert [each["PutRequest"]["Item"]["key"]["S"] for each in written[0]] == ["own", "its own", "plain"]
+    assert [each["PutRequest"]["Item"]["key"]["S"] for each in written[0]] == ["own", "its own", "plain", "similar"]
 
 
 def test_a_batch_that_cannot_be_serialized_stays_pending() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pynamodb.models
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pynamodb import attributes as attr
@@ -37,6 +38,46 @@ def outcome(call: Callable[[], Any]) -> Any:
         return shown(call())
     except Exception as error:
         return type(error), str(error), type(error.__context__), type(error.__cause__)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"inner": {}},
+        {"inner": shapes.Plain()},
+        {"inner": shapes.Plain(text="t"), "maps": [shapes.Nested(plain=shapes.Plain())]},
+        {
+            "inner": shapes.Plain(text="t"),
+            "maps": [None, shapes.Nested(plain=shapes.Plain(text="t"), plains=[shapes.Plain()])],
+        },
+        {"inner": shapes.Plain(text="t"), "maps": [{"plain": {"text": None}}]},
+        {"inner": shapes.Plain(text="t"), "nested": shapes.Nested(plain=shapes.Plain())},
+        {"inner": shapes.Plain(text="t"), "nested": shapes.Nested(plains=[shapes.Plain(), shapes.Plain()])},
+        {"inner": shapes.Plain(text="t"), "nested": shapes.Nested(free={"a": [shapes.Plain()]})},
+        {"inner": shapes.Plain(text="t"), "free": {"a": [shapes.Plain()]}},
+        {"inner": shapes.Plain(text="t"), "some": [1, shapes.Plain()]},
+        {"inner": shapes.Plain(text="t"), "some": [[{"a": shapes.Plain()}]]},
+        {"inner": shapes.Plain(text="t"), "checked": shapes.Checked(text="wrong")},
+        {"inner": shapes.Plain(text="t"), "names": set()},
+    ],
+)
+def test_errors_tell_the_way_to_what_is_missing(values: Any) -> None:
+    def saved(base: Any) -> Any:
+        space = {
+            "key": attr.UnicodeAttribute(hash_key=True),
+            "inner": shapes.Plain(attr_name="i"),
+            "nested": shapes.Nested(null=True),
+            "maps": attr.ListAttribute(of=shapes.Nested, null=True),
+            "free": attr.MapAttribute(null=True),
+            "some": attr.ListAttribute(null=True),
+            "checked": shapes.Checked(null=True),
+            "names": shapes.Required(null=True),
+        }
+        instance = type(base)("Item", (base,), space)("a", **copy.deepcopy(values))
+        return outcome(instance.serialize), outcome(lambda: instance.serialize(null_check=False))
+
+    assert saved(pynamodb_alternator.Model) == saved(pynamodb.models.Model)
 
 
 def in_both(shape: shapes.ModelShape) -> Any:
