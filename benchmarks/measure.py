@@ -21,6 +21,7 @@ import pynamodb.models
 import pynamodb_alternator
 
 from . import contenders as who
+from . import replicas
 from .node import TABLE, running
 
 __all__ = ["Figure", "Plan", "measure_all"]
@@ -42,7 +43,8 @@ class Plan:
     """How much is measured.
 
     `slice_seconds`: how long a contender's turn lasts, about. `connect_rounds`: requests to each node of a cluster
-    before it is measured, so that there are connections. `models`: how many, in the measurements of the start.
+    before it is measured, so that there are connections. `models`: how many, in the measurements of the start. `reads`:
+    of a turn, in those of token awareness.
     """
 
     rounds: int
@@ -50,6 +52,7 @@ class Plan:
     connect_rounds: float
     start_rounds: int
     models: tuple[int, int]
+    reads: int
 
 
 @dataclass
@@ -58,6 +61,10 @@ class Results:
     threads: dict[str, Figure]
     nodes: dict[str, dict[int, Figure]]
     routing: dict[str, float]
+    plans: dict[str, float]
+    """Of token awareness: kind of plan → µs of CPU."""
+    hops: dict[float, tuple[float, float]]
+    """Seconds that a hop takes → seconds for a read, without token awareness and with it."""
     starts: dict[str, dict[int, tuple[float, float]]]
     """Contender → number of models → seconds, MB."""
 
@@ -74,9 +81,12 @@ def measure_all(plan: Plan, tell: Callable[[str], None]) -> Results:
         threads = _threaded(calls, ports[0], plan)
         tell(f"get, {', '.join(map(str, SIZES))} nodes")
         nodes, routing = _nodes(ports, plan)
+        tell("token awareness")
+        plans = _plans(ports[-1], plan)
+        hops = replicas.hops(plan.rounds, plan.reads)
         tell(f"start, {plan.models[0]} and {plan.models[1]} models")
         starts = _starts(ports[0], plan)
-    return Results(operations, threads, nodes, routing, starts)
+    return Results(operations, threads, nodes, routing, plans, hops, starts)
 
 
 def _check(calls: dict[str, who.Calls]) -> None:
@@ -208,6 +218,13 @@ def _routes(clusters: Mapping[int, Any]) -> dict[tuple[str, int], Callable[[], A
         for size, cluster in clusters.items()
         for kind, operation in (("affinity", "UpdateItem"), ("round robin", "GetItem"))
     }
+
+
+def _plans(port: int, plan: Plan) -> dict[str, float]:
+    with who.our_cluster(port) as cluster:
+        cluster.refresh()
+        calls = replicas.plans(cluster)
+        return {kind: figure.cpu for kind, figure in _interleaved(calls, plan, warm_up=100).items()}
 
 
 # ---- start -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from html import escape
 
 from . import contenders as who
 from .measure import SIZES, THREADS, Figure, Results
+from .replicas import LOOK_UP
 
 __all__ = ["chart", "tables"]
 
@@ -20,6 +21,8 @@ def tables(results: Results) -> str:
         _operations("Time per operation, one thread (µs)", who.CLIENTS, results, "wall"),
         _threads(results),
         _nodes(results),
+        _plans(results),
+        _hops(results),
         _starts(results),
         _ratios(results),
     ]
@@ -83,6 +86,20 @@ def _nodes(results: Results) -> str:
     return _table("CPU per operation, by the number of nodes (µs)", head, rows)
 
 
+def _plans(results: Results) -> str:
+    rows = [[kind, f"{cpu:.2f}"] for kind, cpu in results.plans.items()]
+    return _table("Token awareness: making a plan, and the look-up in it (µs of CPU)", ["", "µs"], rows)
+
+
+def _hops(results: Results) -> str:
+    rows = [
+        [f"hop of {hop * 1000:g} ms", f"{without * 1000:.2f}", f"{with_ * 1000:.2f}", f"{with_ / without:.2f}"]
+        for hop, (without, with_) in results.hops.items()
+    ]
+    head = ["", "without (ms)", "with (ms)", "of without"]
+    return _table("Time of a read of one item, without token awareness and with it", head, rows)
+
+
 def _starts(results: Results) -> str:
     rows = []
     for name, by_models in results.starts.items():
@@ -116,6 +133,12 @@ def ratios(results: Results) -> list[tuple[str, str, float, float, str]]:
         ),
         ("routing with affinity, 3 nodes", "≤", 8.0, results.routing["affinity, 3 nodes"], " µs"),
         ("routing with affinity, 300 nodes", "≤", 8.0, results.routing["affinity, 300 nodes"], " µs"),
+        *(
+            (f"plan with token awareness, {kind}", "≤", 8.0, results.plans[kind], " µs")
+            for kind in results.plans
+            if kind != LOOK_UP
+        ),
+        ("replicas of a token, 100,000 ranges", "≤", 1.0, results.plans[LOOK_UP], " µs"),
         (f"{many} models: time more than {few}", "≤", 0.1, start[many][0] - start[few][0], " s"),
         (f"{many} models: memory more than {few}", "≤", 20.0, start[many][1] - start[few][1], " MB"),
     ]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .settings.config import ClusterConfig
     from .settings.scopes import ClusterScope, DatacenterScope, RackScope
     from .settings.tls import Tls
-    from .settings.values import Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
+    from .settings.values import Credentials, Discovery, Health, Hedge, KeyRouteAffinity, Retries, Timeouts
 
 __all__ = [
     "AlternatorConnection",
@@ -35,6 +35,7 @@ __all__ = [
     "Discovery",
     "Gzip",
     "Health",
+    "Hedge",
     "KeyRouteAffinity",
     "Model",
     "RackScope",
@@ -63,7 +64,7 @@ _HOMES = {
     "settings.scopes": ("ClusterScope", "DatacenterScope", "RackScope"),
     "settings.compression": ("Deflate", "Gzip"),
     "settings.tls": ("Tls",),
-    "settings.values": ("Credentials", "Discovery", "Health", "KeyRouteAffinity", "Retries", "Timeouts"),
+    "settings.values": ("Credentials", "Discovery", "Health", "Hedge", "KeyRouteAffinity", "Retries", "Timeouts"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("errors", "signals")

@@ -19,7 +19,7 @@ from .settings.compression import Deflate, Gzip
 from .settings.config import ClusterConfig
 from .settings.options import NOT_GIVEN, NotGiven, RequestOptions, block, block_settings
 from .settings.scopes import Scope
-from .settings.values import KeyRouteAffinity, Timeouts
+from .settings.values import Hedge, KeyRouteAffinity, Timeouts
 from .topology.node_info import NodeInfo
 from .topology.view import Topology
 
@@ -107,15 +107,18 @@ class Cluster:
         """
         return read_system_table(self.client, name, partition_key, self.core.questions.at_one_node())
 
-    def route(self, table_name: str, key: Any) -> KeyRoute:
-        """Which nodes the writes of one partition key go to, in order, and why. No request is sent.
+    def route(self, table_name: str, key: Any, index: str | None = None) -> KeyRoute:
+        """Which nodes the requests of one partition key go to, in order, and why.
 
         `key`: the partition key's value (str, int, Decimal, bytes), or an attribute value such as ``{"S": "alice"}``.
-        Raises `ConfigurationError` for a key that is neither.
+        `index`: the name of an index, if the key is that of the index.
+
+        No request is sent, except that with ``token_aware=True`` the token ring is read now, if it is not known and was
+        not asked for yet. Raises `ConfigurationError` for a key that is neither.
         """
         from . import diagnostics
 
-        return diagnostics.route(self.core, table_name, key)
+        return diagnostics.route(self.core, table_name, key, index)
 
     def check(self, *, timeout: float = 2.0) -> list[Finding]:
         """Look at everything that can be wrong between this process and the cluster, and say what to do about it.
@@ -166,19 +169,20 @@ class Cluster:
         extra_headers: Mapping[str, str] | None = None,
         silent_writes: Literal["raise", "wait", "repeat"] | None = None,
         token_aware: Literal["auto"] | bool | None = None,
+        hedge: Hedge | Mapping[str, Any] | Literal[False] | NotGiven | None = NOT_GIVEN,
         **others: Any,
     ) -> AbstractContextManager[None]:
         """Other settings for the requests that are made inside: ``with cluster.options(timeouts={"read": 3}): ...``.
 
         They hold in this thread or async task, for this cluster, before those of models and of the cluster. Blocks
         nest: the inner one wins, and what it does not name stays. What is not given, or None, stays as well, except
-        `request_compression`, where None means none.
+        `request_compression` and `hedge`, where None means none.
 
         `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: one whose nodes the cluster knows,
         because it stands in the configured chain or is the datacenter of a rack there. `consistent_node`: all requests
         inside prefer one node, which a name of your own picks (the same in all processes), or True (any); they move on
-        if it fails. False ends that in an inner block. `silent_writes`: as in `Retries`.
-        `token_aware`: as in `ClusterConfig`.
+        if it fails. False ends that in an inner block. `silent_writes`: as in `Retries`. `token_aware`: as in
+        `ClusterConfig`. `hedge`: a `Hedge`, or a mapping of its settings.
 
         Nodes, TLS and credentials belong to the cluster and cannot be changed so. Raises `ConfigurationError`, here and
         not at the first request.
@@ -193,6 +197,7 @@ class Cluster:
                 "extra_headers": extra_headers,
                 "silent_writes": silent_writes,
                 "token_aware": token_aware,
+                "hedge": hedge,
                 **others,
             }
         )

@@ -226,7 +226,8 @@ class MalformedAnswerError(OutcomeUnknownError, _botocore.HTTPClientError):
 
 class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
     """A write was answered with 500, 502, 503 or 504, or with an error that is not Alternator's, such as a proxy's page
-    with 404. It does not tell whether the write was executed.
+    with 404. It does not tell whether the write was executed. Or a repeated write was refused, such as with a
+    ValidationException, and an earlier attempt of it may have been executed.
 
     It is the `ClientError` that botocore raises for such an answer, with `response` and `operation_name`, and of the
     class that ``client.exceptions`` has for its code. `may_still_execute` is False of an error of Alternator's own,
@@ -249,13 +250,25 @@ class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
         self.operation_name = operation_name
 
     @classmethod
-    def of(cls, parsed: Mapping[str, Any], operation: str, node: str | None, may_still_execute: bool) -> Self:
-        """The error for an answer that botocore has parsed, which `node` gave to a write."""
+    def of(
+        cls,
+        parsed: Mapping[str, Any],
+        operation: str,
+        node: str | None,
+        may_still_execute: bool,
+        *,
+        refused: bool = False,
+    ) -> Self:
+        """The error for an answer that botocore has parsed, which `node` gave to a write.
+
+        `refused`: this attempt was not executed, and the answer says nothing of an earlier one.
+        """
         said = parsed.get("Error", {})
         code, message = said.get("Code", "Unknown"), said.get("Message") or "no message"
+        how, what = ("refused it", "an earlier attempt of the write") if refused else ("answered so", "the write")
         error = cls(
-            f"An error occurred ({code}) when calling the {operation} operation: {message}. Node {node} answered so, "
-            f"and the write may have been executed{', or may still be' if may_still_execute else ''}",
+            f"An error occurred ({code}) when calling the {operation} operation: {message}. Node {node} {how}, "
+            f"and {what} may have been executed{', or may still be' if may_still_execute else ''}",
             node=node,
             response=parsed,
             operation_name=operation,

@@ -98,10 +98,12 @@ class RequestRouted(RequestEvent):
     attempt: int
     """The number of the attempt; 1 is the first."""
     policy: str
-    """How the query plan was made: ``round_robin``, ``random``, ``affinity``, ``batch_affinity`` or
-    ``consistent_node``."""
+    """How the query plan was made: ``affinity`` or ``batch_affinity`` (the coordinator of the key), ``replica`` (the
+    nodes that hold the key first), ``round_robin``, ``random``, ``least_busy`` or ``consistent_node``."""
     reason: str | None
-    """Why affinity was not used, or None if it was."""
+    """Why neither affinity nor replicas were used, as a word of `routing.reasons`; None if one of them was."""
+    hedge: bool = False
+    """Whether it is sent beside another attempt, which has been waiting for long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,8 @@ class RequestCompleted(RequestEvent):
     """The caller gets an answer or an error."""
 
     node: str | None
-    """The node of the last attempt, as ``host:port``. None if there was no attempt."""
+    """The node of the last attempt, as ``host:port``; of a hedged read the one that answered. None if there was no
+    attempt."""
     attempts: int
     """How many attempts were made; 0 if no node was available."""
     status: int | None
@@ -135,6 +138,11 @@ class RequestCompleted(RequestEvent):
     """Seconds from the call to the answer or error, retries and waits included."""
     policy: str
     """As in `RequestRouted`."""
+    reason: str | None
+    """As in `RequestRouted`."""
+    hedge: str | None = None
+    """``won``: the caller has the answer of a hedge. ``lost``: a hedge was sent, and the caller has something else.
+    None: no hedge was sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +236,7 @@ class NodeDown(NodeEvent):
     """A node gets no traffic any more."""
 
     failures: int
-    """Failures in a row."""
+    """Failures in a row: of requests in transport, and of the probe that decided, if one did. At least 1."""
     error: str | None
     """The last failure, or None if nothing is known of it."""
 

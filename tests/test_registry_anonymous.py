@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,8 @@ from pynamodb_alternator.local import LocalCluster
 PATIENCE = 20.0
 """Seconds after which a condition is not waited for any longer."""
 MANY = 30
+FILES = Path("/proc/self/fd")
+TENANTS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,11 @@ def wait_for(condition: Callable[[], bool]) -> bool:
         gc.collect()
         pause.wait(0.01)
     return True
+
+
+def open_files() -> int:
+    """How many descriptors this process has, where the kernel tells it. Those of the nodes are among them."""
+    return len(list(FILES.iterdir())) if FILES.exists() else 0
 
 
 def get(connection: AlternatorConnection) -> None:
@@ -87,13 +96,44 @@ def with_a_model(local: LocalCluster) -> None:
         Short.get("a")
 
 
+def with_a_model_of_a_host(local: LocalCluster) -> None:
+    class Short(Model):
+        class Meta:
+            table_name = "things"
+            host = local.url
+
+        k = UnicodeAttribute(hash_key=True)
+
+    with pytest.raises(Short.DoesNotExist):
+        Short.get("a")
+
+
+def with_keys_of_each_tenant(local: LocalCluster) -> None:
+    key = f"tenant{next(TENANTS)}"
+    get(AlternatorConnection(host=local.url, aws_access_key_id=key, aws_secret_access_key="hash"))
+
+
+def with_a_cluster_that_is_closed(local: LocalCluster) -> None:
+    with Cluster(fresh_config(local)) as cluster:
+        cluster.client.get_item(TableName="things", Key={"k": {"S": "a"}})
+
+
 def with_a_cluster(local: LocalCluster) -> None:
     Cluster(fresh_config(local)).client.get_item(TableName="things", Key={"k": {"S": "a"}})
 
 
 @pytest.mark.parametrize(
     "use",
-    [with_fresh_configs, with_equal_configs, with_a_host, with_a_model, with_a_cluster],
+    [
+        with_fresh_configs,
+        with_equal_configs,
+        with_a_host,
+        with_a_model,
+        with_a_model_of_a_host,
+        with_keys_of_each_tenant,
+        with_a_cluster_that_is_closed,
+        with_a_cluster,
+    ],
     ids=lambda use: use.__name__,
 )
 def test_a_cluster_that_nothing_uses_any_more_is_closed(
@@ -101,11 +141,12 @@ def test_a_cluster_that_nothing_uses_any_more_is_closed(
 ) -> None:
     use(local)
     assert wait_for(lambda: all(core.closed for core in processes.kept()))
-    threads, cores = threading.active_count(), len(processes.kept())
+    threads, cores, files = threading.active_count(), len(processes.kept()), open_files()
     for _ in range(MANY):
         use(local)
     assert wait_for(lambda: threading.active_count() <= threads)
     assert wait_for(lambda: len(processes.kept()) <= cores)
+    assert wait_for(lambda: open_files() <= files + MANY // 3)
 
 
 def user_by_connection(local: LocalCluster, config: Any) -> Any:

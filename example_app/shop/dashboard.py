@@ -130,7 +130,10 @@ class Dashboard:
             if node is not None and everybody_is_well:
                 self._homes[table, key] = node
             home = self._homes.get((table, key))
-            keys.append({"table": table, "key": key, "label": label, "node": node, "home": home})
+            holders = [self._labels[address] for address in route.all_replicas if address in self._labels]
+            keys.append(
+                {"table": table, "key": key, "label": label, "node": node, "home": home, "replicas": "".join(holders)}
+            )
         return keys
 
     def _buttons(self, address: str) -> dict[str, Any]:

@@ -26,6 +26,9 @@ _RECENT = 3
 _SAMPLES = 500
 """Durations that are kept of one second, for each node."""
 
+_WITHOUT_REPLICAS = frozenset(["no_token_ring", "no_replica_in_scope", "no_partition_key_name", "no_key_value"])
+"""Why a request went to any node that would have gone to a replica of its key."""
+
 _REMEMBERED = 12
 """Failovers and events that are remembered."""
 
@@ -115,7 +118,9 @@ class Traffic:
     """Counts what the signals of one cluster tell, from `watch` to `close`.
 
     `requests`: those that got an answer or an error. `failovers`: moves to another node. `unknown`: requests of which
-    nobody knows whether they were executed. `errors`: other requests without a good answer.
+    nobody knows whether they were executed. `errors`: other requests without a good answer. `to_replicas`: reads and
+    plain writes that went to the replicas of their key first; `elsewhere`: those that did not, because these are not
+    known.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -131,6 +136,8 @@ class Traffic:
         self.failovers = 0
         self.errors = 0
         self.unknown = 0
+        self.to_replicas = 0
+        self.elsewhere = 0
 
     def watch(self, cluster: Cluster) -> Traffic:
         """Count the requests to this cluster from now on."""
@@ -197,11 +204,17 @@ class Traffic:
                 "failovers": self.failovers,
                 "errors": self.errors,
                 "unknown": self.unknown,
+                "replicas": self._share_of_replicas(),
                 "last_error": self._last_error,
                 "operations": dict(self._operations.most_common()),
                 "last_failovers": [asdict(one) for one in reversed(self._failovers)],
                 "events": [asdict(one) for one in reversed(self._events)],
             }
+
+    def _share_of_replicas(self) -> float | None:
+        """Of 100 reads and plain writes of one key, those that went to its replicas first."""
+        both = self.to_replicas + self.elsewhere
+        return round(100 * self.to_replicas / both, 1) if both else None
 
     # ---- what the signals tell -------------------------------------------------------------------------------------
 
@@ -230,6 +243,12 @@ class Traffic:
             if event.node is not None and event.attempts == 1 and event.status is not None:
                 self._of(event.node).took(second, event.duration * 1000)
             self._operations[event.operation] += 1
+            if event.policy == "replica":
+                self.to_replicas += 1
+            elif event.reason in _WITHOUT_REPLICAS or (
+                event.reason == "read" and event.operation in ("GetItem", "Query")
+            ):
+                self.elsewhere += 1
             if isinstance(event.error, OutcomeUnknownError):
                 self.unknown += 1
             elif event.status is None or event.status >= 500:

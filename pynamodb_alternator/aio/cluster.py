@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 import weakref
@@ -31,6 +30,7 @@ from .threads import run_in_thread
 if TYPE_CHECKING:
     from ..core.cluster_core import ClusterCore
     from ..diagnostics import Finding, NodeStats
+    from ..transport.signing import Signer
 
 __all__ = ["AsyncCluster"]
 
@@ -133,12 +133,23 @@ class AsyncCluster:
         return await self._in_thread(self.cluster.refresh)
 
     async def check(self, *, timeout: float = 2.0) -> list[Finding]:  # noqa: ASYNC109 (of each question, not of the call)
-        """Look at everything that can be wrong: see `Cluster.check`."""
+        """Look at everything that can be wrong: see `Cluster.check`. What gives the credentials may take its time."""
+        from ..diagnostics import examine
+
         self._here()
-        with contextlib.suppress(AlternatorError):  # the check will tell it
-            # In its thread nothing can be asked that is asynchronous: it signs as the latest request did.
-            await self._sender.signer(NO_OPTIONS, time.monotonic() + timeout)
-        return await self._in_thread(lambda: self.cluster.check(timeout=timeout))
+        signer, failure = None, None
+        try:
+            # In the thread of the check nothing can be asked that is asynchronous.
+            signer = await self._sender.signer(NO_OPTIONS, None)
+        except AlternatorError as error:
+            failure = error
+
+        def told() -> Signer | None:
+            if failure is not None:
+                raise failure  # the check tells it
+            return signer
+
+        return await self._in_thread(lambda: list(examine(self.core, timeout=timeout, signer=told)))
 
     def stats(self) -> dict[str, NodeStats]:
         """Counters of each node: see `Cluster.stats`. They include what this event loop did."""
@@ -213,7 +224,8 @@ class AsyncCluster:
                 preparing = self._preparing = _ready(loop, core)
         elif core.membership.last_success is not None:
             return  # another task sees to it, and what is known is good enough
-        await asyncio.wait([preparing], timeout=None if total is None else max(0.0, now + total - time.monotonic()))
+        seconds = total if was_inline else core.seed_names.patience(total)
+        await asyncio.wait([preparing], timeout=None if seconds is None else max(0.0, now + seconds - time.monotonic()))
         if preparing.done():
             preparing.result()
         if was_inline:
@@ -228,14 +240,20 @@ class AsyncCluster:
 
 
 def _ready(loop: asyncio.AbstractEventLoop, core: ClusterCore) -> asyncio.Future[None]:
-    """Done when the monitor has nodes, or when it is to be waited for no longer."""
+    """Done when the monitor has nodes, or is to be waited for no longer: it has had some time, and has the seeds."""
     result: asyncio.Future[None] = loop.create_future()
 
     def settle() -> None:
         if not result.done():
             result.set_result(None)
 
+    def go_on_with_seeds() -> None:
+        if core.seed_names:
+            core.monitor.begun.call(lambda: loop.call_soon_threadsafe(settle))
+        else:
+            settle()
+
     core.monitor.ready.call(lambda: loop.call_soon_threadsafe(settle))
-    timer = loop.call_later(core.config.discovery.startup_wait, settle)
+    timer = loop.call_later(core.config.discovery.startup_wait, go_on_with_seeds)
     result.add_done_callback(lambda _: timer.cancel())
     return result

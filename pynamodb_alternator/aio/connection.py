@@ -17,6 +17,8 @@ from ..errors import TlsError, TransportError
 from ..transport.http1.protocol import MAX_BODY, Answer, AnswerReader, Clock, ResponseRules
 from ..transport.http1.sockets import GRACE, new_poller, refuse_itself, set_options, words_of
 from ..transport.patience import Patience
+from ..transport.resolver import no_answer
+from .resolver import resolve
 
 if TYPE_CHECKING:
     from ..topology.node import Node
@@ -43,12 +45,12 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         "_error",
         "_gone",
         "_looked_last",
+        "_looks_up",
         "_loop",
         "_patience",
         "_poller",
         "_progress",
         "_read_within",
-        "_received",
         "_timer",
         "_transport",
         "_unsent",
@@ -72,13 +74,13 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
-        self._received = 0
         self._unsent = 0
         self._progress = 0.0
         self._read_within = 0.0
         self._patience: Patience | None = None
         self._deadline: float | None = None
         self._looked_last = False
+        self._looks_up = False
 
     # ---- connecting --------------------------------------------------------------------------------------------
 
@@ -104,8 +106,8 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             raise
         except TimeoutError:
             self.close()
-            if self._cut_reason is not None:
-                raise self._unreachable("") from None
+            if self._cut_reason is not None or self._looks_up:
+                raise self._unreachable(str(no_answer(self.node.host, connect_timeout))) from None
             raise self._connect_timeout(connect_timeout, deadline) from None
         except OSError as error:
             self.close()
@@ -163,13 +165,17 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
                 return
 
     async def _create_connection(self, **settings: Any) -> None:
-        try:
-            await self._loop.create_connection(lambda: self, self.node.host, self.node.port, **settings)
-        except UnicodeError as error:
-            raise OSError(f"{self.node.host!r} is not the name of a host") from error
-        except RuntimeError as error:
-            # asyncio resolves names in a thread, and there is none at the interpreter's end, for example.
-            raise OSError(f"{self.node.host!r} cannot be resolved: {error}") from error
+        self._looks_up = True
+        addresses = await resolve(self.node.host, self.node.port)
+        self._looks_up = False
+        for number, address in enumerate(addresses, 1):
+            try:
+                self.node.check_peer(address)
+                await self._loop.create_connection(lambda: self, address, self.node.port, **settings)
+                return
+            except OSError as error:
+                if number == len(addresses) or isinstance(error, ssl.SSLError):
+                    raise
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport

@@ -7,6 +7,7 @@ import copy
 import inspect
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, TypeVar
 
 from botocore.awsrequest import AWSResponse, HeadersDict
@@ -14,27 +15,29 @@ from botocore.model import OperationModel
 
 from ..errors import AlternatorError, CredentialsError, TransportError
 from ..settings.config import ClusterConfig
-from ..settings.options import RequestOptions, current
+from ..settings.options import NO_OPTIONS, RequestOptions, current
 from ..topology.node import Node
+from ..transport._calls import Operation
 from ..transport.attempts import Attempts, Wait
 from ..transport.credentials import Signers
 from ..transport.endpoint import ClusterEndpoint, Prepare
 from ..transport.environment import Environment
+from ..transport.happy_path import Begun, Request
+from ..transport.hedged_attempts import HedgedAttempts
 from ..transport.http1 import Answer
-from ..transport.lanes import CompatibleLane, Sender, ShortLane
+from ..transport.lanes import CompatibleLane, Sender, ShortLane, request_dict_of
 from ..transport.lanes.lane import RawBody
 from ..transport.large_answers import LARGE, Look, Watch
 from ..transport.signing import Signer
+from .happy_path import WORTH_A_PROBE, AsyncHappyPath
 from .pool import AsyncPools
+from .side_by_side import AsyncSideBySide
 from .threads import run_in_thread
 
 __all__ = ["AsyncClusterEndpoint", "AsyncSender"]
 
 
 _T = TypeVar("_T")
-
-_WORTH_A_PROBE = 0.1
-"""Seconds that a task has waited for a node before it was cancelled. Others are cancelled for reasons of their own."""
 
 
 class AsyncSender:
@@ -45,15 +48,19 @@ class AsyncSender:
 
     def __init__(self, shared: Sender, pools: AsyncPools) -> None:
         self.shared = shared
-        self._pools = pools
+        self.pools = pools
         self._questions: dict[Signers, asyncio.Task[Signer | None]] = {}
         self.has_room = pools.has_room
         """As `transport.lanes.Sender.has_room`."""
 
     async def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
         """One request and its answer on a connection of the node's pool."""
-        timeouts, pools = attempts.timeouts, self._pools
+        timeouts, pools = attempts.timeouts, self.pools
         connection = await pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+        if type(attempts) is HedgedAttempts:
+            attempts.connections[node] = connection
+        loads, answer = attempts.environment.loads, None
+        began = 0.0 if loads is None else loads.clock()
         try:
             answer = await connection.exchange(
                 head,
@@ -65,10 +72,16 @@ class AsyncSender:
             )
         finally:
             pools.release(connection)
+            if loads is not None:
+                loads.ended(node, attempts.operation, began, None if answer is None else answer.status)
+        return await self.plain(node, head, answer, attempts)
+
+    async def plain(self, node: Node, head: bytes, answer: Answer, attempts: Attempts) -> Answer:
+        """The answer as it was before it was compressed. `head`: of the request."""
         if "content-encoding" not in answer.headers:
             return answer
         pieces = self.shared.unpacked(node, head, answer, attempts.operation)
-        plain = [piece for piece in (next(pieces, b""), next(pieces, b"")) if piece]
+        plain = list(islice(pieces, 2))
         if len(plain) > 1:
             # More than is unpacked in a millisecond.
             def unpack_rest(look: Look) -> None:
@@ -140,6 +153,14 @@ class _Short(ShortLane):
     async def send(self, sender: AsyncSender, node: Node, attempts: Attempts) -> Answer:
         signer = await sender.signer(self._options, attempts.deadline)
         answer = await sender.exchange(node, self._head(node, signer), self._body, attempts)
+        return await self._read_beside(sender, node, answer, attempts)
+
+    async def go_on(self, sender: AsyncSender, begun: Begun, answer: Answer, attempts: Attempts) -> Answer:
+        """As `send`, for an answer that has come already."""
+        answer = await sender.plain(begun.node, begun.head, answer, attempts)
+        return await self._read_beside(sender, begun.node, answer, attempts)
+
+    async def _read_beside(self, sender: AsyncSender, node: Node, answer: Answer, attempts: Attempts) -> Answer:
         if len(answer.body) > LARGE:
             await sender.in_thread(node, attempts, lambda look: self._read(answer, look))
         else:
@@ -185,6 +206,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
 
     _short_lane = _Short
     _compatible_lane = _Compatible
+    _side_by_side = AsyncSideBySide
 
     def __init__(
         self,
@@ -200,6 +222,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         self.http_session: Any = _NoSession()
         self._async_sender = sender
         self._has_room = sender.has_room
+        self._async_happy_path = AsyncHappyPath(config, environment, sender, prepare, self._make)
 
     async def make_request(  # type: ignore[override]  # aiobotocore's client awaits it
         self, operation_model: OperationModel, request_dict: Any
@@ -210,10 +233,41 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         started = self._environment.clock()
         await self._prepare(started, timeouts.total)
         lane = self._lane(operation_model, request_dict, options)
-        with self._attempts(operation_model, request_dict, options, started, timeouts) as attempts:
+        with self._attempts(operation_model.name, request_dict, options, started, timeouts) as attempts:
+            if type(attempts) is HedgedAttempts:
+                lane = self._side_by_side(lane)
             return self._result(attempts, lane, await self._drive(attempts, lane))
 
-    async def _drive(self, attempts: Attempts, lane: _Short | _Compatible) -> Answer:
+    async def call(self, operation: Operation, parameters: Any, body: bytes) -> Any:
+        """What a client's call gives, where nobody listens to it. Raises what aiobotocore's client would raise."""
+        return await self._async_happy_path(operation, parameters, body)
+
+    async def _make(self, request: Request, begun: Begun | None, end: Answer | TransportError | None) -> Any:
+        response, parsed = (
+            await self.make_request(request.operation.model, request_dict_of(request))
+            if begun is None or end is None
+            else await self._go_on(request, begun, end)
+        )
+        return self._answered(request, response, parsed)
+
+    async def _go_on(  # type: ignore[override]
+        self, request: Request, begun: Begun, end: Answer | TransportError
+    ) -> tuple[Any, dict[str, Any]]:
+        model, timeouts, request_dict = request.operation.model, self._config.timeouts, request_dict_of(request)
+        lane = self._short_lane(self._sender, model, request_dict, NO_OPTIONS)
+        with self._attempts(model.name, request_dict, NO_OPTIONS, request.started, timeouts, begun) as attempts:
+            try:
+                if isinstance(end, TransportError):
+                    raise end
+                answer = await lane.go_on(self._async_sender, begun, end, attempts)
+            except TransportError as error:
+                attempts.failed(error)
+            else:
+                if attempts.answered(answer):
+                    return self._result(attempts, lane, answer)
+            return self._result(attempts, lane, await self._drive(attempts, lane))
+
+    async def _drive(self, attempts: Attempts, lane: _Short | _Compatible | AsyncSideBySide) -> Answer:
         sender, environment = self._async_sender, self._environment
         while True:
             step = attempts.next()
@@ -227,7 +281,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
                 except asyncio.CancelledError:
                     # It says nothing of the node's health. But a caller that lost patience may have waited in vain, as
                     # will the next one: a probe finds out.
-                    if environment.clock() - began >= _WORTH_A_PROBE:
+                    if environment.clock() - began >= WORTH_A_PROBE:
                         environment.membership.suspect(step)
                     raise
                 if attempts.answered(answer):

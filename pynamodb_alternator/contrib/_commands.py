@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..orm._pynamodb import partition_key_of
+from ..core.table_description import attribute_types_of, hash_key_of, index_keys_of
+from ..errors import ConfigurationError
+from ..orm._pynamodb import description_of
 from ..settings import values
 from ..shell.render import NodeLine, show_finding, show_nodes, show_route, show_total
 from ..shell.tables import key_value
@@ -32,18 +34,31 @@ def check(cluster: Cluster, screen: Screen) -> bool:
     return all(finding.severity != "error" for finding in findings)
 
 
-def route(cluster: Cluster, table: str, key: str, screen: Screen) -> None:
-    """Show where the writes of a key go. What is known of the table is what its model says."""
+def route(
+    cluster: Cluster, table: str, key: str, screen: Screen, *, index: str | None = None, token_aware: bool = False
+) -> None:
+    """Show where the requests of a key go. What is known of the table is what its model says.
+
+    `token_aware`: read the token ring, whatever the settings say. Raises `ConfigurationError`.
+    """
     value: Any = key
+    mode: Any = None
     for model in models_of():
         meta: Any = getattr(model, "Meta", None)
         if meta.table_name != table:
             continue
-        attribute = partition_key_of(model)
-        mode = getattr(meta, "key_route_affinity", None)
-        if mode is not None:
-            mode = values.affinity(f"{model.__qualname__}: Meta.key_route_affinity", mode)
-        cluster.register_table(table, attribute.attr_name, mode)
-        value = key_value(key, attribute.attr_type)
+        affinity = getattr(meta, "key_route_affinity", None)
+        if affinity is not None:
+            affinity = values.affinity(f"{model.__qualname__}: Meta.key_route_affinity", affinity)
+        mode = getattr(meta, "token_aware", None)
+        description = description_of(model)
+        index_keys = index_keys_of(description)
+        cluster.register_table(table, hash_key_of(description), affinity, index_keys)
+        if index is not None and index not in index_keys:
+            has = f"Its indexes are: {', '.join(index_keys) or 'none'}."
+            raise ConfigurationError(f"{model.__qualname__} has no index {index!r}. {has}")
+        name = hash_key_of(description) if index is None else index_keys[index]
+        value = key_value(key, attribute_types_of(description)[name])
         break
-    show_route(screen, cluster.route(table, value), key)
+    with cluster.options(token_aware=True if token_aware else mode):
+        show_route(screen, cluster.route(table, value, index), key)

@@ -25,7 +25,7 @@ def settings_for(cluster: LocalCluster) -> dict[str, Any]:
 
 
 def heal(cluster: LocalCluster) -> None:
-    """Take back what a test has done to the nodes."""
+    """Take back what a test has done to the nodes: faults, `hang` and `freeze`, `kill` and `leave`."""
     for node in cluster.nodes:
         node.clear_faults()
         node.revive()

@@ -16,7 +16,7 @@ __all__ = ["FIELDS", "KEYS", "config_from", "setting_meant"]
 FIELDS = tuple(field.name for field in fields(ClusterConfig))
 KEYS = ("url", *text.SCOPE_NAMES, *text.CREDENTIALS, *text.TLS_FILES, *FIELDS)
 """What may be set, beside ``LOCATION`` and ``OPTIONS``."""
-_NESTED = (*text.GROUPS, "credentials", "tls")
+_NESTED = (*text.GROUPS, "credentials", "hedge", "tls")
 
 
 def config_from(value: Any, where: str, alias: str) -> ClusterConfig:

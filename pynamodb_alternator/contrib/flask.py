@@ -199,14 +199,16 @@ def _commands() -> AppGroup:
     @group.command("route")
     @click.argument("table")
     @click.argument("key")
+    @click.option("--index", help="KEY is one of this index.")
+    @click.option("--token-aware", is_flag=True, help="Read the table's token ring, and show the key's replicas.")
     @alias
-    def route(table: str, key: str, alias: str) -> None:
-        """To which node the writes of KEY, a partition key of TABLE, go.
+    def route(table: str, key: str, index: str | None, token_aware: bool, alias: str) -> None:
+        """To which nodes the requests of KEY, a partition key of TABLE, go.
 
         A number is taken for one where a model of the table says that its key is one; binary keys are in base64.
         """
         with _Told():
-            commands.route(get_cluster(alias), table, key, Screen())
+            commands.route(get_cluster(alias), table, key, Screen(), index=index, token_aware=token_aware)
 
     @group.command("check")
     @alias

@@ -4,9 +4,10 @@
 >>> handle = requests_log.instrument()
 
 The logger is ``pynamodb_alternator.requests``. A line reads ``cluster=default operation=GetItem table=users
-node=10.0.0.1:8000 attempts=1 status=200 duration_ms=1.234 policy=round_robin request_id=1f3-2``, and the record
-carries the same as a dict in its attribute `alternator`, for formatters that write JSON. Keys and values of items are
-in neither, nor is the text of an error: its class is.
+node=10.0.0.1:8000 attempts=1 status=200 duration_ms=1.234 policy=round_robin reason=read request_id=1f3-2``, and the
+record carries the same as a dict in its attribute `alternator`, for formatters that write JSON. A read that was hedged
+has ``hedge=won`` or ``hedge=lost`` too. Keys and values of items are in neither, nor is the text of an error: its class
+is.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class Logging(Handle):
 
     def _completed(self, cluster: Any, *, event: signals.RequestCompleted, **_: Any) -> None:
         status = event.status
-        trouble = event.error is not None or status is None or status >= 500 or event.attempts > 1
+        trouble = (
+            event.error is not None or status is None or status >= 500 or event.attempts > 1 + (event.hedge is not None)
+        )
         level = self.trouble_level if trouble else self.level
         if not self.logger.isEnabledFor(level):
             return
@@ -62,8 +65,11 @@ class Logging(Handle):
             "status": status,
             "duration_ms": round(event.duration * 1000, 3),
             "policy": event.policy,
+            "reason": event.reason,
             "request_id": event.request_id,
         }
+        if event.hedge is not None:
+            said["hedge"] = event.hedge
         if event.error is not None:
             said["error"] = error_name(event.error)
         line = " ".join(f"{name}={_word(value)}" for name, value in said.items())
@@ -86,7 +92,7 @@ def instrument(
     """Write a line for each request from now on, of all clusters.
 
     `logger`: another one than ``pynamodb_alternator.requests``. `level`: of a request that went well. `trouble_level`:
-    of one that failed, got a status from 500 on, or took more than one attempt.
+    of one that failed, got a status from 500 on, or took more than one attempt, of which a hedge does not count.
 
     A logger that is instrumented already stays as it is, with the levels given last. Raises `ConfigurationError`.
     """

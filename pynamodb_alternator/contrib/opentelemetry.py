@@ -63,10 +63,20 @@ class OpenTelemetry(Handle):
             unit="{retry}",
             description="Attempts that failed, after which another node took over.",
         )
+        self._hedges = meter.create_counter(
+            "alternator.client.hedges",
+            unit="{hedge}",
+            description="Reads that were sent to a second node as well: whether its answer came first.",
+        )
         self._affinity = meter.create_counter(
             "alternator.client.affinity",
             unit="{request}",
             description="Requests for which key route affinity was wanted: used, or not, and why not.",
+        )
+        self._routed = meter.create_counter(
+            "alternator.client.routed",
+            unit="{request}",
+            description="Requests by how their nodes were chosen, and why neither by affinity nor by replicas.",
         )
         self._refreshes = meter.create_counter(
             "alternator.client.topology.refreshes", unit="{refresh}", description="Readings of the node list."
@@ -119,6 +129,14 @@ class OpenTelemetry(Handle):
         ours: Attributes = {"alternator.cluster.name": event.cluster_name}
         measured = {**common, **ours, **_server(event.node)} if self._node_attributes else {**common, **ours}
         self._durations.record(event.duration, measured)
+        if event.hedge is not None:
+            outcome: Attributes = {"alternator.hedge.outcome": event.hedge}
+            self._hedges.add(1, {**ours, "db.operation.name": event.operation, **outcome})
+            common.update(outcome)
+        routed: Attributes = {"alternator.routing.policy": event.policy}
+        if event.reason is not None:
+            routed["alternator.routing.reason"] = event.reason
+        self._routed.add(1, {**ours, **routed, "db.operation.name": event.operation})
         if event.policy.endswith("affinity"):
             self._affinity.add(1, {**ours, "alternator.affinity.outcome": "used"})
         if not self._spans:
@@ -136,7 +154,7 @@ class OpenTelemetry(Handle):
                 **({} if serves else _server(event.node)),
                 **ours,
                 "alternator.attempts": event.attempts,
-                "alternator.routing.policy": event.policy,
+                **routed,
             }
         )
 

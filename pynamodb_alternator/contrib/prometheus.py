@@ -9,7 +9,9 @@
 | ``alternator_client_request_duration_seconds`` | cluster_name, operation, table_name |
 | ``alternator_client_outcome_unknown_total`` | cluster_name, operation, table_name, may_still_execute (true, false) |
 | ``alternator_client_retries_total`` | cluster_name, operation, error |
+| ``alternator_client_hedges_total`` | cluster_name, operation, outcome (won, lost) |
 | ``alternator_client_affinity_total`` | cluster_name, outcome (used, fallback), reason |
+| ``alternator_client_routed_total`` | cluster_name, operation, policy, reason |
 | ``alternator_client_nodes`` | cluster_name, state (active, quarantined, set_aside, down) |
 | ``alternator_client_topology_age_seconds`` | cluster_name |
 | ``alternator_client_topology_refreshes_total`` | cluster_name, result (read, failed) |
@@ -103,11 +105,23 @@ class Prometheus(Handle):
             "Attempts that failed, after which another node took over.",
             ("cluster_name", "operation", "error", *node),
         )
+        self._hedges = add(
+            Counter,
+            "hedges_total",
+            "Reads that were sent to a second node as well: whether its answer came first.",
+            ("cluster_name", "operation", "outcome"),
+        )
         self._affinity = add(
             Counter,
             "affinity_total",
             "Requests for which key route affinity was wanted: used, or not, and why not.",
             ("cluster_name", "outcome", "reason"),
+        )
+        self._routed = add(
+            Counter,
+            "routed_total",
+            "Requests by how their nodes were chosen, and why neither by affinity nor by replicas.",
+            ("cluster_name", "operation", "policy", "reason"),
         )
         self._nodes = add(
             Gauge,
@@ -170,6 +184,9 @@ class Prometheus(Handle):
         self._requests.labels(*request, status, error_name(event.error), *node).inc()
         if isinstance(event.error, OutcomeUnknownError) and not is_read(event.operation):
             self._unknown.labels(*request, str(event.error.may_still_execute).lower()).inc()
+        if event.hedge is not None:
+            self._hedges.labels(event.cluster_name, event.operation, event.hedge).inc()
+        self._routed.labels(event.cluster_name, event.operation, event.policy, event.reason or "").inc()
         if event.policy.endswith("affinity"):
             self._affinity.labels(event.cluster_name, "used", "").inc()
 

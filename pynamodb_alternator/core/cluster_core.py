@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import signals
 from ..errors import ClusterClosedError
-from ..routing.router import Router
+from ..routing.least_busy import router_for
+from ..routing.plan import LEAST_BUSY
 from ..routing.tables import Tables
-from ..settings.addresses import is_ip_address
 from ..settings.config import ClusterConfig
 from ..settings.tls import Tls
 from ..topology.membership import Membership
@@ -39,6 +39,7 @@ from ..transport.counts import Counts
 from ..transport.endpoint import ClusterEndpoint
 from ..transport.environment import Environment
 from ..transport.lanes import RequestSerializer, Sender
+from ..transport.loads import Loads
 from ..transport.pool import Pools
 from ..transport.pool_core import PoolStats
 from ..transport.resolver import resolve
@@ -46,6 +47,7 @@ from ..transport.tls import TlsContexts
 from . import processes
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
 from .own_questions import OwnQuestions
+from .seed_names import SeedNames
 
 if TYPE_CHECKING:
     from blinker import NamedSignal
@@ -86,7 +88,7 @@ class ClusterCore:
         self._closed = False
         self._session: Any = None
         self._has_said_so = self._is_forgotten = False
-        self._seeds_are_addresses = all(is_ip_address(host) for host, _ in config.seed_addresses)
+        self.seed_names = SeedNames(config, time.monotonic)
         self.has_monitor = config.monitor if config.monitor is not None else not can_be_frozen()
         self.tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
         self.control = ControlConnections(tls=self.tls)
@@ -118,7 +120,9 @@ class ClusterCore:
         self.inline = InlineUpkeep(self.membership, fetch, time.monotonic)
         self.tables = Tables(config, on_unknown=self._ask_about_table)
         self.replicas = Replicas(config.token_aware_after, on_wanted=self._want_token_ring)
-        self.router = Router(config, self.tables, random.Random(), self.replicas)
+        is_by_load = config.load_balancing == LEAST_BUSY
+        self.loads = Loads(self.all_pools.in_flight, time.monotonic) if is_by_load else None
+        self.router = router_for(config, self.tables, random.Random(), self.replicas, self.loads)
         self.environment = Environment(
             membership=self.membership,
             router=self.router,
@@ -128,6 +132,8 @@ class ClusterCore:
             random=random.Random(),
             retry_ambiguous_writes=config.retry_ambiguous_writes,
             counts=counts,
+            names_asked=self.seed_names.asked,
+            loads=self.loads,
         )
         self.sender = Sender(config, self.pools)
         self.questions = OwnQuestions(
@@ -223,16 +229,16 @@ class ClusterCore:
         monitor = self.monitor
         if self.has_monitor and monitor.no_thread is None and monitor.ready.is_set():
             return  # as nearly always
+        deadline = None if total is None else now + total
         if not self.works_inline:
             wait = self.config.discovery.startup_wait
             monitor.ready.wait(wait if total is None else min(wait, total))
-            # Names are left to the thread: it may wait for the resolver, and so would we.
-            if not self.membership.view.topology.ring and (self._seeds_are_addresses or not monitor.is_coming):
-                with self._until(None if total is None else now + total):
+            names_until = now + self.seed_names.patience(total)
+            if not self.membership.view.topology.ring and not self.seed_names.left_to(monitor, names_until):
+                with self._until(deadline, names_until):
                     self.membership.begin()
         if self.works_inline:
             self._say_that_threads_are_missing()
-            deadline = None if total is None else now + total
             self.inline.run(now, deadline)
             self.questions.run_inline(now, deadline)
 
@@ -290,6 +296,8 @@ class ClusterCore:
         self.all_pools.keep_only(nodes)
         self.control.keep_only(nodes)
         self.environment.counts.forget_others(node.address for node in nodes)
+        if self.loads is not None:
+            self.loads.keep_only(nodes)
         self.questions.token_rings.nodes_changed()
 
     def went_down(self, node: Node) -> None:
@@ -336,6 +344,8 @@ class ClusterCore:
             self.replicas.after_fork()
             self.questions.after_fork()
             self.environment.counts.clear()
+            if self.loads is not None:
+                self.loads.after_fork()
             self._pid = pid
         self.emit(signals.client_forked, old_pid=parent, new_pid=pid)
 

@@ -44,19 +44,22 @@ class DeadlinedFetch:
         self._of_thread = threading.local()
 
     @contextlib.contextmanager
-    def until(self, deadline: float | None) -> Iterator[None]:
-        """``with`` it, and no fetch of this thread takes longer than `deadline`."""
+    def until(self, deadline: float | None, names_until: float | None = None) -> Iterator[None]:
+        """``with`` it, and no fetch of this thread takes longer than `deadline`, and no name longer than `names_until`,
+        which is `deadline` if it is not given."""
         try:
-            self._of_thread.deadline = deadline  # inside, so that no exception comes before it is sure to be taken back
+            # Inside, so that no exception comes before it is sure to be taken back.
+            self._of_thread.deadline = deadline
+            self._of_thread.names_until = deadline if names_until is None else names_until
             yield
         finally:
-            self._of_thread.deadline = None
+            self._of_thread.deadline = self._of_thread.names_until = None
 
     def resolver(self, resolve: Callable[[str, float | None], Sequence[str]]) -> Resolve:
         """`resolve`, which takes seconds as well, within the same deadline."""
 
         def within(name: str) -> Sequence[str]:
-            deadline = getattr(self._of_thread, "deadline", None)
+            deadline = getattr(self._of_thread, "names_until", None)
             return resolve(name, None if deadline is None else max(0.0, deadline - self._clock()))
 
         return within
@@ -95,7 +98,8 @@ class InlineUpkeep:
         """Do what cannot wait, within `deadline`."""
         membership = self._membership
         membership.review_answers(now)
-        with self._fetch.until(deadline):
+        names_until = now + membership.config.timeouts.read if deadline is None else deadline
+        with self._fetch.until(deadline, names_until):
             if self._list_is_stale(now):
                 membership.begin()
                 most = {} if deadline is None else {"most": max(0.0, deadline - self._clock())}

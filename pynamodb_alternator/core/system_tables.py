@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import AlternatorError, ConfigurationError, SystemTableError, error_code, error_message
 from ..routing.attribute_value import attribute_value
+from ..routing.tables import SYSTEM_TABLES
 from ..settings import addresses
 from ..topology.membership import Membership
 from ..topology.reading import Location
@@ -32,7 +33,6 @@ __all__ = [
 
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
-_PREFIX = ".scylla.alternator."
 _DENIED = "AccessDeniedException"
 _MISSING = "ResourceNotFoundException"
 _REST, _REST_IF_DENIED = 10.0, 300.0
@@ -60,7 +60,7 @@ def read_system_table(
             f"system_table({name!r}): give one value at most, that of the partition key (got {', '.join(equals)})."
         )
     if not equals:
-        return _rows(client.scan, {"TableName": _PREFIX + name}, name, at_one_node)
+        return _rows(client.scan, {"TableName": SYSTEM_TABLES + name}, name, at_one_node)
     return query_system_table(client, name, equals, at_one_node)
 
 
@@ -76,7 +76,7 @@ def key_query(name: str, equals: Mapping[str, Mapping[str, Any]]) -> dict[str, A
     """The parameters of a Query for the rows of a system table whose keys have these attribute values."""
     numbers = range(len(equals))
     return {
-        "TableName": _PREFIX + name,
+        "TableName": SYSTEM_TABLES + name,
         "KeyConditionExpression": " AND ".join(f"#key{number} = :value{number}" for number in numbers),
         "ExpressionAttributeNames": {f"#key{number}": key for number, key in enumerate(equals)},
         "ExpressionAttributeValues": {f":value{number}": value for number, value in enumerate(equals.values())},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["hash_key_of", "index_keys_of", "key_types_of"]
+__all__ = ["attribute_types_of", "hash_key_of", "index_keys_of", "key_types_of"]
 
 
 def hash_key_of(description: Mapping[str, Any]) -> str:
@@ -24,10 +24,13 @@ def index_keys_of(description: Mapping[str, Any]) -> dict[str, str]:
     return {str(index["IndexName"]): hash_key_of(index) for index in indexes}
 
 
+def attribute_types_of(description: Mapping[str, Any]) -> dict[str, str]:
+    """The types (``S``, ``N`` or ``B``) of the attributes of which keys of the table and its indexes consist."""
+    return {attribute["AttributeName"]: attribute["AttributeType"] for attribute in description["AttributeDefinitions"]}
+
+
 def key_types_of(description: Mapping[str, Any]) -> dict[str, str]:
-    """The types (``S``, ``N`` or ``B``) of the attributes that the table's key consists of, partition key first."""
-    types = {
-        attribute["AttributeName"]: attribute["AttributeType"] for attribute in description["AttributeDefinitions"]
-    }
+    """The types of the attributes that the table's key consists of, partition key first."""
+    types = attribute_types_of(description)
     keys = sorted(description["KeySchema"], key=lambda key: key["KeyType"] != "HASH")
     return {key["AttributeName"]: types[key["AttributeName"]] for key in keys}

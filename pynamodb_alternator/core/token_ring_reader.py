@@ -11,6 +11,7 @@ clients, ``system.local`` and ``system.peers`` say which is which.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..errors import SystemTableError, error_code
 from ..topology.replicas import ANY_PORT, Address, TokenRange, TokenRing, make_ring
 from .system_tables import known_address
 
-__all__ = ["NoTokenRingError", "Query", "TokenRingReader", "UnusableTokenRingError"]
+__all__ = ["LargeTokenRingError", "NoTokenRingError", "Query", "TokenRingReader", "UnusableTokenRingError"]
 
 _TABLE = "system.token_ring"
 _ALL = "<ALL>"
@@ -33,16 +34,19 @@ class NoTokenRingError(Exception):
     """The server tells none, or one that is too large."""
 
 
+class LargeTokenRingError(NoTokenRingError):
+    """It has more rows than may be read."""
+
+
 class UnusableTokenRingError(Exception):
     """What the server tells is not a whole ring. It may be just about to change."""
 
 
 class TokenRingReader:
-    """Reads token rings. One thread at a time uses it.
+    """Reads token rings. Threads may share it; two that read the same ring at once both ask for it.
 
     `one_node`: picks a node, and gives what queries its system tables. `hosts`: those of the nodes that are known.
     `translate`: the configuration's `address_translator`. `port`: of nodes for which that names none.
-    `rows_read`: how many rows the last call of `read` has read.
     """
 
     def __init__(
@@ -54,7 +58,7 @@ class TokenRingReader:
         port: int,
         clock: Callable[[], float],
     ) -> None:
-        self.rows_read = 0
+        self._of_thread = threading.local()
         self._one_node = one_node
         self._hosts = hosts
         self._translate = translate
@@ -65,12 +69,18 @@ class TokenRingReader:
         self._shared: dict[str, tuple[TokenRing, Collection[str]]] = {}
         """Rings of vnodes by the replication of their keyspaces, with the nodes that were known then."""
 
+    @property
+    def rows_read(self) -> int:
+        """How many rows the last call of `read` has read in this thread."""
+        rows: int = getattr(self._of_thread, "rows", 0)
+        return rows
+
     def read(self, name: str, most: int | None) -> TokenRing:
         """The ring of a table, or of an index (``table:index``). `most`: rows that may be read.
 
         Raises `NoTokenRingError`, `UnusableTokenRingError`, `SystemTableError` and transport errors.
         """
-        self.rows_read = 0
+        self._of_thread.rows = 0
         query = self._one_node()
         table, colon, index = name.partition(":")
         keyspace = f"alternator_{table}"
@@ -106,9 +116,9 @@ class TokenRingReader:
     def _counted(self, rows: Iterable[Mapping[str, Any]], most: int | None) -> list[Mapping[str, Any]]:
         read = []
         for row in rows:
-            self.rows_read += 1
-            if most is not None and self.rows_read > most:
-                raise NoTokenRingError(f"its token ring has more than {most:,} rows")
+            self._of_thread.rows += 1
+            if most is not None and self._of_thread.rows > most:
+                raise LargeTokenRingError(f"its token ring has more than {most:,} rows")
             read.append(row)
         return read
 

@@ -143,6 +143,19 @@ class TokenRings:
         if name is not None:
             self.read_now(name)
 
+    def read_unless_tried(self, name: str) -> None:
+        """For a user who asks about a ring that is not known: read it in this thread, whatever its size.
+
+        Not again where that was tried: it is asked for when it is due.
+        """
+        with self._lock:
+            plan = self._plans.get(name)
+            if plan is not None and plan.always and plan.trouble is not None:
+                return
+            if plan is not None:
+                self._plans[name] = replace(plan, always=True)
+        self.read_now(name)
+
     def read_now(self, name: str) -> None:
         """Read one ring, in this thread. Does not raise what a reading may raise."""
         plan = self._plans.get(name) or _Plan(True, due=self._clock())

@@ -1,11 +1,11 @@
-"""Looking at a cluster: the doctor's findings, where the writes of a key go, and counters of each node."""
+"""Looking at a cluster: the doctor's findings, where the requests of a key go, and counters of each node."""
 
 from .examiner import examine, ping
 from .inside import Inside
 from .routes import route
 from .stats import stats
 from .values import Finding, KeyRoute, NodeStats, Severity
-from .words import milliseconds, said
+from .words import duration, milliseconds, said
 
 __all__ = [
     "Finding",
@@ -13,6 +13,7 @@ __all__ = [
     "KeyRoute",
     "NodeStats",
     "Severity",
+    "duration",
     "examine",
     "milliseconds",
     "ping",

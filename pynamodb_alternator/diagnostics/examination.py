@@ -20,6 +20,7 @@ from .seed_report import SeedReport, look_at_seeds
 
 if TYPE_CHECKING:
     from ..transport.http1 import Answer
+    from ..transport.signing import Signer
     from .inside import Inside
 
 __all__ = ["Examination"]
@@ -28,14 +29,21 @@ __all__ = ["Examination"]
 class Examination:
     """One look at a cluster. Each fact is gathered when the first check asks for it, and stays as it was then.
 
-    `timeout`: seconds for each question. `wall_clock`: what the nodes' clocks are compared with.
+    `timeout`: seconds for each question. `wall_clock`: what the nodes' clocks are compared with. `signer`: see
+    `Questions`.
     """
 
-    def __init__(self, inside: Inside, timeout: float, wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        inside: Inside,
+        timeout: float,
+        wall_clock: Callable[[], float],
+        signer: Callable[[], Signer | None] | None = None,
+    ) -> None:
         self.inside = inside
         self.timeout = timeout
         self._wall_clock = wall_clock
-        self._questions = Questions(inside, timeout)
+        self._questions = Questions(inside, timeout, signer)
 
     @property
     def config(self) -> ClusterConfig:
@@ -104,10 +112,15 @@ class Examination:
         def ask(report: NodeReport) -> Answer | Exception:
             try:
                 return self._questions.post(report.node, operation, parameters, **more)
-            except Exception as error:  # credentials come from a callable of the user's
+            except Exception as error:
                 return error
 
         nodes = [report.node for report in self.well]
+        if more.get("signed", True):
+            try:
+                self._questions.signer()  # once, and not by each of the threads
+            except Exception as error:
+                return dict.fromkeys(nodes, error)
         return dict(zip(nodes, at_once(ask, self.well), strict=True))
 
     def size_of(self, scope: Scope, source: Node) -> int:

@@ -21,6 +21,8 @@ from .checks import (
     response_compression,
     routing_scope,
     seeds,
+    set_aside,
+    token_ring,
     topology,
     write_isolation,
 )
@@ -31,13 +33,14 @@ from .values import Finding
 
 if TYPE_CHECKING:
     from ..topology.node import Node
+    from ..transport.signing import Signer
     from .inside import Inside
 
 __all__ = ["examine", "ping"]
 
 Check = Callable[[Examination], Iterator[Finding]]
 
-_ALWAYS: tuple[Check, ...] = (seeds.check, reachability.check)
+_ALWAYS: tuple[Check, ...] = (seeds.check, reachability.check, set_aside.check)
 _IF_A_NODE_ANSWERS: tuple[Check, ...] = (
     topology.check,
     rack_support.check,
@@ -50,16 +53,24 @@ _IF_REQUESTS_ARE_LET_IN: tuple[Check, ...] = (
     response_compression.check,
     datacenters.check,
     write_isolation.check,
+    token_ring.check,
 )
 
 
-def examine(inside: Inside, *, timeout: float = 2.0, wall_clock: Callable[[], float] = time.time) -> Iterator[Finding]:
-    """The findings as they come. `timeout`: seconds for each question.
+def examine(
+    inside: Inside,
+    *,
+    timeout: float = 2.0,
+    wall_clock: Callable[[], float] = time.time,
+    signer: Callable[[], Signer | None] | None = None,
+) -> Iterator[Finding]:
+    """The findings as they come. `timeout`: seconds for each question. `signer`: what gives the signer of requests; the
+    cluster's credentials are asked, once, if it is not given.
 
     Raises `ConfigurationError` for a timeout that is not one, and with the first finding `ClusterClosedError`.
     """
     settings.positive("Cluster.check: timeout", timeout)
-    return _findings(Examination(inside, timeout, wall_clock))
+    return _findings(Examination(inside, timeout, wall_clock, signer))
 
 
 def _findings(examination: Examination) -> Iterator[Finding]:

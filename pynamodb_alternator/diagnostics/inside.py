@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from ..core.own_questions import OwnQuestions
     from ..routing.router import Router
     from ..routing.tables import Tables
     from ..settings.config import ClusterConfig
     from ..topology.membership import Membership
+    from ..topology.replicas import Replicas
     from ..transport.control import ControlConnections
     from ..transport.counts import Counts
     from ..transport.lanes import Sender
+    from ..transport.loads import Loads
     from ..transport.pool import Pools
     from ..transport.pool_core import PoolStats
 
@@ -34,12 +37,32 @@ class Inside(Protocol):
         """What is known of tables: `names()` and `get()`."""
 
     @property
+    def replicas(self) -> Replicas:
+        """The token rings that are known: `ring()` and `is_wanted()`."""
+
+    @property
+    def questions(self) -> OwnQuestions:
+        """What the library asks for itself: `token_rings`."""
+
+    @property
+    def key(self) -> object:
+        """What stands for the cluster in context variables."""
+
+    @property
+    def has_monitor(self) -> bool:
+        """Whether there is to be a background thread."""
+
+    @property
     def router(self) -> Router:
         """Where requests go: `route_key()`."""
 
     @property
     def counts(self) -> Counts:
         """Answers and failures of each node by its address."""
+
+    @property
+    def loads(self) -> Loads | None:
+        """How busy each node is; None where that does not decide about their order."""
 
     @property
     def control(self) -> ControlConnections:
@@ -51,7 +74,7 @@ class Inside(Protocol):
 
     @property
     def sender(self) -> Sender:
-        """The headers that requests of this cluster carry: `extra_headers()` and `authentication()`."""
+        """The headers that requests of this cluster carry: `extra_headers()`, `signers()` and `signature()`."""
 
     def prepare(self, now: float, total: float | None, /) -> None:
         """Be awake, and have nodes, within `total` seconds if there is such a limit.

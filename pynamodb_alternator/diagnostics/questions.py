@@ -23,6 +23,7 @@ from ..transport.request import build_head
 
 if TYPE_CHECKING:
     from ..transport.http1 import Answer
+    from ..transport.signing import Signer
     from .inside import Inside
 
 __all__ = ["NodesClient", "Questions", "at_once", "refusal"]
@@ -35,12 +36,23 @@ _R = TypeVar("_R")
 
 
 class Questions:
-    """Asks nodes of one cluster, each by itself. `timeout`: seconds for each question."""
+    """Asks nodes of one cluster, each by itself. `timeout`: seconds for each question.
 
-    def __init__(self, inside: Inside, timeout: float) -> None:
+    `signer`: gives the signer of all questions. It is asked once, unless it fails; the cluster's own if not given.
+    """
+
+    def __init__(self, inside: Inside, timeout: float, signer: Callable[[], Signer | None] | None = None) -> None:
         self._inside = inside
         self._timeout = timeout
         self._filter = NodeFilter.of(inside.config)
+        self._ask_signer = signer or inside.sender.signers(NO_OPTIONS).current
+        self._signers: tuple[Signer | None, ...] = ()
+
+    def signer(self) -> Signer | None:
+        """The signer of signed questions. The first time it may wait. Raises what a callable for credentials raises."""
+        if not self._signers:
+            self._signers = (self._ask_signer(),)
+        return self._signers[0]
 
     def get(self, node: Node, path: str) -> Answer:
         """The answer to a GET. Raises `TransportError`."""
@@ -77,7 +89,7 @@ class Questions:
         headers += [("Content-Encoding", coding)] if coding else []
         headers += [("Accept-Encoding", accept)] if accept else []
         if signed:
-            headers += sender.authentication(NO_OPTIONS, node, target, body)
+            headers += sender.signature(self.signer(), node, target, body)
         head = build_head(target, node.host_header, len(body), headers)
         deadline = time.monotonic() + self._timeout
         with own_time(node, operation, self._timeout):

@@ -117,6 +117,12 @@ class ProcessNode(LocalNode):
         super().revive()
         self.server.await_ready()
 
+    def clear_faults(self) -> None:
+        """As of any node, and a frozen process goes on. A killed node stays so."""
+        super().clear_faults()
+        if self.up:
+            self.thaw()
+
     def freeze(self) -> None:
         """Stop the process (SIGSTOP). The kernel still accepts connections for it, and nothing is answered."""
         self.server.signal_child(signal.SIGSTOP)

@@ -7,6 +7,7 @@ touches a private name of PynamoDB's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pynamodb
@@ -34,6 +35,7 @@ __all__ = [
     "batch_get_page",
     "connection_of",
     "container_serializer_of",
+    "description_of",
     "discriminator_of",
     "instantiate_in_pynamodbs_way",
     "instantiate_of",
@@ -42,7 +44,6 @@ __all__ = [
     "keys_of",
     "make_instance",
     "parse_utc",
-    "partition_key_of",
     "python_names_of",
     "replace_connecting",
     "schema_of",
@@ -163,10 +164,10 @@ def schema_of(model: AnyModel) -> Any:
     return model._get_schema()
 
 
-def partition_key_of(model: AnyModel) -> Attribute[Any]:
-    """The attribute that is the partition key."""
-    attribute: Attribute[Any] = model._hash_key_attribute()
-    return attribute
+def description_of(model: AnyModel) -> Mapping[str, Any]:
+    """The model's keys and indexes in the form of a table's description (DescribeTable's answer, under ``Table``)."""
+    description: Mapping[str, Any] = connection_of(model).get_meta_table().data
+    return description
 
 
 def keys_of(item: models.Model) -> dict[str, Any]:

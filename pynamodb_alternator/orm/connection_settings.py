@@ -12,7 +12,7 @@ from pynamodb.settings import default_settings_dict
 
 from ..errors import ConfigurationError
 from ..settings import checks, headers, values
-from ..settings.options import RequestOptions
+from ..settings.options import NO_OPTIONS, NOT_GIVEN, RequestOptions
 from ..settings.values import Credentials
 
 __all__ = ["LEGACY", "as_given", "request_options"]
@@ -35,6 +35,7 @@ def request_options(
     retry_configuration: Any,
     silent_writes: Any,
     token_aware: Any,
+    hedge: Any,
     extra_headers: Mapping[str, str] | None,
     aws_access_key_id: str | None,
     aws_secret_access_key: str | None,
@@ -51,16 +52,19 @@ def request_options(
         if timeouts[name] is not None:
             checks.positive(f"{who}: {name}", seconds)
     sent = None if extra_headers is None else headers.check(f"{who}: extra_headers", extra_headers)
-    return RequestOptions(
+    options = RequestOptions(
         connect_timeout=timeouts["connect_timeout_seconds"],
         read_timeout=timeouts["read_timeout_seconds"],
         max_attempts=_max_attempts(who, max_retry_attempts, retry_configuration),
         silent_writes=None if silent_writes is None else values.silent_writes(f"{who}: silent_writes", silent_writes),
         token_aware=None if token_aware is None else values.token_aware(f"{who}: token_aware", token_aware),
+        hedge=NOT_GIVEN if hedge is None else values.hedge(f"{who}: hedge", hedge),
         extra_headers=sent or None,
         credentials=_credentials(who, aws_access_key_id, aws_secret_access_key, aws_session_token),
         region=region or None,
     )
+    # Nearly all connections have none of their own, and requests look whether it is this very object.
+    return NO_OPTIONS if options == NO_OPTIONS else options
 
 
 def _max_attempts(who: str, max_retry_attempts: int, retry_configuration: Any) -> int | None:

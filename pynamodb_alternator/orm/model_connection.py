@@ -32,7 +32,7 @@ _SETTINGS = (
     "aws_session_token",
 )
 """What PynamoDB takes out of a model's `Meta` for its connection."""
-_OUR_SETTINGS = ("cluster", "key_route_affinity", "write_isolation", "silent_writes", "token_aware")
+_OUR_SETTINGS = ("cluster", "key_route_affinity", "write_isolation", "silent_writes", "token_aware", "hedge")
 """What an `AlternatorConnection` takes out of it as well."""
 
 

@@ -8,6 +8,7 @@ the key's value in the request. Where one of them is missing, a reason says whic
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..settings.config import ClusterConfig
@@ -18,13 +19,34 @@ from . import reasons
 from .hashing import key_hash
 from .key_condition import queried_key
 from .partition_key import KEY_PARAMETERS, as_mapping, key_content
-from .tables import PARTITION_KEY, Tables
+from .tables import PARTITION_KEY, SYSTEM_TABLES, Tables
 from .token import token_of
 
-__all__ = ["ByReplica", "TokenAware"]
+__all__ = ["ByReplica", "Holders", "KeyReplicas", "TokenAware", "ring_name"]
 
 TokenAware = Literal["auto"] | bool
 Holders = tuple[Node, ...] | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReplicas:
+    """What is known of the replicas of one partition key.
+
+    `token`: the key's, None if its value has none. `in_scope`: the nodes of the scope in use that hold it, in canonical
+    order. `everywhere`: with those out of the scope. `read_at`: when the ring was read, on the monotonic clock; None if
+    it is not known. `reason`: why requests do not go to these nodes first, as a word of `routing.reasons`.
+    """
+
+    token: int | None = None
+    in_scope: tuple[Node, ...] = ()
+    everywhere: tuple[Node, ...] = ()
+    read_at: float | None = None
+    reason: str | None = None
+
+
+def ring_name(table: str, index: str | None) -> str:
+    """The name of the token ring of a table, or of an index, which is a table of its own."""
+    return table if index is None else f"{table}:{index}"
 
 
 class ByReplica:
@@ -60,19 +82,46 @@ class ByReplica:
         return holders if isinstance(holders, str) else (holders, key_hash(*content))
 
     def of_query(self, parameters: Mapping[str, Any], topology: Topology, mode: TokenAware | None) -> Holders:
-        """As `of_read`, of the partition that a Query asks for. An index is a table of its own, by its own partition
-        key."""
+        """As `of_read`, of the partition that a Query asks for, in the table or in an index."""
         table, index = parameters.get("TableName"), parameters.get("IndexName")
         ring = self._ring(table if index is None else f"{table}:{index}", mode)
         if not isinstance(ring, TokenRing):
             return ring
-        known = self._tables.get(table)
-        name = known.partition_key if index is None else known.index_keys.get(index)
-        value = queried_key(parameters, name)
+        value = queried_key(parameters, self.key_name(table, index))
         if value is reasons.NO_PARTITION_KEY_NAME:
             return self._no_name(table)
         content = value if isinstance(value, str) else key_content(value)
         return content if isinstance(content, str) else _holders(ring, content, topology)
+
+    def of_key(
+        self, table: str, index: str | None, value: object, topology: Topology, mode: TokenAware | None
+    ) -> KeyReplicas:
+        """What is known of the replicas of one partition key, for people to look at. This is not counted as a use.
+
+        `value`: its attribute value. It may be whatever.
+        """
+        mode = self._mode if mode is None else mode
+        content = key_content(value)
+        token = content if isinstance(content, str) else _token(content)
+        if isinstance(token, str):
+            return KeyReplicas(reason=token)
+        ring = self._replicas.ring(ring_name(table, index))
+        if ring is None:
+            return KeyReplicas(token, reason=reasons.TOKEN_AWARENESS_OFF if mode is False else reasons.NO_TOKEN_RING)
+        holders = ring.nodes(token, topology)
+        reason = None
+        if mode is False:
+            reason = reasons.TOKEN_AWARENESS_OFF
+        elif self.key_name(table, index) is None:
+            reason = reasons.NO_PARTITION_KEY_NAME
+        elif not holders:
+            reason = reasons.NO_REPLICA_IN_SCOPE
+        return KeyReplicas(token, holders, ring.all_nodes(token, topology), ring.read_at, reason)
+
+    def key_name(self, table: object, index: Any) -> str | None:
+        """The name of the partition key of a table or of its index, if it is known."""
+        known = self._tables.get(table)
+        return known.partition_key if index is None else known.index_keys.get(index)
 
     def _key(self, table: object, attributes: object) -> tuple[str, str | bytes] | str:
         """Type and content of the partition key's value, in a request's `Key` or `Item`, or the reason for none."""
@@ -90,6 +139,8 @@ class ByReplica:
         ring = self._replicas.ring(name)
         if ring is not None:
             return ring
+        if name.startswith(SYSTEM_TABLES):
+            return None
         return reasons.NO_TOKEN_RING if self._replicas.used(name, always=mode is True) else None
 
     def _no_name(self, table: object) -> str:
@@ -99,8 +150,12 @@ class ByReplica:
 
 
 def _holders(ring: TokenRing, content: tuple[str, str | bytes], topology: Topology) -> tuple[Node, ...] | str:
+    token = _token(content)
+    return token if isinstance(token, str) else ring.nodes(token, topology) or reasons.NO_REPLICA_IN_SCOPE
+
+
+def _token(content: tuple[str, str | bytes]) -> int | str:
     try:
-        token = token_of(*content)
+        return token_of(*content)
     except ValueError:  # not a number, or text that UTF-8 does not have: the server shall say so
         return reasons.NO_KEY_VALUE
-    return ring.nodes(token, topology) or reasons.NO_REPLICA_IN_SCOPE

@@ -19,19 +19,25 @@ __all__ = [
     "AFFINITY",
     "BATCH_AFFINITY",
     "CONSISTENT_NODE",
+    "FREE_TO_MOVE",
+    "LEAST_BUSY",
     "RANDOM",
     "REPLICA",
     "ROUND_ROBIN",
     "QueryPlan",
+    "by_health",
     "pick_and_remove",
 ]
 
 ROUND_ROBIN = "round_robin"
 RANDOM = "random"
+LEAST_BUSY = "least_busy"
 AFFINITY = "affinity"
 BATCH_AFFINITY = "batch_affinity"
 CONSISTENT_NODE = "consistent_node"
 REPLICA = "replica"
+FREE_TO_MOVE = (ROUND_ROBIN, RANDOM, LEAST_BUSY, REPLICA)
+"""Policies under which any node serves a request as well as another."""
 
 _CANONICAL = AffinityRing()
 
@@ -40,8 +46,8 @@ _CANONICAL = AffinityRing()
 class QueryPlan:
     """How one request picks its nodes. Immutable: the same plan over the same view gives the same order.
 
-    `policy`: ``"round_robin"``, ``"random"``, ``"affinity"``, ``"batch_affinity"``, ``"replica"`` or
-    ``"consistent_node"``.
+    `policy`: ``"round_robin"``, ``"random"``, ``"least_busy"`` (see `least_busy`), ``"affinity"``,
+    ``"batch_affinity"``, ``"replica"`` or ``"consistent_node"``.
     `reason`: why neither affinity nor replicas were used, as a word of `routing.reasons`; None if one of them was.
     `wanted_affinity`: whether the request is one that affinity is for, by its operation, its parameters and the mode.
     `seeds`: what the order is made from: the turn (round robin, and reads that go to replicas), a random number
@@ -73,15 +79,19 @@ class QueryPlan:
         if self.policy == BATCH_AFFINITY:
             return _over_ring(self.ring(topology), lambda nodes: _by_votes(nodes, self.seeds), view)
         if self.policy == REPLICA:
-            replicas = self.replicas
-            if topology is not self.topology:
-                # Since the plan was made the scope in use has changed, perhaps, and a plan never leaves it.
-                in_scope = frozenset(topology.nodes)
-                replicas = tuple(node for node in replicas if node in in_scope)
+            replicas = self.replicas_in(topology)
             return _active_first(_replicas_first(replicas, topology.nodes, self.seeds[0], view), view)
         if self.policy in (RANDOM, CONSISTENT_NODE):
             return _active_first(pick_and_remove(topology.nodes, self.seeds[0]), view)
         return _active_first(_rotated(topology.nodes, self.seeds[0], view), view)
+
+    def replicas_in(self, topology: Topology) -> tuple[Node, ...]:
+        """The replicas that are in the scope in use. Since the plan was made that has changed, perhaps, and a plan
+        never leaves it."""
+        if topology is self.topology:
+            return self.replicas
+        in_scope = frozenset(topology.nodes)
+        return tuple(node for node in self.replicas if node in in_scope)
 
 
 def pick_and_remove(nodes: Sequence[Node], seed: int) -> Iterator[Node]:
@@ -162,6 +172,20 @@ def _sorted_by_health(nodes: Iterable[Node], view: View) -> Iterator[Node]:
             yield node
     yield from late
     yield from last
+
+
+def by_health(nodes: Sequence[Node], view: View) -> tuple[Sequence[Node], Sequence[Node], Sequence[Node]]:
+    """The active nodes, the quarantined ones, and those that are set aside."""
+    down, quarantined, set_aside = view.down, view.quarantined, view.set_aside
+    if not down and not quarantined and not set_aside:
+        return nodes, (), ()
+    up = [node for node in nodes if node not in down]
+    well = [node for node in up if node not in set_aside]
+    return (
+        [node for node in well if node not in quarantined],
+        [node for node in well if node in quarantined],
+        [node for node in up if node in set_aside],
+    )
 
 
 def _over_ring(ring: Sequence[Node], order: Callable[[Sequence[Node]], Iterator[Node]], view: View) -> Iterator[Node]:

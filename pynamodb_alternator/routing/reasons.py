@@ -17,6 +17,7 @@ __all__ = [
     "NO_REPLICA_IN_SCOPE",
     "NO_TOKEN_RING",
     "READ",
+    "TOKEN_AWARENESS_OFF",
     "UNSUPPORTED_KEY_TYPE",
 ]
 
@@ -47,6 +48,9 @@ NO_TOKEN_RING: Final = "no_token_ring"
 
 NO_REPLICA_IN_SCOPE: Final = "no_replica_in_scope"
 """The routing scope in use has no replica of the key."""
+
+TOKEN_AWARENESS_OFF: Final = "token_awareness_off"
+"""``token_aware=False`` holds. `Cluster.route` says so; what requests say is why they have no affinity."""
 
 # Affinity was wanted and could not be used: what the signal affinity_fallback says.
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from ..errors import WRONG_VALUE
 from ..settings.config import ClusterConfig
+from ..settings.options import RequestOptions
 from ..settings.values import KeyRouteAffinity
 from ..settings.write_isolation import ALWAYS
 from ..topology.node import Node
 from ..topology.replicas import Replicas
 from ..topology.view import View
 from . import reasons
-from .by_replica import ByReplica, Holders, TokenAware
+from .by_replica import ByReplica, Holders, KeyReplicas, TokenAware
 from .idempotence import READS
 from .partition_key import KEY_PARAMETERS, as_mapping, attributes_of_write, partition_key_hash, value_hash
 from .plan import AFFINITY, BATCH_AFFINITY, CONSISTENT_NODE, RANDOM, REPLICA, ROUND_ROBIN, QueryPlan
@@ -32,11 +33,14 @@ _log = logging.getLogger("pynamodb_alternator.routing")
 
 @dataclass(frozen=True, slots=True)
 class KeyRoute:
-    """Where writes of one partition key go, and why.
+    """Where the requests of one partition key go, and why.
 
     `affinity`: the mode that holds for the table. `hash`: the key's hash, None if there is none. `ring`: the nodes over
     which keys are spread, in the order used. `nodes`: the order in which a write with affinity tries them now.
-    `reason`: why there is no affinity for this key, as a word of `routing.reasons`.
+    `reason`: why there is no affinity for this key, as a word of `routing.reasons`. `replicas`: the nodes that hold it.
+    `reads`: the order in which the next read tries the nodes; reads take turns. `plain_writes`: the order in which a
+    write without affinity tries them; empty if the table has no such writes, because all have affinity, or are
+    lightweight transactions.
     """
 
     table: str
@@ -46,6 +50,9 @@ class KeyRoute:
     ring: tuple[Node, ...]
     nodes: tuple[Node, ...]
     reason: str | None
+    replicas: KeyReplicas
+    reads: tuple[Node, ...]
+    plain_writes: tuple[Node, ...]
 
 
 class Router:
@@ -87,9 +94,11 @@ class Router:
                     return plan
                 return self._plan_plain_write(operation, parameters, view, token_aware, plan)
             if operation == "GetItem":
-                return self._plan_read(self._by_replica.of_read(parameters, view.topology, token_aware), view)
+                holders = self._by_replica.of_read(parameters, view.topology, token_aware)
+                return self._plan_read(operation, holders, view)
             if operation == "Query":
-                return self._plan_read(self._by_replica.of_query(parameters, view.topology, token_aware), view)
+                holders = self._by_replica.of_query(parameters, view.topology, token_aware)
+                return self._plan_read(operation, holders, view)
             if operation == "BatchWriteItem":
                 return self._plan_batch(parameters, view, affinity)
             return self._spread(reasons.READ if operation in READS else reasons.NOT_AN_ITEM_WRITE)
@@ -98,37 +107,75 @@ class Router:
             _log.debug("The parameters of a %s cannot be routed by key.", operation, exc_info=True)
             return self._spread(reasons.MALFORMED_PARAMETERS)
 
-    def plan_for_one_node(self, number: int) -> QueryPlan:
-        """The plan of requests that shall all go to the node which `number` picks, while it is well."""
+    def plan_of(self, operation: str, parameters: Mapping[str, Any], view: View, options: RequestOptions) -> QueryPlan:
+        """The same for the request's own options. Those of a block may be to prefer one node, while it is well."""
+        number = options.consistent_node
+        if number is None or number is False:
+            return self.plan(
+                operation,
+                parameters,
+                view,
+                affinity=options.key_route_affinity,
+                token_aware=options.token_aware,
+            )
         return QueryPlan(CONSISTENT_NODE, None, False, (number,))
 
-    def route_key(self, table: str, key_value: object, view: View) -> KeyRoute:
-        """Where writes with affinity of one partition key go. Never raises.
+    def route_key(
+        self,
+        table: str,
+        key_value: object,
+        view: View,
+        *,
+        index: str | None = None,
+        token_aware: TokenAware | None = None,
+    ) -> KeyRoute:
+        """Where the requests of one partition key go. Never raises.
 
-        `key_value`: the partition key's attribute value, such as ``{"S": "alice"}``.
+        `key_value`: the partition key's attribute value, such as ``{"S": "alice"}``. `index`: it is that of an index,
+        which is only read. `token_aware`: as in `plan`.
         """
         known = self._tables.get(table)
-        ring = self._ring(view.topology)
-        try:
-            found = value_hash(key_value)
-        except WRONG_VALUE:
-            found = reasons.NO_KEY_VALUE
         wish = known.affinity or self._affinity
         mode = effective_affinity(wish, known)
-        seed = found if isinstance(found, int) else None
+        try:
+            found: int | str = reasons.READ if index is not None else value_hash(key_value)
+        except WRONG_VALUE:
+            found = reasons.NO_KEY_VALUE
         plan = self._affinity_plan(view, found, AFFINITY)
         reason = plan.reason
         if reason is None and mode is KeyRouteAffinity.NONE:
             reason = _reason_for_none(wish is KeyRouteAffinity.AUTO)
         if reason is None and known.partition_key is None:
             reason = reasons.NO_PARTITION_KEY_NAME
-        nodes = tuple(plan.order(view)) if plan.reason is None else ()
-        return KeyRoute(table, known.partition_key, mode, seed, ring, nodes, reason)
+        try:
+            replicas = self._by_replica.of_key(table, index, key_value, view.topology, token_aware)
+        except WRONG_VALUE:
+            replicas = KeyReplicas(reason=reasons.NO_KEY_VALUE)
+        all_writes_have_affinity = mode is KeyRouteAffinity.ANY_WRITE and reason is None
+        has_plain_writes = index is None and known.write_isolation != ALWAYS and not all_writes_have_affinity
+        return KeyRoute(
+            table,
+            self._by_replica.key_name(table, index),
+            mode,
+            found if isinstance(found, int) else None,
+            self._ring(view.topology),
+            tuple(plan.order(view)) if plan.reason is None else (),
+            reason,
+            replicas,
+            tuple(self._plan_read("GetItem", replicas.reason or replicas.in_scope, view).order(view)),
+            tuple(self._plan_write_of_key(found, replicas, view).order(view)) if has_plain_writes else (),
+        )
 
-    def _plan_read(self, holders: Holders, view: View) -> QueryPlan:
+    def _plan_write_of_key(self, found: int | str, replicas: KeyReplicas, view: View) -> QueryPlan:
+        """The plan of a write without affinity, as `_plan_plain_write` makes it."""
+        if replicas.reason is not None or not isinstance(found, int):
+            return self._spread(replicas.reason or reasons.NO_KEY_VALUE)
+        return _to_replicas(replicas.in_scope, found, view)
+
+    def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:
         """Reads take turns among the replicas."""
         if isinstance(holders, tuple):
-            return QueryPlan(REPLICA, None, False, (self._next_turn(),), replicas=holders, topology=view.topology)
+            return _to_replicas(holders, self._next_turn(), view)
         return self._spread(holders or reasons.READ)
 
     def _plan_plain_write(
@@ -140,7 +187,7 @@ class Router:
             return self._spread(reason)  # a lightweight transaction: what is not affinity's has no better coordinator
         held = self._by_replica.of_write(operation, parameters, view.topology, token_aware)
         if isinstance(held, tuple):
-            return QueryPlan(REPLICA, None, False, (held[1],), replicas=held[0], topology=view.topology)
+            return _to_replicas(*held, view)
         return self._spread(held or reason)
 
     def _plan_write(
@@ -238,6 +285,10 @@ class Router:
 
     def _next_turn(self) -> int:
         return self._random.getrandbits(31) if self._is_random else next(self._turns)
+
+
+def _to_replicas(replicas: tuple[Node, ...], turn: int, view: View) -> QueryPlan:
+    return QueryPlan(REPLICA, None, False, (turn,), replicas=replicas, topology=view.topology)
 
 
 def _reason_for_none(is_learnt: bool) -> str:

@@ -12,12 +12,15 @@ from ..settings import write_isolation
 from ..settings.config import ClusterConfig
 from ..settings.values import KeyRouteAffinity
 
-__all__ = ["PARTITION_KEY", "WRITE_ISOLATION", "Table", "Tables", "effective_affinity"]
+__all__ = ["PARTITION_KEY", "SYSTEM_TABLES", "WRITE_ISOLATION", "Table", "Tables", "effective_affinity"]
 
 _log = logging.getLogger("pynamodb_alternator.routing")
 
 PARTITION_KEY: Final = "partition_key"
 WRITE_ISOLATION: Final = "write_isolation"
+
+SYSTEM_TABLES: Final = ".scylla.alternator."
+"""With what the names of ScyllaDB's system tables begin. Each node has its own, so they have no replicas."""
 
 _AFFINITY_THAT_HELPS = {
     write_isolation.ALWAYS: KeyRouteAffinity.ANY_WRITE,

@@ -24,7 +24,9 @@ from .values import (
     CredentialsSource,
     Discovery,
     Health,
+    Hedge,
     KeyRouteAffinity,
+    LoadBalancing,
     Retries,
     RingNodes,
     RingOrder,
@@ -45,7 +47,9 @@ class ClusterConfig:
     then the same in all of them; 8000 if they name none. `node_port` is the number that holds.
     `name`: the cluster's name in signals and logs.
     `routing_scope`: `ClusterScope`, `DatacenterScope` or `RackScope`, with fallbacks.
-    `load_balancing`: the order of nodes for requests without affinity.
+    `load_balancing`: the order of nodes for requests without affinity. ``"round_robin"``: they take turns.
+    ``"random"``. ``"least_busy"``: of two random ones that goes first which has fewer requests of this process in
+    flight and answers faster; docs/routing.md tells the rule.
     `key_route_affinity`: see `KeyRouteAffinity`. `rmw_rule`: ``"server"`` decides as the server does, which
     updates need a read first; ``"driver"`` counts as ScyllaDB's other drivers do. `force_read_before_write`: set it
     where the server's option ``alternator_force_read_before_write`` is set.
@@ -67,6 +71,7 @@ class ClusterConfig:
     which they are preferred.
     `user_agent`: None sends none; True sends ``pynamodb_alternator/`` and the version; or a text of your own.
     `timeouts`, `retries`, `discovery`, `health`: see these classes.
+    `hedge`: a `Hedge` sends reads that wait for long to a second node as well; None sends none.
     `retry_ambiguous_writes`: True repeats writes whose outcome is unknown, as AWS SDKs do: an increment may then be
     applied twice. It implies ``silent_writes="repeat"``.
     `allowed_networks`: listed nodes outside these networks (``"10.0.0.0/8"``) are refused, where any are given.
@@ -90,7 +95,7 @@ class ClusterConfig:
     _: KW_ONLY
     name: str = "default"
     routing_scope: Scope = field(default_factory=ClusterScope)
-    load_balancing: Literal["round_robin", "random"] = "round_robin"
+    load_balancing: LoadBalancing = "round_robin"
     key_route_affinity: KeyRouteAffinity = KeyRouteAffinity.AUTO
     rmw_rule: Literal["server", "driver"] = "server"
     force_read_before_write: bool = False
@@ -107,6 +112,7 @@ class ClusterConfig:
     user_agent: str | bool | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)
+    hedge: Hedge | None = None
     retry_ambiguous_writes: bool = False
     discovery: Discovery = field(default_factory=Discovery)
     health: Health = field(default_factory=Health)
@@ -133,7 +139,7 @@ class ClusterConfig:
         if not isinstance(self.name, str) or not self.name:
             raise ConfigurationError(f"ClusterConfig: name must be a non-empty string (got {checks.shown(self.name)}).")
         scopes.check("ClusterConfig: routing_scope", self.routing_scope)
-        checks.one_of("ClusterConfig: load_balancing", self.load_balancing, ("round_robin", "random"))
+        checks.one_of("ClusterConfig: load_balancing", self.load_balancing, get_args(LoadBalancing))
         checks.one_of("ClusterConfig: rmw_rule", self.rmw_rule, ("server", "driver"))
         checks.one_of("ClusterConfig: affinity_ring", self.affinity_ring, get_args(RingNodes))
         checks.one_of("ClusterConfig: affinity_ring_order", self.affinity_ring_order, get_args(RingOrder))
@@ -177,6 +183,7 @@ class ClusterConfig:
                 raise ConfigurationError(
                     f"ClusterConfig: {name} must be {kind.__name__}(...) (got {checks.shown(value)})."
                 )
+        object.__setattr__(self, "hedge", values.hedge("ClusterConfig: hedge", self.hedge))
         if isinstance(self.credentials, Mapping):
             made = text.build(Credentials, self.credentials, "ClusterConfig: credentials")
             object.__setattr__(self, "credentials", made)
@@ -265,8 +272,9 @@ class ClusterConfig:
         """From a URL: ``http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1``.
 
         Hosts are separated by commas. A port after the last one is the port of all, and of the nodes that they list,
-        unless ``port=`` says otherwise. The query takes `datacenter`, `rack`, `connect_timeout`, `read_timeout`,
-        `total_timeout`, `pool_timeout`, `max_attempts`, `silent_writes`, for https `ca`, `client_cert`, `client_key`,
+        unless ``port=`` says otherwise. Hosts may name different ports only with ``port=``. The query takes
+        `datacenter`, `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`, `max_attempts`,
+        `silent_writes`, `hedge_after`, `hedge_max_extra`, for https `ca`, `client_cert`, `client_key`,
         `verify_hostname` and `insecure`, and every field of `ClusterConfig` whose value is a word or a number.
         `changes` win over the URL.
         """

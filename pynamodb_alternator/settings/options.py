@@ -19,7 +19,7 @@ from . import checks, compression, headers, scopes, values
 from .compression import Deflate, Gzip
 from .config import ClusterConfig
 from .scopes import Scope
-from .values import Credentials, KeyRouteAffinity, Retries, Timeouts
+from .values import Credentials, Hedge, KeyRouteAffinity, Retries, Timeouts
 
 __all__ = [
     "NOT_GIVEN",
@@ -44,14 +44,14 @@ NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """Settings of one request; None (`NOT_GIVEN` for the compression) means that the next wider setting holds.
+    """Settings of one request; None means that the next wider setting holds, `NOT_GIVEN` for the compression and hedge.
 
     `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`: seconds. `all_timeouts`: all four, of which a
     total or pool of None means no limit. `max_attempts`, `silent_writes`: as in `Retries`. `extra_headers`: sent beside
     the cluster's.
-    `credentials`, `region`: what signs the request. `response_compression`: codings. `consistent_node`: the number that
-    picks the node; False for none. `token_aware`: as in `ClusterConfig`. `is_lookup`: the library asks for itself, and
-    a failure counts for no node.
+    `hedge`: None for none. `credentials`, `region`: what signs the request. `response_compression`: codings.
+    `consistent_node`: the number that picks the node; False for none. `token_aware`: as in `ClusterConfig`.
+    `is_lookup`: the library asks for itself, and a failure counts for no node.
     """
 
     connect_timeout: float | None = None
@@ -61,6 +61,7 @@ class RequestOptions:
     all_timeouts: Timeouts | None = None
     max_attempts: int | None = None
     silent_writes: Literal["raise", "wait", "repeat"] | None = None
+    hedge: Hedge | NotGiven | None = NOT_GIVEN
     extra_headers: Mapping[str, str] | None = None
     credentials: Credentials | None = None
     region: str | None = None
@@ -160,7 +161,7 @@ _CHECKED: Mapping[str, Callable[[str, Any], Any]] = {
     "routing_scope": scopes.check,
 }
 """What makes the value of each setting in which None means that it is not given."""
-_FOR_A_BLOCK = ("consistent_node", "request_compression", "timeouts", *_CHECKED)
+_FOR_A_BLOCK = ("consistent_node", "hedge", "request_compression", "timeouts", *_CHECKED)
 _OF_THE_CLUSTER = {setting.name for setting in fields(ClusterConfig)} | {"url", "host", "endpoint", "ca", "verify"}
 
 
@@ -182,6 +183,8 @@ def block_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     how = settings.get("request_compression", NOT_GIVEN)
     if how is not NOT_GIVEN:
         made["request_compression"] = compression.request_compression(f"{where}: request_compression", how)
+    if settings.get("hedge", NOT_GIVEN) is not NOT_GIVEN:
+        made["hedge"] = values.hedge(f"{where}: hedge", settings["hedge"])
     for name, check in _CHECKED.items():
         if settings.get(name) is not None:
             made[name] = check(f"{where}: {name}", settings[name])

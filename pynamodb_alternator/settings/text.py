@@ -61,6 +61,14 @@ def _switch_or(otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
     return read
 
 
+def _p99_or_seconds(text: str) -> float | str:
+    word = text.strip().lower()
+    try:
+        return word if word == "p99" else float(word)
+    except ValueError:
+        raise ValueError("write seconds, or p99") from None
+
+
 SCOPE_NAMES: Final = ("datacenter", "rack")
 """They stand for a `routing_scope`."""
 TLS_FILES: Final = ("ca", "client_cert", "client_key")
@@ -94,6 +102,8 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "pool_timeout": Setting(float, "timeouts", "pool"),
     "max_attempts": Setting(int, "retries"),
     "silent_writes": Setting(str, "retries"),
+    "hedge_after": Setting(_p99_or_seconds, "hedge", "after"),
+    "hedge_max_extra": Setting(float, "hedge", "max_extra"),
     **dict.fromkeys(TLS_FILES, Setting(str, "tls")),
     "verify_hostname": Setting(checks.boolean, "tls"),
     "insecure": Setting(checks.boolean, "tls"),
@@ -120,7 +130,8 @@ def of_url(url: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """What a URL says, where `changes` do not say otherwise. Raises `ConfigurationError`.
 
     The port after the last host is that of all hosts in the URL. It is that of the nodes which they list, too, unless
-    ``port`` in the query or in `changes` is: so a load balancer may have a port of its own.
+    ``port`` in the query or in `changes` is: so a load balancer may have a port of its own. Other hosts that name other
+    ports need such a ``port``, as seeds in a list do.
     """
     scheme, hosts, query = _parts_of(url)
     options: dict[str, Any] = {"scheme": scheme}
@@ -133,11 +144,14 @@ def of_url(url: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     if {"datacenter", "rack", "routing_scope"} & changes.keys():
         options.pop("rack", None)
     options = merged(options, changes)
-    hosts[-1], port = addresses.split_port(hosts[-1], f"The cluster URL {url!r}")
-    if port is not None and options.get("port") is None:
-        options["port"] = port
-    elif port is not None:
-        hosts = [host if _names_port(host) else f"{host.strip()}:{port}" for host in hosts]
+    last, port = addresses.split_port(hosts[-1], f"The cluster URL {url!r}")
+    if port is not None:
+        others = {_port_of(host) for host in hosts[:-1]} - {None, port}
+        if options.get("port") is None and not others:
+            options["port"], hosts[-1] = port, last
+        else:
+            # The nodes have another port, or it is not known which one: then the configuration is refused.
+            hosts = [host if _port_of(host) else f"{host.strip()}:{port}" for host in hosts]
     options.setdefault("seeds", hosts)
     return options
 
@@ -172,8 +186,8 @@ def _parts_of(url: str) -> tuple[str, list[str], str]:
     return scheme, hosts, query
 
 
-def _names_port(host: str) -> bool:
-    return addresses.split_port(host, f"The host {host!r} of the cluster URL")[1] is not None
+def _port_of(host: str) -> int | None:
+    return addresses.split_port(host, f"The host {host!r} of the cluster URL")[1]
 
 
 def _put(options: dict[str, Any], key: str, text: str) -> None:
@@ -229,7 +243,7 @@ def _variables(env: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
 def merged(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`options` with `changes`, which win. Settings within a mapping are merged one by one."""
     result = {**options, **changes}
-    for name in ("timeouts", "retries", "tls"):
+    for name in ("timeouts", "retries", "hedge", "tls"):
         if isinstance(changes.get(name), Mapping) and name in options:
             result[name] = {**options[name], **changes[name]}
     return result

@@ -7,8 +7,8 @@ fails.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from ..errors import ConfigurationError
@@ -20,15 +20,21 @@ __all__ = [
     "CredentialsSource",
     "Discovery",
     "Health",
+    "Hedge",
     "KeyRouteAffinity",
+    "LoadBalancing",
     "Retries",
     "RingNodes",
     "RingOrder",
     "Timeouts",
     "affinity",
+    "hedge",
     "silent_writes",
     "token_aware",
 ]
+
+LoadBalancing = Literal["round_robin", "random", "least_busy"]
+"""The order of nodes for requests that any node may take."""
 
 RingNodes = Literal["datacenter", "scope"]
 """The nodes over which partition keys are spread where the scope in use is a rack: its datacenter's, or its own."""
@@ -147,7 +153,8 @@ class Discovery:
     `interval`: between two reads of ``/localnodes`` while requests are made. `idle_interval`: while none are made;
     a request in that time wakes the reader at once. `idle_after`: how long without a request counts as idle.
     `timeout`: for one source to answer. `startup_wait`: how long the first request waits, at most, for the first
-    node list; after that it goes to a seed.
+    node list; after that it goes to a seed. It waits longer for a resolver that has not told where the seeds are: as
+    long as the call may take, or `Timeouts.read` without a `total`.
     `scope_restore_after`: how long a better routing scope must have had active nodes before it is used again.
     """
 
@@ -195,9 +202,52 @@ class Health:
         checks.each(self, "Health", ("probe_interval", "probe_timeout", "suspect_after"), checks.positive)
 
 
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """When a read that waits is sent to a second node as well, and how many reads may be.
+
+    `after`: seconds in which an answer must have begun; or ``"p99"``, the time within which 99 % of the operation's
+    last 1,000 answers came (2 ms at least; no read is hedged until there were 100). `max_extra`: the part of the reads
+    of the last minute that may be hedged, beside a reserve of 100 hedges a minute.
+
+    It is for reads that need not be consistent: `GetItem`, `BatchGetItem` and `Query` without ``ConsistentRead=True``.
+    Raises `ConfigurationError`.
+    """
+
+    after: float | Literal["p99"] = "p99"
+    max_extra: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.after != "p99":
+            checks.positive("Hedge: after", self.after, remedy="or 'p99'")
+        if not checks.is_number(self.max_extra) or not 0 <= self.max_extra <= 1:
+            raise ConfigurationError(
+                "Hedge: max_extra must be a number from 0 to 1, such as 0.05 for 5 % more reads "
+                f"(got {checks.shown(self.max_extra)})."
+            )
+
+
 CredentialsSource = Credentials | Callable[[], Any] | Any
 """A `Credentials`, a botocore session or credentials object, or a callable that gives one of these. An `AsyncCluster`
 takes what is aiobotocore's, and asynchronous functions, too."""
+
+
+def hedge(where: str, value: object) -> Hedge | None:
+    """The `Hedge` that `value` means: one, a mapping of its settings, or None or False for none.
+
+    Raises `ConfigurationError`.
+    """
+    if value is None or value is False:
+        return None
+    if isinstance(value, Mapping):
+        checks.known_names(value, [setting.name for setting in fields(Hedge)], where)
+        return Hedge(**value)
+    if isinstance(value, Hedge):
+        return value
+    raise ConfigurationError(
+        f"{where} must be Hedge(...), such as Hedge(after=0.05), or None for no hedged reads "
+        f"(got {checks.shown(value)})."
+    )
 
 
 def silent_writes(where: str, value: Any) -> Literal["raise", "wait", "repeat"]:

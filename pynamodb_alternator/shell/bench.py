@@ -48,6 +48,7 @@ def add(commands: Any) -> None:
         "--write", action="store_true", help="put items instead of reading, and delete them at the end"
     )
     command.add_argument("--size", type=settings.whole(0, 100_000), default=100, help="bytes of each item put (100)")
+    settings.add_token_aware(command, "send the requests to the replicas of their keys")
     settings.add(command)
     command.set_defaults(run=run)
 

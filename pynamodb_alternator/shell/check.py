@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     screen = Screen(as_json=options.json)
     findings: list[Finding] = []
-    with settings.open_cluster(options) as cluster:
+    with settings.open_cluster(options, reads_rings=True) as cluster:
         coming = examine(cluster.core, timeout=options.timeout)
         while True:
             with screen.waiting("looking"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..diagnostics import ping
@@ -39,16 +40,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _line(node: NodeInfo, answer: float | Exception | str) -> NodeLine:
     """The node by whether it has just answered: its health says less, because this process is only starting."""
-    latency = answer if isinstance(answer, float) else None
-    return NodeLine(
-        node.address,
-        node.datacenter,
-        node.rack,
-        "down" if latency is None else "active",
-        node.in_scope,
-        latency,
-        str(answer) if latency is None else "",
-    )
+    if not isinstance(answer, float):
+        return NodeLine(node.address, node.datacenter, node.rack, "down", node.in_scope, note=str(answer))
+    if node.condition == "set_aside":
+        return replace(NodeLine.of(node), latency=answer)
+    return NodeLine(node.address, node.datacenter, node.rack, "active", node.in_scope, answer)
 
 
 def _for_machines(line: NodeLine) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..diagnostics import milliseconds
+from ..diagnostics import duration, milliseconds
 from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Screen, Text
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, *, good: s
 
 
 def _total_of_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, good: str) -> None:
-    active = sum(line.state == "active" for line in lines)
+    active = sum(line.state == "active" or line.latency is not None for line in lines)
     outside = sum(not line.in_scope for line in lines)
     text = f"{len(lines)} nodes, {active} of them {good}; the scope is {scope}"
     screen.paragraph(text + (f" ({outside} are outside of it)." if outside else "."), DIM)
@@ -144,26 +144,57 @@ def show_route(
     silent: Collection[str] = (),
     notes: Iterable[str] = (),
 ) -> None:
-    """Where the writes of a key go. `key`: as the user wrote it. `silent`: addresses that do not answer now."""
+    """Where the requests of a key go. `key`: as the user wrote it. `silent`: addresses that do not answer now."""
 
     def field(name: str, text: str, style: str = PLAIN) -> None:
         screen.paragraph(text, style, first=(name, DIM), indent=_ROUTE_LABELS)
 
     key_name = route.partition_key or "(name not known)"
     field("table", route.table + (f", write isolation {write_isolation}" if write_isolation else ""))
+    if route.index is not None:
+        field("index", route.index)
     field("key", f"{key_name} = {key} ({next(iter(route.key))})")
-    field("hash", str(route.hash) if route.hash is not None else "none")
-    field("affinity", route.affinity.value, GOOD if route.reason is None else WARN)
-    field("ring", f"{route.ring_scope}: {_some(len(route.ring), 'node')}, sorted by {_SORTED_BY[route.ring_order]}")
-    field("why", route.explanation)
-    screen.line()
+    if route.index is None:
+        field("hash", str(route.hash) if route.hash is not None else "none")
+        field("affinity", route.affinity.value, GOOD if route.reason is None else WARN)
+        ring = f"{route.ring_scope}: {_some(len(route.ring), 'node')}, sorted by {_SORTED_BY[route.ring_order]}"
+        field("ring", ring)
+        field("why", route.explanation)
+    field("token", str(route.token) if route.token is not None else "none")
+    _replicas(route, field)
     if route.nodes:
+        screen.line()
         _plan(screen, route, silent)
     for address in silent:
         if address not in route.nodes:
             screen.paragraph(f"{address} does not answer, and has no place in the plan until it does.", WARN)
     for note in notes:
         screen.paragraph(note, WARN)
+
+
+def _replicas(route: KeyRoute, field: Callable[[str, str], None]) -> None:
+    """Where the key is, and where its reads and plain writes go."""
+    if route.token_ring_age is None:
+        field("replicas", f"not known. {route.replicas_explanation}")
+        return
+    outside = [address for address in route.all_replicas if address not in route.replicas]
+    text = ", ".join(route.replicas) or "none"
+    field("replicas", f"{text} (outside of the scope: {', '.join(outside)})" if outside else text)
+    field("token ring", f"read {_ago(route.token_ring_age)} ago. {route.replicas_explanation}")
+    if route.replicas_reason is not None:
+        return
+    field("next read", _in_order(route.reads))
+    if route.plain_writes:
+        field("plain writes", _in_order(route.plain_writes))
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
+def _in_order(addresses: Sequence[str]) -> str:
+    more = len(addresses) - _MOST_NODES
+    return ", then ".join(addresses[:_MOST_NODES]) + (f", and {more} more" if more > 0 else "")
 
 
 def _plan(screen: Screen, route: KeyRoute, silent: Collection[str]) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ..core.table_description import hash_key_of, key_types_of
+from ..core.table_description import attribute_types_of, hash_key_of, index_keys_of
 from ..core.write_isolation import read_write_isolation
 from ..diagnostics import KeyRoute, ping
 from ..errors import ConfigurationError
+from ..routing.reasons import TOKEN_AWARENESS_OFF
+from ..settings.checks import did_you_mean
 from . import settings
 from .render import show_route
 from .screen import Screen
@@ -24,14 +26,17 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:
     command = commands.add_parser(
         "route",
-        help="which nodes the writes of a key go to, and why",
-        description="The hash of a partition key, and the nodes that its writes go to, in order. The table's "
-        "definition is asked of the cluster, unless --partition-key says what it needs. Nothing is written.",
+        help="which nodes the requests of a key go to, and why",
+        description="The hash of a partition key, and the nodes that its writes with affinity go to, in order; its "
+        "token, and with --token-aware its replicas. The table's definition is asked of the cluster, unless "
+        "--partition-key says what it needs. Nothing is written.",
     )
     command.add_argument("table", metavar="TABLE")
     command.add_argument("key", metavar="KEY", help="the partition key's value; binary ones in base64")
     command.add_argument("--type", choices=("S", "N", "B"), help="the key's type (default: as the table has it, or S)")
     command.add_argument("--partition-key", metavar="NAME", help="the partition key's name; the cluster is not asked")
+    command.add_argument("--index", metavar="NAME", help="the key is that of this index")
+    settings.add_token_aware(command, "read the table's token ring, and show the key's replicas")
     settings.add(command)
     command.set_defaults(run=run)
 
@@ -53,11 +58,15 @@ def run(options: argparse.Namespace) -> int:
                 table = _asked(cluster, options)
         else:
             table = _stated(cluster, options)
-        route = cluster.route(options.table, key_value(options.key, table.key_type or "S"))
+        with screen.waiting("asking where the key is"):
+            route = cluster.route(options.table, key_value(options.key, table.key_type or "S"), options.index)
         with screen.waiting("asking the nodes"):
             answers = ping(cluster.core, timeout=options.timeout)
-        silent = [address for address in route.ring if not isinstance(answers.get(address), float)]
+        shown = dict.fromkeys((*route.ring, *route.all_replicas))
+        silent = [address for address in shown if not isinstance(answers.get(address), float)]
     notes = [table.note] if table.note else []
+    if route.replicas_reason == TOKEN_AWARENESS_OFF:
+        notes.append("Add --token-aware to see the key's replicas.")
     if screen.as_json:
         document = _for_machines(route, options.key)
         screen.document(document | {"write_isolation": table.write_isolation, "not_answering": silent, "notes": notes})
@@ -70,7 +79,9 @@ def run(options: argparse.Namespace) -> int:
 def _stated(cluster: Cluster, options: argparse.Namespace) -> _Table:
     if not options.partition_key:
         raise ConfigurationError("--partition-key: write the name of the table's partition key, such as id.")
-    cluster.register_table(options.table, options.partition_key)
+    # With --index it is the index's, and the table's own does not matter.
+    index_keys = {} if options.index is None else {options.index: options.partition_key}
+    cluster.register_table(options.table, options.partition_key, index_keys=index_keys)
     return _Table(options.type)
 
 
@@ -81,15 +92,19 @@ def _asked(cluster: Cluster, options: argparse.Namespace) -> _Table:
     except (BotoCoreError, ClientError) as error:
         note = f"The table's definition could not be read ({error}). Name its key with --partition-key."
         return _Table(options.type, note=note)
-    name = hash_key_of(description)
-    key_type = key_types_of(description)[name]
-    cluster.register_table(options.table, name)
+    index_keys = index_keys_of(description)
+    cluster.register_table(options.table, hash_key_of(description), index_keys=index_keys)
     if isolation is not None:
         cluster.learn_write_isolation(options.table, isolation)
+    if options.index is not None and options.index not in index_keys:
+        meant = did_you_mean(options.index, index_keys) or f"Its indexes are: {', '.join(index_keys) or 'none'}."
+        raise ConfigurationError(f"--index: {options.table} has no index {options.index!r}. {meant}")
+    name = hash_key_of(description) if options.index is None else index_keys[options.index]
+    key_type = attribute_types_of(description)[name]
     if options.type not in (None, key_type):
         raise ConfigurationError(
-            f"--type {options.type}: the partition key {name} of {options.table} is of type {key_type}. "
-            "Leave out --type."
+            f"--type {options.type}: the partition key {name} of {options.index or options.table} is of type "
+            f"{key_type}. Leave out --type."
         )
     return _Table(key_type, isolation)
 
@@ -108,4 +123,13 @@ def _for_machines(route: KeyRoute, key: str) -> dict[str, Any]:
         "ring_order": route.ring_order,
         "reason": route.reason,
         "explanation": route.explanation,
+        "index": route.index,
+        "token": route.token,
+        "replicas": list(route.replicas),
+        "all_replicas": list(route.all_replicas),
+        "token_ring_age": None if route.token_ring_age is None else round(route.token_ring_age, 3),
+        "replicas_reason": route.replicas_reason,
+        "replicas_explanation": route.replicas_explanation,
+        "reads": list(route.reads),
+        "plain_writes": list(route.plain_writes),
     }

@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from ..settings.config import ClusterConfig
 from ..settings.tls import InsecureTlsWarning
 
-__all__ = ["add", "number", "open_cluster", "whole"]
+__all__ = ["add", "add_token_aware", "number", "open_cluster", "whole"]
 
 _DEFAULT_TIMEOUT = 2.0
 
@@ -39,8 +39,19 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="one JSON document, for machines")
 
 
-def open_cluster(options: argparse.Namespace, environ: Mapping[str, str] | None = None) -> Cluster:
-    """The cluster that the options mean. Raises `ConfigurationError`."""
+def add_token_aware(command: argparse.ArgumentParser, help: str) -> None:
+    """The option for commands that may read token rings."""
+    command.add_argument("--token-aware", action="store_true", help=help)
+
+
+def open_cluster(
+    options: argparse.Namespace, environ: Mapping[str, str] | None = None, *, reads_rings: bool = False
+) -> Cluster:
+    """The cluster that the options mean. Raises `ConfigurationError`.
+
+    It reads token rings only if the URL or ``--token-aware`` says True, because a command is over before they are worth
+    it. `reads_rings`: the configuration stays as it is, for a command that shows what is wrong with it.
+    """
     env = dict(os.environ if environ is None else environ)
     if options.url is not None:
         env["ALTERNATOR_URL"] = options.url
@@ -70,7 +81,10 @@ def open_cluster(options: argparse.Namespace, environ: Mapping[str, str] | None 
     with warnings.catch_warnings():
         # A user who writes --insecure knows it.
         warnings.simplefilter("ignore", InsecureTlsWarning)
-        return Cluster(ClusterConfig.from_env(env, **changes))
+        config = ClusterConfig.from_env(env, **changes)
+    if not reads_rings:
+        config = config.replace(token_aware=config.token_aware is True or getattr(options, "token_aware", False))
+    return Cluster(config)
 
 
 def number(least: float, most: float) -> Any:

@@ -71,7 +71,7 @@ def transition(status: HealthStatus, observation: Observation, policy: Health) -
     if status.state is State.DOWN:
         return _from_down(status, observation, policy)
     if observation is Observation.SUSPICION_CONFIRMED:
-        return _demoted(status, status.failures)
+        return _demoted(status, status.failures + 1)
     is_active = status.state is State.ACTIVE
     if observation is Observation.TRAFFIC_FAILURE:
         failures = status.failures + 1

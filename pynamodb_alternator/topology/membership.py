@@ -104,6 +104,7 @@ class Membership:
         self._turns = Turns(LONGEST_READING)
         # The parent's threads probe them, and this process has no such thread.
         self._health.forget_suspects()
+        self._published.reads_go_last(frozenset())
         self._answers.after_fork()
 
     # ---- what a request asks: no lock is taken here ------------------------------------------------------------
@@ -174,10 +175,13 @@ class Membership:
         self._published.go_last(self._answers.set_aside(now), self._answers.returning(now))
         return [of_return(node, aside, now) for node, aside in back]
 
-    def suspect(self, node: Node) -> None:
-        """Have the node probed at once, unless it is being probed, or is known to be down."""
+    def suspect(self, node: Node, *, hedged: bool = False) -> None:
+        """Have the node probed at once, unless it is being probed, or is known to be down. `hedged`: a read had to be
+        hedged because of it, and until the probe has told, the node is the last for reads."""
         with self._lock:
             is_new = self._health.suspect(node)
+            if hedged and self._health.is_suspect(node):
+                self._published.reads_go_last(self.view.hedged | {node})
         if is_new:
             self._listener.suspect(node)
 
@@ -219,6 +223,7 @@ class Membership:
                 observation = Observation.PROBE_FAILURE
             self._health.plan_next_probe(node, well=error is None, now=self._clock())
             change, emissions = self._judge(node, observation, generation, error)
+            self._published.reads_go_last(self.view.hedged - {node})
             self._health.settle(node)  # last: until here, an exception has the node probed again
         self._tell(change, emissions)
         return error is None

@@ -108,8 +108,10 @@ class Monitor:
         """Until when the thread sleeps if nothing wakes it; None while it looks around."""
         self.ready = Latch()
         """Set when the first node list was read and its nodes had a moment to be probed, or that has failed."""
+        self.begun = Latch()
+        """Set when the seeds are known as nodes, or none can be resolved. What is ready has begun."""
         if self._membership.last_success is not None:
-            self.ready.set()
+            self._say_ready()
 
     def used(self, now: float) -> None:
         """A request is about to be routed: start if need be, and be awake."""
@@ -155,7 +157,11 @@ class Monitor:
         """There are no more threads to be had: requests do our work, and one of them tries again in a while."""
         self._start_again_at = self._clock() + self._settings.interval
         self.no_thread = str(error)
+        self._say_ready()
+
+    def _say_ready(self) -> None:
         self.ready.set()
+        self.begun.set()
 
     def suspect(self, node: Node) -> None:
         """Have the node probed now, beside the traffic, and before nodes whose turn it merely is.
@@ -169,7 +175,7 @@ class Monitor:
         with self._lock:
             self._closed = True
         self.wake()
-        self.ready.set()
+        self._say_ready()
         probers = self._probes.close()
         end = time.monotonic() + timeout
         for thread in (self._thread, self._reader, *probers):
@@ -213,7 +219,7 @@ class Monitor:
             while not self._closed:
                 self._look_around_and_sleep()
         finally:
-            self.ready.set()
+            self._say_ready()
             self._runs = False  # the next request starts another one
 
     def _look_around_and_sleep(self) -> None:
@@ -243,13 +249,14 @@ class Monitor:
             self._read_first_list()
         except Exception:
             self._complain()
-        self.ready.set()
+        self._say_ready()
 
     def _read_first_list(self) -> None:
         membership = self._membership
         if membership.last_success is not None:
             return
         membership.begin()
+        self.begun.set()
         # Seeds are asked side by side: a dead one must not hold up the others.
         self._probes.begin(membership.probes_due(self._clock()))
         self._probes.wait_for_first(self._settings.timeout)

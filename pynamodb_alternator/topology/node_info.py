@@ -18,7 +18,8 @@ class NodeInfo:
     """One node with its state at one moment, for people to look at.
 
     `datacenter`, `rack`: as the server's system tables have them, else as they were asked for; None if neither says.
-    `in_scope`: whether requests go to it, health permitting. `failures`: transport failures since its last success.
+    `in_scope`: whether requests go to it, health permitting. `failures`: failures since its last success,
+    of requests in transport and of the probe that took it down.
     `down_for`: seconds, if it is down. `error`: what was last heard of a node that is not active.
     `set_aside_for`: for how many seconds more it goes last, because its answers failed, and `set_aside_because`: why in
     words; None if it is not set aside.

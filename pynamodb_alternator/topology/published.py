@@ -94,6 +94,11 @@ class Published:
         if set_aside != self.view.set_aside or returning != self.view.returning:
             self._publish(replace(self.view, set_aside=set_aside, returning=returning))
 
+    def reads_go_last(self, hedged: frozenset[Node]) -> None:
+        """Publish which nodes get reads last, because reads that went there had to be hedged."""
+        if hedged != self.view.hedged:
+            self._publish(replace(self.view, hedged=hedged))
+
     def groups(self) -> Iterator[Collection[Node]]:
         """The whole cluster, and each scope: what must not lose more than half of its nodes."""
         yield self.members

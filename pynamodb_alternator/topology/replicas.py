@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from .node import Node
@@ -66,7 +66,7 @@ class TokenRing:
         self._replicas = tuple(replicas)
         self.read_at = read_at
         self.rows = rows
-        self._bound: tuple[tuple[Topology, dict[int, tuple[Node, ...]]], ...] = ()
+        self._bound: tuple[_Bound, ...] = ()
 
     def __len__(self) -> int:
         """How many ranges there are."""
@@ -76,15 +76,16 @@ class TokenRing:
         """The nodes of the topology's scope in use that hold the keys with this token, in canonical order."""
         index = self._sets[bisect_left(self._ends, token)]
         bound = self._bound
-        nodes = bound[0][1] if bound and bound[0][0] is topology else self._bind(topology)
-        holders = nodes.get(index)
+        known = bound[0] if bound and bound[0].topology is topology else self._bind(topology)
+        holders = known.holders.get(index)
         if holders is None:
-            holders = nodes[index] = _among(self._replicas[index], topology.nodes)
+            holders = known.holders[index] = _among(self._replicas[index], topology.nodes, known.positions)
         return holders
 
     def all_nodes(self, token: int, topology: Topology) -> tuple[Node, ...]:
         """The nodes that hold the keys with this token, those out of the scope in use too, in canonical order."""
-        return _among(self._replicas[self._sets[bisect_left(self._ends, token)]], topology.ring)
+        replicas = self._replicas[self._sets[bisect_left(self._ends, token)]]
+        return _among(replicas, topology.ring, _positions(topology.ring))
 
     def ranges(self) -> Iterator[tuple[int, frozenset[Address]]]:
         """The last token of each range, in order, and the addresses of its replicas."""
@@ -97,22 +98,45 @@ class TokenRing:
             mine == theirs for mine, theirs in zip(self.ranges(), other.ranges(), strict=True)
         )
 
-    def _bind(self, topology: Topology) -> dict[int, tuple[Node, ...]]:
+    def _bind(self, topology: Topology) -> _Bound:
         """What is remembered for this topology, which becomes the one that is looked at first."""
         bound = self._bound
         for known in bound:
-            if known[0] is topology:
+            if known.topology is topology:
                 break
         else:
-            known = (topology, {})
+            known = _Bound(topology, _positions(topology.nodes), {})
         # Replaced as a whole: threads may bind at once and lose one, which is then made anew.
-        others = [other for other in bound if other[0] is not topology]
+        others = [other for other in bound if other.topology is not topology]
         self._bound = (known, *others[: _MOST_TOPOLOGIES - 1])
-        return known[1]
+        return known
 
 
-def _among(replicas: frozenset[Address], nodes: Iterable[Node]) -> tuple[Node, ...]:
-    return tuple(node for node in nodes if (node.host, node.port) in replicas or (node.host, ANY_PORT) in replicas)
+class _Bound(NamedTuple):
+    """What a ring remembers for one topology. `positions`: see `_positions`. `holders`: what was found so far, by the
+    index of a set of replicas."""
+
+    topology: Topology
+    positions: Mapping[Address, Sequence[int]]
+    holders: dict[int, tuple[Node, ...]]
+
+
+def _positions(nodes: Iterable[Node]) -> dict[Address, list[int]]:
+    """Where the nodes of an address stand among these. A cluster with vnodes may have as many sets of replicas as
+    ranges, and going through all nodes for each would take too long."""
+    positions: dict[Address, list[int]] = {}
+    for number, node in enumerate(nodes):
+        positions.setdefault((node.host, node.port), []).append(number)
+        positions.setdefault((node.host, ANY_PORT), []).append(number)
+    return positions
+
+
+def _among(
+    replicas: frozenset[Address], nodes: Sequence[Node], positions: Mapping[Address, Sequence[int]]
+) -> tuple[Node, ...]:
+    """The nodes that are replicas, in their order."""
+    numbers = {number for address in replicas for number in positions.get(address, ())}
+    return tuple(nodes[number] for number in sorted(numbers))
 
 
 def make_ring(ranges: Iterable[TokenRange], read_at: float) -> TokenRing | None:

@@ -42,6 +42,7 @@ class View:
 
     `down`: get no traffic. `quarantined`: get traffic after the active nodes. `set_aside`: get traffic after all
     others, because their answers failed. `returning`: were set aside; those requests go there that can be sent again.
+    `hedged`: kept a read waiting, which had to be hedged, and have not been probed since: get reads after all others.
     """
 
     topology: Topology
@@ -49,7 +50,10 @@ class View:
     quarantined: frozenset[Node] = frozenset()
     set_aside: frozenset[Node] = frozenset()
     returning: frozenset[Node] = frozenset()
+    hedged: frozenset[Node] = frozenset()
 
-    def without_trials(self) -> View:
-        """What a request sees that cannot be sent again when a node fails it."""
-        return replace(self, set_aside=self.set_aside | self.returning)
+    def seen_by(self, *, is_read: bool, may_repeat: bool) -> View:
+        """What a request sees: the last nodes are those that are `hedged`, for a read, and those that return, for what
+        cannot be sent again when a node fails it."""
+        last = (self.hedged if is_read else frozenset()) | (frozenset() if may_repeat else self.returning)
+        return replace(self, set_aside=self.set_aside | last) if last else self

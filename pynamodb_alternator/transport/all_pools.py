@@ -21,6 +21,8 @@ class SharedPools(Protocol):
 
     def waits(self, now: float) -> Iterable[tuple[Node, float]]: ...
 
+    def in_flight(self, node: Node) -> int: ...
+
     def keep_only(self, nodes: Collection[Node]) -> None: ...
 
     def cut(self, node: Node, reason: str = ...) -> None: ...
@@ -53,6 +55,13 @@ class AllPools:
     def all(self) -> list[SharedPools]:
         """A list of its own, that does not change while the caller goes through it."""
         return list(self._pools)
+
+    def in_flight(self, node: Node) -> int:
+        """Connections of this process to `node` that are in use."""
+        count = 0
+        for pools in self.all():
+            count += pools.in_flight(node)
+        return count
 
     def waits(self, now: float) -> Iterator[tuple[Node, float]]:
         for pools in self.all():

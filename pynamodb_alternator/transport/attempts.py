@@ -23,7 +23,8 @@ repeated only if repeating it cannot change the result. A write whose node went 
 later, on top of newer writes (`OutcomeUnknownError.may_still_execute`).
 
 **What the caller gets** is the last answer or failure, except that nothing undoes an earlier attempt that may have been
-executed: where the outcome of a write is open, the caller hears of that (`_give_up`, `open_outcome`).
+executed: where the outcome of a write is open, the caller hears of that (`_give_up`, `open_outcome`), also where a
+later attempt was refused for another reason. What the signals are told of all this is in `emit`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from .. import signals
 from ..errors import (
@@ -49,22 +50,22 @@ from ..errors import (
     TlsError,
     TransportError,
 )
-from ..routing.by_replica import TokenAware
 from ..routing.idempotence import is_idempotent, is_read
-from ..routing.plan import RANDOM, REPLICA, ROUND_ROBIN
-from ..settings.scopes import Scope
-from ..settings.values import KeyRouteAffinity, Retries, Timeouts
+from ..routing.plan import FREE_TO_MOVE
+from ..settings.options import NO_OPTIONS, RequestOptions
+from ..settings.values import Retries, Timeouts
 from ..topology.node import Node
 from ..topology.view import View
 from . import emit, outcome
 from .environment import Environment
 from .http1 import Answer
 
+if TYPE_CHECKING:
+    from .happy_path import Begun
+
 __all__ = ["Attempts", "Wait"]
 
 _request_numbers = itertools.count(1)
-_FREE_TO_MOVE = (ROUND_ROBIN, RANDOM, REPLICA)
-"""Policies under which any node serves a request as well as another."""
 _MOST_MOVES = 10
 """Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
 
@@ -115,15 +116,12 @@ class Attempts:
         started: float,
         timeouts: Timeouts,
         retries: Retries,
-        affinity: KeyRouteAffinity | None = None,
-        token_aware: TokenAware | None = None,
-        routing_scope: Scope | None = None,
-        consistent_node: int | None = None,
+        options: RequestOptions = NO_OPTIONS,
         has_room: Callable[[Node], bool] | None = None,
-        is_lookup: bool = False,
+        begun: Begun | None = None,
     ) -> None:
-        """`has_room`: whether a connection to a node can be had without waiting for one that is in use. `is_lookup`:
-        the library asks for itself; a failure makes the node suspect, so that it is probed, and counts for nothing."""
+        """`has_room`: whether a connection to a node can be had without waiting for one that is in use. `begun`: the
+        attempt that is under way already, whose end will be reported."""
         self.environment = environment
         self.operation = operation
         self.parameters = parameters
@@ -139,20 +137,19 @@ class Attempts:
             retries.silent_writes == "wait" and not environment.retry_ambiguous_writes and not is_read(operation)
         )
         """Whether an exchange goes on when its node is declared down, and waits for the node's own answer."""
-        self._own_scope = routing_scope
-        membership = environment.membership
-        view = membership.view if routing_scope is None else membership.view_for(routing_scope)
-        if view.returning:
-            view = self._view()
-        self._scope = view.topology.scope
-        if consistent_node is None or consistent_node is False:
-            self.plan = environment.router.plan(operation, parameters, view, affinity=affinity, token_aware=token_aware)
-        else:
-            self.plan = environment.router.plan_for_one_node(consistent_node)
-        self._order: Iterator[Node] = self.plan.order(view)
-        self._has_room = has_room if self.plan.policy in _FREE_TO_MOVE else None
-        self._is_lookup = is_lookup
+        self._own_scope = options.routing_scope
+        self._is_lookup = options.is_lookup
         self._tried: list[str] = []
+        view = self._view()
+        self._scope = view.topology.scope
+        if begun is None:
+            self.plan = environment.router.plan_of(operation, parameters, view, options)
+            self._order: Iterator[Node] = self.plan.order(view)
+        else:
+            self.plan, self._order, self.node, self._generation, _ = begun
+            self._tried.append(begun.node.address)
+            self._nodes_in_cycle = 1
+        self._has_room = has_room if self.plan.policy in FREE_TO_MOVE else None
         environment.budget.deposit()
         if self.plan.wanted_affinity and self.plan.reason is not None and signals.affinity_fallback.receivers:
             emit.affinity_fallback(self, self.plan.reason)
@@ -181,8 +178,8 @@ class Attempts:
     def _view(self) -> View:
         membership = self.environment.membership
         view = membership.view if self._own_scope is None else membership.view_for(self._own_scope)
-        if view.returning and not self._may_repeat(may_come_later=True):
-            return view.without_trials()
+        if view.returning or view.hedged:
+            return view.seen_by(is_read=is_read(self.operation), may_repeat=self._may_repeat(may_come_later=True))
         return view
 
     def next(self) -> Node | Wait | Answer:
@@ -213,8 +210,7 @@ class Attempts:
         return self._next_cycle()
 
     def _leave_for_last(self, node: Node) -> None:
-        if self._full is None:
-            self._full = deque()
+        self._full = self._full or deque()
         self._full.append(node)
 
     def _try(self, node: Node) -> Node:
@@ -250,9 +246,8 @@ class Attempts:
         return self._wait()
 
     def _wait(self) -> Wait | Answer:
-        most = min(
-            self._retries.backoff_max, self._retries.backoff_base * 2.0 ** max(0, self._cycles + self._sends - 1)
-        )
+        retries, rounds = self._retries, max(0, self._cycles + self._sends - 1)
+        most = min(retries.backoff_max, retries.backoff_base * 2.0**rounds)
         seconds = self.environment.random.uniform(0.0, most)
         if self.deadline is not None and self.environment.clock() + seconds >= self.deadline:
             self._out_of_time()
@@ -274,8 +269,11 @@ class Attempts:
             if against is not None:
                 membership.answer_failed(node, against)
         if verdict is None or verdict is outcome.Verdict.FINAL:
+            if verdict is not None and self._maybe_executed is not None and not outcome.speaks_of_the_item(answer):
+                self._maybe_executed, self._answered_by = answer, node.address  # it undoes no earlier attempt
             self.result = answer
             return True
+        self.environment.failed_at(node, self.operation, answer)
         self._answer, self._error = answer, None
         self._sends += 1
         if leaves_it_open:
@@ -314,6 +312,7 @@ class Attempts:
             return
         if not self._is_lookup:
             self.environment.counts[node.address].failures += 1
+            self.environment.failed_at(node, self.operation, error)
         if error.node is None:
             error.node = node.address  # of an answer that only its parser has found wanting
         out_of_time = self.deadline is not None and self.environment.clock() >= self.deadline
@@ -355,7 +354,8 @@ class Attempts:
 
     def open_outcome(self, parsed: Mapping[str, Any], kind: type[ServerFailureError]) -> ServerFailureError:
         """The error of this `kind` that the caller gets for such an answer; `parsed` is what botocore makes of it."""
-        error = kind.of(parsed, self.operation, self._answered_by, self._may_still_execute)
+        refused = self.result is not None and outcome.judge(self.result) is outcome.Verdict.FINAL
+        error = kind.of(parsed, self.operation, self._answered_by, self._may_still_execute, refused=refused)
         self._finish(error)
         self._open_outcome = error
         return error
@@ -373,11 +373,12 @@ class Attempts:
         self._raise(self._error or NoNodesAvailableError(self._why_no_node()))
 
     def _out_of_time(self) -> NoReturn:
-        total = self.timeouts.total
-        reason = f"The call took longer than its total timeout of {total:g} s"
+        reason = f"The call took longer than its total timeout of {self.timeouts.total:g} s"
         last = self._error if self._error is not None else self._maybe_executed
         if isinstance(last, TransportError):
             reason += f"; the last attempt said: {last.reason}"
+        elif self.node is None and (unresolved := self.environment.still_resolving()):
+            reason += f"; {unresolved}"
         kind = DeadlineBeforeSendError if self._maybe_executed is None else DeadlineAfterSendError
         self._raise(kind(reason, node=None if self.node is None else self.node.address))
 

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from ..errors import MalformedAnswerError
 from ..settings.compression import Compression, Deflate, Gzip
 
-__all__ = ["PIECE", "Deflate", "Gzip", "accepts", "coding_of", "compress", "decompress", "pieces"]
+__all__ = ["PIECE", "STEP", "Deflate", "Gzip", "accepts", "coding_of", "compress", "decompress", "pieces"]
 
 PIECE = 256 * 1024
 """Bytes that are unpacked at once, at most: about a millisecond."""
-_INPUT = 16 * 1024
-"""Bytes that zlib is handed at once. What it leaves of them, because a piece is full, is copied."""
+STEP = 16 * 1024
+"""Bytes that zlib is handed at once, at most. A body need not unpack to anything: so many bytes of the worst one take
+about a millisecond too. What zlib leaves of them, because a piece is full, is copied."""
 _WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """What tells zlib which of the two formats it shall write or expect."""
 _NEVER = re.compile(r"q\s*=\s*0(\.0*)?")
@@ -53,8 +54,8 @@ def decompress(body: bytes, content_encoding: str | None, limit: int, *, who: st
 
 
 def pieces(body: bytes, content_encoding: str | None, limit: int, *, who: str = "A node") -> Iterator[bytes]:
-    """The body of an answer, as it was before the server compressed it: `PIECE` bytes at a time, and at most `limit`
-    bytes in all. Nothing beyond them is unpacked.
+    """The body of an answer, as it was before the server compressed it, and at most `limit` bytes of it. Nothing beyond
+    them is unpacked. Each piece is a step of the work: at most `PIECE` bytes, made of at most `STEP`. It may be empty.
 
     `who`: what errors call the node.
 
@@ -75,7 +76,7 @@ def pieces(body: bytes, content_encoding: str | None, limit: int, *, who: str = 
     try:
         while not reader.eof:
             if not tail:
-                tail = body[place : place + _INPUT]
+                tail = body[place : place + STEP]
                 place += len(tail)
             at_end = not tail  # zlib may still hold some of what it has unpacked
             # One byte more than allowed tells that there is more, without unpacking it.
@@ -86,10 +87,9 @@ def pieces(body: bytes, content_encoding: str | None, limit: int, *, who: str = 
                 raise MalformedAnswerError(
                     f"{who} answered with {coding} data that unpacks to more than the {limit} bytes allowed."
                 )
-            if piece:
-                yield piece
-            elif at_end and not reader.eof:
+            if at_end and not piece and not reader.eof:
                 raise MalformedAnswerError(f"{who} answered with {coding} data that is cut short.")
+            yield piece
     except zlib.error as wrong:
         raise MalformedAnswerError(f"{who} answered with damaged {coding} data ({wrong}).") from None
     if reader.unused_data or place < len(body):

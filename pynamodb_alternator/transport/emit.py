@@ -31,7 +31,7 @@ def affinity_fallback(request: Attempts, reason: str) -> None:
     )
 
 
-def routed(request: Attempts, node: Node) -> None:
+def routed(request: Attempts, node: Node, *, hedge: bool = False) -> None:
     request.environment.emit(
         signals.request_routed,
         operation=request.operation,
@@ -41,6 +41,7 @@ def routed(request: Attempts, node: Node) -> None:
         attempt=request.count,
         policy=request.plan.policy,
         reason=request.plan.reason,
+        hedge=hedge,
     )
 
 
@@ -58,7 +59,10 @@ def retried(request: Attempts, before: Node, node: Node, error: BaseException | 
     )
 
 
-def completed(request: Attempts, answer: Answer | None, error: BaseException | None) -> None:
+def completed(
+    request: Attempts, answer: Answer | None, error: BaseException | None, *, hedge: str | None = None
+) -> None:
+    """`hedge`: as in `signals.RequestCompleted`."""
     node = request.node
     environment = request.environment
     environment.emit(
@@ -72,6 +76,8 @@ def completed(request: Attempts, answer: Answer | None, error: BaseException | N
         error=error,
         duration=environment.clock() - request.started,
         policy=request.plan.policy,
+        hedge=hedge,
+        reason=request.plan.reason,
     )
 
 

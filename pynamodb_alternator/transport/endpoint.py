@@ -6,6 +6,7 @@ and is chosen where somebody listens to those events. Both put equivalent reques
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -15,14 +16,20 @@ from botocore.model import OperationModel
 
 from ..errors import ServerFailureError, TransportError
 from ..settings.config import ClusterConfig
-from ..settings.options import RequestOptions, current
-from ..settings.values import Timeouts
+from ..settings.options import NO_OPTIONS, NOT_GIVEN, RequestOptions, current
+from ..settings.values import Hedge, Timeouts
 from ..topology.node import Node
-from ._botocore import Hooks, OpenOutcomeCode
+from ._botocore import OpenOutcomeCode
+from ._calls import Calls, Operation
+from ._hooks import Hooks
 from .attempts import Attempts, Wait
 from .environment import Environment
+from .happy_path import Begun, HappyPath, Request
+from .hedged_attempts import HedgedAttempts
+from .hedging import may_be_hedged
 from .http1 import Answer
-from .lanes import PARAMETERS, CompatibleLane, Lane, Sender, ShortLane
+from .lanes import PARAMETERS, CompatibleLane, Lane, Sender, ShortLane, request_dict_of
+from .side_by_side import SideBySide
 
 __all__ = ["ClusterEndpoint", "Prepare"]
 
@@ -41,6 +48,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
 
     _short_lane: Callable[..., Any] = ShortLane
     _compatible_lane: Callable[..., Any] = CompatibleLane
+    _side_by_side: Callable[..., Any] = SideBySide
 
     def __init__(
         self,
@@ -66,6 +74,11 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         self.hooks = Hooks(events)
         """Tells which lane an operation takes."""
         self._has_room: Callable[[Node], bool] = sender.has_room
+        self._happy_path = HappyPath(config, environment, sender, prepare, self._make)
+        self.calls: Calls
+        """Tells which calls of the client come to `call`; the client is told by it that is assembled with this."""
+        self.error_of: Callable[[Any], Any]
+        """Gives the class of the error that the client raises for this code."""
         self.failure_class: Callable[[str], type[ServerFailureError]] = lambda code: ServerFailureError
         """Gives the class of the error for an answer with this code, which is the client's for the code as well."""
 
@@ -76,8 +89,43 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         started = self._environment.clock()
         self._prepare(started, timeouts.total)
         lane = self._lane(operation_model, request_dict, options)
-        with self._attempts(operation_model, request_dict, options, started, timeouts) as attempts:
+        with self._attempts(operation_model.name, request_dict, options, started, timeouts) as attempts:
+            if type(attempts) is HedgedAttempts:
+                lane = self._side_by_side(lane)
             return self._result(attempts, lane, self._run(attempts, lane))
+
+    def call(self, operation: Operation, parameters: Any, body: bytes) -> Any:
+        """What a client's call gives, where nobody listens to it. Raises what botocore's client would raise."""
+        return self._happy_path(operation, parameters, body)
+
+    def _make(self, request: Request, begun: Begun | None, end: Answer | TransportError | None) -> Any:
+        """Make a request that is not for the happy path, or that has left it after its first attempt."""
+        response, parsed = (
+            self.make_request(request.operation.model, request_dict_of(request))
+            if begun is None or end is None
+            else self._go_on(request, begun, end)
+        )
+        return self._answered(request, response, parsed)
+
+    def _go_on(self, request: Request, begun: Begun, end: Answer | TransportError) -> tuple[Any, dict[str, Any]]:
+        model, timeouts, request_dict = request.operation.model, self._config.timeouts, request_dict_of(request)
+        lane = self._short_lane(self._sender, model, request_dict, NO_OPTIONS)
+        with self._attempts(model.name, request_dict, NO_OPTIONS, request.started, timeouts, begun) as attempts:
+            try:
+                if isinstance(end, TransportError):
+                    raise end
+                answer = lane.take(begun, end, attempts)
+            except TransportError as error:
+                attempts.failed(error)
+            else:
+                if attempts.answered(answer):
+                    return self._result(attempts, lane, answer)
+            return self._result(attempts, lane, self._run(attempts, lane))
+
+    def _answered(self, request: Request, response: Any, parsed: dict[str, Any]) -> dict[str, Any]:
+        if response.status_code >= 300:
+            raise self.error_of(parsed.get("Error", {}).get("Code"))(parsed, request.operation.name)
+        return parsed
 
     def _lane(self, operation_model: OperationModel, request_dict: Any, options: RequestOptions) -> Any:
         """The lane of one call: the short one, unless somebody hooks the events of its attempts."""
@@ -87,25 +135,26 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
 
     def _attempts(
         self,
-        operation_model: OperationModel,
+        operation: str,
         request_dict: Any,
         options: RequestOptions,
         started: float,
         timeouts: Timeouts,
+        begun: Begun | None = None,
     ) -> Attempts:
-        return Attempts(
+        parameters = request_dict.pop(PARAMETERS, None) or {}
+        hedge = self._config.hedge if options.hedge is NOT_GIVEN else options.hedge
+        kind = Attempts if hedge is None else _attempts_with(hedge, operation, parameters, options)
+        return kind(
             self._environment,
-            operation_model.name,
-            request_dict.pop(PARAMETERS, None) or {},
+            operation,
+            parameters,
             started=started,
             timeouts=timeouts,
             retries=options.retries(self._config.retries),
-            affinity=options.key_route_affinity,
-            token_aware=options.token_aware,
-            routing_scope=options.routing_scope,
-            consistent_node=options.consistent_node,
+            options=options,
             has_room=self._has_room,
-            is_lookup=options.is_lookup,
+            begun=begun,
         )
 
     def _run(self, attempts: Attempts, lane: Lane) -> Answer:
@@ -139,6 +188,17 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
     def emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
         responses: list[tuple[Any, Any]] = self._events.emit(event, **payload)
         return responses
+
+
+def _attempts_with(hedge: Hedge, operation: str, parameters: Any, options: RequestOptions) -> Callable[..., Attempts]:
+    """What makes the attempts of a request for which `hedge` holds: others only if it is a read that may be hedged.
+
+    A request that prefers one node is not one, because it may be about this very node, nor are the library's own.
+    """
+    prefers_one = options.consistent_node is not None and options.consistent_node is not False
+    if prefers_one or options.is_lookup or not may_be_hedged(operation, parameters):
+        return Attempts
+    return functools.partial(HedgedAttempts, hedge=hedge)
 
 
 class _NoSession:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import random as _random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from blinker import NamedSignal
 
+from ..errors import TransportError
 from ..routing.router import Router
 from ..settings.scopes import Scope
 from ..topology.membership import Membership
+from ..topology.node import Node
 from ..topology.view import View
+from . import outcome
 from .budget import RetryBudget
 from .counts import Counts
+from .hedging import Hedging
+from .http1 import Answer
+from .loads import Loads
 
 __all__ = ["Emit", "Environment"]
 
@@ -36,11 +42,24 @@ class Environment:
     random: _random.Random
     retry_ambiguous_writes: bool = False
     counts: Counts = field(default_factory=Counts)
+    names_asked: Callable[[], Sequence[str]] = tuple
+    """The names of seeds for which the resolver is being asked now."""
+    hedging: Hedging = field(default_factory=Hedging)
+    loads: Loads | None = None
+    """How busy the nodes are; None where that does not decide about their order."""
+
+    def failed_at(self, node: Node, operation: str, by: Answer | TransportError) -> None:
+        """An attempt at `node` has failed, or its answer is not for the caller: it may count as a slow answer."""
+        if self.loads is not None and outcome.counts_as_slow(by):
+            self.loads.failed(node, operation)
 
     def why_no_node(self, view: View, own_scope: Scope | None) -> str:
         """Why a request that sees `view` has no node to go to. `own_scope`: its own routing scope, if it has one."""
         membership = self.membership
         if not membership.view.topology.ring:
+            unresolved = self.still_resolving()
+            if unresolved:
+                return f"No node is known yet: {unresolved}. Cluster.check() looks for the cause."
             return (
                 "No node is known: no seed answered or can be resolved, or the routing scope "
                 f"({own_scope or membership.config.routing_scope}) has no node. "
@@ -55,6 +74,11 @@ class Environment:
         more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
         why = f"No node of the routing scope {view.topology.scope} is usable ({'; '.join(troubles[:3])}{more})"
         return f"{why}. {self._likely_cause() or 'Cluster.check() looks for the cause.'}"
+
+    def still_resolving(self) -> str:
+        """What there is to say of seeds that are waited for; empty if the resolver is not being asked."""
+        names = ", ".join(self.names_asked())
+        return names and f"the names of the seeds are still being resolved ({names})"
 
     def _likely_cause(self) -> str:
         source = self.membership.stranger_that_tells()

@@ -69,8 +69,8 @@ def document(body: bytes, look: Look) -> Any:
     text = body.decode()
     look()
     every = Every(look)
-    # Called for objects alone, so an array of a million arrays or texts would be read in one go. Nothing that an
-    # application stores looks like this for long, and the slow way reads it too.
+    # Called for objects alone, so an array of a million arrays, texts or numbers would be read in one go. Nothing that
+    # an application stores looks like this for long, and the slow way reads it too.
     return (_SlowDecoder(every) if _lacks_objects(body, look) else json.JSONDecoder(object_hook=every)).decode(text)
 
 
@@ -113,21 +113,23 @@ def _lacks_objects(body: bytes, look: Look) -> bool:
 
 
 class _SlowDecoder(json.JSONDecoder):
-    """Python's own decoder without its parts in C, except for texts."""
+    """Python's own decoder without its parts in C, except for texts. Each value inside of another is counted."""
 
     def __init__(self, every: Every) -> None:
         super().__init__(object_hook=every)
-        parse_string: Any = self.parse_string
-
-        def looking(*arguments: Any) -> Any:
-            return every(parse_string(*arguments))
-
         parse_array: Any = self.parse_array
+        parse_object: Any = self.parse_object
 
-        def array(*arguments: Any) -> Any:
-            return every(parse_array(*arguments))
+        def looking(scan: Any) -> Any:
+            return lambda text, place: every(scan(text, place))
 
-        self.parse_string: Any = looking
+        def array(start: Any, scan: Any) -> Any:
+            return parse_array(start, looking(scan))
+
+        def mapping(start: Any, strict: Any, scan: Any, *hooks: Any) -> Any:
+            return parse_object(start, strict, looking(scan), *hooks)
+
         self.parse_array: Any = array
+        self.parse_object: Any = mapping
         make: Any = scanner.py_make_scanner  # type: ignore[attr-defined]  # public, and not in the stubs
         self.scan_once = make(self)

@@ -49,12 +49,14 @@ __all__ = [
     "Verdict",
     "complaint",
     "counts_against_node",
+    "counts_as_slow",
     "ends_the_call",
     "error_type",
     "is_foreign",
     "is_silent",
     "judge",
     "makes_suspect",
+    "speaks_of_the_item",
 ]
 
 
@@ -76,6 +78,7 @@ class Verdict(enum.Enum):
         return self is Verdict.UNKNOWN or self is Verdict.FOREIGN
 
 
+_OF_THE_ITEM = frozenset({"ConditionalCheckFailedException", "TransactionCanceledException"})
 _SHED = frozenset({"RequestLimitExceeded", "ThrottlingException", "ProvisionedThroughputExceededException"})
 
 
@@ -123,6 +126,11 @@ def judge(answer: Answer) -> Verdict:
     return Verdict.FINAL if kind or isinstance(answer, HandlerAnswer) else Verdict.FOREIGN
 
 
+def speaks_of_the_item(answer: Answer) -> bool:
+    """Whether an error answer tells how the item is now, after an earlier attempt may have changed it."""
+    return error_type(answer.body) in _OF_THE_ITEM
+
+
 def complaint(answer: Answer, *, repeatable: bool) -> str | None:
     """In a few words, what an answer says against its node: many of these set it aside. None if it says nothing.
 
@@ -167,6 +175,17 @@ def counts_against_node(error: TransportError, *, out_of_time: bool) -> bool:
     if isinstance(error, ConnectionLostError):
         return not error.was_idle
     return not (isinstance(error, ConnectTimeoutError) and error.late)
+
+
+def counts_as_slow(by: Answer | TransportError) -> bool:
+    """Whether a failure, or an answer whose verdict is not `FINAL`, counts as a slow answer of its node.
+
+    Not what is about us, nor a kept-alive connection that turned out to be dead, nor a timeout that we noticed late. At
+    the deadline of a call, it does.
+    """
+    if isinstance(by, Answer):
+        return not isinstance(by, HandlerAnswer)
+    return makes_suspect(by) and (is_foreign(by) or counts_against_node(by, out_of_time=False))
 
 
 def is_foreign(error: TransportError) -> bool:

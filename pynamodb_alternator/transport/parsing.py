@@ -229,7 +229,7 @@ def _values(values: list[Any], has_null: bool, look: Look | None) -> bool:
     if look is None:
         level: list[Any] | None = values
         while level:
-            level = _inside(level, has_null)
+            level = _inside(level, has_null, None)
         return level is not None
     # So many at a time, and what is inside of these before the next ones.
     waiting = [parts(values, look)]
@@ -238,7 +238,7 @@ def _values(values: list[Any], has_null: bool, look: Look | None) -> bool:
         if some is None:
             waiting.pop()
             continue
-        inner = _inside(some, has_null)
+        inner = _inside(some, has_null, look)
         if inner is None:
             return False
         if inner:
@@ -246,7 +246,7 @@ def _values(values: list[Any], has_null: bool, look: Look | None) -> bool:
     return True
 
 
-def _inside(values: list[Any], has_null: bool) -> list[Any] | None:
+def _inside(values: list[Any], has_null: bool, look: Look | None) -> list[Any] | None:
     """The values inside of these, one level down, after a look at these; None if one of them is not settled."""
     # Two passes of C code over values that mostly need nothing else.
     if set(map(type, values)) != _JUST_DICT:
@@ -269,7 +269,9 @@ def _inside(values: list[Any], has_null: bool) -> list[Any] | None:
     if "BS" in kinds:
         for value in values:
             if "BS" in value:
-                value["BS"] = [a2b_base64(text, strict_mode=True) for text in value["BS"]]
+                texts = value["BS"]
+                some = [texts] if look is None else parts(texts, look)
+                value["BS"] = [a2b_base64(text, strict_mode=True) for text in chain.from_iterable(some)]
     if "L" in kinds:
         for value in values:
             inner += value.get("L", ())

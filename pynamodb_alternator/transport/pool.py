@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from .http1 import Clock, Connection, TlsSource
+from .http1 import Clock, Steps, StepwiseConnection, TlsSource
 from .pool_core import DEFAULT_LIMIT, DEFAULT_MAX_IDLE, PoolCore, Turn, Waiter
 from .pool_map import PoolMap
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["NodePool", "Pools"]
 
 
-class _WaitingThread(Waiter[Connection]):
+class _WaitingThread(Waiter[StepwiseConnection]):
     __slots__ = ("_gate",)
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class _WaitingThread(Waiter[Connection]):
         return self._gate.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
 
 
-class NodePool(PoolCore[Connection]):
+class NodePool(PoolCore[StepwiseConnection]):
     """The connections to one node. Threads may share it. `limit`, `max_idle`: see `PoolCore`."""
 
     advice = "Use fewer threads"
@@ -52,15 +52,22 @@ class NodePool(PoolCore[Connection]):
         super().__init__(node, limit=limit, max_idle=max_idle, clock=clock)
         self._tls = tls
 
-    def _new_connection(self) -> Connection:
-        return Connection(self.node, clock=self.clock)
+    def _new_connection(self) -> StepwiseConnection:
+        return StepwiseConnection(self.node, clock=self.clock)
 
-    def acquire(self, connect_timeout: float, deadline: float | None = None, wait: float | None = None) -> Connection:
+    def acquire(
+        self,
+        connect_timeout: float,
+        deadline: float | None = None,
+        wait: float | None = None,
+        *,
+        connects: bool = True,
+    ) -> StepwiseConnection:
         """A connection that no other thread uses: the one used last, or a fresh one.
 
         `connect_timeout`: seconds. `wait`: seconds in which one of a full pool must come free, for whomever it may be;
-        `connect_timeout` if not given. `deadline`: on the clock, for both.
-        Raises `NotSentError`s: `PoolTimeoutError`, and what `Connection.connect` raises.
+        `connect_timeout` if not given. `deadline`: on the clock, for both. `connects`: whether a fresh one is
+        connected. Raises `NotSentError`s: `PoolTimeoutError`, and what `Connection.connect` raises.
         """
         idle = self._idle
         while True:
@@ -73,7 +80,7 @@ class NodePool(PoolCore[Connection]):
             else:
                 connection = self._take_or_wait(connect_timeout if wait is None else wait, deadline)
                 if not connection.connected:
-                    return self._connected(connection, connect_timeout, deadline)
+                    return self._connected(connection, connect_timeout, deadline) if connects else connection
             try:
                 if self.clock() - connection.idle_since <= self._max_idle and not connection.is_stale():
                     return connection
@@ -83,7 +90,23 @@ class NodePool(PoolCore[Connection]):
                 raise
             self._discard(connection)
 
-    def _take_or_wait(self, seconds: float, deadline: float | None) -> Connection:
+    def acquire_in_steps(
+        self, connect_timeout: float, deadline: float | None = None, wait: float | None = None
+    ) -> Steps[StepwiseConnection]:
+        """As `acquire`, but a fresh one is connected in steps."""
+        connection = self.acquire(connect_timeout, deadline, wait, connects=False)
+        if not connection.connected:
+            try:
+                yield from connection.connect_in_steps(
+                    connect_timeout=connect_timeout, deadline=deadline, tls=self._tls
+                )
+            except BaseException:
+                self._discard(connection)
+                raise
+            self._opened += 1
+        return connection
+
+    def _take_or_wait(self, seconds: float, deadline: float | None) -> StepwiseConnection:
         waiter = _WaitingThread()
         connection = self._take_or_queue(waiter)
         if connection is not None:
@@ -98,7 +121,9 @@ class NodePool(PoolCore[Connection]):
             raise
         return self._outcome(waiter, turn)
 
-    def _connected(self, connection: Connection, connect_timeout: float, deadline: float | None) -> Connection:
+    def _connected(
+        self, connection: StepwiseConnection, connect_timeout: float, deadline: float | None
+    ) -> StepwiseConnection:
         try:
             connection.connect(connect_timeout=connect_timeout, deadline=deadline, tls=self._tls)
         except BaseException:
@@ -108,7 +133,7 @@ class NodePool(PoolCore[Connection]):
         return connection
 
 
-class Pools(PoolMap[NodePool, Connection]):
+class Pools(PoolMap[NodePool, StepwiseConnection]):
     """The pools of all nodes of a cluster. Threads may share it.
 
     `limit`, `max_idle`, `clock`: see `PoolMap`. `tls`: where the nodes speak https.
@@ -131,7 +156,7 @@ class Pools(PoolMap[NodePool, Connection]):
 
     def acquire(
         self, node: Node, connect_timeout: float, deadline: float | None = None, wait: float | None = None
-    ) -> Connection:
+    ) -> StepwiseConnection:
         """A connection to `node`, for the calling thread alone until `release`.
 
         A kept-alive one that the node has closed meanwhile is dropped without a word, and another one taken.
@@ -139,3 +164,9 @@ class Pools(PoolMap[NodePool, Connection]):
         `ClusterClosedError`.
         """
         return self._pool(node).acquire(connect_timeout, deadline, wait)
+
+    def acquire_in_steps(
+        self, node: Node, connect_timeout: float, deadline: float | None = None, wait: float | None = None
+    ) -> Steps[StepwiseConnection]:
+        """As `acquire`, but a fresh one is connected in steps: see `http1.steps`."""
+        return self._pool(node).acquire_in_steps(connect_timeout, deadline, wait)

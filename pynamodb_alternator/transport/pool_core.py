@@ -367,6 +367,12 @@ class PoolCore(Generic[C]):
         return self.has_room
 
     @property
+    def in_flight(self) -> int:
+        """Connections in use: exchanges under way, and what is being connected for one."""
+        count = len(self._live) - len(self._idle)
+        return count if count > 0 else 0
+
+    @property
     def queue_length(self) -> int:
         return len(self._waiters)
 

@@ -66,6 +66,11 @@ class PoolMap(Generic[P, C]):
         pool = self._pools.get(node.endpoint)
         return pool is None or pool.has_room_now()
 
+    def in_flight(self, node: Node) -> int:
+        """Connections to `node` that are in use."""
+        pool = self._pools.get(node.endpoint)
+        return 0 if pool is None else pool.in_flight
+
     def release(self, connection: C) -> None:
         """Give a connection back, however its exchange ended: it knows itself whether it can be used again."""
         pool = self._pools.get(connection.node.endpoint)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from ..errors import RequestRefusedError
 
-__all__ = ["MAX_BODY", "build_get", "build_head"]
+__all__ = ["MAX_BODY", "build_get", "build_head", "lines_of", "start_of"]
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request body, compressed or not, above which every server answers 413."""
@@ -36,14 +36,19 @@ def build_head(target: str, host: str, content_length: int, headers: Iterable[tu
             f"The request has a body of {content_length} bytes, and the server takes at most {MAX_BODY} (16 MiB). "
             "Write fewer or smaller items in one request."
         )
-    start = _start(target, host)
+    return b"%b%d\r\n%b\r\n" % (start_of(target, host), content_length, lines_of(headers))
+
+
+def lines_of(headers: Iterable[tuple[str, str]]) -> bytes:
+    """The lines of these headers, each with its end. Raises `RequestRefusedError`, as `build_head` does."""
+    headers = list(headers)
     lines = [f"{_name(name)}: {value}\r\n" for name, value in headers]
     text = "".join(lines)
     # One look at all of them: each line has its own line end, and there may be no other.
     if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
         raise _refused_value(headers)
     try:
-        return f"{start}{content_length}\r\n{text}\r\n".encode()
+        return text.encode()
     except UnicodeEncodeError:
         raise RequestRefusedError(
             "A header of the request has half a character (a lone surrogate) in it. Leave that out."
@@ -60,12 +65,15 @@ def build_get(path: str, host: str) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _start(target: str, host: str) -> str:
-    """What is the same in all requests of one operation to one node."""
+def start_of(target: str, host: str) -> bytes:
+    """What is the same in all heads of one operation to one node, up to the value of Content-Length.
+
+    Raises `RequestRefusedError`, as `build_head` does.
+    """
     for name, value in (("X-Amz-Target", target), ("Host", host)):
         if not _HOST.fullmatch(value):
             raise RequestRefusedError(f"The request's {name} is not valid: {value!r}. Leave out what is not printable.")
-    return f"POST / HTTP/1.1\r\nHost: {host}\r\nX-Amz-Target: {target}\r\nContent-Length: "
+    return f"POST / HTTP/1.1\r\nHost: {host}\r\nX-Amz-Target: {target}\r\nContent-Length: ".encode()
 
 
 @lru_cache(maxsize=256)

@@ -1,8 +1,9 @@
 """Name resolution, by the machine's own resolver, and within a time.
 
-``getaddrinfo`` has no timeout, and a name server that does not answer makes it wait for half a minute. So whatever has
-a deadline has it called in a thread, and waits for that as long as it may. There is one such thread for each name,
-however many wait; it ends with its answer. Addresses are not looked up, and need no thread.
+``getaddrinfo`` has no timeout, and a name server that does not answer makes it wait for half a minute. So it is called
+in a thread, and whatever has a deadline waits for that as long as it may. There is one such thread for each name,
+however many wait; it ends with its answer. Addresses are not looked up, and need no thread. An event loop waits for the
+same threads (`begin`): those of its executor are few, and one name that hangs would take them all.
 
 What is under way is derived from the threads that live, because the thread of a request may meet an exception between
 any two lines here: a look-up whose thread was never started is not waited for.
@@ -17,8 +18,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..settings.addresses import is_ip_address
+from ..topology.waiting import Latch
 
-__all__ = ["look_up", "resolve"]
+__all__ = ["LookUp", "addresses_of", "begin", "look_up", "no_answer", "resolve", "under_way"]
 
 _Key = tuple[int, str, int | None]
 
@@ -28,7 +30,12 @@ def resolve(name: str, within: float | None = None) -> Sequence[str]:
 
     Raises OSError, and UnicodeError for what cannot be a name.
     """
-    return tuple(dict.fromkeys(str(answer[4][0]) for answer in look_up(name, None, within)))
+    return addresses_of(look_up(name, None, within))
+
+
+def addresses_of(answers: Sequence[Any]) -> Sequence[str]:
+    """The addresses in what ``socket.getaddrinfo`` gives, in its order."""
+    return tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
 def look_up(host: str, port: int | None, within: float | None) -> Sequence[Any]:
@@ -36,29 +43,49 @@ def look_up(host: str, port: int | None, within: float | None) -> Sequence[Any]:
 
     Raises OSError, and UnicodeError for what cannot be a name.
     """
-    if within is None or is_ip_address(host):
+    if is_ip_address(host):
         return _ask(host, port)
-    key = (os.getpid(), host, port)  # a forked child has the entries of its parent, and not the threads
-    lookup = _under_way.get(key)
-    if lookup is None or not lookup.is_alive():
-        lookup = _Lookup(key)
-        try:
-            lookup.start()
-        except RuntimeError:
-            return _ask(host, port)  # there are no more threads to be had
-        _under_way[key] = lookup
-    lookup.join(max(0.0, within))
-    if lookup.is_alive():
-        raise OSError(f"the resolver did not answer for {host!r} within {within:.3g} s")
-    _under_way.pop(key, None)
+    lookup = begin(host, port)
+    seconds = threading.TIMEOUT_MAX if within is None else within
+    if not lookup.over.wait(seconds):
+        raise no_answer(host, seconds)
     return lookup.result()
 
 
-class _Lookup(threading.Thread):
-    """One question to the resolver."""
+def begin(host: str, port: int | None) -> LookUp:
+    """The look-up of a name that is under way: a new one, if there is none for this name yet. Waits for nothing, except
+    where no thread can be started: there it is over when this returns."""
+    key = (os.getpid(), host, port)  # a forked child has the entries of its parent, and not the threads
+    lookup = _under_way.get(key)
+    if lookup is None or not lookup.is_alive():
+        lookup = LookUp(key)
+        try:
+            lookup.start()
+        except RuntimeError:
+            lookup.run()  # there are no more threads to be had
+        else:
+            _under_way[key] = lookup
+    return lookup
+
+
+def no_answer(host: str, within: float) -> OSError:
+    """The error of a look-up that was waited for in vain, for so many seconds."""
+    return OSError(f"the resolver did not answer for {host!r} within {within:.3g} s")
+
+
+def under_way() -> frozenset[str]:
+    """The names for which the resolver is being asked now."""
+    return frozenset(
+        host for (pid, host, _), lookup in tuple(_under_way.items()) if pid == os.getpid() and lookup.is_alive()
+    )
+
+
+class LookUp(threading.Thread):
+    """One question to the resolver. `over` opens when it has been answered."""
 
     def __init__(self, key: _Key) -> None:
         super().__init__(name="pynamodb_alternator-resolver", daemon=True)
+        self.over = Latch()
         self._key = key
         self._answers: Sequence[Any] = ()
         self._error: OSError | UnicodeError | None = None
@@ -69,15 +96,20 @@ class _Lookup(threading.Thread):
             self._answers = _ask(host, port)
         except (OSError, UnicodeError) as error:
             self._error = error
+        finally:
+            if _under_way.get(self._key) is self:
+                _under_way.pop(self._key, None)
+            self.over.set()
 
     def result(self) -> Sequence[Any]:
+        """The answer, once it is over. Raises OSError and UnicodeError."""
         if self._error is not None:
             # Each thread raises an exception of its own: raising one writes a traceback into it.
             raise type(self._error)(*self._error.args)
         return self._answers
 
 
-_under_way: dict[_Key, _Lookup] = {}
+_under_way: dict[_Key, LookUp] = {}
 
 
 def _ask(host: str, port: int | None) -> Sequence[Any]:

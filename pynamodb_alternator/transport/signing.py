@@ -10,13 +10,17 @@ import hmac
 import time
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..settings import checks
 
 __all__ = ["Signer"]
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_MOST_STATES = 10_000
+"""Of one second: more than a cluster has nodes and operations."""
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+"""What the two hashes of HMAC make of each byte of the key."""
 
 
 class _Moment(NamedTuple):
@@ -30,6 +34,13 @@ class _Moment(NamedTuple):
     """The start of the Authorization header, up to the names of the signed headers."""
     key: bytes
     """The signing key: a secret, if only of one day."""
+    lines: bytes
+    """The headers that sign a request, up to the signature."""
+    states: dict[tuple[str, str], Any]
+    """For hosts and targets seen in this second: the hash of the canonical request up to the hash of its body."""
+    inner: Any
+    outer: Any
+    """The two hashes of HMAC (RFC 2104) with the key, the inner one up to the hash of the canonical request."""
 
     def __repr__(self) -> str:
         return f"_Moment({self.stamp})"
@@ -75,7 +86,7 @@ class Signer:
         moment = self._moment
         if moment.second != int(now):
             moment = self._moment = self._moment_of(int(now))
-        _, stamp, to_sign, authorization, key = moment
+        stamp, to_sign, authorization, key = moment.stamp, moment.to_sign, moment.authorization, moment.key
         names = self._names
         if extra_signed:
             names, lines = self._canonical({**extra_signed, "Host": host, "X-Amz-Target": target, "X-Amz-Date": stamp})
@@ -92,6 +103,29 @@ class Signer:
             made.insert(1, ("X-Amz-Security-Token", self._token))
         return made
 
+    def lines(self, host: str, target: str, body: bytes, now: float) -> bytes:
+        """The same headers as the lines of a request's head, each with its end, made of what this second's requests
+        share: hashes of texts that begin alike go on from a copy."""
+        moment = self._moment
+        if moment.second != int(now):
+            moment = self._moment = self._moment_of(int(now))
+        state = moment.states.get((host, target))
+        if state is None:
+            state = self._state(moment, host, target)
+        state = state.copy()
+        state.update(sha256(body).hexdigest().encode())
+        inner, outer = moment.inner.copy(), moment.outer.copy()
+        inner.update(state.hexdigest().encode())
+        outer.update(inner.digest())
+        return b"%b%b\r\n" % (moment.lines, outer.hexdigest().encode())
+
+    def _state(self, moment: _Moment, host: str, target: str) -> Any:
+        lines = f"host:{host}\nx-amz-date:{moment.stamp}\n{self._token_line}x-amz-target:{target}\n"
+        state = sha256(f"POST\n/\n\n{lines}\n{self._names}\n".encode())
+        if len(moment.states) < _MOST_STATES:
+            moment.states[host, target] = state
+        return state
+
     def _canonical(self, headers: Mapping[str, str]) -> tuple[str, str]:
         if self._token is not None:
             headers = {**headers, "X-Amz-Security-Token": self._token}
@@ -107,12 +141,21 @@ class Signer:
             key = before.key
         else:
             key = _signing_key(self._secret_key, (day, self._region, self._service, "aws4_request"))
+        to_sign = f"{_ALGORITHM}\n{stamp}\n{scope}\n"
+        authorization = f"{_ALGORITHM} Credential={self._access_key}/{scope}, SignedHeaders="
+        token = "" if self._token is None else f"X-Amz-Security-Token: {self._token}\r\n"
+        lines = f"X-Amz-Date: {stamp}\r\n{token}Authorization: {authorization}{self._names}, Signature="
+        padded = key.ljust(64, b"\0")  # shorter than a block of SHA-256, always
         return _Moment(
             second=second,
             stamp=stamp,
-            to_sign=f"{_ALGORITHM}\n{stamp}\n{scope}\n",
-            authorization=f"{_ALGORITHM} Credential={self._access_key}/{scope}, SignedHeaders=",
+            to_sign=to_sign,
+            authorization=authorization,
             key=key,
+            lines=lines.encode(),
+            states={},
+            inner=sha256(padded.translate(_INNER) + to_sign.encode()),
+            outer=sha256(padded.translate(_OUTER)),
         )
 
     def __repr__(self) -> str:

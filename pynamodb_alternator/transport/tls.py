@@ -170,16 +170,7 @@ class Handshakes:
     def wrap(self, sock: socket.socket, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket | None:
         """The TLS socket that takes the place of `sock`, after its handshake. See `http1.protocol.Handshakes`."""
         try:
-            secured = self._context.wrap_socket(
-                sock,
-                server_hostname=self.name,
-                do_handshake_on_connect=False,
-                # An end without TLS's own farewell may be an attacker's: an answer that lasts until the connection
-                # ends must not be cut short by it.
-                suppress_ragged_eofs=False,
-                session=self._contexts.session(self._node, self.name, self._context),
-            )
-            keep(secured)
+            secured = self.begin(sock, keep)
             secured.do_handshake()
         except ssl.SSLError as error:
             failure = self.failed(error)
@@ -187,6 +178,20 @@ class Handshakes:
                 raise failure from error
             return None
         self.succeeded()
+        return secured
+
+    def begin(self, sock: socket.socket, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket:
+        """The TLS socket that takes the place of `sock`, before its handshake."""
+        secured = self._context.wrap_socket(
+            sock,
+            server_hostname=self.name,
+            do_handshake_on_connect=False,
+            # An end without TLS's own farewell may be an attacker's: an answer that lasts until the connection
+            # ends must not be cut short by it.
+            suppress_ragged_eofs=False,
+            session=self._contexts.session(self._node, self.name, self._context),
+        )
+        keep(secured)
         return secured
 
     def for_event_loop(self) -> ssl.SSLContext:

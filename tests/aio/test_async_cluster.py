@@ -11,6 +11,8 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -894,29 +896,138 @@ def test_an_end_without_tls_farewell_does_not_complete_an_answer(says_farewell: 
 # ---- a resolver that hangs ---------------------------------------------------------------------------------------
 
 
-def test_a_resolver_that_hangs_is_bounded_by_the_deadline(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """asyncio resolves names in its executor, and the seeds are resolved in a thread of ours."""
-    real, go_on = socket.getaddrinfo, threading.Event()
+class HangingResolver:
+    """Stands where the machine's resolver does. Names under ``hang.example`` wait while `go_on` is not set; those under
+    ``example`` are 127.0.0.1, or what `addresses` has."""
 
-    def ask(host: Any, *more: Any, **settings: Any) -> Any:
-        if host == "nodes.example":
-            go_on.wait(PATIENCE)
-            host = "127.0.0.1"
-        return real(host, *more, **settings)
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.asked: list[tuple[str, str]] = []
+        """Each name with the name of the thread in which it was asked for."""
+        self.addresses = ["127.0.0.1"]
+        self._real = socket.getaddrinfo
 
-    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    def __call__(self, host: Any, port: Any, *more: Any, **settings: Any) -> Any:
+        if not str(host).endswith("example"):
+            return self._real(host, port, *more, **settings)
+        self.asked.append((host, threading.current_thread().name))
+        if host.endswith("hang.example"):
+            self.go_on.wait(PATIENCE)
+        return [answer for address in self.addresses for answer in self._real(address, port, *more, **settings)]
 
-    async def main(config: ClusterConfig) -> None:
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingResolver]:
+    resolver = HangingResolver()
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    yield resolver
+    resolver.go_on.set()
+    eventually(lambda: not [one for one in threading.enumerate() if one.name == "pynamodb_alternator-resolver"])
+
+
+def test_a_resolver_that_hangs_is_bounded_by_the_deadline(local: LocalCluster, hanging: HangingResolver) -> None:
+    async def main(config: ClusterConfig, text: str) -> None:
         try:
             async with AsyncCluster(config) as cluster:
                 client = await cluster.client()
-                with pytest.raises(NotSentError):
+                with pytest.raises(NotSentError, match=text):
                     await asyncio.wait_for(put(client), PATIENCE / 2)
         finally:
-            go_on.set()
+            hanging.go_on.set()
 
-    seed = ClusterConfig(["nodes.example"], port=local.port, timeouts=Timeouts(total=0.3))
-    run(lambda: main(seed))
-    go_on.clear()
-    node = config_of(local, timeouts=Timeouts(total=0.3), address_translator=lambda address: "nodes.example")
-    run(lambda: main(node))
+    seed = ClusterConfig(["hang.example"], port=local.port, timeouts=Timeouts(total=0.3))
+    run(lambda: main(seed, "."))
+    hanging.go_on.clear()
+    node = config_of(local, timeouts=Timeouts(total=0.3), address_translator=lambda address: "hang.example")
+    run(lambda: main(node, "the resolver did not answer for 'hang.example' within"))
+
+
+def test_the_first_request_waits_for_a_slow_resolver(local: LocalCluster, hanging: HangingResolver) -> None:
+    """Seen: it failed after `startup_wait`, though the resolver was still being asked."""
+
+    async def main(total: float | None, monitor: bool) -> None:
+        hanging.go_on.clear()
+        hanging.asked.clear()
+        config = ClusterConfig(
+            ["hang.example"],
+            port=local.port,
+            monitor=monitor,
+            timeouts=Timeouts(total=total),
+            discovery=Discovery(startup_wait=0.05),
+        )
+        async with AsyncCluster(config) as cluster:
+            client = await cluster.client()
+            request = asyncio.create_task(client.list_tables())
+            await until(lambda: hanging.asked)
+            # Longer than a request took to fail: `startup_wait`, and all cycles with their pauses.
+            assert not (await asyncio.wait([request], timeout=0.5))[0]
+            hanging.go_on.set()
+            assert (await request)["TableNames"] == []
+
+    for total in (None, 60.0):
+        for monitor in (True, False):
+            run(lambda: main(total, monitor))  # noqa: B023 (it runs now)
+
+
+def test_a_first_request_that_waits_in_vain_for_the_resolver_says_so(
+    local: LocalCluster, hanging: HangingResolver
+) -> None:
+    async def main(timeouts: Timeouts, monitor: bool) -> None:
+        async with AsyncCluster(
+            ClusterConfig(["hang.example"], port=local.port, monitor=monitor, timeouts=timeouts)
+        ) as cluster:
+            client = await cluster.client()
+            with pytest.raises(NotSentError, match=r"the names of the seeds are still being resolved \(hang.example\)"):
+                await asyncio.wait_for(client.list_tables(), PATIENCE / 2)
+
+    for timeouts in (Timeouts(total=0.3), Timeouts(read=0.3)):
+        for monitor in (True, False):
+            run(lambda: main(timeouts, monitor))  # noqa: B023 (it runs now)
+
+
+def test_names_are_looked_up_beside_the_executor_of_the_loop(hanging: HangingResolver) -> None:
+    """Seen: one name that hung took all threads of the executor, and then healthy nodes could not be connected to."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as full, Server() as server:
+            loop.set_default_executor(full)
+            full.submit(hanging.go_on.wait, PATIENCE)
+            lost, fine = (Node("http", name, server.node().port) for name in ("hang.example", "fine.example"))
+            waiting = [asyncio.create_task(AsyncConnection(lost, loop).connect(connect_timeout=20)) for _ in range(5)]
+            await until(lambda: hanging.asked)
+            for _ in range(3):
+                connection = AsyncConnection(fine, loop)
+                await connection.connect(connect_timeout=PATIENCE)
+                connection.close()
+                await connection.wait_closed()
+            # One that loses patience says why, and takes nothing from the others.
+            with pytest.raises(NodeUnreachableError, match=r"the resolver did not answer for 'hang.example' within"):
+                await AsyncConnection(lost, loop).connect(connect_timeout=0.05)
+            assert [name for name, _ in hanging.asked].count("hang.example") == 1
+            assert {thread for _, thread in hanging.asked} == {"pynamodb_alternator-resolver"}
+            waiting.pop().cancel()
+            hanging.go_on.set()
+            assert await asyncio.gather(*waiting) == [None] * 4
+
+    run(main)
+
+
+def test_a_name_of_several_addresses(hanging: HangingResolver) -> None:
+    hanging.addresses = ["127.0.0.99", "127.0.0.1"]
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with Server() as server:
+            connection = AsyncConnection(Node("http", "all.example", server.node().port), loop)
+            await connection.connect(connect_timeout=PATIENCE)
+            connection.close()
+            await connection.wait_closed()
+            hanging.addresses = ["127.0.0.99"]
+            with pytest.raises(NodeUnreachableError, match="refused"):
+                await AsyncConnection(Node("http", "all.example", server.node().port), loop).connect(connect_timeout=20)
+            hanging.addresses = []
+            with pytest.raises(NodeUnreachableError, match=r"all.example has no address"):
+                await AsyncConnection(Node("http", "all.example", server.node().port), loop).connect(connect_timeout=20)
+
+    run(main)

@@ -123,6 +123,29 @@ def test_a_source_that_hangs_is_bounded_by_the_deadline(guarded: LocalCluster) -
     run(main)
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_the_doctor_asks_a_slow_source_once_and_the_loop_goes_on(guarded: LocalCluster, works: bool) -> None:
+    source = Source()
+    if not works:
+        source.failure = ValueError("no route to the vault")
+
+    async def main() -> None:
+        async with AsyncCluster(config_of(guarded, credentials=source)) as cluster:
+            assert await cluster.refresh()
+            source.open.clear()
+            checking = asyncio.create_task(cluster.check(timeout=0.2))
+            await until(lambda: source.waiting)
+            # Longer than a question may take: the source is none of the nodes.
+            assert not (await asyncio.wait([checking], timeout=0.4))[0]
+            source.open.set()
+            findings = await checking
+            assert source.asked == 1
+            assert ("authentication", "error") in {(one.id, one.severity) for one in findings} or works
+            assert [one.id for one in findings if one.severity == "error"] == ([] if works else ["authentication"])
+
+    run(main)
+
+
 def aio_session() -> AioSession:
     session = AioSession()
     session.set_credentials("alice", SECRET)

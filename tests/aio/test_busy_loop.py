@@ -138,7 +138,8 @@ def test_2000_gets_at_once(local: LocalCluster, recorder: Recorder) -> None:
             client = await prepared(cluster, local)
             assert await outcomes(client, 2000) == {"int": 2000}
             opened = [one.connections_open for one in cluster.stats().values()]
-            assert max(opened) <= cluster.config.max_pool_connections
+            # And in a thread one for a question of the library's own: the token ring of a table in such use.
+            assert max(opened) <= cluster.config.max_pool_connections + 1
 
     run(main)
     assert recorder.of("node_down") == []

@@ -24,7 +24,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def local() -> Iterator[LocalCluster]:
-    with LocalCluster(nodes=3) as cluster:
+    with LocalCluster(nodes=3, replication_factor=2) as cluster:
         yield cluster
 
 

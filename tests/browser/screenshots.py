@@ -71,7 +71,7 @@ def main() -> int:
     logging.getLogger("pynamodb_alternator").setLevel(logging.CRITICAL)
     IMAGES.mkdir(exist_ok=True)
     with (
-        LocalCluster(nodes=3) as local,
+        LocalCluster(nodes=3, replication_factor=2) as local,
         shops.at_flask(local) as shop,
         shops.seeded(shop, stock=20_000),
         shops.served(shop, pause=0.15) as url,

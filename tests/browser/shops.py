@@ -26,9 +26,10 @@ class Shop:
 @contextlib.contextmanager
 def at_flask(local: LocalCluster, *, real: bool = False) -> Iterator[Shop]:
     """`real`: as if the cluster were not an embedded one."""
+    from example_app.demo import url_of
     from example_app.flask_shop import create_app, dashboard_of
 
-    app = create_app({"ALTERNATOR_URL": local.url, "SHOP_LOCAL_CLUSTER": None if real else local, "TESTING": True})
+    app = create_app({"ALTERNATOR_URL": url_of(local), "SHOP_LOCAL_CLUSTER": None if real else local, "TESTING": True})
     with _closed(dashboard_of(app)) as board:
         yield Shop("flask", app, board, app.app_context)
 
@@ -39,12 +40,13 @@ def at_django(local: LocalCluster) -> Iterator[Shop]:
     from django.conf import settings
     from django.test import override_settings
 
+    from example_app.demo import url_of
     from example_app.django_shop import settings as shop_settings
 
     if not settings.configured:
         settings.configure(SECRET_KEY="of the tests")
         django.setup()
-    ours = {**shop_settings.as_dict(), "ALTERNATOR": {"default": {"URL": local.url}}, "SHOP_LOCAL_CLUSTER": local}
+    ours = {**shop_settings.as_dict(), "ALTERNATOR": {"default": {"URL": url_of(local)}}, "SHOP_LOCAL_CLUSTER": local}
     with override_settings(**ours):
         from django.contrib.staticfiles.handlers import StaticFilesHandler
         from django.core.handlers.wsgi import WSGIHandler

@@ -76,6 +76,18 @@ def test_a_node_is_killed_and_revived(url: str, visit: Open, local: LocalCluster
     expect(page.locator('[data-figure="errors"]')).to_have_text("0")
 
 
+def test_keys_tell_which_nodes_hold_them(url: str, visit: Open, local: LocalCluster) -> None:
+    page = visit(url).page
+    live(page)
+    expect(page.locator(".hint")).to_be_visible()
+    chip = page.locator('[data-key="shop_counters/orders"]')
+    labels = dict(zip(sorted(local.addresses), "ABC", strict=True))
+    holders = "".join(sorted(labels[node.address] for node in local.replicas("shop_counters", "orders")))
+    expect(chip).to_have_attribute("data-replicas", holders)
+    assert "it is on " + ", ".join(holders) in str(chip.get_attribute("title"))
+    expect(page.locator('[data-figure="replicas"]')).to_contain_text("%")
+
+
 def test_a_node_is_frozen_by_keyboard(url: str, visit: Open, local: LocalCluster) -> None:
     page = visit(url, reduced_motion="reduce").page
     live(page)

@@ -194,6 +194,16 @@ def test_nodes_and_check(on_cluster: LocalCluster) -> None:
         said("alternator_check")
 
 
+def test_route(on_cluster: LocalCluster) -> None:
+    said("alternator_create_tables")
+    out = said("alternator_route", "visitors", "alice", "--token-aware")
+    assert "name = alice (S)" in out
+    assert f"replicas       {on_cluster.addresses[0]}" in out
+    assert "plain writes" in out
+    with pytest.raises(CommandError, match="has no index 'by_city'"):
+        said("alternator_route", "visitors", "alice", index="by_city")
+
+
 @pytest.mark.usefixtures("project")
 def test_mistakes_are_answered() -> None:
     with pytest.raises(CommandError, match="'reports'"):

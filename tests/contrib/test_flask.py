@@ -233,12 +233,26 @@ def test_the_commands(app: Flask, local: LocalCluster) -> None:
     route = runner.invoke(args=["alternator", "route", "users", "alice"])
     assert route.exit_code == 0, route.output
     assert "name = alice (S)" in route.output
+    wrong = runner.invoke(args=["alternator", "route", "users", "alice", "--index", "by_city"])
+    assert wrong.exit_code == 1
+    assert "User has no index 'by_city'" in wrong.output
     check = runner.invoke(args=["alternator", "check"])
     assert "errors" in check.output
     assert check.exit_code == 0, check.output
     unknown = runner.invoke(args=["alternator", "nodes", "--cluster", "reports"])
     assert unknown.exit_code == 1
     assert "Error: No cluster is configured under the alias 'reports'" in unknown.output
+
+
+@pytest.mark.usefixtures("user")
+def test_the_route_command_shows_replicas_if_it_is_asked_to(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = app.test_cli_runner()
+    assert "replicas       not known" in runner.invoke(args=["alternator", "route", "users", "alice"]).output
+    monkeypatch.setattr(User.Meta, "token_aware", True, raising=False)
+    assert "replicas       127.0.0.1:" in runner.invoke(args=["alternator", "route", "users", "alice"]).output
+    monkeypatch.setattr(User.Meta, "token_aware", None)
+    shown = runner.invoke(args=["alternator", "route", "users", "alice", "--token-aware"])
+    assert "token ring     read" in shown.output
 
 
 def test_the_check_finds_a_dead_cluster(app: Flask, local: LocalCluster) -> None:

@@ -39,6 +39,7 @@ def test_one_line_for_each_request(records: pytest.LogCaptureFixture, user: type
         "status",
         "duration_ms",
         "policy",
+        "reason",
         "request_id",
     }
     assert (fields["cluster"], fields["operation"], fields["table"]) == ("default", "PutItem", "users")
@@ -65,6 +66,15 @@ def test_the_text_of_an_error_and_odd_names_do_not_break_the_line(records: pytes
     assert line.startswith(r'cluster="a \"b\"\x0ac=d" operation=GetItem table=t node=- ')
     assert line.endswith("error=RuntimeError")
     assert "alice" not in line
+
+
+def test_a_hedge_is_told_and_is_no_trouble(records: pytest.LogCaptureFixture) -> None:
+    completed(attempts=2, hedge="won")
+    completed(attempts=3, hedge="lost")
+    assert [(record.levelno, record.alternator["hedge"]) for record in of(records)] == [  # type: ignore[attr-defined]
+        (logging.INFO, "won"),
+        (logging.WARNING, "lost"),
+    ]
 
 
 def test_it_is_done_once_and_can_be_taken_back(caplog: pytest.LogCaptureFixture) -> None:

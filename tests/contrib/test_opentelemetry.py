@@ -18,6 +18,7 @@ from pynamodb_alternator.local import LocalCluster
 
 from .conftest import User
 from .support import run_python
+from .test_prometheus import completed
 
 
 class Telemetry:
@@ -70,6 +71,7 @@ def test_the_current_span_says_what_was_asked_and_which_node_answered(
         "alternator.cluster.name": "default",
         "alternator.attempts": 1,
         "alternator.routing.policy": "round_robin",
+        "alternator.routing.reason": "read",
     }
     assert "alice" not in telemetry.span().to_json()
 
@@ -127,6 +129,8 @@ def test_metrics(telemetry: Telemetry, user: type[User], cluster: Cluster) -> No
     assert sum(point.value for point in points["alternator.client.nodes"]) == 3
     assert points["alternator.client.topology.age"][0].value < 10
     assert points["alternator.client.topology.refreshes"][0].value >= 1
+    routed = points["alternator.client.routed"]
+    assert {point.attributes["alternator.routing.policy"] for point in routed} >= {"affinity", "round_robin"}
     (used,) = points["alternator.client.affinity"]
     assert used.attributes["alternator.affinity.outcome"] == "used"
 
@@ -190,3 +194,15 @@ def test_without_the_library_the_import_names_the_extra() -> None:
         without=("opentelemetry",),
     )
     assert "pip install 'pynamodb-alternator[opentelemetry]'" in said
+
+
+def test_a_hedged_read_is_counted_and_said_on_its_span(telemetry: Telemetry) -> None:
+    with telemetry.tracer.start_as_current_span("page"):
+        completed(attempts=2, hedge="lost")
+        completed(attempts=2, hedge="won")
+    assert (telemetry.span().attributes or {})["alternator.hedge.outcome"] == "won"
+    points = telemetry.points()["alternator.client.hedges"]
+    assert sorted((point.attributes["alternator.hedge.outcome"], point.value) for point in points) == [
+        ("lost", 1),
+        ("won", 1),
+    ]

@@ -46,6 +46,8 @@ def completed(**changes: Any) -> None:
         "error": None,
         "duration": 0.002,
         "policy": "round_robin",
+        "hedge": None,
+        "reason": "read",
         "request_id": "1-1",
     }
     signals.emit(signals.request_completed, object(), **{**payload, **changes})
@@ -107,6 +109,33 @@ def test_affinity_is_counted(registry: CollectorRegistry, user: type[User]) -> N
     )
     fallback = {"cluster_name": "default", "outcome": "fallback", "reason": "no_key_value"}
     assert registry.get_sample_value("alternator_client_affinity_total", fallback) == 1
+
+
+@pytest.mark.usefixtures("handle")
+def test_requests_to_replicas_are_counted(registry: CollectorRegistry, local: LocalCluster) -> None:
+    with Cluster(local.url + "/?token_aware=true&name=c") as cluster:
+        cluster.client.create_table(
+            TableName="people",
+            AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        cluster.register_table("people", "k")
+
+        def read() -> None:
+            cluster.client.get_item(TableName="people", Key={"k": {"S": "alice"}})
+
+        read()  # the ring is not there yet
+        cluster.route("people", "alice")  # which reads it
+        read()
+        read()
+
+    def counted(policy: str, reason: str) -> float | None:
+        labels = {"cluster_name": "c", "operation": "GetItem", "policy": policy, "reason": reason}
+        return registry.get_sample_value("alternator_client_routed_total", labels)
+
+    assert counted("replica", "") == 2
+    assert counted("round_robin", "no_token_ring") == 1
 
 
 @pytest.mark.usefixtures("handle")
@@ -248,3 +277,16 @@ def test_without_the_library_the_import_names_the_extra() -> None:
         without=("prometheus_client",),
     )
     assert "pip install 'pynamodb-alternator[prometheus]'" in said
+
+
+@pytest.mark.usefixtures("handle")
+def test_hedges_are_counted(registry: CollectorRegistry) -> None:
+    completed()
+    for outcome in ("won", "won", "lost"):
+        completed(attempts=2, hedge=outcome)
+    labels = {"cluster_name": "c", "operation": "GetItem"}
+    counted = [
+        registry.get_sample_value("alternator_client_hedges_total", {**labels, "outcome": outcome})
+        for outcome in ("won", "lost")
+    ]
+    assert counted == [2, 1]

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from pynamodb_alternator import Cluster
 from pynamodb_alternator.diagnostics import Finding, Inside
+from pynamodb_alternator.topology import set_aside as rules
+from pynamodb_alternator.topology.node import Node
 
 
 class Changed:
@@ -46,3 +50,16 @@ def create(cluster: Cluster, name: str, isolation: str | None = None) -> None:
 
 def put(cluster: Cluster, key: str, table: str = "things") -> None:
     cluster.client.put_item(TableName=table, Item={"key": {"S": key}})
+
+
+def set_aside(cluster: Cluster, address: str, monkeypatch: pytest.MonkeyPatch) -> Node:
+    """Have the node set aside for a minute, as after many answers that failed."""
+    monkeypatch.setattr(rules, "PERIOD", 60.0)
+    membership, ring = cluster.core.membership, cluster.topology.ring
+    (sick,) = (node for node in ring if node.address == address)
+    for _ in range(25):
+        membership.answer_failed(sick, "status 503 without an error of Alternator's", counted=False)
+        for node in ring:
+            cluster.core.counts[node.address].answers += node is not sick
+    assert sick in membership.view.set_aside
+    return sick

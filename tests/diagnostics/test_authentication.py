@@ -39,6 +39,28 @@ def test_authentication(credentials: Any, severity: str, words: str) -> None:
     assert bool(of(findings, "request_compression")) == (severity == "ok")
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_credentials_are_asked_for_once(works: bool) -> None:
+    """A vault may take seconds. Seen: it was asked for each question."""
+    asked = 0
+
+    def ask() -> Credentials:
+        nonlocal asked
+        asked += 1
+        if not works:
+            raise ValueError("no route to the vault")
+        return Credentials("alice", "s3cr3t")
+
+    with (
+        LocalCluster(nodes=3, credentials={"alice": "s3cr3t"}) as local,
+        Cluster(ClusterConfig.of(local.url, credentials=ask)) as cluster,
+    ):
+        _ = cluster.topology
+        for times in (1, 2):
+            assert (the(cluster.check(), "authentication").severity == "ok") is works
+            assert asked == times
+
+
 def test_a_server_that_refuses_an_old_signature() -> None:
     with (
         LocalCluster(nodes=1, credentials={"alice": "secret"}) as local,

@@ -29,6 +29,7 @@ def test_a_healthy_cluster_has_no_problem(local: LocalCluster, cluster: Cluster)
         "request_compression",
         "response_compression",
         "write_isolation",
+        "token_ring",
     }
     assert all(finding.message and not finding.remedy for finding in findings)
 

@@ -25,7 +25,7 @@ def cluster(local: LocalCluster) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(params=["short", "compatible"])
+@pytest.fixture(params=["happy", "short", "compatible"])
 def lane(request: pytest.FixtureRequest) -> str:
     """The way of a request to the wire."""
     return str(request.param)

@@ -19,9 +19,11 @@ SESSION = client_session()
 
 
 def take_lane(client: Any, lane: str) -> None:
-    """Have the requests of a client take the ``short`` or the ``compatible`` lane. A handler decides it."""
-    if lane == "compatible":
-        client.meta.events.register("before-send.dynamodb", _do_nothing)
+    """Have the requests of a client take the ``happy`` path, or the ``short`` or ``compatible`` lane. A handler decides
+    it: of the call, or of its attempts."""
+    event = {"happy": None, "short": "before-call.dynamodb", "compatible": "before-send.dynamodb"}[lane]
+    if event is not None:
+        client.meta.events.register(event, _do_nothing)
 
 
 def _do_nothing(**_: Any) -> None:

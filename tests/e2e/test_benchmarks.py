@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import contenders as who
 from benchmarks.measure import SIZES, Figure, Results
+from benchmarks.replicas import HOPS, LOOK_UP, RINGS
 from benchmarks.report import chart, ratios, tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,9 +34,18 @@ def test_the_short_form_measures_everything() -> None:
     for name in (*who.MODELS, *who.CLIENTS):
         # Its CPU, its time, and with threads.
         assert [len(row) for row in rows if row[0] == name] == [1 + len(who.OPERATIONS)] * 2 + [5]
-    for start in ("our client: get", "routing alone: affinity", "routing alone: round robin", f"{who.MODEL}: 1"):
+    for start in (
+        *RINGS,
+        LOOK_UP,
+        "hop of 0 ms",
+        "hop of 5 ms",
+        "our client: get",
+        "routing alone: affinity",
+        "routing alone: round robin",
+        f"{who.MODEL}: 1",
+    ):
         assert [row for row in rows if row[0] == start]
-    assert sum(row[-1] in ("yes", "NO") for row in rows) == 11
+    assert sum(row[-1] in ("yes", "NO") for row in rows) == 14
     for row in rows:
         if not set(row[0]) <= {"-"} and row[0]:
             assert all(re.search(r"\d", cell) or cell in ("yes", "NO") for cell in row[1:]), row
@@ -85,6 +95,8 @@ def test_figures_become_tables_and_a_chart() -> None:
         threads=figures,
         nodes={name: {size: Figure(5.0, 6.0) for size in SIZES} for name in (who.CLIENT, who.ALTERNATOR)},
         routing={f"{kind}, {size} nodes": 1.5 for kind in kinds for size in SIZES},
+        plans={**dict.fromkeys(RINGS, 5.0), LOOK_UP: 0.5},
+        hops={hop: (0.003 + hop / 2, 0.003) for hop in HOPS},
         starts={name: {1: (0.5, 10.0), 50: (0.55, 12.0)} for name in (who.STOCK_MODEL, who.MODEL)},
     )
     text = tables(results)
@@ -92,6 +104,9 @@ def test_figures_become_tables_and_a_chart() -> None:
     assert "20.0 (2.00)" in text
     found = {words: (value, unit) for words, _, _, value, unit in ratios(results)}
     assert found["50 models: memory more than 1"] == (2.0, " MB")
+    assert found["plan with token awareness, 100,000 ranges"] == (5.0, " µs")
+    hop = next(row for row in cells(text) if row[0] == "hop of 5 ms")
+    assert hop == ["hop of 5 ms", "5.50", "3.00", "0.55"]
     drawn = ElementTree.fromstring(chart(results))
     bars = [one for one in drawn.iter("{http://www.w3.org/2000/svg}rect") if one.get("height") == "18"]
     assert len(bars) == 2 * 4 + 8 + 4 + 5

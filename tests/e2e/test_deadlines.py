@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,10 +14,11 @@ import pytest
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import UpdateError
 
-from pynamodb_alternator import Cluster, ClusterConfig, Health, Model, Retries, Timeouts
+from pynamodb_alternator import Cluster, ClusterConfig, Discovery, Health, Model, Retries, Timeouts
 from pynamodb_alternator.errors import (
     DeadlineAfterSendError,
     DeadlineBeforeSendError,
+    NoNodesAvailableError,
     NotSentError,
     OutcomeUnknownError,
     ReadTimeoutError,
@@ -169,43 +170,79 @@ def test_as_a_model_sees_it(local: LocalCluster, cluster: Cluster) -> None:
 # ---- a resolver that hangs ---------------------------------------------------------------------------------------
 
 NAME = "nodes.example"
+STILL_RESOLVING = r"the names of the seeds are still being resolved \(nodes.example\)"
+
+
+class SlowResolver:
+    """Stands where the machine's resolver does. Questions about NAME wait while `go_on` is not set."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.asked = False
+        self._real = socket.getaddrinfo
+
+    def __call__(self, host: Any, *more: Any, **settings: Any) -> Any:
+        if host == NAME:
+            self.asked = True
+            self.go_on.wait(MUCH_LESS * 2)
+            host = "127.0.0.1"
+        return self._real(host, *more, **settings)
 
 
 @pytest.fixture
-def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Questions about names wait until the event is set."""
-    real, go_on = socket.getaddrinfo, threading.Event()
-
-    def ask(host: Any, *more: Any, **settings: Any) -> Any:
-        if host == NAME:
-            go_on.wait(MUCH_LESS * 2)
-            host = "127.0.0.1"
-        return real(host, *more, **settings)
-
-    monkeypatch.setattr(socket, "getaddrinfo", ask)
-    yield go_on
-    go_on.set()
+def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowResolver]:
+    resolver = SlowResolver()
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    yield resolver
+    resolver.go_on.set()
     until(lambda: not [one for one in threading.enumerate() if one.name == "pynamodb_alternator-resolver"])
 
 
 @pytest.mark.parametrize("monitor", [None, False])
 def test_seeds_by_name_and_a_resolver_that_hangs(
-    local: LocalCluster, hanging_resolver: threading.Event, monitor: bool | None
+    local: LocalCluster, hanging_resolver: SlowResolver, monitor: bool | None
 ) -> None:
     config = ClusterConfig([NAME], port=local.port, timeouts=Timeouts(total=0.5), monitor=monitor)
     with Cluster(config) as cluster:
         started = time.monotonic()
-        with pytest.raises(NotSentError):
+        with pytest.raises(NotSentError, match=STILL_RESOLVING):
             put(cluster.client, "k")
         assert time.monotonic() - started < MUCH_LESS
-        hanging_resolver.set()
+        hanging_resolver.go_on.set()
         with cluster.options(timeouts=Timeouts(total=MUCH_LESS)):
             until(lambda: cluster.refresh())
             assert cluster.client.list_tables()["TableNames"] == []
 
 
-def test_nodes_by_name_and_a_resolver_that_hangs(local: LocalCluster, hanging_resolver: threading.Event) -> None:
-    hanging_resolver.set()
+@pytest.mark.parametrize("monitor", [None, False])
+@pytest.mark.parametrize("total", [None, 60.0])
+def test_the_first_request_waits_for_a_slow_resolver(
+    local: LocalCluster, hanging_resolver: SlowResolver, monitor: bool | None, total: float | None
+) -> None:
+    """Seen: it failed after `startup_wait`, though the resolver was still being asked."""
+    config = ClusterConfig(
+        [NAME], port=local.port, monitor=monitor, timeouts=Timeouts(total=total), discovery=Discovery(startup_wait=0.05)
+    )
+    with Cluster(config) as cluster, ThreadPoolExecutor(1) as pool:
+        request = pool.submit(cluster.client.list_tables)
+        until(lambda: hanging_resolver.asked)
+        # Longer than a request took to fail: `startup_wait`, and all cycles with their pauses.
+        assert not wait([request], 0.5).done
+        hanging_resolver.go_on.set()
+        assert request.result()["TableNames"] == []
+
+
+@pytest.mark.parametrize("monitor", [None, False])
+def test_without_a_total_the_first_request_waits_for_the_resolver_as_long_as_for_an_answer(
+    local: LocalCluster, hanging_resolver: SlowResolver, monitor: bool | None
+) -> None:
+    config = ClusterConfig([NAME], port=local.port, monitor=monitor, timeouts=Timeouts(read=0.6))
+    with Cluster(config) as cluster, ends_soon(), pytest.raises(NoNodesAvailableError, match=STILL_RESOLVING):
+        cluster.client.list_tables()
+
+
+def test_nodes_by_name_and_a_resolver_that_hangs(local: LocalCluster, hanging_resolver: SlowResolver) -> None:
+    hanging_resolver.go_on.set()
     config = ClusterConfig(
         [local.nodes[0].host],
         port=local.port,
@@ -217,8 +254,8 @@ def test_nodes_by_name_and_a_resolver_that_hangs(local: LocalCluster, hanging_re
         assert cluster.refresh()
         # Not `cluster.nodes()`: it asks where the nodes are, and that leaves an open connection behind.
         until(lambda: [str(node) for node in cluster.core.membership.view.topology.ring] == [f"{NAME}:{local.port}"])
-        hanging_resolver.clear()
+        hanging_resolver.go_on.clear()
         with ends_soon(), pytest.raises(DeadlineBeforeSendError, match="the resolver did not answer for"):
             put(cluster.client, "k")
-        hanging_resolver.set()
+        hanging_resolver.go_on.set()
         until(lambda: cluster.client.list_tables()["TableNames"] == [])

@@ -76,7 +76,7 @@ def test_the_first_refused_connection_takes_the_node_out_for_everybody(
     down = recorder.of("node_down")[0]
     assert down["node"] == local.nodes[1].address
     assert down["error"]
-    assert down["failures"] <= 2  # the probe has decided, and not many failures
+    assert 1 <= down["failures"] <= 3  # the probe has decided, and not many failures
     recorder.clear()
     for _ in range(30):
         get(prompt.client, "k")

@@ -31,6 +31,7 @@ from pynamodb_alternator.errors import DeadlineAfterSendError, MalformedAnswerEr
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.large_answers import LARGE, Look
+from tests.transport.servers import EMPTY_BLOCKS
 
 from .support import take_lane
 
@@ -229,6 +230,14 @@ def test_the_deadline_holds_while_an_answer_is_unpacked_and_parsed(
     answers(local, answer(LONG, "gzip", status))
     with pytest.raises(DeadlineAfterSendError, match="the deadline of the call passed before its answer was read"):
         read(local, lane, SCAN, response_compression=True, total=0.5)
+
+
+def test_the_deadline_holds_while_an_answer_unpacks_to_nothing(local: LocalCluster, read: Read) -> None:
+    """Nothing comes of these for seconds. Seen: the clock was not looked at before the first piece."""
+    body = b"\x78\x9c" + EMPTY_BLOCKS * (48 * MIB // len(EMPTY_BLOCKS))
+    answers(local, answer(body, "deflate"))
+    with pytest.raises(DeadlineAfterSendError, match="the deadline of the call passed before its answer was read"):
+        read(local, "short", SCAN, response_compression=("deflate",), total=1.0)
 
 
 def test_a_large_answer_that_comes_in_time_is_read(local: LocalCluster, read: Read, lane: str) -> None:

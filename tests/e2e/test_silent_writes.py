@@ -192,6 +192,30 @@ def test_an_answer_that_leaves_the_outcome_of_a_write_open(
     assert get(cluster.client, "k") == 2
 
 
+def test_a_refusal_that_follows_an_attempt_which_was_executed(local: LocalCluster, cluster: Cluster) -> None:
+    model = make_model(cluster)
+    first, *others = local.nodes
+    executed = first.fail_with("InternalServerError", executed=True, operation="PutItem")
+    for node in others:
+        node.fail_with("ValidationException", message="not today", operation="PutItem")
+    seen = set()
+    for number in range(30):
+        before = executed.hits
+        with pytest.raises(PutError) as raised:
+            model(f"r{number}", value=number).save()
+        cause = raised.value.cause
+        was_executed = executed.hits > before
+        seen.add(was_executed)
+        assert raised.value.cause_response_code == "ValidationException"
+        assert isinstance(cause, ClientError)
+        assert isinstance(cause, OutcomeUnknownError) is was_executed
+        assert get(cluster.client, f"r{number}") == (number if was_executed else None)
+        if isinstance(cause, ServerFailureError):
+            assert cause.response["Error"]["Message"] == "not today"
+            assert not cause.may_still_execute
+    assert seen == {True, False}
+
+
 def test_a_failed_batch_is_kept(local: LocalCluster) -> None:
     with connect(local) as cluster:
         model = make_model(cluster)

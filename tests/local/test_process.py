@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pynamodb_alternator.contrib._local import heal
 from pynamodb_alternator.errors import AlternatorError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.local.process import ProcessNode
@@ -79,6 +80,22 @@ def test_freeze_and_thaw(cluster: LocalCluster) -> None:
             assert wire.http.getresponse().read() == b"{}"
             assert sock.recv(1000).startswith(b"HTTP/1.1 200 OK")
     assert ok(cluster.nodes[0], "Scan", {"TableName": "tab"})["Count"] == 1
+
+
+def test_healing_thaws(cluster: LocalCluster) -> None:
+    """Seen: a node that a test had frozen stayed so in the tests after it."""
+    node = processes(cluster)[1]
+    node.freeze()
+    node.hang()
+    heal(cluster)
+    with Wire(node) as wire:
+        wire.ok("ListTables", {})
+    node.kill()
+    node.clear_faults()
+    assert not node.up, "that is not a fault"
+    processes(cluster)[0].kill()
+    heal(cluster)
+    assert all(node.up for node in cluster.nodes)
 
 
 def test_kill_and_revive(cluster: LocalCluster) -> None:

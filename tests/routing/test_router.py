@@ -21,9 +21,11 @@ from pynamodb_alternator.routing.idempotence import is_idempotent
 from pynamodb_alternator.routing.plan import QueryPlan, pick_and_remove
 from pynamodb_alternator.routing.router import Router
 from pynamodb_alternator.routing.tables import Tables
+from pynamodb_alternator.routing.token import token_of
 from pynamodb_alternator.settings.config import ClusterConfig
 from pynamodb_alternator.settings.values import KeyRouteAffinity
 from pynamodb_alternator.topology.node import Node
+from pynamodb_alternator.topology.replicas import Replicas, TokenRange, make_ring
 from pynamodb_alternator.topology.view import Topology, View, ring_order
 
 NONE, RMW = KeyRouteAffinity.NONE, KeyRouteAffinity.RMW
@@ -44,7 +46,8 @@ class Setup:
         settings_ = ClusterConfig("10.0.0.1", key_route_affinity=affinity, **config)
         self.unknown: list[tuple[str, str]] = []
         self.tables = Tables(settings_, lambda table, what: self.unknown.append((table, what)))
-        self.router = Router(settings_, self.tables, random.Random(7))
+        self.replicas = Replicas(settings_.token_aware_after)
+        self.router = Router(settings_, self.tables, random.Random(7), self.replicas)
 
     def plan(self, operation: str, parameters: Any, view: View = VIEW, **options: Any) -> QueryPlan:
         return self.router.plan(operation, parameters, view, **options)
@@ -394,6 +397,83 @@ def test_what_is_usable_in_a_batch_votes() -> None:
     assert said(plan) == ("batch_affinity", None, True)
     assert next(plan.order(VIEW)) == ALICE[0]
     assert made.unknown == [("unknown", "partition_key")]
+
+
+# ---- replicas --------------------------------------------------------------------------------------------------------
+
+# All tokens from the first on to 0 are on the first three nodes, the others on the last two.
+LOW, HIGH = RING[:3], RING[-2:]
+TOKEN_RING = make_ring(
+    [TokenRange(None, 0, (node.host, node.port)) for node in LOW]
+    + [TokenRange(0, None, (node.host, node.port)) for node in HIGH],
+    5.0,
+)
+
+
+def with_replicas(mode: Any = True, affinity: KeyRouteAffinity = AUTO, index_keys: Any = None) -> Setup:
+    made = Setup(affinity, token_aware=mode, token_aware_after=2)
+    made.tables.register("t", "id", None, index_keys)
+    assert TOKEN_RING is not None
+    made.replicas.publish("t", TOKEN_RING)
+    return made
+
+
+def test_the_route_of_a_key_is_that_of_its_requests() -> None:
+    made = with_replicas(affinity=NONE)
+    for name in map(str, range(40)):
+        value = {"S": name}
+        route = made.router.route_key("t", value, VIEW)
+        holders = LOW if token_of("S", name) <= 0 else HIGH
+        assert (route.replicas.token, route.replicas.in_scope) == (token_of("S", name), holders)
+        assert (route.replicas.everywhere, route.replicas.read_at) == (holders, 5.0)
+        assert route.replicas.reason is None
+        write = made.plan("PutItem", {"TableName": "t", "Item": {"id": value}})
+        read = made.plan("GetItem", {"TableName": "t", "Key": {"id": value}})
+        assert said(write) == said(read) == ("replica", None, False)
+        assert route.plain_writes == tuple(write.order(VIEW))
+        assert set(route.reads[: len(holders)]) == set(tuple(read.order(VIEW))[: len(holders)]) == set(holders)
+        assert set(route.reads) == set(RING)
+
+
+def test_why_a_key_has_no_replicas() -> None:
+    made = with_replicas()
+
+    def why(table: str, value: object, view: View = VIEW, **more: Any) -> tuple[int | None, str | None]:
+        replicas = made.router.route_key(table, value, view, **more).replicas
+        return replicas.token, replicas.reason
+
+    alice = token_of("S", "alice")
+    assert why("t", {"S": "alice"}) == (alice, None)
+    assert why("other", {"S": "alice"}) == (alice, "no_token_ring")
+    assert why("t", {"S": "alice"}, index="i") == (alice, "no_token_ring")
+    assert why("t", {"S": "alice"}, token_aware=False) == (alice, "token_awareness_off")
+    assert why("t", {"SS": ["alice"]}) == (None, "unsupported_key_type")
+    assert why("t", {"N": "one"}) == (None, "no_key_value")
+    assert why("t", None) == (None, "no_key_value")
+    nowhere = View(Topology(RING, tuple(node for node in RING if node not in (*LOW, *HIGH)), RING))
+    assert why("t", {"S": "alice"}, nowhere) == (alice, "no_replica_in_scope")
+    made.replicas.publish("other", TOKEN_RING)  # type: ignore[arg-type]
+    assert why("other", {"S": "alice"}) == (alice, "no_partition_key_name")
+
+
+def test_a_look_at_a_route_is_not_a_use_of_the_table() -> None:
+    made = Setup(token_aware="auto", token_aware_after=2)
+    for _ in range(5):
+        made.router.route_key("t", {"S": "alice"}, VIEW)
+    assert not made.replicas.is_wanted("t")
+
+
+def test_system_tables_have_no_token_ring() -> None:
+    made = Setup(token_aware=True)
+    query = {
+        "TableName": ".scylla.alternator.system.config",
+        "KeyConditionExpression": "n = :v",
+        "ExpressionAttributeValues": {":v": {"S": "x"}},
+    }
+    assert said(made.plan("Query", query)) == ("round_robin", "read", False)
+    assert not made.replicas.is_wanted(query["TableName"])  # type: ignore[arg-type]
+    assert said(made.plan("Query", {**query, "TableName": "t"})) == ("round_robin", "no_token_ring", False)
+    assert made.replicas.is_wanted("t")
 
 
 # ---- route_key -------------------------------------------------------------------------------------------------------

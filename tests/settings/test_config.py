@@ -38,7 +38,7 @@ class TestFields:
             ("name", "", "non-empty"),
             ("name", 3, "non-empty"),
             ("routing_scope", "dc1", "DatacenterScope('dc1')"),
-            ("load_balancing", "fast", "'round_robin', 'random'"),
+            ("load_balancing", "fast", "'round_robin', 'random', 'least_busy'"),
             ("rmw_rule", None, "'server', 'driver'"),
             ("affinity_ring", "rack", "'datacenter', 'scope'"),
             ("affinity_ring", None, "'datacenter', 'scope'"),

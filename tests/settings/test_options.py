@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pynamodb_alternator import Cluster, ClusterConfig, Gzip, Timeouts
+from pynamodb_alternator import Cluster, ClusterConfig, Gzip, Hedge, Timeouts
 from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.settings.options import RequestOptions
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
@@ -16,6 +16,8 @@ def test_narrower_options_win_and_none_means_none_for_compression() -> None:
     )
     assert RequestOptions().over(wide) == wide
     assert RequestOptions(request_compression=None).over(wide).request_compression is None
+    assert RequestOptions().over(RequestOptions(hedge=Hedge())).hedge == Hedge()
+    assert RequestOptions(hedge=None).over(RequestOptions(hedge=Hedge())).hedge is None
     assert RequestOptions(consistent_node=False).over(wide).consistent_node is False
     merged = RequestOptions(extra_headers={"x-a": "3"}).over(wide)
     assert merged.extra_headers == {"X-B": "2", "x-a": "3"}
@@ -41,6 +43,7 @@ def test_what_belongs_to_the_cluster_cannot_be_changed_for_a_block() -> None:
             ({"timeouts": {"reed": 5}}, "Did you mean 'read'"),
             ({"timeouts": {"read": -1}}, "read must be a number"),
             ({"request_compression": "br"}, "request_compression must be"),
+            ({"hedge": 0.05}, r"Cluster.options: hedge must be Hedge\("),
             ({"response_compression": "br"}, "response_compression must be"),
             ({"key_route_affinity": "some"}, "KeyRouteAffinity"),
             ({"consistent_node": ""}, "consistent_node must be"),

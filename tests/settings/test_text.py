@@ -15,7 +15,15 @@ from pynamodb_alternator.settings import text
 from pynamodb_alternator.settings.config import ClusterConfig
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
 from pynamodb_alternator.settings.tls import Tls
-from pynamodb_alternator.settings.values import Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
+from pynamodb_alternator.settings.values import (
+    Credentials,
+    Discovery,
+    Health,
+    Hedge,
+    KeyRouteAffinity,
+    Retries,
+    Timeouts,
+)
 
 from .support import refused
 
@@ -27,7 +35,7 @@ class TestUrl:
             ("http://10.0.0.1,10.0.0.2:8000/", ("10.0.0.1", "10.0.0.2"), 8000, "http"),
             ("HTTPS://db.example.com:8043", ("db.example.com",), 8043, "https"),
             ("http://10.0.0.1", ("10.0.0.1",), None, "http"),
-            ("http://a:1,b:2", ("a:1", "b"), 2, "http"),
+            ("http://a:1,b:1", ("a:1", "b"), 1, "http"),
             ("http://[::1]:9000", ("[::1]",), 9000, "http"),
             ("http://[2001:db8::1],[2001:db8::2]:9000/?region=eu", ("[2001:db8::1]", "[2001:db8::2]"), 9000, "http"),
             ("http://10.0.0.1,[::1]:9000?region=eu", ("10.0.0.1", "[::1]"), 9000, "http"),
@@ -40,7 +48,7 @@ class TestUrl:
     def test_query(self) -> None:
         config = ClusterConfig.from_url(
             "http://a/?datacenter=dc1&rack=r%201&connect_timeout=0.5&read_timeout=3&total_timeout=9"
-            "&pool_timeout=8&max_attempts=2&silent_writes=wait"
+            "&pool_timeout=8&max_attempts=2&silent_writes=wait&hedge_after=P99&hedge_max_extra=0.1"
             "&name=shop&load_balancing=random&key_route_affinity=any_write&rmw_rule=driver&region=eu"
             "&force_read_before_write=yes&retry_ambiguous_writes=0&max_pool_connections=7&affinity_ring_order=host"
             "&affinity_ring=scope"
@@ -49,6 +57,7 @@ class TestUrl:
         assert config.routing_scope == RackScope("dc1", "r 1")
         assert config.timeouts == Timeouts(0.5, 3, 9, 8)
         assert (config.retries.max_attempts, config.retries.silent_writes) == (2, "wait")
+        assert config.hedge == Hedge("p99", 0.1)
         assert (config.name, config.load_balancing, config.region) == ("shop", "random", "eu")
         assert config.key_route_affinity is KeyRouteAffinity.ANY_WRITE
         assert (config.force_read_before_write, config.retry_ambiguous_writes) == (True, False)
@@ -75,6 +84,9 @@ class TestUrl:
             ("http://a/?connect_timeout=soon", "connect_timeout cannot be 'soon'"),
             ("http://a/?max_attempts=1.5", "max_attempts"),
             ("http://a/?silent_writes=maybe", "silent_writes must be one of 'raise', 'wait', 'repeat' (got 'maybe')"),
+            ("http://a/?hedge_after=soon", "hedge_after cannot be 'soon' (write seconds, or p99)"),
+            ("http://a/?hedge_after=0", "Hedge: after"),
+            ("http://a/?hedge_max_extra=2", "Hedge: max_extra"),
             ("http://a/?retry_ambiguous_writes=perhaps", "write true or false"),
             ("http://a/?total_timeout=inf", "Timeouts: total"),
             ("http://a/?rack=r1", "without its datacenter"),
@@ -121,8 +133,14 @@ class TestUrl:
         config = ClusterConfig.from_url(url, **changes)
         assert (config.seeds, config.port) == (seeds, port)
 
-    def test_seeds_with_different_ports(self) -> None:
-        refused(lambda: ClusterConfig.from_url("http://a:1,b:2,c"), "different ports (1, 2)", "port=...")
+    @pytest.mark.parametrize("hosts", ["a:1,b:2", "a:1,b:2,c", "a:1,c,b:2", "a:2,[::1]:1", " a:1 , b:2 "])
+    def test_seeds_with_different_ports(self, hosts: str) -> None:
+        """As in a list of seeds: none of them tells the port of the nodes that are listed."""
+        refused(lambda: ClusterConfig.from_url(f"http://{hosts}"), "different ports (1, 2)", "port=...")
+        refused(lambda: ClusterConfig.from_url(f"http://{hosts}", port=None), "different ports (1, 2)")
+        config = ClusterConfig.from_url(f"http://{hosts}", port=3)
+        assert config.node_port == 3
+        assert {port for _, port in config.seed_addresses} >= {1, 2}
 
     def test_changes_win(self) -> None:
         url = "http://a:1/?datacenter=dc1&rack=r1&connect_timeout=5&region=eu"
@@ -233,7 +251,7 @@ class TestMappings:
 TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "port": st.integers(1, 65535),
     "name": st.text(min_size=1),
-    "load_balancing": st.sampled_from(["round_robin", "random"]),
+    "load_balancing": st.sampled_from(["round_robin", "random", "least_busy"]),
     "key_route_affinity": st.sampled_from([mode.value for mode in KeyRouteAffinity]),
     "rmw_rule": st.sampled_from(["server", "driver"]),
     "affinity_ring": st.sampled_from(["datacenter", "scope"]),
@@ -255,6 +273,8 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("connect_timeout", "read_timeout", "total_timeout", "pool_timeout"), st.floats(1e-3, 1e6)),
     "max_attempts": st.integers(1, 100),
     "silent_writes": st.sampled_from(["raise", "wait", "repeat"]),
+    "hedge_after": st.one_of(st.just("p99"), st.floats(1e-3, 1e6)),
+    "hedge_max_extra": st.floats(0, 1),
     **dict.fromkeys(("verify_hostname", "system_ca", "session_resumption"), st.booleans()),
 }
 """Values of every setting that a URL may name, except the files, and `insecure`, which warns."""
@@ -266,7 +286,7 @@ def test_no_setting_of_a_url_is_left_out_here() -> None:
 
 def test_the_settings_of_a_url_exist() -> None:
     names = {field.name for field in dataclasses.fields(ClusterConfig)}
-    kinds = {**text.GROUPS, "tls": Tls}
+    kinds = {**text.GROUPS, "hedge": Hedge, "tls": Tls}
     for key, setting in text.IN_TEXT.items():
         if setting.group is None:
             assert key in names or key in text.SCOPE_NAMES

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pynamodb_alternator.settings.values import Credentials, Discovery, Health, Retries, Timeouts
+from pynamodb_alternator.settings.values import Credentials, Discovery, Health, Hedge, Retries, Timeouts, hedge
 
 from .support import refused
 
@@ -19,6 +19,8 @@ from .support import refused
         *((Retries, "max_attempts", bad) for bad in (0, 101, 1.5, None, True)),
         *((Retries, name, 0) for name in ("backoff_base", "backoff_max")),
         *((Retries, "silent_writes", bad) for bad in ("", "RAISE", None, True, 1)),
+        *((Hedge, "after", bad) for bad in (0, -1, None, "p98", "0.05", float("nan"), True)),
+        *((Hedge, "max_extra", bad) for bad in (-0.1, 1.1, None, "1", float("nan"), True)),
         *((Discovery, name, 0) for name in ("interval", "idle_interval", "idle_after", "timeout")),
         *((Discovery, name, bad) for name in ("startup_wait", "scope_restore_after") for bad in (-1, None, 1e9)),
         *((Health, name, 0) for name in ("active_failure_threshold", "down_recovery_threshold")),
@@ -28,6 +30,21 @@ from .support import refused
 )
 def test_nested_settings(kind: type, field: str, value: Any) -> None:
     refused(lambda: kind(**{field: value}), f"{kind.__name__}: {field}")
+
+
+def test_what_may_be_written_for_a_hedge() -> None:
+    assert hedge("x", None) is None
+    assert hedge("x", False) is None
+    assert hedge("x", {"after": 0.05}) == Hedge(0.05)
+    assert hedge("x", {}) == hedge("x", Hedge()) == Hedge("p99", 0.05)
+    assert Hedge(max_extra=0).max_extra == 0
+    for wrong, words in (
+        (True, ("ClusterConfig: hedge must be Hedge(...)", "(got True)")),
+        (0.05, ("Hedge(after=0.05)",)),
+        ({"before": 1}, ("does not take 'before'",)),
+        ({"after": "soon"}, ("Hedge: after must be", "or 'p99' (got 'soon')")),
+    ):
+        refused(lambda wrong=wrong: hedge("ClusterConfig: hedge", wrong), *words)
 
 
 @pytest.mark.parametrize("digits", [400, 5000])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 from pynamodb_alternator import Cluster
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.shell import bench, cli, screen, settings
+from tests.diagnostics.support import set_aside
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -100,6 +102,27 @@ def test_nodes_for_machines(local: LocalCluster, at: Run) -> None:
     assert found["nodes"][2]["latency_ms"] is None
 
 
+def test_a_node_that_is_set_aside(
+    local: LocalCluster, cluster: Cluster, at: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_aside(cluster, local[1].address, monkeypatch)
+    monkeypatch.setattr(settings, "open_cluster", lambda options: contextlib.nullcontext(cluster))
+    status, out, _ = at("nodes")
+    assert status == 0
+    assert out.splitlines()[2].split()[3] == "set_aside"
+    assert f"{local[1].address} goes last for" in out
+    assert "3 nodes, 3 of them answer" in out
+    told = json.loads(at("nodes", "--json")[1])["nodes"][1]
+    assert told["state"] == "set_aside"
+    assert told["latency_ms"] > 0
+    assert "status 503" in told["error"]
+    assert "! set aside" in at("check")[1]
+    (finding,) = (one for one in json.loads(at("check", "--json")[1])["findings"] if one["id"] == "set_aside")
+    assert (finding["severity"], finding["subject"]) == ("warning", local[1].address)
+    assert "status 503" in finding["message"]
+    assert finding["remedy"]
+
+
 def test_nodes_in_a_narrow_terminal(local: LocalCluster, at: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     _, out, _ = at("nodes")
@@ -168,6 +191,25 @@ def test_route_tells_of_nodes_that_do_not_answer(local: LocalCluster, cluster: C
     assert re.search(rf"{re.escape(local[2].address)} +does not answer", out)
 
 
+def test_route_shows_replicas_if_it_is_asked_to(local: LocalCluster, cluster: Cluster, run: Run, at: Run) -> None:
+    create(cluster)
+    _, out, _ = at("route", "orders", "alice")
+    assert "Add --token-aware" in out
+    assert _ring_questions(local) == 0
+    _, out, _ = at("route", "orders", "alice", "--token-aware", "--json")
+    found = json.loads(out)
+    assert set(found["replicas"]) == {node.address for node in local.replicas("orders", "alice")}
+    assert found["token"] is not None
+    assert _ring_questions(local) == 1
+    _, out, _ = run("route", "orders", "alice", "--url", local.url + "/?token_aware=true")
+    assert re.search(r"^replicas +127\.0\.0\.1", out, re.MULTILINE)
+    assert _ring_questions(local) == 2
+
+
+def _ring_questions(local: LocalCluster) -> int:
+    return sum("token_ring" in (one.table or "") for node in local.nodes for one in node.requests)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -178,6 +220,7 @@ def test_route_tells_of_nodes_that_do_not_answer(local: LocalCluster, cluster: C
         (["orders", "NaN", "--type", "N", "--partition-key", "customer"], "write it in digits"),
         (["orders", "?", "--type", "B", "--partition-key", "customer"], "write it in base64"),
         (["orders", "a", "--partition-key", ""], "--partition-key: write the name"),
+        (["orders", "a", "--index", "by_city"], "orders has no index 'by_city'. Its indexes are: none."),
         (["orders", "a", "--type", "X"], "'X' is not known. Write one of: S, N, B."),
         (["orders"], "the following arguments are required: KEY"),
     ],
@@ -303,6 +346,17 @@ def test_mistakes_in_bench(at: Run, arguments: list[str], said: str) -> None:
     status, out, err = at("bench", *arguments)
     assert (status, out) == (2, "")
     assert said in err
+
+
+@pytest.mark.parametrize(("query", "is_read"), [("", False), ("/?token_aware=true", True)])
+def test_bench_reads_the_token_ring_only_if_it_is_asked_to(
+    local: LocalCluster, cluster: Cluster, run: Run, query: str, is_read: bool
+) -> None:
+    create(cluster)
+    query = f"{query}{'&' if query else '/?'}token_aware_after=1"
+    status, _, _ = run("bench", "orders", "--requests", "50", "--url", local.url + query)
+    assert status == 0
+    assert (_ring_questions(local) > 0) == is_read
 
 
 def test_percentiles() -> None:

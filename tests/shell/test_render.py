@@ -130,6 +130,7 @@ def test_a_route(paper: Paper) -> None:
     ring = (*nodes, "10.0.0.3:8000")
     route = KeyRoute("orders", "id", {"S": "a"}, KeyRouteAffinity.RMW, 7, nodes, ring, None, "Because.")
     route = replace(route, ring_scope="datacenter dc1", ring_order="endpoint_with_port")
+    route = replace(route, replicas_explanation="For no reason.")
     show_route(Screen(out=paper), route, "a", write_isolation="always", silent=ring[1:], notes=["By the way."])
     assert paper.getvalue().splitlines() == [
         "table          orders, write isolation always",
@@ -138,12 +139,43 @@ def test_a_route(paper: Paper) -> None:
         "affinity       rmw",
         "ring           datacenter dc1: 3 nodes, sorted by endpoint with port",
         "why            Because.",
+        "token          none",
+        "replicas       not known. For no reason.",
         "",
         "the plan of its writes",
         "   1  10.0.0.1:8000",
         "   2  10.0.0.2:8000  does not answer now",
         "10.0.0.3:8000 does not answer, and has no place in the plan until it does.",
         "By the way.",
+    ]
+
+
+def test_a_route_with_replicas(paper: Paper) -> None:
+    a, b, c = (f"10.0.0.{number}:8000" for number in (1, 2, 3))
+    route = KeyRoute("orders", "id", {"S": "a"}, KeyRouteAffinity.NONE, 7, (), (a, b), "affinity_off", "It is off.")
+    route = replace(route, token=-9, replicas=(a, b), all_replicas=(a, b, c), token_ring_age=3.21)
+    route = replace(route, replicas_explanation="Because.", reads=(b, a), plain_writes=(a, b))
+    show_route(Screen(out=paper), route, "a")
+    assert paper.getvalue().splitlines()[6:] == [
+        "token          -9",
+        "replicas       10.0.0.1:8000, 10.0.0.2:8000 (outside of the scope: 10.0.0.3:8000)",
+        "token ring     read 3.2 s ago. Because.",
+        "next read      10.0.0.2:8000, then 10.0.0.1:8000",
+        "plain writes   10.0.0.1:8000, then 10.0.0.2:8000",
+    ]
+
+
+def test_the_route_of_a_key_of_an_index(paper: Paper) -> None:
+    route = KeyRoute("orders", "city", {"S": "a"}, KeyRouteAffinity.RMW, None, (), (), "read", "It is only read.")
+    route = replace(route, index="by_city", token=5, token_ring_age=300.0, replicas_reason="no_replica_in_scope")
+    show_route(Screen(out=paper), replace(route, replicas_explanation="Nowhere near."), "a")
+    assert paper.getvalue().splitlines() == [
+        "table          orders",
+        "index          by_city",
+        "key            city = a (S)",
+        "token          5",
+        "replicas       none",
+        "token ring     read 5 min ago. Nowhere near.",
     ]
 
 

@@ -39,7 +39,8 @@ def test_there_are_all_of_them() -> None:
 @pytest.mark.parametrize("state", [State.ACTIVE, State.QUARANTINED])
 def test_a_confirmed_suspicion_takes_a_node_out_at_once(state: State) -> None:
     status = transition(HealthStatus(state, 1, 2, 5), Observation.SUSPICION_CONFIRMED, Health())
-    assert status == HealthStatus(State.DOWN, 1, 0, 6)
+    # The probe is a failure as well: where no request failed before it, one failure took the node down, and not none.
+    assert status == HealthStatus(State.DOWN, 2, 0, 6)
 
 
 def test_a_suspicion_that_comes_late_is_a_failed_probe() -> None:

@@ -418,7 +418,7 @@ class TestHealth:
         world.membership.failed(world.node(N2), 0, OSError("reset"))
         assert not world.membership.probe(world.node(N2), 1.0)
         assert hosts(world.membership.view.down) == [N2]
-        assert world.listener.of("node-down")[0]["failures"] == 1
+        assert world.listener.of("node-down")[0]["failures"] == 2
         assert "refused" in world.listener.of("node-down")[0]["error"]
 
     def test_a_failed_probe_alone_takes_nobody_out(self) -> None:
@@ -831,6 +831,11 @@ class MembershipMachine(RuleBasedStateMachine):
         self.same_ring()
 
     @rule(name=NAMES)
+    def read_is_hedged(self, name: str) -> None:
+        self.world.membership.suspect(self.world.node(name), hedged=True)
+        self.same_ring()
+
+    @rule(name=NAMES)
     def probe(self, name: str) -> None:
         self.world.membership.probe(self.world.node(name), 1.0)
         self.same_ring()
@@ -882,6 +887,7 @@ class MembershipMachine(RuleBasedStateMachine):
             check(self.world)
             assert self.world.membership.snapshot().members, "the last list is kept"
             view = self.world.membership.view
+            assert view.hedged <= self.world.membership.snapshot().suspects, "a probe ends it"
             if any(node not in view.down for node in view.topology.ring):
                 assert any(node not in view.down for node in view.topology.nodes), "somebody in scope is usable"
 

@@ -74,7 +74,7 @@ def test_it_returns_in_two_steps(world: World) -> None:
     pass_time(world, 0.2)
     view = world.membership.view
     assert (hosts(view.set_aside), hosts(view.returning)) == ([], [N2])
-    assert hosts(view.without_trials().set_aside) == [N2]
+    assert hosts(view.seen_by(is_read=True, may_repeat=False).set_aside) == [N2]
     pass_time(world, TRIAL)
     assert world.membership.view.returning == frozenset()
 

@@ -54,6 +54,15 @@ def test_a_range_ends_with_its_end(token: int, expected: str) -> None:
     assert (len(ring), ring.rows, ring.read_at) == (3, 6, 1.0)
 
 
+def test_nodes_of_one_host_are_told_apart_by_their_ports() -> None:
+    nodes = ring_order(Node("http", "10.0.0.1", port) for port in (8000, 8001, 8002))
+    topology = Topology(nodes, nodes, nodes)
+    ring = whole((None, 0, ("10.0.0.1", 8001)), (None, 0, ("10.0.0.9", 8000)), (0, None, ("10.0.0.1", ANY_PORT)))
+    assert [node.port for node in ring.nodes(-1, topology)] == [8001]
+    assert [node.port for node in ring.nodes(1, topology)] == [8000, 8001, 8002]
+    assert ring.all_nodes(1, topology) == ring.nodes(1, topology) == nodes
+
+
 def test_a_range_that_wraps() -> None:
     ring = whole((-5, 7, B), (7, -5, A))
     assert [holders(ring, token)[0][-1] for token in (FIRST, -5, -4, 7, 8, LAST)] == list("112211")

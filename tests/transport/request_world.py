@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from blinker import NamedSignal
@@ -19,6 +20,7 @@ from pynamodb_alternator.errors import (
 )
 from pynamodb_alternator.routing.plan import QueryPlan
 from pynamodb_alternator.settings.config import ClusterConfig
+from pynamodb_alternator.settings.options import RequestOptions
 from pynamodb_alternator.settings.values import Retries, Timeouts
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.view import Topology, View, ring_order
@@ -130,6 +132,11 @@ class FakeMembership:
     def answer_failed(self, node: Node, error: str, *, counted: bool = True) -> None:
         self.said.append(("answer failed" if counted else "unreadable answer", node, error))
 
+    def suspect(self, node: Node, *, hedged: bool = False) -> None:
+        self.said.append(("suspect", node, hedged))
+        if hedged:
+            self.view = replace(self.view, hedged=self.view.hedged | {node})
+
     def nodes(self) -> tuple[Any, ...]:
         return ()
 
@@ -138,7 +145,7 @@ class FakeMembership:
 
 
 class FakeRouter:
-    def plan(self, operation: str, parameters: Any, view: View, **of_request: Any) -> QueryPlan:
+    def plan_of(self, operation: str, parameters: Any, view: View, options: RequestOptions) -> QueryPlan:
         return QueryPlan("round_robin", "affinity_off", False, (0,))
 
 
@@ -184,7 +191,7 @@ class World:
             timeouts=timeouts or Timeouts(),
             retries=retries or Retries(),
             has_room=has_room,
-            is_lookup=is_lookup,
+            options=RequestOptions(is_lookup=is_lookup),
         )
 
     def run(self, what: tuple[str, dict[str, Any]], *script: Any, **settings: Any) -> Answer:

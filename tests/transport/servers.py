@@ -14,6 +14,11 @@ from pynamodb_alternator.topology.node import Node
 
 Handler = Callable[[socket.socket], None]
 
+EMPTY_BLOCKS = bytes.fromhex(
+    "04c081000000000090ff6b100007020000000040feaf41001c080000000000f9bf060170200000000000e4ff1a"
+)
+"""4 blocks of deflate with dynamic Huffman codes and no data: what takes zlib longest for the least output."""
+
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait for a condition, and fail if it does not come true."""

@@ -29,6 +29,10 @@ class LoopPools:
         self._called("waits")
         yield NODE, now
 
+    def in_flight(self, node: Node) -> int:
+        self._called("in_flight")
+        return 2
+
     def keep_only(self, nodes: Collection[Node]) -> None:
         self._called("keep_only")
 
@@ -50,6 +54,7 @@ class LoopPools:
 
 
 CALLS: dict[str, Callable[[AllPools], object]] = {
+    "in_flight": lambda pools: pools.in_flight(NODE),
     "waits": lambda pools: list(pools.waits(1.0)),
     "keep_only": lambda pools: pools.keep_only([NODE]),
     "cut": lambda pools: pools.cut(NODE, "a test says so"),

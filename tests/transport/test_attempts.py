@@ -33,7 +33,7 @@ from pynamodb_alternator.topology.view import Topology, View
 from pynamodb_alternator.transport.attempts import Wait
 from pynamodb_alternator.transport.budget import RetryBudget
 from pynamodb_alternator.transport.http1 import Answer
-from pynamodb_alternator.transport.outcome import HandlerAnswer
+from pynamodb_alternator.transport.outcome import HandlerAnswer, error_type
 
 from .request_world import (
     ALL,
@@ -45,6 +45,7 @@ from .request_world import (
     READS,
     REPEATABLE,
     RING,
+    SAFE,
     SHED,
     SICK,
     SILENT,
@@ -176,7 +177,7 @@ def test_a_full_node_that_goes_down_is_not_waited_for(world: World) -> None:
 def test_with_affinity_the_coordinator_is_waited_for(
     world: World, policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world.environment.router, "plan", lambda *_, **__: QueryPlan(policy, None, True, (0,)))
+    monkeypatch.setattr(world.environment.router, "plan_of", lambda *_, **__: QueryPlan(policy, None, True, (0,)))
     first = next(QueryPlan(policy, None, True, (0,)).order(world.environment.membership.view))
     attempts = world.attempts(READS["get"], has_room=lambda node: node != first)
     assert (attempts.next(), attempts.pool_wait) == (first, 30.0)
@@ -278,6 +279,67 @@ def test_an_answer_of_a_later_attempt_tells_what_became_of_the_write(world: Worl
     assert attempts.next() is B
     assert attempts.answered(OK)
     assert not attempts.leaves_open(OK)
+
+
+REFUSALS = [
+    error_answer("ValidationException"),
+    error_answer("AccessDeniedException"),
+    error_answer("ResourceNotFoundException"),
+    error_answer("ItemCollectionSizeLimitExceededException"),
+]
+"""Errors that say nothing of whether an earlier attempt was executed."""
+
+
+def last_word(
+    world: World, what: tuple[str, dict[str, Any]], *script: Any, **settings: Any
+) -> ServerFailureError | None:
+    """The error of a request that ends with an answer which leaves its outcome open; None if it does not."""
+    attempts = world.attempts(what, **settings)
+    is_last = False
+    for outcome in script:
+        while isinstance(attempts.next(), Wait):
+            pass
+        if isinstance(outcome, Answer):
+            is_last = attempts.answered(outcome)
+        else:
+            attempts.failed(outcome("it broke", node=str(attempts.node)))
+    assert is_last
+    code = error_type(script[-1].body)
+    parsed = {"Error": {"Code": code, "Message": "no"}}
+    return attempts.open_outcome(parsed, ServerFailureError) if attempts.leaves_open(script[-1]) else None
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: error_type(refusal.body))
+@pytest.mark.parametrize("first", [SICK, *UNKNOWN])
+@pytest.mark.parametrize("what", SAFE.values(), ids=SAFE)
+def test_a_refusal_does_not_undo_an_attempt_that_may_have_been_executed(
+    what: tuple[str, dict[str, Any]], first: Any, refusal: Answer
+) -> None:
+    """Seen: the caller got the refusal alone, and took the write for one that was not made."""
+    retries = Retries(silent_writes="repeat")
+    error = last_word(World(), what, first, refusal, retries=retries)
+    if what in READS.values():
+        assert error is None
+        return
+    assert error is not None
+    assert error.response["Error"]["Code"] == error_type(refusal.body)
+    assert error.node == B.address
+    assert error.nodes_tried == (A.address, B.address)
+    assert error.may_still_execute == (first in SILENT)
+    assert f"Node {B.address} refused it, and an earlier attempt of the write may have been executed" in str(error)
+    # Nothing of this where nothing can have been executed.
+    assert last_word(World(), what, refusal) is None
+    assert last_word(World(), what, NodeUnreachableError, SHED, refusal) is None
+
+
+@pytest.mark.parametrize("what", [*REPEATABLE.values(), *ONCE_ONLY.values()], ids=[*REPEATABLE, *ONCE_ONLY])
+@pytest.mark.parametrize("first", [*UNKNOWN, SICK])
+def test_who_repeats_everything_hears_of_it_too(what: tuple[str, dict[str, Any]], first: Any) -> None:
+    error = last_word(World(retry_ambiguous_writes=True), what, first, REFUSALS[0])
+    assert isinstance(error, OutcomeUnknownError)
+    # This one does speak of the item, as it is now: an earlier attempt may be why.
+    failed_condition = error_answer("ConditionalCheckFailedException")
+    assert last_word(World(retry_ambiguous_writes=True), what, first, failed_condition) is None
 
 
 @pytest.mark.parametrize("what", ONCE_ONLY.values(), ids=ONCE_ONLY)

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pynamodb_alternator.errors import ConfigurationError, MalformedAnswerError
-from pynamodb_alternator.transport.compression import PIECE, Deflate, Gzip, accepts, compress, decompress, pieces
+from pynamodb_alternator.transport.compression import PIECE, STEP, Deflate, Gzip, accepts, compress, decompress, pieces
+
+from .servers import EMPTY_BLOCKS
 
 KINDS = [Gzip, Deflate]
 LIMIT = 1 << 20
@@ -138,7 +140,19 @@ def test_pieces_are_small_and_together_the_whole(kind: Any, size: int) -> None:
         packed = zlib.compress(body, 1, wbits=31 if kind is Gzip else 15)
         got = list(pieces(packed, kind().coding, size))
         assert b"".join(got) == body
-        assert all(0 < len(piece) <= PIECE for piece in got)
+        assert all(len(piece) <= PIECE for piece in got)
+        assert len(got) > len(packed) // STEP
+
+
+@pytest.mark.parametrize("block", [b"\x00\x00\x00\xff\xff", EMPTY_BLOCKS], ids=["stored", "dynamic"])
+def test_a_body_that_unpacks_to_nothing_is_read_in_steps_too(block: bytes) -> None:
+    """Seen: a body of empty blocks was read to its end before the first piece."""
+    body = b"\x78\x9c" + block * (200_000 // len(block))
+    got: list[bytes] = []
+    with pytest.raises(MalformedAnswerError, match="cut short"):
+        got.extend(pieces(body, "deflate", LIMIT))
+    assert len(got) >= len(body) // STEP
+    assert not any(got)
 
 
 def test_nothing_is_unpacked_beyond_the_limit() -> None:

@@ -60,7 +60,7 @@ def test_the_signals_of_a_request(world: World, heard: None) -> None:
     request_id = world.told[0][1]["request_id"]
     common = {"operation": "GetItem", "table_name": "t", "request_id": request_id}
     a, b, c = (node.address for node in RING)
-    routed = {**common, "policy": "round_robin", "reason": "affinity_off"}
+    routed = {**common, "policy": "round_robin", "reason": "affinity_off", "hedge": False}
     assert world.told == [
         ("request-routed", {**routed, "node": a, "attempt": 1}),
         ("request-retried", {**common, "from_node": a, "to_node": b, "attempt": 2, "error": refused}),
@@ -77,6 +77,7 @@ def test_the_signals_of_a_request(world: World, heard: None) -> None:
                 "error": None,
                 "duration": 0.5,
                 "policy": "round_robin",
+                "hedge": None,
             },
         ),
     ]

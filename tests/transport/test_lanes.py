@@ -22,12 +22,13 @@ from pynamodb_alternator.routing.idempotence import is_read
 from pynamodb_alternator.transport.control import ControlConnections
 from pynamodb_alternator.transport.http1 import Answer
 from pynamodb_alternator.transport.lanes import CompatibleLane, Sender, ShortLane
+from tests.e2e.support import take_lane
 
 from . import test_parsing as answered
 from . import test_serialization as asked
 
 ACCESS, SECRET, REGION = "access", "s3cr3t", "eu-west-1"
-LANES = ("short", "compatible")
+LANES = ("happy", "short", "compatible")
 many = settings(deadline=None, max_examples=40)
 
 
@@ -94,7 +95,7 @@ def stock(sent: Sent) -> Any:
 def clients(sent: Sent) -> Iterator[dict[str, Any]]:
     """A client of a cluster for each lane. Their wire is `sent`."""
 
-    def exchange(self: Sender, node: Any, head: bytes, body: bytes, attempts: Any) -> Answer:
+    def send(self: Sender, node: Any, head: bytes, body: bytes, *_: Any) -> Answer:
         start, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
         assert start == "POST / HTTP/1.1"
         headers: dict[str, str] = {}
@@ -115,10 +116,11 @@ def clients(sent: Sent) -> Iterator[dict[str, Any]]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ControlConnections, "fetch_answer", lambda *_: (200, b'["127.0.0.1"]'))
-        patch.setattr(Sender, "exchange", exchange)
-        with Cluster(config) as one, Cluster(config) as other:
-            other.client.meta.events.register("before-sign.dynamodb", lambda **_: None)
-            yield {"short": one.client, "compatible": other.client}
+        patch.setattr(Sender, "send", send)
+        with Cluster(config) as happy, Cluster(config) as short, Cluster(config) as compatible:
+            take_lane(short.client, "short")
+            take_lane(compatible.client, "compatible")
+            yield {"happy": happy.client, "short": short.client, "compatible": compatible.client}
 
 
 def botocores_words(error: Any, operation: str) -> tuple[Any, ...]:
@@ -359,7 +361,7 @@ def test_a_transaction_without_a_token_gets_one(clients: dict[str, Any], sent: S
         tokens.add(json.loads(sent.take()[1])["ClientRequestToken"])
         client.get_item(TableName="t", Key={})
         assert json.loads(sent.take()[1]) == {"TableName": "t", "Key": {}}
-    assert len(tokens) == 2
+    assert len(tokens) == len(LANES)
 
 
 # ---- mistakes ---------------------------------------------------------------------------------------------------

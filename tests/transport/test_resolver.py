@@ -79,7 +79,7 @@ def test_many_threads_wait_for_one_question(hanging: Resolver) -> None:
 
 
 def test_an_address_needs_no_thread(hanging: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver, "_Lookup", None)
+    monkeypatch.setattr(resolver, "LookUp", None)
     for address in ("127.0.0.1", "::1"):
         assert look_up(address, 8000, 5)[0][4][0] == address
 
@@ -103,14 +103,14 @@ def test_without_more_threads_it_is_asked_all_the_same(hanging: Resolver, monkey
         raise RuntimeError("can't start new thread")
 
     hanging.open.set()
-    monkeypatch.setattr(resolver._Lookup, "start", refuse)
+    monkeypatch.setattr(resolver.LookUp, "start", refuse)
     assert look_up(NAME, 8000, 5)[0][4] == ("127.0.0.1", 8000)
 
 
 def test_a_look_up_whose_thread_was_never_started_is_not_waited_for(hanging: Resolver) -> None:
     hanging.open.set()
     key = (os.getpid(), NAME, 8000)
-    resolver._under_way[key] = resolver._Lookup(key)
+    resolver._under_way[key] = resolver.LookUp(key)
     assert look_up(NAME, 8000, 20)[0][4] == ("127.0.0.1", 8000)
 
 

@@ -108,7 +108,7 @@ def test_credentials_that_change_with_each_connection_are_not_kept_for_ever() ->
     before = signers_kept()
     for number in range(3_500):
         options = RequestOptions(credentials=Credentials(f"role{number}", "secret"))
-        signed = dict(sender.authentication(options, NODE, "DynamoDB_20120810.ListTables", b"{}"))
+        signed = dict(sender.signature(sender.signers(options).current(), NODE, "DynamoDB_20120810.ListTables", b"{}"))
         assert f"Credential=role{number}/" in signed["Authorization"]
     assert 0 < signers_kept() - before <= 1_000
     del sender
@@ -120,11 +120,14 @@ def test_the_signature_of_a_model_is_that_of_its_region_and_credentials() -> Non
     sender = Sender(config, Pools(), wall_clock=lambda: 0.0)
 
     def scope(options: RequestOptions) -> str:
-        signed = dict(sender.authentication(options, NODE, "DynamoDB_20120810.ListTables", b"{}"))
+        signed = dict(sender.signature(sender.signers(options).current(), NODE, "DynamoDB_20120810.ListTables", b"{}"))
         return signed["Authorization"].split("Credential=")[1].split("/dynamodb")[0]
 
     assert scope(RequestOptions()) == "cluster/19700101/eu-north-1"
     assert scope(RequestOptions(region="us-west-2")) == "cluster/19700101/us-west-2"
     assert scope(RequestOptions(credentials=Credentials("model", "other"))) == "model/19700101/eu-north-1"
     unsigned = Sender(ClusterConfig(["127.0.0.1"]), Pools())
-    assert unsigned.authentication(RequestOptions(), NODE, "DynamoDB_20120810.ListTables", b"{}") == []
+    assert (
+        unsigned.signature(unsigned.signers(RequestOptions()).current(), NODE, "DynamoDB_20120810.ListTables", b"{}")
+        == []
+    )

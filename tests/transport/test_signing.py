@@ -423,3 +423,23 @@ def test_an_asynchronous_source_is_refused_in_threads(make: Any) -> None:
     assert signers.would_wait()
     with pytest.raises(ConfigurationError, match="can only be asked by an AsyncCluster"):
         signers.current()
+
+
+# ---- as the lines of a head ------------------------------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from([None, "tok/en==", "with  blanks"]),
+    st.sampled_from(["10.0.0.1:8000", "node-7.example:443", "[2001:db8::7]:8000"]),
+    st.sampled_from(["DynamoDB_20120810.GetItem", "DynamoDB_20120810.Scan"]),
+    st.lists(st.tuples(st.binary(max_size=200), st.floats(0, 4e9)), min_size=1, max_size=4),
+)
+def test_lines_say_what_headers_say(
+    token: str | None, host: str, target: str, requests: list[tuple[bytes, float]]
+) -> None:
+    signer = Signer("AKID", "secret", token)
+    for body, now in [*requests, requests[0]]:
+        headers = signer.headers(host, target, body, now)
+        assert signer.lines(host, target, body, now).decode() == "".join(
+            f"{name}: {text}\r\n" for name, text in headers
+        )

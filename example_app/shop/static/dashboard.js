@@ -185,6 +185,10 @@ function showKeys(state) {
       chip = make("li", "key", one.label);
       chip.dataset.key = nameOf(one);
     }
+    if ((chip.dataset.replicas || "") !== one.replicas) {
+      chip.dataset.replicas = one.replicas;
+      chip.title = `${one.table}: ${one.key}` + (one.replicas ? `; it is on ${[...one.replicas].join(", ")}` : "");
+    }
     const home = nodes.get(one.home || one.node);
     const moved = Boolean(home && one.node && one.node !== one.home && one.home);
     const classes = `key${home ? ` c${home.colour}` : ""}${moved ? " moved" : ""}`;
@@ -193,6 +197,7 @@ function showKeys(state) {
     else delete chip.dataset.from;
     if (chip.parentNode !== place) moves.push([chip, place]);
   }
+  board.querySelector("[data-hint]").hidden = state.keys.every((one) => !one.replicas);
   board.querySelector("[data-nowhere]").hidden = state.keys.every((one) => one.node);
   if (!moves.length) return 0;
   // First where they are, then where they will be, and then they travel from the one to the other.
@@ -284,7 +289,8 @@ let first = true;
 function show(state) {
   for (const figure of board.querySelectorAll("[data-figure]")) {
     const name = figure.dataset.figure;
-    write(figure, number.format(Math.round(state[name])));
+    const value = state[name];
+    write(figure, value === null ? "–" : number.format(Math.round(value)) + (figure.dataset.unit || ""));
     figure.classList.toggle("bad", name === "errors" && state.errors > 0);
   }
   showLegend(state);

@@ -1,10 +1,25 @@
 """HTTP/1.1: one request at a time over one socket, and its answer.
 
-`protocol` says what an answer may be, `sockets` talks to the kernel, `connection` is the connection of a thread. That
-of an event loop, `aio.connection`, goes by the same `protocol`.
+`protocol` says what an answer may be, `sockets` talks to the kernel, `connection` is the connection of a thread, and
+`stepwise` that of a thread that waits for two of them. That of an event loop, `aio.connection`, goes by the same
+`protocol`.
 """
 
 from .connection import Connection
 from .protocol import MAX_ERROR, Answer, Clock, ResponseRules, TlsSource
+from .steps import Awaitable, Ready, Steps, wait_for_any
+from .stepwise import StepwiseConnection
 
-__all__ = ["MAX_ERROR", "Answer", "Clock", "Connection", "ResponseRules", "TlsSource"]
+__all__ = [
+    "MAX_ERROR",
+    "Answer",
+    "Awaitable",
+    "Clock",
+    "Connection",
+    "Ready",
+    "ResponseRules",
+    "Steps",
+    "StepwiseConnection",
+    "TlsSource",
+    "wait_for_any",
+]

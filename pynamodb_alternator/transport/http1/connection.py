@@ -18,7 +18,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import TlsError
@@ -89,13 +89,19 @@ class Connection(ResponseRules):
 
         Raises `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`. The connection is closed then.
         """
+        with self._connecting(connect_timeout, deadline) as until:
+            self._get_ready(self._connect_tcp(until) if tls is None else self._connect_tls(until, tls))
+
+    @contextlib.contextmanager
+    def _connecting(self, connect_timeout: float, deadline: float | None) -> Iterator[float]:
+        """``with`` it, connecting fails in our own words, and leaves nothing open. Gives when it must be done."""
         now = self._clock()
         if deadline is not None:
             connect_timeout = min(connect_timeout, max(0.0, deadline - now))
         until = now + connect_timeout
         try:
             self.busy_since = now
-            self._get_ready(self._connect_tcp(until) if tls is None else self._connect_tls(until, tls))
+            yield until
         except TlsError:  # an OSError too, for botocore's sake
             self.close()
             raise
@@ -185,32 +191,41 @@ class Connection(ResponseRules):
         `ConnectionLostError`, `ReadTimeoutError` or `MalformedAnswerError`. A TLS alert with which the node refuses
         our certificate is a `TlsError`: it has not looked at the request then.
         """
+        try:
+            reader = self._begin(head, body, deadline=deadline, patient=patient, max_body=max_body)
+            self._read(reader, read_timeout, deadline)
+            return self._end(reader)
+        finally:
+            self.busy_since = None
+
+    def _begin(self, head: bytes, body: bytes, *, deadline: float | None, patient: bool, max_body: int) -> AnswerReader:
+        """Send the request, as far as the kernel takes it. The caller unsets `busy_since`, however this ends."""
         now = self._clock()
         if deadline is not None and now >= deadline:
             raise self._too_late()
-        try:
-            self.busy_since = now  # before the look at `reusable`: see `reclaim`
-            usable, self.reusable = self.reusable, False
-            reader = self._reader
-            if patient:
-                with self._guard:  # either `cut` came before, or it finds this set
-                    self._patient = True
-                    usable = usable and self._cut_reason is None
-            if not usable or reader is None:
-                raise self._unreachable("its connection was closed")
-            self._max_body = max_body
-            self._start_sending(head, body)
-            self._read(reader, read_timeout, deadline)
-            self._patient = False
-            reusable = reader.reusable and self._unsent is None
-            answer = reader.take()
-            if self._tls is not None and not self._exchanges:
-                # By now the tickets of TLS 1.3, which follow the handshake, have been read.
-                self._tls.remember(self.node, self._sock)  # type: ignore[arg-type]
-            self._exchanges += 1
-            self.reusable = reusable and self._cut_reason is None
-        finally:
-            self.busy_since = None
+        self.busy_since = now  # before the look at `reusable`: see `reclaim`
+        usable, self.reusable = self.reusable, False
+        reader = self._reader
+        if patient:
+            with self._guard:  # either `cut` came before, or it finds this set
+                self._patient = True
+                usable = usable and self._cut_reason is None
+        if not usable or reader is None:
+            raise self._unreachable("its connection was closed")
+        self._max_body, self._received = max_body, 0
+        self._start_sending(head, body)
+        return reader
+
+    def _end(self, reader: AnswerReader) -> Answer:
+        """The answer, which is complete."""
+        self._patient = False
+        reusable = reader.reusable and self._unsent is None
+        answer = reader.take()
+        if self._tls is not None and not self._exchanges:
+            # By now the tickets of TLS 1.3, which follow the handshake, have been read.
+            self._tls.remember(self.node, self._sock)  # type: ignore[arg-type]
+        self._exchanges += 1
+        self.reusable = reusable and self._cut_reason is None
         return answer
 
     def _start_sending(self, head: bytes, body: bytes) -> None:
@@ -261,33 +276,40 @@ class Connection(ResponseRules):
 
     def _read(self, reader: AnswerReader, read_timeout: float, deadline: float | None) -> None:
         """Read until the answer is complete."""
-        recv, pending = self._recv, self._pending
-        received, wait = 0, read_timeout
+        pending = self._pending
         while True:
-            if deadline is not None:
-                wait = min(read_timeout, deadline - self._clock())
-                if wait <= 0:  # also of an answer that never ends to come
-                    raise self._read_timeout(read_timeout, deadline, received)
+            wait = read_timeout if deadline is None else self._time_to_wait(read_timeout, deadline)
             # TLS may hold bytes that it has already taken from the socket.
             if (pending is None or not pending()) and not self._wait(wait):
-                raise self._read_timeout(read_timeout, deadline, received)
-            try:
-                data = recv(_RECEIVE)
-            except _WOULD_BLOCK:
-                if self._unsent is not None and self._send_error is None:
-                    self._send_more()
-                continue
-            except OSError as error:
-                self._look_after_cut(received)
-                raise self._lost(error, received) from error
-            if not data:
-                if reader.ends_with_connection:
-                    return
-                self._look_after_cut(received)
-                raise self._lost(self._send_error, received)
-            received += len(data)
-            if self._take(reader, data, received):
+                raise self._read_timeout(read_timeout, deadline, self._received)
+            if self._receive(reader):
                 return
+
+    def _time_to_wait(self, read_timeout: float, deadline: float | None) -> float:
+        """Seconds for the next bytes. Raises `ReadTimeoutError` at the deadline, of an endless answer as well."""
+        wait = read_timeout if deadline is None else min(read_timeout, deadline - self._clock())
+        if wait <= 0:
+            raise self._read_timeout(read_timeout, deadline, self._received)
+        return wait
+
+    def _receive(self, reader: AnswerReader) -> bool:
+        """Take what has come, without waiting. Whether the answer is complete."""
+        try:
+            data = self._recv(_RECEIVE)
+        except _WOULD_BLOCK:
+            if self._unsent is not None and self._send_error is None:
+                self._send_more()
+            return False
+        except OSError as error:
+            self._look_after_cut(self._received)
+            raise self._lost(error, self._received) from error
+        if not data:
+            if reader.ends_with_connection:
+                return True
+            self._look_after_cut(self._received)
+            raise self._lost(self._send_error, self._received)
+        self._received += len(data)
+        return self._take(reader, data, self._received)
 
     def _look_after_cut(self, received: int) -> None:
         """See for a moment whether the node ends the connection itself."""

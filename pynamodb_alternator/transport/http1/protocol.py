@@ -74,6 +74,15 @@ class Handshakes(Protocol):
         new socket before it. Raises `TlsError`, TimeoutError, and other OSErrors where the connection broke.
         """
 
+    def begin(self, sock: socket.socket, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket:
+        """The TLS socket that takes the place of `sock`, before its handshake. The caller has it shake hands, and says
+        whether it has `succeeded` or `failed`."""
+
+    def succeeded(self) -> None: ...
+
+    def failed(self, error: ssl.SSLError) -> OSError | None:
+        """What to raise for the `error` of a handshake; None if it is to be tried with the next name."""
+
 
 class TlsSource(Protocol):
     """What makes connected sockets TLS ones: see `transport.tls`."""
@@ -107,6 +116,7 @@ class ResponseRules:
         "_max_body",
         "_patient",
         "_reader",
+        "_received",
         "_tls",
         "busy_since",
         "connected",
@@ -131,6 +141,12 @@ class ResponseRules:
         self._patient = False
         self._exchanges = 0
         self._reader: AnswerReader | None = None
+        self._received = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a byte of the answer has come, while an exchange is under way."""
+        return self._received > 0
 
     def close(self) -> None:
         raise NotImplementedError

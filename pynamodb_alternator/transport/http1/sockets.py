@@ -20,11 +20,13 @@ __all__ = [
     "READ",
     "SHUT",
     "WRITE",
+    "addresses_of",
     "connect_any",
     "new_poller",
     "refuse_itself",
     "self_closing",
     "set_options",
+    "unconnected",
     "was_ended_by_peer",
     "words_of",
 ]
@@ -62,25 +64,36 @@ def connect_any(
     TimeoutError if there are none. `keep`: is called with each socket before it connects; raises OSError if there is to
     be no connection any more. Raises OSError.
     """
-    try:
-        addresses = look_up(host, port, time_left())
-    except UnicodeError as error:
-        raise OSError(f"{host!r} is not the name of a host") from error
-    for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
-        left = len(addresses) - number
+    for left, address in addresses_of(host, port, time_left()):
         try:
-            sock = self_closing(socket.socket)(family, kind, protocol)
-            keep(sock)
-            set_options(sock)
-            check(str(address[0]))
+            sock = unconnected(address, check, keep)
             sock.settimeout(time_left() / (left + 1))
-            sock.connect(address)
+            sock.connect(address[4])
             refuse_itself(sock.getsockname(), sock.getpeername())
             return sock
         except OSError:
             if not left:
                 raise
     raise OSError(f"{host} has no address")
+
+
+def addresses_of(host: str, port: int, within: float) -> list[tuple[int, Any]]:
+    """The addresses of `host`, as ``getaddrinfo`` gives them, each with how many follow it. Raises OSError."""
+    try:
+        addresses = look_up(host, port, within)
+    except UnicodeError as error:
+        raise OSError(f"{host!r} is not the name of a host") from error
+    return [(len(addresses) - number, address) for number, address in enumerate(addresses, 1)]
+
+
+def unconnected(address: Any, check: Callable[[str], None], keep: Callable[[socket.socket], None]) -> socket.socket:
+    """A socket that can be connected to the address. For the arguments see `connect_any`. Raises OSError."""
+    family, kind, protocol, _, of_host = address
+    sock = self_closing(socket.socket)(family, kind, protocol)
+    keep(sock)
+    set_options(sock)
+    check(str(of_host[0]))
+    return sock
 
 
 def refuse_itself(own: object, peer: object) -> None:

@@ -9,7 +9,7 @@ both send with the cluster's one `Sender`.
 from .compatible import CompatibleLane
 from .lane import Lane
 from .sender import Sender
-from .serializer import PARAMETERS, RequestSerializer
+from .serializer import PARAMETERS, RequestSerializer, request_dict_of
 from .short import ShortLane
 
-__all__ = ["PARAMETERS", "CompatibleLane", "Lane", "RequestSerializer", "Sender", "ShortLane"]
+__all__ = ["PARAMETERS", "CompatibleLane", "Lane", "RequestSerializer", "Sender", "ShortLane", "request_dict_of"]

@@ -18,9 +18,10 @@ from ...errors import TransportError
 from ...settings.headers import AUTHENTICATION, REQUEST_HEAD
 from ...settings.options import RequestOptions
 from ...topology.node import Node
-from .._botocore import convert_answer, is_stock_handler, prepared_request
+from .._botocore import convert_answer, prepared_request
+from .._hooks import is_stock_handler
 from ..attempts import Attempts
-from ..http1 import Answer
+from ..http1 import Answer, Awaitable, Steps
 from ..large_answers import LARGE, Look
 from ..outcome import HandlerAnswer
 from ..parsing import loads, parse_error, response_metadata
@@ -36,7 +37,7 @@ class CompatibleLane:
     """Builds botocore's request object for each attempt and emits its events, for those who hook them.
 
     The methods are coroutines, so that the same steps serve an event loop, where handlers may be coroutines too. Here
-    they never suspend: `exchange` runs them straight through.
+    they suspend only in `steps`: `exchange` runs them straight through.
     """
 
     def __init__(
@@ -55,12 +56,18 @@ class CompatibleLane:
         if self._coding is not None:
             request_dict["headers"]["Content-Encoding"] = self._coding
         self._options = options
+        self._in_steps = False
         self._made: list[tuple[Answer, AWSResponse, dict[str, Any]]] = []
         service = operation_model.service_model.service_id.hyphenize()
         self._event = f"{{}}.{service}.{operation_model.name}"
 
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
         return _result_of(self._exchange(node, attempts))
+
+    def steps(self, node: Node, attempts: Attempts) -> Steps[Answer]:
+        self._in_steps = True
+        answer: Answer = yield from self._exchange(node, attempts).__await__()
+        return answer
 
     async def _exchange(self, node: Node, attempts: Attempts) -> Answer:
         self._request_dict["context"].setdefault("retries", {})["attempt"] = attempts.count
@@ -133,6 +140,8 @@ class CompatibleLane:
         return AWSResponse(prepared.url, answer.status, headers, RawBody(answer.body))
 
     async def _over_the_wire(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        if self._in_steps:
+            return await Awaitable(self._sender.exchange_in_steps(node, head, body, attempts))
         return self._sender.exchange(node, head, body, attempts)
 
     async def _whole(self, response: Any) -> AWSResponse:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ...topology.node import Node
 from ..attempts import Attempts
-from ..http1 import Answer
+from ..http1 import Answer, Steps
 
 __all__ = ["TARGET", "Lane", "RawBody", "explain_compression"]
 
@@ -17,6 +17,9 @@ TARGET = "X-Amz-Target"
 class Lane(Protocol):
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
         """Send the request to `node` and read its answer. Raises `TransportError`."""
+
+    def steps(self, node: Node, attempts: Attempts) -> Steps[Answer]:
+        """As `exchange`, in steps: see `http1.steps`."""
 
     def result(self, answer: Answer, attempts: int) -> tuple[Any, dict[str, Any]]:
         """What botocore's client takes from its endpoint for `answer`."""

@@ -11,15 +11,16 @@ from ...errors import MalformedAnswerError
 from ...routing.idempotence import ITEM_WRITES
 from ...settings.config import ClusterConfig
 from ...settings.options import NOT_GIVEN, RequestOptions
-from ...settings.values import Credentials
+from ...settings.values import Credentials, Timeouts
 from ...topology.node import Node
 from ..attempts import Attempts
 from ..compression import accepts, coding_of, compress, pieces
 from ..credentials import Signers
-from ..http1 import MAX_ERROR, Answer
+from ..http1 import MAX_ERROR, Answer, Steps
 from ..large_answers import Watch
+from ..loads import Loads
 from ..pool import Pools
-from ..request import MAX_BODY
+from ..request import MAX_BODY, lines_of, start_of
 from ..signing import Signer
 
 __all__ = ["Sender"]
@@ -35,32 +36,88 @@ class Sender:
 
     def __init__(self, config: ClusterConfig, pools: Pools, *, wall_clock: Callable[[], float] = time.time) -> None:
         self._config = config
-        self._pools = pools
+        self.pools = pools
         self.has_room = pools.has_room
         """Whether a connection to a node can be had without waiting for one that is in use."""
         self._wall_clock = wall_clock
         self._signers = Signers(config.credentials, config.region)
         self._signers_of: dict[tuple[Credentials | None, str | None], Signers] = {}
         self._headers = tuple(_headers_of(config))
+        self._lines = lines_of(self._headers)
         self._most = dict.fromkeys(ITEM_WRITES, min(_MAX_OF_ITEM_WRITE, config.max_answer))
         self.key = object()
         """Stands for the cluster in the context variable of ``with cluster.options(...)``."""
 
-    def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
-        """One request and its answer on a connection of the node's pool."""
-        timeouts, pools = attempts.timeouts, self._pools
-        connection = pools.acquire(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+    def send(
+        self,
+        node: Node,
+        head: bytes,
+        body: bytes,
+        operation: str,
+        timeouts: Timeouts,
+        deadline: float | None,
+        pool_wait: float,
+        patient: bool = False,
+        loads: Loads | None = None,
+    ) -> Answer:
+        """One request and its answer, as it came, on a connection of the node's pool. `deadline`: on the monotonic
+        clock. `pool_wait`: seconds in which a connection of a full pool must come free. `patient`: see `Attempts`.
+        `loads`: what is told how long the answer took."""
+        pools, answer = self.pools, None
+        connection = pools.acquire(node, timeouts.connect, deadline, pool_wait)
+        began = 0.0 if loads is None else loads.clock()
         try:
             answer = connection.exchange(
                 head,
                 body,
                 read_timeout=timeouts.read,
+                deadline=deadline,
+                patient=patient,
+                max_body=self.max_body(operation),
+            )
+        finally:
+            pools.release(connection)
+            if loads is not None:
+                loads.ended(node, operation, began, None if answer is None else answer.status)
+        return answer
+
+    def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
+        """One request and its answer, as it was before it was compressed."""
+        answer = self.send(
+            node,
+            head,
+            body,
+            attempts.operation,
+            attempts.timeouts,
+            attempts.deadline,
+            attempts.pool_wait,
+            attempts.patient,
+            attempts.environment.loads,
+        )
+        return self.plain(node, head, answer, attempts)
+
+    def exchange_in_steps(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Steps[Answer]:
+        """As `exchange`, in steps: see `http1.steps`. Not for a request that is patient: no read is."""
+        timeouts, pools = attempts.timeouts, self.pools
+        connection = yield from pools.acquire_in_steps(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
+        loads, answer = attempts.environment.loads, None
+        began = 0.0 if loads is None else loads.clock()
+        try:
+            answer = yield from connection.exchange_in_steps(
+                head,
+                body,
+                read_timeout=timeouts.read,
                 deadline=attempts.deadline,
-                patient=attempts.patient,
                 max_body=self.max_body(attempts.operation),
             )
         finally:
             pools.release(connection)
+            if loads is not None:
+                loads.ended(node, attempts.operation, began, None if answer is None else answer.status)
+        return self.plain(node, head, answer, attempts)
+
+    def plain(self, node: Node, head: bytes, answer: Answer, attempts: Attempts) -> Answer:
+        """The answer as it was before it was compressed. `head`: of the request."""
         if "content-encoding" not in answer.headers:
             return answer
         look, plain = self.watch(node, attempts).look, []
@@ -115,15 +172,21 @@ class Sender:
             of_request += _accept_encoding(accepted)
         return [*(pair for pair in self._headers if pair[0].lower() not in own), *of_request]
 
+    def signer(self) -> Signer | None:
+        """The signer of a request without options of its own. May wait for the credentials' source."""
+        return self._signers.current()
+
+    def head(self, node: Node, target: str, body: bytes, signer: Signer | None) -> bytes:
+        """The head of a request without options of its own, signed for `node`. The body is not too long to be sent."""
+        host = node.host_header
+        signature = b"" if signer is None else signer.lines(host, target, body, self._wall_clock())
+        return b"%b%d\r\n%b%b\r\n" % (start_of(target, host), len(body), self._lines, signature)
+
     def is_signed(self, options: RequestOptions) -> bool:
         return (options.credentials or self._config.credentials) is not None
 
     def region_of(self, options: RequestOptions) -> str:
         return options.region or self._config.region
-
-    def authentication(self, options: RequestOptions, node: Node, target: str, body: bytes) -> list[tuple[str, str]]:
-        """The headers that sign the request for `node`; none where requests are unsigned. May wait for the source."""
-        return self.signature(self.signers(options).current(), node, target, body)
 
     def signature(self, signer: Signer | None, node: Node, target: str, body: bytes) -> list[tuple[str, str]]:
         """The headers with which `signer` signs the request for `node`; none without a signer."""

@@ -8,13 +8,27 @@ from typing import Any
 from botocore.model import OperationModel
 from botocore.validate import validate_parameters
 
+from ..happy_path import Request
 from ..serialization import dumps
 from .lane import TARGET
 
-__all__ = ["PARAMETERS", "RequestSerializer"]
+__all__ = ["PARAMETERS", "RequestSerializer", "request_dict_of"]
 
 PARAMETERS = "parameters"
 """Where the serializer leaves the parameters in botocore's request dict, for the endpoint to route by."""
+
+
+def request_dict_of(request: Request) -> dict[str, Any]:
+    """What botocore's client hands to its endpoint for a request."""
+    return {
+        "url_path": "/",
+        "query_string": "",
+        "method": "POST",
+        "headers": {TARGET: request.operation.target},
+        "body": request.body,
+        "context": {},
+        PARAMETERS: request.parameters,
+    }
 
 
 class RequestSerializer:
@@ -27,18 +41,19 @@ class RequestSerializer:
         self._validate = validate
 
     def serialize_to_request(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> dict[str, Any]:
-        if self._validate and operation_model.input_shape is not None:
-            validate_parameters(parameters, operation_model.input_shape)
         return {
             "url_path": "/",
             "query_string": "",
             "method": "POST",
             "headers": {TARGET: f"{operation_model.metadata['targetPrefix']}.{operation_model.name}"},
-            "body": self._body(parameters, operation_model),
+            "body": self.body(parameters, operation_model),
             PARAMETERS: parameters,
         }
 
-    def _body(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> bytes:
+    def body(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> bytes:
+        """The request's JSON. Raises botocore's `ParamValidationError`."""
+        if self._validate and operation_model.input_shape is not None:
+            validate_parameters(parameters, operation_model.input_shape)
         try:
             return dumps(parameters, operation_model)
         except (KeyError, TypeError, ValueError, AttributeError):

@@ -12,7 +12,8 @@ from ...settings.headers import REQUEST_HEAD
 from ...settings.options import RequestOptions
 from ...topology.node import Node
 from ..attempts import Attempts
-from ..http1 import Answer
+from ..happy_path import Begun
+from ..http1 import Answer, Steps
 from ..large_answers import LARGE, Look
 from ..parsing import loads, parse_error, response_metadata
 from ..request import build_head
@@ -60,10 +61,23 @@ class ShortLane:
     def exchange(self, node: Node, attempts: Attempts) -> Answer:
         signer = self._sender.signers(self._options).current()
         answer = self._sender.exchange(node, self._head(node, signer), self._body, attempts)
+        return self._settled(node, answer, attempts)
+
+    def take(self, begun: Begun, answer: Answer, attempts: Attempts) -> Answer:
+        """As `exchange`, for an answer that has come already."""
+        return self._settled(begun.node, self._sender.plain(begun.node, begun.head, answer, attempts), attempts)
+
+    def _settled(self, node: Node, answer: Answer, attempts: Attempts) -> Answer:
         if len(answer.body) > LARGE and attempts.deadline is not None:
             self._read(answer, self._sender.watch(node, attempts).look)
         else:
             self._read(answer)
+        return answer
+
+    def steps(self, node: Node, attempts: Attempts) -> Steps[Answer]:
+        signer = self._sender.signers(self._options).current()
+        answer = yield from self._sender.exchange_in_steps(node, self._head(node, signer), self._body, attempts)
+        self._read(answer, self._sender.watch(node, attempts).look if len(answer.body) > LARGE else None)
         return answer
 
     def _head(self, node: Node, signer: Signer | None) -> bytes:

@@ -1,0 +1,101 @@
+"""A read and its hedge in an event loop: what `transport.side_by_side` is for threads.
+
+Each of the two attempts is a task, so that each waits as an attempt of an event loop does, handlers that are coroutines
+included. The task that loses is cancelled, and so are both if the caller's is: a task that is cancelled closes its
+connection, and gives its slot back. They have ended when `send` ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any, cast
+
+from ..errors import TransportError
+from ..topology.node import Node
+from ..transport.attempts import Attempts
+from ..transport.hedged_attempts import Attempt, HedgedAttempts
+from ..transport.http1 import Answer
+
+__all__ = ["AsyncSideBySide"]
+
+_Tasks = dict["asyncio.Task[Answer]", Attempt]
+
+
+class AsyncSideBySide:
+    """`lane`, on which an attempt may have a hedge beside it. For one call, as the lane is."""
+
+    def __init__(self, lane: Any) -> None:
+        self._lane = lane
+        self.result = lane.result
+
+    async def send(self, sender: Any, node: Node, attempts: Attempts) -> Answer:
+        hedged = cast(HedgedAttempts, attempts)
+        first = hedged.first()
+        tasks: _Tasks = {}
+        try:
+            tasks[asyncio.create_task(self._lane.send(sender, node, hedged))] = first
+            while True:
+                ended = await _wait(tasks, hedged)
+                for task in ended:
+                    answer = _take(task, tasks, hedged)
+                    if answer is not None:
+                        return answer
+                if not ended:
+                    hedge = _hedge(tasks, hedged)
+                    if hedge is not None:
+                        tasks[asyncio.create_task(self._lane.send(sender, hedge.node, hedged))] = hedge
+        finally:
+            hedged.connections.clear()
+            await _end(tasks)
+
+
+async def _wait(tasks: _Tasks, attempts: HedgedAttempts) -> list[asyncio.Task[Answer]]:
+    """Wait until tasks have ended, and give them; none if the attempt is to be hedged now."""
+    left = None
+    if attempts.hedge_at < math.inf:
+        left = max(0.0, attempts.hedge_at - attempts.environment.clock())
+    ended, _ = await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+    return [task for task in tasks if task in ended]
+
+
+def _hedge(tasks: _Tasks, attempts: HedgedAttempts) -> Attempt | None:
+    """Begin the hedge, unless an answer has begun."""
+    if any(connection.has_begun for connection in attempts.connections.values()):
+        attempts.hedge_at = math.inf
+        return None
+    return attempts.hedge()
+
+
+def _take(task: asyncio.Task[Answer], tasks: _Tasks, attempts: HedgedAttempts) -> Answer | None:
+    """Take the end of a task. Gives the answer that counts, or raises the error of the last attempt."""
+    attempt = tasks.pop(task)
+    others = list(tasks.values())
+    try:
+        answer = task.result()
+    except TransportError as error:
+        if not others:
+            attempts.turn_to(attempt)
+            raise
+        attempts.failed_beside(attempt, error, others[0])
+        return None
+    if not others or attempts.settles(answer):
+        attempts.turn_to(attempt)
+        return answer
+    attempts.answered_beside(attempt, answer, others[0])
+    return None
+
+
+async def _end(tasks: _Tasks) -> None:
+    """Cancel what is left, and wait for its end."""
+    for task in tasks:
+        task.cancel()
+        task.add_done_callback(_hear)
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _hear(task: asyncio.Task[Answer]) -> None:
+    # asyncio complains of an error that nobody has asked for.
+    if not task.cancelled():
+        task.exception()

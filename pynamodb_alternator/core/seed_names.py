@@ -1,0 +1,52 @@
+"""Seeds that are names: there is no node to go to before the resolver has answered, and it may take its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..settings.addresses import is_ip_address
+from ..transport.resolver import under_way
+
+if TYPE_CHECKING:
+    from ..settings.config import ClusterConfig
+    from ..topology.monitor import Monitor
+
+__all__ = ["SeedNames"]
+
+_A_WHILE = 0.5
+"""Seconds between two looks whether the monitor thread, which asks the resolver, is there."""
+
+
+class SeedNames:
+    """The hosts of a configuration's seeds that are not addresses: true if there are any."""
+
+    def __init__(self, config: ClusterConfig, clock: Callable[[], float]) -> None:
+        self._names = tuple(dict.fromkeys(host for host, _ in config.seed_addresses if not is_ip_address(host)))
+        self._read_timeout = config.timeouts.read
+        self._clock = clock
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def patience(self, total: float | None) -> float:
+        """Seconds that a request waits for the resolver, while no node is known. `total`: its total timeout.
+
+        Without one it waits as long as it would for a node's answer: a resolver gives up in about that time.
+        """
+        return self._read_timeout if total is None else total
+
+    def left_to(self, monitor: Monitor, until: float) -> bool:
+        """Wait until the monitor thread knows what they stand for, or that this cannot be known. `until`: on the clock.
+
+        False if there is no name to be known, or no thread: then it is for the request to begin.
+        """
+        while self._names and monitor.is_coming and (left := until - self._clock()) > 0.0:
+            if monitor.begun.wait(min(left, _A_WHILE)):
+                break
+        return bool(self._names) and monitor.is_coming
+
+    def asked(self) -> Sequence[str]:
+        """Those for which the resolver is being asked now."""
+        asked = under_way() if self._names else ()
+        return [name for name in self._names if name in asked]

@@ -1,0 +1,158 @@
+"""Query plans in which the less busy of two random nodes goes first.
+
+Two candidates are enough: the slowest node of all is never the better one of two different nodes, and no node gets all
+requests of many processes because it looked best to all of them. Which of the two is less busy is said in `load`.
+
+It holds among equals: the nodes of the scope in use for requests that any node may take, and the replicas of the key
+for reads that go to these. Health comes first: candidates are active nodes, as long as there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from ..settings.config import ClusterConfig
+from ..settings.values import KeyRouteAffinity
+from ..topology.node import Node
+from ..topology.replicas import Replicas
+from ..topology.view import View
+from . import reasons
+from .by_replica import Holders, TokenAware
+from .load import Load
+from .plan import LEAST_BUSY, REPLICA, QueryPlan, by_health
+from .router import Router
+from .tables import Tables
+
+__all__ = ["ByLoad", "LeastBusyPlan", "LeastBusyRouter", "router_for"]
+
+Groups = tuple[Sequence[Node], ...]
+
+
+class ByLoad:
+    """Orders nodes by their load, for all requests of a cluster. `load`: which of two is the less busy one. `random`:
+    which two are compared."""
+
+    __slots__ = ("_is_less_busy", "_last", "_random_bits")
+
+    def __init__(self, load: Load, random: Random) -> None:
+        self._is_less_busy = load.is_less_busy
+        self._random_bits = random.getrandbits
+        # Views are immutable and live for long. One tuple is read and written as a whole: threads may sort twice, but
+        # never see halves of two views.
+        self._last: tuple[View | None, Groups] = (None, ())
+
+    def all(self, view: View, operation: str) -> Iterator[Node]:
+        """The nodes of the scope in use."""
+        if view.down or view.quarantined or view.set_aside:
+            return self._through(self._groups(view), operation)
+        return self._less_busy_first(view.topology.nodes, operation)
+
+    def replicas_first(self, replicas: tuple[Node, ...], view: View, operation: str) -> Iterator[Node]:
+        """The replicas, and then the other nodes of the scope; active ones first."""
+        near = by_health(replicas, view)
+        yield from self._less_busy_first(near[0], operation)
+        far = by_health([node for node in view.topology.nodes if node not in replicas], view)
+        yield from self._through((far[0], near[1], far[1], near[2], far[2]), operation)
+
+    def _through(self, groups: Groups, operation: str) -> Iterator[Node]:
+        for group in groups:
+            yield from self._less_busy_first(group, operation)
+
+    def _less_busy_first(self, nodes: Sequence[Node], operation: str) -> Iterator[Node]:
+        while (count := len(nodes)) > 1:
+            # Two different places: any one, and any of the others.
+            bits = self._random_bits(62)
+            place, other = bits % count, (bits >> 31) % (count - 1)
+            chosen, rival = nodes[place], nodes[other + (other >= place)]
+            if self._is_less_busy(rival, chosen, operation):
+                chosen = rival
+            yield chosen
+            nodes = [node for node in nodes if node is not chosen]
+        yield from nodes
+
+    def _groups(self, view: View) -> Groups:
+        """The nodes of the scope in use by their health, of a view in which some are not well."""
+        known, groups = self._last
+        if known is not view:
+            groups = by_health(view.topology.nodes, view)
+            self._last = (view, groups)
+        return groups
+
+
+@dataclass(frozen=True, slots=True)
+class LeastBusyPlan(QueryPlan):
+    """A plan without `seeds`: its order is made from the load, and by chance, whenever it is asked for.
+
+    `operation`: that of which the latencies are compared.
+    """
+
+    operation: str = ""
+    by_load: ByLoad = field(kw_only=True, repr=False, compare=False)
+
+    def order(self, view: View) -> Iterator[Node]:
+        if self.policy == LEAST_BUSY:
+            return self.by_load.all(view, self.operation)
+        return self.by_load.replicas_first(self.replicas_in(view.topology), view, self.operation)
+
+
+class LeastBusyRouter(Router):
+    """As `Router`, for ``load_balancing="least_busy"``. `load`: how busy each node is."""
+
+    def __init__(
+        self, config: ClusterConfig, tables: Tables, random: Random, replicas: Replicas | None = None, *, load: Load
+    ) -> None:
+        super().__init__(config, tables, random, replicas)
+        self._by_load = ByLoad(load, random)
+        # There are few plans, because nothing of a request is in them but its operation: each is made once.
+        self._plans: dict[tuple[str, str | None, bool], LeastBusyPlan] = {}
+        self._spreads: dict[tuple[str, bool], LeastBusyPlan] = {}
+
+    def plan(
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        view: View,
+        *,
+        affinity: KeyRouteAffinity | None = None,
+        token_aware: TokenAware | None = None,
+    ) -> QueryPlan:
+        plan = super().plan(operation, parameters, view, affinity=affinity, token_aware=token_aware)
+        if plan.policy != LEAST_BUSY:
+            return plan
+        key = operation, plan.reason, plan.wanted_affinity
+        return self._plans.get(key) or self._plans.setdefault(key, self._new_plan(*key))
+
+    def _new_plan(self, operation: str, reason: str | None, wanted: bool) -> LeastBusyPlan:
+        return LeastBusyPlan(LEAST_BUSY, reason, wanted, (), operation=operation, by_load=self._by_load)
+
+    def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
+        """The plan but for the operation, which is added in `plan`."""
+        key = reason, wanted
+        return self._spreads.get(key) or self._spreads.setdefault(key, self._new_plan("", *key))
+
+    def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:
+        """Reads take the less busy of two replicas. Writes do not: all writers of a key take the same one."""
+        if not isinstance(holders, tuple):
+            return self._spread(holders or reasons.READ)
+        return LeastBusyPlan(
+            REPLICA,
+            None,
+            False,
+            (),
+            replicas=holders,
+            topology=view.topology,
+            operation=operation,
+            by_load=self._by_load,
+        )
+
+
+def router_for(
+    config: ClusterConfig, tables: Tables, random: Random, replicas: Replicas, load: Load | None = None
+) -> Router:
+    """The router of a cluster. `load`: how busy each node is, where that decides about their order."""
+    if load is None:
+        return Router(config, tables, random, replicas)
+    return LeastBusyRouter(config, tables, random, replicas, load=load)

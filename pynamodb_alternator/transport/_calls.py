@@ -1,0 +1,114 @@
+"""The short way past botocore's call machinery, which each call of a client takes while nobody listens to it.
+
+botocore's `_make_api_call` emits five events, resolves an endpoint, and builds a request that other services need.
+None of it changes a request of ours, as long as no handler listens and no tool has replaced one of botocore's methods.
+So each client that we assemble has a `_make_api_call` of its own (`take_over`), which looks for such handlers and tools
+at each call. Where there are any, botocore's does the work.
+
+What is looked for: handlers of the events of a call and of its attempts, which botocore or moto has not registered for
+all clients; methods of the client, its class and its bases that are not botocore's own functions (ddtrace,
+OpenTelemetry, X-Ray, Elastic APM and `unittest.mock` replace them); botocore's history recorder.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import botocore.client
+from botocore.model import OperationModel, ServiceModel
+
+from ._hooks import Hooks, is_stock_handler
+from ._service import SERVICE
+
+__all__ = ["Calls", "Operation", "take_over"]
+
+_CALL_EVENTS = ("provide-client-params", "before-parameter-build", "before-call", "after-call", "after-call-error")
+_OTHERS = ("_make_request", "_emit_api_params", "_convert_to_request_dict", "_resolve_endpoint_ruleset")
+"""The methods that botocore's `_make_api_call` calls."""
+_METHODS = ("_make_api_call", *_OTHERS)
+_STOCK_MODULES = ("botocore.client", "botocore.context", "aiobotocore.client", "aiobotocore.context")
+"""Where the code of botocore's methods is. It wraps one of them in a context of its own."""
+
+
+class Operation(NamedTuple):
+    """What all calls of one operation share. `target`: the value of X-Amz-Target."""
+
+    name: str
+    model: OperationModel
+    target: str
+
+
+class Calls:
+    """Tells which calls of one client take the short way. Threads may share it.
+
+    `hooks`: knows the handlers of attempts. `bases`: the classes that the client's own is made of.
+    """
+
+    def __init__(self, events: Any, hooks: Hooks, service: ServiceModel, bases: tuple[type, ...]) -> None:
+        self._emitter = getattr(events, "_emitter", events)
+        self._hooks = hooks
+        self._service = service
+        # Which class has each method, and what it is: looked up in these dicts at each call, where patches go.
+        owners = [next((base for base in bases if name in vars(base)), None) for name in _METHODS]
+        self._owners: tuple[tuple[Mapping[str, Any], str], ...] = tuple(
+            (vars(owner), name) for owner, name in zip(owners, _METHODS, strict=True) if owner is not None
+        )
+        self._recorder: Any = botocore.client.history_recorder
+        # What the answers hold for (botocore's cache of handlers, and the methods), and the answers: swapped whole.
+        self._known: tuple[Any, list[Any], dict[str, Operation | None]] = (None, [], {})
+
+    def operation(self, name: str, client: Any) -> Operation | None:
+        """The operation, if its calls may take the short way now; None if botocore's machinery has to do it."""
+        methods = [owner.get(method) for owner, method in self._owners]
+        cache = self._emitter._lookup_cache
+        known = self._known
+        # Not by comparing them: a wrapper of wrapt's says that it equals what it wraps.
+        if known[0] is not cache or any(map(operator.is_not, known[1], methods)):
+            known = self._known = (cache, methods, {})
+        try:
+            operation = known[2][name]
+        except KeyError:
+            operation = known[2][name] = self._look(name, methods)
+        if operation is None or self._hooks.any_for(name) or self._recorder._enabled:
+            return None
+        # What is patched in one client, or in its class.
+        own, of_class = client.__dict__, vars(type(client))
+        for method in _OTHERS:
+            if method in own or method in of_class:
+                return None
+        return operation
+
+    def _look(self, name: str, methods: list[Any]) -> Operation | None:
+        if len(methods) != len(_METHODS) or not all(map(_is_stock, methods)):
+            return None
+        for event in _CALL_EVENTS:
+            handlers = self._emitter._handlers.prefix_search(f"{event}.{SERVICE}.{name}")
+            if not all(is_stock_handler(event, handler) for handler in handlers):
+                return None
+        model = self._service.operation_model(name)
+        return Operation(name, model, f"{model.metadata['targetPrefix']}.{model.name}")
+
+
+def _is_stock(method: Any) -> bool:
+    """Whether it is a function of botocore's or aiobotocore's own, by the module that its code is of. What a tool puts
+    there is of another type, or its code is of another module, whatever name it goes by."""
+    return type(method) is FunctionType and method.__globals__.get("__name__") in _STOCK_MODULES
+
+
+def take_over(client_class: type[Any]) -> None:
+    """Have the clients of this class, which is of one client alone, call their endpoint where nobody listens.
+
+    Such an endpoint has `calls` and `call`. In an event loop both ways give a coroutine, which the client awaits.
+    """
+    machinery: Any = super(client_class, client_class)
+
+    def _make_api_call(self: Any, operation_name: str, api_params: Any) -> Any:
+        operation = self._endpoint.calls.operation(operation_name, self)
+        if operation is None:
+            return machinery._make_api_call(self, operation_name, api_params)
+        return self._endpoint.call(operation, api_params, self._serializer.body(api_params, operation.model))
+
+    client_class._make_api_call = _make_api_call

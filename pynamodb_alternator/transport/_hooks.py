@@ -1,0 +1,85 @@
+"""Who listens to what happens to a request between botocore's client and the wire."""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Any
+
+import botocore.endpoint
+import botocore.handlers
+
+from ._service import SERVICE
+
+__all__ = ["Hooks", "is_stock_handler"]
+
+_REQUEST_EVENTS = (
+    "request-created",
+    "choose-signer",
+    "before-sign",
+    "before-send",
+    "before-parse",
+    "response-received",
+)
+"""Events that botocore's endpoint emits for each attempt: if one is hooked, the compatible lane is taken."""
+
+
+class Hooks:
+    """Tells whether somebody listens to what happens to a request between the client and the wire.
+
+    Those are handlers of the six events of an attempt that botocore has not registered itself, and tools that have
+    replaced or wrapped `Endpoint.prepare_request`. The answer is kept for each operation, for as long as botocore keeps
+    its own cache of handlers: registering one drops that cache. Threads may share it.
+    """
+
+    def __init__(self, events: Any) -> None:
+        self._emitter = getattr(events, "_emitter", events)
+        # What the answers hold for (botocore's cache and method), and the answers: threads swap it whole.
+        self._known: tuple[Any, Any, dict[str, bool]] = (None, None, {})
+
+    def any_for(self, operation: str) -> bool:
+        """Whether the attempts of this operation must go the compatible lane."""
+        cache, method = self._emitter._lookup_cache, botocore.endpoint.Endpoint.__dict__["prepare_request"]
+        known = self._known
+        if known[0] is not cache or known[1] is not method:
+            known = self._known = (cache, method, {})
+        found = known[2].get(operation)
+        if found is None:
+            found = known[2][operation] = self._look(operation, method)
+        return found
+
+    def _look(self, operation: str, prepare_request: Any) -> bool:
+        # OpenTelemetry's and X-Ray's instrumentations wrap this method, to add their headers.
+        if (
+            type(prepare_request) is not FunctionType
+            or prepare_request.__module__ != botocore.endpoint.__name__
+            or hasattr(prepare_request, "__wrapped__")
+        ):
+            return True
+        return any(
+            not is_stock_handler(event, handler)
+            for event in _REQUEST_EVENTS
+            for handler in self._emitter._handlers.prefix_search(f"{event}.{SERVICE}.{operation}")
+        )
+
+
+def is_stock_handler(event: str, handler: Any) -> bool:
+    """Whether botocore itself has `handler` listen to `event`, for all services or for ours.
+
+    What else is there was registered by somebody, be it when the client was made: Sentry does it then. Function and
+    event must both match, because `choose-signer` with botocore's own `disable_signing` is a user's doing.
+    """
+    if type(handler).__module__.startswith("moto."):
+        return True  # It is in all clients once moto is imported, as for the embedded cluster; AWS's hosts are its own.
+    return any(handler is one for one in _STOCK_HANDLERS.get(event, ()))
+
+
+def _stock_handlers() -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {event: [] for event in _REQUEST_EVENTS}
+    for entry in botocore.handlers.BUILTIN_HANDLERS:
+        name, _, service = str(entry[0]).partition(".")
+        if name in found and service in ("", "*", SERVICE):
+            found[name].append(entry[1])
+    return found
+
+
+_STOCK_HANDLERS = _stock_handlers()

@@ -1,0 +1,75 @@
+"""Work in steps: what a thread does that waits for more than one connection at a time.
+
+Such work is a generator. Where it would wait for a socket, it yields a `Ready`, and is sent whether the socket is
+ready. What runs it waits for that, and for others beside it. So it needs no thread and no event loop, and closing the
+generator ends it where it waits. It is not a coroutine: Python complains of one that an exception kept from beginning.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+from collections.abc import Generator, Iterable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from .sockets import READ, WRITE
+
+__all__ = ["Awaitable", "Ready", "Steps", "wait_for_any"]
+
+_LONGEST_POLL = 86_400.0
+"""Seconds; `poll` takes a C int of milliseconds."""
+_T = TypeVar("_T")
+
+
+class Ready(NamedTuple):
+    """What work in steps waits for: that a socket is ready. It is sent True then, and False after `seconds`.
+
+    `fd`: of the socket. `events`: `READ`, `WRITE` or both. `has_begun`: whether a byte of the answer has come.
+    """
+
+    fd: int
+    events: int
+    seconds: float
+    has_begun: bool = False
+
+
+Steps = Generator[Ready, Any, _T]
+"""Work in steps, with what it gives in the end."""
+
+
+class Awaitable(Generic[_T]):
+    """Work in steps for a coroutine to await, which is one of the steps then."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Steps[_T]) -> None:
+        self._work = work
+
+    def __await__(self) -> Steps[_T]:
+        return self._work
+
+
+def wait_for_any(sockets: Iterable[tuple[int, int]], seconds: float) -> set[int]:
+    """Wait until one of the sockets is ready, and give the descriptors of those that are; none of them after `seconds`.
+
+    `sockets`: pairs of a descriptor and the events to wait for.
+    """
+    seconds = min(max(0.0, seconds), _LONGEST_POLL)
+    # Looked up now, and not when this module is imported: gevent puts its own in the place of these.
+    make = getattr(select, "poll", None)
+    if make is None:
+        return _select(sockets, seconds)
+    poller = make()
+    for fd, events in sockets:
+        poller.register(fd, events)
+    # Rounded up: a moment that has not quite come would be waited for again and again.
+    return {fd for fd, _ in poller.poll(math.ceil(seconds * 1000.0))}
+
+
+def _select(sockets: Iterable[tuple[int, int]], seconds: float) -> set[int]:
+    """For platforms and event loops that have no `select.poll`."""
+    pairs = list(sockets)
+    reading = [fd for fd, events in pairs if events & READ]
+    writing = [fd for fd, events in pairs if events & WRITE]
+    # Windows tells in the third list that a connection was refused.
+    return {fd for ready in select.select(reading, writing, writing, seconds) for fd in ready}

@@ -1,0 +1,225 @@
+"""Reads that wait for long are sent to a second node as well, in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator import AsyncCluster, ClusterConfig, Health, Hedge, Timeouts
+from pynamodb_alternator.errors import TransportError
+from pynamodb_alternator.local import LocalCluster, LocalNode
+from pynamodb_alternator.settings.values import KeyRouteAffinity
+from pynamodb_alternator.topology.health import State
+
+from .conftest import Recorder
+from .support import CREATE, KEY, TABLE, get, put, run, until
+
+SLOW = 30.0
+"""Seconds: an answer that no test waits for."""
+
+
+@pytest.fixture(params=["short", "compatible"])
+def lane(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    local: LocalCluster, lane: str = "short", **settings: Any
+) -> AsyncIterator[tuple[AsyncCluster, Any]]:
+    settings.setdefault("hedge", Hedge(after=0.1))
+    settings.setdefault("health", Health(suspect_after=SLOW, probe_timeout=0.5, probe_interval=0.1))
+    config = ClusterConfig(
+        [node.host for node in local.nodes], port=local.port, key_route_affinity=KeyRouteAffinity.NONE, **settings
+    )
+    async with AsyncCluster(config) as cluster:
+        client = await cluster.client()
+        if lane == "compatible":
+            client.meta.events.register("before-send.dynamodb", _do_nothing)
+        await client.create_table(**CREATE)
+        await put(client)
+        membership = cluster.core.membership
+        await until(lambda: [node.state for node in membership.nodes()] == [State.ACTIVE] * 3)
+        yield cluster, client
+
+
+async def _do_nothing(**_: Any) -> None:
+    await asyncio.sleep(0)
+
+
+async def read(client: Any) -> Any:
+    return await client.get_item(TableName=TABLE, Key=KEY)
+
+
+async def next_node(client: Any, local: LocalCluster, recorder: Recorder) -> LocalNode:
+    """The node that the next read goes to, by its turn; all have an idle connection then."""
+    recorder.clear()
+    for _ in local.nodes:
+        await get(client)
+    first = recorder.of("request_routed")[0]["node"]
+    recorder.clear()
+    return next(node for node in local.nodes if node.address == first)
+
+
+def in_use(cluster: AsyncCluster) -> int:
+    return sum(pool.in_use for pool in cluster.core.pool_stats().values())
+
+
+def hedges(recorder: Recorder) -> list[str | None]:
+    return [event["hedge"] for event in recorder.of("request_completed")]
+
+
+def test_another_node_answers(local: LocalCluster, lane: str, recorder: Recorder) -> None:
+    async def main() -> None:
+        async with connected(local, lane) as (cluster, client):
+            first = await next_node(client, local, recorder)
+            polled = first.polls["/"]
+            first.delay(SLOW, operation="GetItem")
+            began = time.monotonic()
+            await read(client)
+            assert 0.1 <= time.monotonic() - began < SLOW / 2
+            asked = recorder.of("request_routed")
+            assert [(event["attempt"], event["hedge"]) for event in asked] == [(1, False), (2, True)]
+            (done,) = recorder.of("request_completed")
+            assert (done["hedge"], done["attempts"], done["node"]) == ("won", 2, asked[1]["node"])
+            assert asked[0]["node"] == first.address != done["node"]
+            assert (cluster.core.pool_stats()[first.address].open, in_use(cluster)) == (0, 0)
+            assert cluster.stats()[first.address].failures == 0
+            await until(lambda: first.polls["/"] > polled)
+            await until(lambda: not cluster.core.membership.view.hedged)
+
+    run(main)
+
+
+def test_the_first_attempt_wins_if_it_is_merely_slow(local: LocalCluster, lane: str, recorder: Recorder) -> None:
+    async def main() -> None:
+        async with connected(local, lane) as (cluster, client):
+            first = await next_node(client, local, recorder)
+            for node in local.nodes:
+                node.delay(0.5 if node is first else SLOW, operation="GetItem")
+            await read(client)
+            (done,) = recorder.of("request_completed")
+            assert (done["hedge"], done["node"]) == ("lost", first.address)
+            hedge = recorder.of("request_routed")[1]["node"]
+            assert (cluster.core.pool_stats()[hedge].open, in_use(cluster)) == (0, 0)
+
+    run(main)
+
+
+@pytest.mark.parametrize("ends", ["first", "hedge", "both"])
+def test_one_that_fails_leaves_it_to_the_other(local: LocalCluster, lane: str, recorder: Recorder, ends: str) -> None:
+    async def main() -> None:
+        async with connected(local, lane) as (cluster, client):
+            first = await next_node(client, local, recorder)
+            third = local.nodes[(local.nodes.index(first) + 2) % 3]
+            first.delay(0.3 if ends != "hedge" else 0.9, operation="GetItem")
+            for node in local.nodes:
+                if ends == "both":
+                    if node is not third:
+                        node.drop_request(operation="GetItem")
+                elif (node is first) == (ends == "first"):
+                    node.drop_request(operation="GetItem")
+                elif ends == "first":
+                    node.delay(0.9, operation="GetItem")
+            await read(client)
+            (done,) = recorder.of("request_completed")
+            expected = {"first": ("won", 2), "hedge": ("lost", 2), "both": ("lost", 3)}[ends]
+            assert (done["hedge"], done["attempts"]) == expected
+            assert in_use(cluster) == 0
+
+    run(main)
+
+
+def test_the_deadline_ends_both(local: LocalCluster, lane: str, recorder: Recorder) -> None:
+    async def main() -> None:
+        async with connected(local, lane, timeouts=Timeouts(total=0.5)) as (cluster, client):
+            recorder.clear()
+            for node in local.nodes:
+                node.delay(SLOW, operation="GetItem")
+            with pytest.raises(TransportError, match=r"longer than its total timeout of 0\.5 s"):
+                await read(client)
+            assert hedges(recorder) == ["lost"]
+            assert in_use(cluster) == 0
+
+    run(main)
+
+
+@pytest.mark.parametrize(("after", "under_way"), [(SLOW, 1), (0.1, 2)])
+def test_a_task_that_is_cancelled_leaves_nothing(
+    local: LocalCluster, lane: str, recorder: Recorder, after: float, under_way: int
+) -> None:
+    """Before the hedge, and while both are under way."""
+
+    async def main() -> None:
+        async with connected(local, lane, hedge=Hedge(after=after)) as (cluster, client):
+            await next_node(client, local, recorder)
+            before = sum(pool.open for pool in cluster.core.pool_stats().values())
+            for node in local.nodes:
+                node.delay(SLOW, operation="GetItem")
+            task = asyncio.create_task(read(client))
+            await until(lambda: sum(node.operations["GetItem"] for node in local.nodes) == 3 + under_way)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert in_use(cluster) == 0
+            assert sum(pool.open for pool in cluster.core.pool_stats().values()) == before - under_way
+            for node in local.nodes:
+                node.clear_faults()
+            await read(client)
+
+    run(main)
+
+
+def test_what_is_never_hedged(local: LocalCluster, lane: str, recorder: Recorder) -> None:
+    async def main() -> None:
+        async with connected(local, lane, hedge=Hedge(after=0.01)) as (cluster, client):
+            recorder.clear()
+            for node in local.nodes:
+                node.delay(0.1)
+            await get(client)
+            await put(client)
+            await client.scan(TableName=TABLE)
+            with cluster.cluster.options(hedge=False):
+                await read(client)
+            assert hedges(recorder) == [None] * 4
+
+    run(main)
+
+
+def test_one_frozen_node_of_three(recorder: Recorder) -> None:
+    """The bound is generous; docs/reliability.md has the figures."""
+    after = 0.4
+
+    async def main() -> None:
+        with LocalCluster(nodes=3, processes=True) as local:
+            async with connected(local, hedge=Hedge(after=after)) as (cluster, client):
+                await next_node(client, local, recorder)
+                seconds: list[float] = []
+                ends = False
+
+                async def work() -> None:
+                    while not ends:
+                        began = time.monotonic()
+                        await read(client)
+                        seconds.append(time.monotonic() - began)
+
+                tasks = [asyncio.create_task(work()) for _ in range(8)]
+                await until(lambda: len(seconds) > 500)
+                seconds.clear()
+                recorder.clear()
+                local.nodes[1].freeze()  # type: ignore[attr-defined]
+                await until(lambda: recorder.of("node_down"))
+                await until(lambda: len(seconds) > 2000)
+                ends = True
+                local.nodes[1].thaw()  # type: ignore[attr-defined]
+                await asyncio.gather(*tasks)
+                assert 1 <= hedges(recorder).count("won") <= 16
+                assert sorted(seconds)[int(len(seconds) * 0.999)] <= 3 * after
+                assert in_use(cluster) == 0
+
+    run(main)

@@ -1,0 +1,277 @@
+"""Which calls take the happy path: those to which nobody listens. Tools come and go at run time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest import mock
+
+import botocore.client
+import pytest
+import wrapt
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError, ParamValidationError
+from botocore.stub import Stubber
+
+from pynamodb_alternator import Cluster, Credentials, Hedge, Timeouts, signals
+from pynamodb_alternator.errors import MalformedAnswerError, NodeUnreachableError, OutcomeUnknownError
+from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.transport.happy_path import HappyPath
+from tests.transport.servers import until
+
+from .support import TABLE
+
+KEY = {"key": {"S": "a"}}
+
+
+@pytest.fixture
+def cluster(local: LocalCluster) -> Iterator[Cluster]:
+    with Cluster(local.url) as cluster:
+        cluster.client.create_table(**TABLE)
+        yield cluster
+
+
+def get(cluster: Cluster) -> Any:
+    return cluster.client.get_item(TableName="items", Key=KEY)
+
+
+def is_happy(cluster: Cluster) -> bool:
+    """Whether a call takes the happy path and stays on it."""
+    handed_over: list[Any] = []
+    endpoint = cluster.client._endpoint
+    path = endpoint._happy_path
+    before = path._hand_over
+    path._hand_over = lambda *of_request: handed_over.append(of_request) or before(*of_request)
+    called: list[bool] = []
+    original = HappyPath.__call__
+
+    def call(self: HappyPath, *of_request: Any) -> Any:
+        called.append(True)
+        return original(self, *of_request)
+
+    try:
+        with mock.patch.object(HappyPath, "__call__", call):
+            get(cluster)
+    finally:
+        path._hand_over = before
+    return bool(called) and not handed_over
+
+
+def as_it_was(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    return wrapped(*args, **kwargs)
+
+
+def replaced(name: str) -> Callable[[Cluster], AbstractContextManager[Any]]:
+    """A tool that sets another function in the place of one of botocore's methods."""
+
+    def come(cluster: Cluster) -> AbstractContextManager[Any]:
+        original = vars(BaseClient)[name]
+
+        @functools.wraps(original)
+        def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return original(self, *args, **kwargs)
+
+        return mock.patch.object(BaseClient, name, wrapper)
+
+    return come
+
+
+def wrapped(name: str) -> Callable[[Cluster], AbstractContextManager[Any]]:
+    """A tool that wraps the method with wrapt, as ddtrace, OpenTelemetry and X-Ray do."""
+
+    @contextmanager
+    def come(cluster: Cluster) -> Iterator[None]:
+        original = vars(BaseClient)[name]
+        wrapt.wrap_function_wrapper("botocore.client", f"BaseClient.{name}", as_it_was)
+        try:
+            yield
+        finally:
+            setattr(BaseClient, name, original)
+
+    return come
+
+
+def listening(event: str) -> Callable[[Cluster], AbstractContextManager[Any]]:
+    @contextmanager
+    def come(cluster: Cluster) -> Iterator[None]:
+        events = cluster.client.meta.events
+        handler = functools.partial(ignore)
+        events.register(event, handler)
+        yield
+        events.unregister(event, handler)
+
+    return come
+
+
+def ignore(**_: Any) -> None:
+    return None
+
+
+@contextmanager
+def recording(cluster: Cluster) -> Iterator[None]:
+    recorder: Any = botocore.client.history_recorder  # type: ignore[attr-defined]
+    recorder.enable()
+    yield
+    recorder.disable()
+
+
+@contextmanager
+def receiving(cluster: Cluster) -> Iterator[None]:
+    with signals.request_completed.connected_to(ignore_signal):
+        yield
+
+
+def ignore_signal(sender: Any, **_: Any) -> None:
+    return None
+
+
+METHODS = (
+    "_make_api_call",
+    "_make_request",
+    "_emit_api_params",
+    "_convert_to_request_dict",
+    "_resolve_endpoint_ruleset",
+)
+EVENTS = (
+    *("provide-client-params", "before-parameter-build", "before-call", "after-call", "after-call-error"),
+    *("request-created", "choose-signer", "before-sign", "before-send", "before-parse", "response-received"),
+)
+TOOLS: dict[str, Callable[[Cluster], AbstractContextManager[Any]]] = {
+    **{f"replaced {name}": replaced(name) for name in METHODS},
+    **{f"wrapped {name}": wrapped(name) for name in METHODS},
+    "mock of _make_api_call": lambda cluster: mock.patch("botocore.client.BaseClient._make_api_call", return_value={}),
+    "mock in the client": lambda cluster: mock.patch.object(cluster.client, "_make_api_call", return_value={}),
+    "mock in its class": lambda cluster: mock.patch.object(type(cluster.client), "_make_api_call", return_value={}),
+    **{
+        f"{name} of the client": lambda cluster, name=name: mock.patch.object(
+            cluster.client, name, getattr(cluster.client, name)
+        )
+        for name in METHODS[1:]
+    },
+    **{event: listening(f"{event}.dynamodb") for event in EVENTS},
+    "all events": listening("*"),
+    "of the operation": listening("before-call.dynamodb.GetItem"),
+    "stubber": lambda cluster: _stubbed(cluster),
+    "history recorder": recording,
+    "a receiver of a signal": receiving,
+    "options": lambda cluster: cluster.options(timeouts=Timeouts(read=3)),
+}
+
+
+@contextmanager
+def _stubbed(cluster: Cluster) -> Iterator[None]:
+    with Stubber(cluster.client) as stubber:
+        for _ in range(2):
+            stubber.add_response("get_item", {})
+        yield
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_tools_that_come_and_go(tool: str, cluster: Cluster) -> None:
+    assert is_happy(cluster)
+    for _ in range(2):
+        with TOOLS[tool](cluster):
+            assert not is_happy(cluster)
+        assert is_happy(cluster)
+
+
+def test_a_listener_to_other_operations_changes_nothing(cluster: Cluster) -> None:
+    with listening("before-call.dynamodb.PutItem")(cluster), listening("before-send.s3")(cluster):
+        assert is_happy(cluster)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"request_compression": "gzip"},
+        {"response_compression": True},
+        {"hedge": Hedge(after=0.05)},
+        {"load_balancing": "least_busy"},
+    ],
+)
+def test_settings_that_need_more(settings: dict[str, Any], local: LocalCluster, cluster: Cluster) -> None:
+    with Cluster(cluster.config.replace(**settings)) as other:
+        get(other)
+        assert not is_happy(other)
+
+
+def test_a_node_that_is_down_costs_no_happiness(local: LocalCluster, cluster: Cluster) -> None:
+    local[0].kill()
+    until(lambda: get(cluster) and any(node.state.name == "DOWN" for node in cluster.nodes()))
+    for _ in range(3):
+        assert is_happy(cluster)
+
+
+def test_trouble_goes_on_from_the_attempt_that_has_begun(local: LocalCluster, cluster: Cluster) -> None:
+    """One request, one look at the plan, and no node twice while others are left."""
+    for _ in local.nodes:
+        get(cluster)
+    for node in local.nodes:
+        node.forget()
+    for node in local.nodes[:2]:
+        node.fail_with("InternalServerError", operation="GetItem")
+    for _ in range(3):
+        assert get(cluster)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    served = sum(len(node.requests) for node in local.nodes)
+    failed = sum(len(node.requests) for node in local.nodes[:2])
+    assert served == 3 + failed
+    counts = cluster.core.counts
+    assert sum(counts[node.address].answers for node in local.nodes) >= served
+
+
+def test_errors_are_those_of_botocore(cluster: Cluster) -> None:
+    client = cluster.client
+    with pytest.raises(client.exceptions.ResourceNotFoundException) as caught:
+        client.get_item(TableName="none", Key=KEY)
+    assert caught.value.operation_name == "GetItem"
+    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 0
+    with pytest.raises(client.exceptions.ConditionalCheckFailedException):
+        client.put_item(
+            TableName="items",
+            Item=KEY,
+            ConditionExpression="attribute_exists(#k)",
+            ExpressionAttributeNames={"#k": "key"},
+        )
+    with pytest.raises(ParamValidationError):
+        client.get_item(TableName="items", Kex=KEY)
+
+
+def test_an_unknown_outcome(local: LocalCluster, cluster: Cluster) -> None:
+    for node in local.nodes:
+        node.fail_with("InternalServerError", operation="UpdateItem")
+    update = {"UpdateExpression": "ADD n :n", "ExpressionAttributeValues": {":n": {"N": "1"}}}
+    with pytest.raises(OutcomeUnknownError) as caught:
+        cluster.client.update_item(TableName="items", Key=KEY, **update)
+    assert isinstance(caught.value, ClientError)
+
+
+def test_a_cluster_that_is_gone(local: LocalCluster, cluster: Cluster) -> None:
+    for node in local.nodes:
+        node.kill()
+    with pytest.raises(NodeUnreachableError) as caught:
+        get(cluster)
+    assert len(caught.value.nodes_tried) == 3
+
+
+def test_garbage_is_a_failed_attempt(local: LocalCluster, cluster: Cluster) -> None:
+    for node in local.nodes:
+        node.garbage_answer(times=None, operation="GetItem")
+    with pytest.raises(MalformedAnswerError) as caught:
+        get(cluster)
+    assert len(caught.value.nodes_tried) == 3
+
+
+def test_it_is_signed_and_asked_for_credentials_each_time(local: LocalCluster, cluster: Cluster) -> None:
+    asked: list[int] = []
+
+    def credentials() -> Credentials:
+        asked.append(1)
+        return Credentials("alice", "s3cr3t")
+
+    with Cluster(cluster.config.replace(credentials=credentials)) as signed:
+        get(signed)
+        before = len(asked)
+        assert is_happy(signed)
+        assert len(asked) == before + 1
