@@ -2,7 +2,12 @@
 
 `model` has the base class of models, and `install` the patch for plain ones. Both give a model a connection of its own
 (`model_connection`), over an `AlternatorConnection` (`connection`) with the settings that PynamoDB was told
-(`connection_settings`). A request looks its cluster up once and stays there (`under_way`). `instances` makes model
-instances of items, and `batch` keeps what a failed batch did not write. `_pynamodb` has all that we need of PynamoDB
-beyond its public methods.
+(`connection_settings`). A request looks its cluster up once and stays there (`under_way`).
+
+`instances` has the functions that make model instances of items, and items of instances: `loading` and `saving` write
+their source for a class whose `shape` allows it, `generated` makes functions of it, `wire_values` has the conversions,
+and `unchanged` says how long they may be used. `pages` has the results that are loaded page by page, `plain_models`
+what plain models get of all this, and `batch` keeps what a failed batch did not write.
+
+`_pynamodb` has all that we need of PynamoDB beyond its public methods.
 """

@@ -10,32 +10,112 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pynamodb import models
+import pynamodb
+from pynamodb import attributes, models
+from pynamodb.attributes import Attribute, AttributeContainer, MapAttribute
 from pynamodb.connection.table import TableConnection
 
 __all__ = [
-    "INSTANCE_METHODS",
+    "ATTRIBUTE_HOOKS",
+    "BEHIND_MODELS",
+    "CONTAINER_HOOKS",
+    "DISCRIMINATOR_HOOKS",
+    "INIT_HOOKS",
+    "IS_KNOWN",
+    "JSON_NAMES",
+    "MAP_HOOKS",
+    "MODEL_HOOKS",
+    "MODULE_NAMES",
+    "MUST_BE_ABSENT",
+    "RESERVED_IN_MAPS",
+    "SERIALIZER_HOOKS",
+    "VALUE_HOOKS",
     "AnyModel",
+    "attributes_of",
+    "batch_get_page",
     "connection_of",
+    "container_serializer_of",
     "description_of",
-    "has_discriminator",
+    "discriminator_of",
+    "instantiate_in_pynamodbs_way",
+    "instantiate_of",
     "keep_connection",
     "kept_connection",
     "keys_of",
+    "make_instance",
+    "parse_utc",
     "python_names_of",
     "replace_connecting",
     "schema_of",
+    "serialize_in_pynamodbs_way",
+    "stock_batch_get",
     "stock_connection_of",
+    "stock_from_raw_data",
+    "stored_class_of",
 ]
 
 AnyModel = type[models.Model]
 
-INSTANCE_METHODS = {
-    name: getattr(models.Model, name)
-    for name in ("__new__", "__init__", "__setattr__", "_set_defaults", "_set_discriminator", "_set_attributes")
-}
-"""What PynamoDB runs to make an instance of a model."""
+IS_KNOWN = pynamodb.__version__.startswith(("6.0.", "6.1."))
+"""Whether this version is one whose methods, named below, are known. Of any other nothing is left out."""
 
+_BOTH = ("__new__", "__setattr__", "__getattribute__", "_set_defaults", "_set_discriminator", "_set_attributes")
+_BOTH_FOR_CLASSES = ("get_attributes", "_get_discriminator_attribute")
+MODEL_HOOKS = ("__init__", *_BOTH, *_BOTH_FOR_CLASSES)
+"""What PynamoDB calls of a model when it makes an instance of an item, and an item of an instance."""
+MAP_HOOKS = (
+    "__init__",
+    *_BOTH,
+    *_BOTH_FOR_CLASSES,
+    "__getattr__",
+    "__iter__",
+    "__getitem__",
+    "_is_attribute_container",
+    "_serialize_undeclared_attributes",
+    "is_correctly_typed",
+    "validate",
+    "_get_discriminator_class",
+    "_instantiate",
+    "is_raw",
+)
+"""The same of a map."""
+CONTAINER_HOOKS = ("__init__", "_container_deserialize", "_container_serialize", "_instantiate")
+"""What it calls of `AttributeContainer` itself, whatever a model overrides."""
+ATTRIBUTE_HOOKS = ("__get__", "__set__", "attr_name", "_is_map_attribute_class_object")
+"""What it calls of each attribute, beside the methods that turn one value into another."""
+VALUE_HOOKS = (
+    *ATTRIBUTE_HOOKS,
+    "get_value",
+    "deserialize",
+    "serialize",
+    "attr_type",
+    "null",
+    "_fast_parse_utc_date_string",
+    "_get_serialize_class",
+)
+"""All that it calls of an attribute."""
+MODULE_NAMES = ("json", "datetime", "timezone", "DATETIME_FORMAT", "_get_class_for_serialize")
+"""What its attributes use of their module."""
+JSON_NAMES = ("loads", "dumps", "JSONDecoder")
+"""What they use of `json`."""
+DISCRIMINATOR_HOOKS = ("_get_discriminator_class",)
+"""What says of which class an item is an instance."""
+BEHIND_MODELS = frozenset({"_instantiate", "_container_serialize"})
+"""What a mixin behind a model may override as well, because `Model` itself does not have it."""
+MUST_BE_ABSENT = ("__bool__", "__len__", "attribute_values")
+"""What no container of PynamoDB's has. Its descriptors set nothing on an instance that is false."""
+SERIALIZER_HOOKS = frozenset({"serialize", "_container_serialize", "get_attributes"})
+"""What an instance that is saved may have of its own."""
+INIT_HOOKS = frozenset({"__new__", "__init__", "__setattr__", "_set_defaults", "_set_discriminator", "_set_attributes"})
+"""What PynamoDB reaches by `super` too: in a mixin behind the model, for example."""
+RESERVED_IN_MAPS = frozenset({"self", "_user_instantiated", *MapAttribute.attribute_args})
+"""Keys of a map that the constructor of a map takes for something else."""
+parse_utc = attributes.UTCDateTimeAttribute._fast_parse_utc_date_string
+"""PynamoDB's own way from the text of a `UTCDateTimeAttribute` to the time."""
+
+stock_batch_get = models.Model.__dict__["batch_get"].__func__
+stock_from_raw_data = models.Model.__dict__["from_raw_data"].__func__
+_stock_serialize = models.Model.serialize
 _stock: Any = models.Model.__dict__["_get_connection"]
 """PynamoDB's own class method, whatever has been put in its place since."""
 
@@ -57,6 +137,16 @@ def stock_connection_of(model: AnyModel) -> TableConnection:
 def replace_connecting(method: Any) -> None:
     """Let plain models find their connection by this class method; with None, by PynamoDB's own."""
     models.Model._get_connection = _stock if method is None else method  # type: ignore[method-assign]
+
+
+def instantiate_in_pynamodbs_way(model: AnyModel, item: dict[str, Any]) -> Any:
+    """What comes behind `Model`: PynamoDB's own method, or that of a mixin."""
+    return super(models.Model, model)._instantiate(item)
+
+
+def serialize_in_pynamodbs_way(instance: models.Model, null_check: bool) -> dict[str, dict[str, Any]]:
+    """The same for an instance that is saved."""
+    return super(models.Model, instance)._container_serialize(null_check)
 
 
 def kept_connection(model: AnyModel) -> object:
@@ -86,12 +176,48 @@ def keys_of(item: models.Model) -> dict[str, Any]:
     return keys
 
 
-def has_discriminator(model: AnyModel) -> bool:
-    """Whether an item of the model's table may be an instance of another class."""
-    return bool(model._discriminator)  # type: ignore[attr-defined]
+def discriminator_of(container: type[AttributeContainer]) -> str | None:
+    """The attribute that says of which class an item is an instance, if there is one."""
+    name: str | None = container._discriminator  # type: ignore[attr-defined]
+    return name
 
 
-def python_names_of(model: AnyModel) -> dict[str, str]:
-    """The Python name of each attribute by its name in the table."""
-    names: dict[str, str] = model._dynamo_to_python_attrs  # type: ignore[attr-defined]
+def stored_class_of(model: AnyModel, item: dict[str, Any]) -> AnyModel:
+    """Of which class an item is an instance: `model`, or one that derives from it. Raises what PynamoDB raises."""
+    stored: AnyModel | None = model._get_discriminator_class(item)
+    if stored and not issubclass(stored, model):
+        raise ValueError(f"Cannot instantiate a {model.__name__} from the returned class: {stored.__name__}")
+    return stored or model
+
+
+def batch_get_page(model: AnyModel, *args: Any, **kwargs: Any) -> Any:
+    """One page of a batch get: its items, and the keys that were not processed."""
+    return model._batch_get_page(*args, **kwargs)
+
+
+def instantiate_of(model: Any) -> Any:
+    """The method that makes an instance of an item."""
+    return getattr(model, "_instantiate", None)
+
+
+def container_serializer_of(model: AnyModel) -> Any:
+    """The method that makes an item of an instance, if PynamoDB's `serialize` calls it; else None."""
+    return model._container_serialize if model.serialize is _stock_serialize else None
+
+
+def make_instance(model: AnyModel, item: dict[str, Any]) -> models.Model:
+    """An instance of this very class, in PynamoDB's own way."""
+    instance = model(_user_instantiated=False)
+    AttributeContainer._container_deserialize(instance, item)
+    return instance
+
+
+def attributes_of(container: type[AttributeContainer]) -> dict[str, Attribute[Any]]:
+    """The attributes of the class, in the order in which PynamoDB goes through them. The dict is PynamoDB's own."""
+    return container._attributes
+
+
+def python_names_of(container: type[AttributeContainer]) -> dict[str, str]:
+    """The Python name of each attribute by its name in the table. The dict is PynamoDB's own."""
+    names: dict[str, str] = container._dynamo_to_python_attrs  # type: ignore[attr-defined]
     return names

@@ -8,11 +8,24 @@ from pynamodb import models as _models
 from pynamodb.constants import DELETE_REQUEST, ITEM, KEY, PUT, PUT_REQUEST
 from pynamodb.exceptions import PynamoDBConnectionError
 
-from ._pynamodb import connection_of, keys_of
+from ._pynamodb import SERIALIZER_HOOKS, connection_of, keys_of
+from .instances import batch_serializer_of
 
 __all__ = ["BatchWrite"]
 
 _M = TypeVar("_M", bound=_models.Model)
+
+
+class _Serialized:
+    """What PynamoDB's batch writer asks of an item, once it is serialized."""
+
+    __slots__ = ("_item",)
+
+    def __init__(self, item: dict[str, Any]) -> None:
+        self._item = item
+
+    def serialize(self) -> dict[str, Any]:
+        return self._item
 
 
 class BatchWrite(_models.BatchWrite[_M]):
@@ -26,6 +39,7 @@ class BatchWrite(_models.BatchWrite[_M]):
     def commit(self) -> None:
         """Write all changes that are pending. Raises `PutError`, as PynamoDB does."""
         before, pending = self.failed_operations, self.pending_operations
+        self.pending_operations = serialized = self._serialized(pending)
         try:
             super().commit()
         except PynamoDBConnectionError:
@@ -34,6 +48,28 @@ class BatchWrite(_models.BatchWrite[_M]):
             else:  # PynamoDB tells itself what the server did not process
                 self.failed_operations = [*before, *self.failed_operations]
             raise
+        finally:
+            if self.pending_operations is serialized:  # an item could not be serialized: they are still pending
+                self.pending_operations = pending
+
+    @staticmethod
+    def _serialized(operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The operations with the items to be put as the server takes them, as far as their models do not mind.
+
+        Whether a model does, is asked once for all its items.
+        """
+        serializers: dict[type, Any] = {}
+        serialized = []
+        for operation in operations:
+            item = operation["item"]
+            if operation["action"] == PUT:
+                model = type(item)
+                if model not in serializers:
+                    serializers[model] = batch_serializer_of(model)
+                if serializers[model] is not None and SERIALIZER_HOOKS.isdisjoint(vars(item)):
+                    operation = {**operation, "item": _Serialized(serializers[model](item, True))}
+            serialized.append(operation)
+        return serialized
 
     def _entry(self, operation: dict[str, Any]) -> dict[str, Any]:
         """A pending operation as the server takes it."""

@@ -144,7 +144,7 @@ class AlternatorConnection(Connection):
 
     def _join(self, cluster: Cluster) -> None:
         """Make the cluster this connection's, and tell it what it must know of its tables."""
-        self._options = self._make_options()
+        self._options = self._make_options(cluster)
         for meta_table in list(self._tables.values()):
             self._register(cluster, meta_table)
         if as_given("max_pool_connections", self._max_pool_connections) is not None:
@@ -285,8 +285,8 @@ class AlternatorConnection(Connection):
         tables = ", ".join(self._tables)
         return f"{type(self).__name__}" + (f" of the table {tables}" if tables else "")
 
-    def _make_options(self) -> RequestOptions:
-        """This connection's settings, as far as they are not PynamoDB's defaults."""
+    def _make_options(self, cluster: Cluster) -> RequestOptions:
+        """This connection's settings, as far as they are neither PynamoDB's defaults nor the cluster's own."""
         return request_options(
             self._who(),
             connect_timeout_seconds=self._connect_timeout_seconds,
@@ -300,7 +300,8 @@ class AlternatorConnection(Connection):
             aws_access_key_id=self._aws_access_key_id,
             aws_secret_access_key=self._aws_secret_access_key,
             aws_session_token=self._aws_session_token,
-            region=self.region,
+            # Most models name one. Requests without settings of their own take the shortest way.
+            region=None if self.region == cluster.config.region else self.region,
         )
 
 

@@ -1,4 +1,4 @@
-"""The patch that lets plain PynamoDB models honour `Meta.connection_class`."""
+"""The patch that lets plain PynamoDB models honour `Meta.connection_class`, and load and save as ours do."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..errors import ConfigurationError
 from ._pynamodb import AnyModel, keep_connection, kept_connection, replace_connecting, stock_connection_of
 from .model import Model
 from .model_connection import ModelConnection, model_connection
+from .plain_models import quicken, slow_down
 
 __all__ = ["install", "models_under", "uninstall"]
 
@@ -20,6 +21,8 @@ _default_class: type[Connection] | None = None
 
 def install(default: type[Connection] | None = None) -> None:
     """Let plain PynamoDB models honour `Meta.connection_class`, without a change to their base class.
+
+    They also load and save items by functions that are generated for them, as those of `Model` do.
 
     `default`: the class for models that name none; with None these keep PynamoDB's own connection. May be called
     again, with another default. `uninstall` takes it back. Raises `ConfigurationError`, and then changes nothing.
@@ -31,12 +34,14 @@ def install(default: type[Connection] | None = None) -> None:
         )
     _default_class = default
     replace_connecting(_patch)
+    quicken()
 
 
 def uninstall() -> None:
     """Take `install` back: plain PynamoDB models connect as PynamoDB has it again."""
     global _default_class
     replace_connecting(None)
+    slow_down()
     _default_class = None
     for model in models_under(_models.Model):
         # A connection that the patch made would be kept by PynamoDB for as long as the table name stays.

@@ -1,120 +1,143 @@
-"""Items into model instances, without the work that PynamoDB does twice for each.
+"""Items into model instances, and back, by functions that are generated for each class of models.
 
-PynamoDB makes an instance with its defaults, then sets the defaults again, and then each attribute through its
-descriptor. For a model that changes nothing of this, the values are put into the instance at once; what turns one
-value of the wire into one of Python is the attributes' own `get_value` and `deserialize`. Any other model goes
-PynamoDB's way.
+They leave out what PynamoDB does twice for each item, and its descriptors. So a class has them only if it changes
+nothing of that (`shape`); any other goes PynamoDB's way. Whether it still changes nothing is looked at once per answer,
+or per item that is saved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from pynamodb import models as _models
-from pynamodb.attributes import Attribute
-from pynamodb.constants import NULL
 
-from ._pynamodb import INSTANCE_METHODS, has_discriminator, python_names_of
+from . import _pynamodb
+from .generated import Source
+from .loading import loader_source
+from .saving import serializer_source
+from .shape import Shape, shape_of
+from .unchanged import Snapshot, are_same, hooks_of
 
-__all__ = ["ItemLoader", "item_loader_of"]
+__all__ = [
+    "ItemFunctions",
+    "Load",
+    "Serialize",
+    "batch_serializer_of",
+    "functions_of",
+    "is_short_cut",
+    "loader_of",
+    "serializer_of",
+    "short_cut",
+]
 
-_PLAIN_CLASSES = frozenset(_models.Model.__mro__)
-_PLAIN_SET = Attribute.__set__
+Load = Callable[[dict[str, Any]], Any]
+"""Makes an instance of an item as the wire has it: ``{"name": {"S": "alice"}}``. Raises what PynamoDB raises."""
+Serialize = Callable[[Any, bool], dict[str, Any]]
+"""Makes an item of an instance, and checks for missing values if it is told to. Raises what PynamoDB raises."""
+_T = TypeVar("_T")
+_KEPT = "__alternator_functions__"
+_STOCK_DISCRIMINATOR = hooks_of(_models.Model, _pynamodb.DISCRIMINATOR_HOOKS)
 
 
-class ItemLoader:
-    """How to make an instance of one model: its attributes, and for each of them its names.
+_short_cuts: set[Any] = set()
 
-    What an attribute does and what its default is, is looked up for each item: both may be changed later, by the mocks
-    of a test for example.
-    """
 
-    __slots__ = ("_attributes", "_cls", "_simple")
+def short_cut(function: Callable[..., _T]) -> Callable[..., _T]:
+    """Mark a method that stands in the place of PynamoDB's, and uses the functions of this module if it can."""
+    _short_cuts.add(function)
+    return function
+
+
+def is_short_cut(method: Any) -> bool:
+    """Whether a method, or a class method, was marked."""
+    return getattr(method, "__func__", method) in _short_cuts
+
+
+class ItemFunctions:
+    """The functions of one class of models, made when they are first used; and whether they may be used."""
+
+    __slots__ = ("_load", "_serialize", "_shape", "_snapshot", "chooses_class")
 
     def __init__(self, cls: type[_models.Model]) -> None:
-        self._cls = cls
-        self._attributes: list[tuple[Attribute[Any], str, str, _Set | None]] = []
-        python_names = python_names_of(cls)
-        for attribute in cls.get_attributes().values():
-            # As PynamoDB's descriptors have it: attributes of one `attr_name` share a value, under one Python name.
-            name = python_names.get(attribute.attr_name, attribute.attr_name)
-            # A version or a time to live, which convert what is assigned to them.
-            own_set = None if type(attribute).__set__ is _PLAIN_SET else attribute.__set__
-            self._attributes.append((attribute, name, attribute.attr_name, own_set))
-        self._simple = self._in_one_pass()
+        self._snapshot = Snapshot()
+        self._snapshot.watch_class(cls, _pynamodb.DISCRIMINATOR_HOOKS)
+        self._shape: Shape | None = shape_of(cls, self._snapshot)
+        self._load: Load | None = None
+        self._serialize: Serialize | None = None
+        self.chooses_class = bool(_pynamodb.discriminator_of(cls)) or (
+            not are_same(hooks_of(cls, _pynamodb.DISCRIMINATOR_HOOKS), _STOCK_DISCRIMINATOR)
+        )
+        """Whether an item may be an instance of another class."""
 
-    def _in_one_pass(self) -> list[tuple[Attribute[Any], str, str]]:
-        """The attributes, if one pass over them gives what PynamoDB's two give, the first of which sets the defaults.
+    def hold(self) -> bool:
+        """Whether nothing has changed of what they were made from."""
+        return self._snapshot.holds()
 
-        Those with a default come first, so that the values stand in the same order.
-        """
-        if any(own_set is not None for _, _, _, own_set in self._attributes):
-            return []
-        names = {name for _, name, _, _ in self._attributes}
-        if len(names) < len(self._attributes):
-            return []
-        simple = [(attribute, name, wire_name) for attribute, name, wire_name, _ in self._attributes]
-        return sorted(simple, key=lambda names: names[0].default is None)
+    @property
+    def load(self) -> Load | None:
+        """Makes an instance of this very class; None if only PynamoDB itself can."""
+        if self._load is None and self._shape is not None:
+            self._load = _made("loader", self._shape, loader_source)
+        return self._load
 
-    def make(self, item: dict[str, Any]) -> Any:
-        """A new instance with the values of `item`, which is as the wire has it: ``{"name": {"S": "alice"}}``.
-
-        Raises what PynamoDB raises for a value that an attribute cannot take.
-        """
-        instance = object.__new__(self._cls)
-        values: dict[str, Any] = {}
-        instance.attribute_values = values
-        wire_value_of = item.get
-        if self._simple:
-            # Most models: no attribute has its own way to be set. A page is a thousand times this.
-            for attribute, name, wire_name in self._simple:
-                default = attribute.default
-                if default is not None:
-                    if callable(default):
-                        default = default()
-                    if default is not None:
-                        values[name] = default
-                wire_value = wire_value_of(wire_name)
-                if wire_value and NULL not in wire_value:
-                    values[name] = attribute.deserialize(attribute.get_value(wire_value))
-            return instance
-        for attribute, name, _, own_set in self._attributes:
-            default = attribute.default
-            if default is not None:
-                if callable(default):
-                    default = default()
-                    if default is None:
-                        continue
-                if own_set is None:
-                    values[name] = default
-                else:
-                    own_set(instance, default)
-        for attribute, name, wire_name, own_set in self._attributes:
-            wire_value = wire_value_of(wire_name)
-            if wire_value and NULL not in wire_value:
-                value = attribute.deserialize(attribute.get_value(wire_value))
-                if own_set is None:
-                    values[name] = value
-                else:
-                    own_set(instance, value)
-        return instance
+    @property
+    def serialize(self) -> Serialize | None:
+        """Makes an item of an instance of this very class; None if only PynamoDB itself can."""
+        if self._serialize is None and self._shape is not None:
+            self._serialize = _made("serializer", self._shape, serializer_source)
+        return self._serialize
 
 
-_Set = Callable[[Any, Any], None]
+def _made(what: str, shape: Shape, write: Callable[[Source, Shape], str]) -> Any:
+    source, cls = Source(), shape.cls
+    name = write(source, shape)
+    return source.functions(f"pynamodb_alternator {what} of {cls.__module__}.{cls.__qualname__}")[name]
 
 
-def item_loader_of(cls: type[_models.Model]) -> ItemLoader | None:
-    """How to make instances of `cls`; None where only PynamoDB itself can."""
-    if has_discriminator(cls):
+def functions_of(cls: type[_models.Model]) -> ItemFunctions:
+    """The functions of this very class, as it is now."""
+    kept = cls.__dict__.get(_KEPT)
+    if kept is None:
+        # Before the snapshot, which would notice it.
+        type.__setattr__(cls, _KEPT, None)
+    elif kept.hold():
+        functions: ItemFunctions = kept
+        return functions
+    # Two threads may both come here: what they make is alike, and one of it stays.
+    functions = ItemFunctions(cls)
+    type.__setattr__(cls, _KEPT, functions)
+    return functions
+
+
+def loader_of(cls: type[_models.Model]) -> Load | None:
+    """What makes instances of the items of one answer; None if only PynamoDB itself can."""
+    functions = functions_of(cls)
+    if functions.chooses_class and functions.load is not None:
+        return _by_discriminator(cls)
+    return functions.load
+
+
+def serializer_of(cls: type[_models.Model]) -> Serialize | None:
+    """What makes an item of an instance of this very class; None if only PynamoDB itself can."""
+    return functions_of(cls).serialize
+
+
+def batch_serializer_of(cls: type) -> Serialize | None:
+    """The same for all instances of a batch; None if some of what PynamoDB calls on the way is not its own or ours."""
+    if not issubclass(cls, _models.Model):  # PynamoDB takes whatever has a method `serialize`
         return None
-    # What is left out here: a model must have it unchanged.
-    if any(getattr(cls, name) is not method for name, method in INSTANCE_METHODS.items()):
-        return None
-    # Classes that PynamoDB reaches by `super` must not override them either: a mixin after the model, for example.
-    if any(INSTANCE_METHODS.keys() & vars(base).keys() for base in cls.__mro__ if base not in _PLAIN_CLASSES):
-        return None
-    # PynamoDB's descriptors set nothing on an instance that is false.
-    if hasattr(cls, "__bool__") or hasattr(cls, "__len__"):
-        return None
-    return ItemLoader(cls)
+    return serializer_of(cls) if is_short_cut(_pynamodb.container_serializer_of(cls)) else None
+
+
+def _by_discriminator(cls: type[_models.Model]) -> Load:
+    """For items of which each says of which class it is an instance."""
+    loads: dict[type, Load] = {}
+
+    def load(item: dict[str, Any]) -> Any:
+        stored = _pynamodb.stored_class_of(cls, item)
+        if stored not in loads:
+            loads[stored] = functions_of(stored).load or (lambda item: _pynamodb.make_instance(stored, item))
+        return loads[stored](item)
+
+    return load

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
 
 from pynamodb import models as _models
 from pynamodb.connection.table import TableConnection
 
 from ..errors import ConfigurationError
+from ._pynamodb import stock_batch_get
 from .batch import BatchWrite
 from .connection import AlternatorConnection
-from .instances import ItemLoader, item_loader_of
+from .instances import loader_of, serializer_of, short_cut
 from .model_connection import model_connection
+from .pages import batch_get_by_page, by_page
 
 __all__ = ["Model"]
 
@@ -39,21 +42,44 @@ class Model(_models.Model):
         # PynamoDB's own type of it lists every setting, as if a model had to give them all.
         Meta: Any
 
-    _alternator_item_loader: ItemLoader | None
-
     @classmethod
     def _get_connection(cls) -> TableConnection:
         return model_connection(cls, AlternatorConnection)
 
     @classmethod
+    @short_cut
     def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Self:
-        loader = cls.__dict__.get("_alternator_item_loader", cls)
-        if loader is cls:  # this very class has none yet, whatever its bases have
-            loader = cls._alternator_item_loader = item_loader_of(cls)
-        if loader is None:
+        load = loader_of(cls)
+        if load is None:
             return super()._instantiate(attribute_values)
-        made: Self = loader.make(attribute_values)
+        made: Self = load(attribute_values)
         return made
+
+    @short_cut
+    def _container_serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
+        serialize = serializer_of(type(self))
+        if serialize is None or "get_attributes" in vars(self):
+            return super()._container_serialize(null_check)
+        return serialize(self, null_check)
+
+    if not TYPE_CHECKING:
+
+        @classmethod
+        @wraps(_models.Model.query.__func__)
+        def query(cls, *args: Any, **kwargs: Any) -> Any:
+            return by_page(super().query(*args, **kwargs))
+
+        @classmethod
+        @wraps(_models.Model.batch_get.__func__)
+        def batch_get(cls, *args: Any, **kwargs: Any) -> Any:
+            if super().batch_get.__func__ is not stock_batch_get:
+                return super().batch_get(*args, **kwargs)
+            return batch_get_by_page(cls, *args, **kwargs)
+
+        @classmethod
+        @wraps(_models.Model.scan.__func__)
+        def scan(cls, *args: Any, **kwargs: Any) -> Any:
+            return by_page(super().scan(*args, **kwargs))
 
     @classmethod
     def batch_write(cls, auto_commit: bool = True) -> BatchWrite[Self]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pynamodb import attributes as attr
 
 import pynamodb_alternator
-from pynamodb_alternator.orm import model as model_module
-from pynamodb_alternator.orm.instances import item_loader_of
+from pynamodb_alternator.orm import instances
+from pynamodb_alternator.orm.instances import loader_of
 
 
 def make(base: Any) -> Any:
@@ -104,7 +104,7 @@ def outcome(call: Callable[[], Any]) -> Any:
 @settings(deadline=None, max_examples=200)
 @given(items)
 def test_instances_are_the_same(item: Any) -> None:
-    assert item_loader_of(OURS) is not None
+    assert loader_of(OURS) is not None
     assert outcome(lambda: OURS.from_raw_data(item)) == outcome(lambda: STOCK.from_raw_data(item))
 
 
@@ -118,21 +118,6 @@ def test_an_instance_behaves() -> None:
     assert OURS.from_raw_data({}).attribute_values == {"flag": True, "made": "made"}
     with pytest.raises(ValueError, match="no data"):
         OURS.from_raw_data(None)
-
-
-def test_the_loader_of_a_model_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Any] = []
-
-    def note(cls: Any) -> Any:
-        made.append(cls)
-        return item_loader_of(cls)
-
-    monkeypatch.setattr("pynamodb_alternator.orm.model.item_loader_of", note)
-    model = make(pynamodb_alternator.Model)
-    sub = type("Sub", (model,), {})
-    for cls in (model, sub, model, sub):
-        cls.from_raw_data({"key": {"S": "a"}, "s": {"N": "1"}})
-    assert made == [model, sub]
 
 
 def test_defaults_are_made_for_each() -> None:
@@ -186,10 +171,10 @@ def test_models_that_change_something_go_pynamodbs_way() -> None:
     cat = Animal.from_raw_data({"key": {"S": "tom"}, "kind": {"S": "cat"}})
     assert type(cat) is Cat
     assert cat.lives == 9
-    assert [item_loader_of(one) for one in (WithInit, WithSet, WithLength, Animal, Cat)] == [None] * 5
+    assert [loader_of(one) for one in (WithInit, WithSet, WithLength)] == [None] * 3
     assert WithLength.from_raw_data(item).attribute_values == {}
-    assert item_loader_of(WithAttribute) is not None
-    # Each class has its own recipe, whichever was used first.
+    assert loader_of(WithAttribute) is not None
+    # Each class has its own loader, whichever was used first.
     assert OURS.from_raw_data(item).key == "a"
 
 
@@ -276,7 +261,7 @@ def test_attributes_of_one_name_are_loaded_and_saved_as_by_pynamodb(
     ours, stock = (
         aliased(base, shape, inherited=inherited) for base in (pynamodb_alternator.Model, pynamodb.models.Model)
     )
-    assert item_loader_of(ours) is not None
+    assert loader_of(ours) is not None
 
     def seen(model: Any, item: dict[str, Any]) -> Any:
         instance = model.from_raw_data({"key": {"S": "a"}, **item})
@@ -291,11 +276,12 @@ def test_how_instances_are_made_is_found_out_once_for_each_class(monkeypatch: py
     """It looks at each attribute of the model: far more work than to make an instance."""
     asked: list[Any] = []
 
-    def counted(cls: Any) -> Any:
-        asked.append(cls)
-        return item_loader_of(cls)
+    class Counted(instances.ItemFunctions):
+        def __init__(self, cls: Any) -> None:
+            asked.append(cls)
+            super().__init__(cls)
 
-    monkeypatch.setattr(model_module, "item_loader_of", counted)
+    monkeypatch.setattr(instances, "ItemFunctions", Counted)
     base = make(pynamodb_alternator.Model)
     derived = type(base)("Derived", (base,), {"more": attr.UnicodeAttribute(null=True)})
     odd = type(base)("Odd", (base,), {"__len__": lambda self: 1})

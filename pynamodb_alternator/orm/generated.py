@@ -1,0 +1,72 @@
+"""Functions that are written for one class: their source, the objects that it names, and its lines in tracebacks.
+
+As attrs and dataclasses do it: the source is put together of the class's attributes, compiled, and kept where
+`linecache` finds it, so that tracebacks and debuggers show its lines.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import linecache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from types import CodeType
+from typing import Any
+
+__all__ = ["Source"]
+
+_TAKEN = frozenset({*dir(builtins), *keyword.kwlist, "get", "instance", "item", "null_check", "number", "state"})
+_TAKEN |= {"end", "error", "form", "kind", "name", "text", "value", "values", "wire"}
+"""Names that mean something else in the functions."""
+
+
+class Source:
+    """The source of some functions, while it is written."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._indentation = ""
+        self._globals: dict[str, Any] = {}
+
+    def add(self, *lines: str) -> None:
+        """Add lines, at the present indentation."""
+        self._lines.extend(self._indentation + line for line in lines)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """A line that ends with a colon; what is added within is indented."""
+        self.add(head)
+        before, self._indentation = self._indentation, self._indentation + "    "
+        yield
+        self._indentation = before
+
+    def name(self, wish: str, value: Any) -> str:
+        """A name under which the functions know the object: `wish`, or one like it."""
+        base = wish if wish.isidentifier() and wish.isascii() else "unnamed"
+        name, number = base, 2
+        while name in _TAKEN or (name in self._globals and self._globals[name] is not value):
+            name, number = f"{base}_{number}", number + 1
+        self._globals[name] = value
+        return name
+
+    def functions(self, title: str) -> dict[str, Any]:
+        """The functions by their names, made of what was written. `title`: the file, as tracebacks name it."""
+        # A dict of its own for each: functions that belong together see each other.
+        namespace = dict(self._globals)
+        exec(_compiled("\n".join(self._lines) + "\n", title), namespace)
+        return namespace
+
+
+@lru_cache(maxsize=1024)
+def _compiled(text: str, title: str) -> CodeType:
+    filename = f"<{title}>"
+    number = 2
+    # Another source of this title: two classes of one name, or one class that was changed.
+    while filename in linecache.cache and "".join(linecache.getlines(filename)) != text:
+        filename, number = f"<{title}, {number}>", number + 1
+    code = compile(text, filename, "exec")
+    # Without a time of change, so that `linecache.checkcache` lets it stay.
+    linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+    return code

@@ -1,0 +1,64 @@
+"""The results of a query, a scan or a batch get, whose items become instances page by page.
+
+PynamoDB calls the model for each item. Here the model's loader is asked for once per page, and called for each item.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pynamodb.pagination import ResultIterator
+
+from ._pynamodb import AnyModel, batch_get_page, instantiate_of, stock_batch_get, stock_from_raw_data
+from .instances import Load, is_short_cut, loader_of
+
+__all__ = ["LoadedByPage", "batch_get_by_page", "by_page"]
+
+_T = TypeVar("_T")
+
+
+class LoadedByPage(ResultIterator[_T]):
+    """PynamoDB's iterator over the items of a query or scan."""
+
+    _of_pynamodb: Any = None
+
+    def _get_next_page(self) -> None:
+        super()._get_next_page()
+        self._of_pynamodb = self._of_pynamodb or self._map_fn
+        self._map_fn = _loader_instead_of(self._of_pynamodb)
+
+
+def by_page(results: Any) -> Any:
+    """What PynamoDB's `query` or `scan` gave, loaded by page; if it is not PynamoDB's own, then as it is."""
+    if type(results) is ResultIterator:
+        results.__class__ = LoadedByPage
+    return results
+
+
+def batch_get_by_page(model: AnyModel, *args: Any, **kwargs: Any) -> Any:
+    """PynamoDB's `batch_get`, loaded by page."""
+    return stock_batch_get(_BatchGet(model), *args, **kwargs)
+
+
+class _BatchGet:
+    """A model as PynamoDB's `batch_get` sees it."""
+
+    def __init__(self, model: AnyModel) -> None:
+        self._model = model
+        self.from_raw_data: Any = model.from_raw_data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def _batch_get_page(self, *args: Any, **kwargs: Any) -> Any:
+        page = batch_get_page(self._model, *args, **kwargs)
+        self.from_raw_data = _loader_instead_of(self._model.from_raw_data)
+        return page
+
+
+def _loader_instead_of(from_raw_data: Any) -> Load | Any:
+    """What makes the instances of a page: a loader, if PynamoDB's `from_raw_data` would end in one."""
+    model = getattr(from_raw_data, "__self__", None)
+    if getattr(from_raw_data, "__func__", None) is stock_from_raw_data and is_short_cut(instantiate_of(model)):
+        return loader_of(model) or from_raw_data  # type: ignore[arg-type]
+    return from_raw_data

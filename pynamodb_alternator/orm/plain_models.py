@@ -1,0 +1,78 @@
+"""The generated functions for plain PynamoDB models, while `install` holds: methods in the place of their base class's.
+
+They do what the methods of our own `Model` do, for each model whose class changes nothing of it.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+from pynamodb import models as _models
+
+from ._pynamodb import instantiate_in_pynamodbs_way, serialize_in_pynamodbs_way, stock_batch_get
+from .instances import loader_of, serializer_of, short_cut
+from .pages import batch_get_by_page, by_page
+
+__all__ = ["quicken", "slow_down"]
+
+_before: dict[str, Any] = {}
+"""What stood in the place of each method of ours; None where nothing did."""
+_ours: dict[str, Any] = {}
+
+
+def quicken() -> None:
+    """Put the methods in place. Where they stand already, nothing changes."""
+    if _ours:
+        return
+    methods: dict[str, Any] = {
+        "_instantiate": classmethod(_instantiate),
+        "_container_serialize": _container_serialize,
+        **{name: classmethod(_paged(vars(_models.Model)[name].__func__)) for name in ("query", "scan")},
+    }
+    if vars(_models.Model)["batch_get"].__func__ is stock_batch_get:
+        methods["batch_get"] = classmethod(_batch_get)
+    for name, method in methods.items():
+        _before[name] = vars(_models.Model).get(name)
+        setattr(_models.Model, name, method)
+        _ours[name] = method
+
+
+def slow_down() -> None:
+    """Take back what `quicken` did. What somebody else has put in place of a method since then stays."""
+    while _ours:
+        name, method = _ours.popitem()
+        before = _before.pop(name)
+        if vars(_models.Model).get(name) is not method:
+            continue
+        if before is None:
+            delattr(_models.Model, name)
+        else:
+            setattr(_models.Model, name, before)
+
+
+@short_cut
+def _instantiate(cls: type[_models.Model], attribute_values: dict[str, Any]) -> Any:
+    load = loader_of(cls)
+    return instantiate_in_pynamodbs_way(cls, attribute_values) if load is None else load(attribute_values)
+
+
+@short_cut
+def _container_serialize(self: _models.Model, null_check: bool = True) -> dict[str, dict[str, Any]]:
+    serialize = serializer_of(type(self))
+    if serialize is None or "get_attributes" in vars(self):
+        return serialize_in_pynamodbs_way(self, null_check)
+    return serialize(self, null_check)
+
+
+@wraps(stock_batch_get)
+def _batch_get(cls: type[_models.Model], *args: Any, **kwargs: Any) -> Any:
+    return batch_get_by_page(cls, *args, **kwargs)
+
+
+def _paged(method: Any) -> Any:
+    @wraps(method)
+    def paged(cls: type[_models.Model], *args: Any, **kwargs: Any) -> Any:
+        return by_page(method(cls, *args, **kwargs))
+
+    return paged

@@ -1,0 +1,262 @@
+"""What a model or a map consists of, as far as a short cut must know it; and which classes allow none.
+
+A class allows a short cut if all that the short cut leaves out is PynamoDB's own: what makes instances, what sets and
+gets attributes, the metaclass's call. What an application's own attributes do is not left out: that is called as ever.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from pynamodb import attributes, models
+from pynamodb.attributes import Attribute, AttributeContainer, ListAttribute, MapAttribute
+
+from . import _pynamodb
+from .unchanged import Snapshot, are_same, hooks_of, is_defined_in, static_attribute
+
+__all__ = ["Field", "Shape", "shape_of"]
+
+_FREE = tuple({type(attribute): None for attribute in attributes.DESERIALIZE_CLASS_MAP.values()})
+"""The classes of attributes for values in maps and lists that declare none."""
+_OWN_TYPES = frozenset(
+    {
+        *_FREE,
+        attributes.JSONAttribute,
+        attributes.UTCDateTimeAttribute,
+        attributes.VersionAttribute,
+    }
+) - {attributes.NullAttribute}
+"""Attributes of PynamoDB whose values a short cut converts itself."""
+_FREE_MAPS: tuple[Any, ...] = (attributes.DESERIALIZE_CLASS_MAP, attributes.SERIALIZE_CLASS_MAP)
+_IN_PLACE_OF_METHODS = frozenset({"get_value", "deserialize", "serialize", "attr_type"})
+_METACLASS_HOOKS = ("__call__", "__getattribute__")
+
+
+_WATCHED: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (attributes, _pynamodb.MODULE_NAMES),
+    (json, _pynamodb.JSON_NAMES),
+)
+_ORIGINAL: dict[Any, list[Any]] = {
+    models.Model: hooks_of(models.Model, _pynamodb.MODEL_HOOKS),
+    AttributeContainer: hooks_of(AttributeContainer, _pynamodb.CONTAINER_HOOKS),
+    **{kind: hooks_of(kind, _pynamodb.VALUE_HOOKS) for kind in (Attribute, *_OWN_TYPES, attributes.NullAttribute)},
+}
+"""What PynamoDB had when this module was loaded."""
+_ORIGINAL_NAMES = [[vars(module)[name] for name in names] for module, names in _WATCHED]
+_ORIGINAL_MAP = hooks_of(MapAttribute, _pynamodb.MAP_HOOKS)
+_ORIGINAL_FREE = [list(map(id, free.values())) for free in _FREE_MAPS]
+_OF_PYTHON = type(object.__init__) | type(object.__new__)
+
+
+def _is_original() -> bool:
+    """Whether nothing had replaced what PynamoDB has, before this module was loaded."""
+    own = (attributes, models)
+    hooks = [hook for hooks in (*_ORIGINAL.values(), _ORIGINAL_MAP) for hook in hooks]
+    methods = [hook for hook in hooks if not isinstance(hook, _OF_PYTHON | str | bool | None)]
+    (_, datetime, timezone, _, get_class), (loads, dumps, decoder) = _ORIGINAL_NAMES
+    return (
+        all(any(is_defined_in(module, method) for module in own) for method in (*methods, get_class))
+        and all(is_defined_in(json, function) for function in (loads, dumps))
+        # What replaces a class for a test, such as a clock that stands still, has a metaclass of its own.
+        and all(type(kind) is type for kind in (datetime, timezone, decoder))
+    )
+
+
+_ALLOWED = _pynamodb.IS_KNOWN and _is_original()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One attribute of a model or a map.
+
+    `name`: that of the attribute. `key`: under which its instances hold the value. `wire`: in the table. `kind`: which
+    of PynamoDB's attributes it is; None for one that only its own methods know. `inner`: the shape of the map, or of
+    the maps in the list. `element`: which of PynamoDB's attributes the list's elements are, if it says so.
+    """
+
+    attribute: Attribute[Any]
+    name: str
+    key: str
+    wire: str
+    kind: type[Attribute[Any]] | None
+    sets_plainly: bool
+    gets_plainly: bool
+    inner: Shape | None = None
+    element: type[Attribute[Any]] | None = None
+
+
+@dataclass(slots=True)
+class Shape:
+    """A model or a map with its attributes, in the order in which PynamoDB goes through them."""
+
+    cls: type[AttributeContainer]
+    fields: list[Field] = field(default_factory=list)
+
+    @property
+    def is_map(self) -> bool:
+        return issubclass(self.cls, MapAttribute)
+
+
+def shape_of(cls: type[models.Model], snapshot: Snapshot) -> Shape | None:
+    """The shape of a model, or None if it allows no short cut. What this depends on is added to `snapshot`."""
+    snapshot.watch_class(AttributeContainer, _pynamodb.CONTAINER_HOOKS)
+    for module, names in _WATCHED:
+        snapshot.watch_namespace(module, names)
+    shape = None
+    if _ALLOWED and _is_as_it_was():
+        shape = _Shapes(snapshot).shape(cls, _pynamodb.MODEL_HOOKS, models.Model, _ORIGINAL[models.Model])
+    snapshot.take()
+    return shape
+
+
+def _is_as_it_was() -> bool:
+    now = [[vars(module)[name] for name in names] for module, names in _WATCHED]
+    return all(map(are_same, now, _ORIGINAL_NAMES)) and are_same(
+        hooks_of(AttributeContainer, _pynamodb.CONTAINER_HOOKS), _ORIGINAL[AttributeContainer]
+    )
+
+
+def _behind_models(cls: type) -> list[type]:
+    """Classes of an application that come behind PynamoDB's `Model`."""
+    behind = cls.__mro__[cls.__mro__.index(models.Model) + 1 :] if models.Model in cls.__mro__ else ()
+    return [base for base in behind if base not in models.Model.__mro__]
+
+
+class _Shapes:
+    """The shapes of one model and of the maps in it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._maps: dict[type, Shape | None] = {}
+        self._types: dict[type, bool] = {}
+        self._are_free_allowed: bool | None = None
+
+    def shape(self, cls: Any, names: tuple[str, ...], stock: type, original: list[Any]) -> Shape | None:
+        fields = _pynamodb.attributes_of(cls)
+        self._snapshot.watch_class(cls, names)
+        self._watch_fields(cls, fields)
+        if not are_same(hooks_of(cls, names), original) or not self._is_made_as_usual(cls, stock):
+            return None
+        if any(static_attribute(cls, name) is not attribute for name, attribute in fields.items()):
+            return None
+        shape = Shape(cls)
+        for name, attribute in fields.items():
+            made = self._field(cls, name, attribute)
+            if made is None:
+                return None
+            shape.fields.append(made)
+        return shape
+
+    def _watch_fields(self, cls: Any, fields: dict[str, Attribute[Any]]) -> None:
+        self._snapshot.watch_class(cls, fields, objects=True)
+        self._snapshot.watch_size(fields)
+        self._snapshot.watch_state(_pynamodb.python_names_of(cls))
+
+    def _is_made_as_usual(self, cls: type, stock: type) -> bool:
+        metaclass = type(cls)
+        if metaclass is not type(stock):
+            self._snapshot.watch_class(metaclass, _METACLASS_HOOKS)
+        # Classes that PynamoDB reaches by `super` must not override anything either: a mixin behind the model, say.
+        others = [base for base in cls.__mro__ if base not in stock.__mro__]
+        return (
+            all(static_attribute(metaclass, name) is vars(type)[name] for name in _METACLASS_HOOKS)
+            and not any(hasattr(cls, name) for name in _pynamodb.MUST_BE_ABSENT)
+            and not any(_pynamodb.INIT_HOOKS & vars(base).keys() for base in others)
+            and not any(_pynamodb.BEHIND_MODELS & vars(base).keys() for base in _behind_models(cls))
+        )
+
+    def _field(self, cls: Any, name: str, attribute: Attribute[Any]) -> Field | None:
+        kind = type(attribute)
+        getter, setter, *names = hooks_of(kind, _pynamodb.ATTRIBUTE_HOOKS)
+        original_getter, original_setter, *original_names = _ORIGINAL[Attribute][: len(names) + 2]
+        if kind not in self._types:
+            self._snapshot.watch_class(kind, _pynamodb.ATTRIBUTE_HOOKS)
+        if not are_same(names, original_names):
+            return None
+        wire = attribute.attr_name
+        # As PynamoDB's descriptors have it: attributes of one `attr_name` share a value, under one Python name.
+        key = _pynamodb.python_names_of(cls).get(wire, wire)
+        plain = Field(
+            attribute,
+            name,
+            key,
+            wire,
+            None,
+            sets_plainly=setter is original_setter,
+            gets_plainly=getter is original_getter,
+        )
+        own = self._own_field(plain)
+        # Of an application's own attribute nothing else is kept.
+        self._snapshot.watch_state({"attr_path": attribute.attr_path} if own is None else vars(attribute))
+        return own or plain
+
+    def _own_field(self, plain: Field) -> Field | None:
+        """The field of an attribute that a short cut converts itself, or None."""
+        attribute = plain.attribute
+        if not _IN_PLACE_OF_METHODS.isdisjoint(vars(attribute)):
+            return None
+        kind, inner, element = self._own_type(type(attribute)), None, None
+        if kind is None:
+            return None
+        if isinstance(attribute, MapAttribute) and type(attribute) is not MapAttribute:
+            inner = self._map(type(attribute))
+            if inner is None:
+                return None
+        elif isinstance(attribute, ListAttribute) and attribute.element_type is not None:
+            element = self._own_type(attribute.element_type)
+            if element is MapAttribute and attribute.element_type is not MapAttribute:
+                inner = self._map(attribute.element_type)
+            if element is None or (element is MapAttribute and inner is None):
+                return None
+        elif isinstance(attribute, ListAttribute | MapAttribute) and not self._free():
+            return None
+        return Field(
+            attribute,
+            plain.name,
+            plain.key,
+            plain.wire,
+            kind,
+            sets_plainly=plain.sets_plainly,
+            gets_plainly=plain.gets_plainly,
+            inner=inner,
+            element=element,
+        )
+
+    def _own_type(self, kind: Any) -> type[Attribute[Any]] | None:
+        """Which of PynamoDB's own attributes these are; None if they are something else, or changed."""
+        original: Any = MapAttribute if issubclass(kind, MapAttribute) else kind
+        if original not in _OWN_TYPES:
+            return None
+        # Those that it derives from too, because it calls them by `super`.
+        bases = [base for base in original.__mro__[1:] if issubclass(base, Attribute)]
+        if all(self._is_unchanged(base, _ORIGINAL[base]) for base in bases):
+            return original if self._is_unchanged(kind, _ORIGINAL[original]) else None
+        return None
+
+    def _is_unchanged(self, kind: type, original: list[Any]) -> bool:
+        if kind not in self._types:
+            self._snapshot.watch_class(kind, _pynamodb.VALUE_HOOKS)
+            self._types[kind] = are_same(hooks_of(kind, _pynamodb.VALUE_HOOKS), original)
+        return self._types[kind]
+
+    def _map(self, kind: Any) -> Shape | None:
+        """The shape of a class of maps that declares its attributes, if it allows a short cut."""
+        if kind not in self._maps:
+            self._maps[kind] = None  # a map in itself has none
+            made = self.shape(kind, _pynamodb.MAP_HOOKS, MapAttribute, _ORIGINAL_MAP)
+            self._maps[kind] = None if _pynamodb.discriminator_of(kind) else made
+        return self._maps[kind]
+
+    def _free(self) -> bool:
+        """Whether values in maps and lists that declare no attributes are those of PynamoDB's own attributes."""
+        if self._are_free_allowed is None:
+            for free in _FREE_MAPS:
+                self._snapshot.watch_objects(free, free)
+            kinds = [self._is_unchanged(kind, _ORIGINAL[kind]) for kind in _FREE]
+            self._snapshot.watch_class(MapAttribute, _pynamodb.MAP_HOOKS)
+            maps_are_same = are_same(hooks_of(MapAttribute, _pynamodb.MAP_HOOKS), _ORIGINAL_MAP)
+            now = [list(map(id, free.values())) for free in _FREE_MAPS]
+            self._are_free_allowed = all(kinds) and maps_are_same and now == _ORIGINAL_FREE
+        return self._are_free_allowed

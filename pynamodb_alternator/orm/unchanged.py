@@ -1,0 +1,126 @@
+"""Whether what a short cut leaves out is still PynamoDB's own: looked for once per answer, at little cost.
+
+A short cut is made for a class as it is at that moment. Afterwards a test may put mocks in place of methods, defaults
+or whole attributes. So each short cut has a `Snapshot` of all that it was made from, and is used as long as that holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from operator import is_, itemgetter
+from typing import Any
+
+__all__ = ["Snapshot", "are_same", "hooks_of", "is_defined_in", "static_attribute"]
+
+_Namespace = Mapping[str, Any]
+
+
+class Snapshot:
+    """What classes, modules and attributes had when it was taken, and whether they have it still.
+
+    First it is told what to look at; `take` ends this.
+    """
+
+    __slots__ = ("_lengths", "_methods", "_names", "_objects", "_objects_seen", "_sizes", "_states", "_states_seen")
+
+    def __init__(self) -> None:
+        # By the identity of what they belong to, because a class of the application may compare in its own way.
+        self._names: dict[int, tuple[_Namespace, set[str]]] = {}
+        self._sizes: dict[int, _Namespace] = {}
+        self._objects: list[tuple[_Namespace, list[str]]] = []
+        self._states: list[dict[str, Any]] = []
+
+    def watch_class(self, cls: type, names: Iterable[str], *, objects: bool = False) -> None:
+        """That the class has each of these from where it has it now: no class that comes before may get one.
+
+        `objects`: these may compare in their own way, as PynamoDB's attributes do.
+        """
+        missing = {name for name in names if static_attribute(cls, name) is not None}
+        for base in cls.__mro__[:-1]:  # nobody changes `object`
+            here = missing & vars(base).keys()
+            missing -= here
+            if objects:
+                self.watch_objects(vars(base), here)
+            elif here:
+                self.watch_namespace(base, here)
+            if not missing:
+                return
+            self._sizes[id(base)] = vars(base)
+
+    def watch_namespace(self, owner: Any, names: Iterable[str]) -> None:
+        """That a class or module has the same under these names."""
+        self._names.setdefault(id(owner), (vars(owner), set()))[1].update(names)
+
+    def watch_objects(self, namespace: _Namespace, names: Iterable[str]) -> None:
+        """The same of objects that may compare in their own way."""
+        if several := list(names):
+            self._objects.append((namespace, several))
+
+    def watch_size(self, namespace: _Namespace) -> None:
+        """That no name is added to a namespace or taken away."""
+        self._sizes[id(namespace)] = namespace
+
+    def watch_state(self, state: dict[str, Any]) -> None:
+        """That a dict has equal values, and that no list among them is changed."""
+        self._states.append(state)
+
+    def take(self) -> None:
+        """Keep what there is to see now."""
+        self._methods: list[tuple[Callable[[Any], Any], _Namespace, Any]] = []
+        self._objects_seen: list[tuple[Callable[[Any], Any], _Namespace, Any]] = []
+        self._lengths = [(namespace, len(namespace)) for namespace in self._sizes.values()]
+        for namespace, names in self._names.values():
+            get = itemgetter(*names)
+            self._methods.append((get, namespace, get(namespace)))
+        for namespace, several in self._objects:
+            # Twice the last one, because an itemgetter of one name gives no tuple.
+            get = itemgetter(*several, several[-1]) if len(several) == 1 else itemgetter(*several)
+            self._objects_seen.append((get, namespace, get(namespace)))
+        self._states_seen = [
+            {name: list(value) if type(value) is list else value for name, value in state.items()}
+            for state in self._states
+        ]
+
+    def holds(self) -> bool:
+        """Whether all of it is as it was."""
+        try:
+            for namespace, length in self._lengths:
+                if len(namespace) != length:
+                    return False
+            for get, namespace, seen in self._methods:
+                if get(namespace) != seen:
+                    return False
+            for get, namespace, seen in self._objects_seen:
+                if not all(map(is_, get(namespace), seen)):
+                    return False
+            return self._states == self._states_seen
+        except Exception:
+            return False
+
+
+def hooks_of(owner: Any, names: Iterable[str]) -> list[Any]:
+    """What a class has under each of the names, as it stands there; None for what it does not have."""
+    return [static_attribute(owner, name) for name in names]
+
+
+def are_same(these: list[Any], those: list[Any]) -> bool:
+    """Whether both have the same objects."""
+    return len(these) == len(those) and all(map(is_, these, those))
+
+
+def is_defined_in(module: Any, hook: Any) -> bool:
+    """Whether a function, or what a property, class method or static method calls, was defined in this module.
+
+    A wrapper has the name of what it wraps, but not its globals.
+    """
+    for name in ("__func__", "fget"):
+        hook = getattr(hook, name, hook)
+    return getattr(hook, "__globals__", None) is vars(module)
+
+
+def static_attribute(cls: type, name: str) -> Any:
+    """What stands in the class under this name, or None: descriptors are not asked."""
+    for base in cls.__mro__:
+        if name in vars(base):
+            return vars(base)[name]
+    return None
