@@ -279,7 +279,7 @@ def test_a_strange_name_of_a_class_or_attribute_is_no_code() -> None:
     base: Any = pynamodb_alternator.Model
     names = ["class", "values", "with space", "quote'", "новый", "get", "None"]
     space: dict[str, Any] = {name: attr.UnicodeAttribute(null=True) for name in names}
-    for title in ("values", "type", "set", "a b", "class"):
+    for title in ("values", "type", "set", "a b", "class", "value_0", "wire_1"):
         item = type(base)(title, (base,), {**space, "key": attr.UnicodeAttribute(hash_key=True)})
         loaded = item.from_raw_data({name: {"S": name} for name in names})
         assert loaded.attribute_values == {name: name for name in names}
