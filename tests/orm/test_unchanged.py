@@ -109,6 +109,7 @@ PATCHES: dict[str, Callable[[Any], Any]] = {
     "deserialize of one attribute": lambda item: added(item.text, "deserialize", constantly("fake")),
     "serialize of one attribute": lambda item: added(item.text, "serialize", constantly("fake")),
     "whether an attribute may be null": lambda item: replaced(item.text, "null", False),
+    "the name of an application's attribute": lambda item: replaced(item.secret, "attr_path", ["other"]),
     "the name of an attribute": lambda item: replaced(item.text, "attr_path", ["other"]),
     "the type of an attribute": lambda item: added(item.text, "attr_type", "N"),
     "PynamoDB's attribute": lambda item: added(attr.UnicodeAttribute, "deserialize", constantly("fake")),
