@@ -24,7 +24,7 @@ INSTALL := $(PIP) install -qq --require-hashes --requirement
 INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test screenshots bench compare chaos test-scylla lint types docs format lock dev clean distclean
+.PHONY: help demo test screenshots bench bars compare chaos test-scylla lint types docs format lock dev clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -33,6 +33,7 @@ help:
 	@echo "make chaos      faults of every kind for a quarter of an hour, and a table of what they cost (ARGS=\"--seconds 5\")"
 	@echo "make test-scylla  what must hold on any cluster, on that of ALTERNATOR_URL="
 	@echo "make bench      what a request costs, and what it costs with others; writes docs/benchmarks.md"
+	@echo "make bars       the ratios to others that a request has to stay below, and which of them hold (ARGS=\"--only get\")"
 	@echo "make compare OTHER=path  what a request costs here and in another checkout, in turn"
 	@echo "make screenshots  the pictures of the documentation, taken of the demo's pages (needs Chromium)"
 	@echo "make lint       ruff, and the direction of imports"
@@ -64,6 +65,9 @@ screenshots: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(PY) -m benchmarks --write
+
+bars: $(VENV)/.dev
+	$(PY) -m benchmarks.bars $(ARGS)
 
 compare: $(VENV)/.dev
 	@test -n "$(OTHER)" || { echo "make: say which checkout: make compare OTHER=../before" >&2; exit 1; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import boto3
@@ -13,14 +13,12 @@ import botocore.session
 import orjson
 import pynamodb.models
 from botocore.config import Config
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 
 import pynamodb_alternator
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials
 
-from .node import PAGES, TABLE, item
-
-ACCESS, SECRET, REGION = "benchmark", "secret", "us-east-1"
+from .models import ACCESS, REGION, SECRET, make_model, make_rich_model, stock_meta
+from .node import PAGES, RICH, TABLE, TABLES, item
 
 STOCK_MODEL, STOCK_CLIENT, ALTERNATOR = "PynamoDB, stock", "botocore, stock", "alternator-client, boto3"
 MODEL, MODEL_UNSIGNED, MODEL_COMPATIBLE = "our model", "our model, unsigned", "our model, compatible lane"
@@ -45,6 +43,7 @@ CLIENTS = (
 SIGNED = {STOCK_MODEL, MODEL, MODEL_COMPATIBLE, STOCK_CLIENT, ALTERNATOR, CLIENT, CLIENT_COMPATIBLE}
 GET, SAVE, UPDATE = "get", "save", "conditional update"
 BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000 = "batch write of 25", "batch get of 100", "page of 100", "page of 1,000"
+PAGE_RICH = "page of 1,000, nine attributes"
 OPERATIONS = (GET, SAVE, UPDATE, BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000)
 
 Calls = dict[str, Callable[[], Any]]
@@ -82,28 +81,11 @@ _CALLS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def make_model(base: Any, table: str = TABLE, **meta: Any) -> Any:
-    class Item(base):  # type: ignore[misc]
-        Meta = type("Meta", (), {"table_name": table, "region": REGION, **meta})
-
-        key = UnicodeAttribute(hash_key=True)
-        number = NumberAttribute()
-        name = UnicodeAttribute()
-        text = UnicodeAttribute()
-        flag = BooleanAttribute()
-        score = NumberAttribute()
-
-    return Item
-
-
-def stock_meta(port: int) -> dict[str, Any]:
-    return {"host": f"http://127.0.0.1:{port}", "aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET}
-
-
 def model_calls(base: Any, **meta: Any) -> Calls:
-    model = make_model(base, **meta)
+    model = make_model(base, TABLE, **meta)
     pages = {name: make_model(base, PAGES[size], **meta) for name, size in ((PAGE_100, 100), (PAGE_1000, 1000))}
     values = {"number": 3, "name": "user-3", "text": "x" * 100, "flag": True, "score": 3.5}
+    rich = make_rich_model(base, RICH, **meta)
     keys = [f"k{number}" for number in range(100)]
     one = model("alice", **values)
     several = [model(f"k{number}", **values) for number in range(25)]
@@ -121,6 +103,7 @@ def model_calls(base: Any, **meta: Any) -> Calls:
         BATCH_GET: lambda: list(model.batch_get(keys)),
         PAGE_100: lambda: list(pages[PAGE_100].query("alice")),
         PAGE_1000: lambda: list(pages[PAGE_1000].query("alice")),
+        PAGE_RICH: lambda: list(rich.query("alice")),
     }
 
 
@@ -203,16 +186,28 @@ def alternator_client(port: int) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def our_cluster(port: int, *, signed: bool = True, compatible: bool = False, **settings: Any) -> Iterator[Cluster]:
+def our_cluster(
+    port: int, *, signed: bool = True, compatible: bool = False, tables: Sequence[str] = TABLES, **settings: Any
+) -> Iterator[Cluster]:
+    """A cluster that routes by the token rings of these tables, which it knows."""
     credentials = Credentials(ACCESS, SECRET) if signed else None
-    config = ClusterConfig(
-        "127.0.0.1", port=port, credentials=credentials, region=REGION, key_route_affinity="rmw", **settings
-    )
+    ways: dict[str, Any] = {"region": REGION, "key_route_affinity": "rmw", "token_aware": True}
+    config = ClusterConfig("127.0.0.1", port=port, credentials=credentials, **{**ways, **settings})
     with Cluster(config) as cluster:
-        cluster.register_table(TABLE, "key")
+        know_rings(cluster, tables)
         if compatible:
             cluster.client.meta.events.register("before-send.dynamodb", lambda **_: None)
         yield cluster
+
+
+def know_rings(cluster: Cluster, tables: Sequence[str]) -> None:
+    """Have the token rings of the tables read, so that requests go to replicas from the first on."""
+    for table in tables:
+        cluster.register_table(table, "key")
+        if cluster.config.token_aware is True:
+            cluster.route(table, "alice")  # which reads the token ring
+            if cluster.core.replicas.ring(table) is None:
+                raise RuntimeError(f"The token ring of {table} is not known.")
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ import pynamodb_alternator
 
 from . import contenders as who
 from . import replicas
+from .models import make_model, stock_meta
 from .node import TABLE, running
 
 __all__ = ["Figure", "Plan", "measure_all"]
@@ -182,7 +183,7 @@ def _nodes(ports: list[int], plan: Plan) -> tuple[dict[str, dict[int, Figure]], 
         calls: dict[tuple[str, int], Callable[[], Any]] = {}
         clusters = {}
         for size, port in zip(SIZES, ports, strict=True):
-            clusters[size] = cluster = stack.enter_context(who.our_cluster(port))
+            clusters[size] = cluster = stack.enter_context(who.our_cluster(port, tables=(TABLE,)))
             cluster.refresh()
             calls[who.CLIENT, size] = who.client_calls(cluster.client)[who.GET]
             client = stack.enter_context(who.alternator_client(port))
@@ -221,7 +222,7 @@ def _routes(clusters: Mapping[int, Any]) -> dict[tuple[str, int], Callable[[], A
 
 
 def _plans(port: int, plan: Plan) -> dict[str, float]:
-    with who.our_cluster(port) as cluster:
+    with who.our_cluster(port, tables=()) as cluster:
         cluster.refresh()
         calls = replicas.plans(cluster)
         costs = {kind: figure.cpu for kind, figure in _interleaved(calls, plan, warm_up=100).items()}
@@ -260,12 +261,12 @@ def _start_here(name: str, port: int, models: int) -> None:
         before, started = _resident_mb(), time.perf_counter()
         if name == who.STOCK_MODEL:
             base: Any = pynamodb.models.Model
-            meta: dict[str, Any] = who.stock_meta(port)
+            meta: dict[str, Any] = stock_meta(port)
         else:
             base = pynamodb_alternator.Model
-            meta = {"cluster": stack.enter_context(who.our_cluster(port))}
+            meta = {"cluster": stack.enter_context(who.our_cluster(port, tables=()))}
         for number in range(models):
-            who.make_model(base, f"bench{number}", **meta).get("alice")
+            make_model(base, f"bench{number}", **meta).get("alice")
         print(time.perf_counter() - started, _resident_mb() - before)
 
 

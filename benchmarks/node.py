@@ -14,12 +14,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 TABLE, PAGES = "bench", {100: "bench-100", 1000: "bench-1000"}
 """The table that has single items, and those whose query pages have so many."""
+RICH = "bench-rich"
+"""The table whose query pages have 1,000 items with nine attributes, a map and a set among them."""
+TABLES = (TABLE, *PAGES.values(), RICH)
+TABLETS, REPLICAS = 16, 3
+"""Of the token ring, which all tables share: tablets for each node, and the replicas of each."""
 
 
 def item(number: int) -> dict[str, Any]:
@@ -31,6 +36,16 @@ def item(number: int) -> dict[str, Any]:
         "text": {"S": "x" * 100},
         "flag": {"BOOL": number % 2 == 0},
         "score": {"N": f"{number}.5"},
+    }
+
+
+def rich_item(number: int) -> dict[str, Any]:
+    """The same with a date, a set and a map."""
+    return {
+        **item(number),
+        "created": {"S": "2024-05-06T07:08:09.123456+0000"},
+        "tags": {"SS": ["blue", "green", f"tag-{number}"]},
+        "place": {"M": {"street": {"S": f"street {number}"}, "city": {"S": "Lisbon"}, "number": {"N": str(number)}}},
     }
 
 
@@ -57,24 +72,54 @@ _BY_TARGET = {
     b"scan": _body({"Items": [], "Count": 0, "ScannedCount": 0}),
 }
 _PAGES = {size: _body({"Items": [item(n) for n in range(size)], "Count": size, "ScannedCount": size}) for size in PAGES}
+_RICH = _body({"Items": [rich_item(n) for n in range(1000)], "Count": 1000, "ScannedCount": 1000})
 _EMPTY, _HEALTHY = _body({}), _body("healthy", "text/plain")
 
 
-def _answer(head: bytes, body: bytes, local_nodes: bytes) -> bytes:
+class _Nodes:
+    """What the nodes of one cluster say of it."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+        self.listed = _body(json.dumps(names), "application/json")
+
+    @cached_property
+    def token_ring(self) -> bytes:
+        """The rows of system.token_ring. Made when it is asked for, because it takes long for thousands of nodes."""
+        count = TABLETS * len(self._names)
+        bounds = ["", *(str((1 << 64) * number // count - (1 << 63)) for number in range(1, count)), ""]
+        replicas = min(REPLICAS, len(self._names))
+        rows = [
+            {"start_token": {"S": start}, "end_token": {"S": end}, "endpoint": {"S": name}}
+            for number, (start, end) in enumerate(itertools.pairwise(bounds))
+            for name in (self._names[(number + more) % len(self._names)] for more in range(replicas))
+        ]
+        return _body({"Items": rows, "Count": len(rows), "ScannedCount": len(rows)})
+
+
+def _answer(head: bytes, body: bytes, nodes: _Nodes) -> bytes:
     if head.startswith(b"get"):
-        return local_nodes if b"/localnodes" in head else _HEALTHY
+        return nodes.listed if b"/localnodes" in head else _HEALTHY
     start = head.find(b"x-amz-target:") + 13
     target = head[start : head.find(b"\r\n", start)].rpartition(b".")[2].strip()
     if target == b"query":
-        return _PAGES[1000 if b"bench-1000" in body else 100]
+        return _page(body, nodes)
     return _BY_TARGET.get(target, _EMPTY)
 
 
+def _page(body: bytes, nodes: _Nodes) -> bytes:
+    if b"system.token_ring" in body:
+        return nodes.token_ring
+    if RICH.encode() in body:
+        return _RICH
+    return _PAGES[1000 if PAGES[1000].encode() in body else 100]
+
+
 class _Connection:
-    def __init__(self, sock: socket.socket, local_nodes: bytes) -> None:
+    def __init__(self, sock: socket.socket, nodes: _Nodes) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
-        self.sock, self.local_nodes = sock, local_nodes
+        self.sock, self._nodes = sock, nodes
         self.unread, self.unsent = b"", b""
 
     def ready(self, selector: selectors.BaseSelector) -> None:
@@ -104,7 +149,7 @@ class _Connection:
             if len(self.unread) < end + 4 + length:
                 return
             body, self.unread = self.unread[end + 4 : end + 4 + length], self.unread[end + 4 + length :]
-            self.unsent += _answer(head, body, self.local_nodes)
+            self.unsent += _answer(head, body, self._nodes)
 
 
 def hosts(size: int) -> list[str]:
@@ -115,9 +160,7 @@ def _serve(sizes: list[int]) -> None:
     selector = selectors.DefaultSelector()
     for size in sizes:
         names = hosts(size)
-        local_nodes = _body(json.dumps(names), "application/json")
-        port = _listen(selector, names, local_nodes)
-        print(port, flush=True)
+        print(_listen(selector, names, _Nodes(names)), flush=True)
     selector.register(sys.stdin, selectors.EVENT_READ)
     while True:
         for key, _ in selector.select():
@@ -131,11 +174,11 @@ def _serve(sizes: list[int]) -> None:
                 sock.close()
 
 
-def _listen(selector: selectors.BaseSelector, names: list[str], local_nodes: bytes) -> int:
+def _listen(selector: selectors.BaseSelector, names: list[str], nodes: _Nodes) -> int:
     """Listen on all hosts, on one port that is free on each. Returns it."""
 
     def accept(server: socket.socket) -> None:
-        connection = _Connection(server.accept()[0], local_nodes)
+        connection = _Connection(server.accept()[0], nodes)
         selector.register(connection.sock, selectors.EVENT_READ, partial(connection.ready, selector))
 
     for _ in itertools.repeat(None, 50):

@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import contenders as who
+from benchmarks import rust_orm
+from benchmarks.bars import BARS
 from benchmarks.measure import SIZES, Figure, Results
 from benchmarks.replicas import HOPS, LOOK_UP, RINGS
 from benchmarks.report import chart, ratios, tables
@@ -49,6 +51,29 @@ def test_the_short_form_measures_everything() -> None:
     for row in rows:
         if not set(row[0]) <= {"-"} and row[0]:
             assert all(re.search(r"\d", cell) or cell in ("yes", "NO") for cell in row[1:]), row
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs loopback addresses beyond 127.0.0.1")
+def test_the_short_form_measures_every_bar() -> None:
+    command = [sys.executable, "-m", "benchmarks.bars", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [re.split(r"  +", line) for line in done.stdout.splitlines()]
+    told = {row[0]: row[-1] for row in rows if row[-1] in ("yes", "NO")}
+    bars = [bar.words for bar in BARS if rust_orm.INSTALLED or not bar.needs_rust]
+    assert list(told) == bars
+    assert ("pydynox is not installed" in done.stdout) is not bool(rust_orm.INSTALLED)
+
+
+def test_bars_are_chosen_by_their_words() -> None:
+    command = [sys.executable, "-m", "benchmarks.bars", "--quick", "--only", "save", "--only", "nobody"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(",")[0] for line in done.stdout.splitlines() if line.endswith(("yes", "NO"))] == ["save"]
+    done = subprocess.run([*command[:-4], "--only", "nobody"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no bar has nobody in its words; they are: get, model: of PynamoDB, " in done.stderr
 
 
 def compare(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,65 @@
+"""The CPU of a process that makes one request a second, and of one that makes none: what runs in the background.
+
+`python -m benchmarks.background PORT SETTLE SECONDS PAUSE` is such a process; it prints a part of one core.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["LIGHT", "background"]
+
+LIGHT = 1.0
+"""Seconds between two requests of light use."""
+
+
+def background(ports: list[int], *, settle: float, seconds: float, pause: float) -> list[float]:
+    """For each cluster, the part of one core that such a process takes. They run side by side.
+
+    `settle`: seconds before it is measured. `pause`: between two requests.
+    """
+    root = Path(__file__).resolve().parent.parent
+    commands = [
+        [sys.executable, "-m", "benchmarks.background", *map(str, (port, settle, seconds, pause))] for port in ports
+    ]
+    processes = [
+        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for command in commands
+    ]
+    parts = []
+    for process in processes:
+        shown, trouble = process.communicate(timeout=settle + seconds + 60)
+        if process.returncode:
+            raise RuntimeError(f"The process that is measured failed:\n{trouble}")
+        parts.append(float(shown))
+    return parts
+
+
+def _measure(port: int, settle: float, seconds: float, pause: float) -> None:
+    from .contenders import GET, client_calls, our_cluster
+
+    # Without token rings: they are read by the clock too, but at most every minute.
+    with our_cluster(port, tables=(), token_aware=False) as cluster:
+        get = client_calls(cluster.client)[GET]
+        get()
+        _use(get, settle, min(pause, LIGHT))
+        cpu, began = time.process_time(), time.perf_counter()
+        _use(get, seconds, pause)
+        print((time.process_time() - cpu) / (time.perf_counter() - began))
+
+
+def _use(get: Callable[[], Any], seconds: float, pause: float) -> None:
+    end = time.perf_counter() + seconds
+    while (left := end - time.perf_counter()) > 0:
+        time.sleep(min(pause, left))
+        if left > pause:
+            get()
+
+
+if __name__ == "__main__":
+    _measure(int(sys.argv[1]), *map(float, sys.argv[2:]))
