@@ -58,7 +58,9 @@ class AsyncHappyPath(FirstAttempt):
         try:
             signer = await sender.signer(request.options, deadline)
             head = sender.shared.head(node, operation.target, body, signer, request.options)
-            answer = await sender.send(node, head, body, operation.name, timeouts, deadline, pool_wait)
+            answer = await sender.send(
+                node, head, body, operation.name, timeouts, deadline, pool_wait, loads=self._environment.loads
+            )
             end: Answer | TransportError = answer
             parsed = loads(answer.body, operation.model) if is_ordinary(answer) else None
         except TransportError as error:

@@ -5,8 +5,9 @@ request takes that is not here: before the first attempt, where the request or t
 or after it, with what became of it (`Begun`). So the rules for trouble stand in `attempts` alone.
 
 Ordinary are: TLS, signatures, a total timeout, key route affinity, replicas, a pool that opens a connection, most
-settings of models and blocks, and receivers of signals. Out of the ordinary are: hedging, load balancing by load,
-compression, writes that wait for their node, a full pool, and any end of the attempt except a short answer below 300.
+settings of models and blocks, load balancing, and receivers of signals. Out of the ordinary are: reads that may be
+hedged, compression, writes that wait for their node, a full pool, and any end of the attempt except a short answer
+below 300.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ..settings.values import Timeouts
 from ..topology.node import Node
 from . import emit
 from .environment import Environment
+from .hedging import may_be_hedged
 from .http1 import Answer
 from .large_answers import LARGE
 from .parsing import loads, response_metadata
@@ -97,9 +99,8 @@ class FirstAttempt:
         self._has_room = has_room
         self._timeouts = config.timeouts
         self._waits_for_writes = config.retries.silent_writes == "wait" and not config.retry_ambiguous_writes
-        self._never = bool(
-            config.request_compression or config.response_compression or config.hedge or environment.loads
-        )
+        self._never = bool(config.request_compression or config.response_compression)
+        self._hedges = config.hedge is not None
 
     def request(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Request:
         """The request that is made here and now."""
@@ -111,13 +112,15 @@ class FirstAttempt:
             return False
         options = request.options
         if options is not NO_OPTIONS and (
-            options.hedge is not NOT_GIVEN
-            or options.request_compression is not NOT_GIVEN
+            options.request_compression is not NOT_GIVEN
             or options.response_compression is not None
             or options.silent_writes is not None
             or options.routing_scope is not None
             or options.is_lookup
         ):
+            return False
+        hedges = self._hedges if options.hedge is NOT_GIVEN else options.hedge is not None
+        if hedges and may_be_hedged(request.operation.name, request.parameters):
             return False
         return not self._waits_for_writes or is_read(request.operation.name)
 
@@ -200,7 +203,9 @@ class HappyPath(FirstAttempt):
         node, head = begun.node, b""
         try:
             head = sender.head(node, operation.target, body, sender.signers(request.options).current(), request.options)
-            answer = sender.send(node, head, body, operation.name, timeouts, deadline, pool_wait)
+            answer = sender.send(
+                node, head, body, operation.name, timeouts, deadline, pool_wait, loads=self._environment.loads
+            )
             end: Answer | TransportError = answer
             parsed = loads(answer.body, operation.model) if is_ordinary(answer) else None
         except TransportError as error:
