@@ -5,13 +5,13 @@ request takes that is not here: before the first attempt, where the request or t
 or after it, with what became of it (`Begun`). So the rules for trouble stand in `attempts` alone.
 
 Ordinary are: TLS, signatures, a total timeout, key route affinity, replicas, a pool that opens a connection, most
-settings of models and blocks, load balancing, and receivers of signals. Out of the ordinary are: reads that may be
-hedged, compression, writes that wait for their node, a full pool, and any end of the attempt except a short answer
-below 300.
+settings of models and blocks, load balancing, receivers of signals, and full pools. Out of the ordinary are: reads that
+may be hedged, compression, writes that wait for their node, and any end of the attempt except a short answer below 300.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import signals
 from ..errors import TransportError
 from ..routing.idempotence import is_read
-from ..routing.plan import QueryPlan
+from ..routing.plan import FREE_TO_MOVE, QueryPlan
 from ..settings.config import ClusterConfig
 from ..settings.options import NO_OPTIONS, NOT_GIVEN, RequestOptions, current
 from ..settings.values import Timeouts
@@ -73,18 +73,20 @@ class Told:
 
 class Begun(NamedTuple):
     """An attempt that has begun: the plan, what is left of its order, the node, its generation, and the request's head
-    (empty if it was not made). `told`: what the signals were told, if somebody listened."""
+    (empty if it was not made). `waits`: whether it waits for a connection of this node alone. `told`: what the signals
+    were told, if somebody listened."""
 
     plan: QueryPlan
     order: Iterator[Node]
     node: Node
     generation: int
+    waits: bool
     told: Told | None
     head: bytes = b""
 
     def with_head(self, head: bytes) -> Begun:
         """The same attempt, for which this head was made."""
-        return Begun(self.plan, self.order, self.node, self.generation, self.told, head)
+        return Begun(self.plan, self.order, self.node, self.generation, self.waits, self.told, head)
 
 
 class FirstAttempt:
@@ -142,15 +144,34 @@ class FirstAttempt:
             plan = router.plan_of(operation, parameters, view, options)
         order = plan.order(view)
         node = next(order, None)
-        if node is None or not self._has_room(node):
+        if node is None:
             return None
+        waits = plan.policy not in FREE_TO_MOVE
+        if not waits and not self._has_room(node):
+            node, order, waits = self._with_room(node, order)
         told = None
         if _ROUTED.receivers or _COMPLETED.receivers or _FALLBACK.receivers:
             told = Told(environment, request, plan, node)
             emit.affinity_fallback(told)
             if _ROUTED.receivers:
                 emit.routed(told, node)
-        return Begun(plan, order, node, membership.generation(node), told)
+        return Begun(plan, order, node, membership.generation(node), waits, told)
+
+    def _with_room(self, first: Node, order: Iterator[Node]) -> tuple[Node, Iterator[Node], bool]:
+        """The first node that has room, and what is left of the order, in which the full ones are last; where all are
+        full, the first of all, and that it has to be waited for."""
+        full = [first]
+        for node in order:
+            if self._has_room(node):
+                return node, itertools.chain(order, full), False
+            full.append(node)
+        return first, iter(full[1:]), True
+
+    def pool_wait(self, begun: Begun, timeouts: Timeouts) -> float:
+        """Seconds in which a connection of a full pool must come free: none while other nodes may have room."""
+        if not begun.waits:
+            return 0.0
+        return math.inf if timeouts.pool is None else timeouts.pool
 
     def settled(self, begun: Begun, answer: Answer, parsed: dict[str, Any]) -> dict[str, Any]:
         """What the caller gets of an attempt that went well."""
@@ -199,7 +220,7 @@ class HappyPath(FirstAttempt):
         if begun is None:
             return self._hand_over(request, None, None)
         deadline = None if timeouts.total is None else request.started + timeouts.total
-        pool_wait = math.inf if timeouts.pool is None else timeouts.pool
+        pool_wait = self.pool_wait(begun, timeouts)
         node, head = begun.node, b""
         try:
             head = sender.head(node, operation.target, body, sender.signers(request.options).current(), request.options)
