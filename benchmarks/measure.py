@@ -225,7 +225,8 @@ def _plans(port: int, plan: Plan) -> dict[str, float]:
     with who.our_cluster(port, tables=()) as cluster:
         cluster.refresh()
         calls = replicas.plans(cluster)
-        return {kind: figure.cpu for kind, figure in _interleaved(calls, plan, warm_up=100).items()}
+        costs = {kind: figure.cpu for kind, figure in _interleaved(calls, plan, warm_up=100).items()}
+    return {**costs, replicas.LOOK_UP: costs[replicas.LOOK_UP] / replicas.LOOK_UPS}
 
 
 # ---- start -------------------------------------------------------------------------------------------------------

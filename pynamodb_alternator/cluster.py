@@ -187,20 +187,18 @@ class Cluster:
         Nodes, TLS and credentials belong to the cluster and cannot be changed so. Raises `ConfigurationError`, here and
         not at the first request.
         """
-        settings = block_settings(
-            {
-                "request_compression": request_compression,
-                "response_compression": response_compression,
-                "timeouts": timeouts,
-                "key_route_affinity": key_route_affinity,
-                "routing_scope": routing_scope,
-                "extra_headers": extra_headers,
-                "silent_writes": silent_writes,
-                "token_aware": token_aware,
-                "hedge": hedge,
-                **others,
-            }
-        )
+        named = {
+            "request_compression": request_compression,
+            "response_compression": response_compression,
+            "timeouts": timeouts,
+            "key_route_affinity": key_route_affinity,
+            "routing_scope": routing_scope,
+            "extra_headers": extra_headers,
+            "silent_writes": silent_writes,
+            "token_aware": token_aware,
+            "hedge": hedge,
+        }
+        settings = block_settings({**named, **others} if others else named)
         if routing_scope is not None:
             self.core.membership.view_for(routing_scope)
         if consistent_node is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +52,14 @@ class AsyncHappyPath(FirstAttempt):
         if begun is None:
             return await self._hand_over(request, None, None)
         deadline = None if timeouts.total is None else request.started + timeouts.total
-        pool_wait = math.inf if timeouts.pool is None else timeouts.pool
+        pool_wait = self.pool_wait(begun, timeouts)
         node, head, began = begun.node, b"", self._environment.clock()
         try:
             signer = await sender.signer(request.options, deadline)
             head = sender.shared.head(node, operation.target, body, signer, request.options)
-            answer = await sender.send(node, head, body, operation.name, timeouts, deadline, pool_wait)
+            answer = await sender.send(
+                node, head, body, operation.name, timeouts, deadline, pool_wait, loads=self._environment.loads
+            )
             end: Answer | TransportError = answer
             parsed = loads(answer.body, operation.model) if is_ordinary(answer) else None
         except TransportError as error:

@@ -79,7 +79,7 @@ class OwnQuestions:
         self.token_rings = TokenRings(
             replicas,
             reader.read,
-            rows_read=lambda: reader.rows_read,
+            bytes_read=lambda: reader.bytes_read,
             may_read=has_thread,
             wake=wake,
             clock=time.monotonic,

@@ -23,6 +23,10 @@ __all__ = ["LargeTokenRingError", "NoTokenRingError", "Query", "TokenRingReader"
 
 _TABLE = "system.token_ring"
 _ALL = "<ALL>"
+_BYTES_OF_ROW = 234
+"""Of a row of the token ring, as JSON (measured on answers of ScyllaDB 2025.1)."""
+_BYTES_OF_QUESTION = 300
+"""Of a question and its answer, without the rows."""
 _FRESH = 30.0
 """Seconds for which a ring that was read for one keyspace is taken for others of equal replication."""
 
@@ -66,61 +70,69 @@ class TokenRingReader:
         self._clock = clock
         self._clients: dict[str, str] = {}
         """The address for clients by the one inside the cluster, where they differ."""
+        self._looked_for: tuple[Collection[str], Collection[str]] = ((), ())
+        """The replicas that were not known when `_clients` was read, and the nodes that were."""
+        self._only_keyspaces = False
+        """The server is older than the column ``table_name``."""
         self._shared: dict[str, tuple[TokenRing, Collection[str]]] = {}
         """Rings of vnodes by the replication of their keyspaces, with the nodes that were known then."""
 
     @property
-    def rows_read(self) -> int:
-        """How many rows the last call of `read` has read in this thread."""
-        rows: int = getattr(self._of_thread, "rows", 0)
-        return rows
+    def bytes_read(self) -> int:
+        """About how many bytes the last call of `read` has read in this thread."""
+        count: int = getattr(self._of_thread, "bytes", 0)
+        return count
 
     def read(self, name: str, most: int | None) -> TokenRing:
         """The ring of a table, or of an index (``table:index``). `most`: rows that may be read.
 
         Raises `NoTokenRingError`, `UnusableTokenRingError`, `SystemTableError` and transport errors.
         """
-        self._of_thread.rows = 0
-        query = self._one_node()
+        self._of_thread.bytes = 0
+        query = self._counting(self._one_node())
         table, colon, index = name.partition(":")
         keyspace = f"alternator_{table}"
-        for spelled in (name, f"{table}!:{index}") if colon else (name,):
-            rows = self._rows(query, most, keyspace, spelled)
-            if rows:
-                return self._ring(query, rows)
-        return self._ring_of_vnodes(query, most, keyspace)
+        if not self._only_keyspaces:
+            try:
+                for spelled in (name, f"{table}!:{index}") if colon else (name,):
+                    rows = _at_most(query(_TABLE, {"keyspace_name": keyspace, "table_name": spelled}), most)
+                    if rows:
+                        return self._ring(query, rows)
+            except SystemTableError as error:
+                if error.__cause__ is None or error_code(error.__cause__) != "ValidationException":
+                    raise
+                # A server whose table has no column of this name. What it tells are the rings of keyspaces.
+                self._only_keyspaces = True
+        return self._ring_of_keyspace(query, most, keyspace)
 
-    def _ring_of_vnodes(self, query: Query, most: int | None, keyspace: str) -> TokenRing:
+    def _ring_of_keyspace(self, query: Query, most: int | None, keyspace: str) -> TokenRing:
         replication = _replication(query, keyspace)
         hosts = self._hosts()
         shared, known = (None, ()) if replication is None else self._shared.get(replication, (None, ()))
         if shared is not None and known == hosts and self._clock() - shared.read_at < _FRESH:
             return shared
-        rows = self._rows(query, most, keyspace, _ALL)
+        of_all = {} if self._only_keyspaces else {"table_name": _ALL}
+        rows = _at_most(query(_TABLE, {"keyspace_name": keyspace, **of_all}), most)
         if not rows:
             raise NoTokenRingError("the server tells no token ring for it")
+        if self._only_keyspaces and "table_name" in rows[0]:
+            self._only_keyspaces = False
+            raise UnusableTokenRingError("the server has just learnt to tell the token rings of tables")
         ring = self._ring(query, rows)
         if replication is not None:
             self._shared[replication] = ring, hosts
         return ring
 
-    def _rows(self, query: Query, most: int | None, keyspace: str, table: str) -> list[Mapping[str, Any]]:
-        try:
-            return self._counted(query(_TABLE, {"keyspace_name": keyspace, "table_name": table}), most)
-        except SystemTableError as error:
-            if error.__cause__ is None or error_code(error.__cause__) != "ValidationException":
-                raise
-        # A server whose table has no column of this name. What it tells is the ring of the keyspace.
-        return self._counted(query(_TABLE, {"keyspace_name": keyspace}), most)
+    def _counting(self, query: Query) -> Query:
+        """`query`, which counts what it reads. A ring's rows are all of one size."""
 
-    def _counted(self, rows: Iterable[Mapping[str, Any]], most: int | None) -> list[Mapping[str, Any]]:
-        read = []
-        for row in rows:
-            self._of_thread.rows += 1
-            if most is not None and self._of_thread.rows > most:
-                raise LargeTokenRingError(f"its token ring has more than {most:,} rows")
-            read.append(row)
-        return read
+        def counted(name: str, equals: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+            self._of_thread.bytes += _BYTES_OF_QUESTION
+            for row in query(name, equals):
+                self._of_thread.bytes += _BYTES_OF_ROW if name == _TABLE else len(repr(row))
+                yield row
+
+        return counted
 
     def _ring(self, query: Query, rows: list[Mapping[str, Any]]) -> TokenRing:
         try:
@@ -134,10 +146,26 @@ class TokenRingReader:
         return ring
 
     def _addresses(self, query: Query, endpoints: Collection[str]) -> dict[str, Address]:
-        """Under which host and port the replicas are known here."""
+        """Under which host and port the replicas are known here.
+
+        One that is known under none stays as it is: a node that has just died, or is in a datacenter of which the list
+        is not read. Which address means which is asked for when some replica is not known, and again when others are
+        not, or when the nodes are others. Raises what that raises, if not one of the replicas is known.
+        """
         hosts = self._hosts()
-        if any(self._known(endpoint)[0] not in hosts for endpoint in endpoints if endpoint not in self._clients):
-            self._clients = dict(_addresses_for_clients(query))
+        addresses = self._of_clients(endpoints)
+        unknown = frozenset(endpoint for endpoint, (host, _) in addresses.items() if host not in hosts)
+        if unknown and self._looked_for != (unknown, hosts):
+            try:
+                self._clients = dict(_addresses_for_clients(query))
+            except SystemTableError:
+                if len(unknown) == len(addresses):
+                    raise
+            self._looked_for = unknown, hosts
+            addresses = self._of_clients(endpoints)
+        return addresses
+
+    def _of_clients(self, endpoints: Collection[str]) -> dict[str, Address]:
         return {endpoint: self._known(self._clients.get(endpoint, endpoint)) for endpoint in endpoints}
 
     def _known(self, listed: str) -> Address:
@@ -165,6 +193,15 @@ def _replication(query: Query, keyspace: str) -> str | None:
     except SystemTableError:
         pass  # not granted, perhaps: each keyspace's ring is read for itself then
     return None
+
+
+def _at_most(rows: Iterable[Mapping[str, Any]], most: int | None) -> list[Mapping[str, Any]]:
+    read: list[Mapping[str, Any]] = []
+    for row in rows:
+        if most is not None and len(read) >= most:
+            raise LargeTokenRingError(f"its token ring has more than {most:,} rows")
+        read.append(row)
+    return read
 
 
 def _token(text: object) -> int | None:

@@ -39,8 +39,6 @@ _REST = 600.0
 """Seconds before a ring is asked for again of which the server has said that there is none for us."""
 _FIRST_RETRY, _LONGEST_RETRY = 10.0, 300.0
 _NODES_CHANGED_WITHIN = 10.0
-_BYTES_OF_ROW = 234
-"""Of a row of the server's table, as JSON (measured on answers of ScyllaDB 2025.1)."""
 _BYTES_PER_SECOND = 10_000
 
 
@@ -59,9 +57,9 @@ class _Plan:
 class TokenRings:
     """Reads the rings that are wanted, and publishes them.
 
-    `read`: reads the ring of a table; it takes the name, and how many rows there may be at most. `rows_read`: how many
-    rows the last reading had. `wake`: has another thread call
-    `begin` soon. `may_read`: whether there may be a background thread.
+    `read`: reads the ring of a table; it takes the name, and how many rows there may be at most. `bytes_read`: how
+    many bytes the last reading took. `wake`: has another thread call `begin` soon. `may_read`: whether there may be a
+    background thread.
     """
 
     def __init__(
@@ -69,7 +67,7 @@ class TokenRings:
         replicas: Replicas,
         read: Callable[[str, int | None], TokenRing],
         *,
-        rows_read: Callable[[], int],
+        bytes_read: Callable[[], int],
         may_read: Callable[[], bool],
         wake: Callable[[], None],
         clock: Callable[[], float],
@@ -77,7 +75,7 @@ class TokenRings:
     ) -> None:
         self._replicas = replicas
         self._read = read
-        self._rows_read = rows_read
+        self._bytes_read = bytes_read
         self._may_read = may_read
         self._wake = wake
         self._clock = clock
@@ -174,7 +172,7 @@ class TokenRings:
         else:
             self._took(name, plan, ring)
         finally:
-            self._not_before = self._clock() + self._rows_read() * _BYTES_OF_ROW / _BYTES_PER_SECOND
+            self._not_before = self._clock() + self._bytes_read() / _BYTES_PER_SECOND
 
     def close(self, timeout: float) -> None:
         """No ring is read any more. Waits at most so many seconds for the one that is being read."""

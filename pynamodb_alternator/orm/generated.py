@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import linecache
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,6 +20,7 @@ __all__ = ["Source"]
 
 _TAKEN = frozenset({*dir(builtins), *keyword.kwlist, "get", "instance", "item", "null_check", "number", "state"})
 _TAKEN |= {"end", "error", "form", "kind", "name", "text", "value", "values", "wire"}
+_NUMBERED = re.compile(r"(?:value|wire)_\d+")
 """Names that mean something else in the functions."""
 
 
@@ -44,9 +46,10 @@ class Source:
 
     def name(self, wish: str, value: Any) -> str:
         """A name under which the functions know the object: `wish`, or one like it."""
-        base = wish if wish.isidentifier() and wish.isascii() else "unnamed"
+        is_free = wish.isidentifier() and wish.isascii() and not _NUMBERED.fullmatch(wish)
+        base = wish if is_free else "unnamed"
         name, number = base, 2
-        while name in _TAKEN or (name in self._globals and self._globals[name] is not value):
+        while name in _TAKEN or self._globals.get(name, value) is not value:
             name, number = f"{base}_{number}", number + 1
         self._globals[name] = value
         return name

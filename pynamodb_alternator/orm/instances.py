@@ -57,22 +57,20 @@ def is_short_cut(method: Any) -> bool:
 class ItemFunctions:
     """The functions of one class of models, made when they are first used; and whether they may be used."""
 
-    __slots__ = ("_load", "_serialize", "_shape", "_snapshot", "chooses_class")
+    __slots__ = ("_load", "_serialize", "_shape", "chooses_class", "hold")
 
     def __init__(self, cls: type[_models.Model]) -> None:
-        self._snapshot = Snapshot()
-        self._snapshot.watch_class(cls, _pynamodb.DISCRIMINATOR_HOOKS)
-        self._shape: Shape | None = shape_of(cls, self._snapshot)
+        snapshot = Snapshot()
+        snapshot.watch_class(cls, _pynamodb.DISCRIMINATOR_HOOKS)
+        self._shape: Shape | None = shape_of(cls, snapshot)
+        self.hold = snapshot.holds
+        """Whether nothing has changed of what they were made from."""
         self._load: Load | None = None
         self._serialize: Serialize | None = None
         self.chooses_class = bool(_pynamodb.discriminator_of(cls)) or (
             not are_same(hooks_of(cls, _pynamodb.DISCRIMINATOR_HOOKS), _STOCK_DISCRIMINATOR)
         )
         """Whether an item may be an instance of another class."""
-
-    def hold(self) -> bool:
-        """Whether nothing has changed of what they were made from."""
-        return self._snapshot.holds()
 
     @property
     def load(self) -> Load | None:
@@ -113,9 +111,8 @@ def functions_of(cls: type[_models.Model]) -> ItemFunctions:
 def loader_of(cls: type[_models.Model]) -> Load | None:
     """What makes instances of the items of one answer; None if only PynamoDB itself can."""
     functions = functions_of(cls)
-    if functions.chooses_class and functions.load is not None:
-        return _by_discriminator(cls)
-    return functions.load
+    load = functions.load
+    return _by_discriminator(cls) if functions.chooses_class and load is not None else load
 
 
 def serializer_of(cls: type[_models.Model]) -> Serialize | None:

@@ -22,10 +22,14 @@ __all__ = ["loader_source"]
 _VALUES: dict[type[Attribute[Any]], str] = {
     attr.UnicodeAttribute: "{}",
     attr.BooleanAttribute: "True if {} else False",
+    attr.NumberAttribute: "load_number({})",
+    attr.VersionAttribute: "int(load_number({}))",
     attr.JSONAttribute: "load_json({})",
     attr.UTCDateTimeAttribute: "load_utc({})",
     attr.UnicodeSetAttribute: "set({})",
     attr.NumberSetAttribute: "{{load_number(number) for number in {}}}",
+    attr.BinaryAttribute: "{}",
+    attr.BinarySetAttribute: "set({})",
 }
 """What becomes of a value, by the attribute."""
 _ELEMENTS: dict[type[Attribute[Any]], Callable[[Any], Any]] = {
@@ -59,25 +63,62 @@ class _Loader:
         self._written[shape.cls] = function
         new = source.name("new", object.__new__)
         with source.block(f"def {function}(item):"):
+            # What is no dict is looked at as PynamoDB does, or raises its errors.
+            with source.block("if type(item) is not dict:"):
+                names = tuple(field.wire for field in shape.fields)
+                source.add(f"item = {{name: item.get(name) for name in {names!r}}}")
+            if not shape.is_map and _is_made_at_once(shape):
+                self._at_once(shape, f"{new}({cls})")
             source.add(f"instance = {new}({cls})")
             if shape.is_map:
-                source.add("state = instance.__dict__", "state['attribute_kwargs'] = {}")
-                source.add("values = state['attribute_values'] = {}")
+                # Not by its `__dict__`, which would be an object more for each.
+                put = source.name("put", object.__setattr__)
+                source.add("values = {}", f"{put}(instance, 'attribute_kwargs', {{}})")
+                source.add(f"{put}(instance, 'attribute_values', values)")
             else:
                 source.add("values = instance.attribute_values = {}")
             if any(isinstance(field.attribute, attr.DiscriminatorAttribute) for field in shape.fields):
                 source.add("instance._set_discriminator()")
             for field in shape.fields:
                 self._default(shape, field)
-            # What is no dict is looked at as PynamoDB does, or raises its errors.
-            with source.block("if type(item) is not dict:"):
-                source.add(
-                    f"item = {{name: item.get(name) for name in {tuple(field.wire for field in shape.fields)!r}}}"
-                )
             for field in shape.fields:
                 self._value(field)
             source.add("return instance")
         return function
+
+    def _at_once(self, shape: Shape, instance: str) -> None:
+        """If an item has all attributes, and all are as they should be: one display, a dict of its final size."""
+        source = self._source
+        # As PynamoDB has it: those with a default come first.
+        fields = sorted(shape.fields, key=lambda field: field.attribute.default is None)
+        with source.block(f"if len(item) >= {len(fields)}:"):
+            with source.block("try:"):
+                for number, field in enumerate(fields):
+                    source.add(f"wire_{number} = item[{field.wire!r}]")
+                nulls = " or ".join(f"'NULL' in wire_{number}" for number in range(len(fields)))
+                with source.block(f"if {nulls}:"):
+                    source.add("raise LookupError")
+                display = [f"{field.key!r}: {self._at_hand(field, number)}" for number, field in enumerate(fields)]
+                source.add(f"values = {{{', '.join(display)}}}")
+            with source.block("except Exception:"):
+                source.add("pass")
+            with source.block("else:"):
+                source.add(f"instance = {instance}", "instance.attribute_values = values", "return instance")
+
+    def _at_hand(self, field: Field, number: int) -> str:
+        """The expression of one value; what must be looked at before, is added."""
+        source, value = self._source, f"wire_{number}[{field.attribute.attr_type!r}]"
+        if field.kind is attr.NumberAttribute:
+            source.add(f"value_{number}, end = {self._helper('scan_json')}(text := {value}, 0)")
+            strange = "end != len(text)"
+        elif _is_raw(field):
+            source.add(f"value_{number} = {self._expression(field, value)}")
+            strange = f"type(value_{number}) is dict"
+        else:
+            return self._expression(field, value)
+        with source.block(f"if {strange}:"):
+            source.add("raise LookupError")
+        return f"value_{number}"
 
     def _attribute(self, field: Field) -> str:
         return self._source.name(f"{field.name}_attribute", field.attribute)
@@ -85,7 +126,7 @@ class _Loader:
     def _default(self, shape: Shape, field: Field) -> None:
         """What the attribute's default is, is asked for each instance."""
         source = self._source
-        # A snapshot compares the state of these. One million equals True, but None equals nothing else.
+        # A snapshot compares the state of these: 1 equals True, but None equals nothing else.
         is_watched = field.kind is not None and field.kind is not attr.MapAttribute
         if is_watched and field.attribute.default is None:
             return
@@ -112,31 +153,35 @@ class _Loader:
                 source.add(self._set(field, as_ever))
 
     def _usual(self, field: Field, value: str) -> None:
-        source, attribute = self._source, field.attribute
-        if isinstance(attribute, attr.VersionAttribute):
-            source.add(f"value = {self._helper('load_number')}({value})", f"{_target(field)} = int(value)")
-        elif isinstance(attribute, attr.BinaryAttribute | attr.BinarySetAttribute):
-            self._binary(field, value)
-        elif isinstance(attribute, attr.ListAttribute):
-            source.add(f"{_target(field)} = {self._list(field, value)}")
-        elif field.inner is not None:
-            source.add(f"{_target(field)} = {self._written[field.inner.cls]}({value})")
-        elif isinstance(attribute, attr.MapAttribute):
-            source.add(f"value = {self._helper('load_free_map')}({self._attribute(field)}, {value})")
+        source = self._source
+        if field.kind is attr.NumberAttribute:
+            self._number(field, value)
+        elif _is_raw(field):
+            source.add(f"value = {self._expression(field, value)}")
             with source.block("if type(value) is dict:"):
                 source.add(self._set(field, "value"))
             with source.block("else:"):
                 source.add(f"{_target(field)} = value")
         else:
-            assert field.kind is not None
-            if field.kind is attr.NumberAttribute:
-                self._number(field, value)
-                return
-            expression = _VALUES[field.kind]
-            for helper in ("load_number", "load_json", "load_utc"):
-                if helper in expression:
-                    self._helper(helper)
-            source.add(f"{_target(field)} = {expression.format(value)}")
+            source.add(f"{_target(field)} = {self._expression(field, value)}")
+
+    def _expression(self, field: Field, value: str) -> str:
+        """What becomes of a value that is as it should be."""
+        attribute = field.attribute
+        if isinstance(attribute, attr.BinaryAttribute | attr.BinarySetAttribute) and attribute.legacy_encoding:
+            return f"{self._attribute(field)}.deserialize({value})"
+        if isinstance(attribute, attr.ListAttribute):
+            return self._list(field, value)
+        if field.inner is not None:
+            return f"{self._written[field.inner.cls]}({value})"
+        if _is_raw(field):
+            return f"{self._helper('load_free_map')}({self._attribute(field)}, {value})"
+        assert field.kind is not None
+        expression = _VALUES[field.kind]
+        for helper in ("load_number", "load_json", "load_utc"):
+            if helper in expression:
+                self._helper(helper)
+        return expression.format(value)
 
     def _number(self, field: Field, value: str) -> None:
         """As `load_number`, here and now: numbers are frequent."""
@@ -150,13 +195,6 @@ class _Loader:
             source.add(f"{_target(field)} = value")
         with source.block("else:"):
             source.add(f"{_target(field)} = {self._helper('load_number')}(text)")
-
-    def _binary(self, field: Field, value: str) -> None:
-        if field.attribute.legacy_encoding:  # type: ignore[attr-defined]
-            value = f"{self._attribute(field)}.deserialize({value})"
-        elif isinstance(field.attribute, attr.BinarySetAttribute):
-            value = f"set({value})"
-        self._source.add(f"{_target(field)} = {value}")
 
     def _list(self, field: Field, value: str) -> str:
         attribute = self._attribute(field)
@@ -178,6 +216,26 @@ class _Loader:
 
     def _helper(self, name: str) -> str:
         return self._source.name(name, getattr(wire_values, name))
+
+
+def _is_raw(field: Field) -> bool:
+    """Whether it is a map that declares no attributes."""
+    return field.kind is attr.MapAttribute and field.inner is None
+
+
+def _is_made_at_once(shape: Shape) -> bool:
+    """Whether values can be tried, and thrown away if one is strange: nothing of the application's is called."""
+    keys, names = {field.key for field in shape.fields}, {field.wire for field in shape.fields}
+    return len(keys) == len(names) == len(shape.fields) > 0 and all(map(_is_pure, shape.fields))
+
+
+def _is_pure(field: Field) -> bool:
+    default = field.attribute.default
+    return (
+        field.kind is not None
+        and (default is None or (field.sets_plainly and not callable(default)))
+        and (field.inner is None or all(map(_is_pure, field.inner.fields)))
+    )
 
 
 def _target(field: Field) -> str:

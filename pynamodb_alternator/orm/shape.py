@@ -188,8 +188,11 @@ class _Shapes:
             gets_plainly=getter is original_getter,
         )
         own = self._own_field(plain)
-        # Of an application's own attribute nothing else is kept.
-        self._snapshot.watch_state({"attr_path": attribute.attr_path} if own is None else vars(attribute))
+        if own is not None:
+            self._snapshot.watch_state(vars(attribute))
+        else:  # of an application's own attribute nothing else is kept
+            self._snapshot.watch_state({"attr_path": attribute.attr_path})
+            self._snapshot.watch_objects(vars(attribute), ["attr_path"])
         return own or plain
 
     def _own_field(self, plain: Field) -> Field | None:

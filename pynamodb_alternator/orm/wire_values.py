@@ -41,7 +41,7 @@ _loads, _dumps = json.loads, json.dumps
 _utc = datetime.UTC
 _types: dict[str, Any] = {"datetime": datetime.datetime}
 """In a dict, where no tool finds it that makes the clock stand still by replacing what modules have."""
-_WRITES_USUAL_TIMES = DATETIME_FORMAT == "%Y-%m-%dT%H:%M:%S.%f%z"
+_WRITES_USUAL_TIMES = DATETIME_FORMAT == "%Y-%m-%dT%H:%M:%S.%f+0000"
 
 
 class _StrangeError(Exception):
@@ -115,7 +115,9 @@ def load_free_list(attribute: ListAttribute[Any], elements: Any) -> Any:
 def load_free_map(attribute: MapAttribute[Any, Any], values: Any) -> Any:
     """A `MapAttribute` with these values; a dict, if its constructor would take a key for something else."""
     try:
-        loaded = {name: _load_free(value) for name, value in values.items()}
+        loaded = {
+            name: wire["S"] if "S" in wire and len(wire) == 1 else _load_free(wire) for name, wire in values.items()
+        }
     except Exception:
         loaded = None
     if loaded is None:
@@ -123,9 +125,9 @@ def load_free_map(attribute: MapAttribute[Any, Any], values: Any) -> Any:
     if not RESERVED_IN_MAPS.isdisjoint(loaded):
         return loaded
     made: MapAttribute[Any, Any] = object.__new__(MapAttribute)
-    state = made.__dict__
-    state["attribute_kwargs"] = {}
-    state["attribute_values"] = loaded
+    # Not by its `__dict__`, which would be an object more for each.
+    object.__setattr__(made, "attribute_kwargs", {})
+    object.__setattr__(made, "attribute_values", loaded)
     return made
 
 

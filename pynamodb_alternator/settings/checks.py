@@ -104,3 +104,10 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 def no_control_characters(where: str, value: str) -> None:
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
         raise ConfigurationError(f"{where} has a control character in it. Leave that out.")
+    whole_characters(where, value)
+
+
+def whole_characters(where: str, value: str) -> None:
+    """Refuse text that UTF-8 does not have."""
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
+        raise ConfigurationError(f"{where} has half a character (a lone surrogate) in it. Leave that out.")

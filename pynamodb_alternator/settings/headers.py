@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..errors import ConfigurationError
+from . import checks
 from .mapping import FrozenMapping
 from .secrets import Secret
 
@@ -49,5 +50,6 @@ def check(where: str, value: Any) -> Mapping[str, str]:
             raise ConfigurationError(
                 f"{where}: the value of {name!r} has a control character, or a space at its start or end. Remove it."
             )
+        checks.whole_characters(f"{where}: the value of {name!r}", text)
         checked[name] = Secret(text)
     return FrozenMapping(checked)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import enum
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from ..errors import ConfigurationError
 from . import checks, compression, headers, scopes, values
@@ -42,8 +42,7 @@ class NotGiven(enum.Enum):
 NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 
-@dataclass(frozen=True, slots=True)
-class RequestOptions:
+class RequestOptions(NamedTuple):
     """Settings of one request; None means that the next wider setting holds, `NOT_GIVEN` for the compression and hedge.
 
     `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`: seconds. `all_timeouts`: all four, of which a
@@ -77,10 +76,10 @@ class RequestOptions:
         """These settings, and those of `wider` where these say nothing."""
         if wider is NO_OPTIONS:
             return self
-        merged = {}
-        for option in fields(self):
-            own = getattr(self, option.name)
-            merged[option.name] = getattr(wider, option.name) if own is option.default else own
+        merged: dict[str, Any] = {
+            name: of_wider if own is default else own
+            for name, own, of_wider, default in zip(self._fields, self, wider, NO_OPTIONS, strict=True)
+        }
         if self.extra_headers and wider.extra_headers:
             own_names = {name.lower() for name in self.extra_headers}
             kept = {name: text for name, text in wider.extra_headers.items() if name.lower() not in own_names}
@@ -99,7 +98,7 @@ class RequestOptions:
             and self.pool_timeout is None
         ):
             return default
-        return Timeouts(
+        return Timeouts.of_checked(
             default.connect if self.connect_timeout is None else self.connect_timeout,
             default.read if self.read_timeout is None else self.read_timeout,
             default.total if self.total_timeout is None else self.total_timeout,
@@ -141,15 +140,29 @@ def current(owner: object) -> RequestOptions:
     return model
 
 
-@contextlib.contextmanager
-def block(owner: object, options: RequestOptions) -> Iterator[None]:
-    """``with`` it, and `options` hold for what is requested inside, over those of the blocks around it."""
-    outer = _blocks.get()
-    token = _blocks.set({**outer, owner: options.over(outer.get(owner, NO_OPTIONS))})
-    try:
-        yield
-    finally:
-        _blocks.reset(token)
+class block(contextlib.ContextDecorator):
+    """``with`` it, and `options` hold for what is requested inside, over those of the blocks around it.
+
+    As a decorator it holds for each call. Not a generator: entering one costs a request more than its routing.
+    """
+
+    __slots__ = ("_options", "_owner", "_token")
+
+    def __init__(self, owner: object, options: RequestOptions) -> None:
+        self._owner = owner
+        self._options = options
+
+    def _recreate_cm(self) -> Self:
+        # A decorated function may be called by several threads, and by itself: each call has its own.
+        return type(self)(self._owner, self._options)
+
+    def __enter__(self) -> None:
+        outer = _blocks.get()
+        options = self._options.over(outer.get(self._owner, NO_OPTIONS))
+        self._token = _blocks.set({**outer, self._owner: options})
+
+    def __exit__(self, *_: object) -> None:
+        _blocks.reset(self._token)
 
 
 _CHECKED: Mapping[str, Callable[[str, Any], Any]] = {
@@ -159,9 +172,14 @@ _CHECKED: Mapping[str, Callable[[str, Any], Any]] = {
     "silent_writes": values.silent_writes,
     "token_aware": values.token_aware,
     "routing_scope": scopes.check,
+    "request_compression": compression.request_compression,
+    "hedge": values.hedge,
 }
-"""What makes the value of each setting in which None means that it is not given."""
-_FOR_A_BLOCK = ("consistent_node", "hedge", "request_compression", "timeouts", *_CHECKED)
+"""What makes the value of each setting."""
+_NONE_IS_A_VALUE = frozenset({"request_compression", "hedge"})
+"""In the others None means that the setting is not given."""
+_FOR_A_BLOCK = frozenset(("consistent_node", "timeouts", *_CHECKED))
+_NAMES_OF_TIMEOUTS = frozenset(setting.name for setting in fields(Timeouts))
 _OF_THE_CLUSTER = {setting.name for setting in fields(ClusterConfig)} | {"url", "host", "endpoint", "ca", "verify"}
 
 
@@ -171,6 +189,20 @@ def block_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises `ConfigurationError`.
     """
     where = "Cluster.options"
+    if not settings.keys() <= _FOR_A_BLOCK:
+        _refuse_others(where, settings)
+    made: dict[str, Any] = {}
+    for name, value in settings.items():
+        if value is NOT_GIVEN or (value is None and name not in _NONE_IS_A_VALUE):
+            continue
+        if name == "timeouts":
+            made.update(_timeouts(f"{where}: timeouts", value))
+        else:
+            made[name] = _CHECKED[name](f"{where}: {name}", value)
+    return made
+
+
+def _refuse_others(where: str, settings: Mapping[str, Any]) -> None:
     for name in settings:
         if name not in _FOR_A_BLOCK and name in _OF_THE_CLUSTER:
             raise ConfigurationError(
@@ -179,27 +211,16 @@ def block_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
                 f"Cluster(cluster.config.replace({name}=...))."
             )
     checks.known_names(settings, _FOR_A_BLOCK, where)
-    made: dict[str, Any] = {}
-    how = settings.get("request_compression", NOT_GIVEN)
-    if how is not NOT_GIVEN:
-        made["request_compression"] = compression.request_compression(f"{where}: request_compression", how)
-    if settings.get("hedge", NOT_GIVEN) is not NOT_GIVEN:
-        made["hedge"] = values.hedge(f"{where}: hedge", settings["hedge"])
-    for name, check in _CHECKED.items():
-        if settings.get(name) is not None:
-            made[name] = check(f"{where}: {name}", settings[name])
-    made.update(_timeouts(f"{where}: timeouts", settings.get("timeouts")))
-    return made
 
 
 def _timeouts(where: str, value: object) -> dict[str, Any]:
-    if value is None:
-        return {}
     if isinstance(value, Timeouts):
         return {"all_timeouts": value}
     if isinstance(value, Mapping):
-        checks.known_names(value, [setting.name for setting in fields(Timeouts)], where)
-        Timeouts(**value)  # checks them
+        if not value.keys() <= _NAMES_OF_TIMEOUTS:
+            checks.known_names(value, _NAMES_OF_TIMEOUTS, where)
+        for name, seconds in value.items():
+            values.check_timeout(f"Timeouts: {name}", name, seconds)
         return {f"{name}_timeout": seconds for name, seconds in value.items()}
     raise ConfigurationError(
         f"{where} must be Timeouts(connect=..., read=..., total=..., pool=...), or a mapping of those that shall "

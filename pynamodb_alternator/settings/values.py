@@ -28,6 +28,7 @@ __all__ = [
     "RingOrder",
     "Timeouts",
     "affinity",
+    "check_timeout",
     "hedge",
     "silent_writes",
     "token_aware",
@@ -111,12 +112,20 @@ class Timeouts:
     pool: float | None = 30.0
 
     def __post_init__(self) -> None:
-        checks.positive("Timeouts: connect", self.connect)
-        checks.positive("Timeouts: read", self.read)
-        for name in ("total", "pool"):
-            seconds = getattr(self, name)
-            if seconds is not None:
-                checks.positive(f"Timeouts: {name}", seconds, remedy="or None for no limit")
+        check_timeout("Timeouts: connect", "connect", self.connect)
+        check_timeout("Timeouts: read", "read", self.read)
+        check_timeout("Timeouts: total", "total", self.total)
+        check_timeout("Timeouts: pool", "pool", self.pool)
+
+    @classmethod
+    def of_checked(cls, connect: float, read: float, total: float | None, pool: float | None) -> Timeouts:
+        """Of values that have been checked, each by itself: a request that has settings of its own makes one."""
+        made, set_field = object.__new__(cls), object.__setattr__
+        set_field(made, "connect", connect)
+        set_field(made, "read", read)
+        set_field(made, "total", total)
+        set_field(made, "pool", pool)
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +257,14 @@ def hedge(where: str, value: object) -> Hedge | None:
         f"{where} must be Hedge(...), such as Hedge(after=0.05), or None for no hedged reads "
         f"(got {checks.shown(value)})."
     )
+
+
+def check_timeout(where: str, name: str, seconds: object) -> None:
+    """Refuse what cannot be the timeout with this name. Raises `ConfigurationError`."""
+    if name in ("connect", "read"):
+        checks.positive(where, seconds)
+    elif seconds is not None:
+        checks.positive(where, seconds, remedy="or None for no limit")
 
 
 def silent_writes(where: str, value: Any) -> Literal["raise", "wait", "repeat"]:

@@ -139,16 +139,17 @@ class Attempts:
         self._tried: list[str] = []
         view = self._view()
         self._scope = view.topology.scope
+        waits = False
         if begun is None:
             self.plan = environment.router.plan_of(operation, parameters, view, options)
             self._order: Iterator[Node] = self.plan.order(view)
             emit.affinity_fallback(self)
         else:
-            self.plan, self._order, self.node, self._generation, told, _ = begun
+            self.plan, self._order, self.node, self._generation, waits, told, _ = begun
             self._request_id = None if told is None else told.request_id
             self._tried.append(begun.node.address)
             self._nodes_in_cycle = 1
-        self._has_room = has_room if self.plan.policy in FREE_TO_MOVE else None
+        self._has_room = has_room if self.plan.policy in FREE_TO_MOVE and not waits else None
         environment.budget.deposit()
 
     def __enter__(self) -> Self:

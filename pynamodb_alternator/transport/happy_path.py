@@ -5,12 +5,13 @@ request takes that is not here: before the first attempt, where the request or t
 or after it, with what became of it (`Begun`). So the rules for trouble stand in `attempts` alone.
 
 Ordinary are: TLS, signatures, a total timeout, key route affinity, replicas, a pool that opens a connection, most
-settings of models and blocks, and receivers of signals. Out of the ordinary are: hedging, load balancing by load,
-compression, writes that wait for their node, a full pool, and any end of the attempt except a short answer below 300.
+settings of models and blocks, load balancing, receivers of signals, and full pools. Out of the ordinary are: reads that
+may be hedged, compression, writes that wait for their node, and any end of the attempt except a short answer below 300.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import signals
 from ..errors import TransportError
 from ..routing.idempotence import is_read
-from ..routing.plan import QueryPlan
+from ..routing.plan import FREE_TO_MOVE, QueryPlan
 from ..settings.config import ClusterConfig
 from ..settings.options import NO_OPTIONS, NOT_GIVEN, RequestOptions, current
 from ..settings.values import Timeouts
 from ..topology.node import Node
 from . import emit
 from .environment import Environment
+from .hedging import may_be_hedged
 from .http1 import Answer
 from .large_answers import LARGE
 from .parsing import loads, response_metadata
@@ -71,18 +73,20 @@ class Told:
 
 class Begun(NamedTuple):
     """An attempt that has begun: the plan, what is left of its order, the node, its generation, and the request's head
-    (empty if it was not made). `told`: what the signals were told, if somebody listened."""
+    (empty if it was not made). `waits`: whether it waits for a connection of this node alone. `told`: what the signals
+    were told, if somebody listened."""
 
     plan: QueryPlan
     order: Iterator[Node]
     node: Node
     generation: int
+    waits: bool
     told: Told | None
     head: bytes = b""
 
     def with_head(self, head: bytes) -> Begun:
         """The same attempt, for which this head was made."""
-        return Begun(self.plan, self.order, self.node, self.generation, self.told, head)
+        return Begun(self.plan, self.order, self.node, self.generation, self.waits, self.told, head)
 
 
 class FirstAttempt:
@@ -97,9 +101,8 @@ class FirstAttempt:
         self._has_room = has_room
         self._timeouts = config.timeouts
         self._waits_for_writes = config.retries.silent_writes == "wait" and not config.retry_ambiguous_writes
-        self._never = bool(
-            config.request_compression or config.response_compression or config.hedge or environment.loads
-        )
+        self._never = bool(config.request_compression or config.response_compression)
+        self._hedges = config.hedge is not None
 
     def request(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Request:
         """The request that is made here and now."""
@@ -111,13 +114,15 @@ class FirstAttempt:
             return False
         options = request.options
         if options is not NO_OPTIONS and (
-            options.hedge is not NOT_GIVEN
-            or options.request_compression is not NOT_GIVEN
+            options.request_compression is not NOT_GIVEN
             or options.response_compression is not None
             or options.silent_writes is not None
             or options.routing_scope is not None
             or options.is_lookup
         ):
+            return False
+        hedges = self._hedges if options.hedge is NOT_GIVEN else options.hedge is not None
+        if hedges and may_be_hedged(request.operation.name, request.parameters):
             return False
         return not self._waits_for_writes or is_read(request.operation.name)
 
@@ -139,15 +144,34 @@ class FirstAttempt:
             plan = router.plan_of(operation, parameters, view, options)
         order = plan.order(view)
         node = next(order, None)
-        if node is None or not self._has_room(node):
+        if node is None:
             return None
+        waits = plan.policy not in FREE_TO_MOVE
+        if not waits and not self._has_room(node):
+            node, order, waits = self._with_room(node, order)
         told = None
         if _ROUTED.receivers or _COMPLETED.receivers or _FALLBACK.receivers:
             told = Told(environment, request, plan, node)
             emit.affinity_fallback(told)
             if _ROUTED.receivers:
                 emit.routed(told, node)
-        return Begun(plan, order, node, membership.generation(node), told)
+        return Begun(plan, order, node, membership.generation(node), waits, told)
+
+    def _with_room(self, first: Node, order: Iterator[Node]) -> tuple[Node, Iterator[Node], bool]:
+        """The first node that has room, and what is left of the order, in which the full ones are last; where all are
+        full, the first of all, and that it has to be waited for."""
+        full = [first]
+        for node in order:
+            if self._has_room(node):
+                return node, itertools.chain(order, full), False
+            full.append(node)
+        return first, iter(full[1:]), True
+
+    def pool_wait(self, begun: Begun, timeouts: Timeouts) -> float:
+        """Seconds in which a connection of a full pool must come free: none while other nodes may have room."""
+        if not begun.waits:
+            return 0.0
+        return math.inf if timeouts.pool is None else timeouts.pool
 
     def settled(self, begun: Begun, answer: Answer, parsed: dict[str, Any]) -> dict[str, Any]:
         """What the caller gets of an attempt that went well."""
@@ -196,11 +220,13 @@ class HappyPath(FirstAttempt):
         if begun is None:
             return self._hand_over(request, None, None)
         deadline = None if timeouts.total is None else request.started + timeouts.total
-        pool_wait = math.inf if timeouts.pool is None else timeouts.pool
+        pool_wait = self.pool_wait(begun, timeouts)
         node, head = begun.node, b""
         try:
             head = sender.head(node, operation.target, body, sender.signers(request.options).current(), request.options)
-            answer = sender.send(node, head, body, operation.name, timeouts, deadline, pool_wait)
+            answer = sender.send(
+                node, head, body, operation.name, timeouts, deadline, pool_wait, loads=self._environment.loads
+            )
             end: Answer | TransportError = answer
             parsed = loads(answer.body, operation.model) if is_ordinary(answer) else None
         except TransportError as error:

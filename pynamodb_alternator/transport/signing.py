@@ -49,7 +49,7 @@ class _Moment(NamedTuple):
 class Signer:
     """Signs requests with one set of credentials. Threads may share it.
 
-    Raises `ConfigurationError` for an access key or a token that would break out of its header.
+    Raises `ConfigurationError` for an access key, a token or a region that would break out of its header.
     """
 
     __slots__ = ("_access_key", "_moment", "_names", "_region", "_secret_key", "_service", "_token", "_token_line")
@@ -64,6 +64,7 @@ class Signer:
     ) -> None:
         for name, value in (("access_key", access_key), ("session_token", session_token or "")):
             checks.no_control_characters(f"Credentials: {name}", value)
+        checks.no_control_characters("The region of the signature", region)
         self._access_key = access_key
         self._secret_key = secret_key
         self._token = session_token or None

@@ -40,7 +40,7 @@ class World:
 
     def __init__(self, *, may_read: bool = True, seed: int = 7) -> None:
         self.now = 1000.0
-        self.rows = 10
+        self.bytes = 2_000
         self.answers: list[TokenRing | Exception] = []
         self.read: list[tuple[str, int | None]] = []
         self.during: Callable[[], None] = lambda: None
@@ -49,7 +49,7 @@ class World:
         self.rings = TokenRings(
             self.replicas,
             self._read,
-            rows_read=lambda: self.rows,
+            bytes_read=lambda: self.bytes,
             may_read=lambda: may_read,
             wake=self._wake,
             clock=lambda: self.now,
@@ -153,7 +153,7 @@ def test_nodes_that_have_only_other_names_are_no_reason_to_read() -> None:
 def test_the_budget() -> None:
     """Ten tables of 768 rows take 18 s of it each; in ten minutes they cost no more than 10 KB/s."""
     world = World()
-    world.rows = 768
+    world.bytes = 768 * 234
     for number in range(10):
         world.replicas.used(f"t{number}", always=False)
     first = world.pass_time(600)
@@ -368,6 +368,77 @@ def test_addresses_inside_the_cluster() -> None:
     server.tables["token_ring", "alternator_t", "t"] = [row(FIRST, LAST, "d")]
     assert hosts(reader.read("t", None), 0) == []
     assert ("peers",) in server.asked
+
+
+def test_a_mapping_that_is_out_of_date_is_read_again() -> None:
+    server = Server(
+        {
+            ("token_ring", "alternator_t", "t"): [row(FIRST, 0, "a"), row(0, LAST, HOSTS[1])],
+            ("local", "local"): [{"broadcast_address": "a", "rpc_address": HOSTS[0]}],
+        }
+    )
+    reader = server.reader()
+    assert hosts(reader.read("t", None), -1) == [HOSTS[0]]
+    # The node has another address for clients now.
+    server.hosts = HOSTS[1:]
+    server.tables["local", "local"] = [{"broadcast_address": "a", "rpc_address": HOSTS[2]}]
+    assert hosts(reader.read("t", None), -1) == [HOSTS[2]]
+
+
+def test_without_the_mapping_what_is_known_is_used() -> None:
+    """A node that has just died, or one of another datacenter, is no reason to forget the others."""
+    denied = refusal("AccessDeniedException")
+    server = Server(
+        {
+            ("token_ring", "alternator_t", "t"): [row(FIRST, 0, HOSTS[0]), row(0, LAST, "elsewhere")],
+            ("local", "local"): denied,
+        }
+    )
+    reader = server.reader()
+    ring = reader.read("t", None)
+    assert (hosts(ring, -1), hosts(ring, 1)) == ([HOSTS[0]], [])
+    server.asked.clear()
+    reader.read("t", None)
+    assert ("local", "local") not in server.asked, "nothing has changed since it was denied"
+    server.tables["token_ring", "alternator_t", "t"] = [row(FIRST, LAST, "elsewhere")]
+    server.hosts = HOSTS[:1]
+    with pytest.raises(SystemTableError):
+        reader.read("t", None)
+
+
+def test_old_servers_share_the_ring_of_equal_replication() -> None:
+    refused = refusal("ValidationException")
+    tables: dict[tuple[str, ...], Any] = {}
+    for table in "tuv":
+        tables["token_ring", f"alternator_{table}", table] = refused
+        tables["token_ring", f"alternator_{table}"] = WHOLE
+        tables["keyspaces", f"alternator_{table}"] = [{"replication": {"class": "N", "dc1": "3"}}]
+    server = Server(tables)
+    reader = server.reader()
+    first = reader.read("t", None)
+    assert [reader.read(name, None) for name in ("u", "v", "u:i")] == [first] * 3
+    assert len([asked for asked in server.asked if asked[0] == "token_ring"]) == 2
+    # It becomes a server that knows tables.
+    server.now += 31
+    server.tables["token_ring", "alternator_t"] = [{**part, "table_name": "t"} for part in WHOLE]
+    server.tables["token_ring", "alternator_t", "t"] = WHOLE
+    with pytest.raises(UnusableTokenRingError):
+        reader.read("t", None)
+    assert len(reader.read("t", None)) == 2
+
+
+def test_all_that_is_read_counts() -> None:
+    server = Server({("token_ring", "alternator_t", "t"): WHOLE})
+    reader = server.reader()
+    reader.read("t", None)
+    assert reader.bytes_read == 300 + 2 * 234
+    with pytest.raises(NoTokenRingError):
+        reader.read("none", None)
+    assert reader.bytes_read == 3 * 300
+    server.tables["token_ring", "alternator_t", "t"] = [row(FIRST, LAST, "a")]
+    server.tables["peers",] = [{"peer": "a", "rpc_address": HOSTS[0], "tokens": "x" * 5000}]
+    reader.read("t", None)
+    assert reader.bytes_read > 6000
 
 
 def test_translated_addresses() -> None:

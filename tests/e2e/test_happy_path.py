@@ -178,7 +178,6 @@ def test_a_listener_to_other_operations_changes_nothing(cluster: Cluster) -> Non
         {"request_compression": "gzip"},
         {"response_compression": True},
         {"hedge": Hedge(after=0.05)},
-        {"load_balancing": "least_busy"},
     ],
 )
 def test_settings_that_need_more(settings: dict[str, Any], local: LocalCluster, cluster: Cluster) -> None:

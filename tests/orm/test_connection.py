@@ -226,6 +226,22 @@ def test_the_settings_of_a_connection_do_not_reach_another_cluster() -> None:
         assert there is NO_OPTIONS
 
 
+@pytest.mark.parametrize(("region", "own"), [(None, None), ("us-east-1", None), ("eu-west-1", "eu-west-1")])
+def test_a_region_that_is_the_clusters_is_no_setting_of_a_connection(region: str | None, own: str | None) -> None:
+    """Requests without settings of their own take the shortest way, and most models name a region."""
+    seen: list[RequestOptions] = []
+
+    class Looking(Recording):
+        def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
+            seen.append(current(self.cluster.core.key))
+            return super()._make_api_call(operation_name, operation_kwargs)
+
+    with Cluster("http://127.0.0.1:1") as cluster:
+        Looking(cluster, region=region).dispatch("GetItem", {"TableName": "t"})
+    assert seen[0].region == own
+    assert (seen[0] is NO_OPTIONS) == (own is None)
+
+
 class Seeing:
     """A client that notes what would hold for its requests."""
 

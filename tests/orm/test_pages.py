@@ -17,8 +17,8 @@ from pynamodb.exceptions import PutError
 from pynamodb.pagination import ResultIterator
 
 import pynamodb_alternator
-from pynamodb_alternator.orm import instances
 from pynamodb_alternator.orm.instances import functions_of, loader_of
+from pynamodb_alternator.orm.unchanged import Snapshot
 
 from .test_shapes import outcome
 
@@ -75,7 +75,7 @@ def keys(items: Any) -> list[str]:
 @pytest.mark.parametrize("how", ["query", "scan"])
 def test_pages_are_loaded(model: Any, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
-    monkeypatch.setattr(instances.ItemFunctions, "hold", lambda self: looked.append(self) or True)
+    monkeypatch.setattr(Snapshot, "holds", lambda self: looked.append(self) or True)
     list(model.scan(limit=1))
     looked.clear()
     results = getattr(model, how)(*(["a"] if how == "query" else []))
@@ -92,7 +92,7 @@ def test_pages_are_loaded(model: Any, how: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_batch_get_is_loaded(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
-    monkeypatch.setattr(instances.ItemFunctions, "hold", lambda self: looked.append(self) or True)
+    monkeypatch.setattr(Snapshot, "holds", lambda self: looked.append(self) or True)
     assert inspect.isgenerator(model.batch_get(["a"]))
     assert sorted(keys(model.batch_get(["a", "b", "c"]))) == ["a", "b", "c"]
     assert len(looked) == 1  # and made before
@@ -152,8 +152,8 @@ def test_a_batch_is_saved(model: Any) -> None:
 def test_a_batch_asks_once_what_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     item = make(pynamodb_alternator.Model)
     looked: list[Any] = []
+    monkeypatch.setattr(Snapshot, "holds", lambda self: looked.append(self) or True)
     functions_of(item)
-    monkeypatch.setattr(instances.ItemFunctions, "hold", lambda self: looked.append(self) or True)
     with item.batch_write() as batch:
         for number in range(25):
             batch.save(item(str(number)))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pynamodb import attributes as attr
 
 import pynamodb_alternator
+from pynamodb_alternator.orm.instances import functions_of
 
 from . import shapes
 
@@ -106,6 +107,7 @@ def test_loading(data: st.DataObject) -> None:
         assert outcome(partial(mine.from_raw_data, copy.deepcopy(item))) == outcome(
             partial(theirs.from_raw_data, copy.deepcopy(item))
         )
+        assert functions_of(mine) is functions_of(mine)  # whatever the model is made of, it is seen to be unchanged
 
 
 @RANDOM

@@ -109,6 +109,7 @@ PATCHES: dict[str, Callable[[Any], Any]] = {
     "deserialize of one attribute": lambda item: added(item.text, "deserialize", constantly("fake")),
     "serialize of one attribute": lambda item: added(item.text, "serialize", constantly("fake")),
     "whether an attribute may be null": lambda item: replaced(item.text, "null", False),
+    "the name of an application's attribute": lambda item: replaced(item.secret, "attr_path", ["other"]),
     "the name of an attribute": lambda item: replaced(item.text, "attr_path", ["other"]),
     "the type of an attribute": lambda item: added(item.text, "attr_type", "N"),
     "PynamoDB's attribute": lambda item: added(attr.UnicodeAttribute, "deserialize", constantly("fake")),
@@ -279,7 +280,7 @@ def test_a_strange_name_of_a_class_or_attribute_is_no_code() -> None:
     base: Any = pynamodb_alternator.Model
     names = ["class", "values", "with space", "quote'", "новый", "get", "None"]
     space: dict[str, Any] = {name: attr.UnicodeAttribute(null=True) for name in names}
-    for title in ("values", "type", "set", "a b", "class"):
+    for title in ("values", "type", "set", "a b", "class", "value_0", "wire_1"):
         item = type(base)(title, (base,), {**space, "key": attr.UnicodeAttribute(hash_key=True)})
         loaded = item.from_raw_data({name: {"S": name} for name in names})
         assert loaded.attribute_values == {name: name for name in names}

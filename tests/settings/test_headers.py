@@ -90,3 +90,17 @@ def test_values_are_in_no_repr() -> None:
     assert checked["X-Token"] == SECRET
     assert SECRET not in repr(checked)
     assert SECRET not in repr(dict(checked))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"extra_headers": {"X-A": "a\ud800"}},
+        {"user_agent": "\udfff"},
+        {"credentials": {"access_key": "\ud800", "secret_key": "s"}},
+        {"credentials": {"access_key": "a", "secret_key": "s", "session_token": "\udc00"}},
+    ],
+)
+def test_half_a_character_is_refused_at_once(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="half a character"):
+        ClusterConfig("127.0.0.1", **settings)

@@ -106,7 +106,7 @@ def test_a_node_that_is_set_aside(
     local: LocalCluster, cluster: Cluster, at: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_aside(cluster, local[1].address, monkeypatch)
-    monkeypatch.setattr(settings, "open_cluster", lambda options: contextlib.nullcontext(cluster))
+    monkeypatch.setattr(settings, "open_cluster", lambda options, **_: contextlib.nullcontext(cluster))
     status, out, _ = at("nodes")
     assert status == 0
     assert out.splitlines()[2].split()[3] == "set_aside"

@@ -25,7 +25,7 @@ from pynamodb_alternator.errors import (
     TransportError,
 )
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.transport.http1 import Answer, Connection, protocol, sockets
+from pynamodb_alternator.transport.http1 import Answer, Connection, protocol, reader, sockets
 from pynamodb_alternator.transport.request import MAX_BODY, build_get, build_head
 
 from .servers import FullListener, Server, ok, read_request, silent, until
@@ -450,6 +450,7 @@ def test_an_interrupt_within_the_parser_is_not_swallowed(monkeypatch: pytest.Mon
 
     with Server() as server:
         monkeypatch.setattr(protocol.AnswerReader, "on_body", interrupted)
+        monkeypatch.setattr(reader, "_known_heads", {})
         connection = Connection.open(server.node(), connect_timeout=5)
         with pytest.raises(KeyboardInterrupt):
             send(connection)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pynamodb_alternator.errors import ConnectionLostError, MalformedAnswerError, TransportError
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.transport.http1 import Answer, Connection, protocol
+from pynamodb_alternator.transport.http1 import Answer, Connection, protocol, reader
 
 NODE = Node("http", "127.0.0.1", 8000)
 
@@ -290,3 +290,40 @@ def test_what_never_ends_is_ended(start: bytes, piece: bytes) -> None:
         with pytest.raises(MalformedAnswerError, match="more than"):
             connection.exchange(b"GET / HTTP/1.1\r\n\r\n", b"", read_timeout=1.0, max_body=100_000)
         connection.close()
+
+
+# ---- heads that were parsed before -----------------------------------------------------------------------------------
+
+
+def what_comes_of(data: bytes, places: list[int]) -> tuple[object, ...]:
+    try:
+        answer, reusable = exchange(cut_up(data, places))
+    except TransportError as error:
+        return type(error), str(error)
+    return answer.status, answer.headers, answer.body, reusable
+
+
+@given(answers(), st.lists(st.integers(0, 400), max_size=2), st.binary(max_size=4), st.data())
+def test_a_head_that_is_known_changes_nothing(
+    made: tuple[bytes, Answer], places: list[int], more: bytes, data: st.DataObject
+) -> None:
+    whole, _ = made
+    damaged = bytearray(whole)
+    damaged[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    shorter = whole[: data.draw(st.integers(0, len(whole)))]
+    for others in (whole, bytes(damaged), shorter, whole + more):
+        reader._known_heads.clear()
+        expected = what_comes_of(others, places)
+        reader._known_heads.clear()
+        for _ in range(2):
+            what_comes_of(whole, [])
+        assert what_comes_of(others, places) == expected
+
+
+def test_heads_that_are_known_are_few() -> None:
+    reader._known_heads.clear()
+    for number in range(3000):
+        exchange([b"HTTP/1.1 200 OK\r\nX-Number: %d\r\nContent-Length: 2\r\n\r\n{}" % number])
+    assert 0 < len(reader._known_heads) <= 1024
+    exchange([b"HTTP/1.1 200 OK\r\nX-Long: %b\r\nContent-Length: 2\r\n\r\n{}" % (b"x" * 5000)])
+    assert max(map(len, reader._known_heads)) < 2000

@@ -1,8 +1,8 @@
 """HTTP/1.1: one request at a time over one socket, and its answer.
 
-`protocol` says what an answer may be, `sockets` talks to the kernel, `connection` is the connection of a thread, and
-`stepwise` that of a thread that waits for two of them. That of an event loop, `aio.connection`, goes by the same
-`protocol`.
+`reader` finds an answer in the bytes, `protocol` says what it may be, `sockets` talks to the kernel, `connection` is
+the connection of a thread, and `stepwise` that of a thread that waits for two of them. That of an event loop,
+`aio.connection`, goes by the same `protocol`.
 """
 
 from .connection import Connection

@@ -1,10 +1,9 @@
-"""What HTTP/1.1 demands of an answer, in a thread and in an event loop: the reader, the rules, and the errors in words.
+"""What HTTP/1.1 demands of an answer, in a thread and in an event loop: the rules, and the errors in words.
 
-`AnswerReader` collects what llhttp finds in the bytes. `ResponseRules` is the base class of both kinds of connection
-(`transport.http1.connection`, `aio.connection`): it judges what was read, and words what went wrong. Nothing here
-waits or touches a socket.
+`ResponseRules` is the base class of both kinds of connection (`transport.http1.connection`, `aio.connection`): it
+judges what `reader` has found in the bytes, and words what went wrong. Nothing here waits or touches a socket.
 
-Sources: RFC 9112 (HTTP/1.1); what the parser accepts is llhttp's strict mode.
+Source: RFC 9112 (HTTP/1.1).
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
 
 from ...errors import (
     ConnectionLostError,
@@ -25,6 +24,7 @@ from ...errors import (
     ReadTimeoutError,
     TlsError,
 )
+from .reader import Answer, AnswerReader, Refused, parser_words
 from .sockets import words_of
 
 if TYPE_CHECKING:
@@ -40,27 +40,8 @@ MAX_BODY = 256 * 1024 * 1024
 MAX_ERROR = 32 * 1024 * 1024
 """Bytes in the body of an answer with status 300 or above: no error tells of more than one item."""
 _MAX_HEAD = 64 * 1024
-_MAX_DIGITS = 19
-"""Digits of a Content-Length. Neither zeros in front of it nor more bytes than a 64-bit number counts are honest."""
-_MAX_CHUNKS = 16
-"""Chunks that are kept before they are joined. A chunk may be one byte, and an object for each would be many times as
-large as the answer."""
 _BY_THE_NODE = (ConnectionResetError, BrokenPipeError, ssl.SSLError)
 """Errors of a connection that the node has closed, or reset, or ended with an alert of TLS."""
-
-
-class Answer:
-    """An HTTP answer, whole: `status`, `headers` (names in lower case), `body` as it was sent."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-
-    def __repr__(self) -> str:
-        return f"Answer({self.status}, {len(self.body)} bytes)"
 
 
 class Handshakes(Protocol):
@@ -178,19 +159,24 @@ class ResponseRules:
 
         Raises `MalformedAnswerError`.
         """
+        is_first = received == len(data) <= _MAX_HEAD
+        if is_first and reader.feed_known(data):
+            return True
         try:
             reader.feed(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, _Refused):
+            if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, Refused):
                 # A KeyboardInterrupt, or gevent's Timeout, that came while a callback ran.
                 raise (error.__context__ or error) from None
             # After a whole answer it is only what follows that is wrong.
             reader.reusable = False
             if not reader.complete:
-                raise self._malformed(_parser_words(error)) from error
+                raise self._malformed(parser_words(error)) from error
         if reader.complete:
             if received > _MAX_HEAD:
                 self._check_size(reader, received)
+            if is_first:
+                reader.remember_head(data)
             return True
         self._check_size(reader, received)
         reader.tidy()
@@ -270,110 +256,3 @@ class ResponseRules:
         )
         error.may_still_execute = False
         return error
-
-
-class _Refused(Exception):
-    """What llhttp takes and we do not; the text says what."""
-
-
-class AnswerReader:
-    """What llhttp finds in the bytes of one answer. httptools calls the ``on_...`` methods.
-
-    `reusable`: the answer is whole, nothing followed it, and the node keeps the connection open.
-    """
-
-    __slots__ = ("_chunks", "_parser", "_tidy", "complete", "feed", "head_is_complete", "headers", "reusable", "status")
-
-    def __init__(self) -> None:
-        self._parser: Any = HttpResponseParser(self)
-        self.feed: Any = self._parser.feed_data
-        self._start_over()
-
-    def _start_over(self) -> None:
-        self.complete = self.head_is_complete = self.reusable = False
-        self.headers: dict[str, str] = {}
-        self.status = 0
-        self._chunks: list[bytes] = []
-        self._tidy = 0
-
-    def on_message_begin(self) -> None:
-        if self.complete:
-            raise _Refused("bytes after its end")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.head_is_complete:
-            return  # a trailer, after the last chunk
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers = self.headers
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-
-    def on_headers_complete(self) -> None:
-        self.head_is_complete = True
-        self.status = self._parser.get_status_code()
-        if not 100 <= self.status <= 599:
-            raise _Refused(f"the status {self.status}")
-        coding = self.headers.get("transfer-encoding")
-        if coding is not None and coding.lower() != "chunked":
-            raise _Refused(f"the transfer coding {coding[:40]!r}")
-        length = self.headers.get("content-length")
-        if length is not None and len(length) > _MAX_DIGITS:
-            raise _Refused(f"a Content-Length of {len(length)} digits")
-
-    def on_body(self, data: bytes) -> None:
-        self._chunks.append(data)
-
-    def on_message_complete(self) -> None:
-        if 100 <= self.status < 200:
-            self._start_over()  # such as 100 Continue: the answer itself is still to come
-            return
-        self.complete = True
-        self.reusable = self._parser.should_keep_alive()
-
-    @property
-    def ends_with_connection(self) -> bool:
-        """Whether the body lasts until the node closes, and the node has said that it will."""
-        headers = self.headers
-        if not self.head_is_complete or "content-length" in headers or "transfer-encoding" in headers:
-            return False
-        # Without such words a connection that broke would look like the end of the answer.
-        return self._parser.get_http_version() == "1.0" or "close" in headers.get("connection", "").lower()
-
-    @property
-    def size(self) -> int:
-        """Bytes of the body so far."""
-        return sum(map(len, self._chunks))
-
-    def tidy(self) -> None:
-        """Called between two readings of the socket: many small chunks become one, so that what is kept of the answer
-        is about as large as the answer. Each byte is moved once."""
-        chunks, start = self._chunks, self._tidy
-        if len(chunks) - start > _MAX_CHUNKS:
-            chunks[start:] = [b"".join(chunks[start:])]
-            self._tidy = start + 1
-
-    def problem(self, most: int) -> str | None:
-        """What is wrong with the head of an answer, if the body is not complete yet or larger than `most`."""
-        length = self.headers.get("content-length")
-        if length is not None:
-            return f"a body of {length} bytes, where {most} are allowed" if int(length) > most else None
-        if "transfer-encoding" in self.headers or self.ends_with_connection:
-            return None
-        return "a body without Content-Length, chunks, or Connection: close"
-
-    def take(self) -> Answer:
-        """The answer that was read. An idle connection keeps nothing of it: it may be large."""
-        chunks = self._chunks
-        answer = Answer(self.status, self.headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        self._start_over()
-        return answer
-
-    def let_go(self) -> None:
-        """The last call. Parser and reader hold each other: they need not wait for the garbage collector."""
-        self._parser = self.feed = None
-
-
-def _parser_words(error: Exception) -> str:
-    cause = error.__context__
-    if isinstance(cause, _Refused):
-        return str(cause)
-    return str(error) or type(error).__name__
