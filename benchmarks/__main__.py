@@ -12,13 +12,16 @@ import sys
 import time
 from pathlib import Path
 
+from . import bars
 from . import contenders as who
 from .measure import Plan, measure_all
 from .report import chart, tables
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-FULL = Plan(rounds=9, slice_seconds=0.03, connect_rounds=2, start_rounds=7, models=(1, 50), reads=100)
-QUICK = Plan(rounds=1, slice_seconds=0.002, connect_rounds=0.01, start_rounds=1, models=(1, 3), reads=5)
+FULL = Plan(rounds=9, slice_seconds=0.03, connect_rounds=2, start_rounds=7, models=(1, 50), reads=100, bars=bars.FULL)
+QUICK = Plan(
+    rounds=1, slice_seconds=0.002, connect_rounds=0.01, start_rounds=1, models=(1, 3), reads=5, bars=bars.QUICK
+)
 _BEGIN, _END = "<!-- begin: python -m benchmarks --write -->", "<!-- end -->"
 
 

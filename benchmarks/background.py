@@ -1,6 +1,7 @@
-"""The CPU of a process that makes one request a second, and of one that makes none: what runs in the background.
+"""The CPU that the background threads of a process take while it makes one request a second.
 
-`python -m benchmarks.background PORT SETTLE SECONDS PAUSE` is such a process; it prints a part of one core.
+`python -m benchmarks.background PORT SETTLE SECONDS PAUSE` is such a process; it prints a part of one core. What the
+thread takes that makes the requests is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ LIGHT = 1.0
 
 
 def background(ports: list[int], *, settle: float, seconds: float, pause: float) -> list[float]:
-    """For each cluster, the part of one core that such a process takes. They run side by side.
+    """For each cluster, the part of one core that this takes. The processes run side by side.
 
     `settle`: seconds before it is measured. `pause`: between two requests.
     """
@@ -48,9 +49,13 @@ def _measure(port: int, settle: float, seconds: float, pause: float) -> None:
         get = client_calls(cluster.client)[GET]
         get()
         _use(get, settle, min(pause, LIGHT))
-        cpu, began = time.process_time(), time.perf_counter()
+        cpu, began = _of_other_threads(), time.perf_counter()
         _use(get, seconds, pause)
-        print((time.process_time() - cpu) / (time.perf_counter() - began))
+        print((_of_other_threads() - cpu) / (time.perf_counter() - began))
+
+
+def _of_other_threads() -> float:
+    return time.process_time() - time.thread_time()
 
 
 def _use(get: Callable[[], Any], seconds: float, pause: float) -> None:

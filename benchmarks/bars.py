@@ -31,7 +31,7 @@ from .cold_start import OURS, OURS_WITHOUT_THREADS, STOCK, cold_start
 from .models import ACCESS, REGION, SECRET, make_model, stock_meta
 from .node import TABLE, running
 
-__all__ = ["BARS", "Effort", "Measured", "main"]
+__all__ = ["BARS", "FULL", "QUICK", "Bar", "Effort", "Measured", "main", "measure_bars"]
 
 SIZES = (3, 300, 3000)
 Call = Callable[[], Any]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import aiobotocore
 import boto3
 import botocore.session
 import orjson
@@ -15,12 +18,14 @@ import pynamodb.models
 from botocore.config import Config
 
 import pynamodb_alternator
-from pynamodb_alternator import Cluster, ClusterConfig, Credentials
+from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Timeouts, Tls
 
+from . import rust_orm
 from .models import ACCESS, REGION, SECRET, make_model, make_rich_model, stock_meta
 from .node import PAGES, RICH, TABLE, TABLES, item
 
 STOCK_MODEL, STOCK_CLIENT, ALTERNATOR = "PynamoDB, stock", "botocore, stock", "alternator-client, boto3"
+RUST_MODEL = "pydynox, model"
 MODEL, MODEL_UNSIGNED, MODEL_COMPATIBLE = "our model", "our model, unsigned", "our model, compatible lane"
 CLIENT, CLIENT_UNSIGNED = "our client", "our client, unsigned"
 CLIENT_COMPATIBLE, CLIENT_COMPATIBLE_UNSIGNED = (
@@ -29,7 +34,7 @@ CLIENT_COMPATIBLE, CLIENT_COMPATIBLE_UNSIGNED = (
 )
 HTTP_CLIENT, SOCKET = "http.client, orjson", "bare socket"
 
-MODELS = (STOCK_MODEL, MODEL, MODEL_UNSIGNED, MODEL_COMPATIBLE)
+MODELS = (STOCK_MODEL, *((RUST_MODEL,) if rust_orm.INSTALLED else ()), MODEL, MODEL_UNSIGNED, MODEL_COMPATIBLE)
 CLIENTS = (
     STOCK_CLIENT,
     ALTERNATOR,
@@ -40,11 +45,14 @@ CLIENTS = (
     HTTP_CLIENT,
     SOCKET,
 )
-SIGNED = {STOCK_MODEL, MODEL, MODEL_COMPATIBLE, STOCK_CLIENT, ALTERNATOR, CLIENT, CLIENT_COMPATIBLE}
 GET, SAVE, UPDATE = "get", "save", "conditional update"
 BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000 = "batch write of 25", "batch get of 100", "page of 100", "page of 1,000"
+TLS = "get, TLS, deadline"
 PAGE_RICH = "page of 1,000, nine attributes"
-OPERATIONS = (GET, SAVE, UPDATE, BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000)
+OPERATIONS = (GET, TLS, SAVE, UPDATE, BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000)
+"""Not every contender has each of them."""
+_DEADLINE = 5.0
+"""Seconds that a request over TLS may take: in all for ours, and without an answer for the others, who have no more."""
 
 Calls = dict[str, Callable[[], Any]]
 
@@ -123,8 +131,12 @@ def client_calls(client: Any) -> Calls:
     return {name: call(methods[operation], parameters) for name, (operation, parameters) in _CALLS.items()}
 
 
-def http_client_calls(port: int) -> Calls:
+def http_client_calls(port: int, authority: str | None = None) -> Calls:
+    """`authority`: the file of it, for TLS."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
+    if authority:
+        context = ssl.create_default_context(cafile=authority)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=_DEADLINE)
     connection.connect()
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -167,12 +179,14 @@ def socket_calls(port: int) -> Calls:
     return {name: call(*one) for name, one in _CALLS.items()}
 
 
-def stock_client(port: int) -> Any:
+def stock_client(port: int, authority: str | None = None) -> Any:
+    """`authority`: the file of it, for TLS."""
     session = botocore.session.Session()
     session.set_credentials(ACCESS, SECRET)
     # As PynamoDB makes its own.
-    config = Config(parameter_validation=False, max_pool_connections=10)
-    return session.create_client("dynamodb", REGION, endpoint_url=f"http://127.0.0.1:{port}", config=config)
+    config = Config(parameter_validation=False, max_pool_connections=10, read_timeout=_DEADLINE if authority else 60)
+    url = f"http{'s' if authority else ''}://127.0.0.1:{port}"
+    return session.create_client("dynamodb", REGION, endpoint_url=url, config=config, verify=authority)
 
 
 @contextlib.contextmanager
@@ -210,9 +224,29 @@ def know_rings(cluster: Cluster, tables: Sequence[str]) -> None:
                 raise RuntimeError(f"The token ring of {table} is not known.")
 
 
+def _tls_gets(stack: contextlib.ExitStack, port: int, authority: str) -> dict[str, Callable[[], Any]]:
+    """A get over TLS by those who can be told of an authority, with as much of a deadline as each of them has."""
+    timeouts = Timeouts(total=_DEADLINE)
+    of_tls: dict[str, Any] = {"scheme": "https", "tls": Tls(ca=authority), "timeouts": timeouts}
+    cluster = stack.enter_context(our_cluster(port, tables=(TABLE,), **of_tls))
+    # PynamoDB has no setting for it; botocore reads this one when the client is made.
+    os.environ["AWS_CA_BUNDLE"] = authority
+    stack.callback(os.environ.pop, "AWS_CA_BUNDLE")
+    meta = {**stock_meta(port), "host": f"https://127.0.0.1:{port}", "read_timeout_seconds": _DEADLINE}
+    stock_get = model_calls(pynamodb.models.Model, **meta)[GET]
+    stock_get()
+    return {
+        STOCK_MODEL: stock_get,
+        MODEL: model_calls(pynamodb_alternator.Model, cluster=cluster)[GET],
+        STOCK_CLIENT: client_calls(stock_client(port, authority))[GET],
+        CLIENT: client_calls(cluster.client)[GET],
+        HTTP_CLIENT: http_client_calls(port, authority)[GET],
+    }
+
+
 @contextlib.contextmanager
-def all_calls(port: int) -> Iterator[dict[str, Calls]]:
-    """What each contender does for each operation, on a cluster at `port`."""
+def all_calls(port: int, tls_port: int, authority: str) -> Iterator[dict[str, Calls]]:
+    """What each contender does for each operation, on a cluster at `port`, and on one that speaks TLS."""
     with contextlib.ExitStack() as stack:
         found = {STOCK_MODEL: model_calls(pynamodb.models.Model, **stock_meta(port))}
         ours = {}
@@ -228,7 +262,16 @@ def all_calls(port: int) -> Iterator[dict[str, Calls]]:
             ours[client] = client_calls(cluster.client)
         found[STOCK_CLIENT] = client_calls(stock_client(port))
         found[ALTERNATOR] = client_calls(stack.enter_context(alternator_client(port)))
-        yield {**found, **ours, HTTP_CLIENT: http_client_calls(port), SOCKET: socket_calls(port)}
+        found = {**found, **ours, HTTP_CLIENT: http_client_calls(port), SOCKET: socket_calls(port)}
+        if rust_orm.INSTALLED:
+            get, save = rust_orm.calls(port, ACCESS, SECRET, REGION)
+            found[RUST_MODEL] = {GET: get, SAVE: save}
+        for name, call in _tls_gets(stack, tls_port, authority).items():
+            found[name] = {**found[name], TLS: call}
+        yield found
 
 
 VERSIONS = {"botocore": botocore.__version__, "boto3": boto3.__version__, "pynamodb": pynamodb.__version__}
+VERSIONS["aiobotocore"] = aiobotocore.__version__
+if rust_orm.INSTALLED:
+    VERSIONS["pydynox"] = rust_orm.INSTALLED

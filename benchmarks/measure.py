@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,28 @@ import pynamodb.models
 import pynamodb_alternator
 
 from . import contenders as who
-from . import replicas
+from . import replicas, tasks
+from .bars import BARS, Bar, Effort, Measured, measure_bars
+from .cold_start import KINDS, cold_start
 from .models import make_model, stock_meta
-from .node import TABLE, running
+from .node import TABLE, running, running_tls
 
 __all__ = ["Figure", "Plan", "measure_all"]
 
 SIZES = (3, 30, 300)
-THREADS = 8
+THREADS = (8, 32)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Medians for one contender: microseconds of CPU, and of time, for one operation."""
+    """Medians for one contender: microseconds of CPU, and of time, for one operation.
+
+    `p99`: of the time; of calls in threads only.
+    """
 
     cpu: float
     wall: float
+    p99: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Plan:
 
     `slice_seconds`: how long a contender's turn lasts, about. `connect_rounds`: requests to each node of a cluster
     before it is measured, so that there are connections. `models`: how many, in the measurements of the start. `reads`:
-    of a turn, in those of token awareness.
+    of a turn, in those of token awareness. `bars`: see `benchmarks.bars`.
     """
 
     rounds: int
@@ -54,12 +60,18 @@ class Plan:
     start_rounds: int
     models: tuple[int, int]
     reads: int
+    bars: Effort
 
 
 @dataclass
 class Results:
     operations: dict[str, dict[str, Figure]]
-    threads: dict[str, Figure]
+    threads: dict[int, dict[str, Figure]]
+    """By the number of threads."""
+    tasks: dict[str, dict[int, float]]
+    """Contender → number of tasks → µs of CPU for a get."""
+    cold_starts: dict[str, float]
+    """Kind of process → seconds of CPU until its first answer."""
     nodes: dict[str, dict[int, Figure]]
     routing: dict[str, float]
     plans: dict[str, float]
@@ -68,18 +80,27 @@ class Results:
     """Seconds that a hop takes → seconds for a read, without token awareness and with it."""
     starts: dict[str, dict[int, tuple[float, float]]]
     """Contender → number of models → seconds, MB."""
+    bars: list[tuple[Bar, Measured]]
 
 
 def measure_all(plan: Plan, tell: Callable[[str], None]) -> Results:
-    with running(*SIZES) as ports, who.all_calls(ports[0]) as calls:
+    with (
+        running(*SIZES) as ports,
+        running_tls(SIZES[0]) as (tls_port, authority),
+        who.all_calls(ports[0], tls_port, authority) as calls,
+    ):
         _check(calls)
         # What is here now stays: collecting between the turns need not look at it.
         gc.collect()
         gc.freeze()
         tell("operations, one thread")
-        operations = {name: _interleaved({c: calls[c][name] for c in calls}, plan) for name in who.OPERATIONS}
-        tell(f"get, {THREADS} threads")
-        threads = _threaded(calls, ports[0], plan)
+        operations = {
+            name: _interleaved({c: calls[c][name] for c in calls if name in calls[c]}, plan) for name in who.OPERATIONS
+        }
+        tell(f"get, {' and '.join(map(str, THREADS))} threads")
+        threads = {count: _threaded(calls, ports[0], plan, count) for count in THREADS}
+        tell("get, tasks of an event loop")
+        in_tasks = _tasks(ports[0], plan)
         tell(f"get, {', '.join(map(str, SIZES))} nodes")
         nodes, routing = _nodes(ports, plan)
         tell("token awareness")
@@ -87,12 +108,17 @@ def measure_all(plan: Plan, tell: Callable[[str], None]) -> Results:
         hops = replicas.hops(plan.rounds, plan.reads)
         tell(f"start, {plan.models[0]} and {plan.models[1]} models")
         starts = _starts(ports[0], plan)
-    return Results(operations, threads, nodes, routing, plans, hops, starts)
+        cold_starts = _cold_starts(ports[0], plan)
+    tell("the bars")
+    bars = list(measure_bars(BARS, plan.bars))
+    return Results(operations, threads, in_tasks, cold_starts, nodes, routing, plans, hops, starts, bars)
 
 
 def _check(calls: dict[str, who.Calls]) -> None:
     """Everybody gets the answers that are meant: else the figures would be of something else."""
     for name, of in calls.items():
+        if who.BATCH_GET not in of:
+            continue
         items, page = of[who.BATCH_GET](), of[who.PAGE_1000]()
         if isinstance(page, dict):
             items, page = next(iter(items["Responses"].values())), page["Items"]
@@ -128,21 +154,22 @@ def _interleaved(calls: Mapping[Any, Callable[[], Any]], plan: Plan, warm_up: fl
 
 
 def _median(figures: list[Figure]) -> Figure:
-    return Figure(statistics.median(one.cpu for one in figures), statistics.median(one.wall for one in figures))
+    cpu, wall, p99 = (statistics.median(column) for column in zip(*map(astuple, figures), strict=True))
+    return Figure(cpu, wall, p99)
 
 
 # ---- threads -----------------------------------------------------------------------------------------------------
 
 
-def _threaded(calls: dict[str, who.Calls], port: int, plan: Plan) -> dict[str, Figure]:
-    """As many threads as `THREADS` that make the same call; CPU of the whole process, and time per operation."""
+def _threaded(calls: dict[str, who.Calls], port: int, plan: Plan, threads: int) -> dict[str, Figure]:
+    """So many threads that make the same call; CPU of the whole process, and time per operation."""
     own = {who.HTTP_CLIENT: who.http_client_calls, who.SOCKET: who.socket_calls}
     work: dict[str, list[Callable[[], Any]]] = {}
     for name, of in calls.items():
         # What is no client for threads gets one connection for each.
-        work[name] = [own[name](port)[who.GET] if name in own else of[who.GET] for _ in range(THREADS)]
+        work[name] = [own[name](port)[who.GET] if name in own else of[who.GET] for _ in range(threads)]
     rounds: dict[str, list[Figure]] = {name: [] for name in work}
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         counts = dict.fromkeys(work, 0)
         for number in range(-1, plan.rounds):
             gc.collect()
@@ -150,7 +177,7 @@ def _threaded(calls: dict[str, who.Calls], port: int, plan: Plan) -> dict[str, F
                 count = counts[name] or 5
                 figure = _at_once(pool, each, count)
                 if number < 0:
-                    counts[name] = max(5, min(2_000, round(plan.slice_seconds * 4 / (figure.wall / 1e6) / THREADS)))
+                    counts[name] = max(5, min(2_000, round(plan.slice_seconds * 4 / (figure.wall / 1e6) / threads)))
                 else:
                     rounds[name].append(figure)
     return {name: _median(figures) for name, figures in rounds.items()}
@@ -158,20 +185,46 @@ def _threaded(calls: dict[str, who.Calls], port: int, plan: Plan) -> dict[str, F
 
 def _at_once(pool: ThreadPoolExecutor, calls: list[Callable[[], Any]], count: int) -> Figure:
     begun: list[float] = []
+    times: list[float] = []
     # By the last thread to come, before any of them goes on.
     barrier = threading.Barrier(len(calls), lambda: begun.extend((time.process_time(), time.perf_counter())))
 
     def run(call: Callable[[], Any]) -> None:
         barrier.wait()
+        mine, now = [], time.perf_counter
         for _ in range(count):
+            start = now()
             call()
+            mine.append(now() - start)
+        times.extend(mine)
 
     futures = [pool.submit(run, call) for call in calls]
     for future in futures:
         future.result()
     cpu, wall = begun
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     done = count * len(calls)
-    return Figure((time.process_time() - cpu) / done * 1e6, (time.perf_counter() - wall) / done * 1e6)
+    return Figure(cpu / done * 1e6, wall / done * 1e6, sorted(times)[int(done * 0.99)] * 1e6)
+
+
+# ---- tasks -------------------------------------------------------------------------------------------------------
+
+
+def _tasks(port: int, plan: Plan) -> dict[str, dict[int, float]]:
+    """Gets by tasks. CPU of the whole process, because pydynox has threads of its own."""
+    figures: dict[str, dict[int, float]] = {}
+    with tasks.batches(port) as batches:
+        for count in tasks.TASKS:
+            rounds: dict[str, list[float]] = {name: [] for name in batches}
+            for number in range(-1, max(1, plan.rounds // 2)):
+                for name, batch in batches.items():
+                    began = time.process_time()
+                    batch(count)
+                    if number >= 0:
+                        rounds[name].append((time.process_time() - began) / tasks.operations(count) * 1e6)
+            for name, cpu in rounds.items():
+                figures.setdefault(name, {})[count] = statistics.median(cpu)
+    return figures
 
 
 # ---- nodes -------------------------------------------------------------------------------------------------------
@@ -243,6 +296,11 @@ def _starts(port: int, plan: Plan) -> dict[str, dict[int, tuple[float, float]]]:
         seconds, megabytes = (statistics.median(column) for column in zip(*figures, strict=True))
         starts.setdefault(name, {})[models] = (seconds, megabytes)
     return starts
+
+
+def _cold_starts(port: int, plan: Plan) -> dict[str, float]:
+    rounds = [{kind: cold_start(kind, port, TABLE) for kind in KINDS} for _ in range(plan.start_rounds)]
+    return {kind: statistics.median(each[kind] for each in rounds) for kind in KINDS}
 
 
 def _start(name: str, port: int, models: int) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Nodes that answer at once, in a process of their own: what is measured is the client.
 
 `python -m benchmarks.node SIZE ...` starts a cluster of each size, on loopback addresses that share a port, prints
-the ports, and ends when its standard input does.
+the ports, and ends when its standard input does. With ``--tls`` first they speak TLS, and the file of the authority
+that signed for them is printed before the ports.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import itertools
 import json
 import selectors
 import socket
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -115,28 +117,48 @@ def _page(body: bytes, nodes: _Nodes) -> bytes:
     return _PAGES[1000 if PAGES[1000].encode() in body else 100]
 
 
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
 class _Connection:
     def __init__(self, sock: socket.socket, nodes: _Nodes) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
         self.sock, self._nodes = sock, nodes
+        self._is_new = isinstance(sock, ssl.SSLSocket)
         self.unread, self.unsent = b"", b""
 
     def ready(self, selector: selectors.BaseSelector) -> None:
+        if self._is_new:
+            self._shake_hands()
+            return
         if not self.unsent:
-            with contextlib.suppress(BlockingIOError):
-                data = self.sock.recv(262_144)
-                if not data:
-                    raise ConnectionError
-                self.unread += data
-                self._answer_all()
+            self._read()
+            self._answer_all()
         was_waiting = selector.get_key(self.sock).events & selectors.EVENT_WRITE
         if self.unsent:
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(*_NOT_NOW):
                 self.unsent = self.unsent[self.sock.send(self.unsent) :]
         if bool(was_waiting) != bool(self.unsent):
             wanted = selectors.EVENT_WRITE if self.unsent else selectors.EVENT_READ
             selector.modify(self.sock, wanted, partial(self.ready, selector))
+
+    def _shake_hands(self) -> None:
+        assert isinstance(self.sock, ssl.SSLSocket)
+        with contextlib.suppress(*_NOT_NOW):
+            self.sock.do_handshake()
+            self._is_new = False
+
+    def _read(self) -> None:
+        is_tls = isinstance(self.sock, ssl.SSLSocket)
+        with contextlib.suppress(*_NOT_NOW):
+            while True:
+                data = self.sock.recv(262_144)
+                if not data:
+                    raise ConnectionError
+                self.unread += data
+                if not is_tls:
+                    return  # a TLS socket may hold more than the selector knows
 
     def _answer_all(self) -> None:
         while True:
@@ -152,19 +174,36 @@ class _Connection:
             self.unsent += _answer(head, body, self._nodes)
 
 
+_Wrap = Callable[[socket.socket], socket.socket]
+
+
+def _as_it_is(sock: socket.socket) -> socket.socket:
+    return sock
+
+
 def hosts(size: int) -> list[str]:
     return [f"127.0.{number // 200}.{number % 200 + 1}" for number in range(size)]
 
 
-def _serve(sizes: list[int]) -> None:
+def _serve(sizes: list[int], tls: bool) -> None:
     selector = selectors.DefaultSelector()
+    wrap: _Wrap = _as_it_is
+    if tls:
+        from pynamodb_alternator.local.tls import LocalTls, TlsFiles
+
+        names = hosts(max(sizes))
+        files = TlsFiles(LocalTls(), names)
+        wrap = partial(files.context_of(names[0]).wrap_socket, server_side=True, do_handshake_on_connect=False)
+        print(files.ca_file, flush=True)
     for size in sizes:
         names = hosts(size)
-        print(_listen(selector, names, _Nodes(names)), flush=True)
+        print(_listen(selector, names, _Nodes(names), wrap), flush=True)
     selector.register(sys.stdin, selectors.EVENT_READ)
     while True:
         for key, _ in selector.select():
             if key.data is None:
+                if tls:
+                    files.close()
                 return  # our parent is done, or gone
             try:
                 key.data()
@@ -174,11 +213,11 @@ def _serve(sizes: list[int]) -> None:
                 sock.close()
 
 
-def _listen(selector: selectors.BaseSelector, names: list[str], nodes: _Nodes) -> int:
+def _listen(selector: selectors.BaseSelector, names: list[str], nodes: _Nodes, wrap: _Wrap) -> int:
     """Listen on all hosts, on one port that is free on each. Returns it."""
 
     def accept(server: socket.socket) -> None:
-        connection = _Connection(server.accept()[0], nodes)
+        connection = _Connection(wrap(server.accept()[0]), nodes)
         selector.register(connection.sock, selectors.EVENT_READ, partial(connection.ready, selector))
 
     for _ in itertools.repeat(None, 50):
@@ -202,16 +241,31 @@ def _listen(selector: selectors.BaseSelector, names: list[str], nodes: _Nodes) -
 @contextlib.contextmanager
 def running(*sizes: int) -> Iterator[list[int]]:
     """Clusters of these sizes, in one process beside this one: their ports."""
-    command = [sys.executable, "-m", "benchmarks.node", *map(str, sizes)]
+    with _process(*map(str, sizes)) as output:
+        yield [int(next(output)) for _ in sizes]
+
+
+@contextlib.contextmanager
+def running_tls(size: int) -> Iterator[tuple[int, str]]:
+    """One cluster that speaks TLS: its port, and the file of the authority that signed for it."""
+    with _process("--tls", str(size)) as output:
+        authority = next(output).strip()
+        yield int(next(output)), authority
+
+
+@contextlib.contextmanager
+def _process(*arguments: str) -> Iterator[Iterator[str]]:
+    command = [sys.executable, "-m", "benchmarks.node", *arguments]
     root = Path(__file__).resolve().parent.parent
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root, text=True) as process:
         assert process.stdout is not None
         try:
-            yield [int(process.stdout.readline()) for _ in sizes]
+            yield iter(process.stdout.readline, "")
         finally:
             process.communicate(timeout=10)
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        _serve([int(size) for size in sys.argv[1:]])
+        has_tls = sys.argv[1] == "--tls"
+        _serve([int(size) for size in sys.argv[1 + has_tls :]], has_tls)

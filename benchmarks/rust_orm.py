@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -21,6 +22,8 @@ def _model(port: int, access: str, secret: str, region: str) -> Any:
     from pydynox import DynamoDBClient, Model, ModelConfig
     from pydynox.attributes import BooleanAttribute, NumberAttribute, StringAttribute
 
+    # It logs each request that takes over 100 ms, as those of many tasks do.
+    logging.getLogger("pydynox").setLevel(logging.ERROR)
     client = DynamoDBClient(
         region=region, access_key=access, secret_key=secret, endpoint_url=f"http://127.0.0.1:{port}"
     )

@@ -11,10 +11,11 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import contenders as who
-from benchmarks import rust_orm
-from benchmarks.bars import BARS
+from benchmarks import rust_orm, tasks
+from benchmarks.bars import BARS, Measured
+from benchmarks.cold_start import KINDS
 from benchmarks.compare import OPERATIONS
-from benchmarks.measure import SIZES, Figure, Results
+from benchmarks.measure import SIZES, THREADS, Figure, Results
 from benchmarks.replicas import HOPS, LOOK_UP, RINGS
 from benchmarks.report import chart, ratios, tables
 
@@ -36,7 +37,7 @@ def test_the_short_form_measures_everything() -> None:
     rows = cells(done.stdout)
     for name in (*who.MODELS, *who.CLIENTS):
         # Its CPU, its time, and with threads.
-        assert [len(row) for row in rows if row[0] == name] == [1 + len(who.OPERATIONS)] * 2 + [5]
+        assert [len(row) for row in rows if row[0] == name] == [1 + len(who.OPERATIONS)] * 2 + [6] * len(THREADS)
     for start in (
         *RINGS,
         LOOK_UP,
@@ -46,32 +47,24 @@ def test_the_short_form_measures_everything() -> None:
         "routing alone: affinity",
         "routing alone: round robin",
         f"{who.MODEL}: 1",
+        tasks.STOCK,
+        tasks.OURS,
+        *(f"first get: {kind}" for kind in KINDS),
     ):
         assert [row for row in rows if row[0] == start]
-    assert sum(row[-1] in ("yes", "NO") for row in rows) == 14
+    assert sum(row[-1] in ("yes", "NO") for row in rows) == len(BARS) - (not rust_orm.INSTALLED) + 8
     for row in rows:
         if not set(row[0]) <= {"-"} and row[0]:
-            assert all(re.search(r"\d", cell) or cell in ("yes", "NO") for cell in row[1:]), row
+            assert all(re.search(r"\d", cell) or cell in ("yes", "NO", "–") for cell in row[1:]), row
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs loopback addresses beyond 127.0.0.1")
-def test_the_short_form_measures_every_bar() -> None:
-    command = [sys.executable, "-m", "benchmarks.bars", "--quick"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr
-    rows = [re.split(r"  +", line) for line in done.stdout.splitlines()]
-    told = {row[0]: row[-1] for row in rows if row[-1] in ("yes", "NO")}
-    bars = [bar.words for bar in BARS if rust_orm.INSTALLED or not bar.needs_rust]
-    assert list(told) == bars
-    assert ("pydynox is not installed" in done.stdout) is not bool(rust_orm.INSTALLED)
-
-
 def test_bars_are_chosen_by_their_words() -> None:
     command = [sys.executable, "-m", "benchmarks.bars", "--quick", "--only", "save", "--only", "nobody"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
     assert [line.split(",")[0] for line in done.stdout.splitlines() if line.endswith(("yes", "NO"))] == ["save"]
+    assert ("pydynox is not installed" in done.stdout) is not bool(rust_orm.INSTALLED)
     done = subprocess.run([*command[:-4], "--only", "nobody"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no bar has nobody in its words; they are: get, model: of PynamoDB, " in done.stderr
@@ -118,7 +111,10 @@ def test_figures_become_tables_and_a_chart() -> None:
     kinds = ("affinity", "round robin")
     results = Results(
         operations=dict.fromkeys(who.OPERATIONS, figures),
-        threads=figures,
+        threads=dict.fromkeys(THREADS, figures),
+        tasks={name: dict.fromkeys(tasks.TASKS, 10.0) for name in (tasks.STOCK, tasks.OURS)},
+        cold_starts=dict.fromkeys(KINDS, 0.2),
+        bars=[(BARS[0], Measured(0.0799, 70.0, 876.0)), (BARS[1], Measured(0.0801, 70.0, 876.0))],
         nodes={name: {size: Figure(5.0, 6.0) for size in SIZES} for name in (who.CLIENT, who.ALTERNATOR)},
         routing={f"{kind}, {size} nodes": 1.5 for kind in kinds for size in SIZES},
         plans={**dict.fromkeys(RINGS, 5.0), LOOK_UP: 0.5},
@@ -135,5 +131,9 @@ def test_figures_become_tables_and_a_chart() -> None:
     assert hop == ["hop of 5 ms", "5.50", "3.00", "0.55"]
     drawn = ElementTree.fromstring(chart(results))
     bars = [one for one in drawn.iter("{http://www.w3.org/2000/svg}rect") if one.get("height") == "18"]
-    assert len(bars) == 2 * 4 + 8 + 4 + 5
+    models = 2 + bool(rust_orm.INSTALLED)
+    assert len(bars) == 5 * models + 3 * 5 + 2 * 2
+    told = {row[0]: row[1:] for row in cells(text)}
+    assert told[BARS[0].words] == ["≤ 0.08", "0.080", "yes"]
+    assert told[BARS[1].words] == ["≤ 0.08", "0.080", "NO"]
     assert all(0 < float(bar.get("width", 0)) <= 400 for bar in bars)
