@@ -241,7 +241,8 @@ def test_a_cluster_that_is_gone(local: LocalCluster, cluster: Cluster) -> None:
         node.kill()
     with pytest.raises(NodeUnreachableError) as caught:
         get(cluster)
-    assert len(caught.value.nodes_tried) == 3
+    # A probe may have found a node to be down before.
+    assert 1 <= len(caught.value.nodes_tried) <= 3
 
 
 def test_garbage_is_a_failed_attempt(local: LocalCluster, cluster: Cluster) -> None:
