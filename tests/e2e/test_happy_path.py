@@ -15,7 +15,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError, ParamValidationError
 from botocore.stub import Stubber
 
-from pynamodb_alternator import Cluster, Credentials, Hedge, Timeouts, signals
+from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Hedge, Timeouts, signals
 from pynamodb_alternator.errors import MalformedAnswerError, NodeUnreachableError, OutcomeUnknownError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.transport.happy_path import HappyPath
@@ -28,7 +28,7 @@ KEY = {"key": {"S": "a"}}
 
 @pytest.fixture
 def cluster(local: LocalCluster) -> Iterator[Cluster]:
-    with Cluster(local.url) as cluster:
+    with Cluster(ClusterConfig.of(local.url, partition_keys={"items": "key"})) as cluster:
         cluster.client.create_table(**TABLE)
         yield cluster
 
