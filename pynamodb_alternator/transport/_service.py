@@ -13,6 +13,7 @@ that gevent has patched since.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -85,9 +86,10 @@ class _TextLoader(JSONFileLoader):
     def _load_file(self, full_path: str, open_method: Callable[..., Any]) -> bytes | None:
         if not os.path.isfile(full_path):
             return None
-        with open_method(full_path, "rb") as file:
-            text: bytes = file.read()
-        return text
+        with open(full_path, "rb") as file:
+            text = file.read()
+        # In one piece, which the file object of gzip does not do.
+        return gzip.decompress(text) if full_path.endswith(".gz") else text
 
 
 def _parsed(texts: tuple[bytes, ...]) -> Any:
