@@ -26,7 +26,6 @@ LONG_TABLES = {"routing/_go_constants.py"}
 TOP = {
     "__init__.py",
     "__main__.py",
-    "_dataclass.py",
     "_version.py",
     "boto3.py",
     "cluster.py",
