@@ -1,4 +1,4 @@
-"""Two checkouts of this project in turn: what a get, a save and a page of 1,000 items cost in each.
+"""Two checkouts of this project in turn: what their operations cost in each.
 
 `python -m benchmarks.compare PATH_OF_OTHER_CHECKOUT` (or `make compare OTHER=PATH`) runs this checkout and the other
 one in turn, each time in a fresh process that sends to the same node of `benchmarks.node`. What counts is the least
@@ -24,7 +24,15 @@ from .node import PAGES, TABLE, running
 __all__ = ["compare", "main"]
 
 ROOT = Path(__file__).resolve().parent.parent
-OPERATIONS = {"get": 2_000, "save": 2_000, "page of 1,000": 40}
+OPERATIONS = {
+    "get": 2_000,
+    "save": 2_000,
+    "conditional update": 1_000,
+    "batch write of 25": 500,
+    "page of 100": 250,
+    "page of 1,000": 40,
+    "client get": 2_000,
+}
 """For each operation, how often it is done in one round."""
 Figures = dict[str, float]
 """Microseconds of CPU by operation."""
@@ -52,7 +60,7 @@ def compare(other: Path, rounds: int, calls: float, tell: Callable[[str], None])
 
 def _in_fresh_process(checkout: Path, port: int, calls: float) -> Figures:
     counts = {name: max(1, int(count * calls)) for name, count in OPERATIONS.items()}
-    job = {"checkout": str(checkout), "port": port, "table": TABLE, "page": PAGES[1000], "counts": counts}
+    job = {"checkout": str(checkout), "port": port, "table": TABLE, "pages": PAGES, "counts": counts}
     # Without this file's folder in the path: `benchmarks` of the other checkout may be another one.
     command = [sys.executable, "-P", str(Path(__file__).with_name("compared.py")), json.dumps(job)]
     environment = {name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
@@ -78,11 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{chosen.other} is not a checkout of this project: it has no folder pynamodb_alternator")
     ours, theirs = compare(other, chosen.rounds, chosen.calls, lambda line: print(line, file=sys.stderr, flush=True))
     print(f"CPU in µs, the least of {chosen.rounds} rounds")
-    print(f"{'':<15}{'this':>10}{'other':>10}{'ratio':>8}")
+    print(f"{'':<20}{'this':>10}{'other':>10}{'ratio':>8}")
     too_slow = []
     for name in OPERATIONS:
         ratio = ours[name] / theirs[name]
-        print(f"{name:<15}{ours[name]:>10.1f}{theirs[name]:>10.1f}{ratio:>8.3f}")
+        print(f"{name:<20}{ours[name]:>10.1f}{theirs[name]:>10.1f}{ratio:>8.3f}")
         if ratio > chosen.most:
             too_slow.append(name)
     if too_slow:

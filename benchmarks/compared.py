@@ -28,13 +28,13 @@ def main(job: dict[str, Any]) -> None:
         raise SystemExit(f"the package of {package} was imported in place of that of {job['checkout']}")
     config = ClusterConfig(["127.0.0.1"], port=job["port"], credentials=Credentials("benchmark", "secret"))
     with Cluster(config) as cluster:
-        calls = _calls(cluster, job["table"], job["page"])
+        calls = _calls(cluster, job["table"], job["pages"])
         gc.collect()
         gc.freeze()
         print(json.dumps({name: _least(call, job["counts"][name] // _BATCHES or 1) for name, call in calls.items()}))
 
 
-def _calls(cluster: Cluster, table: str, page: str) -> dict[str, Callable[[], Any]]:
+def _calls(cluster: Cluster, table: str, pages: dict[str, str]) -> dict[str, Callable[[], Any]]:
     def model(name: str) -> Any:
         attributes: dict[str, Any] = {
             "key": UnicodeAttribute(hash_key=True),
@@ -47,15 +47,34 @@ def _calls(cluster: Cluster, table: str, page: str) -> dict[str, Callable[[], An
         }
         return type("Item", (pynamodb_alternator.Model,), attributes)
 
-    single, paged = model(table), model(page)
+    single, client = model(table), cluster.client
     item = single.get("alice")
+    several = [single("alice", number=number, name="n", text="x" * 100, flag=True, score=1.5) for number in range(25)]
 
-    def query() -> None:
-        found = sum(1 for _ in paged.query("alice", limit=1000))
-        if found != 1000:
-            raise SystemExit(f"a page had {found} items")
+    def batch_write() -> None:
+        with single.batch_write() as batch:
+            for each in several:
+                batch.save(each)
 
-    return {"get": lambda: single.get("alice"), "save": item.save, "page of 1,000": query}
+    def query(size: int) -> Callable[[], None]:
+        paged = model(pages[str(size)])
+
+        def page() -> None:
+            found = sum(1 for _ in paged.query("alice", limit=size))
+            if found != size:
+                raise SystemExit(f"a page had {found} items")
+
+        return page
+
+    return {
+        "get": lambda: single.get("alice"),
+        "save": item.save,
+        "conditional update": lambda: item.update(actions=[single.number.set(5)], condition=single.number == 3),
+        "batch write of 25": batch_write,
+        "page of 100": query(100),
+        "page of 1,000": query(1000),
+        "client get": lambda: client.get_item(TableName=table, Key={"key": {"S": "alice"}}),
+    }
 
 
 def _least(call: Callable[[], Any], count: int) -> float:

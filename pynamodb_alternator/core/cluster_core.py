@@ -297,7 +297,7 @@ class ClusterCore:
         self.environment.counts.forget_others(node.address for node in nodes)
         if self.loads is not None:
             self.loads.keep_only(nodes)
-        self.questions.token_rings.nodes_changed()
+        self.questions.token_rings.nodes_changed(nodes)
 
     def went_down(self, node: Node) -> None:
         # Whatever is just connecting is told why: a bad certificate is found by a probe and by requests at once.

@@ -19,10 +19,11 @@ from __future__ import annotations
 import logging
 import random as _random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import SystemTableError
+from ..topology.node import Node
 from ..topology.replicas import Replicas, TokenRing
 from .permanent import is_permanent
 from .token_ring_reader import NoTokenRingError
@@ -80,6 +81,7 @@ class TokenRings:
         self._clock = clock
         self._random = random
         self._plans: dict[str, _Plan] = {}
+        self._nodes: frozenset[Node] = frozenset()
         self._not_before = 0.0
         self._closed = False
         self.after_fork()
@@ -95,8 +97,11 @@ class TokenRings:
             self._plans[name] = _Plan(always, due=self._clock())
         self._wake()
 
-    def nodes_changed(self) -> None:
-        """Nodes have come or gone, and with them replicas."""
+    def nodes_changed(self, nodes: Iterable[Node]) -> None:
+        """Nodes have come or gone, and with them replicas; or only what is known of them has changed. `nodes`: all."""
+        before, self._nodes = self._nodes, frozenset(nodes)
+        if before == self._nodes:
+            return
         now = self._clock()
         with self._lock:
             for name, plan in self._plans.items():

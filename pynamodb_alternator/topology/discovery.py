@@ -2,7 +2,8 @@
 
 Theory of operation. `Discovery` knows which scopes a configuration names, and reads the node list of each: `read` takes
 the reading before and the nodes by their state, and gives the next `Reading`. The way through the sources of one
-reading is a `SourceWalk`, the meaning of an answer is in `localnodes`, the seeds are in `seeds`.
+reading is a `SourceWalk`, the meaning of an answer is in `localnodes`, the seeds are in `seeds`. Most readings find
+nothing new, and are `repeated` without a walk.
 
 What it owns is memory between readings: the source of the last reading, whose connection is open; when to look again at
 seeds that are not members; which members were seen alive, so that nodes which were not are not kept as a datacenter;
@@ -17,14 +18,18 @@ from __future__ import annotations
 
 import logging
 import random as _random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from ..settings.config import ClusterConfig
 from ..settings.scopes import ClusterScope, DatacenterScope, Scope, chain
+from .health_book import States
 from .localnodes import IMPOSSIBLE_RACK_PATH, NodeFilter, path_for, read_answer
 from .network import Fetch, Resolve
 from .node import Node
 from .reading import Location, Reading, location_of
+from .repeated import Answer, Questions, Repeatable
 from .seeds import Seeds
 from .source_walk import FAILURES_PER_KIND, NothingUsableError, SourceWalk
 from .view import ring_order
@@ -78,6 +83,7 @@ class Discovery:
         self._readings_from_source = 0
         self._scopes_supported: bool | None = None
         self._scope_is_empty = False
+        self._repeatable: Repeatable | None = None
 
     def seeds(self) -> tuple[Node, ...]:
         """The nodes to begin with, as long as no node has told which nodes the scopes have."""
@@ -88,22 +94,68 @@ class Discovery:
     ) -> Reading:
         """Ask for all scopes. Raises `DiscoveryError` if no node answers, or every list is empty.
 
-        A first reading may be empty: then the configured scopes do not exist.
+        A first reading may be empty: then the configured scopes do not exist. It is `previous` itself if its sources
+        tell the same bytes as before, and has its members and groups if nothing else has changed.
         """
-        self._seen_alive = self._seen_alive.intersection((*quarantined, *down)).union(active)
-        walk = SourceWalk(
-            active=self._in_asking_order(active),
-            quarantined=self._shuffled(quarantined),
-            down=self._shuffled(down),
-            contact=self._contact,
-            seeds=lambda: self._shuffled(self._seeds.nodes()),
-            blame=self._failed,
-        )
         self._readings += 1
         # Just before the first reading they were resolved: see `seeds`.
         self._seeds.new_reading(
             may_resolve=self._readings > 1, look_again=self._readings % READINGS_PER_LOOK_OUTSIDE == 0
         )
+        states = States(tuple(active), tuple(quarantined), tuple(down))
+        questions = Questions(self._ask)
+        if self._is_repeated(previous, states, questions):
+            return previous
+        self._seen_alive = self._seen_alive.intersection((*quarantined, *down)).union(active)
+        walk = SourceWalk(
+            active=self._in_asking_order(active, questions.asked_early()),
+            quarantined=self._shuffled(quarantined),
+            down=self._shuffled(down),
+            contact=partial(self._contact, questions),
+            seeds=lambda: self._shuffled(self._seeds.nodes()),
+            blame=self._failed,
+        )
+        reading = self._read_anew(walk, previous)
+        if not reading.says_the_same_as(previous):
+            self._repeatable = None
+            return reading
+        reading = replace(previous, source=reading.source) if reading.source != previous.source else previous
+        if not self._must_ask_more:
+            of = Repeatable.of(reading, states, questions.answers, self._seeds.addresses)
+            self._repeatable = of if walk.smooth else None
+        return reading
+
+    def _is_repeated(self, previous: Reading, states: States, questions: Questions) -> bool:
+        """Whether the sources of the last reading tell the same bytes, and nothing else has to be looked at."""
+        last = self._repeatable
+        if (
+            last is None
+            or (self._must_ask_more and not last.is_closed)
+            or self._readings_from_source >= READINGS_PER_SOURCE
+            or self._config.address_translator is not None  # which may say something else each time
+            or not last.begins_with(previous, states)
+            or not all(questions.tells_again(answer) for answer in last.answers)
+        ):
+            return False
+        for answer in last.answers:
+            self._answered(answer.node)
+        self._remember_source(last.answers[0].node)
+        return True
+
+    @property
+    def _must_ask_more(self) -> bool:
+        """Whether this reading asks nodes that are not members, what names resolve to, or what the server honours."""
+        return (
+            self._look_again
+            or self._readings % READINGS_PER_LOOK_OUTSIDE in (0, 1)
+            or (self._scopes_supported is None and self._has_datacenters)
+        )
+
+    @property
+    def _has_datacenters(self) -> bool:
+        return any(scope.datacenter for scope in self._scopes)
+
+    def _read_anew(self, walk: SourceWalk, previous: Reading) -> Reading:
         members: dict[Location, tuple[Node, ...]] = {}
         groups: tuple[frozenset[Node], ...] = ()
         for scope in self._scopes:
@@ -130,7 +182,7 @@ class Discovery:
                     "Cluster %r: %s. Is the name right? Requests fail until it has a node.", self._config.name, nothing
                 )
         self._scope_is_empty = not any(members.values())
-        if self._scopes_supported is None and any(scope.datacenter for scope in self._scopes):
+        if self._scopes_supported is None and self._has_datacenters:
             self._check_support(walk.source)
         return Reading(members, groups, walk.source.address)
 
@@ -192,12 +244,13 @@ class Discovery:
             if failures >= FAILURES_PER_KIND:
                 return
 
-    def _in_asking_order(self, active: Sequence[Node]) -> list[Node]:
-        """The source of the last reading first (its connection is open), the others in random order."""
+    def _in_asking_order(self, active: Sequence[Node], asked: Collection[Node]) -> list[Node]:
+        """The source of the last reading first (its connection is open), then those that were asked in this one, and
+        the others in random order."""
         if self._readings_from_source >= READINGS_PER_SOURCE or self._source not in active:
             self._source, self._readings_from_source = None, 0
         # Not `_source` itself, which is equal: what the list says of the node may have changed since.
-        return sorted(self._shuffled(active), key=lambda node: node != self._source)
+        return sorted(self._shuffled(active), key=lambda node: (node != self._source, node not in asked))
 
     def _shuffled(self, nodes: Iterable[Node]) -> list[Node]:
         shuffled = list(nodes)
@@ -246,12 +299,15 @@ class Discovery:
         """Whether the server honours datacenter and rack; None until it was asked."""
         return self._scopes_supported
 
-    def _contact(self, node: Node, scope: Scope, *, credit: bool) -> tuple[Node, ...]:
+    def _ask(self, node: Node, scope: Scope) -> Answer:
+        return Answer(node, scope, *self._fetch(node, path_for(scope), self._config.discovery.timeout))
+
+    def _contact(self, questions: Questions, node: Node, scope: Scope, *, credit: bool) -> tuple[Node, ...]:
         """See `Contact`."""
-        status, body = self._fetch(node, path_for(scope), self._config.discovery.timeout)
-        if status == 200:
+        answer = questions.answer(node, scope)
+        if answer.status == 200:
             self._seen_alive |= {node}
-        listing = read_answer(body, node, scope, self._filter, status=status)
+        listing = read_answer(answer.body, node, scope, self._filter, status=answer.status)
         for entry, reason in listing.refused:
             self._log_once(entry, reason)
         if credit:

@@ -84,12 +84,18 @@ def of_scope_change(scopes: Sequence[Scope], before: int, after: int) -> Emissio
 
 
 def of_reading(
-    before: frozenset[Node], after: frozenset[Node], *, scope: Scope, source: str, duration: float
+    before: frozenset[Node],
+    after: frozenset[Node],
+    addresses: Sequence[str],
+    *,
+    scope: Scope,
+    source: str,
+    duration: float,
 ) -> list[Emission]:
-    """What is told of a reading that succeeded. `before`, `after`: the members."""
+    """What is told of a reading that succeeded. `before`, `after`: the members. `addresses`: of those after, sorted."""
     added, removed = sorted(after - before, key=str), sorted(before - after, key=str)
     payload = {
-        "nodes": sorted(node.address for node in after),
+        "nodes": list(addresses),
         "added": [node.address for node in added],
         "removed": [node.address for node in removed],
         "scope": str(scope),

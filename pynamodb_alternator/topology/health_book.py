@@ -16,7 +16,7 @@ from ..settings.values import Health
 from .health import HealthStatus, Observation, State, quarantined, transition
 from .node import Node
 
-__all__ = ["HISTORY", "HealthBook", "Snapshot", "StateChange"]
+__all__ = ["HISTORY", "HealthBook", "Snapshot", "StateChange", "States"]
 
 HISTORY = 1_000
 """Nodes that left the topology and whose health is remembered, in case they come back."""
@@ -54,6 +54,15 @@ class Snapshot:
     suspects: frozenset[Node]
 
 
+@dataclass(frozen=True, slots=True)
+class States:
+    """The members by their state, each in canonical order."""
+
+    active: tuple[Node, ...] = ()
+    quarantined: tuple[Node, ...] = ()
+    down: tuple[Node, ...] = ()
+
+
 @dataclass(slots=True)
 class _Trouble:
     """Why and since when a node is not active."""
@@ -63,10 +72,15 @@ class _Trouble:
 
 
 class HealthBook:
-    """What is known of the health of all nodes, and of those that left. `history`: how many of these are remembered."""
+    """What is known of the health of all nodes, and of those that left. `history`: how many of these are remembered.
+
+    `changes`: is raised before a node gets another state, so that who has seen all states at this number knows them.
+    """
 
     def __init__(self, policy: Health, *, history: int = HISTORY) -> None:
         self.statuses: dict[Node, HealthStatus] = {}
+        self.changes = 0
+        self._by_state: tuple[frozenset[Node], int, States] = (frozenset(), 0, States())
         self._policy = policy
         self._history = history
         self._troubles: dict[Node, _Trouble] = {}
@@ -88,6 +102,18 @@ class HealthBook:
     def state_of(self, node: Node) -> State:
         """Raises KeyError for a node that was never a member."""
         return self.statuses[node].state
+
+    def by_state(self, members: frozenset[Node]) -> States:
+        """The same object, as long as members and states are the same. Raises KeyError as `state_of` does."""
+        known, changes, states = self._by_state
+        if known is members and changes == self.changes:
+            return states
+        nodes: dict[State, list[Node]] = {state: [] for state in State}
+        for node in sorted(members, key=lambda node: node.endpoint):
+            nodes[self.statuses[node].state].append(node)
+        states = States(tuple(nodes[State.ACTIVE]), tuple(nodes[State.QUARANTINED]), tuple(nodes[State.DOWN]))
+        self._by_state = members, self.changes, states
+        return states
 
     def is_suspect(self, node: Node) -> bool:
         return node in self._suspects
@@ -117,6 +143,7 @@ class HealthBook:
         """New nodes start as `fresh`; those that are known keep what is known of them."""
         for node in nodes:
             if self.statuses.get(node, _UNHEARD_OF) == _UNHEARD_OF:
+                self.changes += 1
                 if fresh.state is not State.ACTIVE:
                     self._next_probe.setdefault(node, now)
                 self.statuses[node] = fresh
@@ -136,6 +163,7 @@ class HealthBook:
             if after is not before:
                 self.statuses[node] = after
             return None
+        self.changes += 1
         if after.state is State.ACTIVE:
             self.statuses[node] = after
             self._next_probe.pop(node, None)

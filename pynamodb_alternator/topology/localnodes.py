@@ -1,6 +1,7 @@
 """Reading an answer of ``/localnodes``: each entry is judged by itself.
 
-Pure functions from bytes to values. Discovery reads with them, and so do diagnostics.
+From bytes to values. Discovery reads with these functions, and so do diagnostics. All that is remembered is which node
+was made of an entry: lists are read each second and change seldom.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from ..errors import ConfigurationError
@@ -48,6 +49,13 @@ def path_for(scope: Scope) -> str:
     return "/localnodes" + ("?" + "&".join(query) if query else "")
 
 
+_Made: TypeAlias = dict[tuple[str, str, int | None], tuple[list[str], "Node | str"]]
+"""By entry, host and port: the names that the node had, and the node, or in words why there is none."""
+_MOST_MADE = 2 * _MAX_ENTRIES
+_MOST_SOURCES = 100
+"""Kinds of sources whose nodes are kept."""
+
+
 class Listing(NamedTuple):
     """What one answer lists. `refused`: pairs of an entry that cannot be a node, and the reason."""
 
@@ -69,6 +77,9 @@ class NodeFilter:
 
     A listed node's certificate may be issued for the name of the source that lists it, for the name that resolves to
     it, or for its address. The source is one that has proved itself, so what it says of addresses is to be believed.
+
+    A node that is listed again is the same object, as long as it would be made equal. The translator and the resolver
+    are asked each time.
     """
 
     def __init__(
@@ -83,6 +94,7 @@ class NodeFilter:
         self._translate = translate
         self._port = port
         self._names_of = names_of
+        self._made: dict[tuple[object, ...], _Made] = {}
 
     @classmethod
     def of(cls, config: ClusterConfig, names_of: Callable[[str], Sequence[str]] = lambda host: ()) -> NodeFilter:
@@ -95,8 +107,20 @@ class NodeFilter:
             names_of=names_of,
         )
 
-    def node(self, entry: object, source: Node, scope: Scope) -> Node | str:
-        """The node that `source` listed as `entry`, or in words why there is none."""
+    def made_of(self, source: Node, scope: Scope) -> _Made:
+        """What was made of entries that were listed for `scope` by nodes such as `source`."""
+        # All of a source that `_make` looks at.
+        like = (source.scheme, source.port, source.server_name, source.kind, source.may_name_this_machine)
+        key = (*like, scope.datacenter, scope.rack)
+        made = self._made.get(key)
+        if made is None or len(made) > _MOST_MADE:
+            if len(self._made) >= _MOST_SOURCES:
+                self._made.clear()
+            made = self._made[key] = {}
+        return made
+
+    def node(self, entry: object, source: Node, scope: Scope, made: _Made) -> Node | str:
+        """The node that `source` listed as `entry`, or in words why there is none. `made`: see `made_of`."""
         if not isinstance(entry, str) or not entry.strip():
             return "no address"
         host = listed = entry.strip()
@@ -116,14 +140,23 @@ class NodeFilter:
                 host, port = addresses.split_port(translated, "address_translator")
             except ConfigurationError as error:
                 return str(error)
+        known = made.get((listed, host, port))
+        if known is not None and known[0] == self._names(host, source):
+            return known[1]
         try:
             addresses.check_host(host, "entry")
         except ConfigurationError:
             return "neither an IP address nor a host name"
-        # A translator may well send us to a tunnel's end on this machine; then the address is not the listed one.
-        is_listed = host == listed
-        is_listed_name = is_listed and addresses.ip_address_of(addresses.without_brackets(host)) is None
         names = self._names(host, source)
+        # A translator may well send us to a tunnel's end on this machine; then the address is not the listed one.
+        node = self._make(host, port, names, source, scope, is_listed=host == listed)
+        made[listed, host, port] = names, node
+        return node
+
+    def _make(
+        self, host: str, port: int | None, names: list[str], source: Node, scope: Scope, *, is_listed: bool
+    ) -> Node | str:
+        is_listed_name = is_listed and addresses.ip_address_of(addresses.without_brackets(host)) is None
         node = Node(
             source.scheme,
             host,
@@ -177,10 +210,11 @@ def read_answer(body: bytes, source: Node, scope: Scope, nodes: NodeFilter, *, s
         raise ValueError("the answer is not a list")
     if len(entries) > _MAX_ENTRIES:
         raise ValueError(f"the answer lists more than {_MAX_ENTRIES} nodes")
+    made = nodes.made_of(source, scope)
     listed: dict[Node, None] = {}
     refused: list[tuple[str, str]] = []
     for entry in entries:
-        node = nodes.node(entry, source, scope)
+        node = nodes.node(entry, source, scope, made)
         if isinstance(node, Node):
             listed[node] = None
         else:

@@ -34,7 +34,7 @@ from .answer_book import AnswerBook
 from .discovery import Discovery, DiscoveryError
 from .emission import Emission, of_failed_reading, of_reading, of_return, of_set_aside, of_state_change
 from .health import PROBE_PATH, HealthStatus, Observation, State, active, is_well, quarantined
-from .health_book import HISTORY, HealthBook, Snapshot, StateChange
+from .health_book import HISTORY, HealthBook, Snapshot, StateChange, States
 from .listener import Listener
 from .network import Fetch, Resolve
 from .node import Node, with_names
@@ -85,7 +85,8 @@ class Membership:
         self._health = HealthBook(config.health, history=history)
         self._answers = AnswerBook(answers_of)
         self._members_told: frozenset[object] = frozenset()
-        self._asked_in: dict[Node, int] = {}
+        self._told_of: frozenset[Node] = frozenset()
+        self._asked_in: Mapping[Node, HealthStatus] = {}
         self._locations: Mapping[str, Location] = {}
         self._discovery = Discovery(
             config,
@@ -162,13 +163,14 @@ class Membership:
             emissions = [] if aside is None else [of_set_aside(node, aside), *self._review_answers(now)]
         self._emit(emissions)
 
-    def review_answers(self, now: float) -> None:
-        """Have nodes that were set aside return when they are due. Costs next to nothing while none is."""
+    def review_answers(self, now: float) -> float | None:
+        """Have nodes that were set aside return when they are due; gives when the next one is."""
         due = self._answers.next_change
         if due is not None and due <= now:
             with self._lock:
                 emissions = self._review_answers(now)
             self._emit(emissions)
+        return self._answers.next_change
 
     def _review_answers(self, now: float) -> list[Emission]:
         back = self._answers.review(now, self._published.members, self._published.groups())
@@ -240,7 +242,8 @@ class Membership:
 
     def _answered(self, node: Node) -> None:
         """The node told its list: as good as a probe, if it has not gone down since it was asked."""
-        self._observe(node, Observation.PROBE_SUCCESS, self._asked_in.get(node))
+        status = self._asked_in.get(node)
+        self._observe(node, Observation.PROBE_SUCCESS, None if status is None else status.generation)
 
     def _observe(
         self, node: Node, observation: Observation, generation: int | None = None, error: Exception | None = None
@@ -301,13 +304,10 @@ class Membership:
     def _read(self, turn: Turn) -> bool:
         started = self._clock()
         self.last_read = started
-        previous, by_state = self._sources()
+        previous, states = self._sources()
         try:
             reading = self._discovery.read(
-                previous,
-                active=by_state[State.ACTIVE],
-                quarantined=by_state[State.QUARANTINED],
-                down=by_state[State.DOWN],
+                previous, active=states.active, quarantined=states.quarantined, down=states.down
             )
         except ClusterClosedError:
             return False
@@ -319,29 +319,30 @@ class Membership:
             emissions = self._take(reading, self._fresh)
             now = self.last_success = self._clock()
             failures, self.failed_readings = self.failed_readings, 0
-            members, scope = self._published.members, self.view.topology.scope
+            members, addresses, scope = self._published.members, self._published.addresses, self.view.topology.scope
         turn.succeeded = True
+        if members is not self._told_of:
+            self._tell_members(members)
+        if failures:
+            _log.info("Cluster %r: the node list is readable again.", self.config.name)
+        told = of_reading(before, members, addresses, scope=scope, source=reading.source, duration=now - started)
+        self._emit([*emissions, *told])
+        return True
+
+    def _tell_members(self, members: frozenset[Node]) -> None:
         named = with_names(members)
         if named != self._members_told:
             self._listener.members_changed(members)
             self._members_told = named
-        if failures:
-            _log.info("Cluster %r: the node list is readable again.", self.config.name)
-        self._emit(
-            [*emissions, *of_reading(before, members, scope=scope, source=reading.source, duration=now - started)]
-        )
-        return True
+        self._told_of = members
 
-    def _sources(self) -> tuple[Reading, dict[State, list[Node]]]:
+    def _sources(self) -> tuple[Reading, States]:
         """The last reading, and the members by their state: what the next reading begins with."""
-        by_state: dict[State, list[Node]] = {state: [] for state in State}
         with self._lock:
-            statuses, members = self._health.statuses, self._published.members
-            for node in sorted(members, key=lambda node: node.endpoint):
-                by_state[statuses[node].state].append(node)
-            self._asked_in = {node: statuses[node].generation for node in members}
+            self._asked_in = dict(self._health.statuses)
             # Before the first reading the members are the seeds, which discovery knows by itself.
-            return (self._published.reading if self.last_success is not None else Reading()), by_state
+            previous = self._published.reading if self.last_success is not None else Reading()
+            return previous, self._health.by_state(self._published.members)
 
     def _reading_failed(self, error: DiscoveryError, now: float) -> None:
         with self._lock:
@@ -354,10 +355,13 @@ class Membership:
 
     def _take(self, reading: Reading, fresh: HealthStatus) -> list[Emission]:
         """Make `reading` the truth; new nodes start as `fresh`. The caller holds the lock."""
-        now, members = self._clock(), reading.nodes
+        now = self._clock()
+        if self._published.has(reading, self._health.changes):
+            return self._published.take_again(reading, now)
+        members = reading.nodes
         # Every member has a status before it is one: a process may be forked between two of these lines.
         self._health.admit(members, fresh, now)
-        emissions = self._published.take(reading, members, now)
+        emissions = self._published.take(reading, members, now, self._health.changes)
         self._health.forget_long_gone(members)
         return [*emissions, *self._review_answers(now)]
 

@@ -6,8 +6,9 @@ reader thread and in the probe threads. It holds no reference to the `Cluster`, 
 
 Threads. Each request calls `used` first, and the first one has the thread started, and does not wait for that to
 happen: a short-lived thread does it (see `_start`). The monitor thread gets ready (from the seeds to a list of nodes
-that have been seen alive, for which the first requests wait with `ready`), and then calls `step` for ever: while the
-cluster is in use every quarter of a second, to see which requests wait for long, else once a minute. `step` itself
+that have been seen alive, for which the first requests wait with `ready`), and then calls `step` for ever: every
+quarter of a second while a request waits for its answer, to see which ones wait for long; once a second while the
+cluster is in use and none waits, because none can have waited for long before; else once a minute. `step` itself
 waits for no node, so that a source that hangs does not keep it from watching the others. All other threads are started
 by the monitor thread: `suspect`, which threads of requests call, does no more than wake it, and so does what else they
 want done (`also`). `close` and `after_fork` come from any thread.
@@ -46,7 +47,9 @@ _THREAD_NAME = "pynamodb_alternator"
 _JITTER = 0.1
 """Part of an interval by which it is varied, so that many processes do not ask at the same moment."""
 TICK = 0.25
-"""Seconds between two looks at waiting requests, while the cluster is in use."""
+"""Seconds between two looks at waiting requests, while there are some."""
+_QUIET_TICK = 1.0
+"""The same while none waits: at most, because a shorter `Health.suspect_after` may pass before."""
 _SHORTEST_PAUSE = 0.02
 _START_PATIENCE = 1.0
 """Seconds for a thread that is being started to begin, before another one is started in its place."""
@@ -83,6 +86,7 @@ class Monitor:
         self._waits = waits
         self._clock = clock
         self._random = random
+        self._quiet_tick = min(_QUIET_TICK, self._policy.suspect_after)
         self.last_use = clock()
         self._closed = False
         self._complained = False
@@ -121,7 +125,7 @@ class Monitor:
             self._start(now)
             return
         until = self.sleeping_until  # which the thread sets and unsets meanwhile
-        if until is not None and until - now > TICK:
+        if until is not None and until - now > _QUIET_TICK:
             self.wake()
 
     def wake(self) -> None:
@@ -232,7 +236,7 @@ class Monitor:
             pause = self._settings.interval
         self.sleeping_until = self._clock() + pause
         # A request that came while we looked around did not know that we would sleep for long.
-        if pause <= TICK or self.last_use == use:
+        if pause <= _QUIET_TICK or self.last_use == use:
             self._alarm.sleep(pause)
         self.sleeping_until = None
         self._alarm.clear()
@@ -277,7 +281,7 @@ class Monitor:
         """Look at what is due, begin it, and tell for how many seconds nothing will be. Waits for no node."""
         now = self._clock()
         membership, settings = self._membership, self._settings
-        membership.review_answers(now)
+        next_return = membership.review_answers(now)
         requests_wait = self._suspect_those_waited_for(now)
         in_use = requests_wait or now - self.last_use < settings.idle_after
         interval = settings.interval if in_use else settings.idle_interval
@@ -294,10 +298,8 @@ class Monitor:
         self._also()
         pauses = [interval if last is None or reads else last + interval - now]
         if in_use:
-            pauses += [TICK, self._policy.suspect_after / 2]
-            next_probe = membership.next_probe_at(now)
-            if next_probe is not None:
-                pauses.append(next_probe - now)
+            pauses += [TICK, self._policy.suspect_after / 2] if requests_wait else [self._quiet_tick]
+            pauses += [at - now for at in (membership.next_probe_at(now), next_return) if at is not None]
         return max(_SHORTEST_PAUSE, min(pauses))
 
     def _suspect_those_waited_for(self, now: float) -> bool:

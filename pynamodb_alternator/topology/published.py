@@ -26,14 +26,20 @@ class Published:
     """What was read last, and what is published of it.
 
     `scopes_read`: the scopes whose node lists are read. `state_of`: the state of a node that is, or was, a member.
-    `reading`, `members`: the last node lists. `view`: what a request sees.
+    `reading`, `members`: the last node lists. `addresses`: of the members, sorted. `view`: what a request sees.
     """
+
+    view: View
+    _seen: tuple[View, Reading, dict[Scope, View]]
 
     def __init__(
         self, config: ClusterConfig, *, scopes_read: Sequence[Scope], state_of: Callable[[Node], State]
     ) -> None:
         self.reading = Reading()
         self.members: frozenset[Node] = frozenset()
+        self.addresses: tuple[str, ...] = ()
+        self._states: int | None = None
+        """What `HealthBook.changes` was when the last reading was published with all states; None while it is not."""
         self._current: dict[Node, Node] = {}
         self._preferred = config.routing_scope
         self._scopes = tuple(chain(config.routing_scope))
@@ -73,14 +79,28 @@ class Published:
 
     # ---- what changes it ---------------------------------------------------------------------------------------
 
-    def take(self, reading: Reading, members: frozenset[Node], now: float) -> list[Emission]:
+    def has(self, reading: Reading, states: int) -> bool:
+        """Whether the view is that of the same lists with the same states. `states`: `HealthBook.changes`."""
+        mine = self.reading
+        return states == self._states and reading.members is mine.members and reading.groups is mine.groups
+
+    def take(self, reading: Reading, members: frozenset[Node], now: float, states: int) -> list[Emission]:
         """Make `reading`, whose nodes are `members`, the truth. All of them have a state. Gives what is to be told."""
+        self._states = None  # first: whatever an exception leaves undone, the next reading does
         self.reading = reading
         self.members = members
+        self.addresses = tuple(sorted(node.address for node in members))
         self._current = {node: node for node in members}
         emissions = self._choose(now)
         self._publish_reading()
+        self._states = states
         return emissions
+
+    def take_again(self, reading: Reading, now: float) -> list[Emission]:
+        """The same for a reading that it `has`: all that may have changed is the source, and the scope in use."""
+        self.reading = reading
+        self._seen = (self.view, reading, self._seen[2])
+        return self.choose(now)
 
     def state_changed(self, node: Node, state: State, now: float) -> list[Emission]:
         """Publish the state of one node. Gives what is to be told of the scope in use."""

@@ -34,3 +34,18 @@ class Reading:
     def nodes(self) -> frozenset[Node]:
         """The nodes of all locations."""
         return frozenset(node for nodes in self.members.values() for node in nodes)
+
+    def says_the_same_as(self, other: Reading) -> bool:
+        """Whether all of its nodes are the very ones of `other`, each in the same places. If so for sure, that is."""
+        return self.groups == other.groups and (
+            self.members is other.members
+            or (
+                self.members.keys() == other.members.keys()
+                and all(_same(nodes, other.members[location]) for location, nodes in self.members.items())
+            )
+        )
+
+
+def _same(nodes: tuple[Node, ...], others: tuple[Node, ...]) -> bool:
+    # Nodes that are equal may still differ, such as in the names of their certificates.
+    return len(nodes) == len(others) and set(map(id, nodes)) == set(map(id, others))

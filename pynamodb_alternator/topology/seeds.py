@@ -52,6 +52,11 @@ class Seeds:
                     names.setdefault(Node(config.scheme, address, port), {})[host] = None
         return tuple(self._named(node, known) for node, known in names.items())
 
+    @property
+    def addresses(self) -> tuple[Node, ...] | None:
+        """The nodes, if all seeds are addresses; None if a name has to be resolved."""
+        return None if self._has_names else self.nodes()
+
     def _named(self, node: Node, names: Iterable[str]) -> Node:
         # Names before the address, as for nodes that are listed.
         first, *others = sorted(names, key=is_ip_address)

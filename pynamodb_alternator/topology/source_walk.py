@@ -36,6 +36,7 @@ class Contact(Protocol):
 
 class SourceWalk:
     """One reading on its way. `source`: the first that told a list. `tried`: the addresses that were asked.
+    `smooth`: whether each one that was asked has told a list.
 
     `seeds`: resolves the seeds, in the order in which they are to be asked; called when their turn comes. `blame`: is
     told of each source that fails, except those that are known to be down.
@@ -58,6 +59,7 @@ class SourceWalk:
         self.failed: set[Node] = set()
         self.source: Node | None = None
         self.error: Exception | str = "none of the seeds can be resolved"
+        self.smooth = True
         self.exhausted = False
         """Whether every source has failed that we were willing to ask."""
         self._contact = contact
@@ -101,6 +103,11 @@ class SourceWalk:
     def _ask_one(self, node: Node, scope: Scope) -> tuple[Node, ...] | None:
         if node.address not in self.tried:
             self.tried.append(node.address)
+        listed = self._listed_by(node, scope)
+        self.smooth = self.smooth and listed is not None
+        return listed
+
+    def _listed_by(self, node: Node, scope: Scope) -> tuple[Node, ...] | None:
         try:
             listed = self._contact(node, scope, credit=node not in self.down)
         except NothingUsableError as error:

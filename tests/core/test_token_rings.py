@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,10 +131,23 @@ def test_when_nodes_change_it_is_read_soon_but_not_by_all_at_once() -> None:
         world.replicas.used("t", always=False)
         world.step()
         world.now += 20
-        world.rings.nodes_changed()
+        world.rings.nodes_changed([Node("http", "10.0.0.1", 8000)])
         moments.append(world.pass_time(12, every=0.1)[0])
     assert max(moments) <= 10.2
     assert max(moments) - min(moments) > 2
+
+
+def test_nodes_that_have_only_other_names_are_no_reason_to_read() -> None:
+    world = World()
+    nodes = [Node("https", f"10.0.0.{number}", 8000) for number in (1, 2)]
+    world.rings.nodes_changed(nodes)
+    world.replicas.used("t", always=False)
+    world.step()
+    world.now += 20
+    world.rings.nodes_changed([replace(node, server_name="cluster.test") for node in reversed(nodes)])
+    assert world.pass_time(12, every=0.1) == []
+    world.rings.nodes_changed(nodes[:1])
+    assert len(world.pass_time(12, every=0.1)) == 1
 
 
 def test_the_budget() -> None:

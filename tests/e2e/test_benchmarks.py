@@ -13,6 +13,7 @@ import pytest
 from benchmarks import contenders as who
 from benchmarks import rust_orm
 from benchmarks.bars import BARS
+from benchmarks.compare import OPERATIONS
 from benchmarks.measure import SIZES, Figure, Results
 from benchmarks.replicas import HOPS, LOOK_UP, RINGS
 from benchmarks.report import chart, ratios, tables
@@ -85,7 +86,7 @@ def test_two_checkouts_are_compared() -> None:
     done = compare(str(ROOT), "--rounds", "2", "--most", "1000")
     assert done.returncode == 0, done.stderr
     rows = [re.split(r"  +", line) for line in done.stdout.splitlines()[2:]]
-    assert [row[0] for row in rows] == ["get", "save", "page of 1,000"]
+    assert [row[0] for row in rows] == list(OPERATIONS)
     for _, this, other, ratio in rows:
         assert float(ratio) == pytest.approx(float(this) / float(other), rel=0.01)
     turns = [line.partition(":")[0] for line in done.stderr.splitlines()]
@@ -95,7 +96,7 @@ def test_two_checkouts_are_compared() -> None:
 def test_a_slower_checkout_is_told() -> None:
     done = compare(str(ROOT), "--rounds", "1", "--most", "0")
     assert done.returncode == 1, done.stderr
-    assert done.stdout.splitlines()[-1] == "More than 0 times the CPU: get, save, page of 1,000"
+    assert done.stdout.splitlines()[-1] == f"More than 0 times the CPU: {', '.join(OPERATIONS)}"
 
 
 def test_what_is_no_checkout_is_not_measured(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pynamodb_alternator.settings.values import Discovery
+from pynamodb_alternator.settings.values import Discovery, Health
 from pynamodb_alternator.topology import health_book, waiting
 from pynamodb_alternator.topology import membership as membership_module
 from pynamodb_alternator.topology import monitor as monitor_module
@@ -333,7 +333,7 @@ class TestReading:
         bench.start()
         bench.clock.now += 0.5
         bench.monitor.last_use = bench.clock.now
-        assert bench.step() <= TICK
+        assert bench.step() <= 0.6
         assert bench.readings() == 0
         bench.clock.now += 0.7
         bench.step()
@@ -485,6 +485,16 @@ class TestProbes:
         bench.clock.now += 100
         bench.waiting = [(bench.node(N2), 0.1)]
         assert bench.step() <= TICK
+
+    def test_while_none_waits_it_looks_when_one_may_have_waited_for_long(self, make: Make) -> None:
+        for suspect_after, pause in ((0.3, 0.3), (1.0, 1.0), (5.0, 1.0)):
+            bench = make(
+                health=Health(suspect_after=suspect_after), discovery=Discovery(interval=50.0, idle_after=100.0)
+            )
+            bench.start()
+            assert bench.step() == pytest.approx(pause)
+            bench.waiting = [(bench.node(N2), 0.1)]
+            assert bench.step() <= min(TICK, suspect_after / 2)
 
     def test_a_suspicion_is_not_lost_while_a_probe_is_being_told(self, make: Make) -> None:
         """A receiver of node_up takes its time, and the node fails meanwhile: it must be probed again."""

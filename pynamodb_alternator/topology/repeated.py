@@ -1,0 +1,95 @@
+"""A reading that is repeated: as long as all of its sources tell the same bytes, it is the same again.
+
+A full reading of thousands of nodes takes milliseconds, and nearly all of them find what was known. So `Discovery`
+remembers what it asked in a reading that went smoothly and changed nothing, and asks these sources for the same lists.
+Where all answers have the same bytes, and the nodes are in the same states, a full reading would end where the last one
+did. Where something differs, a full reading follows, and takes the answers that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from ..errors import ClusterClosedError
+from ..settings.scopes import Scope
+from .health_book import States
+from .node import Node
+from .reading import Reading
+
+__all__ = ["Answer", "Questions", "Repeatable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node has told, with which status, when it was asked for the nodes of a scope."""
+
+    node: Node
+    scope: Scope
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """What a reading began with, in which `states` the nodes were, and its answers in the order of the questions.
+
+    `is_closed`: whether the seeds are among the members, so that there is nobody else to ask.
+    """
+
+    reading: Reading
+    states: States
+    answers: Sequence[Answer]
+    is_closed: bool
+
+    @staticmethod
+    def of(
+        reading: Reading, states: States, answers: Iterable[Answer], seeds: Collection[Node] | None
+    ) -> Repeatable | None:
+        """For a reading that went smoothly, and gave what it began with. None if it had to ask other nodes than active
+        ones, because these are not a matter of the list alone. `seeds`: None if it has to be resolved what they are."""
+        kept, active = tuple(answers), frozenset(states.active)
+        if not kept or not all(answer.node in active for answer in kept):
+            return None
+        return Repeatable(reading, states, kept, seeds is not None and active.issuperset(seeds))
+
+    def begins_with(self, reading: Reading, states: States) -> bool:
+        """Whether a reading that begins with these would ask the same."""
+        return reading is self.reading and states == self.states
+
+
+class Questions:
+    """The questions of one reading. What was asked to see whether it can be repeated is not asked again in its walk.
+
+    `ask`: asks a node; raises whatever the network raises. `answers`: what the walk was told, in order.
+    """
+
+    def __init__(self, ask: Callable[[Node, Scope], Answer]) -> None:
+        self.answers: list[Answer] = []
+        self._ask = ask
+        self._early: dict[tuple[Node, Scope], Answer | Exception] = {}
+
+    def tells_again(self, answer: Answer) -> bool:
+        """Ask the same again, before the walk. Whether the answer is the same."""
+        question = (answer.node, answer.scope)
+        try:
+            told = self._early[question] = self._ask(*question)
+        except ClusterClosedError:
+            raise
+        except Exception as error:
+            self._early[question] = error
+            return False
+        return (told.status, told.body) == (answer.status, answer.body)
+
+    def asked_early(self) -> Collection[Node]:
+        """The nodes that were asked before the walk."""
+        return {node for node, _ in self._early}
+
+    def answer(self, node: Node, scope: Scope) -> Answer:
+        """In the walk. Raises whatever the network raises."""
+        told = self._early.pop((node, scope), None)
+        if isinstance(told, Exception):
+            raise told
+        answer = told or self._ask(node, scope)
+        self.answers.append(answer)
+        return answer
