@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import signals
 from ..errors import ClusterClosedError
+from ..routing.least_busy import router_for
 from ..routing.plan import LEAST_BUSY
 from ..routing.tables import Tables
 from ..settings.config import ClusterConfig
+from ..settings.tls import Tls
 from ..topology.membership import Membership
 from ..topology.monitor import Monitor
 from ..topology.node import Node
@@ -42,8 +44,8 @@ from ..transport.loads import Loads
 from ..transport.pool import Pools
 from ..transport.pool_core import PoolStats
 from ..transport.resolver import resolve
+from ..transport.tls import TlsContexts
 from . import processes
-from .as_configured import router_for, tls_contexts_for
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
 from .own_questions import OwnQuestions
 from .seed_names import SeedNames
@@ -89,7 +91,7 @@ class ClusterCore:
         self._has_said_so = self._is_forgotten = False
         self.seed_names = SeedNames(config, time.monotonic)
         self.has_monitor = config.monitor if config.monitor is not None else not can_be_frozen()
-        self.tls = tls_contexts_for(config)
+        self.tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
         self.control = ControlConnections(tls=self.tls)
         self.pools = Pools(limit=config.max_pool_connections, max_idle=config.max_connection_idle, tls=self.tls)
         """The connections of threads."""

@@ -26,7 +26,7 @@ from .plan import LEAST_BUSY, REPLICA, QueryPlan, by_health
 from .router import Router
 from .tables import Tables
 
-__all__ = ["ByLoad", "LeastBusyPlan", "LeastBusyRouter"]
+__all__ = ["ByLoad", "LeastBusyPlan", "LeastBusyRouter", "router_for"]
 
 Groups = tuple[Sequence[Node], ...]
 
@@ -147,3 +147,12 @@ class LeastBusyRouter(Router):
             operation=operation,
             by_load=self._by_load,
         )
+
+
+def router_for(
+    config: ClusterConfig, tables: Tables, random: Random, replicas: Replicas, load: Load | None = None
+) -> Router:
+    """The router of a cluster. `load`: how busy each node is, where that decides about their order."""
+    if load is None:
+        return Router(config, tables, random, replicas)
+    return LeastBusyRouter(config, tables, random, replicas, load=load)

@@ -54,7 +54,6 @@ NOT_NEEDED = (
     *("asyncio", "aiobotocore", "boto3", "cryptography", "email.mime", "multiprocessing", "moto", "rich", "unittest"),
     *("difflib", "encodings.idna", "fractions", "statistics", "stringprep"),
     *(f"pynamodb_alternator.{room}" for room in ("aio", "boto3", "contrib", "diagnostics", "local", "shell")),
-    *("pynamodb_alternator.routing.least_busy", "pynamodb_alternator.transport.tls"),
 )
 
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pynamodb_alternator.core.as_configured import router_for
-from pynamodb_alternator.routing.least_busy import LeastBusyRouter
+from pynamodb_alternator.routing.least_busy import LeastBusyRouter, router_for
 from pynamodb_alternator.routing.plan import REPLICA
 from pynamodb_alternator.routing.router import Router
 from pynamodb_alternator.routing.tables import Tables
