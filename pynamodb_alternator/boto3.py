@@ -15,7 +15,7 @@ from .cluster import Cluster
 from .errors import ConfigurationError
 from .registry import find_cluster
 from .settings.config import ClusterConfig
-from .transport._botocore import client_session
+from .transport._session import client_session
 
 try:
     # boto3 itself imports the last two when the first resource is made. A child that is forked just then, by another

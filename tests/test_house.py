@@ -57,9 +57,10 @@ SEAMS = {
 """Private names of others that one place needs, and why."""
 SEAM_MODULES = {
     "orm/_pynamodb.py": "all that we need of PynamoDB beyond its public methods",
-    "transport/_botocore.py": "all that we need of botocore beyond its public methods, with the next two",
+    "transport/_botocore.py": "all that we need of botocore beyond its public methods, with the next three",
     "transport/_calls.py": "which calls of a client nobody listens to: botocore's handlers, methods and recorder",
     "transport/_hooks.py": "who listens to an attempt: botocore's handlers",
+    "transport/_session.py": "botocore's session, its configuration, and its own event handlers",
 }
 EVERYWHERE = ""
 RULED_OUT = {

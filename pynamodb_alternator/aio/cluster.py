@@ -21,7 +21,8 @@ from ..errors import AlternatorError, ClusterClosedError
 from ..settings.config import ClusterConfig
 from ..settings.options import NO_OPTIONS
 from ..topology.node_info import NodeInfo
-from ..transport._botocore import Kit, Parts, client_session, load_service, make_async_client
+from ..transport._botocore import Kit, Parts, load_service, make_async_client
+from ..transport._session import client_session
 from ..transport.lanes import RequestSerializer
 from .endpoint import AsyncClusterEndpoint, AsyncSender
 from .pool import AsyncPools

@@ -31,7 +31,8 @@ from ..topology.membership import Membership
 from ..topology.monitor import Monitor
 from ..topology.node import Node
 from ..topology.replicas import Replicas
-from ..transport._botocore import Parts, client_session, make_client
+from ..transport._botocore import Parts, make_client
+from ..transport._session import client_session
 from ..transport.all_pools import AllPools
 from ..transport.budget import RetryBudget
 from ..transport.control import ControlConnections

@@ -18,9 +18,8 @@ from .partition_key import as_mapping
 __all__ = ["queried_key"]
 
 # The server takes either order. <= and >= are not taken: before the equals sign stands a name, a value or a blank.
-_EQUALITY = re.compile(
-    r"(?<![\w#:.\]])(?:(?P<name>#?\w+)\s*=\s*(?P<value>:\w+)|(?P<first>:\w+)\s*=\s*(?P<last>#?\w+))(?![\w.\[])",
-    re.ASCII,
+_EQUALITY = (
+    r"(?a)(?<![\w#:.\]])(?:(?P<name>#?\w+)\s*=\s*(?P<value>:\w+)|(?P<first>:\w+)\s*=\s*(?P<last>#?\w+))(?![\w.\[])"
 )
 _MAX_CACHED_LENGTH = 4096
 """The longest expression that DynamoDB allows; longer ones are not worth keeping."""
@@ -49,9 +48,8 @@ def queried_key(parameters: Mapping[str, Any], name: str | None) -> object:
 
 def _equalities(expression: str) -> tuple[tuple[str, str], ...]:
     """The pairs of a name and a value that the expression says are equal."""
-    return tuple(
-        (match["name"] or match["last"], match["value"] or match["first"]) for match in _EQUALITY.finditer(expression)
-    )
+    matches = re.finditer(_EQUALITY, expression)
+    return tuple((match["name"] or match["last"], match["value"] or match["first"]) for match in matches)
 
 
 _cached = lru_cache(maxsize=1024)(_equalities)

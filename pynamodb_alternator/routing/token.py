@@ -16,7 +16,7 @@ LAST_TOKEN = (1 << 63) - 1
 """The largest token."""
 _BEFORE_ALL = -(1 << 63)
 
-_NUMBER = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?")
+_NUMBER = r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?"
 
 
 def token_of(kind: str, value: str | bytes) -> int:
@@ -45,7 +45,7 @@ def _decimal(text: str) -> bytes:
     if text.isascii() and text.isdigit():  # as nearly always, in one step: the scale is 0
         unscaled = int(text)
         return unscaled.to_bytes(unscaled.bit_length() // 8 + 5, "big")
-    match = _NUMBER.fullmatch(text)
+    match = re.fullmatch(_NUMBER, text)
     if match is None:
         raise ValueError(f"{text!r} is not a number")
     sign, whole, fraction, exponent = match.groups("")

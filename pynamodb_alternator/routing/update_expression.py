@@ -21,7 +21,7 @@ __all__ = ["UNPARSABLE", "UpdateAnalysis", "analyse"]
 Path = tuple[str, ...]
 """The steps of a path; the index of a list is spelled with its bracket, ``"[3"``, which no name can be."""
 
-_TOKEN = re.compile(r"[ \t\r\n]*(?:([A-Za-z][A-Za-z0-9_]*|[#:][A-Za-z0-9_]+|[0-9]+|[.,=+()\[\]-])|\Z)")
+_TOKEN = r"[ \t\r\n]*(?:([A-Za-z][A-Za-z0-9_]*|[#:][A-Za-z0-9_]+|[0-9]+|[.,=+()\[\]-])|\Z)"
 _KEYWORDS = frozenset({"SET", "REMOVE", "ADD", "DELETE"})
 _RESERVED = _KEYWORDS | {"AND", "OR", "NOT", "BETWEEN", "IN"}
 _MAX_DEPTH = 100
@@ -91,9 +91,9 @@ _cached = lru_cache(maxsize=1024)(_parsed)
 
 def _tokens(expression: str) -> list[str]:
     tokens: list[str] = []
-    place = 0
+    place, pattern = 0, re.compile(_TOKEN)
     while True:
-        match = _TOKEN.match(expression, place)
+        match = pattern.match(expression, place)
         if match is None:
             raise _SyntaxError
         if match.group(1) is None:

@@ -38,11 +38,12 @@ UNSPECIFIED: Final = "the unspecified address"
 """What `kind_of` calls them. The others that it knows are nowhere the address of a node."""
 
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
-_HOST_NAME = re.compile(r"(?=.{1,253}\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
-_NUMBERS = re.compile(r"(0[xX][0-9A-Fa-f]*|[0-9]+)(\.(0[xX][0-9A-Fa-f]*|[0-9]+))*\.?")
+# Not compiled here: clusters whose nodes are known by address need none of them, and `re` keeps them.
+_HOST_NAME = r"(?=.{1,253}\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?"
+_NUMBERS = r"(0[xX][0-9A-Fa-f]*|[0-9]+)(\.(0[xX][0-9A-Fa-f]*|[0-9]+))*\.?"
 """What the C library's `inet_aton` may take for an IPv4 address: one to four numbers, octal and hexadecimal ones too. A
 socket would connect ``0x7f000001`` and ``127.1`` to this machine, without a question to the resolver."""
-_ZONE = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
+_ZONE = r"[A-Za-z0-9_.~-]{1,64}"
 
 
 def with_brackets(host: str) -> str:
@@ -94,7 +95,7 @@ def is_ip_address(host: str) -> bool:
     except ValueError:
         return False
     # The zone ends up in a Host header and must not be able to end it.
-    return not percent or (address.version == 6 and _ZONE.fullmatch(zone) is not None)
+    return not percent or (address.version == 6 and re.fullmatch(_ZONE, zone) is not None)
 
 
 @functools.lru_cache(2_048)
@@ -139,7 +140,7 @@ def check_host(host: str, where: str) -> None:
     if is_ip_address(bare):
         return
     # What looks like a number or an IPv6 address must be one: 10.0.0.256 is a slip, and not the name of a host.
-    if ":" in bare or _NUMBERS.fullmatch(bare) or not _HOST_NAME.fullmatch(bare):
+    if ":" in bare or re.fullmatch(_NUMBERS, bare) or not re.fullmatch(_HOST_NAME, bare):
         raise ConfigurationError(f"{where} is neither an IP address nor a host name. Write one, as '10.0.0.1'.")
 
 

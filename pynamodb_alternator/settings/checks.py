@@ -6,7 +6,6 @@ kinds of values have modules of their own.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -94,6 +93,8 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     Upper and lower case do not count in the comparison, because they are a common slip; the answer has the name as it
     is known.
     """
+    import difflib  # here, because nobody needs it who makes no mistake
+
     spelled: dict[str, str] = {}
     for candidate in known:
         spelled.setdefault(candidate.lower(), candidate)

@@ -26,7 +26,7 @@ _OF_THE_CONNECTION = frozenset({"transfer-encoding", "connection", "expect", "up
 RESERVED: Final = REQUEST_HEAD | {name.lower() for name in AUTHENTICATION} | _CODINGS | _OF_THE_CONNECTION
 """What a user may not set, in lower case."""
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
 def check(where: str, value: Any) -> Mapping[str, str]:
@@ -38,7 +38,7 @@ def check(where: str, value: Any) -> Mapping[str, str]:
         raise ConfigurationError(f"{where} must be a mapping of names to values (got {type(value).__name__}).")
     checked: dict[str, str] = {}
     for name, text in value.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_NAME, name):
             raise ConfigurationError(f"{where}: {name!r} is not an HTTP header name. Write letters, digits, hyphens.")
         if any(name.lower() == other.lower() for other in checked):
             raise ConfigurationError(f"{where}: {name!r} is named twice, in different spellings. Leave one out.")

@@ -26,7 +26,7 @@ IMPOSSIBLE_RACK_PATH = "/localnodes?rack=pynamodb_alternator/no-such-rack"
 """Asks for the nodes of a rack that cannot exist. A server that honours datacenter and rack gives an empty list; one
 before ScyllaDB 2025.1 ignores the question, and lists all nodes of its datacenter."""
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_UUID = r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WHY_NOT = {
     addresses.LOOPBACK: "listed by a node that is not on this machine",
     addresses.LINK_LOCAL: "listed by a node that is not on that link",
@@ -124,7 +124,7 @@ class NodeFilter:
         if not isinstance(entry, str) or not entry.strip():
             return "no address"
         host = listed = entry.strip()
-        if _UUID.fullmatch(host):
+        if re.fullmatch(_UUID, host):
             return "a host id and no address"
         port: int | None = None
         if self._translate is not None:

@@ -12,9 +12,8 @@ Nothing here changes the affinity ring or the health of a node.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from .node import Node
 
@@ -88,7 +87,13 @@ def fails_far_more(tally: Tally, others: Iterable[Tally]) -> bool:
     if not tally.is_bad:
         return False
     shares = [other.share for other in others if other.answers]
-    return bool(shares) and tally.share >= _TIMES_THE_OTHERS * median(shares)
+    return bool(shares) and tally.share >= _TIMES_THE_OTHERS * _median(shares)
+
+
+def _median(values: Sequence[float]) -> float:
+    # That of the standard library would be the only reason to import its module, which imports fractions.
+    ordered, half = sorted(values), len(values) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def next_aside(before: Aside | None, tally: Tally, error: str, now: float) -> Aside:

@@ -20,7 +20,6 @@ import botocore.config
 import botocore.endpoint
 import botocore.errorfactory
 import botocore.handlers
-import botocore.loaders
 import botocore.model
 import botocore.parsers
 import botocore.session
@@ -30,7 +29,7 @@ from botocore.parsers import JSONParser
 from ..errors import ServerFailureError
 from ._calls import Calls, take_over
 from ._hooks import Hooks
-from ._service import SERVICE, ServiceLoader
+from ._service import SERVICE
 
 __all__ = [
     "DocumentParser",
@@ -38,7 +37,6 @@ __all__ = [
     "Kit",
     "OpenOutcomeCode",
     "Parts",
-    "client_session",
     "convert_answer",
     "load_service",
     "make_async_client",
@@ -80,21 +78,6 @@ class Parts:
     region: str
     serializer: Any
     endpoint: Callable[[Any], EndpointLike]
-
-
-def client_session(
-    kind: Callable[[], botocore.session.Session] = botocore.session.Session,
-) -> botocore.session.Session:
-    """A session that reads no AWS configuration: an AWS_PROFILE that does not exist must not matter here.
-
-    `kind`: botocore's, or aiobotocore's.
-    """
-    session = kind()
-    session.set_config_variable("profile", "default")
-    session._config = {"profiles": {"default": {}}}  # type: ignore[attr-defined]
-    folders = botocore.loaders.create_loader(session.get_config_variable("data_path")).search_paths
-    session.register_component("data_loader", ServiceLoader(folders))
-    return session
 
 
 def make_client(session: botocore.session.Session, parts: Parts) -> Any:

@@ -21,7 +21,7 @@ STEP = 16 * 1024
 about a millisecond too. What zlib leaves of them, because a piece is full, is copied."""
 _WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """What tells zlib which of the two formats it shall write or expect."""
-_NEVER = re.compile(r"q\s*=\s*0(\.0*)?")
+_NEVER = r"q\s*=\s*0(\.0*)?"
 """The weight of a coding that is not to be used."""
 
 
@@ -43,7 +43,7 @@ def accepts(head: bytes, coding: str) -> bool:
         if name == "accept-encoding":
             for choice in text.split(","):
                 word, _, weight = choice.partition(";")
-                if word.strip() in (coding, "*") and not _NEVER.fullmatch(weight.strip()):
+                if word.strip() in (coding, "*") and not re.fullmatch(_NEVER, weight.strip()):
                     return True
     return False
 

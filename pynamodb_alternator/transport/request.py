@@ -17,9 +17,9 @@ __all__ = ["MAX_BODY", "build_get", "build_head", "lines_of", "start_of"]
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request body, compressed or not, above which every server answers 413."""
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_PATH = re.compile(r"/[!-~]*")
-_HOST = re.compile(r"[!-~]+")
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PATH = r"/[!-~]*"
+_HOST = r"[!-~]+"
 
 
 def build_head(target: str, host: str, content_length: int, headers: Iterable[tuple[str, str]] = ()) -> bytes:
@@ -57,7 +57,7 @@ def lines_of(headers: Iterable[tuple[str, str]]) -> bytes:
 
 def build_get(path: str, host: str) -> bytes:
     """The head of a GET without a body. Raises `RequestRefusedError` as `build_head` does."""
-    if not _PATH.fullmatch(path) or not _HOST.fullmatch(host):
+    if not re.fullmatch(_PATH, path) or not re.fullmatch(_HOST, host):
         raise RequestRefusedError(
             f"GET {path!r} from {host!r} is not a valid request. Leave out what is not printable."
         )
@@ -71,14 +71,14 @@ def start_of(target: str, host: str) -> bytes:
     Raises `RequestRefusedError`, as `build_head` does.
     """
     for name, value in (("X-Amz-Target", target), ("Host", host)):
-        if not _HOST.fullmatch(value):
+        if not re.fullmatch(_HOST, value):
             raise RequestRefusedError(f"The request's {name} is not valid: {value!r}. Leave out what is not printable.")
     return f"POST / HTTP/1.1\r\nHost: {host}\r\nX-Amz-Target: {target}\r\nContent-Length: ".encode()
 
 
 @lru_cache(maxsize=256)
 def _name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
+    if not re.fullmatch(_TOKEN, name):
         raise RequestRefusedError(
             f"The request has a header named {name!r}, which cannot be one. Write letters, digits and hyphens."
         )

@@ -44,7 +44,7 @@ def look_up(host: str, port: int | None, within: float | None) -> Sequence[Any]:
     Raises OSError, and UnicodeError for what cannot be a name.
     """
     if is_ip_address(host):
-        return _ask(host, port)
+        return _of_address(host, port)
     lookup = begin(host, port)
     seconds = threading.TIMEOUT_MAX if within is None else within
     if not lookup.over.wait(seconds):
@@ -110,6 +110,17 @@ class LookUp(threading.Thread):
 
 
 _under_way: dict[_Key, LookUp] = {}
+
+
+def _of_address(host: str, port: int | None) -> Sequence[Any]:
+    """What ``getaddrinfo`` gives for an address. It is asked for those with a zone, which it knows the number of; for
+    the others it would first load the codec of international names, which takes as long as a connection."""
+    if "%" in host:
+        return _ask(host, port)
+    if ":" in host:
+        canonical = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host))
+        return [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (canonical, port or 0, 0, 0))]
+    return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port or 0))]
 
 
 def _ask(host: str, port: int | None) -> Sequence[Any]:

@@ -104,7 +104,8 @@ def test_what_is_ordinary(local: LocalCluster) -> None:
         heard: list[str] = []
 
         def receive(sender: Any, event: Any, **_: Any) -> None:
-            heard.append(event.node)
+            if event.operation == "GetItem":  # and not a question of the library's own
+                heard.append(event.node)
 
         with signals.request_completed.connected_to(receive), signals.request_routed.connected_to(receive):
             assert await is_happy(client)
@@ -133,7 +134,8 @@ def test_trouble_goes_on_from_the_attempt_that_has_begun(local: LocalCluster) ->
             node.kill()
         with pytest.raises(NodeUnreachableError) as caught:
             await client.get_item(TableName=TABLE, Key=KEY)
-        assert len(caught.value.nodes_tried) == 3
+        # A probe may have found a node to be down before.
+        assert 1 <= len(caught.value.nodes_tried) <= 3
 
     run(local, act)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pynamodb_alternator import Cluster
 from pynamodb_alternator.local import LocalCluster, LocalNode
-from pynamodb_alternator.transport._botocore import client_session
+from pynamodb_alternator.transport._session import client_session
 
 TABLE = {
     "TableName": "items",

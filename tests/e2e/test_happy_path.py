@@ -15,7 +15,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError, ParamValidationError
 from botocore.stub import Stubber
 
-from pynamodb_alternator import Cluster, Credentials, Hedge, Timeouts, signals
+from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Hedge, Timeouts, signals
 from pynamodb_alternator.errors import MalformedAnswerError, NodeUnreachableError, OutcomeUnknownError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.transport.happy_path import HappyPath
@@ -28,7 +28,7 @@ KEY = {"key": {"S": "a"}}
 
 @pytest.fixture
 def cluster(local: LocalCluster) -> Iterator[Cluster]:
-    with Cluster(local.url) as cluster:
+    with Cluster(ClusterConfig.of(local.url, partition_keys={"items": "key"})) as cluster:
         cluster.client.create_table(**TABLE)
         yield cluster
 
@@ -241,7 +241,8 @@ def test_a_cluster_that_is_gone(local: LocalCluster, cluster: Cluster) -> None:
         node.kill()
     with pytest.raises(NodeUnreachableError) as caught:
         get(cluster)
-    assert len(caught.value.nodes_tried) == 3
+    # A probe may have found a node to be down before.
+    assert 1 <= len(caught.value.nodes_tried) <= 3
 
 
 def test_garbage_is_a_failed_attempt(local: LocalCluster, cluster: Cluster) -> None:

@@ -74,13 +74,13 @@ def traffic(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Traffic:
         monkeypatch.setattr(kind, "exchange", exchange)
     send = Sender.send
 
-    def spy(self: Sender, node: Any, head: bytes, body: bytes, *others: Any) -> Any:
+    def spy(self: Sender, node: Any, head: bytes, body: bytes, *others: Any, **named: Any) -> Any:
         if getattr(lane, "of_thread", None) is None:
             seen.lanes.append("happy")
         lines = head.decode().split("\r\n")[1:-2]
         seen.heads.append({name.lower(): value for name, _, value in (line.partition(": ") for line in lines)})
         seen.bodies.append(body)
-        return send(self, node, head, body, *others)
+        return send(self, node, head, body, *others, **named)
 
     monkeypatch.setattr(Sender, "send", spy)
     return seen

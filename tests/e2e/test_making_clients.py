@@ -30,7 +30,7 @@ FORK = f"""
     def make():
         global made
         while not done.is_set():
-            _service._parsed.clear()
+            _service._read.clear()
             Cluster("https://127.0.0.1:8043").client
             made += 1
 

@@ -71,7 +71,7 @@ class Tracer:
 @functools.cache
 def _ways_out(code: CodeType) -> frozenset[int]:
     """Where a ``with`` block has ended, and `__exit__` is just about to be called, or has just returned; and where an
-    exception is just about to be handled.
+    exception is just about to be handled, or has just been: what comes there would leave it the thread's current one.
 
     Nothing can come there: CPython looks for signals and for other threads' exceptions behind a call, at the beginning
     of a function and at a jump backwards. So a lock that is held by ``with`` is always let go.
@@ -91,7 +91,7 @@ def _ways_out(code: CodeType) -> frozenset[int]:
             names = [one.opname for one in behind if one.opname != "LOAD_CONST" or one.argval is None]
             if names[:3] == ["LOAD_CONST"] * 3 and names[3] in ("PRECALL", "CALL"):
                 ways |= {one.offset for one in behind if one.opname in ("LOAD_CONST", "PRECALL", "CALL")}
-        elif instruction.opname == "PUSH_EXC_INFO":
+        elif instruction.opname in ("PUSH_EXC_INFO", "POP_EXCEPT"):
             ways.add(instruction.offset)
         elif instruction.opname == "WITH_EXCEPT_START":
             ends = itertools.takewhile(lambda one: one.opname in _LEAVING, instructions[index + 1 :])

@@ -21,7 +21,7 @@ from botocore.loaders import JSONFileLoader, Loader
 
 from pynamodb_alternator import Cluster
 from pynamodb_alternator.transport import _service
-from pynamodb_alternator.transport._botocore import client_session
+from pynamodb_alternator.transport._session import client_session
 
 URLS = ("http://127.0.0.1:8000", "https://127.0.0.1:8043")
 
@@ -133,8 +133,8 @@ def test_botocore_itself_would_make_one(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.fixture
-def nothing_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_service, "_parsed", {})
+def nothing_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_service, "_read", {})
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return files
 
 
-@pytest.mark.usefixtures("nothing_parsed")
+@pytest.mark.usefixtures("nothing_read")
 def test_the_service_is_read_once_for_all_clusters(read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Loader, "list_available_services", refuse)  # it looks at the folders of all services
     for _ in range(3):
@@ -164,7 +164,7 @@ def test_the_service_is_read_once_for_all_clusters(read: list[str], monkeypatch:
     assert sorted(read) == ["paginators-1", "service-2", "waiters-2"]
 
 
-@pytest.mark.usefixtures("nothing_parsed")
+@pytest.mark.usefixtures("nothing_read")
 def test_boto3_reads_it_once_for_all_sessions(read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("boto3")
     monkeypatch.setattr(Loader, "list_available_services", refuse)
@@ -195,7 +195,7 @@ def test_whoever_changes_a_model_changes_that_of_one_cluster() -> None:
                 assert client.meta.service_model.metadata["serviceFullName"] != "changed"
 
 
-@pytest.mark.usefixtures("nothing_parsed")
+@pytest.mark.usefixtures("nothing_read")
 def test_descriptions_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS_DATA_PATH and botocore's extras hold as they do for botocore's loader."""
 

@@ -95,7 +95,7 @@ def stock(sent: Sent) -> Any:
 def clients(sent: Sent) -> Iterator[dict[str, Any]]:
     """A client of a cluster for each lane. Their wire is `sent`."""
 
-    def send(self: Sender, node: Any, head: bytes, body: bytes, *_: Any) -> Answer:
+    def send(self: Sender, node: Any, head: bytes, body: bytes, *_: Any, **__: Any) -> Answer:
         start, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
         assert start == "POST / HTTP/1.1"
         headers: dict[str, str] = {}
