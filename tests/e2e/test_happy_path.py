@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -16,7 +17,12 @@ from botocore.exceptions import ClientError, ParamValidationError
 from botocore.stub import Stubber
 
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Hedge, Timeouts, signals
-from pynamodb_alternator.errors import MalformedAnswerError, NodeUnreachableError, OutcomeUnknownError
+from pynamodb_alternator.errors import (
+    MalformedAnswerError,
+    NodeUnreachableError,
+    OutcomeUnknownError,
+    PoolTimeoutError,
+)
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.transport.happy_path import HappyPath
 from tests.transport.servers import until
@@ -354,3 +360,40 @@ def test_signals_say_what_they_say_of_other_ways(trouble: str | None, local: Loc
         said.append(without_nodes(events))
     assert said[0] == said[1]
     assert len(said[0]) >= 2
+
+
+# ---- full pools ------------------------------------------------------------------------------------------------------
+
+
+def test_a_node_whose_pool_is_full_is_passed_over(local: LocalCluster, cluster: Cluster) -> None:
+    with Cluster(cluster.config.replace(max_pool_connections=1)) as small:
+        get(small)
+        pools, ring = small.core.pools, small.core.membership.view.topology.nodes
+        held = [pools.acquire(node, 5.0) for node in ring[:2]]
+        for node in local.nodes:
+            node.forget()
+        for _ in range(4):
+            assert is_happy(small)
+        assert [sum(request.operation == "GetItem" for request in node.requests) for node in local.nodes] == [0, 0, 4]
+        # All are full now: it waits until one of its first node comes free.
+        held.append(pools.acquire(ring[2], 5.0))
+        timers = [threading.Timer(0.2, pools.release, [connection]) for connection in held]
+        for timer in timers:
+            timer.start()
+        assert is_happy(small)
+        for timer in timers:
+            timer.join()
+
+
+def test_full_pools_that_stay_full_are_an_error(local: LocalCluster, cluster: Cluster) -> None:
+    config = cluster.config.replace(max_pool_connections=1, timeouts=Timeouts(pool=0.2))
+    with Cluster(config) as small:
+        get(small)
+        pools, ring = small.core.pools, small.core.membership.view.topology.nodes
+        held = [pools.acquire(node, 5.0) for node in ring]
+        with pytest.raises(PoolTimeoutError) as caught:
+            get(small)
+        assert "stayed in use" in str(caught.value)
+        for connection in held:
+            pools.release(connection)
+        assert is_happy(small)
