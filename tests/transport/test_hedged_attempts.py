@@ -14,7 +14,7 @@ from pynamodb_alternator.settings.values import Hedge, Retries, Timeouts
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.budget import RetryBudget
 from pynamodb_alternator.transport.hedged_attempts import HedgedAttempts
-from pynamodb_alternator.transport.hedging import RESERVE
+from pynamodb_alternator.transport.hedging import RESERVE, Hedging
 
 from .request_world import OK, PAGE, READS, SHED, SICK, A, B, C, World
 
@@ -245,6 +245,28 @@ def test_the_other_goes_on_where_no_retry_would() -> None:
     request.failed_beside(first, lost(), hedge)
     with pytest.raises(ConnectionLostError):
         request.failed(lost(B))
+
+
+@pytest.mark.parametrize(("ends", "expected"), [("hedge wins", 3.0), ("first fails beside", 3.0), ("retried", 2.0)])
+def test_how_long_an_answer_took(ends: str, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(Hedging, "answered", lambda self, operation, seconds: told.append(seconds))
+    world = World()
+    request = begin(world)
+    first = request.first()
+    world.now += 1.0
+    if ends == "retried":
+        request.failed(lost())
+        assert request.next() == B
+        request.first()
+    else:
+        hedge = request.hedge()
+        assert hedge is not None
+        if ends == "first fails beside":
+            request.failed_beside(first, lost(), hedge)
+    world.now += 2.0
+    assert request.answered(OK)
+    assert told == [pytest.approx(expected)]
 
 
 def test_p99_needs_answers() -> None:
