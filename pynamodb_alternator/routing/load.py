@@ -8,6 +8,10 @@ the latencies only their ratio matters:
 - An average of which there is no newer answer fades: what the ratio has above 1 shrinks to a third every `FADES_IN`
   seconds, and after `FORGOTTEN_AFTER` seconds it is 1. So a node that was slow is tried again.
 - It is tried with one request at a time: the ratio does not fade while the slow node has requests in flight.
+- It is not tried before each node would have had about `BETWEEN_TRIALS` requests, or `FORGOTTEN_AFTER` seconds have
+  passed: where answers take long, a trial every few seconds would be a large part of all requests.
+- A failure counts as `FAILURE` answers of the faster one of the two, and is forgotten `FORGOTTEN_AFTER` seconds later,
+  whatever has come since. It is not mixed into the latencies: they would grow without end while all nodes fail.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from ..topology.node import Node
 
-__all__ = ["FADES_IN", "FORGOTTEN_AFTER", "NOISE", "Load", "slowness"]
+__all__ = ["BETWEEN_TRIALS", "FADES_IN", "FAILURE", "FORGOTTEN_AFTER", "NOISE", "Load", "slowness", "with_failures"]
 
 NOISE = 2.0
 """Averages of which one is less than so many times the other count as equal."""
@@ -26,6 +30,11 @@ FADES_IN = 2.0
 """Seconds without an answer in which e times less is left of what an average differs by."""
 FORGOTTEN_AFTER = 10.0
 """Seconds without an answer after which an average counts for nothing."""
+FAILURE = 100.0
+"""How many answers of the faster node a failure counts as. No node counts as slower than that."""
+BETWEEN_TRIALS = 6.0
+"""Requests that each node would have had, in equal shares, between two trials of a slow one. With 5 of them the slow
+one gets a fifth of its share."""
 
 
 class Load(Protocol):
@@ -34,14 +43,28 @@ class Load(Protocol):
         busy nodes it is not."""
 
 
-def slowness(ratio: float, age: float, in_flight: int) -> float:
-    """How many times slower than another node a node counts as.
+def slowness(ratio: float, age: float, in_flight: int, requests: float) -> float:
+    """How many times slower than another node a node counts as, from 1 to `FAILURE`.
 
     `ratio`: of their averages. `age`: seconds since the last answer of the node of which there was none for longer.
-    `in_flight`: requests under way at the slower node.
+    `in_flight`: requests under way at the slower node. `requests`: how many each node would have had in that time.
     """
     if age >= FORGOTTEN_AFTER:
         return 1.0
-    if not in_flight:
+    ratio = min(ratio, FAILURE)
+    if not in_flight and requests >= BETWEEN_TRIALS:
         ratio = 1.0 + (ratio - 1.0) * math.exp(-age / FADES_IN)
     return 1.0 if ratio < NOISE else ratio
+
+
+def with_failures(slowness: float, part: float, age: float, in_flight: int) -> float:
+    """The same of a node of which some attempts fail, from 1 to `FAILURE`.
+
+    `slowness`: of its answers. `part`: of its attempts that failed, from 0 to 1. `age`: seconds since the last of them.
+    `in_flight`: requests under way at the node.
+    """
+    if age >= FORGOTTEN_AFTER:
+        return slowness
+    if not in_flight:
+        part *= math.exp(-age / FADES_IN)
+    return slowness + (FAILURE - slowness) * part

@@ -11,11 +11,13 @@ and what runs them says which one is meant (`turn_to`) before it reports an end:
 
 **The hedge** goes to the next node of the same cycle of the plan, and so of the same scope, to which a connection can
 be had without waiting, and which does not keep other reads waiting. It is an attempt as all others are, and one of
-`Retries.max_attempts`. There is at most one in a call.
+`Retries.max_attempts`. There is at most one in a call. While no node has a free connection, one is looked
+for again and again: first after `LEAST` seconds, later every `_LONGEST_PAUSE` seconds.
 
-**The node that kept the read waiting** becomes a suspect when the hedge is sent: the connection of the attempt that
-loses is closed, and the monitor would not see that anything has waited. Until its probe has told, it is the last for
-reads. That the attempt lost says nothing else of it: it counts neither as an answer nor as a failure.
+**The node that kept the read waiting** becomes a suspect when the hedge is sent, or finds no free connection: that of
+the attempt that loses is closed, and the monitor would not see that anything has waited. Until its probe has told, it
+is the last for reads. That the attempt lost says nothing else of it: it counts neither as an answer nor as a
+failure.
 
 **If one of the two fails,** the other is the next attempt, and it goes on within its own timeouts. If both fail, the
 request goes on as all others do.
@@ -32,15 +34,19 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from .. import signals
-from ..errors import TransportError
+from ..errors import PoolTimeoutError, TransportError
 from ..settings.values import Hedge
 from ..topology.node import Node
 from . import emit, outcome
 from .attempts import Attempts, Wait
 from .environment import Environment
+from .hedging import LEAST
 from .http1 import Answer
 
 __all__ = ["Attempt", "HedgedAttempts", "Lent"]
+
+_LONGEST_PAUSE = 0.02
+"""Seconds between two looks for a node with a free connection, at most: a look takes a few microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,9 @@ class HedgedAttempts(Attempts):
     _began = 0.0
     _hedge_outcome: str | None = None
     _pool_wait_before: float | None = None
+    _pause = LEAST
+    _has_told = False
+    """That the attempt under way keeps the read waiting."""
 
     def __init__(
         self,
@@ -107,25 +116,31 @@ class HedgedAttempts(Attempts):
         self._began = self.environment.clock()
         may_be_hedged = self._after is not None and self._hedge_outcome is None
         self.hedge_at = self._began + (self._after or 0.0) if may_be_hedged else math.inf
+        self._pause, self._has_told = LEAST, False
         self._current = Attempt(self.node, self._generation)
         return self._current
 
     def hedge(self) -> Attempt | None:
-        """Begin the hedge of the attempt under way. None if there is to be none, or can be none: it is asked once."""
+        """Begin the hedge of the attempt under way. None if there is to be none, or can be none at this instant; then
+        `hedge_at` says when to ask again."""
         self.hedge_at = math.inf
         environment, waited_for = self.environment, self._current.node
         if self._sends + 1 >= self._retries.max_attempts:
             return None
         node = self._next_with_room()
         if node is None:
+            self._tell(waited_for)
+            if self._full:
+                self._ask_again()
             return None
         if not environment.hedging.may_hedge(self._hedge, environment.clock()):
             self._order = itertools.chain((node,), self._order)
             return None
-        environment.membership.suspect(waited_for, hedged=True)
+        self._tell(waited_for)
         self._hedge_outcome = "lost"
         # It takes no connection for which it would have to wait.
-        self._pool_wait_before, self.pool_wait = self.pool_wait, 0.0
+        if self._pool_wait_before is None:
+            self._pool_wait_before, self.pool_wait = self.pool_wait, 0.0
         self._nodes_in_cycle += 1
         self._tried.append(node.address)
         hedge = Attempt(node, environment.membership.generation(node), is_hedge=True)
@@ -134,15 +149,32 @@ class HedgedAttempts(Attempts):
             emit.routed(self, node, hedge=True)
         return hedge
 
+    def _tell(self, waited_for: Node) -> None:
+        if not self._has_told:
+            self._has_told = True
+            self.environment.membership.suspect(waited_for, hedged=True)
+
+    def _ask_again(self) -> None:
+        self.hedge_at = self.environment.clock() + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
     def _next_with_room(self) -> Node | None:
-        membership, room_at = self.environment.membership, self._room_at
+        membership = self.environment.membership
         for node in self._order:
             if membership.is_down(node):
                 continue
-            if node not in membership.view.hedged and room_at(node):
+            if self._may_take(node):
                 return node
             self._leave_for_last(node)
+        for node in tuple(self._full or ()):
+            if not membership.is_down(node) and self._may_take(node):
+                assert self._full is not None
+                self._full.remove(node)
+                return node
         return None
+
+    def _may_take(self, node: Node) -> bool:
+        return node not in self.environment.membership.view.hedged and self._room_at(node)
 
     # ---- ending ------------------------------------------------------------------------------------------------
 
@@ -179,6 +211,10 @@ class HedgedAttempts(Attempts):
             TransportError
         ):  # which says that no attempt may follow: this one is under way already
             self.failed(error)
+        if attempt.is_hedge and isinstance(error, PoolTimeoutError):
+            # Others took the connection, and nothing was sent: there may be a hedge yet.
+            self._hedge_outcome = None
+            self._ask_again()
         self._go_on(attempt, error, other)
 
     def _go_on(self, attempt: Attempt, why: TransportError | Answer, other: Attempt) -> None:

@@ -124,7 +124,8 @@ class Hedging:
         return self._of(operation).p99() if isinstance(hedge.after, str) else hedge.after
 
     def answered(self, operation: str, seconds: float) -> None:
-        """The caller of a read has its answer, so many seconds after the read was begun, hedged or not."""
+        """The caller of a read has its answer. `seconds`: since its last attempt began, or of a hedged one, the attempt
+        that was hedged. Attempts that failed before say nothing of how long answers take."""
         self._of(operation).add(seconds)
 
     def may_hedge(self, hedge: Hedge, now: float) -> bool:

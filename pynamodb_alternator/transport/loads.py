@@ -10,8 +10,9 @@ is the time of exchanges, from the request's first byte to the answer's last one
 signing and parsing say nothing of the node's answers. Of an exchange that was broken off (a timeout, a task that was
 cancelled) is known that it takes longer than it took; so it counts if that is more than the average.
 
-**A failure**, and an answer that is one of an overloaded or sick node, counts as an answer that took a hundred times
-as long as those of the fastest node.
+**Failures**, and answers that are those of an overloaded or sick node, are kept apart from the averages, as the part of
+the last attempts that failed: what a failure counts as is said in seconds only where nodes are compared. So a time in
+which all nodes fail leaves nothing behind.
 
 There is no lock: a request must not pay for one. An average is one tuple, that is replaced as a whole. Where two
 threads replace one at once, an answer is lost, and an average is none the worse for it.
@@ -23,7 +24,7 @@ import math
 from collections.abc import Callable, Collection
 from typing import TypeAlias
 
-from ..routing.load import FORGOTTEN_AFTER, NOISE, slowness
+from ..routing.load import FAILURE, FORGOTTEN_AFTER, NOISE, slowness, with_failures
 from ..topology.node import Node
 
 __all__ = ["Loads"]
@@ -31,17 +32,17 @@ __all__ = ["Loads"]
 _WINDOW = 1.0
 """Seconds after which an answer weighs e times less."""
 _MOST_WEIGHT = 100.0
-"""Answers that an average has the weight of, at most, so that a few slow ones are soon seen."""
-_FAILURE = 100.0
-"""How many times longer than an answer of the fastest node a failure counts as."""
+"""Ends of attempts that an average has the weight of, at most, so that a few slow ones are soon seen."""
 _LEAST = 1e-6
 """Seconds; no answer is faster, whatever a coarse clock says."""
 _FIRST_FAILURE = 1.0
-"""Seconds that a failure counts as where no node has answered."""
+"""Seconds that a failure is shown as where no node has answered."""
 
 
-_Average: TypeAlias = tuple[float, float, float]
-"""Seconds; of how many answers they have the weight, at the moment of the last one; this moment."""
+_Average: TypeAlias = tuple[float, float, float, float, float]
+"""Seconds of the answers, 0 if there was none; of how many ends of attempts the average has the weight, at the moment
+of the last one; this moment; the part of the ends that were failures; the moment of the last failure."""
+_NOTHING: _Average = (0.0, 0.0, -math.inf, 0.0, -math.inf)
 
 
 class Loads:
@@ -64,24 +65,36 @@ class Loads:
         if averages is not None:
             average, other = averages.get(first.address), averages.get(second.address)
             if average is not None and other is not None:
+                if average[3] or other[3]:
+                    return self._is_less_busy_of_failing(average, other, mine, others, len(averages))
                 if average[0] >= other[0] * NOISE:
-                    return (mine + 1) * self._slowness(average, other, mine) < others + 1
+                    return (mine + 1) * _slowness(average, other, mine, self.clock(), len(averages)) < others + 1
                 if other[0] >= average[0] * NOISE:
-                    return mine + 1 < (others + 1) * self._slowness(other, average, others)
+                    return mine + 1 < (others + 1) * _slowness(other, average, others, self.clock(), len(averages))
         return mine < others
 
-    def _slowness(self, slow: _Average, fast: _Average, in_flight: int) -> float:
-        age = self.clock() - min(slow[2], fast[2])
-        return slowness(slow[0] / max(fast[0], _LEAST), age, in_flight)
+    def _is_less_busy_of_failing(self, average: _Average, other: _Average, mine: int, others: int, nodes: int) -> bool:
+        now = self.clock()
+        weight = _slowness(average, other, mine, now, nodes)
+        weight = with_failures(weight, average[3], now - average[4], mine)
+        others_weight = _slowness(other, average, others, now, nodes)
+        others_weight = with_failures(others_weight, other[3], now - other[4], others)
+        if weight < others_weight * NOISE and others_weight < weight * NOISE:
+            return mine < others
+        return (mine + 1) * weight < (others + 1) * others_weight
 
     def latencies(self) -> dict[str, dict[str, float]]:
-        """The averages that are not forgotten: node address → operation → seconds."""
-        since = self.clock() - FORGOTTEN_AFTER
+        """The averages that are not forgotten: node address → operation → seconds. A failure counts as so many
+        answers of the fastest node as `FAILURE` says."""
+        now = self.clock()
         seconds: dict[str, dict[str, float]] = {}
         for operation, averages in list(self._averages.items()):
-            for address, (mean, _, at) in list(averages.items()):
-                if at > since:
-                    seconds.setdefault(address, {})[operation] = mean
+            fastest = self._fastest(operation, now)
+            failure = _FIRST_FAILURE if fastest is None else fastest * FAILURE
+            for address, (mean, _, at, part, failed_at) in list(averages.items()):
+                if now - at < FORGOTTEN_AFTER:
+                    part = part if now - failed_at < FORGOTTEN_AFTER else 0.0
+                    seconds.setdefault(address, {})[operation] = mean + (max(mean, failure) - mean) * part
         return seconds
 
     # ---- what is told ------------------------------------------------------------------------------------------
@@ -98,35 +111,39 @@ class Loads:
 
     def failed(self, node: Node, operation: str) -> None:
         """An attempt has failed."""
-        now = self.clock()
-        fastest = self._fastest(operation, now)
-        self._add(node, operation, _FIRST_FAILURE if fastest is None else fastest * _FAILURE, now)
+        self._add(node, operation, None, self.clock())
 
-    def _add(self, node: Node, operation: str, seconds: float, now: float) -> None:
+    def _add(self, node: Node, operation: str, seconds: float | None, now: float) -> None:
+        """Add the end of an attempt. `seconds`: None for a failure."""
         averages = self._averages.get(operation)
         if averages is None:
             averages = self._averages.setdefault(operation, {})
-        average = averages.get(node.address)
-        if average is None:
-            averages[node.address] = (seconds, 1.0, now)
-            return
-        mean, weight, at = average
+        mean, weight, at, part, failed_at = averages.get(node.address, _NOTHING)
         passed = now - at
         weight = 0.0 if passed >= FORGOTTEN_AFTER else weight * math.exp(-passed / _WINDOW)
         weight = weight + 1.0 if weight + 1.0 < _MOST_WEIGHT else _MOST_WEIGHT
-        averages[node.address] = (mean + (seconds - mean) / weight, weight, now)
+        if seconds is None:
+            averages[node.address] = (mean, weight, now, part + (1.0 - part) / weight, now)
+            return
+        if part:
+            part = 0.0 if now - failed_at >= FORGOTTEN_AFTER else part - part / weight
+        # The weight of the answers alone is that without the failures, of which this one has 1 at least.
+        mean += (max(seconds, _LEAST) - mean) / (weight * (1.0 - part))
+        averages[node.address] = (mean, weight, now, part, failed_at)
 
     def _known(self, node: Node, operation: str, now: float) -> float:
         """Seconds that an answer to the operation takes: of this node, or of the fastest; infinite if unknown."""
         average = self._averages.get(operation, {}).get(node.address)
-        if average is not None and now - average[2] < FORGOTTEN_AFTER:
+        if average is not None and average[0] and now - average[2] < FORGOTTEN_AFTER:
             return average[0]
         fastest = self._fastest(operation, now)
         return math.inf if fastest is None else fastest
 
     def _fastest(self, operation: str, now: float) -> float | None:
         averages = list(self._averages.get(operation, {}).values())
-        return min((mean for mean, _, at in averages if now - at < FORGOTTEN_AFTER), default=None)
+        return min(
+            (average[0] for average in averages if average[0] and now - average[2] < FORGOTTEN_AFTER), default=None
+        )
 
     # ---- what the cluster tells --------------------------------------------------------------------------------
 
@@ -140,3 +157,14 @@ class Loads:
     def after_fork(self) -> None:
         """In a forked child: it sees for itself."""
         self._averages.clear()
+
+
+def _slowness(average: _Average, other: _Average, in_flight: int, now: float, nodes: int) -> float:
+    """How many times slower than the other one a node counts as, by its answers. `in_flight`: at this node. `nodes`:
+    how many answer the operation."""
+    if not average[0] > other[0] > 0.0:
+        return 1.0
+    age = now - min(average[2], other[2])
+    # Of n answers a second, evenly spread, an average has about the weight n + 1/2.
+    of_the_other = (other[1] - 0.5) * age
+    return slowness(average[0] / other[0], age, in_flight, of_the_other * (nodes - 1) / nodes)

@@ -96,6 +96,33 @@ def test_another_node_answers(local: LocalCluster, lane: str, recorder: Recorder
     run(main)
 
 
+def test_a_hedge_is_sent_once_a_connection_comes_free(local: LocalCluster, lane: str, recorder: Recorder) -> None:
+    """All nodes hold up one read for a moment, so that no pool has room; the first one holds its read up for long."""
+
+    async def main() -> None:
+        async with connected(local, lane, max_pool_connections=1) as (cluster, client):
+            first = await next_node(client, local, recorder)
+            polled = first.polls["/"]
+            for node in local.nodes:
+                node.delay(SLOW if node is first else 0.5, operation="GetItem")
+            recorder.clear()
+            with cluster.cluster.options(hedge=False):
+                others = [asyncio.create_task(read(client)) for _ in local.nodes]
+                await until(lambda: in_use(cluster) == 3)
+            others[0].cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await others[0]
+            began = time.monotonic()
+            await read(client)
+            assert time.monotonic() - began < SLOW / 2
+            assert hedges(recorder).count("won") == 1
+            await until(lambda: first.polls["/"] > polled)
+            await asyncio.gather(*others[1:])
+            assert in_use(cluster) == 0
+
+    run(main)
+
+
 def test_the_first_attempt_wins_if_it_is_merely_slow(local: LocalCluster, lane: str, recorder: Recorder) -> None:
     async def main() -> None:
         async with connected(local, lane) as (cluster, client):

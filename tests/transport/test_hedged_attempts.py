@@ -14,7 +14,7 @@ from pynamodb_alternator.settings.values import Hedge, Retries, Timeouts
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.budget import RetryBudget
 from pynamodb_alternator.transport.hedged_attempts import HedgedAttempts
-from pynamodb_alternator.transport.hedging import RESERVE
+from pynamodb_alternator.transport.hedging import RESERVE, Hedging
 
 from .request_world import OK, PAGE, READS, SHED, SICK, A, B, C, World
 
@@ -150,6 +150,54 @@ def test_it_takes_no_node_without_room_that_is_down_or_that_keeps_others_waiting
     assert request.next() == B
 
 
+def test_without_a_free_connection_it_is_asked_for_again_and_the_first_is_a_suspect() -> None:
+    world, full = World(), {B, C}
+    request = begin(world, has_room=lambda node: node not in full)
+    request.first()
+    pauses = []
+    for _ in range(9):
+        world.now = request.hedge_at
+        assert request.hedge() is None
+        assert world.membership.said == [("suspect", A, True)]
+        pauses.append(request.hedge_at - world.now)
+    assert pauses[0] == pytest.approx(0.002)
+    assert max(pauses) == pytest.approx(0.02)
+    world.membership.take_down(B)
+    full.clear()
+    world.now = request.hedge_at
+    hedge = request.hedge()
+    assert hedge is not None
+    assert (hedge.node, request.hedge_at, request.count) == (C, math.inf, 2)
+    assert world.membership.said == [("suspect", A, True)]
+
+
+def test_alone_it_is_asked_once() -> None:
+    world = World((A,))
+    request = begin(world)
+    request.first()
+    assert request.hedge() is None
+    assert request.hedge_at == math.inf
+    assert world.membership.said == [("suspect", A, True)]
+
+
+def test_a_hedge_whose_connection_others_took_is_asked_for_again() -> None:
+    world = World()
+    request = begin(world)
+    first, hedge = request.first(), request.hedge()
+    assert hedge is not None
+    request.failed_beside(hedge, PoolTimeoutError("full"), first)
+    assert world.now < request.hedge_at < world.now + 0.01
+    again = request.hedge()
+    assert again is not None
+    assert (again.node, request.count) == (C, 2)
+    request.failed_beside(again, lost(C), first)
+    assert request.hedge_at == math.inf
+    assert world.membership.said[0] == ("suspect", A, True)
+    request.failed(lost())
+    assert request.next() == B  # which was full, and is waited for
+    assert request.pool_wait > 0.0
+
+
 def test_it_waits_for_no_connection() -> None:
     request = begin(World(), timeouts=Timeouts(pool=7.0), has_room=lambda node: node != C)
     request._has_room = None  # a plan that is bound to its nodes: each is waited for
@@ -197,6 +245,28 @@ def test_the_other_goes_on_where_no_retry_would() -> None:
     request.failed_beside(first, lost(), hedge)
     with pytest.raises(ConnectionLostError):
         request.failed(lost(B))
+
+
+@pytest.mark.parametrize(("ends", "expected"), [("hedge wins", 3.0), ("first fails beside", 3.0), ("retried", 2.0)])
+def test_how_long_an_answer_took(ends: str, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(Hedging, "answered", lambda self, operation, seconds: told.append(seconds))
+    world = World()
+    request = begin(world)
+    first = request.first()
+    world.now += 1.0
+    if ends == "retried":
+        request.failed(lost())
+        assert request.next() == B
+        request.first()
+    else:
+        hedge = request.hedge()
+        assert hedge is not None
+        if ends == "first fails beside":
+            request.failed_beside(first, lost(), hedge)
+    world.now += 2.0
+    assert request.answered(OK)
+    assert told == [pytest.approx(expected)]
 
 
 def test_p99_needs_answers() -> None:

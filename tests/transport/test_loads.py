@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import random
 import socket
 import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pynamodb_alternator.errors import (
     ConnectionLostError,
@@ -101,7 +104,7 @@ def test_operations_have_averages_of_their_own(figures: Figures) -> None:
 
 
 def test_it_is_tried_again(figures: Figures) -> None:
-    figures.answers(A, 0.001)
+    figures.answers(A, 0.001, 20)
     figures.answers(B, 0.010)
     figures.in_flight[A] = 1
     figures.now += 3.0
@@ -177,6 +180,65 @@ def test_failures(figures: Figures) -> None:
     assert figures.average(C) == pytest.approx(0.003, rel=0.05)
     figures.loads.ended(C, GET, figures.now - 1.0, 400)  # the user's own
     assert figures.average(C) == pytest.approx(0.013, rel=0.05)
+
+
+def test_failures_of_all_nodes_leave_nothing_behind(figures: Figures) -> None:
+    figures.answers(A, 0.001, 100)
+    figures.answers(B, 0.001, 100)
+    for _ in range(100_000):
+        figures.now += 0.001
+        figures.loads.failed(A, GET)
+        figures.loads.failed(B, GET)
+    for node in (A, B):
+        assert figures.average(node) == pytest.approx(0.1)  # a hundred answers
+    assert not figures.prefers(A, B)
+    assert not figures.prefers(B, A)
+    figures.answers(A, 0.001, 1000)
+    assert figures.average(A) == pytest.approx(0.001, rel=0.01)
+    assert figures.prefers(A, B)
+    figures.now += FORGOTTEN_AFTER - 0.5
+    figures.answers(A, 0.001)
+    figures.in_flight[A] = 1
+    assert figures.prefers(B, A)
+    figures.now += 0.5
+    assert figures.average(B) is None
+    figures.answers(B, 0.001)
+    assert figures.average(B) == pytest.approx(0.001)
+
+
+ENDS = st.one_of(st.none(), st.floats(1e-5, 10.0), st.floats(1e-5, 10.0).map(lambda seconds: -seconds))
+"""None for a failure; seconds of an answer; the same with a minus for an exchange that was broken off."""
+
+
+@given(st.lists(st.tuples(st.sampled_from([A, B, C]), ENDS, st.floats(0.0, 15.0), st.integers(0, 60)), max_size=60))
+def test_figures_stay_within_bounds(ends: list[tuple[Node, float | None, float, int]]) -> None:
+    """Whatever comes in whatever order: no average is outside of what was told, but for a failure, which is a hundred
+    answers, or a second where nothing is known. Within ten seconds after the last of it, all nodes are equal."""
+    figures = Figures()
+    told = [end for _, end, _, _ in ends if end is not None]
+    slowest = max([1.0, *(100 * abs(end) for end in told)])
+    for node, end, pause, times in ends:
+        for _ in range(times):
+            if end is None:
+                figures.loads.failed(node, GET)
+            else:
+                figures.loads.ended(node, GET, figures.now - abs(end), 200 if end > 0 else None)
+        for averages in figures.loads.latencies().values():
+            assert 0.0 < averages[GET] <= slowest * (1 + 1e-9)
+            assert math.isfinite(averages[GET])
+        figures.in_flight[node] = times
+        for first, second in itertools.permutations([A, B, C], 2):
+            assert not (figures.prefers(first, second) and figures.prefers(second, first))
+            # A node counts as a hundred times slower at most.
+            busy = figures.in_flight[second]
+            figures.in_flight[second] = 100 * (figures.in_flight[first] + 1)
+            assert figures.prefers(first, second)
+            figures.in_flight[second] = busy
+        figures.now += pause
+    figures.now += FORGOTTEN_AFTER
+    assert figures.loads.latencies() == {}
+    for first, second in itertools.permutations([A, B, C], 2):
+        assert figures.prefers(first, second) == (figures.in_flight[first] < figures.in_flight[second])
 
 
 def test_nodes_that_left_are_forgotten_and_so_is_all_after_a_fork(figures: Figures) -> None:
@@ -347,6 +409,36 @@ def test_a_node_that_fails_at_once_counts_as_slow(nodes: int, users: int) -> Non
     world.sent.clear()
     world.run(5.0, users)
     assert 0.8 / nodes < world.share() < 1.2 / nodes
+
+
+@pytest.mark.parametrize(
+    ("nodes", "users", "seconds"), [(2, 1, 0.5), (3, 1, 5.0), (3, 4, 15.0), (12, 1, 5.0), (12, 16, 0.5)]
+)
+def test_after_a_time_in_which_all_nodes_fail_all_is_as_before(nodes: int, users: int, seconds: float) -> None:
+    fail_until = 1002.0 + seconds
+    world = Simulation(nodes, lambda number, operation, now: None if 1002.0 <= now < fail_until else 0.004)
+    world.run(2.0 + seconds, users, pause=0.001)
+    world.run(10.0, users)
+    world.sent.clear()
+    world.run(5.0, users)
+    assert all(0.6 < world.share(number) * nodes < 1.4 for number in range(nodes))
+    world.takes = lambda number, operation, now: 0.04 if number == 0 else 0.004
+    world.run(2.0, users)
+    world.sent.clear()
+    world.run(10.0, users)
+    assert 0 < world.share() <= 1 / nodes / 5
+
+
+@pytest.mark.parametrize("users", [1, 4])
+@pytest.mark.parametrize("nodes", [2, 3, 5, 12])
+@pytest.mark.parametrize("seconds", [0.02, 0.1])
+def test_so_it_is_where_each_answer_takes_long(nodes: int, users: int, seconds: float) -> None:
+    """The slow node is tried at longer intervals then, but within ten seconds."""
+    world = Simulation(nodes, lambda number, operation, now: 10 * seconds if number == 0 else seconds)
+    world.run(20.0, users)
+    world.sent.clear()
+    world.run(6000 * seconds, users)
+    assert 600 * seconds < world.sent[0] <= world.sent.total() / nodes / 5
 
 
 def test_a_slow_operation_makes_nobody_slow() -> None:

@@ -177,6 +177,21 @@ def test_both_time_out_within_their_own_times() -> None:
         assert under_test.in_use == 0
 
 
+def test_a_hedge_is_sent_once_a_connection_comes_free() -> None:
+    with bench(silent, answer_all) as under_test:
+        full = under_test.nodes[1]
+        taken = [under_test.pools.acquire(full, 5.0) for _ in range(2)]
+        free = threading.Timer(0.3, lambda: under_test.pools.release(taken[0]))
+        free.start()
+        began = time.monotonic()
+        assert under_test.read(timeouts=Timeouts(read=20.0)).status == 200
+        assert 0.3 <= time.monotonic() - began < 15.0
+        assert (under_test.attempts.node, under_test.attempts.count) == (full, 2)
+        free.join()
+        under_test.pools.release(taken[1])
+        assert under_test.in_use == 0
+
+
 def test_a_large_request_goes_out_in_steps() -> None:
     """The first node takes a part of it, and no more."""
     half = threading.Event()
