@@ -1,10 +1,14 @@
 """Asking the cluster about tables, in the background: the partition key of a table without a model, and the write
 isolation of a table whose affinity mode is AUTO.
 
-No request waits for an answer. Each question is put once. A failure is tried again a few times; if it does not pass,
-the question rests: for a second, and for twice as long each time that it happens again, up to half a minute. Only what
-waiting does not mend (no such table, no permission, a question that the server does not take) is permanent, and rests
-for five minutes. After the rest the next write that lacks the answer asks anew.
+No request waits for an answer. A failure is tried again a few times; if it does not pass, the question rests: for a
+second, and for twice as long each time that it happens again, up to half a minute. Only what waiting does not mend (no
+such table, no permission, a question that the server does not take) is permanent, and rests for five minutes. After the
+rest the next request that lacks the answer asks anew.
+
+What was answered is not asked again, except for the partition key: a request without a value of it shows that the table
+may have been made anew with another key. Then the question is put again, with the same rests between two answers as
+between failures, because the request itself may as well be wrong.
 
 The questions go through the cluster's ordinary client, to the nodes of a query plan, but their failures count for no
 node: neither towards taking it down nor in its counters (`RequestOptions.is_lookup`). They are the library's own, and
@@ -72,7 +76,7 @@ class Lookups:
         self._pause = pause
         self._not_before: dict[Question, float] = {}
         self._rests: dict[Question, float] = {}
-        """How long a question rested that did not pass, by question."""
+        """How long a question is to rest next, by question."""
         self._settled: set[Question] = set()
         self._closed = threading.Event()
         self.after_fork()
@@ -88,15 +92,15 @@ class Lookups:
             self._closed.set()
 
     def ask(self, table: str, what: str) -> None:
-        """A write lacks `what` of `table`. Returns at once."""
+        """A request lacks `what` of `table`. Returns at once."""
         question = (table, what)
-        if question in self._settled or not self._may_ask:
+        if question in self._settled or not self._may_ask or self._clock() < self._not_before.get(question, 0.0):
             return
         with self._lock:
             if self._closed.is_set() or question in self._waiting or question == self._asking:
                 return
             if self._clock() < self._not_before.get(question, 0.0):
-                return
+                return  # it was answered just now
             self._waiting[question] = None
         self._wake()
 
@@ -157,19 +161,26 @@ class Lookups:
                     self._rest(question, error)
                     return
             else:
-                self._settled.add(question)
+                if what == PARTITION_KEY:
+                    self._not_before[question] = self._clock() + self._next_rest(question)
+                else:
+                    self._settled.add(question)
                 return
             if self._pause(self._closed, seconds * self._random.uniform(1 - _JITTER, 1 + _JITTER)):
                 return
             seconds = min(seconds * 2, _LONGEST_PAUSE)
+
+    def _next_rest(self, question: Question) -> float:
+        seconds = self._rests.get(question, _SHORTEST_REST)
+        self._rests[question] = min(seconds * 2, _SHORT_REST)
+        return seconds
 
     def _rest(self, question: Question, error: Exception) -> None:
         """Do not ask again for a while."""
         if is_permanent(error):
             seconds = _REST
         else:
-            seconds = self._rests.get(question, _SHORTEST_REST)
-            self._rests[question] = min(seconds * 2, _SHORT_REST)
+            seconds = self._next_rest(question)
         self._not_before[question] = self._clock() + seconds
         table, what = question
         _log.info(

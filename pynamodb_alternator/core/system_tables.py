@@ -35,6 +35,8 @@ _log = logging.getLogger("pynamodb_alternator.cluster")
 
 _DENIED = "AccessDeniedException"
 _MISSING = "ResourceNotFoundException"
+_TOKEN_RING = "system.token_ring"
+"""The table that the library asks for by itself, and that a user has not named."""
 _REST, _REST_IF_DENIED = 10.0, 300.0
 """Seconds before the places of the nodes are asked for again, where they could not be read."""
 
@@ -105,6 +107,11 @@ def _explained(name: str, error: ClientError) -> SystemTableError:
         return SystemTableError(
             f"The role may not read {name}. Let an administrator run in CQL: GRANT SELECT ON {name} TO <the role>. "
             f"(The server says: {message})"
+        )
+    if code == _MISSING and name == _TOKEN_RING:
+        return SystemTableError(
+            f"This server does not tell token rings: there is no table {name} on old versions. "
+            f"Requests are routed without them. (It says: {message})"
         )
     if code == _MISSING:
         return SystemTableError(

@@ -16,24 +16,9 @@ from pynamodb.connection.table import TableConnection
 from ..errors import ConfigurationError
 from ._pynamodb import AnyModel, keep_connection, kept_connection, schema_of, stock_connection_of
 from .connection import AlternatorConnection
+from .meta_names import OF_CONNECTIONS, OF_OUR_CONNECTIONS, check_names
 
 __all__ = ["ModelConnection", "model_connection"]
-
-_SETTINGS = (
-    "region",
-    "host",
-    "connect_timeout_seconds",
-    "read_timeout_seconds",
-    "max_retry_attempts",
-    "max_pool_connections",
-    "extra_headers",
-    "aws_access_key_id",
-    "aws_secret_access_key",
-    "aws_session_token",
-)
-"""What PynamoDB takes out of a model's `Meta` for its connection."""
-_OUR_SETTINGS = ("cluster", "key_route_affinity", "write_isolation", "silent_writes", "token_aware", "hedge")
-"""What an `AlternatorConnection` takes out of it as well."""
 
 
 class ModelConnection(TableConnection):
@@ -56,7 +41,7 @@ def model_connection(model: AnyModel, default: type[Connection]) -> TableConnect
     """The model's own connection; a new one if its Meta says something else than when the last one was made.
 
     `default`: the class of the connection for a model that names none. Raises `ConfigurationError` for a wrong
-    `Meta.connection_class`, and AttributeError for a model without a table.
+    `Meta.connection_class` or a setting that `Meta` does not take, and AttributeError for a model without a table.
     """
     meta: Any = getattr(model, "Meta", None)
     if getattr(meta, "table_name", None) is None:
@@ -67,7 +52,8 @@ def model_connection(model: AnyModel, default: type[Connection]) -> TableConnect
         return kept
     # Two threads may both come here. Their connections are alike and use one client, and one of them stays. A lock
     # would be held while the constructor of a user's class runs.
-    made = ModelConnection(meta.table_name, _made(model, meta, default), _meta_table(model), origin)
+    is_first = type(kept) is not ModelConnection
+    made = ModelConnection(meta.table_name, _made(model, meta, default, is_first), _meta_table(model), origin)
     keep_connection(model, made)
     return made
 
@@ -82,14 +68,18 @@ def _origin(meta: Any, default: type[Connection]) -> tuple[Any, ...]:
     )
 
 
-def _made(model: AnyModel, meta: Any, default: type[Connection]) -> Connection:
+def _made(model: AnyModel, meta: Any, default: type[Connection], is_first: bool) -> Connection:
     connection_class = getattr(meta, "connection_class", None) or default
+    who = f"{model.__module__}.{model.__qualname__}"
     if not (isinstance(connection_class, type) and issubclass(connection_class, Connection)):
         raise ConfigurationError(
-            f"{model.__module__}.{model.__qualname__}: Meta.connection_class must be a subclass of "
+            f"{who}: Meta.connection_class must be a subclass of "
             f"pynamodb.connection.Connection, such as AlternatorConnection (got {connection_class!r})."
         )
-    names = (*_SETTINGS, *_OUR_SETTINGS) if issubclass(connection_class, AlternatorConnection) else _SETTINGS
+    names: tuple[str, ...] = OF_CONNECTIONS
+    if issubclass(connection_class, AlternatorConnection):
+        check_names(who, meta, is_first=is_first)
+        names += OF_OUR_CONNECTIONS
     return connection_class(**{name: getattr(meta, name, None) for name in names})
 
 

@@ -90,6 +90,8 @@ class ByReplica:
         value = queried_key(parameters, self.key_name(table, index))
         if value is reasons.NO_PARTITION_KEY_NAME:
             return self._no_name(table)
+        if value is reasons.NO_KEY_VALUE:
+            self._tables.doubt_partition_key(table)
         content = value if isinstance(value, str) else key_content(value)
         return content if isinstance(content, str) else _holders(ring, content, topology)
 
@@ -129,7 +131,12 @@ class ByReplica:
         if item is None:
             return reasons.NO_KEY_VALUE
         name = self._tables.get(table).partition_key
-        return self._no_name(table) if name is None else key_content(item.get(name))
+        if name is None:
+            return self._no_name(table)
+        value = item.get(name)
+        if value is None:
+            self._tables.doubt_partition_key(table, item)
+        return key_content(value)
 
     def _ring(self, name: object, mode: TokenAware | None) -> TokenRing | str | None:
         if mode is None:

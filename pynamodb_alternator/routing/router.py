@@ -211,7 +211,7 @@ class Router:
             if isinstance(name, str):
                 self._tables.report_unknown(name, PARTITION_KEY)
             return self._spread(reasons.NO_PARTITION_KEY_NAME, wanted=True)
-        found = partition_key_hash(parameters.get(KEY_PARAMETERS[operation]), table.partition_key)
+        found = self._hash(name, table.partition_key, parameters.get(KEY_PARAMETERS[operation]))
         return self._affinity_plan(view, found, AFFINITY)
 
     def _plan_batch(self, parameters: Mapping[str, Any], view: View, affinity: KeyRouteAffinity | None) -> QueryPlan:
@@ -256,7 +256,7 @@ class Router:
                 continue
             writes = requests[name]
             for write in writes if isinstance(writes, list | tuple) else ():
-                found = partition_key_hash(attributes_of_write(write), table.partition_key)
+                found = self._hash(name, table.partition_key, attributes_of_write(write))
                 if isinstance(found, int):
                     seeds.append(found)
                 else:
@@ -267,6 +267,13 @@ class Router:
             if reason in problems:
                 return self._spread(reason, wanted=True)
         return self._spread(reasons.NO_KEY_VALUE, wanted=True)
+
+    def _hash(self, table: object, partition_key: str, attributes: object) -> int | str:
+        """The hash of the key in a request's `Key` or `Item`, or the reason why there is none."""
+        found = partition_key_hash(attributes, partition_key)
+        if found == reasons.NO_KEY_VALUE and (item := as_mapping(attributes)):
+            self._tables.doubt_partition_key(table, item)
+        return found
 
     def _is_read_modify_write(self, operation: str, parameters: Mapping[str, Any]) -> bool:
         if self._server_rule:

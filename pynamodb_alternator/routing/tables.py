@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from ..settings import write_isolation
 from ..settings.config import ClusterConfig
@@ -55,8 +55,8 @@ class Tables:
     """The tables of one cluster by name. Readers take no lock: what they read is replaced as a whole.
 
     `config`: its `partition_keys` are where the registry starts. `on_unknown`: called with a table's name and
-    `PARTITION_KEY` or `WRITE_ISOLATION` for each write that lacks it. It must be cheap, and decide by itself whether to
-    look it up; what it raises is logged.
+    `PARTITION_KEY` or `WRITE_ISOLATION` for each request that lacks it, or shows that it may be another one by now. It
+    must be cheap, and decide by itself whether to look it up; what it raises is logged.
     """
 
     def __init__(
@@ -118,9 +118,22 @@ class Tables:
     def learn_partition_key(self, name: str, partition_key: str, index_keys: Mapping[str, str] | None = None) -> None:
         """What a lookup found. It does not replace what a model or the configuration says."""
         with self._lock:
-            known = self.get(name)
-            key = known.partition_key if known.is_stated else partition_key
-            self._put(name, replace(known, partition_key=key, index_keys={**(index_keys or {}), **known.index_keys}))
+            known, learnt = self.get(name), index_keys or {}
+            if known.is_stated:
+                self._put(name, replace(known, index_keys={**learnt, **known.index_keys}))
+            else:
+                self._put(name, replace(known, partition_key=partition_key, index_keys=learnt))
+
+    def doubt_partition_key(self, name: object, attributes: Mapping[Any, Any] | None = None) -> None:
+        """A request has no value of the partition key, in its key condition or among these attributes of its item.
+
+        If the name of the key comes from a lookup, the table may have been made anew with another one since: it is
+        looked up again. Called without any lock.
+        """
+        table = self.get(name)
+        if not isinstance(name, str) or table.is_stated or table.partition_key in (attributes or ()):
+            return
+        self.report_unknown(name, PARTITION_KEY)
 
     def learn_write_isolation(self, name: str, isolation: str) -> bool:
         """What a lookup found, in any spelling that the server knows. False, and nothing learnt, for another one."""
@@ -133,7 +146,7 @@ class Tables:
         return True
 
     def report_unknown(self, name: str, what: str) -> None:
-        """Tell that a write lacks something. Called without any lock."""
+        """Tell that a request lacks something. Called without any lock."""
         if self.on_unknown is None:
             return
         try:

@@ -22,6 +22,7 @@ from .scopes import Scope
 from .values import Credentials, Hedge, KeyRouteAffinity, Retries, Timeouts
 
 __all__ = [
+    "BLOCK_SETTINGS",
     "NOT_GIVEN",
     "NO_OPTIONS",
     "NotGiven",
@@ -178,7 +179,8 @@ _CHECKED: Mapping[str, Callable[[str, Any], Any]] = {
 """What makes the value of each setting."""
 _NONE_IS_A_VALUE = frozenset({"request_compression", "hedge"})
 """In the others None means that the setting is not given."""
-_FOR_A_BLOCK = frozenset(("consistent_node", "timeouts", *_CHECKED))
+BLOCK_SETTINGS = frozenset(("consistent_node", "timeouts", *_CHECKED))
+"""The settings that `Cluster.options` takes."""
 _NAMES_OF_TIMEOUTS = frozenset(setting.name for setting in fields(Timeouts))
 _OF_THE_CLUSTER = {setting.name for setting in fields(ClusterConfig)} | {"url", "host", "endpoint", "ca", "verify"}
 
@@ -189,7 +191,7 @@ def block_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises `ConfigurationError`.
     """
     where = "Cluster.options"
-    if not settings.keys() <= _FOR_A_BLOCK:
+    if not settings.keys() <= BLOCK_SETTINGS:
         _refuse_others(where, settings)
     made: dict[str, Any] = {}
     for name, value in settings.items():
@@ -204,13 +206,13 @@ def block_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_others(where: str, settings: Mapping[str, Any]) -> None:
     for name in settings:
-        if name not in _FOR_A_BLOCK and name in _OF_THE_CLUSTER:
+        if name not in BLOCK_SETTINGS and name in _OF_THE_CLUSTER:
             raise ConfigurationError(
                 f"{where}: {name} cannot be changed for some requests, because all requests of a cluster share their "
                 "connections, nodes and signatures. Make another cluster for them: "
                 f"Cluster(cluster.config.replace({name}=...))."
             )
-    checks.known_names(settings, _FOR_A_BLOCK, where)
+    checks.known_names(settings, BLOCK_SETTINGS, where)
 
 
 def _timeouts(where: str, value: object) -> dict[str, Any]:

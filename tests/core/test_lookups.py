@@ -60,6 +60,7 @@ class World:
         self.tags: list[dict[str, str]] = []
         self.option: list[dict[str, Any]] = []
         self.gate: threading.Event | None = None
+        self.key = "id"
         self.tables = Tables(ClusterConfig("127.0.0.1"))
         self.lookups = self.new_lookups(may_ask=may_ask)
         self.tables.on_unknown = self.lookups.ask
@@ -91,7 +92,7 @@ class World:
 
     def describe_table(self, *, TableName: str) -> dict[str, Any]:
         self._called("DescribeTable", TableName)
-        schema = [{"AttributeName": "at", "KeyType": "RANGE"}, {"AttributeName": "id", "KeyType": "HASH"}]
+        schema = [{"AttributeName": "at", "KeyType": "RANGE"}, {"AttributeName": self.key, "KeyType": "HASH"}]
         return {"Table": {"KeySchema": schema}}
 
     def list_tags_of_resource(self, *, ResourceArn: str) -> dict[str, Any]:
@@ -122,6 +123,21 @@ def test_a_partition_key_is_asked_for_once() -> None:
     assert world.ask() == []
     assert world.ask("u") == ["DescribeTable"]
     assert world.pauses == []
+
+
+def test_a_partition_key_that_requests_do_not_have_is_asked_for_again() -> None:
+    world = World()
+    assert world.ask() == ["DescribeTable"]
+    world.key = "other"
+    rests = []
+    for _ in range(7):
+        began = world.now
+        while not world.ask():
+            assert world.pauses == []
+            world.now += 0.5
+        rests.append(world.now - began)
+        assert world.tables.get("t").partition_key == "other"
+    assert rests == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
 def test_the_thread_ends_and_requests_do_not_wait() -> None:

@@ -172,6 +172,17 @@ def test_a_ring_that_cannot_be_read_is_not_asked_for_again_and_again() -> None:
         assert len(ring_questions(local)) == 1
 
 
+def test_a_server_that_tells_no_ring() -> None:
+    """Nobody has named the table, so there is no name to correct."""
+    with LocalCluster(nodes=3, token_ring=False) as local, Cluster(local.url + "/?token_aware=true") as cluster:
+        create(cluster, "things")
+        route = cluster.route("things", "alice")
+    assert route.replicas_reason == "no_token_ring"
+    assert "This server does not tell token rings" in route.replicas_explanation
+    assert "Requests are routed without them" in route.replicas_explanation
+    assert "Correct" not in route.replicas_explanation
+
+
 def test_without_true_no_ring_is_read(five: LocalCluster) -> None:
     with Cluster(five.url) as cluster:
         create(cluster, "things")

@@ -73,6 +73,48 @@ class Setup:
         return list(self.plan(operation, parameters, view).order(view))
 
 
+TWO_EQUALITIES = {
+    "TableName": "u",
+    "KeyConditionExpression": "z = :z AND y = :y",
+    "ExpressionAttributeValues": {":z": {"S": "a"}, ":y": {"S": "b"}},
+}
+OTHER = {"z": {"S": "a"}}
+
+
+@pytest.mark.parametrize("is_learnt", [True, False])
+@pytest.mark.parametrize(
+    ("operation", "parameters", "doubts"),
+    [
+        ("GetItem", {"TableName": "u", "Key": OTHER}, True),
+        ("Query", TWO_EQUALITIES, True),
+        ("PutItem", {"TableName": "u", "Item": OTHER}, True),
+        ("DeleteItem", {"TableName": "u", "Key": OTHER}, True),
+        ("GetItem", {"TableName": "u", "Key": {"id": {"S": "a"}}}, False),
+        ("GetItem", {"TableName": "u", "Key": {"id": {}}}, False),
+        ("GetItem", {"TableName": "u", "Key": 5}, False),
+    ],
+)
+def test_a_learnt_key_that_a_request_does_not_have_is_looked_up_again(
+    operation: str, parameters: dict[str, Any], doubts: bool, is_learnt: bool
+) -> None:
+    setup = Setup(token_aware=True, partition_keys={} if is_learnt else {"u": "id"})
+    setup.publish("u", HALVES[True], HALVES[False])
+    setup.tables.learn_partition_key("u", "id")
+    setup.plan(operation, parameters)
+    assert setup.unknown == ([("u", "partition_key")] if doubts and is_learnt else [])
+
+
+def test_indexes_are_those_of_the_last_description() -> None:
+    setup = Setup()
+    setup.tables.learn_partition_key("u", "id", {"by_a": "a", "by_b": "b"})
+    setup.tables.learn_partition_key("u", "z", {"by_a": "c"})
+    table = setup.tables.get("u")
+    assert (table.partition_key, table.index_keys) == ("z", {"by_a": "c"})
+    setup.tables.learn_partition_key("t", "z", {"by_g": "z", "by_h": "h"})
+    table = setup.tables.get("t")
+    assert (table.partition_key, table.index_keys) == ("id", {"by_g": "g", "by_h": "h"})
+
+
 @pytest.mark.parametrize(("operation", "parameters"), [("GetItem", GET), ("Query", QUERY)])
 @pytest.mark.parametrize("mode", ["auto", True])
 def test_reads_take_turns_among_the_replicas(operation: str, parameters: dict[str, Any], mode: Any) -> None:

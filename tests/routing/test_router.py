@@ -289,6 +289,22 @@ def test_the_callback_may_answer_at_once() -> None:
     assert said(made.plan("PutItem", PUT)) == USED
 
 
+def test_a_write_without_the_key_that_was_learnt_has_it_looked_up_again() -> None:
+    made = Setup(ANY_WRITE)
+    made.tables.learn_partition_key("t", "id")
+    other: dict[str, Any] = {"TableName": "t", "Item": {"z": {"S": "a"}}}
+    batch = {"RequestItems": {"t": [{"PutRequest": {"Item": other["Item"]}}]}}
+    for operation, parameters in (("PutItem", other), ("BatchWriteItem", batch)):
+        made.unknown.clear()
+        assert made.plan(operation, parameters).reason == "no_key_value"
+        assert made.unknown == [("t", "partition_key")]
+    made.unknown.clear()
+    assert said(made.plan("PutItem", PUT)) == USED
+    made.tables.register("t", "id")
+    assert made.plan("PutItem", other).reason == "no_key_value"
+    assert made.unknown == []
+
+
 def test_what_is_stated_holds_before_what_is_looked_up() -> None:
     tables = Setup(partition_keys={"configured": "a"}).tables
     tables.learn_partition_key("configured", "b")
