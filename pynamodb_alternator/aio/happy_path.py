@@ -48,10 +48,10 @@ class AsyncHappyPath(FirstAttempt):
             return await self._hand_over(request, None, None)
         timeouts = self.timeouts(request)
         await self._prepare(request.started, timeouts.total)
-        begun = self.begin(request)
+        deadline = None if timeouts.total is None else request.started + timeouts.total
+        begun = self.begin(request, deadline)
         if begun is None:
             return await self._hand_over(request, None, None)
-        deadline = None if timeouts.total is None else request.started + timeouts.total
         pool_wait = self.pool_wait(begun, timeouts)
         node, head, began = begun.node, b"", self._environment.clock()
         try:

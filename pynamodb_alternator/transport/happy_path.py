@@ -130,9 +130,11 @@ class FirstAttempt:
         """Those of the request's options, or the cluster's."""
         return self._timeouts if request.options is NO_OPTIONS else request.options.timeouts(self._timeouts)
 
-    def begin(self, request: Request) -> Begun | None:
+    def begin(self, request: Request, deadline: float | None) -> Begun | None:
         """The attempt that the request begins with; None where it is not for the happy path after all."""
         environment, options = self._environment, request.options
+        if deadline is not None and environment.clock() >= deadline:
+            return None
         membership, router = environment.membership, environment.router
         view = membership.view
         if view.returning or view.hedged:
@@ -216,10 +218,10 @@ class HappyPath(FirstAttempt):
             return self._hand_over(request, None, None)
         timeouts = self.timeouts(request)
         self._prepare(request.started, timeouts.total)
-        begun = self.begin(request)
+        deadline = None if timeouts.total is None else request.started + timeouts.total
+        begun = self.begin(request, deadline)
         if begun is None:
             return self._hand_over(request, None, None)
-        deadline = None if timeouts.total is None else request.started + timeouts.total
         pool_wait = self.pool_wait(begun, timeouts)
         node, head = begun.node, b""
         try:
