@@ -219,9 +219,11 @@ class ConnectionLostError(OutcomeUnknownError, _botocore.ConnectionClosedError):
 class MalformedAnswerError(OutcomeUnknownError, _botocore.HTTPClientError):
     """A node answered with something that is not a whole and valid HTTP or DynamoDB answer.
 
-    `may_still_execute` is False where the answer is broken HTTP, because the node has begun to answer. It is True of a
-    whole HTTP answer that is not Alternator's: something between us and the node may have made it.
+    Something between us and the node may have made it, so the node may still execute the request. `is_whole`: it is a
+    whole HTTP answer, but not Alternator's; else it is broken HTTP.
     """
+
+    is_whole: bool = True
 
 
 class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):

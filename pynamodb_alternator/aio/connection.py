@@ -144,9 +144,11 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             await self._create_connection()
         else:
             await self._connect_tls(tls)
-        get = self._transport.get_extra_info
-        self.node.check_peer(get("peername")[0])
-        refuse_itself(get("sockname"), get("peername"))
+        ours, theirs = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
+        if ours is None or theirs is None:
+            raise ConnectionResetError("the connection ended before it was ready")
+        self.node.check_peer(theirs[0])
+        refuse_itself(ours, theirs)
 
     async def _connect_tls(self, tls: TlsContexts) -> None:
         self._tls = tls

@@ -261,6 +261,16 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         timeouts = options.timeouts(self._config.timeouts)
         started = self._environment.clock()
         await self._prepare(started, timeouts.total)
+        return await self._go_through(operation_model, request_dict, options, started, timeouts)
+
+    async def _go_through(  # type: ignore[override]
+        self,
+        operation_model: OperationModel,
+        request_dict: Any,
+        options: RequestOptions,
+        started: float,
+        timeouts: Timeouts,
+    ) -> tuple[Any, dict[str, Any]]:
         lane = self._lane(operation_model, request_dict, options)
         with self._attempts(operation_model.name, request_dict, options, started, timeouts) as attempts:
             if type(attempts) is HedgedAttempts:
@@ -272,11 +282,13 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         return await self._async_happy_path(operation, parameters, body)
 
     async def _make(self, request: Request, begun: Begun | None, end: Answer | TransportError | None) -> Any:
-        response, parsed = (
-            await self.make_request(request.operation.model, request_dict_of(request))
-            if begun is None or end is None
-            else await self._go_on(request, begun, end)
-        )
+        if begun is None or end is None:
+            timeouts = request.options.timeouts(self._config.timeouts)
+            response, parsed = await self._go_through(
+                request.operation.model, request_dict_of(request), request.options, request.started, timeouts
+            )
+        else:
+            response, parsed = await self._go_on(request, begun, end)
         return self._answered(request, response, parsed)
 
     async def _go_on(  # type: ignore[override]

@@ -44,10 +44,10 @@ class AsyncHappyPath(FirstAttempt):
     async def __call__(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Any:
         """The parsed answer, or what `hand_over` makes of the request."""
         request, sender = self.request(operation, parameters, body), self._sender
-        if not self.allows(request):
-            return await self._hand_over(request, None, None)
         timeouts = self.timeouts(request)
         await self._prepare(request.started, timeouts.total)
+        if not self.allows(request):
+            return await self._hand_over(request, None, None)
         deadline = None if timeouts.total is None else request.started + timeouts.total
         begun = self.begin(request, deadline)
         if begun is None:

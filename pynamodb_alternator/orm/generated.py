@@ -7,9 +7,11 @@ As attrs and dataclasses do it: the source is put together of the class's attrib
 from __future__ import annotations
 
 import builtins
+import itertools
 import keyword
 import linecache
 import re
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -22,6 +24,9 @@ _TAKEN = frozenset({*dir(builtins), *keyword.kwlist, "get", "instance", "item", 
 _TAKEN |= {"end", "error", "form", "kind", "name", "text", "value", "values", "wire"}
 _NUMBERED = re.compile(r"(?:value|wire)_\d+")
 """Names that mean something else in the functions."""
+_MOST_KEPT = 2048
+_kept: deque[str] = deque()
+"""The titles whose lines `linecache` has."""
 
 
 class Source:
@@ -62,14 +67,20 @@ class Source:
         return namespace
 
 
+_numbers = itertools.count(2)
+
+
 @lru_cache(maxsize=1024)
 def _compiled(text: str, title: str) -> CodeType:
     filename = f"<{title}>"
-    number = 2
-    # Another source of this title: two classes of one name, or one class that was changed.
-    while filename in linecache.cache and "".join(linecache.getlines(filename)) != text:
-        filename, number = f"<{title}, {number}>", number + 1
+    if filename in linecache.cache:
+        # Another source of this title: two classes of one name, or one class that was changed.
+        filename = f"<{title}, {next(_numbers)}>"
     code = compile(text, filename, "exec")
     # Without a time of change, so that `linecache.checkcache` lets it stay.
     linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+    _kept.append(filename)
+    if len(_kept) > _MOST_KEPT:
+        # Models that are made at run time, one for each tenant perhaps. The oldest lines are told no more.
+        linecache.cache.pop(_kept.popleft(), None)
     return code

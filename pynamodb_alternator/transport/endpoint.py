@@ -88,6 +88,16 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         timeouts = options.timeouts(self._config.timeouts)
         started = self._environment.clock()
         self._prepare(started, timeouts.total)
+        return self._go_through(operation_model, request_dict, options, started, timeouts)
+
+    def _go_through(
+        self,
+        operation_model: OperationModel,
+        request_dict: Any,
+        options: RequestOptions,
+        started: float,
+        timeouts: Timeouts,
+    ) -> tuple[Any, dict[str, Any]]:
         lane = self._lane(operation_model, request_dict, options)
         with self._attempts(operation_model.name, request_dict, options, started, timeouts) as attempts:
             if type(attempts) is HedgedAttempts:
@@ -100,11 +110,13 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
 
     def _make(self, request: Request, begun: Begun | None, end: Answer | TransportError | None) -> Any:
         """Make a request that is not for the happy path, or that has left it after its first attempt."""
-        response, parsed = (
-            self.make_request(request.operation.model, request_dict_of(request))
-            if begun is None or end is None
-            else self._go_on(request, begun, end)
-        )
+        if begun is None or end is None:
+            timeouts = request.options.timeouts(self._config.timeouts)
+            response, parsed = self._go_through(
+                request.operation.model, request_dict_of(request), request.options, request.started, timeouts
+            )
+        else:
+            response, parsed = self._go_on(request, begun, end)
         return self._answered(request, response, parsed)
 
     def _go_on(self, request: Request, begun: Begun, end: Answer | TransportError) -> tuple[Any, dict[str, Any]]:

@@ -195,7 +195,8 @@ def is_ordinary(answer: Answer) -> bool:
 class HappyPath(FirstAttempt):
     """Makes the requests of a cluster whose first attempt goes well.
 
-    `hand_over`: makes a request as all others are made. It takes the attempt that has begun, if one has, and its end.
+    `hand_over`: makes a request as all others are made, which has been prepared. It takes the attempt that has begun,
+    if one has, and its end.
     """
 
     def __init__(
@@ -214,10 +215,10 @@ class HappyPath(FirstAttempt):
     def __call__(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Any:
         """The parsed answer, or what `hand_over` makes of the request."""
         request, sender = self.request(operation, parameters, body), self._sender
-        if not self.allows(request):
-            return self._hand_over(request, None, None)
         timeouts = self.timeouts(request)
         self._prepare(request.started, timeouts.total)
+        if not self.allows(request):
+            return self._hand_over(request, None, None)
         deadline = None if timeouts.total is None else request.started + timeouts.total
         begun = self.begin(request, deadline)
         if begun is None:

@@ -190,7 +190,7 @@ def counts_as_slow(by: Answer | TransportError) -> bool:
 
 def is_foreign(error: TransportError) -> bool:
     """Whether a whole HTTP answer came that is not Alternator's, such as a page with status 200."""
-    return isinstance(error, MalformedAnswerError) and error.may_still_execute
+    return isinstance(error, MalformedAnswerError) and error.is_whole
 
 
 def is_silent(error: TransportError) -> bool:

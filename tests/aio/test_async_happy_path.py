@@ -157,3 +157,30 @@ def test_a_task_that_is_cancelled_loses_no_connection(local: LocalCluster) -> No
         assert all(stats.connections_in_use == 0 for stats in cluster.stats().values())
 
     run(local, act)
+
+
+def test_a_connection_that_ends_before_it_is_ready_is_a_failed_attempt(
+    local: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio knows no peer of a socket that was reset between accept and the first look."""
+
+    async def act(cluster: AsyncCluster, client: Any) -> None:
+        original = asyncio.selector_events._SelectorSocketTransport.get_extra_info
+        asked: list[str] = []
+
+        def get_extra_info(self: Any, name: str, default: Any = None) -> Any:
+            if name == "peername" and not asked:
+                asked.append(name)
+                return None
+            return original(self, name, default)
+
+        for node in local.nodes:
+            node.close_idle_connections()
+        await asyncio.sleep(0.1)
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio.selector_events._SelectorSocketTransport, "get_extra_info", get_extra_info)
+            answers = [await client.get_item(TableName=TABLE, Key=KEY) for _ in range(3)]
+        assert asked == ["peername"]
+        assert all(answer["Item"] == KEY for answer in answers)
+
+    run(local, act)

@@ -259,3 +259,29 @@ def test_nodes_by_name_and_a_resolver_that_hangs(local: LocalCluster, hanging_re
             put(cluster.client, "k")
         hanging_resolver.go_on.set()
         until(lambda: cluster.client.list_tables()["TableNames"] == [])
+
+
+# ---- before the first node is known ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("monitor", [None, False])
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_resolver_that_hangs_takes_the_total_timeout_once(
+    monitor: bool | None, listens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> Any:
+        release.wait(30)
+        raise socket.gaierror(-2, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    config = ClusterConfig(["nowhere.invalid"], port=8000, timeouts=Timeouts(total=2.0), monitor=monitor)
+    with Cluster(config) as cluster:
+        if listens:
+            cluster.client.meta.events.register("before-call.dynamodb", lambda **_: None)
+        started = time.monotonic()
+        with pytest.raises(DeadlineBeforeSendError):
+            cluster.client.get_item(TableName="t", Key={"id": {"S": "k"}})
+        assert time.monotonic() - started < 3.5
+        release.set()

@@ -337,12 +337,32 @@ def talks_nonsense(sock: socket.socket) -> None:
     sock.sendall(b"nonsense\r\n\r\n")
 
 
+def tells_an_error_without_its_end(sock: socket.socket) -> None:
+    """A proxy's answer, as HTTP allows it: the body lasts until the connection ends."""
+    read_request(sock)
+    sock.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n<html>")
+
+
+def tells_a_part_of_an_error(sock: socket.socket) -> None:
+    read_request(sock)
+    sock.sendall(b"HTTP/1.1 503 Unavailable\r\nContent-Length: 100\r\n\r\n<html>")
+
+
 @pytest.mark.parametrize(
     ("handler", "may_still_execute"),
-    [(silent, True), (begins_and_stops, False), (resets, False), (closes, False), (talks_nonsense, False)],
+    [
+        (silent, True),
+        (begins_and_stops, False),
+        (resets, False),
+        (closes, False),
+        (talks_nonsense, True),
+        (tells_an_error_without_its_end, True),
+        (tells_a_part_of_an_error, True),
+    ],
 )
 def test_whether_the_node_may_still_execute_the_request(handler: Any, may_still_execute: bool) -> None:
-    """Not if it has closed or reset the connection, or begun to answer; yes if it went silent."""
+    """Not if it has closed or reset the connection, or begun to answer; yes if it went silent, or if what answers may
+    be a proxy that speaks for it."""
     with Server(handler) as server:
         connection = Connection.open(server.node(), connect_timeout=5)
         with pytest.raises(OutcomeUnknownError) as raised:

@@ -42,7 +42,7 @@ REFUSED = b'{"__type":"com.amazonaws.dynamodb.v20120810#ValidationException","me
 
 def broken_http() -> MalformedAnswerError:
     error = MalformedAnswerError("no HTTP")
-    error.may_still_execute = False
+    error.is_whole = False
     return error
 
 

@@ -247,12 +247,15 @@ class ResponseRules:
         lost = ConnectionLostError(f"Node {address}: the connection was lost {when} ({how})", node=address)
         lost.was_idle = self._exchanges > 0 and not received
         # What is not known to have come from the node is our own kernel's word, after it has heard nothing for long.
-        lost.may_still_execute = not received and error is not None and not isinstance(error, _BY_THE_NODE)
+        # And the error of which a part came may be that of a proxy, which speaks for a node that is frozen.
+        by_kernel = not received and error is not None and not isinstance(error, _BY_THE_NODE)
+        reader = self._reader
+        lost.may_still_execute = by_kernel or (reader is not None and reader.head_is_complete and reader.status >= 300)
         return lost
 
     def _malformed(self, what: str) -> MalformedAnswerError:
         error = MalformedAnswerError(
             f"Node {self.node} answered with something that is not valid HTTP: {what}", node=self.node.address
         )
-        error.may_still_execute = False
+        error.is_whole = False
         return error
