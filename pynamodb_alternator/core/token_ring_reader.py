@@ -24,7 +24,7 @@ __all__ = ["LargeTokenRingError", "NoTokenRingError", "Query", "TokenRingReader"
 _TABLE = "system.token_ring"
 _ALL = "<ALL>"
 _BYTES_OF_ROW = 234
-"""Of a row of the token ring, as JSON (measured on answers of ScyllaDB 2025.1)."""
+"""Of a row of the token ring, as JSON: the names of its columns, two tokens, an address, a datacenter and a rack."""
 _BYTES_OF_QUESTION = 300
 """Of a question and its answer, without the rows."""
 _FRESH = 30.0
