@@ -10,14 +10,16 @@ is in process, and one item takes it less time than a change of threads.
 from __future__ import annotations
 
 import contextlib
+import os
+from typing import Any
 
 import orjson
 
-from . import auth, compression
+from . import auth, compression, saved
 from .answers import JSON, Answer, DialectError, error_answer
-from .catalogue import Catalogue
+from .catalogue import LONG, Catalogue
 from .coordination import Coordination
-from .dialect import QUICK, Dialect
+from .dialect import Dialect
 from .engine import Engine, lock_of
 from .engine_client import EngineClient
 from .faults import HEALTH, LOCALNODES
@@ -29,9 +31,6 @@ from .rings import Rings
 from .runtime import Runtime
 from .virtual_tables import VirtualTables
 
-_INLINE_BYTES = 64 * 1024
-"""Shorter bodies are parsed and compressed in the event loop."""
-
 
 class AlternatorHandler:
     """One for each cluster, shared by its nodes. `members`: what they answer when they are asked for each other."""
@@ -42,16 +41,16 @@ class AlternatorHandler:
         self._members = members
         self._lock = lock_of(engine)
         rings = Rings(options, members)
-        client = EngineClient(engine)
+        self._client = client = EngineClient(engine)
         self._catalogue = Catalogue(client, rings.forget)
         virtual_tables = VirtualTables(options, members, self._catalogue, rings)
-        self._dialect = Dialect(client, self._catalogue, options, virtual_tables)
+        self._dialect = Dialect(client, self._catalogue, options, virtual_tables, self._lock)
         self.coordination = Coordination(self._catalogue, rings)
         """Who are the replicas, for the cluster."""
         self._queued = 0
 
     async def read(self, request: Request, asked: str) -> Parsed:
-        if len(request.body) < _INLINE_BYTES:
+        if len(request.body) < LONG and "content-encoding" not in request.headers:
             return self._parse(request, asked)
         return await self._runtime.help(self._parse, request, asked)
 
@@ -63,7 +62,22 @@ class AlternatorHandler:
         encoding = headers.get("content-encoding")
         if encoding is not None and options.request_compression:
             body = compression.decompress(body, encoding, options.max_body)
-        return self._dialect.parse(headers.get("x-amz-target"), body, asked)
+        return self._dialect.parse(headers.get("x-amz-target"), body, asked, headers.get("host"))
+
+    def load(self, path: str | os.PathLike[str]) -> int:
+        """As `LocalCluster.load`. From any thread that may wait."""
+        return saved.load(self._execute_directly, path)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """As `LocalCluster.save`. From any thread that may wait."""
+        saved.save(self._client, self._catalogue, path)
+
+    def _execute_directly(self, operation: str, parameters: dict[str, Any]) -> Any:
+        return self._dialect.execute(self._dialect.request(operation, parameters))
+
+    def expire(self, table: str | None, now: float | None) -> int:
+        """As `LocalCluster.expire`. From any thread that may wait."""
+        return self._dialect.expiry.sweep(table, now)
 
     @property
     def hop_delay(self) -> float:
@@ -78,9 +92,12 @@ class AlternatorHandler:
                 await self._runtime.work(self._catalogue.info, unknown)
         return self.coordination.is_replica(parsed, asked)
 
+    def token(self, parsed: Parsed) -> int | None:
+        return self.coordination.token(parsed)
+
     async def execute(self, parsed: Parsed) -> Answer:
         lock = self._lock
-        if lock is not None and parsed.operation in QUICK and not self._queued and lock.acquire(blocking=False):
+        if lock is not None and not self._queued and self._dialect.is_quick(parsed) and lock.acquire(blocking=False):
             try:
                 return self._executed(parsed)
             finally:
@@ -106,7 +123,7 @@ class AlternatorHandler:
         encoding = self._encoding(request, answer)
         if encoding is None:
             return answer.body, None
-        if len(answer.body) < _INLINE_BYTES:
+        if len(answer.body) < LONG:
             return compression.compress(answer.body, encoding), encoding
         return await self._runtime.help(compression.compress, answer.body, encoding), encoding
 

@@ -29,6 +29,10 @@ class Answer:
     def is_error(self) -> bool:
         return self.status >= 400
 
+    def value(self) -> Any:
+        """The body's JSON."""
+        return orjson.loads(self.body) if self.body else {}
+
 
 class DialectError(Exception):
     """A refusal in Alternator's words: the type without its prefix, the message, and the HTTP status."""

@@ -40,8 +40,13 @@ def of_one_item(operation: str, parameters: Mapping[str, Any], answer: Answer) -
     return write_units(len(orjson.dumps(parameters.get("Item", parameters.get("Key")))))
 
 
+def of_tables(units: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What a batch consumed of each table."""
+    return [{"TableName": table, "CapacityUnits": of} for table, of in units.items()]
+
+
 def read_units(size: int, consistent: bool) -> float:
-    """4 KiB for a unit, half of it when the read may be stale. Sizes are those of the JSON: near enough."""
+    """4 KiB for a unit, half of it when the read may be stale."""
     return max(1, math.ceil(size / 4096)) * (1.0 if consistent else 0.5)
 
 

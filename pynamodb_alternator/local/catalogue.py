@@ -12,30 +12,53 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..core.table_description import hash_key_of
+from ..core.table_description import attribute_types_of
 from .answers import DialectError, validation
 from .engine_client import EngineClient, EngineRefusal
+from .expressions.key_conditions import Keys
 
 _ARN = "arn:scylla:alternator:alternator_{0}:scylla:table/{0}"
-_ARN_PATTERN = re.compile(r"arn:scylla:alternator:alternator_(?P<table>[^:]+):scylla:table/(?P=table)")
-_MOST_TAGS = 50
+_ARN_PATTERN = re.compile(
+    r"arn:scylla:alternator:alternator_(?P<keyspace>[^:]+):scylla:table/(?P<table>[^:/]+)(?P<rest>/.*)?"
+)
+MOST_TAGS = 50
+LONG = 64 * 1024
+"""Items and bodies of so many bytes take about a millisecond to read and write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
     """What is known of one index."""
 
-    partition_key: str
+    keys: Keys
     is_local: bool
+
+    @property
+    def partition_key(self) -> str:
+        return self.keys.partition
 
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
     """What is known of one table."""
 
-    partition_key: str
+    keys: Keys
     indexes: Mapping[str, Index] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    ttl_attribute: str | None = None
+    """What tells when an item expires; None without time to live."""
+
+    @property
+    def partition_key(self) -> str:
+        return self.keys.partition
+
+    @property
+    def index_types(self) -> Mapping[str, str]:
+        """The types of the attributes that are keys of an index, and not of the table."""
+        own = (self.keys.partition, self.keys.sort)
+        return {
+            name: kind for index in self.indexes.values() for name, kind in index.keys.types.items() if name not in own
+        }
 
 
 class Catalogue:
@@ -46,6 +69,7 @@ class Catalogue:
         self._forgotten = forgotten
         self._tables: dict[str, TableInfo] = {}
         self._lock = threading.Lock()
+        self._long: set[str] = set()
 
     def partition_key(self, table: str) -> str | None:
         """The name of the table's partition key, if it is known already. The engine is not asked."""
@@ -92,22 +116,35 @@ class Catalogue:
             self._tables[described["TableName"]] = _info(described, tags)
 
     def update(self, described: Mapping[str, Any]) -> None:
-        """Enter what may have changed of a table: its indexes. Its tags stay."""
+        """Enter what may have changed of a table: its indexes. Its tags and time to live stay."""
         with self._lock:
             known = self._tables.get(described["TableName"])
-            self._tables[described["TableName"]] = _info(described, known.tags if known is not None else {})
+            info = _info(described, {})
+            if known is not None:
+                info = replace(info, tags=known.tags, ttl_attribute=known.ttl_attribute)
+            self._tables[described["TableName"]] = info
 
     def forget(self, table: str) -> None:
         with self._lock:
             self._tables.pop(table, None)
+            self._long.discard(table)
         self._forgotten(table)
+
+    def note_item(self, table: str, size: int) -> None:
+        """Note the size in bytes of an item that was written to a table."""
+        if size >= LONG:
+            self._long.add(table)
+
+    def has_long_items(self, table: str | None) -> bool:
+        """Whether the table was given an item that takes long to read and write."""
+        return table in self._long
 
     def add_tags(self, table: str, tags: Mapping[str, str]) -> None:
         """Add tags to an `existing` table. Raises `DialectError` where they become more than 50."""
         with self._lock:
             info = self._entry(table)
             merged = {**info.tags, **tags}
-            if len(merged) > _MOST_TAGS:
+            if len(merged) > MOST_TAGS:
                 raise validation("Number of Tags exceed the current limit for the provided ResourceArn")
             self._tables[table] = replace(info, tags=merged)
 
@@ -119,6 +156,19 @@ class Catalogue:
             kept = {key: value for key, value in info.tags.items() if key not in removed}
             self._tables[table] = replace(info, tags=kept)
 
+    def set_ttl(self, table: str, attribute: str, enabled: bool) -> None:
+        """Turn the time to live of an `existing` table on or off. Raises `DialectError` where it is so already."""
+        with self._lock:
+            info = self._entry(table)
+            known = info.ttl_attribute
+            if enabled == (known is not None):
+                raise validation(f"TTL is already {'enabled' if enabled else 'disabled'}")
+            if known is not None and known != attribute:
+                raise validation(
+                    f"Requested to disable TTL on attribute {attribute}, but a different attribute {known} is enabled."
+                )
+            self._tables[table] = replace(info, ttl_attribute=attribute if enabled else None)
+
     def _entry(self, table: str) -> TableInfo:
         info = self._tables.get(table)
         if info is None:
@@ -128,12 +178,19 @@ class Catalogue:
 
 
 def _info(described: Mapping[str, Any], tags: Mapping[str, str]) -> TableInfo:
+    types = attribute_types_of(described)
     indexes = {
-        index["IndexName"]: Index(hash_key_of(index), is_local)
+        index["IndexName"]: Index(_keys(index, types), is_local)
         for kind, is_local in (("GlobalSecondaryIndexes", False), ("LocalSecondaryIndexes", True))
         for index in described.get(kind) or ()
     }
-    return TableInfo(hash_key_of(described), indexes, tags)
+    return TableInfo(_keys(described, types), indexes, tags)
+
+
+def _keys(described: Mapping[str, Any], types: Mapping[str, str]) -> Keys:
+    names = {key["KeyType"]: key["AttributeName"] for key in described["KeySchema"]}
+    partition, sort = names["HASH"], names.get("RANGE")
+    return Keys(partition, sort, {name: types[name] for name in (partition, sort) if name is not None})
 
 
 def arn_of(table: str) -> str:
@@ -148,6 +205,10 @@ def table_of(arn: object) -> str:
     match = _ARN_PATTERN.fullmatch(arn)
     if match is None:
         raise DialectError("AccessDeniedException", f"Incorrect resource identifier: {arn}")
+    if match["rest"]:
+        raise validation(f"ResourceArn: Invalid table ARN `{arn}` - it must end with the table's name")
+    if match["keyspace"] != match["table"]:
+        raise DialectError("ResourceNotFoundException", f"ResourceArn: Invalid table ARN `{arn}` - not found")
     return match["table"]
 
 

@@ -66,6 +66,8 @@ class LocalCluster:
     `internal_addresses`: nodes know each other by other addresses, 10.0.0.1 for 127.0.0.1: in ``token_ring`` and
     ``peers``, but not in ``/localnodes``.
     `token_ring`: False for a server without the table ``system.token_ring``.
+    `ttl_period`: the least seconds between two sweeps of a table with time to live; the sweep comes before the next
+    request to the table, and deletes what has expired. None: `expire` alone deletes. The server's default is a day.
     `processes`: each node in a process of its own (`ProcessNode`), which can be frozen with SIGSTOP.
 
     Raises `ConfigurationError` for settings that contradict each other, here; for what the system lacks, in `start`.
@@ -92,6 +94,7 @@ class LocalCluster:
         hop_delay: float = 0.0,
         internal_addresses: bool = False,
         token_ring: bool = True,
+        ttl_period: float | None = 1.0,
         tls: bool | LocalTls = False,
         processes: bool = False,
     ) -> None:
@@ -110,6 +113,7 @@ class LocalCluster:
             hop_delay=hop_delay,
             internal_addresses=internal_addresses,
             token_ring=token_ring,
+            ttl_period=ttl_period,
             certificate_is_login=isinstance(tls, LocalTls) and tls.certificate_is_login,
         )
         self._locations = locations(
@@ -299,6 +303,30 @@ class LocalCluster:
             self._nodes = tuple(other for other in self._nodes if other is not node)
             node.leave()
             runtime.in_loop(node.server.shut)
+
+    # Its data
+
+    def load(self, path: str | os.PathLike[str]) -> int:
+        """Make the tables and put the items of a file of JSON lines (see `saved`); how many items it had.
+
+        Raises `ConfigurationError` for a file or a line that cannot be read, with the line's number.
+        """
+        self._loop_runtime()
+        return self._handler.load(path)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all tables and items to a file that `load` reads. Raises `AlternatorError` where it cannot."""
+        self._loop_runtime()
+        self._handler.save(path)
+
+    def expire(self, table: str | None = None, *, now: float | None = None) -> int:
+        """Delete the expired items of a table, or of all tables with time to live; how many they were.
+
+        `now`: the Unix time at which an item must have expired; by default that of the clock. A test that passes a
+        later time need not wait. Raises LookupError for a table that does not exist.
+        """
+        self._loop_runtime()
+        return self._handler.expire(table, now)
 
     # Replicas
 

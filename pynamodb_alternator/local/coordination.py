@@ -15,9 +15,9 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..routing.attribute_value import attribute_value
-from ..routing.token import token_of
 from ..settings import checks
 from .catalogue import Catalogue, TableInfo
+from .keys import token_of_value
 from .members import Member
 from .parsing import Parsed
 from .replicas import Replicas
@@ -44,14 +44,21 @@ class Coordination:
         None for a request of no single partition, for one that the engine is about to refuse, and while the table is
         not known.
         """
+        name, token = self._ring_and_token(parsed)
+        return None if token is None else asked in self._rings.ring(name).replicas_of(token)
+
+    def token(self, parsed: Parsed) -> int | None:
+        """The token of the partition that a request reads or writes; None as for `is_replica`."""
+        return self._ring_and_token(parsed)[1]
+
+    def _ring_and_token(self, parsed: Parsed) -> tuple[str, int | None]:
         if parsed.operation not in KEYED or parsed.table is None:
-            return None
+            return "", None
         info = self._catalogue.known(parsed.table)
         if info is None:
-            return None
+            return "", None
         name, value = _ring_and_key(parsed, parsed.table, info)
-        token = _token_of_value(value)
-        return None if token is None else asked in self._rings.ring(name).replicas_of(token)
+        return name, token_of_value(value)
 
     def unknown_table(self, parsed: Parsed) -> str | None:
         """The table of a request, if it must be looked up before `is_replica` can tell."""
@@ -109,7 +116,7 @@ def _ring_of_index(table: str, info: TableInfo, index: str) -> tuple[str, str]:
 
 
 def _token_of_key(key: object) -> int:
-    token = _token_of_value(_as_on_the_wire(key))
+    token = token_of_value(_as_on_the_wire(key))
     if token is None:
         raise ConfigurationError(
             "LocalCluster: a key must be a string, a number, bytes, or an attribute value such as {'S': 'alice'} "
@@ -123,25 +130,6 @@ def _as_on_the_wire(key: object) -> object:
     if value is not None and isinstance(value.get("B"), bytes):
         return {"B": base64.b64encode(value["B"]).decode()}
     return value
-
-
-def _token_of_value(value: object) -> int | None:
-    """The token of a key that has this attribute value, such as ``{"S": "alice"}``; None for what cannot be a key."""
-    if not isinstance(value, dict) or len(value) != 1:
-        return None
-    ((kind, content),) = value.items()
-    if not isinstance(content, str):
-        return None
-    return _token(kind, content)
-
-
-@functools.lru_cache(16_384)
-def _token(kind: str, content: str) -> int | None:
-    """Kept for the keys that were used last: a token takes longer than all else that is done for the counters."""
-    try:
-        return token_of(kind, base64.b64decode(content) if kind == "B" else content)
-    except (ValueError, LookupError):
-        return None
 
 
 def _queried_value(parameters: Mapping[str, Any], partition_key: str) -> Any:

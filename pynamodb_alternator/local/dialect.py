@@ -1,18 +1,24 @@
 """Alternator's dialect over a DynamoDB engine: what is refused, renamed, left out and answered differently.
 
-`parsing` makes a `Parsed` of a request's body. `Dialect.execute` looks up the rule of its operation: `tables`, `tags`
-and `many_items` have rules of their own; every other operation is on one item or is the engine's, and differs in its
-write isolation and its ConsumedCapacity alone. Rules ask the engine through `engine_client`, which turns the engine's
-errors into Alternator's, and know the tables through `catalogue`. A refusal is a `DialectError`, wherever it is
-raised.
+`parsing` makes a `Parsed` of a request's body. `Dialect.execute` looks up the rule of its operation: `tables`, `tags`,
+`items` and `many_items` have them; the few other operations are the engine's. Rules ask the engine through
+`engine_client`, which turns the engine's errors into Alternator's, and know the tables through `catalogue`. A refusal
+is a `DialectError`, wherever it is raised.
 """
 
 from __future__ import annotations
 
-from . import capacity, isolation, parsing
+from contextlib import AbstractContextManager
+from typing import Any
+
+import orjson
+
+from . import isolation, parsing
 from .answers import Answer, json_answer, validation
-from .catalogue import Catalogue
+from .catalogue import LONG, Catalogue
 from .engine_client import EngineClient
+from .expiry import Expiry
+from .items import ItemRules
 from .many_items import ManyItemRules
 from .options import Options
 from .parsing import Parsed, Rule
@@ -20,42 +26,57 @@ from .tables import TableRules
 from .tags import TagRules
 from .virtual_tables import VirtualTables
 
-QUICK = frozenset(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "DescribeTable", "ListTagsOfResource"])
-"""Operations on one item or none: an in-process engine is through with them in well under a millisecond."""
+_QUICK = frozenset(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "DescribeTable", "ListTagsOfResource"])
+"""Operations on one item or none."""
 
 
 class Dialect:
-    """One for each cluster, shared by its nodes and threads."""
+    """One for each cluster, shared by its nodes and threads. `lock`: that of an engine in process."""
 
     def __init__(
-        self, client: EngineClient, catalogue: Catalogue, options: Options, virtual_tables: VirtualTables
+        self,
+        client: EngineClient,
+        catalogue: Catalogue,
+        options: Options,
+        virtual_tables: VirtualTables,
+        lock: AbstractContextManager[Any] | None,
     ) -> None:
         self._options = options
         self._client = client
         self._catalogue = catalogue
+        self.expiry: Expiry = Expiry(client, catalogue, options.ttl_period)
+        """Time to live, for the cluster."""
         self._rules: dict[str, Rule] = {
-            **TableRules(self._client, self._catalogue).rules(),
-            **TagRules(self._catalogue).rules(),
-            **ManyItemRules(self._client, options, virtual_tables).rules(),
+            **TableRules(client, catalogue).rules(),
+            **TagRules(catalogue).rules(),
+            **ItemRules(client, catalogue, lock).rules(),
+            **ManyItemRules(client, catalogue, options, virtual_tables, in_process=lock is not None).rules(),
+            **self.expiry.rules(),
             "DescribeEndpoints": _describe_endpoints,
         }
 
-    def parse(self, target: str | None, body: bytes, asked: str) -> Parsed:
+    def parse(self, target: str | None, body: bytes, asked: str, endpoint: str | None = None) -> Parsed:
         """The operation and parameters of a request to the node whose host is `asked`. Raises `DialectError`."""
-        return parsing.parse(target, body, asked, self._catalogue.partition_key)
+        return parsing.parse(target, body, asked, self._catalogue.partition_key, endpoint)
+
+    def request(self, operation: str, parameters: dict[str, Any]) -> Parsed:
+        """A request that came over no socket."""
+        return parsing.parse(f"DynamoDB_20120810.{operation}", orjson.dumps(parameters), "", lambda table: None)
+
+    def is_quick(self, parsed: Parsed) -> bool:
+        """Whether an in-process engine is through with the request in well under a millisecond."""
+        return (
+            parsed.operation in _QUICK
+            and parsed.size < LONG
+            and not self._catalogue.has_long_items(parsed.table)
+            and not self.expiry.is_due(parsed)
+        )
 
     def execute(self, parsed: Parsed) -> Answer:
         """The answer to a request. It may wait for the engine, and raises `DialectError` for a refusal."""
-        rule = self._rules.get(parsed.operation)
-        if rule is not None:
-            return rule(parsed)
         self._check_isolation(parsed)
-        parameters = parsed.parameters
-        with_capacity = capacity.take_request(parameters)
-        answer = self._client.call(parsed.operation, parameters)
-        if with_capacity and not answer.is_error:
-            capacity.add_to(answer, capacity.of_one_item(parsed.operation, parameters, answer))
-        return answer
+        self.expiry.sweep_before(parsed)
+        return self._rules[parsed.operation](parsed)
 
     def _write_isolation(self, table: str) -> str:
         info = self._catalogue.info(table)
@@ -70,4 +91,4 @@ class Dialect:
 
 
 def _describe_endpoints(parsed: Parsed) -> Answer:
-    return json_answer({"Endpoints": [{"Address": parsed.asked, "CachePeriodInMinutes": 1440}]})
+    return json_answer({"Endpoints": [{"Address": parsed.endpoint, "CachePeriodInMinutes": 1440}]})

@@ -27,6 +27,9 @@ class Handler(Protocol):
     async def is_replica(self, parsed: Parsed, asked: Member) -> bool | None:
         """Whether the node `asked` is a replica of the partition that a request is about; None if it is about none."""
 
+    def token(self, parsed: Parsed) -> int | None:
+        """The token of the partition that a request is about, for the log; None if it is about none."""
+
     async def execute(self, parsed: Parsed) -> Answer:
         """Execute it. Refusals and failures of the engine are answers."""
 

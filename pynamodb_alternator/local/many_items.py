@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
-import orjson
-
-from . import capacity
+from . import capacity, keys
 from .answers import Answer, json_answer, validation
+from .attribute_values import item_size, shown
+from .catalogue import LONG, Catalogue
 from .engine_client import EngineClient
+from .expressions import projections
+from .expressions.projections import Projection
+from .expressions.references import References
+from .items import check_item, key_of
 from .options import Options
 from .parsing import Parsed, Rule
+from .reads import Reads
 from .virtual_tables import PREFIX as VIRTUAL
 from .virtual_tables import VirtualTables
 
 _MOST_BATCH_WRITES = 100
+_MOST_BATCH_READS = 100
 
 
 class ManyItemRules:
     """The operations on more than one item."""
 
-    def __init__(self, client: EngineClient, options: Options, virtual_tables: VirtualTables) -> None:
+    def __init__(
+        self,
+        client: EngineClient,
+        catalogue: Catalogue,
+        options: Options,
+        virtual_tables: VirtualTables,
+        in_process: bool,
+    ) -> None:
         self._client = client
+        self._catalogue = catalogue
         self._options = options
         self._virtual = virtual_tables
+        self._reads = Reads(client, catalogue, in_process)
+        self._in_process = in_process
 
     def rules(self) -> dict[str, Rule]:
         return {
@@ -41,7 +57,7 @@ class ManyItemRules:
         if name is not None and name.startswith(VIRTUAL):
             answer = json_answer(self._virtual.read(name, parameters, parsed.asked, parsed.operation))
         else:
-            answer = self._client.call(parsed.operation, parameters)
+            answer = self._reads.read(parsed)
         return self._maybe_chunked(answer)
 
     def _maybe_chunked(self, answer: Answer) -> Answer:
@@ -51,39 +67,133 @@ class ManyItemRules:
     def _batch_get(self, parsed: Parsed) -> Answer:
         parameters = parsed.parameters
         with_capacity = capacity.take_request(parameters)
-        result = self._client.result("BatchGetItem", parameters)
+        asked = _tables(parameters, "BatchGetItem requires at least one table in RequestItems", dict)
+        projected: dict[str, Projection | None] = {}
+        for table, request in asked.items():
+            projected[table] = self._check_get(table, request)
+        if self._in_process:
+            plain = {table: {"Keys": request["Keys"]} for table, request in asked.items()}
+            result = self._got(plain)
+        else:
+            result = self._client.result("BatchGetItem", parameters)
+        responses = result.get("Responses", {})
+        units = {
+            table: sum(
+                capacity.read_units(item_size(item), asked.get(table, {}).get("ConsistentRead") is True)
+                for item in responses.get(table, ())
+            )
+            for table in asked
+        }
+        if self._in_process:
+            result["Responses"] = {
+                table: [projections.apply(projected[table], item) for item in items]
+                for table, items in responses.items()
+            }
         result.setdefault("UnprocessedKeys", {})
         result.pop("ConsumedCapacity", None)
         if with_capacity:
-            result["ConsumedCapacity"] = [
-                {"CapacityUnits": sum(capacity.read_units(len(orjson.dumps(item)), False) for item in items)}
-                for items in result.get("Responses", {}).values()
-            ]
+            result["ConsumedCapacity"] = capacity.of_tables(units)
         return self._maybe_chunked(json_answer(result))
+
+    def _got(self, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """All items of a batch; an engine that leaves keys over is asked again."""
+        responses: dict[str, list[Any]] = {table: [] for table in plain}
+        while plain:
+            part = self._client.result("BatchGetItem", {"RequestItems": plain})
+            for table, items in part.get("Responses", {}).items():
+                responses[table] += items
+            plain = part.get("UnprocessedKeys") or {}
+        return {"Responses": responses}
+
+    def _check_get(self, table: str, request: Any) -> Projection | None:
+        """The projection of what is asked of one table. Raises `DialectError`."""
+        info = self._catalogue.existing(table)
+        asked = request.get("Keys") if isinstance(request, dict) else None
+        if not isinstance(asked, list) or not asked:
+            raise validation("BatchGetItem: Keys must be a non-empty array of keys")
+        if len(asked) > _MOST_BATCH_READS:
+            raise validation(f"Too many items requested for the BatchGetItem call: at most {_MOST_BATCH_READS}")
+        for key in asked:
+            keys.check_key(key, info.keys, "BatchGetItem")
+        _check_duplicates([keys.identity(key, info.keys) for key in asked])
+        references = References(request)
+        projection = projections.of_request(request, references)
+        references.check_all_used("BatchGetItem")
+        return projection
 
     def _batch_write(self, parsed: Parsed) -> Answer:
         parameters = parsed.parameters
         with_capacity = capacity.take_request(parameters)
-        requested = parameters.get("RequestItems")
-        if not isinstance(requested, dict) or not all(isinstance(of, list) for of in requested.values()):
-            raise validation("RequestItems must map table names to lists of requests")
+        requested = _tables(parameters, "RequestItems can't be empty", list)
         total = sum(len(requests) for requests in requested.values())
         if total > _MOST_BATCH_WRITES:
             raise validation(
                 f"Invalid length of BatchWriteItem command, got {total} items, maximum is {_MOST_BATCH_WRITES}"
             )
+        checked = {table: self._check_writes(table, requests) for table, requests in requested.items()}
+        if parsed.size >= LONG:
+            self._note_items(checked)
         limit = self._client.batch_limit
-        for part in [requested] if total <= limit else _parts(requested, limit):
+        for part in [checked] if total <= limit else _parts(checked, limit):
             while part:
                 # Alternator never returns UnprocessedItems: what an engine leaves over is sent to it again.
                 part = self._client.result("BatchWriteItem", {"RequestItems": part}).get("UnprocessedItems") or {}
         result: dict[str, Any] = {"UnprocessedItems": {}}
         if with_capacity:
-            result["ConsumedCapacity"] = [
-                {"CapacityUnits": sum(capacity.write_units(len(orjson.dumps(request))) for request in requests)}
-                for requests in requested.values()
-            ]
+            units = {
+                table: sum(
+                    capacity.write_units(item_size(request.get("PutRequest", {}).get("Item", {})))
+                    for request in requests
+                )
+                for table, requests in checked.items()
+            }
+            result["ConsumedCapacity"] = capacity.of_tables(units)
         return json_answer(result)
+
+    def _note_items(self, checked: Mapping[str, list[Any]]) -> None:
+        for table, requests in checked.items():
+            for request in requests:
+                self._catalogue.note_item(table, item_size(request.get("PutRequest", {}).get("Item", {})))
+
+    def _check_writes(self, table: str, requests: list[Any]) -> list[Any]:
+        """The writes to one table as they are stored. Raises `DialectError`."""
+        info = self._catalogue.existing(table)
+        if not requests:
+            raise validation("Member of RequestItems must be a non-empty array of WriteRequest objects")
+        checked: list[Any] = []
+        identities: list[Hashable] = []
+        for request in requests:
+            if not isinstance(request, dict) or len(request) != 1:
+                raise validation(f"Invalid BatchWriteItem request: {shown(request)}")
+            ((kind, content),) = request.items()
+            if kind not in ("PutRequest", "DeleteRequest"):
+                raise validation(f"Unknown BatchWriteItem request type: {kind}")
+            if not isinstance(content, dict):
+                raise validation(f"{kind} must be an object")
+            if kind == "PutRequest":
+                item = check_item(content.get("Item"), info)
+                key: Mapping[str, Any] = key_of(item, info)
+                checked.append({kind: {"Item": item}})
+            else:
+                key = keys.check_key(content.get("Key"), info.keys, "DeleteRequest")
+                checked.append({kind: {"Key": key}})
+            identities.append(keys.identity(key, info.keys))
+        _check_duplicates(identities)
+        return checked
+
+
+def _tables(parameters: Mapping[str, Any], empty: str, of: type) -> dict[str, Any]:
+    requested = parameters.get("RequestItems")
+    if not isinstance(requested, dict) or not requested:
+        raise validation(empty)
+    if not all(isinstance(request, of) for request in requested.values()):
+        raise validation(f"RequestItems must map table names to {'lists of requests' if of is list else 'objects'}")
+    return requested
+
+
+def _check_duplicates(identities: list[Hashable]) -> None:
+    if len(set(identities)) < len(identities):
+        raise validation("Provided list of item keys contains duplicates")
 
 
 def _parts(requested: Mapping[str, list[Any]], limit: int) -> list[dict[str, list[Any]]]:

@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
-from ..errors import ConfigurationError
 from .engine import EngineAnswer
+from .moto_table import backend_class
 
 _log = logging.getLogger(__name__)
 
@@ -118,18 +118,9 @@ def _error_answer(operation: str, wrong: Exception) -> EngineAnswer:
 @functools.cache
 def _moto() -> tuple[Callable[..., Any], Callable[..., Any], type[Any], tuple[type[Any], ...]]:
     """What we need of moto: the request handler, the backend, the type of attributes, and the types it tracks."""
-    try:
-        from moto.dynamodb.models import DynamoDBBackend
-        from moto.dynamodb.models.dynamo_type import DynamoType, Item
-        from moto.dynamodb.models.table import Table
-        from moto.dynamodb.responses import DynamoHandler
-    except ImportError as missing:
-        raise ConfigurationError(
-            f"LocalCluster: engine='moto' needs moto ({missing}). "
-            'Install it: pip install "pynamodb-alternator[local]". Or name a DynamoDB endpoint: engine="http://…".'
-        ) from missing
+    backend, handler, attribute, kept = backend_class()
 
-    class Handler(DynamoHandler):  # type: ignore[misc,unused-ignore]
+    class Handler(handler):  # type: ignore[misc,valid-type,unused-ignore]
         """moto's handler over our backend, without the request object that it is otherwise built from."""
 
         def __init__(self, backend: Any, parameters: dict[str, Any]) -> None:
@@ -146,4 +137,4 @@ def _moto() -> tuple[Callable[..., Any], Callable[..., Any], type[Any], tuple[ty
         def dynamodb_backend(self) -> Any:
             return self._backend
 
-    return Handler, DynamoDBBackend, DynamoType, (Item, Table)
+    return Handler, backend, attribute, kept

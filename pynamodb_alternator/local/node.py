@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, ClassVar
 
 import orjson
 
+from . import request_log
 from .answers import Answer, DialectError
 from .faults import LOCALNODES
 from .handler import Handler
@@ -212,9 +214,10 @@ class LocalNode(NodeFaults):
 
     async def respond(self, request: Request) -> Reply | None:
         """The reply to a request; None where the socket is to be closed without one. For the node's server."""
+        begun = time.perf_counter()
         parsed: Parsed | None = None
         answer: Answer | None = None
-        hop = 0.0
+        replica: bool | None = None
         if request.method == "POST" and request.path == "/":
             name = "?"
             try:
@@ -224,7 +227,7 @@ class LocalNode(NodeFaults):
             else:
                 name = parsed.operation
                 self._note(request, parsed)
-                hop = await self._hop(parsed)
+                replica = await self._count_replica(parsed)
         else:
             name = request.path
             self.polls[name] += 1
@@ -232,6 +235,7 @@ class LocalNode(NodeFaults):
         if server.hung:
             await server.until_resumed()
         effect = self._faults.strike(name)
+        hop = self._handler.hop_delay if replica is False else 0.0
         if effect.delay or hop:
             await asyncio.sleep(effect.delay + hop)
         if effect.execute and answer is None:
@@ -242,7 +246,11 @@ class LocalNode(NodeFaults):
             await asyncio.sleep(effect.delay_after)
         if server.hung:
             await server.until_resumed()
-        if answer is None or effect.wire == "drop":
+        if effect.wire == "drop":
+            answer = None
+        if request_log.is_on() and request.method == "POST":
+            self._log(name, parsed, answer, time.perf_counter() - begun, replica)
+        if answer is None:
             return None
         body, encoding = await self._handler.encode(request, answer)
         return Reply(answer, body, encoding, effect)
@@ -253,14 +261,19 @@ class LocalNode(NodeFaults):
             Received(parsed.operation, parsed.table, parsed.partition_key, request.headers, len(request.body))
         )
 
-    async def _hop(self, parsed: Parsed) -> float:
-        """Count a request as a hit or a miss; the seconds that a miss costs."""
+    async def _count_replica(self, parsed: Parsed) -> bool | None:
+        """Count a request as a hit or a miss; which it was, or None."""
         replica = await self._handler.is_replica(parsed, self)
-        if replica is None:
-            return 0.0
-        self.replica_hits += replica
-        self.replica_misses += not replica
-        return 0.0 if replica else self._handler.hop_delay
+        if replica is not None:
+            self.replica_hits += replica
+            self.replica_misses += not replica
+        return replica
+
+    def _log(
+        self, name: str, parsed: Parsed | None, answer: Answer | None, seconds: float, replica: bool | None
+    ) -> None:
+        table, token = (None, None) if parsed is None else (parsed.table, self._handler.token(parsed))
+        request_log.note(self.address, name, table, token, answer, seconds, replica)
 
     def _get(self, request: Request) -> Answer:
         if self._lie is not None and request.method == "GET" and request.path == LOCALNODES:

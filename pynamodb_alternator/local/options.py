@@ -35,6 +35,7 @@ class Options:
     hop_delay: float = 0.0
     internal_addresses: bool = False
     token_ring: bool = True
+    ttl_period: float | None = 1.0
 
     def __post_init__(self) -> None:
         checks.whole("LocalCluster: max_body", self.max_body, 1, 2**40)
@@ -42,6 +43,8 @@ class Options:
         checks.whole("LocalCluster: chunk_threshold", self.chunk_threshold, 0, 2**40)
         checks.whole("LocalCluster: replication_factor", self.replication_factor, 1, 2**16)
         checks.not_negative("LocalCluster: hop_delay", self.hop_delay)
+        if self.ttl_period is not None:
+            checks.not_negative("LocalCluster: ttl_period", self.ttl_period)
         checks.flag("LocalCluster: internal_addresses", self.internal_addresses)
         checks.flag("LocalCluster: token_ring", self.token_ring)
 

@@ -20,6 +20,9 @@ OPERATIONS = frozenset(
 )
 """What Alternator implements. Transactions, PartiQL, backups, global tables and streams are refused."""
 
+_DEEPEST = 78
+"""The server's limit for 32 levels of maps and lists, each of which is two of JSON."""
+
 
 @dataclass(slots=True)
 class Parsed:
@@ -31,13 +34,19 @@ class Parsed:
     partition_key: Any
     asked: str
     """The host of the node that was asked."""
+    endpoint: str
+    """What the request calls that node: its Host header."""
+    size: int = 0
+    """Of the request's body in bytes, uncompressed."""
 
 
 Rule = Callable[[Parsed], Answer]
 """How one operation is answered. It may raise `DialectError`."""
 
 
-def parse(target: str | None, body: bytes, asked: str, key_name: Callable[[str], str | None]) -> Parsed:
+def parse(
+    target: str | None, body: bytes, asked: str, key_name: Callable[[str], str | None], endpoint: str | None = None
+) -> Parsed:
     """The operation and parameters of a request to the node whose host is `asked`.
 
     `key_name` says which attribute is the partition key of a table, or None where that is not known.
@@ -46,18 +55,59 @@ def parse(target: str | None, body: bytes, asked: str, key_name: Callable[[str],
     operation = (target or "").rpartition(".")[2]
     if target is None or operation not in OPERATIONS:
         raise DialectError("UnknownOperationException", f"Unsupported operation {operation}")
-    try:
-        parameters = orjson.loads(body)
-    except ValueError as wrong:
-        raise validation(f"Parsing JSON failed: {wrong}") from None
-    if not isinstance(parameters, dict):
-        raise validation("The request must be a JSON object")
+    parameters = _json(body)
     table = parameters.get("TableName")
     if table is None and "RequestItems" in parameters:
         table = _only_table(parameters["RequestItems"])
     elif not isinstance(table, str):
         table = None
-    return Parsed(operation, parameters, table, _partition_key(operation, parameters, table, key_name), asked)
+    return Parsed(
+        operation,
+        parameters,
+        table,
+        _partition_key(operation, parameters, table, key_name),
+        asked,
+        endpoint or asked,
+        len(body),
+    )
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        parameters = orjson.loads(body)
+    except orjson.JSONDecodeError as wrong:
+        if _is_json(body.decode(errors="replace")):
+            # The server does not look at UTF-8 here, and refuses the bytes when it stores them.
+            raise DialectError("SerializationException", "The request is not valid UTF-8") from None
+        raise validation(f"Parsing JSON failed: {wrong.msg} at {wrong.pos}") from None
+    if not isinstance(parameters, dict):
+        raise validation("The request must be a JSON object")
+    if body.count(b"{") + body.count(b"[") > _DEEPEST:
+        _check_depth(parameters)
+    return parameters
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _check_depth(parameters: dict[str, Any]) -> None:
+    """Raises `DialectError` for JSON that is nested more deeply than the server reads."""
+    level: list[Any] = [parameters]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise validation(f"Parsing JSON failed: Max nested level reached: {_DEEPEST}")
 
 
 def _only_table(requests: object) -> str | None:

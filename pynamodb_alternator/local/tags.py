@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import isolation
 from .answers import Answer, json_answer, validation
-from .catalogue import Catalogue, table_of
+from .catalogue import MOST_TAGS, Catalogue, table_of
 from .parsing import Parsed, Rule
+
+_PUBLIC = (isolation.TAG, "system:initial_tablets")
+_TEXT = re.compile(r"[A-Za-z0-9 +\-=._:/@]*")
 
 
 class TagRules:
@@ -38,6 +42,8 @@ class TagRules:
         keys = parsed.parameters.get("TagKeys")
         if not isinstance(keys, list):
             raise validation("TagKeys must be a list")
+        for key in keys:
+            _check_public(key)
         self._catalogue.remove_tags(table, keys)
         return Answer(200, b"")
 
@@ -53,11 +59,27 @@ def read_tags(entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         key, value = tag.get("Key"), tag.get("Value")
         if not isinstance(key, str) or not isinstance(value, str):
             raise validation("Each tag must have a Key and a Value, both strings")
-        if not 1 <= len(key) <= 128:
-            raise validation("A tag Key must be 1 to 128 characters long")
-        if len(value) > 256:
-            raise validation("A tag Value is limited to 256 characters")
+        if not key:
+            raise validation("A tag Key cannot be empty")
+        _check_text("Key", key, 128)
+        _check_public(key)
+        _check_text("Value", value, 256)
         if key == isolation.TAG and value not in isolation.MODES:
             raise validation(f"Incorrect write isolation tag {value}. Allowed values: {isolation.allowed()}")
         tags[key] = value
+    if len(tags) > MOST_TAGS:
+        raise validation("Number of Tags exceed the current limit for the provided ResourceArn")
     return tags
+
+
+def _check_public(key: object) -> None:
+    """Raises `DialectError` for a tag in which the server keeps what is its own, such as the time to live."""
+    if isinstance(key, str) and key.startswith("system:") and key not in _PUBLIC:
+        raise validation(f"Tag key '{key}' is reserved for internal use")
+
+
+def _check_text(what: str, text: str, longest: int) -> None:
+    if len(text) > longest:
+        raise validation(f"A tag {what} is limited to {longest} characters")
+    if not _TEXT.fullmatch(text):
+        raise validation(f"A tag {what} can only contain letters, spaces, and [+-=._:/]")

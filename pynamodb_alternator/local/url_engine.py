@@ -55,7 +55,9 @@ class UrlEngine:
         except (OSError, http.client.HTTPException) as wrong:
             # Not sent again: nobody can know whether the engine has executed it. That is a 500 in Alternator, too.
             connection.close()
-            text = f"the engine at {self._host}:{self._port} failed ({type(wrong).__name__}: {wrong})"
+            gone = isinstance(wrong, ConnectionRefusedError)
+            state = "is gone, or was never started" if gone else "failed"
+            text = f"the engine at {self._host}:{self._port} {state} ({type(wrong).__name__}: {wrong})"
             return 500, {}, orjson.dumps({"__type": "InternalServerError", "message": text})
 
     def _connection(self) -> http.client.HTTPConnection:

@@ -106,6 +106,8 @@ class VirtualTables:
             "alternator_response_compression_threshold_in_bytes": ("integer", options.compression_threshold),
             "cluster_name": ("string", "local"),
         }
+        if options.ttl_period is not None:
+            settings["alternator_ttl_period_in_seconds"] = ("double", options.ttl_period)
         return [
             row(name=name, source="config", type=kind, value=orjson.dumps(value).decode())
             for name, (kind, value) in settings.items()

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
+import sys
 import threading
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from ..local import LocalCluster
+
 _PORT = 8000
+_SAVE_SECONDS = 5
 
 
 def add(commands: Any) -> None:
     command = commands.add_parser(
         "local",
         help="run an embedded cluster until Ctrl-C",
-        description="Run an embedded cluster on loopback addresses until Ctrl-C or SIGTERM. Its data is in memory.",
+        description="Run an embedded cluster on loopback addresses until Ctrl-C or SIGTERM. Its data is in memory, "
+        "unless --persist names a file.",
     )
     command.set_defaults(run=run)
     command.add_argument("--nodes", type=int, help="how many nodes (default 3)")
@@ -36,6 +44,23 @@ def add(commands: Any) -> None:
     command.add_argument("--tablets", type=int, default=16, help="of each table (default 16); 0 for vnodes")
     command.add_argument(
         "--hop-delay", type=float, default=0.0, metavar="SECONDS", help="what a node takes longer that is not a replica"
+    )
+    command.add_argument(
+        "--ttl-period",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="between two sweeps of expired items (default 1)",
+    )
+    command.add_argument("--log", action="store_true", help="print a line for each request")
+    command.add_argument(
+        "--persist",
+        metavar="FILE",
+        help="keep tables and items in a file between runs: read at the start, written at the end and every "
+        f"{_SAVE_SECONDS} seconds in which something was written; delete the file to begin anew",
+    )
+    command.add_argument(
+        "--seed", metavar="FILE", help='load items from JSON lines: {"table": "users", "item": {"name": "alice"}}'
     )
     command.add_argument("--processes", action="store_true", help="each node in a process of its own")
 
@@ -57,21 +82,66 @@ def run(options: argparse.Namespace) -> int:
         replication_factor=options.replication_factor,
         tablets=options.tablets or None,
         hop_delay=options.hop_delay,
+        ttl_period=options.ttl_period,
         processes=options.processes,
     )
+    if options.log:
+        _log_requests()
     over = threading.Event()
     # Before anything is started: a signal that comes early ends the program in order, too.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     with cluster:
+        _load(cluster, options.persist, options.seed)
         print(cluster.url)
         for node in cluster.nodes:
             print(f"  {node.address}  {node.datacenter}/{node.rack}")
         if options.tls:
             print(f"  the authority to trust: {cluster.tls.ca_file}")
         print("Ctrl-C ends it.", flush=True)
-        over.wait()
+        if options.persist is None:
+            over.wait()
+        else:
+            _keep_saved(cluster, options.persist, over)
     return 0
+
+
+def _log_requests() -> None:
+    from ..local import request_log
+
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    request_log.LOGGER.addHandler(handler)
+    request_log.LOGGER.setLevel(logging.DEBUG)
+    request_log.LOGGER.propagate = False
+
+
+def _load(cluster: LocalCluster, persisted: str | None, seed: str | None) -> None:
+    if persisted is not None and Path(persisted).exists():
+        print(f"{cluster.load(persisted)} items from {persisted}")
+    if seed is not None:
+        print(f"{cluster.load(seed)} items from {seed}")
+
+
+def _keep_saved(cluster: LocalCluster, path: str, over: threading.Event) -> None:
+    """Save the data at the end, and from time to time while it changes: a program that is killed loses little."""
+    cluster.save(path)  # at once, so that a file which cannot be written is an error at the start
+    saved = _writes(cluster)
+    while not over.wait(_SAVE_SECONDS):
+        if (writes := _writes(cluster)) != saved:
+            cluster.save(path)
+            saved = writes
+    cluster.save(path)
+
+
+def _writes(cluster: LocalCluster) -> int:
+    """How many requests that may change something the nodes received."""
+    return sum(
+        count
+        for node in cluster.nodes
+        for operation, count in dict(node.operations).items()
+        if operation.startswith(("Put", "Update", "Delete", "BatchWrite", "Create", "Tag", "Untag"))
+    )
 
 
 def _names_or_counts(option: str, text: str | None) -> list[str] | dict[str, int] | None:

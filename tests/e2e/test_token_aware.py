@@ -32,6 +32,7 @@ class ByTown(GlobalSecondaryIndex["Person"]):
 class Person(Model):
     class Meta:
         table_name = "people"
+        billing_mode = "PAY_PER_REQUEST"
         token_aware = True
 
     name = UnicodeAttribute(hash_key=True)

@@ -903,8 +903,7 @@ def test_the_limit_itself_is_taken(local: LocalCluster) -> None:
     frame = len(b'{"TableName":"items","Item":{"key":{"S":"a"},"text":{"S":""}}}')
     with on(local) as cluster:
         cluster.client.create_table(**TABLE)
-        with pytest.raises(ClientError, match="Item size"):
-            put(cluster, text="x" * (MAX_BODY - frame))
+        put(cluster, text="x" * (MAX_BODY - frame))
         with pytest.raises(RequestRefusedError):
             put(cluster, text="x" * (MAX_BODY - frame + 1))
     assert [one.body_size for one in received(local, "PutItem")] == [MAX_BODY]

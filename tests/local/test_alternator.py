@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.local.catalogue import LONG
+from pynamodb_alternator.local.engine import EngineAnswer
+from pynamodb_alternator.local.moto_engine import MotoEngine
 
 from .wire import Wire, create, n, ok, s
 
@@ -64,6 +68,67 @@ def test_a_slow_engine_does_not_keep_other_nodes_from_answering() -> None:
         leave.set()
         waiting.join(10)
         assert results == [{}]
+
+
+class Watched(MotoEngine):
+    """Notes in which threads it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[str] = set()
+
+    def call(self, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
+        self.threads.add(threading.current_thread().name.partition("_")[0])
+        return super().call(headers, body)
+
+
+LOOP, WORKER = "local-alternator", "local-alternator-engine"
+
+
+def test_what_may_take_long_is_done_beside_the_event_loop() -> None:
+    engine = Watched()
+    with LocalCluster(1, engine=engine, ttl_period=None) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        get = {"TableName": "tab", "Key": {"k": s("a")}}
+
+        def threads(operation: str, parameters: dict[str, Any]) -> set[str]:
+            engine.threads.clear()
+            wire.ok(operation, parameters)
+            return engine.threads
+
+        def put(text: str) -> dict[str, Any]:
+            return {"TableName": "tab", "Item": {"k": s("a"), "text": s(text)}}
+
+        assert threads("PutItem", put("short")) == {LOOP}
+        assert threads("GetItem", get) == {LOOP}
+        assert threads("Scan", {"TableName": "tab"}) == {WORKER}
+        # An item that grows by its own length with each update, until it is long: all about its table is slow then.
+        append = {
+            **get,
+            "UpdateExpression": "SET texts = list_append(texts, texts)",
+        }
+        wire.ok("PutItem", {"TableName": "tab", "Item": {"k": s("a"), "texts": {"L": [s("x" * 1000)]}}})
+        for _ in range(6):
+            assert threads("UpdateItem", append) == {LOOP}
+        wire.ok("UpdateItem", append)
+        assert threads("GetItem", get) == {WORKER}
+        wire.ok("DeleteTable", {"TableName": "tab"})
+        create(local)
+        assert threads("GetItem", get) == {LOOP}
+        assert threads("PutItem", put("x" * LONG)) == {WORKER}
+        assert threads("GetItem", get) == {WORKER}
+
+
+def test_a_batch_with_a_long_item_makes_its_table_slow_and_one_with_many_short_ones_does_not() -> None:
+    engine = Watched()
+    with LocalCluster(1, engine=engine) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        for size, count, thread in ((1000, 100, LOOP), (LONG, 1, WORKER)):
+            puts = [{"PutRequest": {"Item": {"k": s(str(at)), "text": s("x" * size)}}} for at in range(count)]
+            wire.ok("BatchWriteItem", {"RequestItems": {"tab": puts}})
+            engine.threads.clear()
+            wire.ok("GetItem", {"TableName": "tab", "Key": {"k": s("a")}})
+            assert engine.threads == {thread}
 
 
 def test_health_and_unknown_paths() -> None:

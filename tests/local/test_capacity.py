@@ -18,10 +18,12 @@ def test_consumed_capacity(wire: Wire) -> None:
     assert wire.ok("UpdateItem", {**key, **total}) == {"ConsumedCapacity": {"CapacityUnits": 1.0}}
     assert wire.ok("UpdateItem", key) == {}
     batch = {"RequestItems": {"tab": {"Keys": [{"k": s("a")}]}}}
-    assert wire.ok("BatchGetItem", {**batch, **total})["ConsumedCapacity"] == [{"CapacityUnits": 0.5}]
+    consumed = wire.ok("BatchGetItem", {**batch, **total})["ConsumedCapacity"]
+    assert consumed == [{"TableName": "tab", "CapacityUnits": 0.5}]
     assert set(wire.ok("BatchGetItem", batch)) == {"Responses", "UnprocessedKeys"}
     write = {"RequestItems": {"tab": [{"PutRequest": {"Item": item}}]}}
-    assert wire.ok("BatchWriteItem", {**write, **total})["ConsumedCapacity"] == [{"CapacityUnits": 3.0}]
+    consumed = wire.ok("BatchWriteItem", {**write, **total})["ConsumedCapacity"]
+    assert consumed == [{"TableName": "tab", "CapacityUnits": 3.0}]
     assert wire.ok("BatchWriteItem", write) == {"UnprocessedItems": {}}
     for level in ("TOTAL", "INDEXES"):
         assert "ConsumedCapacity" not in wire.ok("Scan", {"TableName": "tab", "ReturnConsumedCapacity": level})

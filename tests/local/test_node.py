@@ -58,7 +58,7 @@ class Echo:
     async def read(self, request: Request, asked: str) -> Parsed:
         if not request.body:
             raise DialectError("ValidationException", "empty")
-        return Parsed("Echo", {}, None, None, asked)
+        return Parsed("Echo", {}, None, None, asked, asked)
 
     hop_delay = 0.0
 

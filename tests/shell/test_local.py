@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -121,3 +122,53 @@ def test_the_replicas_of_the_shell(
 ) -> None:
     _, settings = settings_of(monkeypatch, *arguments)
     assert (settings["replication_factor"], settings["tablets"], settings["hop_delay"]) == expected
+
+
+PUT = {"TableName": "users", "Item": {"name": {"S": "bob"}}}
+SEED = (
+    '{"CreateTable": {"TableName": "users", "BillingMode": "PAY_PER_REQUEST", '
+    '"KeySchema": [{"AttributeName": "name", "KeyType": "HASH"}], '
+    '"AttributeDefinitions": [{"AttributeName": "name", "AttributeType": "S"}]}}\n'
+    '{"table": "users", "item": {"name": "alice"}}\n'
+)
+
+
+def address_of(line: str) -> tuple[str, int]:
+    host, port = line.strip().removeprefix("http://").split(":")
+    return host, int(port)
+
+
+def test_data_is_kept_between_runs_and_requests_are_logged(tmp_path: Path) -> None:
+    seed, kept = tmp_path / "seed.jsonl", tmp_path / "kept.jsonl"
+    seed.write_text(SEED)
+    with run("--port", "0", "--nodes", "1", "--seed", str(seed), "--persist", str(kept), "--log") as shell:
+        try:
+            assert shell.stdout is not None
+            assert shell.stdout.readline() == f"1 items from {seed}\n"
+            with socket.create_connection(address_of(shell.stdout.readline()), 10) as sock:
+                sock.sendall(post("PutItem", PUT))
+                assert sock.recv(1000).startswith(b"HTTP/1.1 200")
+            lines = [shell.stdout.readline() for _ in range(3)]
+            assert re.search(r":\d+ PutItem users token=-?\d+ 200 \d+\.\d ms replica$", lines[-1].strip())
+        finally:
+            shell.send_signal(signal.SIGTERM)
+        assert shell.stderr is not None
+        assert shell.stderr.read() == ""
+    with run("--port", "0", "--nodes", "1", "--persist", str(kept)) as shell:
+        try:
+            assert shell.stdout is not None
+            assert shell.stdout.readline() == f"2 items from {kept}\n"
+            with socket.create_connection(address_of(shell.stdout.readline()), 10) as sock:
+                sock.sendall(post("Scan", {"TableName": "users"}))
+                assert b'"Count":2' in sock.recv(1000)
+        finally:
+            shell.send_signal(signal.SIGINT)
+    assert shell.returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--seed", "--persist"])
+def test_a_file_that_is_not_there_or_cannot_be_written(option: str, tmp_path: Path) -> None:
+    with run("--port", "0", "--nodes", "1", option, str(tmp_path / "missing" / "file")) as shell:
+        assert shell.stderr is not None
+        assert "cannot be" in shell.stderr.read()
+    assert shell.returncode == 2

@@ -1,0 +1,162 @@
+"""Attribute values as the server checks and stores them: their shape, the range of numbers, their sizes.
+
+A value is an object with one member, its type: ``{"N": "1"}``. The server keeps strings, numbers, binaries and booleans
+at the top of an item in a form of its own, and everything else as the JSON that came; so numbers are checked and
+normalized at the top of an item only.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from typing import Any
+
+import orjson
+
+from .answers import DialectError, validation
+
+SETS = frozenset(["SS", "NS", "BS"])
+MOST_DIGITS = 38
+_LONGEST_NAME = 65535
+_LARGEST, _SMALLEST = 125, -130
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+exact: Context = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_OTHER_TYPES = frozenset(["L", "M", "BOOL", "NULL", "FLOAT32VECTOR"])
+
+
+def kind_of(value: Mapping[str, Any]) -> str:
+    """The type of a value that is well formed: ``"S"``."""
+    return next(iter(value))
+
+
+def content_of(value: Mapping[str, Any]) -> Any:
+    """What the value holds: the text of ``{"S": "text"}``."""
+    return next(iter(value.values()))
+
+
+def check(value: object, caller: str) -> None:
+    """Raises `DialectError` for what is not a value. Only the outermost layer is looked at, as the server does."""
+    if not isinstance(value, dict) or len(value) != 1:
+        raise validation(f"{caller}: improperly formatted value '{shown(value)}'")
+    kind, content = next(iter(value.items()))
+    if kind in SETS:
+        _check_set(kind, content, value, caller)
+    elif kind in ("S", "B"):
+        if not isinstance(content, str):
+            raise validation(f"{caller}: improperly formatted value '{shown(value)}'")
+        if kind == "B":
+            decoded(content)
+    elif kind == "N":
+        if not isinstance(content, str):
+            text = f"{caller}: number value must be encoded as string '{shown(value)}'"
+            raise DialectError("SerializationException", text)
+    elif kind not in _OTHER_TYPES:
+        raise validation(f"{caller}: unknown type {kind} for value {shown(value)}")
+
+
+def _check_set(kind: str, content: object, value: object, caller: str) -> None:
+    if not isinstance(content, list):
+        raise validation(f"{caller}: improperly formatted set '{shown(value)}'")
+    if not content:
+        raise validation(f"{caller}: empty set not allowed")
+    if not all(isinstance(element, str) for element in content):
+        raise validation(f"{caller}: improperly formatted set '{shown(value)}'")
+
+
+def shown(value: object) -> str:
+    """A value for a message."""
+    return orjson.dumps(value, default=str).decode()[:300]
+
+
+def decoded(text: str) -> bytes:
+    """The bytes of base64 text. Raises `DialectError` for other text."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise DialectError("SerializationException", f"Invalid base64 data: {text[:100]}") from None
+
+
+def number(text: str) -> Decimal:
+    """A number that the server would store. Raises `DialectError` for what is none, too large, or too precise."""
+    if not _NUMBER.fullmatch(text):
+        raise validation(f"The parameter cannot be converted to a numeric value: {text[:100]}")
+    try:
+        value = exact.create_decimal(text)
+    except ArithmeticError:
+        raise _overflow(text) from None
+    significant = "".join(map(str, value.as_tuple().digits)).strip("0")
+    if not significant:
+        # Zero has no magnitude; with an exponent of its own it would have as many zeros.
+        return value if -MOST_DIGITS <= int(value.as_tuple().exponent) <= 0 else Decimal(0)
+    magnitude = value.adjusted()
+    if magnitude > _LARGEST:
+        raise _overflow(text)
+    if magnitude < _SMALLEST:
+        raise validation(
+            f"Number underflow: {text[:100]}. Attempting to store a number with magnitude lower than supported range."
+        )
+    if len(significant) > MOST_DIGITS:
+        raise validation(
+            f"Number too precise: {text[:100]}. "
+            "Attempting to store a number with more significant digits than supported."
+        )
+    return value
+
+
+def _overflow(text: str) -> DialectError:
+    return validation(
+        f"Number overflow: {text[:100]}. Attempting to store a number with magnitude larger than supported range."
+    )
+
+
+def plain(value: Decimal) -> str:
+    """The text of a number as the server gives it back: no exponent, and no zero at either end."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def stored(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A value as it is read again after it was written at the top of an item. Raises as `number` does."""
+    text = value.get("N")
+    if text is None:
+        return value
+    normal = plain(number(text))
+    return value if normal == text else {"N": normal}
+
+
+def size_of(value: object) -> int:
+    """The bytes that a value counts for, as the server counts them for ConsumedCapacity: near enough."""
+    if isinstance(value, dict):
+        return sum(_size(kind, content) for kind, content in value.items())
+    return len(orjson.dumps(value))
+
+
+def _size(kind: str, content: object) -> int:
+    if kind == "S" and isinstance(content, str):
+        return len(content.encode("utf-8", "surrogatepass"))
+    if kind == "B" and isinstance(content, str):
+        return len(content) * 3 // 4
+    if kind == "BOOL":
+        return 1
+    if kind == "N" and isinstance(content, str):
+        return 4 + (len(content.strip("+-0").replace(".", "")) + 1) // 2
+    return len(orjson.dumps({kind: content}))
+
+
+def item_size(item: Mapping[str, Any]) -> int:
+    """The bytes of an item: names and values."""
+    return sum(len(name.encode("utf-8", "surrogatepass")) + size_of(value) for name, value in item.items())
+
+
+def check_name(name: str, context: str = "") -> None:
+    """Raises `DialectError` for the name of an attribute that is empty or too long."""
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size == 0:
+        raise validation(f"{context}Empty attribute name")
+    if size > _LONGEST_NAME:
+        raise validation(f"{context}Attribute name is too large, must be less than {_LONGEST_NAME + 1} bytes")

@@ -1,0 +1,165 @@
+"""moto's tables without DynamoDB's limits, and with Alternator's keys.
+
+Derived from moto's own classes when the engine is made, since moto is imported then and not before. A table stores what
+passed the dialect's checks, so it checks nothing again: items may have any size, keys too. Binaries are ordered by
+their bytes and not by their base64 text. A number that is a partition key is its text: for the server 1 and 1.0 are
+two keys.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from ..errors import ConfigurationError
+from .keys import segment_of, token_of_value
+
+_LONGEST_KEY = 65535
+_PAGE = 1_000_000
+"""moto ends a page before the item that makes it larger than this, and fails where that is the first."""
+
+
+def backend_class() -> tuple[Any, Any, Any, tuple[Any, ...]]:
+    """A backend whose tables are as described above, moto's request handler, its type of attributes, and the types of
+    which it keeps every instance."""
+    try:
+        from moto.dynamodb.models import DynamoDBBackend
+        from moto.dynamodb.models.dynamo_type import DynamoType, Item
+        from moto.dynamodb.models.table import Table
+        from moto.dynamodb.responses import DynamoHandler
+    except ImportError as missing:
+        raise ConfigurationError(
+            f"LocalCluster: engine='moto' needs moto ({missing}). "
+            'Install it: pip install "pynamodb-alternator[local]". Or name a DynamoDB endpoint: engine="http://…".'
+        ) from missing
+
+    value, key = _values(DynamoType)
+    stored = _item(Item, value, key)
+    table = _table(Table, stored, value, key)
+
+    class Backend(DynamoDBBackend):  # type: ignore[misc,unused-ignore]
+        """moto's backend, with tables of the class above."""
+
+        def create_table(self, *arguments: Any, **named: Any) -> Any:
+            made = super().create_table(*arguments, **named)
+            # moto names the class of its tables in the code, and an instance has no state that depends on it.
+            made.__class__ = table
+            return made
+
+    return Backend, DynamoHandler, DynamoType, (Item, stored, Table)
+
+
+def _values(dynamo_type: Any) -> tuple[Any, Any]:
+    class Value(dynamo_type):  # type: ignore[misc]
+        """An attribute's value, compared as the server compares it."""
+
+        @property
+        def cast_value(self) -> Any:
+            return base64.b64decode(self.value) if self.type == "B" else super().cast_value
+
+        @property
+        def order(self) -> Any:
+            return self.cast_value
+
+        @classmethod
+        def of(cls, other: Any) -> Any:
+            return other if isinstance(other, cls) else cls(other)
+
+        def __hash__(self) -> int:
+            return hash((self.type, self.order))
+
+        def __eq__(self, other: object) -> bool:
+            them = self.of(other)
+            return bool(self.type == them.type and self.order == them.order)
+
+        def __ne__(self, other: object) -> bool:
+            return not self == other
+
+        def __lt__(self, other: Any) -> bool:
+            return bool(self.order < self.of(other).order)
+
+        def __le__(self, other: Any) -> bool:
+            return bool(self.order <= self.of(other).order)
+
+        def __gt__(self, other: Any) -> bool:
+            return bool(self.order > self.of(other).order)
+
+        def __ge__(self, other: Any) -> bool:
+            return bool(self.order >= self.of(other).order)
+
+        def compare(self, range_comparison: str, range_objs: list[Any]) -> bool:
+            return bool(super().compare(range_comparison, [Value(each) for each in range_objs]))
+
+    class Key(Value):
+        """A partition key: a number is its text, and ordered as a number first."""
+
+        @property
+        def order(self) -> Any:
+            return (self.cast_value, self.value) if self.type == "N" else self.cast_value
+
+    return Value, Key
+
+
+def _item(item: Any, value: Any, key: Any) -> Any:
+    class StoredItem(item):  # type: ignore[misc]
+        """An item of any size. It never changes: every write puts another in its place, so none has to be copied."""
+
+        def __init__(self, hash_key: Any, range_key: Any, attrs: dict[str, Any], hash_name: str) -> None:
+            self.hash_key, self.range_key = hash_key, range_key
+            self.attrs = {name: key(of) if name == hash_name else value(of) for name, of in attrs.items()}
+            self._size: int | None = None
+
+        def __deepcopy__(self, memo: object) -> Any:
+            return self
+
+        def is_within_segment(self, segments: tuple[int, int] | tuple[None, None]) -> bool:
+            segment, total = segments
+            if segment is None or total is None:
+                return True
+            token = token_of_value({self.hash_key.type: self.hash_key.value})
+            return token is not None and segment_of(token, total) == segment
+
+        def size(self) -> int:
+            if self._size is None:
+                self._size = min(int(super().size()), _PAGE)
+            return self._size
+
+    return StoredItem
+
+
+def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
+    class StrictTable(table):  # type: ignore[misc]
+        """A table that stores whatever passed the dialect's checks."""
+
+        def put_item(self, item_attrs: dict[str, Any], *arguments: Any, **named: Any) -> Any:
+            hash_key = key(item_attrs[self.hash_key_attr])
+            range_key = value(item_attrs[self.range_key_attr]) if self.range_key_attr is not None else None
+            item = stored(hash_key, range_key, item_attrs, self.hash_key_attr)
+            if range_key is not None:
+                self.items[hash_key][range_key] = item
+            else:
+                self.items[hash_key] = item
+            return item
+
+        def get_item(self, hash_key: Any, range_key: Any = None, projection_expression: Any = None) -> Any:
+            return super().get_item(key.of(hash_key), _wrapped(value, range_key), projection_expression)
+
+        def sorted_items(self, hash_key_attrs: list[str], range_key_attrs: list[Any], items: list[Any]) -> list[Any]:
+            types = {each["AttributeName"]: each["AttributeType"] for each in self.attr}
+            names = [name for name in (*hash_key_attrs, *range_key_attrs) if name in types]
+            # An index lacks the items whose attribute has another type than its key, or is too long for a key.
+            fit = [item for item in items if all(_fits(item.attrs.get(name), types[name]) for name in names)]
+            return list(super().sorted_items(hash_key_attrs, range_key_attrs, fit))
+
+        def delete_item(self, hash_key: Any, range_key: Any) -> Any:
+            return super().delete_item(key.of(hash_key), _wrapped(value, range_key))
+
+    return StrictTable
+
+
+def _fits(of: Any, kind: str) -> bool:
+    return of is not None and of.type == kind and 0 < len(of.value) <= _LONGEST_KEY
+
+
+def _wrapped(value: Any, range_key: Any) -> Any:
+    return value.of(range_key) if range_key is not None else None

@@ -1,0 +1,243 @@
+"""Query and Scan: what they are about, what the server refuses, and which items of a page are given back.
+
+Over an engine in process, the engine gives pages of whole items, selected by key alone; filters, projections and Select
+are applied here. An engine behind a URL does all of that itself, of what passed the checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import keys
+from .answers import Answer, json_answer, validation
+from .catalogue import Catalogue, TableInfo
+from .engine_client import EngineClient
+from .expressions import conditions, key_conditions, legacy, parser, projections
+from .expressions.key_conditions import Keys, Selection
+from .expressions.projections import Projection
+from .expressions.references import References
+from .expressions.tree import Condition
+from .items import flag, table_of
+from .parsing import Parsed
+
+_SELECTS = ("ALL_ATTRIBUTES", "SPECIFIC_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "COUNT")
+_MOST_SEGMENTS = 1_000_000
+
+
+class Reads:
+    """One for each cluster, from any thread."""
+
+    def __init__(self, client: EngineClient, catalogue: Catalogue, in_process: bool) -> None:
+        self._client = client
+        self._catalogue = catalogue
+        self._in_process = in_process
+
+    def read(self, parsed: Parsed) -> Answer:
+        """The answer to a Query or Scan. Raises `DialectError`."""
+        info = table_of(self._catalogue, parsed)
+        request = _Request(parsed, info)
+        if not self._in_process:
+            return self._client.call(parsed.operation, parsed.parameters)
+        answer = self._client.call(parsed.operation, request.of_engine())
+        return answer if answer.is_error or request.is_plain else request.answer(answer)
+
+
+class _Request:
+    """A Query or Scan that passed the server's checks."""
+
+    def __init__(self, parsed: Parsed, info: TableInfo) -> None:
+        self._parsed = parsed
+        self._parameters = parameters = parsed.parameters
+        self._keys = self._keys_of(info)
+        self._table_keys = info.keys
+        self._limit = _whole(parameters, "Limit")
+        if self._limit is not None and self._limit <= 0:
+            raise validation("Limit must be greater than 0")
+        references = References(parameters)
+        self._selection: Selection | None = None
+        if parsed.operation == "Query":
+            self._selection = key_conditions.of_request(parameters, self._keys, references)
+        else:
+            _check_segments(parameters)
+        self._filter = _Filter(parsed.operation, parameters, references)
+        if parsed.operation == "Query":
+            self._filter.check_keys(self._keys)
+        select = self._select()
+        self._counts = select == "COUNT"
+        self._projection = None if self._counts else self._projected(references)
+        references.check_all_used(parsed.operation)
+        self._check_start()
+
+    def _keys_of(self, info: TableInfo) -> Keys:
+        name = self._parameters.get("IndexName")
+        consistent = flag(self._parameters, "ConsistentRead")
+        if name is None:
+            return info.keys
+        if not isinstance(name, str):
+            raise validation(f"Non-string IndexName '{name}'")
+        index = info.indexes.get(name)
+        if index is None:
+            table = self._parameters.get("TableName")
+            raise validation(f"Requested resource not found: Index '{name}' for table '{table}'")
+        if consistent and not index.is_local:
+            raise validation("Consistent reads are not allowed on global indexes (GSI)")
+        return index.keys
+
+    def _select(self) -> str:
+        chosen = [
+            name for name in ("ProjectionExpression", "AttributesToGet") if self._parameters.get(name) is not None
+        ]
+        select = self._parameters.get("Select")
+        if select is None:
+            return "SPECIFIC_ATTRIBUTES" if chosen else "ALL_ATTRIBUTES"
+        if not isinstance(select, str):
+            raise validation("Select parameter must be a string")
+        if select not in _SELECTS:
+            raise validation(f"Unknown Select value '{select}'. Allowed choices: {', '.join(_SELECTS)}")
+        if select == "SPECIFIC_ATTRIBUTES":
+            if not chosen:
+                raise validation("Select=SPECIFIC_ATTRIBUTES requires AttributesToGet or ProjectionExpression")
+        elif chosen:
+            raise validation(
+                "AttributesToGet or ProjectionExpression require Select to be either SPECIFIC_ATTRIBUTES or missing"
+            )
+        elif select == "ALL_PROJECTED_ATTRIBUTES" and self._parameters.get("IndexName") is None:
+            raise validation("ALL_PROJECTED_ATTRIBUTES only allowed for indexes")
+        return select
+
+    def _projected(self, references: References) -> Projection | None:
+        return projections.of_request(self._parameters, references)
+
+    def _check_start(self) -> None:
+        start = self._parameters.get("ExclusiveStartKey")
+        if start is None:
+            return
+        types = {**self._table_keys.types, **self._keys.types}
+        if not isinstance(start, dict):
+            raise validation("ExclusiveStartKey must be an object")
+        for name, kind in types.items():
+            if name not in start:
+                raise validation(f"The provided starting key is invalid: Key column {name} not found")
+            keys.check_key_value(name, start[name], kind)
+        if len(start) != len(types):
+            raise validation("The provided starting key is invalid: Given key attribute not in schema")
+        if self._keys is self._table_keys:
+            self._check_segment(keys.token_of_value(start[self._keys.partition]))
+
+    def _check_segment(self, start: int | None) -> None:
+        """Raises `DialectError` where the token at which a segment is to go on is not in it."""
+        segment, total = self._parameters.get("Segment"), self._parameters.get("TotalSegments")
+        if segment is None or total is None or start is None or keys.segment_of(start, total) == segment:
+            return
+        raise validation(
+            "The provided starting key is invalid: ExclusiveStartKey must be in the Segment of the request. "
+            f"TotalSegments: {total} Segment: {segment}"
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the engine's answer is the answer as it is."""
+        return not (self._filter.is_set or self._projection is not None or self._counts)
+
+    def of_engine(self) -> dict[str, Any]:
+        """The request for whole items, by key alone."""
+        copied = ("TableName", "IndexName", "ExclusiveStartKey", "ConsistentRead", "Limit", "ScanIndexForward")
+        request = {
+            name: self._parameters[name] for name in (*copied, "Segment", "TotalSegments") if name in self._parameters
+        }
+        if self._selection is not None:
+            request["KeyConditions"] = _key_conditions(self._selection)
+        return request
+
+    def answer(self, answer: Answer) -> Answer:
+        """The engine's page with what was asked for."""
+        page = answer.value()
+        items = [item for item in page.get("Items", ()) if self._filter.keeps(item)]
+        result: dict[str, Any] = {"Count": len(items), "ScannedCount": page["ScannedCount"]}
+        if not self._counts:
+            result["Items"] = [projections.apply(self._projection, item) for item in items]
+        if page.get("LastEvaluatedKey"):
+            result["LastEvaluatedKey"] = page["LastEvaluatedKey"]
+        return json_answer(result)
+
+
+class _Filter:
+    """FilterExpression, QueryFilter or ScanFilter."""
+
+    def __init__(self, operation: str, parameters: Mapping[str, Any], references: References) -> None:
+        name = f"{operation}Filter"
+        expression, self._legacy = parameters.get("FilterExpression"), parameters.get(name)
+        self._of_all = legacy.require_all(parameters, name)
+        self._condition: Condition | None = None
+        if expression is not None:
+            if self._legacy is not None:
+                raise validation(f"FilterExpression and {name} are not allowed together")
+            if parameters.get("AttributesToGet") is not None:
+                raise _mixed("FilterExpression", "AttributesToGet")
+            self._condition = parser.condition(expression, "FilterExpression", references)
+            conditions.check_filter(self._condition)
+        if self._legacy is not None:
+            if not isinstance(self._legacy, dict):
+                raise validation(f"{name} must be an object")
+            if parameters.get("ProjectionExpression") is not None:
+                raise _mixed(name, "ProjectionExpression")
+            for condition in self._legacy.values():
+                # Its mistakes are the request's, whether or not there is an item.
+                legacy.holds({"": condition}, True, None)
+
+    @property
+    def is_set(self) -> bool:
+        return self._condition is not None or bool(self._legacy)
+
+    def keeps(self, item: Mapping[str, Any]) -> bool:
+        if self._condition is not None:
+            return conditions.holds(self._condition, item, "FilterExpression")
+        return not self._legacy or legacy.holds(self._legacy, self._of_all, item)
+
+    def check_keys(self, of: Keys) -> None:
+        """Raises `DialectError` for a filter on a key of a Query."""
+        names = conditions.roots(self._condition) if self._condition is not None else set(self._legacy or ())
+        for name, word in ((of.partition, "Partition"), (of.sort, "Sort")):
+            if name in names:
+                raise validation(
+                    f"QueryFilter can only contain non-primary key attributes: {word} key attribute: {name}: "
+                    "Filter Expression and Filter Condition can only contain non-primary key attributes"
+                )
+
+
+def _mixed(first: str, second: str) -> Exception:
+    return validation(f"Cannot use both old-style and new-style parameters in same request: {first} and {second}")
+
+
+def _key_conditions(selection: Selection) -> dict[str, Any]:
+    """The form from before expressions: the engine need not parse again what was parsed here."""
+    return {
+        restriction.name: {
+            "ComparisonOperator": key_conditions.OPERATOR_OF[restriction.sign],
+            "AttributeValueList": list(restriction.values),
+        }
+        for restriction in (selection.partition, selection.sort)
+        if restriction is not None
+    }
+
+
+def _check_segments(parameters: Mapping[str, Any]) -> None:
+    segment, total = _whole(parameters, "Segment"), _whole(parameters, "TotalSegments")
+    if segment is None and total is None:
+        return
+    if segment is None or total is None:
+        raise validation("Both Segment and TotalSegments attributes need to be present for a parallel scan")
+    if not 0 <= segment < total:
+        raise validation("Segment must be non-negative and less than TotalSegments")
+    if total > _MOST_SEGMENTS:
+        raise validation(f"TotalSegments must be non-negative and less or equal to {_MOST_SEGMENTS}")
+
+
+def _whole(parameters: Mapping[str, Any], name: str) -> int | None:
+    value = parameters.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise validation(f"Expected integer value for attribute {name}, got: {value}")
+    return value

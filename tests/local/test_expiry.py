@@ -1,0 +1,193 @@
+"""Time to live: the rule, the operations, and when the sweep comes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.local.expiry import is_expired
+
+from .wire import Wire, create, s
+
+NOW = 1_800_000_000.7
+YEAR = 31_556_952
+
+
+@pytest.mark.parametrize(
+    ("value", "expired"),
+    [
+        ({"N": "1800000000"}, True),
+        ({"N": "1800000001"}, False),
+        ({"N": "1800000000.9"}, True),
+        ({"N": "1.8E9"}, True),
+        ({"N": str(1_800_000_000 - 5 * YEAR + 1)}, True),
+        ({"N": str(1_800_000_000 - 5 * YEAR)}, False),
+        ({"N": "0"}, False),
+        ({"N": "-1"}, False),
+        ({"N": "1e125"}, False),
+        ({"N": "nonsense"}, False),
+        ({"S": "1800000000"}, False),
+        ({"NS": ["1800000000"]}, False),
+        (None, False),
+    ],
+)
+def test_is_expired(value: Any, expired: bool) -> None:
+    assert is_expired(value, NOW) is expired
+
+
+def turn(attribute: Any = "expires", enabled: Any = True) -> dict[str, Any]:
+    return {"TableName": "tab", "TimeToLiveSpecification": {"AttributeName": attribute, "Enabled": enabled}}
+
+
+def test_turning_it_on_and_off(wire: Wire) -> None:
+    assert wire.ok("DescribeTimeToLive", {"TableName": "tab"}) == {
+        "TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}
+    }
+    assert wire.refused("UpdateTimeToLive", turn(enabled=False)) == (
+        "ValidationException",
+        "TTL is already disabled",
+    )
+    assert wire.ok("UpdateTimeToLive", turn()) == {
+        "TimeToLiveSpecification": {"AttributeName": "expires", "Enabled": True}
+    }
+    assert wire.refused("UpdateTimeToLive", turn()) == ("ValidationException", "TTL is already enabled")
+    kind, message = wire.refused("UpdateTimeToLive", turn("other", enabled=False))
+    assert (kind, "different attribute expires" in message) == ("ValidationException", True)
+    wire.ok("UpdateTimeToLive", turn(enabled=False))
+    assert wire.ok("DescribeTimeToLive", {"TableName": "tab"}) == {
+        "TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "message"),
+    [
+        ({"TableName": "tab"}, "ValidationException", "missing mandatory TimeToLiveSpecification"),
+        (turn(enabled="yes"), "ValidationException", "boolean Enabled"),
+        (turn(attribute=1), "ValidationException", "string AttributeName"),
+        (turn(attribute=""), "ValidationException", "between 1 and 255"),
+        (turn(attribute="x" * 256), "ValidationException", "between 1 and 255"),
+        ({**turn(), "TableName": "nowhere"}, "ResourceNotFoundException", "nowhere"),
+        (turn() | {"TableName": None}, "ValidationException", "TableName"),
+    ],
+)
+def test_what_is_refused(wire: Wire, request_: dict[str, Any], kind: str, message: str) -> None:
+    refusal = wire.refused("UpdateTimeToLive", request_)
+    assert (refusal[0], message in refusal[1]) == (kind, True), refusal
+
+
+def put(wire: Wire, key: str, expires: float | None) -> None:
+    item = {"k": s(key)} | ({} if expires is None else {"expires": {"N": str(int(expires))}})
+    wire.ok("PutItem", {"TableName": "tab", "Item": item})
+
+
+def keys(wire: Wire) -> set[str]:
+    return {item["k"]["S"] for item in wire.ok("Scan", {"TableName": "tab"})["Items"]}
+
+
+def test_expire_deletes_what_has_expired_by_then() -> None:
+    with LocalCluster(1, ttl_period=None) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        wire.ok("UpdateTimeToLive", turn())
+        now = time.time()
+        for key, expires in (("past", now - 10), ("soon", now + 3600), ("never", None)):
+            put(wire, key, expires)
+        assert keys(wire) == {"past", "soon", "never"}  # nobody sweeps unasked
+        assert local.expire() == 1
+        assert keys(wire) == {"soon", "never"}
+        assert local.expire("tab", now=now + 7200) == 1
+        assert keys(wire) == {"never"}
+        assert local.expire() == 0
+        with pytest.raises(LookupError, match="nowhere"):
+            local.expire("nowhere")
+
+
+def test_a_table_without_time_to_live_keeps_everything() -> None:
+    with LocalCluster(1, ttl_period=0) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        put(wire, "past", time.time() - 10)
+        assert local.expire() == 0
+        assert keys(wire) == {"past"}
+
+
+READS: list[tuple[str, dict[str, Any]]] = [
+    ("GetItem", {"TableName": "tab", "Key": {"k": s("a")}}),
+    ("Scan", {"TableName": "tab"}),
+    (
+        "Query",
+        {
+            "TableName": "tab",
+            "KeyConditionExpression": "k = :k",
+            "ExpressionAttributeValues": {":k": s("a")},
+        },
+    ),
+    ("BatchGetItem", {"RequestItems": {"tab": {"Keys": [{"k": s("a")}]}}}),
+]
+
+
+@pytest.mark.parametrize(("operation", "request_"), READS, ids=[operation for operation, _ in READS])
+def test_a_read_finds_no_expired_item_once_a_sweep_is_due(operation: str, request_: dict[str, Any]) -> None:
+    with LocalCluster(1, ttl_period=0) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        wire.ok("UpdateTimeToLive", turn())
+        put(wire, "a", time.time() - 10)
+        assert "expires" not in str(wire.ok(operation, request_))
+
+
+def test_a_condition_sees_what_the_sweep_left() -> None:
+    with LocalCluster(1, ttl_period=0) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        wire.ok("UpdateTimeToLive", turn())
+        put(wire, "a", time.time() - 10)
+        wire.ok(
+            "PutItem",
+            {
+                "TableName": "tab",
+                "Item": {"k": s("a"), "new": s("x")},
+                "ConditionExpression": "attribute_not_exists(k)",
+            },
+        )
+        assert wire.ok("GetItem", READS[0][1])["Item"] == {"k": s("a"), "new": s("x")}
+
+
+def test_the_period_is_told_by_the_servers_configuration() -> None:
+    with LocalCluster(1, ttl_period=0.5) as local, Wire(local.nodes[0]) as wire:
+        rows = wire.ok("Scan", {"TableName": ".scylla.alternator.system.config"})["Items"]
+        values = {row["name"]["S"]: row["value"]["S"] for row in rows}
+        assert values["alternator_ttl_period_in_seconds"] == "0.5"
+
+
+def test_an_index_forgets_an_expired_item_and_time_to_live_survives_an_update_of_the_table() -> None:
+    with LocalCluster(1, ttl_period=0) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        wire.ok("UpdateTimeToLive", turn())
+        change = {
+            "Create": {
+                "IndexName": "by_g",
+                "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        }
+        wire.ok(
+            "UpdateTable",
+            {
+                "TableName": "tab",
+                "AttributeDefinitions": [{"AttributeName": "g", "AttributeType": "S"}],
+                "GlobalSecondaryIndexUpdates": [change],
+            },
+        )
+        item = {"k": s("a"), "g": s("x"), "expires": {"N": str(int(time.time()) - 5)}}
+        wire.ok("PutItem", {"TableName": "tab", "Item": item})
+        page = wire.ok(
+            "Query",
+            {
+                "TableName": "tab",
+                "IndexName": "by_g",
+                "KeyConditionExpression": "g = :g",
+                "ExpressionAttributeValues": {":g": s("x")},
+            },
+        )
+        assert page["Items"] == []
