@@ -70,14 +70,16 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("errors", "signals")
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f".{name}", __name__)
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
-    return value
+if not TYPE_CHECKING:  # to type checkers a module with `__getattr__` has every name, misspelt ones too
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f".{name}", __name__)
+        home = _HOME_OF.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
+        return value
 
 
 def __dir__() -> list[str]:

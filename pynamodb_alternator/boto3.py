@@ -9,8 +9,9 @@ Needs the extra ``pynamodb-alternator[boto3]``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ._stubs import with_client_type, with_resource_type
 from .cluster import Cluster
 from .errors import ConfigurationError
 from .registry import find_cluster
@@ -28,12 +29,16 @@ except ModuleNotFoundError as missing:
         "pynamodb_alternator.boto3 needs boto3. Install it with: pip install 'pynamodb-alternator[boto3]'"
     ) from missing
 
+if TYPE_CHECKING:
+    from ._stubs import Client, Resource
+
 __all__ = ["client", "resource"]
 
 _SERVICE = "dynamodb"
 
 
-def client(cluster: Cluster | ClusterConfig | str | None = None) -> Any:
+@with_client_type
+def client(cluster: Cluster | ClusterConfig | str | None = None) -> Client:
     """A boto3 DynamoDB client over all nodes of `cluster`.
 
     `cluster`: a `Cluster`, a `ClusterConfig`, an alias or a URL; the default cluster without it. Parameters are
@@ -43,19 +48,22 @@ def client(cluster: Cluster | ClusterConfig | str | None = None) -> Any:
     Raises `ConfigurationError` if no cluster is meant.
     """
     session: Any = _Session(find_cluster(cluster, None, "boto3.client()"))
-    return session.client(_SERVICE)
+    made: Client = session.client(_SERVICE)
+    return made
 
 
-def resource(cluster: Cluster | ClusterConfig | str | None = None) -> Any:
+@with_resource_type
+def resource(cluster: Cluster | ClusterConfig | str | None = None) -> Resource:
     """boto3's DynamoDB resource over all nodes of `cluster`, with tables, conditions and batch writers.
 
     `cluster`: as for `client`.
     """
     session: Any = _Session(find_cluster(cluster, None, "boto3.resource()"))
-    return session.resource(_SERVICE)
+    made: Resource = session.resource(_SERVICE)
+    return made
 
 
-class _Session(boto3.session.Session):  # type: ignore[misc]
+class _Session(boto3.session.Session):
     """A boto3 session whose DynamoDB clients are the cluster's."""
 
     def __init__(self, cluster: Cluster) -> None:

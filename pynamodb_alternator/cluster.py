@@ -6,10 +6,10 @@ import random
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
+from ._stubs import with_client_type
 from .core.cluster_core import ClusterCore
 from .core.system_tables import read_system_table
 from .errors import ConfigurationError
@@ -24,6 +24,9 @@ from .topology.node_info import NodeInfo
 from .topology.view import Topology
 
 if TYPE_CHECKING:
+    from botocore.session import Session
+
+    from ._stubs import Client
     from .diagnostics import Finding, KeyRoute, NodeStats
 
 __all__ = ["Cluster"]
@@ -56,7 +59,8 @@ class Cluster:
         return self.config.name
 
     @property
-    def client(self) -> Any:
+    @with_client_type
+    def client(self) -> Client:
         """A botocore DynamoDB client over all nodes, with every operation, paginator and waiter. One per cluster.
 
         Parameters are not validated here; the server does that. Closing it closes nothing, because others may use it
@@ -66,10 +70,11 @@ class Cluster:
             with self.core.making():
                 if self._client is None:
                     self._client = self.new_client()
-        return self._client
+        client: Client = self._client
+        return client
 
     @property
-    def session(self) -> Any:
+    def session(self) -> Session:
         """The botocore session that the client was made in. It reads no AWS configuration."""
         return self.core.session
 
@@ -159,6 +164,7 @@ class Cluster:
 
     def options(
         self,
+        /,
         *,
         request_compression: Gzip | Deflate | NotGiven | None = NOT_GIVEN,
         response_compression: bool | Sequence[str] | None = None,
@@ -170,13 +176,14 @@ class Cluster:
         silent_writes: Literal["raise", "wait", "repeat"] | None = None,
         token_aware: Literal["auto"] | bool | None = None,
         hedge: Hedge | Mapping[str, Any] | Literal[False] | NotGiven | None = NOT_GIVEN,
-        **others: Any,
-    ) -> AbstractContextManager[None]:
+        **others: Never,
+    ) -> block:
         """Other settings for the requests that are made inside: ``with cluster.options(timeouts={"read": 3}): ...``.
 
-        They hold in this thread or async task, for this cluster, before those of models and of the cluster. Blocks
-        nest: the inner one wins, and what it does not name stays. What is not given, or None, stays as well, except
-        `request_compression` and `hedge`, where None means none.
+        They hold in this thread or async task, for this cluster, before those of models and of the cluster. As a
+        decorator they hold for each call of a function or coroutine function. Blocks nest: the inner one wins, and what
+        it does not name stays. What is not given, or None, stays as well, except `request_compression` and `hedge`,
+        where None means none.
 
         `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: one whose nodes the cluster knows,
         because it stands in the configured chain or is the datacenter of a rack there. `consistent_node`: all requests
@@ -245,15 +252,17 @@ class Cluster:
             state = ", ".join(f"{count} {name}" for name, count in sorted(states.items()))
         return f"<Cluster {self.name!r}: {state}; scope: {topology.scope}>"
 
-    def new_client(self, session: Any = None, *, validate_parameters: bool = False) -> Any:
+    @with_client_type
+    def new_client(self, session: object = None, *, validate_parameters: bool = False) -> Client:
         """Another botocore client of this cluster, with event handlers of its own.
 
         `session`: the botocore session to make it in, for tools that have registered something there.
         `validate_parameters`: whether botocore checks parameters before they are sent.
         """
-        return self.core.new_client(
+        client: Client = self.core.new_client(
             self.session if session is None else session, validate_parameters=validate_parameters, keep_alive=self
         )
+        return client
 
 
 def _number_of(consistent_node: object) -> int:

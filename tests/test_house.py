@@ -26,6 +26,7 @@ LONG_TABLES = {"routing/_go_constants.py"}
 TOP = {
     "__init__.py",
     "__main__.py",
+    "_stubs.py",
     "_version.py",
     "boto3.py",
     "cluster.py",
@@ -33,6 +34,7 @@ TOP = {
     "pytest_plugin.py",
     "registry.py",
     "signals.py",
+    "typing.py",
 }
 ROOMS = {
     "aio",
@@ -227,6 +229,17 @@ def test_a_module_says_what_it_is_for(module: str) -> None:
     if not MODULES[module].strip() or module == "_version.py" or "/management/commands/alternator_" in module:
         return  # a command's `help` says it
     assert ast.get_docstring(TREES[module])
+
+
+@EACH
+def test_type_checkers_see_each_missing_name(module: str) -> None:
+    """A module with `__getattr__` has every name to them, misspelt ones too: so it must be hidden from them."""
+    tree = TREES[module]
+    hidden = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "not TYPE_CHECKING"]
+    functions = {_function(node) for node in tree.body}
+    assert "__getattr__" not in functions
+    if module == "__init__.py":
+        assert "__getattr__" in {_function(node) for branch in hidden for node in branch.body}  # it does look
 
 
 # ---- imports -----------------------------------------------------------------------------------------------------

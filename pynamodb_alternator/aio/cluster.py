@@ -7,19 +7,19 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from aiobotocore.client import AioClientCreator
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from aiobotocore.signers import AioRequestSigner
 
+from .._stubs import with_async_client_type
 from ..cluster import Cluster
 from ..errors import AlternatorError, ClusterClosedError
 from ..settings.config import ClusterConfig
-from ..settings.options import NO_OPTIONS
+from ..settings.options import NO_OPTIONS, block
 from ..topology.node_info import NodeInfo
 from ..transport._botocore import Kit, Parts, load_service, make_async_client
 from ..transport._session import client_session
@@ -29,6 +29,7 @@ from .pool import AsyncPools
 from .threads import run_in_thread
 
 if TYPE_CHECKING:
+    from .._stubs import AsyncClient
     from ..core.cluster_core import ClusterCore
     from ..diagnostics import Finding, NodeStats
     from ..transport.signing import Signer
@@ -36,8 +37,16 @@ if TYPE_CHECKING:
 __all__ = ["AsyncCluster"]
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 _KIT = Kit(AioClientCreator, AioRequestSigner, AioConfig)
+
+
+def _with_parameters_of(
+    other: Callable[Concatenate[Any, _P], Any],
+) -> Callable[[Callable[..., _T]], Callable[Concatenate[Any, _P], _T]]:
+    """For type checkers a method has the parameters of `other`, to which it passes them all."""
+    return lambda method: method
 
 
 class AsyncCluster:
@@ -82,7 +91,8 @@ class AsyncCluster:
     def config(self) -> ClusterConfig:
         return self.cluster.config
 
-    async def client(self) -> Any:
+    @with_async_client_type
+    async def client(self) -> AsyncClient:
         """The aiobotocore DynamoDB client over all nodes, with every operation, paginator and waiter. One per event
         loop; ask for it as often as you like.
 
@@ -99,18 +109,20 @@ class AsyncCluster:
             finally:
                 if making.done():
                     self._making = None
-        return self._client
+        client: AsyncClient = self._client
+        return client
 
-    async def new_client(self, session: Any = None, *, validate_parameters: bool = False) -> Any:
+    @with_async_client_type
+    async def new_client(self, session: object = None, *, validate_parameters: bool = False) -> AsyncClient:
         """Another aiobotocore client of this cluster, with event handlers of its own.
 
         `session`: the aiobotocore session to make it in, where handlers may be registered.
         `validate_parameters`: whether botocore checks parameters before they are sent.
         """
         self._here()
-        session = client_session(AioSession) if session is None else session
+        own: Any = client_session(AioSession) if session is None else session
         # It reads files, and a session of the user's looks for them in the folders of all services.
-        await self._in_thread(lambda: load_service(session))
+        await self._in_thread(lambda: load_service(own))
         config, url = self.config, self.core.seed_url()
         parts = Parts(
             config.region,
@@ -119,9 +131,11 @@ class AsyncCluster:
                 url, config, self.core.environment, self._sender, events, prepare=self._prepare
             ),
         )
-        return await make_async_client(session, _KIT, parts)
+        client: AsyncClient = await make_async_client(own, _KIT, parts)
+        return client
 
-    def options(self, **settings: Any) -> AbstractContextManager[None]:
+    @_with_parameters_of(Cluster.options)
+    def options(self, **settings: Any) -> block:
         """Other settings for the requests made inside, in this task: see `Cluster.options`. An ordinary ``with``."""
         return self.cluster.options(**settings)
 

@@ -52,6 +52,7 @@ from .seed_names import SeedNames
 
 if TYPE_CHECKING:
     from blinker import NamedSignal
+    from botocore.session import Session
 
     from ..topology.network import Network, Resolve
 
@@ -87,7 +88,7 @@ class ClusterCore:
         self._pid = os.getpid()
         self._take_overs: dict[int, threading.RLock] = {}
         self._closed = False
-        self._session: Any = None
+        self._session: Session | None = None
         self._has_said_so = self._is_forgotten = False
         self.seed_names = SeedNames(config, time.monotonic)
         self.has_monitor = config.monitor if config.monitor is not None else not can_be_frozen()
@@ -187,7 +188,7 @@ class ClusterCore:
     # ---- clients -----------------------------------------------------------------------------------------------
 
     @property
-    def session(self) -> Any:
+    def session(self) -> Session:
         """The botocore session that the cluster's client is made in. It reads no AWS configuration."""
         if self._session is None:
             with self.making():

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import enum
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, cast
 
 from ..errors import ConfigurationError
 from . import checks, compression, headers, scopes, values
@@ -32,6 +34,8 @@ __all__ = [
     "current",
     "model_options",
 ]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class NotGiven(enum.Enum):
@@ -152,6 +156,23 @@ class block(contextlib.ContextDecorator):
     def __init__(self, owner: object, options: RequestOptions) -> None:
         self._owner = owner
         self._options = options
+
+    def __call__(self, function: _Function) -> _Function:
+        """Decorate a function, or a coroutine function. Raises `ConfigurationError` for generators."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigurationError(
+                f"Cluster.options cannot decorate {function.__name__!r}: the body of a generator runs after the call. "
+                "Write `with cluster.options(...):` inside of it."
+            )
+        if not inspect.iscoroutinefunction(function):
+            return super().__call__(function)
+
+        @functools.wraps(function)
+        async def inside(*args: Any, **kwargs: Any) -> Any:
+            with self._recreate_cm():
+                return await function(*args, **kwargs)
+
+        return cast(_Function, inside)
 
     def _recreate_cm(self) -> Self:
         # A decorated function may be called by several threads, and by itself: each call has its own.

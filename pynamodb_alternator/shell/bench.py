@@ -193,7 +193,7 @@ def _clean_up(cluster: Cluster, table: str, keys: Sequence[dict[str, Any]], scre
         for start in range(0, len(keys), 25):
             some = keys[start : start + 25]
             try:
-                requests = [{"DeleteRequest": {"Key": key}} for key in some]
+                requests: list[Any] = [{"DeleteRequest": {"Key": key}} for key in some]
                 cluster.client.batch_write_item(RequestItems={table: requests})
             except (BotoCoreError, ClientError):
                 left += len(some)

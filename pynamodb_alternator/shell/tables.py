@@ -23,11 +23,12 @@ def describe(cluster: Cluster, table: str) -> dict[str, Any]:
     Raises `ConfigurationError` for a table that the cluster does not have, and botocore's errors.
     """
     try:
-        description: dict[str, Any] = cluster.client.describe_table(TableName=table)["Table"]
+        answer: Any = cluster.client.describe_table(TableName=table)
     except ClientError as error:
         if error_code(error) not in ("ResourceNotFoundException", "ValidationException"):
             raise
         raise ConfigurationError(_no_such_table(cluster, table)) from None
+    description: dict[str, Any] = answer["Table"]
     return description
 
 

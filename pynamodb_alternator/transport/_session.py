@@ -8,7 +8,7 @@ here, with the same result.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import botocore.handlers
 import botocore.hooks
@@ -19,10 +19,14 @@ from ._service import ServiceLoader
 
 __all__ = ["client_session"]
 
+_Session = TypeVar("_Session", bound=botocore.session.Session)
 
-def client_session(
-    kind: Callable[..., botocore.session.Session] = botocore.session.Session,
-) -> botocore.session.Session:
+
+@overload
+def client_session() -> botocore.session.Session: ...
+@overload
+def client_session(kind: Callable[..., _Session]) -> _Session: ...
+def client_session(kind: Callable[..., botocore.session.Session] = botocore.session.Session) -> Any:
     """A session that reads no AWS configuration: an AWS_PROFILE that does not exist must not matter here.
 
     `kind`: botocore's, or aiobotocore's.

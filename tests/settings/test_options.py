@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Iterator
+
 import pytest
 
 from pynamodb_alternator import Cluster, ClusterConfig, Gzip, Hedge, Timeouts
 from pynamodb_alternator.errors import ConfigurationError
-from pynamodb_alternator.settings.options import RequestOptions
+from pynamodb_alternator.settings.options import RequestOptions, block, current
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
 
 
@@ -67,3 +71,49 @@ def test_a_scope_whose_list_is_not_read_is_refused_at_once() -> None:
                 cluster.options(routing_scope=scope)
         with pytest.raises(ConfigurationError, match="rack r2"):
             cluster.options(routing_scope=DatacenterScope("dc1", fallback=RackScope("dc1", "r2")))
+
+
+OWNER = object()
+THREE_ATTEMPTS = block(OWNER, RequestOptions(max_attempts=3))
+
+
+def attempts() -> int | None:
+    return current(OWNER).max_attempts
+
+
+def test_a_decorated_function_has_the_options_in_each_call() -> None:
+    @THREE_ATTEMPTS
+    def inside(deeper: bool) -> list[int | None]:
+        """What holds here."""
+        return [attempts(), *(inside(False) if deeper else [])]
+
+    assert (inside(True), attempts()) == ([3, 3], None)
+    assert (inside.__name__, inside.__doc__) == ("inside", "What holds here.")
+
+
+def test_a_decorated_coroutine_function_has_the_options_while_it_runs() -> None:
+    @THREE_ATTEMPTS
+    async def inside() -> list[int | None]:
+        before = attempts()
+        await asyncio.sleep(0)
+        return [before, attempts()]
+
+    async def side_by_side() -> tuple[list[int | None], list[int | None], int | None]:
+        first, second = await asyncio.gather(inside(), inside())
+        return first, second, attempts()
+
+    assert asyncio.run(side_by_side()) == ([3, 3], [3, 3], None)
+    assert inspect.iscoroutinefunction(inside)
+    assert inside.__name__ == "inside"
+
+
+def test_a_generator_cannot_be_decorated() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+
+    async def async_items() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (items, async_items):
+        with pytest.raises(ConfigurationError, match=rf"'{function.__name__}'.*generator.*inside of it"):
+            THREE_ATTEMPTS(function)
