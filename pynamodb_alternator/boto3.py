@@ -24,10 +24,10 @@ try:
     import boto3.dynamodb.table
     import boto3.dynamodb.transform
     import boto3.session
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ImportError(
         "pynamodb_alternator.boto3 needs boto3. Install it with: pip install 'pynamodb-alternator[boto3]'"
-    ) from missing
+    ) from _missing
 
 if TYPE_CHECKING:
     from ._stubs import Client, Resource

@@ -42,7 +42,8 @@ class Cluster:
     """
 
     def __init__(self, config: ClusterConfig | str | Mapping[str, Any]) -> None:
-        self.config = config = ClusterConfig.of(config)
+        config = ClusterConfig.of(config)
+        self.config: ClusterConfig = config
         self.core: ClusterCore = ClusterCore(config, weakref.ref(self))
         """The inside, for this package's own modules. It may change with any version."""
         # For people with a debugger, and for scripts of bug reports: the connections of threads.

@@ -92,6 +92,7 @@ class TransportError(AlternatorError, _botocore.BotoCoreError):
 
     fmt = "{reason}"
     was_cut: bool = False
+    args: tuple[Any, ...]
     kwargs: Any
     request: Any = None
     response: Any = MappingProxyType({})
@@ -104,7 +105,7 @@ class TransportError(AlternatorError, _botocore.BotoCoreError):
         if was_cut:
             self.was_cut = True
         self.node = node
-        self.nodes_tried = tuple(nodes_tried)
+        self.nodes_tried: tuple[str, ...] = tuple(nodes_tried)
         # What botocore's own constructors set, so that code which reads these attributes goes on working.
         self.kwargs = {"endpoint_url": node, "error": reason}
         Exception.__init__(self, self._text())

@@ -299,7 +299,7 @@ class ClientForked(Event):
 
 # ---- signals -------------------------------------------------------------------------------------------------------
 
-namespace = Namespace()
+namespace: Namespace = Namespace()
 
 _events: dict[NamedSignal, type[Event]] = {}
 EVENTS: Mapping[NamedSignal, type[Event]] = _events
@@ -312,23 +312,23 @@ def _signal(name: str, kind: type[Event]) -> NamedSignal:
     return signal
 
 
-request_routed = _signal("request-routed", RequestRouted)
-request_retried = _signal("request-retried", RequestRetried)
-request_completed = _signal("request-completed", RequestCompleted)
-affinity_fallback = _signal("affinity-fallback", AffinityFallback)
-scope_fallback = _signal("scope-fallback", ScopeFallback)
-scope_restored = _signal("scope-restored", ScopeRestored)
-topology_refreshed = _signal("topology-refreshed", TopologyRefreshed)
-node_added = _signal("node-added", NodeAdded)
-node_removed = _signal("node-removed", NodeRemoved)
-node_quarantined = _signal("node-quarantined", NodeQuarantined)
-node_down = _signal("node-down", NodeDown)
-node_up = _signal("node-up", NodeUp)
-node_set_aside = _signal("node-set-aside", NodeSetAside)
-node_restored = _signal("node-restored", NodeRestored)
-discovery_failed = _signal("discovery-failed", DiscoveryFailed)
-no_nodes_available = _signal("no-nodes-available", NoNodesAvailable)
-client_forked = _signal("client-forked", ClientForked)
+request_routed: NamedSignal = _signal("request-routed", RequestRouted)
+request_retried: NamedSignal = _signal("request-retried", RequestRetried)
+request_completed: NamedSignal = _signal("request-completed", RequestCompleted)
+affinity_fallback: NamedSignal = _signal("affinity-fallback", AffinityFallback)
+scope_fallback: NamedSignal = _signal("scope-fallback", ScopeFallback)
+scope_restored: NamedSignal = _signal("scope-restored", ScopeRestored)
+topology_refreshed: NamedSignal = _signal("topology-refreshed", TopologyRefreshed)
+node_added: NamedSignal = _signal("node-added", NodeAdded)
+node_removed: NamedSignal = _signal("node-removed", NodeRemoved)
+node_quarantined: NamedSignal = _signal("node-quarantined", NodeQuarantined)
+node_down: NamedSignal = _signal("node-down", NodeDown)
+node_up: NamedSignal = _signal("node-up", NodeUp)
+node_set_aside: NamedSignal = _signal("node-set-aside", NodeSetAside)
+node_restored: NamedSignal = _signal("node-restored", NodeRestored)
+discovery_failed: NamedSignal = _signal("discovery-failed", DiscoveryFailed)
+no_nodes_available: NamedSignal = _signal("no-nodes-available", NoNodesAvailable)
+client_forked: NamedSignal = _signal("client-forked", ClientForked)
 
 _fields = {signal: (kind, frozenset(field.name for field in fields(kind))) for signal, kind in EVENTS.items()}
 _EVENT_ALONE = (Event, frozenset(["cluster_name"]))

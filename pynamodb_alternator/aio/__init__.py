@@ -11,10 +11,10 @@ Needs the extra ``pynamodb-alternator[async]``.
 
 try:
     import aiobotocore.session as _  # noqa: F401
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ImportError(
         "pynamodb_alternator.aio needs aiobotocore. Install it with: pip install 'pynamodb-alternator[async]'"
-    ) from missing
+    ) from _missing
 
 from .cluster import AsyncCluster
 from .pool import EventLoopError

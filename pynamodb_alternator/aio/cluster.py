@@ -64,9 +64,10 @@ class AsyncCluster:
 
     def __init__(self, config: ClusterConfig | str | Mapping[str, Any] | Cluster) -> None:
         self._shares = isinstance(config, Cluster)
-        self.cluster = cluster = config if isinstance(config, Cluster) else Cluster(config)
+        cluster = config if isinstance(config, Cluster) else Cluster(config)
+        self.cluster: Cluster = cluster
         """The `Cluster` that decides. Its own methods and its `client` wait in a thread: not in an event loop."""
-        self.core = cluster.core
+        self.core: ClusterCore = cluster.core
         self._pools = AsyncPools(
             cluster.config.max_pool_connections, max_idle=cluster.config.max_connection_idle, tls=cluster.core.tls
         )

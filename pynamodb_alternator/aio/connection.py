@@ -120,7 +120,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
             if self._timer is not None:
                 self._timer.cancel()
         self.connected = True
-        self.reusable = self._cut_reason is None and self._error is None
+        self.reusable: bool = self._cut_reason is None and self._error is None
 
     def _look_at_connecting(self) -> None:
         assert self._patience is not None

@@ -52,7 +52,7 @@ class AsyncSender:
         self.shared = shared
         self.pools = pools
         self._questions: dict[Signers, asyncio.Task[Signer | None]] = {}
-        self.has_room = pools.has_room
+        self.has_room: Callable[[Node], bool] = pools.has_room
         """As `transport.lanes.Sender.has_room`."""
 
     async def send(

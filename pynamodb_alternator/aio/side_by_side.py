@@ -27,7 +27,7 @@ class AsyncSideBySide:
 
     def __init__(self, lane: Any) -> None:
         self._lane = lane
-        self.result = lane.result
+        self.result: Any = lane.result
 
     async def send(self, sender: Any, node: Node, attempts: Attempts) -> Answer:
         hedged = cast(HedgedAttempts, attempts)

@@ -47,7 +47,7 @@ class OpenTelemetry(Handle):
     """The subscription and the instruments of `instrument`."""
 
     def __init__(self, meter_provider: MeterProvider | None, *, spans: bool, node_attributes: bool) -> None:
-        self.settings = (meter_provider, spans, node_attributes)
+        self.settings: tuple[MeterProvider | None, bool, bool] = (meter_provider, spans, node_attributes)
         self._spans, self._node_attributes = spans, node_attributes
         self._clusters = Clusters()
         self._over = False

@@ -59,7 +59,7 @@ class Prometheus(Handle):
     ) -> None:
         # Not the registry itself: it would never be collected, being the key of a weak dictionary.
         self._registry = weakref.ref(registry)
-        self.settings = (node_label, table_label, buckets)
+        self.settings: tuple[bool, bool, tuple[float, ...]] = (node_label, table_label, buckets)
         self._node_label, self._table_label = node_label, table_label
         self._tables: set[str] = set()
         self._clusters = Clusters()

@@ -24,6 +24,7 @@ from .. import signals
 from ..errors import ClusterClosedError
 from ..routing.least_busy import router_for
 from ..routing.plan import LEAST_BUSY
+from ..routing.router import Router
 from ..routing.tables import Tables
 from ..settings.config import ClusterConfig
 from ..settings.tls import Tls
@@ -90,19 +91,19 @@ class ClusterCore:
         self._closed = False
         self._session: Session | None = None
         self._has_said_so = self._is_forgotten = False
-        self.seed_names = SeedNames(config, time.monotonic)
-        self.has_monitor = config.monitor if config.monitor is not None else not can_be_frozen()
-        self.tls = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
-        self.control = ControlConnections(tls=self.tls)
-        self.pools = Pools(limit=config.max_pool_connections, max_idle=config.max_connection_idle, tls=self.tls)
+        self.seed_names: SeedNames = SeedNames(config, time.monotonic)
+        self.has_monitor: bool = config.monitor if config.monitor is not None else not can_be_frozen()
+        self.tls: TlsContexts | None = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
+        self.control: ControlConnections = ControlConnections(tls=self.tls)
+        self.pools: Pools = Pools(limit=config.max_pool_connections, max_idle=config.max_connection_idle, tls=self.tls)
         """The connections of threads."""
-        self.all_pools = AllPools(self.pools)
+        self.all_pools: AllPools = AllPools(self.pools)
         """All connections: those of threads, and those of the event loops that share the cluster."""
         fetch = DeadlinedFetch(self.control.fetch_answer if network is None else network.fetch, time.monotonic)
         self._until = fetch.until
         self._resolve: Resolve = fetch.resolver(resolve) if network is None else network.resolve
         counts = Counts()
-        self.membership = Membership(
+        self.membership: Membership = Membership(
             config,
             self,
             fetch=fetch,
@@ -112,20 +113,20 @@ class ClusterCore:
             answers_of=counts.answers_of,
             trust_listed=not self.has_monitor,
         )
-        self.monitor = Monitor(
+        self.monitor: Monitor = Monitor(
             self.membership,
             waits=self.all_pools.waits,
             clock=time.monotonic,
             random=random.Random(),
             also=self._begin_what_waits,
         )
-        self.inline = InlineUpkeep(self.membership, fetch, time.monotonic)
-        self.tables = Tables(config, on_unknown=self._ask_about_table)
-        self.replicas = Replicas(config.token_aware_after, on_wanted=self._want_token_ring)
+        self.inline: InlineUpkeep = InlineUpkeep(self.membership, fetch, time.monotonic)
+        self.tables: Tables = Tables(config, on_unknown=self._ask_about_table)
+        self.replicas: Replicas = Replicas(config.token_aware_after, on_wanted=self._want_token_ring)
         is_by_load = config.load_balancing == LEAST_BUSY
-        self.loads = Loads(self.all_pools.in_flight, time.monotonic) if is_by_load else None
-        self.router = router_for(config, self.tables, random.Random(), self.replicas, self.loads)
-        self.environment = Environment(
+        self.loads: Loads | None = Loads(self.all_pools.in_flight, time.monotonic) if is_by_load else None
+        self.router: Router = router_for(config, self.tables, random.Random(), self.replicas, self.loads)
+        self.environment: Environment = Environment(
             membership=self.membership,
             router=self.router,
             budget=RetryBudget(),
@@ -137,8 +138,8 @@ class ClusterCore:
             names_asked=self.seed_names.asked,
             loads=self.loads,
         )
-        self.sender = Sender(config, self.pools)
-        self.questions = OwnQuestions(
+        self.sender: Sender = Sender(config, self.pools)
+        self.questions: OwnQuestions = OwnQuestions(
             config,
             key=self.key,
             client=lambda: self.owner().client,

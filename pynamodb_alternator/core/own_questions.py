@@ -54,7 +54,7 @@ class OwnQuestions:
         self._key = key
         self._client = client
         self._works_inline = works_inline
-        self.lookups = Lookups(
+        self.lookups: Lookups = Lookups(
             tables,
             client,
             may_ask=has_thread(),
@@ -63,7 +63,7 @@ class OwnQuestions:
             clock=time.monotonic,
             random=random.Random(),
         )
-        self.locations = NodeLocations(
+        self.locations: NodeLocations = NodeLocations(
             membership,
             self._tables_of_one_node,
             translate=config.address_translator,
@@ -76,7 +76,7 @@ class OwnQuestions:
             port=config.node_port,
             clock=time.monotonic,
         )
-        self.token_rings = TokenRings(
+        self.token_rings: TokenRings = TokenRings(
             replicas,
             reader.read,
             bytes_read=lambda: reader.bytes_read,

@@ -45,7 +45,7 @@ class AlternatorHandler:
         self._catalogue = Catalogue(client, rings.forget)
         virtual_tables = VirtualTables(options, members, self._catalogue, rings)
         self._dialect = Dialect(client, self._catalogue, options, virtual_tables, self._lock)
-        self.coordination = Coordination(self._catalogue, rings)
+        self.coordination: Coordination = Coordination(self._catalogue, rings)
         """Who are the replicas, for the cluster."""
         self._queued = 0
 

@@ -41,7 +41,7 @@ class DialectError(Exception):
         super().__init__(f"{error_type}: {message}")
         self.error_type = error_type
         self.message = message
-        self.status = STATUS_OF_ERROR.get(error_type, 400) if status is None else status
+        self.status: int = STATUS_OF_ERROR.get(error_type, 400) if status is None else status
 
     def answer(self) -> Answer:
         return error_answer(self.error_type, self.message, self.status)

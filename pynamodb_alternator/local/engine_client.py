@@ -16,7 +16,7 @@ class EngineClient:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.batch_limit = batch_limit_of(engine)
+        self.batch_limit: int = batch_limit_of(engine)
         """How many items the engine takes in one BatchWriteItem."""
 
     def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer:

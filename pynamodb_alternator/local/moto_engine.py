@@ -37,7 +37,7 @@ class MotoEngine:
     batch_limit = 100
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock: Any = threading.RLock()
         self._handler, backend, self._attribute, self._kept = _moto()
         self._backend = backend(_REGION, _ACCOUNT)
         self._actions: dict[str, str] = {}

@@ -64,22 +64,22 @@ class LocalNode(NodeFaults):
         placeholder: socket.socket,
     ) -> None:
         super().__init__()
-        self.server = self.server_type(runtime, settings, placeholder, self.respond)
+        self.server: NodeServer = self.server_type(runtime, settings, placeholder, self.respond)
         """Its sockets, for the cluster."""
         self._runtime = runtime
         self._handler = handler
         self._location = location
         self._requests: deque[Received] = deque(maxlen=_MOST_KEPT)
         self._lie: bytes | None = None
-        self.joined = True
+        self.joined: bool = True
         """Whether it is part of the topology."""
-        self.listed = True
+        self.listed: bool = True
         """Whether its peers believe it to be up."""
         self.operations: Counter[str] = Counter()
         """How many requests of each DynamoDB operation it received."""
-        self.replica_hits = 0
+        self.replica_hits: int = 0
         """How many requests for one item, and queries of one partition, it received as a replica of it."""
-        self.replica_misses = 0
+        self.replica_misses: int = 0
         """How many of them it received without being a replica, so that it has to ask one."""
         self.polls: Counter[str] = Counter()
         """How many ``GET /localnodes`` and ``GET /`` it received, by path."""

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from ..errors import AlternatorError
 from .addresses import bound
@@ -99,7 +100,7 @@ class ProcessServer(NodeServer):
 class ProcessNode(LocalNode):
     """A node in a process of its own: `kill` is SIGKILL, and `freeze` is SIGSTOP."""
 
-    server_type = ProcessServer
+    server_type: ClassVar[type[NodeServer]] = ProcessServer
     server: ProcessServer
 
     @property

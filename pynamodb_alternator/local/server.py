@@ -49,15 +49,17 @@ class NodeServer:
         placeholder: socket.socket,
         respond: Callable[[Request], Awaitable[Reply | None]],
     ) -> None:
+        self.host: str
+        self.port: int
         self.host, self.port = _address(placeholder)
-        self.max_body = settings.max_body
-        self.server_header = settings.server_header
+        self.max_body: int = settings.max_body
+        self.server_header: bool = settings.server_header
         self.respond = respond
-        self.report = runtime.report
-        self.accepted = 0
+        self.report: Callable[[BaseException], None] = runtime.report
+        self.accepted: int = 0
         """How many connections it has accepted so far."""
-        self.tls_handshakes = 0
-        self.tls_resumed = 0
+        self.tls_handshakes: int = 0
+        self.tls_resumed: int = 0
         """How many TLS handshakes it did, and how many of them resumed a session."""
         self._runtime = runtime
         self._tls = settings.tls

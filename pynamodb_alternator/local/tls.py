@@ -73,7 +73,7 @@ class TlsFiles:
         self._contexts: dict[str, ssl.SSLContext] = {}
         """By the address of a node."""
         self._directory = Path(tempfile.mkdtemp(prefix="pynamodb-alternator-tls-"))
-        self.ca_file = self._write("ca.pem", self._authority.pem)
+        self.ca_file: str = self._write("ca.pem", self._authority.pem)
         """The authority's certificate: what a client must trust."""
         self._shared = self._issue(settings.certificate, self._shared_names)
 

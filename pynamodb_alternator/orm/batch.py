@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pynamodb import models as _models
 from pynamodb.constants import DELETE_REQUEST, ITEM, KEY, PUT, PUT_REQUEST
@@ -35,6 +35,12 @@ class BatchWrite(_models.BatchWrite[_M]):
     ``{"DeleteRequest": {"Key": ...}}``, of all batches that failed. Where the error's cause is an
     `OutcomeUnknownError`, some, all or none of the last batch's entries were executed.
     """
+
+    pending_operations: list[dict[str, Any]]
+    failed_operations: list[Any]
+
+    def __enter__(self) -> Self:  # PynamoDB's has no type
+        return self
 
     def commit(self) -> None:
         """Write all changes that are pending. Raises `PutError`, as PynamoDB does."""

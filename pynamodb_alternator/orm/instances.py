@@ -63,11 +63,11 @@ class ItemFunctions:
         snapshot = Snapshot()
         snapshot.watch_class(cls, _pynamodb.DISCRIMINATOR_HOOKS)
         self._shape: Shape | None = shape_of(cls, snapshot)
-        self.hold = snapshot.holds
+        self.hold: Callable[[], bool] = snapshot.holds
         """Whether nothing has changed of what they were made from."""
         self._load: Load | None = None
         self._serialize: Serialize | None = None
-        self.chooses_class = bool(_pynamodb.discriminator_of(cls)) or (
+        self.chooses_class: bool = bool(_pynamodb.discriminator_of(cls)) or (
             not are_same(hooks_of(cls, _pynamodb.DISCRIMINATOR_HOOKS), _STOCK_DISCRIMINATOR)
         )
         """Whether an item may be an instance of another class."""

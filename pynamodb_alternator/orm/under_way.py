@@ -8,6 +8,7 @@ between the model and the transport need no extra argument, and threads and asyn
 from __future__ import annotations
 
 import contextvars
+from collections.abc import Callable
 from typing import Any
 
 from ..cluster import Cluster
@@ -61,5 +62,5 @@ _under_way: contextvars.ContextVar[RequestUnderWay | None] = contextvars.Context
 )
 """The innermost request of a connection in this context: a signal's receiver may make one inside of another."""
 
-request_under_way = _under_way.get
+request_under_way: Callable[[], RequestUnderWay | None] = _under_way.get
 """The request in this context, or None."""

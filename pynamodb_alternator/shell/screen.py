@@ -41,7 +41,7 @@ class Screen:
         self.as_json = as_json
         is_terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
         columns = shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
-        self.width = max(_NARROWEST, columns)
+        self.width: int = max(_NARROWEST, columns)
         # What has no encoding is not a file, and takes every character.
         self._encoding = self._out.encoding or "utf-8"
         self._console = _console(self._out, self.width) if is_terminal and not as_json and not plain else None

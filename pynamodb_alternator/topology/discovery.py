@@ -51,7 +51,7 @@ class DiscoveryError(Exception):
 
     def __init__(self, reason: str, tried: Sequence[str]) -> None:
         super().__init__(reason)
-        self.tried = tuple(tried)
+        self.tried: tuple[str, ...] = tuple(tried)
 
 
 class Discovery:

@@ -79,7 +79,7 @@ class HealthBook:
 
     def __init__(self, policy: Health, *, history: int = HISTORY) -> None:
         self.statuses: dict[Node, HealthStatus] = {}
-        self.changes = 0
+        self.changes: int = 0
         self._by_state: tuple[frozenset[Node], int, States] = (frozenset(), 0, States())
         self._policy = policy
         self._history = history

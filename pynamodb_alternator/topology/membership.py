@@ -77,7 +77,7 @@ class Membership:
         self.config = config
         self.last_read: float | None = None
         self.last_success: float | None = None
-        self.failed_readings = 0
+        self.failed_readings: int = 0
         self._listener = listener
         self._clock = clock
         self._fetch = fetch

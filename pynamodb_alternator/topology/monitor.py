@@ -87,7 +87,7 @@ class Monitor:
         self._clock = clock
         self._random = random
         self._quiet_tick = min(_QUIET_TICK, self._policy.suspect_after)
-        self.last_use = clock()
+        self.last_use: float = clock()
         self._closed = False
         self._complained = False
         self.after_fork()
@@ -110,9 +110,9 @@ class Monitor:
         )
         self.sleeping_until: float | None = None
         """Until when the thread sleeps if nothing wakes it; None while it looks around."""
-        self.ready = Latch()
+        self.ready: Latch = Latch()
         """Set when the first node list was read and its nodes had a moment to be probed, or that has failed."""
-        self.begun = Latch()
+        self.begun: Latch = Latch()
         """Set when the seeds are known as nodes, or none can be resolved. What is ready has begun."""
         if self._membership.last_success is not None:
             self._say_ready()

@@ -35,7 +35,7 @@ class Published:
     def __init__(
         self, config: ClusterConfig, *, scopes_read: Sequence[Scope], state_of: Callable[[Node], State]
     ) -> None:
-        self.reading = Reading()
+        self.reading: Reading = Reading()
         self.members: frozenset[Node] = frozenset()
         self.addresses: tuple[str, ...] = ()
         self._states: int | None = None

@@ -64,8 +64,8 @@ class TokenRing:
         self._ends = array("q", ends)
         self._sets = array("I", sets)
         self._replicas = tuple(replicas)
-        self.read_at = read_at
-        self.rows = rows
+        self.read_at: float = read_at
+        self.rows: int = rows
         self._bound: tuple[_Bound, ...] = ()
 
     def __len__(self) -> int:

@@ -52,15 +52,15 @@ class SourceWalk:
         seeds: Callable[[], Sequence[Node]],
         blame: Callable[[Node], None],
     ) -> None:
-        self.live = [*active, *quarantined]
-        self.quarantined = frozenset(quarantined)
-        self.down = list(down)
+        self.live: list[Node] = [*active, *quarantined]
+        self.quarantined: frozenset[Node] = frozenset(quarantined)
+        self.down: list[Node] = list(down)
         self.tried: list[str] = []
         self.failed: set[Node] = set()
         self.source: Node | None = None
         self.error: Exception | str = "none of the seeds can be resolved"
-        self.smooth = True
-        self.exhausted = False
+        self.smooth: bool = True
+        self.exhausted: bool = False
         """Whether every source has failed that we were willing to ask."""
         self._contact = contact
         self._resolve_seeds = seeds

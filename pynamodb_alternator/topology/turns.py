@@ -31,11 +31,11 @@ class Turn:
     __slots__ = ("_claim", "_over", "since", "succeeded", "thread")
 
     def __init__(self, claim: Claim, since: float) -> None:
-        self.thread = threading.get_ident()
-        self.since = since
+        self.thread: int = threading.get_ident()
+        self.since: float = since
         self._claim = weakref.ref(claim)
         self._over = Latch()
-        self.succeeded = False
+        self.succeeded: bool = False
 
     def belongs_to(self, claim: Claim) -> bool:
         return self._claim() is claim

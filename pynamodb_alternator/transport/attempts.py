@@ -49,7 +49,7 @@ from ..errors import (
     TransportError,
 )
 from ..routing.idempotence import is_idempotent, is_read
-from ..routing.plan import FREE_TO_MOVE
+from ..routing.plan import FREE_TO_MOVE, QueryPlan
 from ..settings.options import NO_OPTIONS, RequestOptions
 from ..settings.values import Retries, Timeouts
 from ..topology.node import Node
@@ -125,12 +125,12 @@ class Attempts:
         self._retries = retries
         self.started = started
         self.timeouts = timeouts
-        self.deadline = None if timeouts.total is None else self.started + timeouts.total
+        self.deadline: float | None = None if timeouts.total is None else self.started + timeouts.total
         self._pool_patience = math.inf if timeouts.pool is None else timeouts.pool
-        self.pool_wait = self._pool_patience
+        self.pool_wait: float = self._pool_patience
         """Seconds in which a connection of a full pool must come free: once per call, and not once per node. 0 while
         other nodes may have room."""
-        self.patient = (
+        self.patient: bool = (
             retries.silent_writes == "wait" and not environment.retry_ambiguous_writes and not is_read(operation)
         )
         """Whether an exchange goes on when its node is declared down, and waits for the node's own answer."""
@@ -141,7 +141,7 @@ class Attempts:
         self._scope = view.topology.scope
         waits = False
         if begun is None:
-            self.plan = environment.router.plan_of(operation, parameters, view, options)
+            self.plan: QueryPlan = environment.router.plan_of(operation, parameters, view, options)
             self._order: Iterator[Node] = self.plan.order(view)
             emit.affinity_fallback(self)
         else:

@@ -18,8 +18,8 @@ class NodeCounts:
     __slots__ = ("answers", "failures")
 
     def __init__(self) -> None:
-        self.answers = 0
-        self.failures = 0
+        self.answers: int = 0
+        self.failures: int = 0
 
 
 class Counts(dict[str, NodeCounts]):

@@ -71,7 +71,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         self._prepare = prepare
         # The cluster lives as long as a client of it does, though the rooms refer to it weakly.
         self._keep_alive = keep_alive
-        self.hooks = Hooks(events)
+        self.hooks: Hooks = Hooks(events)
         """Tells which lane an operation takes."""
         self._has_room: Callable[[Node], bool] = sender.has_room
         self._happy_path = HappyPath(config, environment, sender, prepare, self._make)

@@ -62,13 +62,13 @@ class Told:
     count = 1
 
     def __init__(self, environment: Environment, request: Request, plan: QueryPlan, node: Node) -> None:
-        self.environment = environment
-        self.operation = request.operation.name
-        self.parameters = request.parameters
-        self.started = request.started
-        self.plan = plan
-        self.node = node
-        self.request_id = emit.next_request_id()
+        self.environment: Environment = environment
+        self.operation: str = request.operation.name
+        self.parameters: Mapping[str, Any] = request.parameters
+        self.started: float = request.started
+        self.plan: QueryPlan = plan
+        self.node: Node = node
+        self.request_id: str = emit.next_request_id()
 
 
 class Begun(NamedTuple):

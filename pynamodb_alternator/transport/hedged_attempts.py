@@ -73,7 +73,10 @@ class HedgedAttempts(Attempts):
     `connections`: what the attempts under way use, for an event loop that cannot see it otherwise.
     """
 
-    hedge_at = math.inf
+    hedge_at: float = math.inf
+    node: Node | None
+    pool_wait: float
+    result: Answer | None
     _began = 0.0
     _hedge_outcome: str | None = None
     _pool_wait_before: float | None = None

@@ -98,7 +98,7 @@ class Waiter(Generic[C]):
     def __init__(self) -> None:
         self.connection: C | None = None
         self.error: Exception | None = None
-        self.gone = False
+        self.gone: bool = False
         """It waits no longer, and must not be given anything."""
 
     @property
@@ -124,7 +124,7 @@ class Turn:
         self._pool = pool
         self._deadline = deadline
         self.seconds = seconds
-        self.since = pool.clock()
+        self.since: float = pool.clock()
         self._patience = Patience(seconds, self.since, parts=_PARTS)
 
     def left(self) -> float:
@@ -150,8 +150,8 @@ class PoolCore(Generic[C]):
 
     def __init__(self, node: Node, *, limit: int, max_idle: float, clock: Clock) -> None:
         self.node = node
-        self.keeping = True
-        self.last_served = 0.0
+        self.keeping: bool = True
+        self.last_served: float = 0.0
         self.clock = clock
         self._limit = limit
         self._max_idle = max_idle

@@ -85,7 +85,7 @@ class LookUp(threading.Thread):
 
     def __init__(self, key: _Key) -> None:
         super().__init__(name="pynamodb_alternator-resolver", daemon=True)
-        self.over = Latch()
+        self.over: Latch = Latch()
         self._key = key
         self._answers: Sequence[Any] = ()
         self._error: OSError | UnicodeError | None = None

@@ -16,7 +16,8 @@ request that was interrupted.
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 from ..errors import TransportError
 from ..topology.node import Node
@@ -56,7 +57,7 @@ class SideBySide:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self.result = lane.result
+        self.result: Callable[[Answer, int], tuple[Any, dict[str, Any]]] = lane.result
 
     def steps(self, node: Node, attempts: Attempts) -> Steps[Answer]:
         return self._lane.steps(node, attempts)

@@ -160,7 +160,7 @@ class Handshakes:
     """
 
     def __init__(self, contexts: TlsContexts, node: Node, context: ssl.SSLContext, names: tuple[str, ...]) -> None:
-        self.name = names[0]
+        self.name: str = names[0]
         self._contexts = contexts
         self._node = node
         self._context = context

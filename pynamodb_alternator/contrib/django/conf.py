@@ -77,4 +77,4 @@ class _Settings:
                 old.close()
 
 
-source = _Settings()
+source: _Settings = _Settings()

@@ -160,7 +160,7 @@ class Connection(ResponseRules):
         self._poller = sockets.new_poller(self._fd)
         self._reader = AnswerReader()
         self.connected = True
-        self.reusable = self._cut_reason is None
+        self.reusable: bool = self._cut_reason is None
 
     def _time_left(self, until: float) -> float:
         left = until - self._clock()

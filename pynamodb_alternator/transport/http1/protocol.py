@@ -108,11 +108,11 @@ class ResponseRules:
     )
 
     def __init__(self, node: Node, clock: Clock) -> None:
-        self.node = node
-        self.reusable = False
-        self.connected = False
+        self.node: Node = node
+        self.reusable: bool = False
+        self.connected: bool = False
         self.busy_since: float | None = None
-        self.idle_since = 0.0
+        self.idle_since: float = 0.0
         self.lent_by: object = None
         self._clock = clock
         self._max_body = MAX_BODY

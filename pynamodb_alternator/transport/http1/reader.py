@@ -30,9 +30,9 @@ class Answer:
     __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+        self.status: int = status
+        self.headers: dict[str, str] = headers
+        self.body: bytes = body
 
     def __repr__(self) -> str:
         return f"Answer({self.status}, {len(self.body)} bytes)"
@@ -56,9 +56,11 @@ class AnswerReader:
         self._start_over()
 
     def _start_over(self) -> None:
-        self.complete = self.head_is_complete = self.reusable = False
+        self.complete: bool = False
+        self.head_is_complete: bool = False
+        self.reusable: bool = False
         self.headers: dict[str, str] = {}
-        self.status = 0
+        self.status: int = 0
         self._chunks: list[bytes] = []
         self._tidy = 0
 

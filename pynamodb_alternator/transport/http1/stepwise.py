@@ -26,6 +26,8 @@ class StepwiseConnection(Connection):
 
     __slots__ = ()
 
+    busy_since: float | None
+
     def connect_in_steps(
         self, *, connect_timeout: float, deadline: float | None = None, tls: TlsSource | None = None
     ) -> Steps[None]:

@@ -37,7 +37,7 @@ class Sender:
     def __init__(self, config: ClusterConfig, pools: Pools, *, wall_clock: Callable[[], float] = time.time) -> None:
         self._config = config
         self.pools = pools
-        self.has_room = pools.has_room
+        self.has_room: Callable[[Node], bool] = pools.has_room
         """Whether a connection to a node can be had without waiting for one that is in use."""
         self._wall_clock = wall_clock
         self._signers = Signers(config.credentials, config.region)
@@ -45,7 +45,7 @@ class Sender:
         self._headers = tuple(_headers_of(config))
         self._lines = lines_of(self._headers)
         self._most = dict.fromkeys(ITEM_WRITES, min(_MAX_OF_ITEM_WRITE, config.max_answer))
-        self.key = object()
+        self.key: object = object()
         """Stands for the cluster in the context variable of ``with cluster.options(...)``."""
 
     def send(
