@@ -37,7 +37,7 @@ help:
 	@echo "make compare OTHER=path  what a request costs here and in another checkout, in turn"
 	@echo "make screenshots  the pictures of the documentation, taken of the demo's pages (needs Chromium)"
 	@echo "make lint       ruff, and the direction of imports"
-	@echo "make types      mypy, strict"
+	@echo "make types      mypy, strict, and pyright on a user's project"
 	@echo "make docs       the documentation, in docs/_build/html"
 	@echo "make format     let ruff format the code"
 	@echo "make dev        only make $(VENV), with everything in it"
@@ -80,6 +80,7 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(PY) -m mypy
+	$(PY) -m basedpyright --project tests/typing --pythonpath $(PY)
 
 docs: $(VENV)/.dev
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html

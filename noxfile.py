@@ -12,11 +12,12 @@ import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["tests", "oldest", "oldest_async", "wheel"]
+nox.options.sessions = ["tests", "oldest", "oldest_async", "types", "wheel"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 WITHOUT_ASYNC = "local,flask,django,prometheus,opentelemetry,cli,boto3"
 EXTRAS = f"{WITHOUT_ASYNC},async"
+FOR_TYPES = "stubs"
 OLDEST = (
     "pynamodb==6.0.0",
     "blinker==1.7.0",
@@ -52,6 +53,16 @@ def oldest_async(session: nox.Session) -> None:
     """The same with the extra `async`, at its own lower bound, and its tests."""
     session.install(f".[{EXTRAS}]", *OLDEST, *OLDEST_AIOBOTOCORE, "--group", "harness")
     session.run("pytest", "-o", "filterwarnings=default", "tests/aio", *AT_THE_BOUNDS, *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def types(session: nox.Session) -> None:
+    """mypy on the package; mypy and pyright on a user's project, which may have an older mypy than we."""
+    session.install(f".[{EXTRAS},{FOR_TYPES}]", "--group", "lint", "--group", "harness", "--group", "build")
+    session.run("mypy")
+    session.run("pytest", "tests/typing", *session.posargs)
+    session.install("mypy==1.19.*")
+    session.run("pytest", "tests/typing", "-k", "mypy", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

@@ -121,7 +121,7 @@ def test_the_lock_has_every_dependency() -> None:
 def test_nox_covers_every_extra_and_each_lower_bound() -> None:
     text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = re.findall(r'^(?:WITHOUT_ASYNC|EXTRAS) = f?"(.*)"', text, re.MULTILINE)
+    extras = re.findall(r'^(?:WITHOUT_ASYNC|EXTRAS|FOR_TYPES) = f?"(.*)"', text, re.MULTILINE)
     names = set(",".join(extras).split(",")) - {"{WITHOUT_ASYNC}"}
     assert names == set(project["optional-dependencies"])
     pinned: dict[str, set[str]] = {}
