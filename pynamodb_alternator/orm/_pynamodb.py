@@ -14,6 +14,7 @@ import pynamodb
 from pynamodb import attributes, models
 from pynamodb.attributes import Attribute, AttributeContainer, MapAttribute
 from pynamodb.connection.table import TableConnection
+from pynamodb.indexes import LocalSecondaryIndex
 
 __all__ = [
     "ATTRIBUTE_HOOKS",
@@ -37,6 +38,7 @@ __all__ = [
     "container_serializer_of",
     "description_of",
     "discriminator_of",
+    "index_schemas_of",
     "instantiate_in_pynamodbs_way",
     "instantiate_of",
     "keep_connection",
@@ -168,6 +170,11 @@ def description_of(model: AnyModel) -> Mapping[str, Any]:
     """The model's keys and indexes in the form of a table's description (DescribeTable's answer, under ``Table``)."""
     description: Mapping[str, Any] = connection_of(model).get_meta_table().data
     return description
+
+
+def index_schemas_of(model: AnyModel) -> list[tuple[bool, Any]]:
+    """The model's own indexes in the form that PynamoDB has for them, and whether each is a local one."""
+    return [(isinstance(index, LocalSecondaryIndex), index._get_schema()) for index in model._indexes.values()]
 
 
 def keys_of(item: models.Model) -> dict[str, Any]:

@@ -1,0 +1,31 @@
+"""Looking at models, and at the code that uses them: what will behave differently on Alternator than on DynamoDB."""
+
+from .facts import AttributeFacts, IndexFacts, KeyFacts, ModelFacts, Position, Project
+from .inspector import ALL_IDS, Ignored, inspect_project
+from .modules import import_module, importable_here, is_installed, source_roots
+from .source import read_sources
+from .tables import read_tables
+from .values import FAIL_LEVELS, SEVERITIES, FailLevel, ModelFinding, ModelReport
+
+__all__ = [
+    "ALL_IDS",
+    "FAIL_LEVELS",
+    "SEVERITIES",
+    "AttributeFacts",
+    "FailLevel",
+    "Ignored",
+    "IndexFacts",
+    "KeyFacts",
+    "ModelFacts",
+    "ModelFinding",
+    "ModelReport",
+    "Position",
+    "Project",
+    "import_module",
+    "importable_here",
+    "inspect_project",
+    "is_installed",
+    "read_sources",
+    "read_tables",
+    "source_roots",
+]

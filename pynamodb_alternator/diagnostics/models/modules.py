@@ -1,0 +1,157 @@
+"""The modules that a user names: importing them, with an error that helps, and the folders of the code around them.
+
+Importing a module runs it. What it prints goes to standard error, because standard output is the report's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+from ...errors import ConfigurationError
+from ...settings.checks import did_you_mean, shown
+
+__all__ = ["import_module", "importable_here", "is_installed", "source_roots"]
+
+
+@contextlib.contextmanager
+def importable_here() -> Iterator[None]:
+    """The modules of the current directory can be imported, as under ``python -m``, where they come first."""
+    here = os.getcwd()
+    if here in sys.path or "" in sys.path:
+        yield
+        return
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(here)
+
+
+def import_module(name: str) -> ModuleType:
+    """The module of this dotted name; it is run unless that was done before.
+
+    Raises `ConfigurationError`, which says whether the name, something that the module imports or the module itself is
+    wrong.
+    """
+    _check_name(name)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise ConfigurationError(_no_such_module(name, error.name)) from None
+        raise ConfigurationError(
+            f"{name} cannot be imported: {_line_of(error)} imports {error.name!r}, and there is no such module. "
+            "Install it, or run the check in the environment that the application runs in."
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise ConfigurationError(_raised(name, error)) from error
+
+
+def _check_name(name: str) -> None:
+    """Refuse what looks like a file, a relative module or a class, and say what to write instead."""
+    if all(part.isidentifier() for part in name.split(".")):
+        return
+    path = name.removesuffix(".py").replace("\\", "/")
+    if name.endswith(".py") or "/" in name or "\\" in name:
+        parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+        better = ".".join(parts).removesuffix(".__init__")
+        hint = f"Write {better}, in the directory that has {parts[0]}." if better else "Write one such as shop.models."
+        raise ConfigurationError(f"--models takes the name of a module, and {shown(name)} is a path. {hint}")
+    if ":" in name:
+        hint = f"Write {name.partition(':')[0]}: all models of the module are looked at."
+    elif name.startswith("."):
+        hint = "Write the whole name, with the package."
+    else:
+        hint = "Write one such as shop.models."
+    raise ConfigurationError(f"--models takes the name of a module (got {shown(name)}). {hint}")
+
+
+def _no_such_module(name: str, missing: str) -> str:
+    """`missing`: the part of the name up to that which is not there."""
+    parent = missing.rpartition(".")[0]
+    module = sys.modules.get(parent)
+    if module is not None and hasattr(module, missing.rpartition(".")[2]):
+        return f"--models takes modules, and {missing} is a name in one. Write {parent}: all its models are looked at."
+    if module is not None and not hasattr(module, "__path__"):
+        return f"There is no module {missing!r}: {parent} is a module and not a package. Write {parent}."
+    folders = None if module is None else list(module.__path__)
+    known = [f"{parent}.{entry.name}" if parent else entry.name for entry in pkgutil.iter_modules(folders)]
+    meant = did_you_mean(missing, known)
+    if parent:
+        text = f"There is no module {missing!r} in the package {parent}. "
+        return text + (meant or f"It has: {', '.join(known) or 'none'}.")
+    text = f"There is no module {missing!r}, neither in {os.getcwd()} nor among what is installed. "
+    run = f"{meant} Or run" if meant else "Run"
+    return f"{text}{run} the command in the directory that has {missing} in it, or set PYTHONPATH to it."
+
+
+def _raised(name: str, error: BaseException) -> str:
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = f"{name} cannot be imported: {_line_of(error)} raises {what}{'' if what.endswith('.') else '.'}"
+    if type(error).__name__ == "ImproperlyConfigured" and "django" in type(error).__module__:
+        return f"{text} In a Django project write: python manage.py alternator_check --models {name}"
+    if isinstance(error, SystemExit):
+        return f"{text} Put what ends the process under `if __name__ == '__main__':`."
+    if isinstance(error, SyntaxError):
+        return text
+    return f"{text} The check imports the module, which runs it: give it what it needs, such as environment variables."
+
+
+def _line_of(error: BaseException) -> str:
+    """Where the error was raised: the last line that is not the machinery of imports."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{shown_path(error.filename)}, line {error.lineno},"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen ") and frame.filename not in (__file__, importlib.__file__)
+    ]
+    return f"{shown_path(frames[-1].filename)}, line {frames[-1].lineno}," if frames else "it"
+
+
+def shown_path(path: str | Path) -> str:
+    """The path from the current directory, for what lies in it; else as it is."""
+    whole = Path(path).absolute()
+    here = Path.cwd()
+    return whole.relative_to(here).as_posix() if whole.is_relative_to(here) else str(whole)
+
+
+# ---- the code around them ----------------------------------------------------------------------------------------
+
+
+def source_roots(names: Iterable[str]) -> list[Path]:
+    """The folders and files that the code of these modules, which have been imported, consists of.
+
+    That is the outermost package that a module is in. A package without an ``__init__.py`` counts only if the module
+    lies in it directly: it may be shared by what is not the user's. A module without a package is one file.
+    """
+    roots = {root for name in names for root in _roots_of(name)}
+    return sorted(root for root in roots if not any(root != other and root.is_relative_to(other) for other in roots))
+
+
+def _roots_of(name: str) -> Iterable[Path]:
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        module = sys.modules.get(".".join(parts[:length]))
+        is_package = hasattr(module, "__path__")
+        is_last_package = length >= len(parts) - 1
+        if is_package and (getattr(module, "__file__", None) or is_last_package):
+            return [Path(folder).resolve() for folder in getattr(module, "__path__", ())]
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return [Path(file).resolve()] if file else []
+
+
+def is_installed(path: Path) -> bool:
+    """Whether the file is a part of an installed package, and not of the user's own code."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)

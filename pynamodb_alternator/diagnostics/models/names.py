@@ -1,0 +1,79 @@
+"""Which names of a source file mean what: those that it imports, and the classes that it defines."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection
+
+__all__ = ["Names"]
+
+
+class Names:
+    """The names of one file. `models`: module and class of each model that is known.
+
+    A name that an assignment or an argument binds anew is still taken for what was imported: that is seldom, and a
+    search of this kind rather says too much.
+    """
+
+    def __init__(self, tree: ast.Module, module: str, *, is_package: bool, models: Collection[str]) -> None:
+        self._models = frozenset(models)
+        self._classes = {name.rpartition(".")[2]: name for name in sorted(models)}
+        self._own_packages = {name.partition(".")[0] for name in (*models, module)}
+        self._package = module if is_package else module.rpartition(".")[0]
+        self._origins: dict[str, str] = {}
+        self._has_stars = False
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                self._import(node)
+            elif isinstance(node, ast.ImportFrom):
+                self._import_from(node)
+        for statement in tree.body:
+            if isinstance(statement, ast.ClassDef):
+                self._origins[statement.name] = f"{module}.{statement.name}"
+
+    def _import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            if alias.asname:
+                self._origins[alias.asname] = alias.name
+            else:
+                top = alias.name.partition(".")[0]
+                self._origins[top] = top
+
+    def _import_from(self, node: ast.ImportFrom) -> None:
+        source = self._absolute(node)
+        for alias in node.names:
+            if alias.name == "*":
+                self._has_stars |= source.partition(".")[0] in self._own_packages
+            else:
+                self._origins[alias.asname or alias.name] = f"{source}.{alias.name}"
+
+    def _absolute(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        parts = self._package.split(".")
+        parents = parts[: len(parts) - node.level + 1]
+        return ".".join([*parents, *([node.module] if node.module else [])])
+
+    def origin(self, node: ast.expr) -> str:
+        """The dotted name that an expression such as ``models.Order`` stands for; empty for any other."""
+        behind: list[str] = []
+        while isinstance(node, ast.Attribute):
+            behind.insert(0, node.attr)
+            node = node.value
+        first = self._origins.get(node.id, "") if isinstance(node, ast.Name) else ""
+        return ".".join([first, *behind]) if first else ""
+
+    def model(self, node: ast.expr) -> str:
+        """The model that an expression stands for; empty for any other.
+
+        A class that a package of the project hands on under the model's own name counts as the model.
+        """
+        origin = self.origin(node)
+        if origin in self._models:
+            return origin
+        short = origin.rpartition(".")[2]
+        if origin.partition(".")[0] in self._own_packages and short in self._classes:
+            return self._classes[short]
+        if self._has_stars and isinstance(node, ast.Name) and not origin:
+            return self._classes.get(node.id, "")
+        return ""

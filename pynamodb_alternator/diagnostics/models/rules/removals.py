@@ -1,0 +1,22 @@
+"""Does an update remove attributes, and do nothing else?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..facts import Project
+from ..values import ModelFinding, Rule
+
+__all__ = ["RULES", "check"]
+
+_RULE = Rule(
+    "remove-only",
+    "An update that only removes attributes makes no item on Alternator where there was none; DynamoDB makes one.",
+)
+_REMEDY = "Nothing, unless the code counts on the item. Then set an attribute in the same update."
+RULES = (_RULE,)
+
+
+def check(project: Project) -> Iterator[ModelFinding]:
+    for source, use in project.uses("remove_only"):
+        yield _RULE.of_use("note", source, use, _REMEDY)

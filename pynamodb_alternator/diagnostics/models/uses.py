@@ -1,0 +1,144 @@
+"""What one source file asks for that Alternator does otherwise: transactions, conditions, counts, and the like."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+
+from .facts import Position, Use, UseKind
+from .names import Names
+
+__all__ = ["MISSING_OPERATIONS", "models_in", "uses_in"]
+
+_BASES = frozenset({"pynamodb.models.Model", "pynamodb_alternator.Model", "pynamodb_alternator.orm.model.Model"})
+_TRANSACTIONS = frozenset({"pynamodb.transactions.TransactGet", "pynamodb.transactions.TransactWrite"})
+_TRANSACTION_CALLS = frozenset({"transact_get_items", "transact_write_items"})
+_PARTIQL = frozenset({"batch_execute_statement", "execute_statement", "execute_transaction"})
+MISSING_OPERATIONS = frozenset(
+    {
+        "create_backup",
+        "create_global_table",
+        "delete_backup",
+        "describe_backup",
+        "describe_global_table",
+        "list_backups",
+        "list_global_tables",
+        "restore_table_from_backup",
+        "restore_table_to_point_in_time",
+        "update_continuous_backups",
+        "update_global_table",
+    }
+)
+"""Backups and global tables, as boto3 calls them."""
+_CAPACITY = frozenset({"read_capacity_units", "write_capacity_units", "ProvisionedThroughput"})
+_ACTIONS = frozenset({"add", "append", "delete", "prepend", "remove", "set"})
+"""What PynamoDB's attributes make actions of an update with."""
+
+
+def models_in(tree: ast.Module, names: Names) -> Iterator[tuple[str, int]]:
+    """The classes that derive from a model, as far as the file says so, and their lines. Not those in functions."""
+    for statement in tree.body:
+        if isinstance(statement, ast.ClassDef) and any(
+            names.origin(base) in _BASES or names.model(base) for base in statement.bases
+        ):
+            yield statement.name, statement.lineno
+
+
+def uses_in(tree: ast.Module, names: Names, position: Callable[[int], Position]) -> Iterator[Use]:
+    """What the file does, line by line; the same thing once for each line. `position`: makes one of a line's number."""
+    seen: set[tuple[UseKind, int, str]] = set()
+    for line, kind, text, model in sorted(_Search(names).uses(tree)):
+        if (kind, line, text) not in seen:
+            seen.add((kind, line, text))
+            yield Use(kind, position(line), text, model)
+
+
+_Raw = tuple[int, UseKind, str, str]
+"""Line, kind, text and model of a use."""
+
+
+class _Search:
+    """`in_model` is the model in whose class a node stands; empty for none."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def uses(self, tree: ast.Module) -> Iterator[_Raw]:
+        # Without recursion: a sum of a thousand terms is a tree of a thousand levels.
+        waiting: list[tuple[ast.AST, str]] = [(tree, "")]
+        while waiting:
+            node, in_model = waiting.pop()
+            if isinstance(node, ast.ClassDef):
+                in_model = self._names.model(ast.Name(node.name))
+            elif isinstance(node, ast.Call):
+                yield from self._of_call(node, in_model)
+            elif isinstance(node, ast.Name | ast.Attribute):
+                origin = self._names.origin(node)
+                if origin in _TRANSACTIONS:
+                    yield node.lineno, "transaction", origin.rpartition(".")[2], ""
+            waiting += [(child, in_model) for child in ast.iter_child_nodes(node)]
+
+    def _of_call(self, call: ast.Call, in_model: str) -> Iterator[_Raw]:
+        arguments = {keyword.arg: keyword.value for keyword in call.keywords}
+        line = call.lineno
+        capacity = arguments.get("return_consumed_capacity", arguments.get("ReturnConsumedCapacity"))
+        if capacity is not None and self._is_indexes(capacity):
+            yield line, "index_capacity", "INDEXES", ""
+        if "ConditionExpression" in arguments:
+            yield line, "condition", "ConditionExpression", ""
+        if not isinstance(call.func, ast.Attribute):
+            return
+        method = call.func.attr
+        if method in _TRANSACTION_CALLS:
+            yield line, "transaction", method, ""
+        elif method in _PARTIQL:
+            yield line, "partiql", method, ""
+        elif method in MISSING_OPERATIONS:
+            yield line, "missing_operation", method, ""
+        elif method == "update_table" and not _CAPACITY.isdisjoint(filter(None, arguments)):
+            yield line, "throughput", method, ""
+        elif method == "count":
+            yield from self._of_count(call, call.func, arguments, in_model)
+        elif method in ("save", "update", "delete"):
+            yield from _of_write(call, method, arguments)
+
+    def _is_indexes(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.Constant):
+            return node.value == "INDEXES"
+        return self._names.origin(node) == "pynamodb.constants.INDEXES"
+
+    def _of_count(
+        self, call: ast.Call, func: ast.Attribute, arguments: dict[str | None, ast.expr], in_model: str
+    ) -> Iterator[_Raw]:
+        if call.args or "hash_key" in arguments or None in arguments:
+            return
+        is_itself = isinstance(func.value, ast.Name) and func.value.id in ("cls", "self")
+        model = in_model if is_itself else self._names.model(func.value)
+        if model:
+            yield call.lineno, "count", f"{model.rpartition('.')[2]}.count()", model
+
+
+def _of_write(call: ast.Call, method: str, arguments: dict[str | None, ast.expr]) -> Iterator[_Raw]:
+    condition = arguments.get("condition")
+    if condition is not None and not (isinstance(condition, ast.Constant) and condition.value is None):
+        yield call.lineno, "condition", f"{method}(condition=...)", ""
+    if method != "update":
+        return
+    actions = arguments.get("actions") or next(iter(call.args), None)
+    elements = _actions_in(actions)
+    if "actions" in arguments or elements:
+        yield call.lineno, "update", "update(actions=...)", ""
+    if elements and all(method == "remove" for method in elements):
+        yield call.lineno, "remove_only", "update(actions=[... .remove()])", ""
+
+
+def _actions_in(node: ast.expr | None) -> list[str]:
+    """The actions in a list of them: `set`, `remove` and so on; none if it has anything else in it."""
+    if not isinstance(node, ast.List | ast.Tuple):
+        return []
+    methods = [
+        element.func.attr
+        for element in node.elts
+        if isinstance(element, ast.Call) and isinstance(element.func, ast.Attribute)
+    ]
+    return methods if len(methods) == len(node.elts) and _ACTIONS.issuperset(methods) else []

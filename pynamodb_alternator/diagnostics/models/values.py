@@ -1,0 +1,79 @@
+"""What the check of models gives: findings, their severities, and from which of them on it fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from .facts import ModelFacts, Position, SourceFacts, Use
+
+__all__ = ["FAIL_LEVELS", "SEVERITIES", "FailLevel", "ModelFinding", "ModelReport", "ModelSeverity", "Rule"]
+
+ModelSeverity = Literal["error", "warning", "note"]
+FailLevel = Literal["error", "warning", "note", "never"]
+SEVERITIES: Final[tuple[ModelSeverity, ...]] = ("error", "warning", "note")
+"""From the gravest on."""
+FAIL_LEVELS: Final[tuple[FailLevel, ...]] = (*SEVERITIES, "never")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFinding:
+    """One thing that behaves differently on Alternator.
+
+    `id`: the rule, a word that stays the same between versions. `severity`: ``"error"`` where requests fail, go
+    elsewhere or lose what they protect; ``"warning"`` where the data or the results may be others; ``"note"`` for what
+    one should know. `subject`: the model or the module of the code that it is about. `detail`: what of it.
+    `message`: what Alternator does, the same for all findings of a rule. `remedy`: what to do. `position`: where it
+    stands, if that is known.
+    """
+
+    id: str
+    severity: ModelSeverity
+    subject: str
+    detail: str
+    message: str
+    remedy: str
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A difference between Alternator and DynamoDB: its stable name, and what Alternator does."""
+
+    id: str
+    message: str
+
+    def of_model(self, severity: ModelSeverity, model: ModelFacts, detail: str, remedy: str) -> ModelFinding:
+        return ModelFinding(self.id, severity, model.name, detail, self.message, remedy, model.position)
+
+    def of_source(
+        self, severity: ModelSeverity, source: SourceFacts, line: int, detail: str, remedy: str
+    ) -> ModelFinding:
+        position = Position(source.file, line)
+        return ModelFinding(self.id, severity, source.module, detail, self.message, remedy, position)
+
+    def of_use(self, severity: ModelSeverity, source: SourceFacts, use: Use, remedy: str) -> ModelFinding:
+        return ModelFinding(self.id, severity, source.module, use.text, self.message, remedy, use.position)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """What the check of models found.
+
+    `models`: those that were looked at. `files`: how many source files were searched. `compared`: whether the tables of
+    a cluster were looked at. `findings`: the gravest first. `ignored`: how many findings the user accepts.
+    """
+
+    models: tuple[ModelFacts, ...]
+    files: int
+    compared: bool
+    findings: tuple[ModelFinding, ...]
+    ignored: int = 0
+
+    def count(self, severity: ModelSeverity) -> int:
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def fails(self, level: FailLevel) -> bool:
+        """Whether one of the findings is as grave as `level`, or graver."""
+        grave = () if level == "never" else SEVERITIES[: SEVERITIES.index(level) + 1]
+        return any(finding.severity in grave for finding in self.findings)

@@ -1,0 +1,78 @@
+"""The check of models, from the names of modules to a report: see `diagnostics.models` for the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..diagnostics.models import (
+    Ignored,
+    ModelFacts,
+    ModelReport,
+    Project,
+    import_module,
+    inspect_project,
+    read_sources,
+    read_tables,
+    source_roots,
+)
+from ..errors import ConfigurationError
+from .model_facts import facts_of, models_in
+
+if TYPE_CHECKING:
+    from ..cluster import Cluster
+    from ..diagnostics.models.facts import SourceFacts
+
+__all__ = ["check_models"]
+
+_MOST_SUGGESTIONS = 3
+
+
+def check_models(
+    modules: Sequence[str],
+    *,
+    sources: Iterable[Path] = (),
+    cluster: Cluster | None = None,
+    alias: str | None = None,
+    ignored: Ignored | None = None,
+) -> ModelReport:
+    """Import the modules, and say what of their models and of the code around them behaves differently on Alternator.
+
+    `sources`: files and folders to search beside the packages that the modules are in. `cluster`: where to look at the
+    tables; None for nowhere. `alias`: compare only the models of this cluster; those that name none are of
+    ``"default"``. `ignored`: the findings to leave out.
+    Raises `ConfigurationError` for a module that cannot be imported or has no models, and for a wrong path.
+    """
+    models = tuple(facts_of(model) for model in models_in([import_module(name) for name in modules]))
+    files = read_sources([*source_roots(modules), *sources], {model.name for model in models})
+    if not models:
+        raise ConfigurationError(_no_models(modules, files))
+    project = Project(
+        models=models,
+        sources=files,
+        named=tuple(modules),
+        tables=None if cluster is None else read_tables(cluster.client, _tables_of(models, alias)),
+        # None where the cluster's configuration does not know the setting
+        canonical_numbers=None if cluster is None else getattr(cluster.config, "canonical_numbers", None),
+    )
+    every = inspect_project(project)
+    findings = tuple(finding for finding in every if ignored is None or finding not in ignored)
+    return ModelReport(models, len(files), cluster is not None, findings, len(every) - len(findings))
+
+
+def _tables_of(models: Iterable[ModelFacts], alias: str | None) -> list[str]:
+    return [
+        model.table_name
+        for model in models
+        if model.table_name is not None and (alias is None or alias == (model.cluster or "default"))
+    ]
+
+
+def _no_models(modules: Sequence[str], files: Iterable[SourceFacts]) -> str:
+    text = f"{', '.join(modules)}: no PynamoDB model was found in {'it' if len(modules) == 1 else 'them'}."
+    others = [file.module for file in files if file.models]
+    if not others:
+        return f"{text} Name the modules that define the models, such as shop.models."
+    names = " ".join(others[:_MOST_SUGGESTIONS])
+    return f"{text} A package is imported without the modules in it. Write --models {names}"

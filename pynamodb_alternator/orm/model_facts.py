@@ -1,0 +1,152 @@
+"""What PynamoDB models say of themselves, as values for the check of models: see `diagnostics.models`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+from typing import Any
+
+from pynamodb import models as _models
+from pynamodb.attributes import Attribute, ListAttribute, MapAttribute, TTLAttribute, VersionAttribute
+
+from ..diagnostics.models import AttributeFacts, IndexFacts, KeyFacts, ModelFacts, Position
+from ..diagnostics.models.modules import shown_path
+from ..diagnostics.models.tables import keys_of
+from ..errors import ConfigurationError
+from ._pynamodb import AnyModel, attributes_of, connection_of, index_schemas_of
+from .connection import AlternatorConnection
+from .install import models_under
+from .model import Model
+
+__all__ = ["facts_of", "models_in"]
+
+
+def models_in(modules: Iterable[ModuleType]) -> list[AnyModel]:
+    """The models that these modules define, or modules below them which have been imported, and those that they import.
+
+    Each once, bases before what derives from them. Of a model that was imported, bases without a table are left out.
+    """
+    named = list(modules)
+    prefixes = tuple(f"{module.__name__}." for module in named)
+    chosen: dict[tuple[str, str], AnyModel] = {}
+    for model in models_under(_models.Model):
+        if model is not Model and f"{model.__module__}.".startswith(prefixes):
+            chosen[model.__module__, model.__qualname__] = model  # the last of those that a reload leaves behind
+    for module in named:
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, _models.Model) and _table_name(value) is not None:
+                chosen.setdefault((value.__module__, value.__qualname__), value)
+    return sorted(chosen.values(), key=lambda model: (len(model.__mro__), model.__module__, model.__qualname__))
+
+
+def facts_of(model: AnyModel) -> ModelFacts:
+    """The facts. A connection is made for it, which connects nothing."""
+    meta: Any = getattr(model, "Meta", None)
+    is_on_cluster, refused = _connection(model)
+    attributes = attributes_of(model).values()
+    whole = frozenset(attribute.attr_name for attribute in attributes if _is_whole(attribute))
+    isolation = getattr(meta, "write_isolation", None)
+    cluster = getattr(meta, "cluster", None)
+    return ModelFacts(
+        name=_name(model),
+        position=_position(model),
+        table_name=_table_name(model),
+        keys=tuple(key for attribute in attributes if (key := _key(attribute)) is not None),
+        indexes=tuple(_index(is_local, schema, whole) for is_local, schema in index_schemas_of(model)),
+        attributes=tuple(_walk(attributes, "", frozenset())),
+        is_base=bool(model.__subclasses__()),
+        is_on_cluster=is_on_cluster,
+        counts_by_scan=issubclass(model, Model),
+        refused=refused,
+        host=getattr(meta, "host", None),
+        cluster=cluster if isinstance(cluster, str) else None,
+        write_isolation=None if isolation is None else str(isolation),
+        has_capacity=_has_capacity(meta),
+        tags=_tags(meta),
+    )
+
+
+def _name(model: AnyModel) -> str:
+    return f"{model.__module__}.{model.__qualname__}"
+
+
+def _table_name(model: AnyModel) -> str | None:
+    name = getattr(getattr(model, "Meta", None), "table_name", None)
+    return name if isinstance(name, str) and name else None
+
+
+def _connection(model: AnyModel) -> tuple[bool, str]:
+    """Whether the model's requests go to a cluster, and why its first request would be refused."""
+    try:
+        return isinstance(connection_of(model).connection, AlternatorConnection), ""
+    except ConfigurationError as wrong:
+        return True, str(wrong).removeprefix(f"{_name(model)}: ")
+    except AttributeError:  # no table
+        return True, ""
+
+
+def _position(model: AnyModel) -> Position | None:
+    try:
+        file = inspect.getsourcefile(model)
+        line = inspect.getsourcelines(model)[1]
+    except (OSError, TypeError):  # made by a program, or in a shell
+        return None
+    return Position(shown_path(file), line) if file else None
+
+
+def _key(attribute: Attribute[Any]) -> KeyFacts | None:
+    if not (attribute.is_hash_key or attribute.is_range_key):
+        return None
+    role = "HASH" if attribute.is_hash_key else "RANGE"
+    return KeyFacts(attribute.attr_name, role, attribute.attr_type, _is_whole(attribute))  # type: ignore[arg-type]
+
+
+def _is_whole(attribute: Attribute[Any]) -> bool:
+    """Whether PynamoDB only ever writes integers of it."""
+    return isinstance(attribute, TTLAttribute | VersionAttribute)
+
+
+def _index(is_local: bool, schema: Any, whole: frozenset[str]) -> IndexFacts:
+    """`schema`: PynamoDB's form of it. `whole`: the attributes of the model that are always whole numbers."""
+    types = {entry["AttributeName"]: entry["AttributeType"] for entry in schema["attribute_definitions"]}
+    keys = tuple(
+        KeyFacts(key.name, key.role, key.kind, key.name in whole) for key in keys_of(schema["key_schema"], types)
+    )
+    return IndexFacts(schema["index_name"], is_local, keys, schema["projection"]["ProjectionType"])
+
+
+def _walk(attributes: Iterable[Attribute[Any]], before: str, seen: frozenset[type]) -> Iterator[AttributeFacts]:
+    """The attributes, and those of the maps and lists in them. `seen`: the classes of maps that they are in."""
+    for attribute in attributes:
+        path = f"{before}{attribute.attr_name}"
+        yield AttributeFacts(path, attribute.attr_type, "" if before else _purpose(attribute))
+        if isinstance(attribute, MapAttribute):
+            yield from _of_map(type(attribute), f"{path}.", seen)
+        elif isinstance(attribute, ListAttribute) and attribute.element_type is not None:
+            element: type[Any] = attribute.element_type
+            if issubclass(element, MapAttribute):
+                yield from _of_map(element, f"{path}[].", seen)
+            else:
+                yield AttributeFacts(f"{path}[]", str(element.attr_type))
+
+
+def _of_map(map_class: type[MapAttribute[Any, Any]], before: str, seen: frozenset[type]) -> Iterator[AttributeFacts]:
+    if map_class not in seen:
+        yield from _walk(attributes_of(map_class).values(), before, seen | {map_class})
+
+
+def _purpose(attribute: Attribute[Any]) -> Any:
+    return (
+        "ttl" if isinstance(attribute, TTLAttribute) else "version" if isinstance(attribute, VersionAttribute) else ""
+    )
+
+
+def _has_capacity(meta: Any) -> bool:
+    has_units = any(getattr(meta, name, None) for name in ("read_capacity_units", "write_capacity_units"))
+    return has_units and getattr(meta, "billing_mode", None) != "PAY_PER_REQUEST"
+
+
+def _tags(meta: Any) -> tuple[tuple[str, str], ...]:
+    tags = getattr(meta, "tags", None)
+    return tuple((str(key), str(value)) for key, value in tags.items()) if isinstance(tags, dict) else ()

@@ -1,0 +1,209 @@
+"""The search in source files: what it sees, and what it leaves alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import pynamodb_alternator
+from pynamodb_alternator.diagnostics.models import read_sources
+from pynamodb_alternator.diagnostics.models.facts import SourceFacts
+from pynamodb_alternator.diagnostics.models.source import read_source
+from pynamodb_alternator.errors import ConfigurationError
+
+WRITE, GET = [("transaction", "TransactWrite")], [("transaction", "TransactGet")]
+INDEXES = [("index_capacity", "INDEXES")]
+MODELS = {"shop.models.Order", "shop.models.User", "shared.models.Person"}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def facts(code: str, module: str = "shop.views", name: str = "views.py") -> SourceFacts:
+    Path(name).write_text(code, encoding="utf-8")
+    return read_source(Path(name), module, MODELS)
+
+
+def uses(code: str, module: str = "shop.views", name: str = "views.py") -> list[tuple[str, str]]:
+    return [(use.kind, use.text) for use in facts(code, module, name).uses]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("from pynamodb.transactions import TransactWrite\nTransactWrite()", WRITE),
+        ("from pynamodb.transactions import TransactGet as T\nwith T() as t: t.get(1, 2)", GET),
+        ("import pynamodb.transactions\npynamodb.transactions.TransactGet()", GET),
+        ("from pynamodb import transactions as t\nclass Own(t.TransactWrite): pass", WRITE),
+        ("def f():\n from pynamodb.transactions import TransactWrite\n return TransactWrite", WRITE),
+        ("from pynamodb.transactions import TransactWrite", []),  # not used
+        ("from other import TransactWrite\nTransactWrite()", []),
+        ("client.transact_write_items(TransactItems=[])", [("transaction", "transact_write_items")]),
+        ("client.execute_statement(Statement='x')", [("partiql", "execute_statement")]),
+        ("client.create_global_table()", [("missing_operation", "create_global_table")]),
+        ("client.update_table(TableName='t', ProvisionedThroughput={})", [("throughput", "update_table")]),
+        ("connection.update_table('t', read_capacity_units=1)", [("throughput", "update_table")]),
+        ("client.update_table(TableName='t', GlobalSecondaryIndexUpdates=[])", []),
+        ("client.update_table(**arguments)", []),
+        ("client.put_item(ReturnConsumedCapacity='INDEXES')", INDEXES),
+        ("from pynamodb.constants import INDEXES\nf(return_consumed_capacity=INDEXES)", INDEXES),
+        ("client.put_item(ReturnConsumedCapacity='TOTAL')", []),
+        ("client.put_item(ConditionExpression='a')", [("condition", "ConditionExpression")]),
+        ("order.save(condition=Order.a == 1)", [("condition", "save(condition=...)")]),
+        ("order.save(condition=None)", []),
+        ("order.save()", []),
+        ("order.query(filter_condition=x, condition=y)", []),
+        ("order.update(actions=[Order.a.set(1)])", [("update", "update(actions=...)")]),
+        ("order.update([Order.a.set(1), Order.b.remove()])", [("update", "update(actions=...)")]),
+        ("order.update(actions=make())", [("update", "update(actions=...)")]),
+        (
+            "order.update(actions=[Order.a.remove(), Order.b.remove()], condition=c)",
+            [
+                ("condition", "update(condition=...)"),
+                ("remove_only", "update(actions=[... .remove()])"),
+                ("update", "update(actions=...)"),
+            ],
+        ),
+        ("{}.update([(1, 2)])", []),
+        ("{}.update({1: 2})", []),
+        ("set().update([f(), a.pop()])", []),
+        ("{}.update()", []),
+        ("{}.update([])", []),
+    ],
+)  # fmt: skip
+def test_what_is_seen(code: str, expected: list[tuple[str, str]]) -> None:
+    assert uses(code) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "model"),
+    [
+        ("from shop.models import Order\nOrder.count()", "shop.models.Order"),
+        ("from .models import Order as O\nO.count(consistent_read=True)", "shop.models.Order"),
+        ("from . import models\nmodels.Order.count()", "shop.models.Order"),
+        ("from .. import models\nmodels.Order.count()", ""),
+        ("import shop.models\nshop.models.Order.count()", "shop.models.Order"),
+        ("import shop.models as m\nm.User.count()", "shop.models.User"),
+        ("from shop import Order\nOrder.count()", "shop.models.Order"),  # handed on by the package
+        ("from shop.models import *\nOrder.count()", "shop.models.Order"),
+        ("from shared.models import Person\nPerson.count()", "shared.models.Person"),
+        ("from django.db import Order\nOrder.count()", ""),
+        ("from other import *\nOrder.count()", ""),
+        ("Order.count()", ""),
+        ("from .models import Order\nOrder.objects.count()", ""),
+        ("from .models import Order\nOrder.count(1)", ""),
+        ("from .models import Order\nOrder.count(hash_key=1)", ""),
+        ("from .models import Order\nOrder.count(**more)", ""),
+        ("from .models import Order\n[Order].count(Order)", ""),
+    ],
+)
+def test_counts_of_models(code: str, model: str) -> None:
+    counts = [use.model for use in facts(code).uses if use.kind == "count"]
+    assert counts == ([model] if model else [])
+
+
+def test_counts_inside_of_a_model() -> None:
+    code = (
+        "from pynamodb.models import Model\n"
+        "class Order(Model):\n"
+        "    @classmethod\n"
+        "    def all(cls): return cls.count()\n"
+        "    def mine(self): return self.count(self.name), self.count()\n"
+        "class Basket(list):\n"
+        "    def size(self): return self.count()\n"
+    )
+    counts = [(use.model, use.position.line) for use in facts(code, "shop.models", "models.py").uses]
+    assert counts == [("shop.models.Order", 4), ("shop.models.Order", 5)]
+
+
+def test_names_of_a_package_itself() -> None:
+    code = "from .models import Order\nOrder.count()"
+    assert uses(code, "shop", "__init__.py") == [("count", "Order.count()")]
+
+
+def test_the_models_that_a_file_defines() -> None:
+    code = (
+        "import pynamodb.models\n"
+        "from pynamodb_alternator import Model\n"
+        "from django.db import models\n"
+        "from .models import Order\n"
+        "class A(Model): pass\n"
+        "class B(pynamodb.models.Model): pass\n"
+        "class C(Order): pass\n"
+        "class D(models.Model): pass\n"
+        "def f():\n"
+        "    class E(Model): pass\n"
+    )
+    assert facts(code).models == (("A", 5), ("B", 6), ("C", 7))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem", "line"),
+    [
+        (b"a = (\n", "it is not Python: '(' was never closed", 1),
+        (b"a = 1\nprint 2\n", "it is not Python: Missing parentheses", 2),
+        (b"\xff\xfe", "it is not Python: ", 1),
+        (b"# coding: nonsense\n", "it is not Python: ", 1),
+        (b"a = '\x00'", "it ", 1),
+    ],
+)
+def test_files_that_are_not_python(content: bytes, problem: str, line: int) -> None:
+    Path("bad.py").write_bytes(content)
+    read = read_source(Path("bad.py"), "bad", MODELS)
+    assert read.problem.startswith(problem)
+    assert read.problem_line in (line, 0)
+    assert read.uses == ()
+
+
+def test_which_files_are_searched(here: Path) -> None:
+    files = {
+        "shop/__init__.py": "",
+        "shop/orders/__init__.py": "",
+        "shop/orders/views.py": "client.execute_statement()",
+        "shop/plain/views.py": "",
+        "shop/readme.txt": "",
+        "shop/.hidden/views.py": "(",
+        "shop/__pycache__/views.py": "(",
+        "shop/node_modules/views.py": "(",
+        "shop/env/pyvenv.cfg": "",
+        "shop/env/views.py": "(",
+        "alone.py": "",
+        "other.py": "(",
+    }
+    for name, text in files.items():
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(text, encoding="utf-8")
+    read = read_sources([here / "shop", Path("alone.py"), here / "shop" / "orders"], MODELS)
+    assert [(each.file, each.module) for each in read] == [
+        ("alone.py", "alone"),
+        ("shop/__init__.py", "shop"),
+        ("shop/orders/__init__.py", "shop.orders"),
+        ("shop/orders/views.py", "shop.orders.views"),
+        ("shop/plain/views.py", "views"),
+    ]
+    (use,) = read[3].uses
+    assert str(use.position) == "shop/orders/views.py:1"
+
+
+def test_a_path_that_is_not_there() -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no nowhere\. Write a folder, or a Python file\."):
+        read_sources([Path("nowhere")], MODELS)
+
+
+def test_a_file_elsewhere_has_its_whole_path(tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("elsewhere") / "views.py"
+    file.write_text("", encoding="utf-8")
+    assert read_sources([file], MODELS)[0].file == str(file)
+
+
+def test_any_code_can_be_searched() -> None:
+    """A tree of many levels, and all the files of this package."""
+    assert uses("a = " + " + ".join(["b"] * 900) + "\nclient.execute_statement()") == [("partiql", "execute_statement")]
+    package = Path(str(pynamodb_alternator.__file__)).parent
+    read = read_sources([package], MODELS)
+    assert len(read) > 200
+    assert [each for each in read if each.problem] == []

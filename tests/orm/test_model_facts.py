@@ -1,0 +1,225 @@
+"""What PynamoDB models say of themselves, as values."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pynamodb import attributes as attr
+from pynamodb import models as stock
+from pynamodb.indexes import (
+    AllProjection,
+    GlobalSecondaryIndex,
+    IncludeProjection,
+    KeysOnlyProjection,
+    LocalSecondaryIndex,
+)
+
+from pynamodb_alternator import AlternatorConnection, Model, install
+from pynamodb_alternator.diagnostics.models import AttributeFacts, IndexFacts, KeyFacts, ModelFacts
+from pynamodb_alternator.orm.model_facts import facts_of, models_in
+
+
+class Score(attr.MapAttribute[str, Any]):
+    points = attr.NumberSetAttribute()
+
+
+class Game(attr.MapAttribute[str, Any]):
+    scores = attr.ListAttribute(of=Score, attr_name="s")
+    days = attr.ListAttribute(of=attr.NumberAttribute)
+    free = attr.MapAttribute[str, Any]()
+
+
+class ByCity(GlobalSecondaryIndex[Any]):
+    class Meta:
+        index_name = "by_city"
+        projection = KeysOnlyProjection()
+
+    city = attr.UnicodeAttribute(hash_key=True)
+    version = attr.VersionAttribute(range_key=True)
+
+
+class ByGame(GlobalSecondaryIndex[Any]):
+    class Meta:
+        projection = AllProjection()
+
+    city = attr.UnicodeAttribute(hash_key=True)
+    name = attr.UnicodeAttribute(hash_key=True, attr_name="n")
+
+
+class ByDay(LocalSecondaryIndex[Any]):
+    class Meta:
+        index_name = "by_day"
+        projection = IncludeProjection(["city"])
+
+    name = attr.UnicodeAttribute(hash_key=True, attr_name="n")
+    day = attr.NumberAttribute(range_key=True)
+
+
+class Base(Model):
+    city = attr.UnicodeAttribute()
+
+
+class Player(Base):
+    class Meta:
+        table_name = "players"
+        cluster = "games"
+        write_isolation = "always"
+        read_capacity_units = 1
+        tags = {"owner": "me"}  # noqa: RUF012
+
+    name = attr.UnicodeAttribute(hash_key=True, attr_name="n")
+    born = attr.NumberAttribute(range_key=True)
+    game = Game(null=True)
+    expires = attr.TTLAttribute(null=True)
+    version = attr.VersionAttribute()
+    by_city = ByCity()
+    by_game = ByGame()
+    by_day = ByDay()
+
+
+class Guest(Player):
+    host = attr.UnicodeAttribute()
+
+
+class AtAmazon(stock.Model):
+    class Meta:
+        table_name = "at_amazon"
+        host = "https://dynamodb.eu-west-1.amazonaws.com"
+        billing_mode = "PAY_PER_REQUEST"
+        read_capacity_units = 1
+
+    expires = attr.TTLAttribute(hash_key=True)
+
+
+class Wrong(Model):
+    class Meta:
+        table_name = "wrong"
+        load_balancing = "random"
+
+    name = attr.UnicodeAttribute(hash_key=True)
+
+
+def test_the_facts_of_a_model() -> None:
+    facts = facts_of(Player)
+    assert facts.position is not None
+    assert facts.position.file.endswith("test_model_facts.py")
+    name, city = KeyFacts("n", "HASH", "S"), KeyFacts("city", "HASH", "S")
+    assert facts == ModelFacts(
+        name="tests.orm.test_model_facts.Player",
+        position=facts.position,
+        table_name="players",
+        keys=(KeyFacts("born", "RANGE", "N"), name),
+        indexes=(
+            IndexFacts("by_city", False, (city, KeyFacts("version", "RANGE", "N", is_whole=True)), "KEYS_ONLY"),
+            IndexFacts("by_day", True, (name, KeyFacts("day", "RANGE", "N")), "INCLUDE"),
+            IndexFacts("by_game", False, (city, name), "ALL"),
+        ),
+        attributes=(
+            AttributeFacts("born", "N"),
+            AttributeFacts("city", "S"),
+            AttributeFacts("expires", "N", "ttl"),
+            AttributeFacts("game", "M"),
+            AttributeFacts("game.days", "L"),
+            AttributeFacts("game.days[]", "N"),
+            AttributeFacts("game.free", "M"),
+            AttributeFacts("game.s", "L"),
+            AttributeFacts("game.s[].points", "NS"),
+            AttributeFacts("n", "S"),
+            AttributeFacts("version", "N", "version"),
+        ),
+        is_base=True,
+        cluster="games",
+        write_isolation="always",
+        has_capacity=True,
+        tags=(("owner", "me"),),
+    )  # fmt: skip
+
+
+def test_a_model_that_derives_from_another_has_what_that_has() -> None:
+    base, derived = facts_of(Player), facts_of(Guest)
+    assert not derived.is_base
+    assert (derived.table_name, derived.keys, derived.indexes) == (base.table_name, base.keys, base.indexes)
+
+
+def test_a_base_without_a_table() -> None:
+    facts = facts_of(Base)
+    assert (facts.table_name, facts.is_base, facts.refused) == (None, True, "")
+
+
+def test_a_plain_model() -> None:
+    facts = facts_of(AtAmazon)
+    assert (facts.is_on_cluster, facts.counts_by_scan, facts.has_capacity) == (False, False, False)
+    assert facts.host == "https://dynamodb.eu-west-1.amazonaws.com"
+    assert facts.keys == (KeyFacts("expires", "HASH", "N", is_whole=True),)
+    install(default=AlternatorConnection)
+    assert facts_of(AtAmazon).is_on_cluster
+
+
+def test_a_setting_that_the_first_request_would_refuse() -> None:
+    facts = facts_of(Wrong)
+    assert facts.refused.startswith("Meta does not take load_balancing.")
+
+
+def test_a_model_that_a_program_makes_stands_nowhere() -> None:
+    made: Any = type("Made", (Model,), {"Meta": type("Meta", (), {"table_name": "made"}), "__module__": "nowhere"})
+    facts = facts_of(made)
+    assert (facts.name, facts.position, facts.table_name) == ("nowhere.Made", None, "made")
+
+
+def test_a_map_that_holds_itself_is_walked_once() -> None:
+    class Tree(attr.MapAttribute[str, Any]):
+        number = attr.NumberAttribute()
+        branches = attr.ListAttribute(of=attr.MapAttribute)
+
+    Tree.branches.element_type = Tree
+
+    class Wood(Model):
+        class Meta:
+            table_name = "wood"
+
+        name = attr.UnicodeAttribute(hash_key=True)
+        tree = Tree()
+
+    assert [each.path for each in facts_of(Wood).attributes] == ["name", "tree", "tree.branches", "tree.number"]
+
+
+# ---- which models ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
+    modules = {name: ModuleType(name) for name in ("fshop", "fshop.models", "fshop.more", "fother.models")}
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return modules
+
+
+def define(module: ModuleType, name: str, base: type[Any] = Model, table: str | None = "t") -> type[Any]:
+    meta = {"Meta": type("Meta", (), {"table_name": table})} if table else {}
+    made = type(base)(name, (base,), {"__module__": module.__name__, **meta})
+    setattr(module, name, made)
+    return made  # type: ignore[no-any-return]
+
+
+def test_the_models_of_a_module_and_those_that_it_imports(shop: dict[str, ModuleType]) -> None:
+    abstract = define(shop["fother.models"], "Abstract", table=None)
+    person = define(shop["fother.models"], "Person", abstract)
+    order = define(shop["fshop.models"], "Order", person)
+    base = define(shop["fshop.models"], "Base", table=None)
+    vars(shop["fshop.models"]).update(Model=Model, Stock=stock.Model, Abstract=abstract, Person=person, Same=person)
+    other = define(shop["fshop.more"], "Order")
+    assert models_in([shop["fshop.models"]]) == [base, person, order]
+    assert models_in([shop["fshop"]]) == [base, other, order]
+    assert models_in([shop["fshop"], shop["fshop.models"]]) == [base, other, person, order]
+    assert models_in([shop["fother.models"]]) == [abstract, person]
+
+
+def test_of_a_module_that_was_loaded_again_the_new_models_count() -> None:
+    module = ModuleType("fagain")
+    old = define(module, "Order")
+    new = define(module, "Order")
+    assert models_in([module]) == [new]
+    assert old is not new
