@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.table_description import attribute_types_of, hash_key_of, index_keys_of
+from ..diagnostics.models import FailLevel, Ignored
 from ..errors import ConfigurationError
 from ..orm._pynamodb import description_of
+from ..orm.model_check import check_models
+from ..registry import get_cluster
 from ..settings import values
+from ..shell.check_models import show_report
 from ..shell.render import NodeLine, show_finding, show_nodes, show_route, show_total
 from ..shell.tables import key_value
 from ._tables import models_of
@@ -16,7 +22,7 @@ if TYPE_CHECKING:
     from ..cluster import Cluster
     from ..shell.screen import Screen
 
-__all__ = ["check", "nodes", "route"]
+__all__ = ["check", "models", "nodes", "only_with_models", "route"]
 
 
 def nodes(cluster: Cluster, screen: Screen) -> None:
@@ -32,6 +38,37 @@ def check(cluster: Cluster, screen: Screen) -> bool:
         show_finding(screen, finding, cluster.name)
     show_total(screen, findings)
     return all(finding.severity != "error" for finding in findings)
+
+
+def only_with_models(options: Mapping[str, object]) -> None:
+    """Refuse what the doctor does not take. `options`: their values by name. Raises `ConfigurationError`."""
+    for name, value in options.items():
+        if value:
+            raise ConfigurationError(f"--{name.replace('_', '-')} is for the check of models. Add --models.")
+
+
+def models(
+    names: Sequence[str],
+    screen: Screen,
+    *,
+    alias: str | None,
+    ignore: Iterable[str],
+    level: FailLevel,
+    sources: Iterable[str | Path] = (),
+) -> bool:
+    """Show what behaves differently in the models of these modules. True if nothing is as grave as `level`.
+
+    `alias`: the cluster whose tables to look at; None for none. Raises `ConfigurationError`.
+    """
+    report = check_models(
+        names,
+        sources=[Path(source) for source in sources],
+        cluster=None if alias is None else get_cluster(alias),
+        alias=alias,
+        ignored=Ignored.of(ignore),
+    )
+    show_report(screen, report, how_to_compare="Add --cluster ALIAS to compare them.")
+    return not report.fails(level)
 
 
 def route(

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..cluster import Cluster
+from ..diagnostics.models import FAIL_LEVELS, FailLevel
 from ..errors import AlternatorError, ConfigurationError
 from ..registry import Aliases, add_source, get_cluster
 from ..settings.config import ClusterConfig
@@ -211,23 +212,53 @@ def _commands() -> AppGroup:
             commands.route(get_cluster(alias), table, key, Screen(), index=index, token_aware=token_aware)
 
     @group.command("check")
-    @alias
-    def check(alias: str) -> None:
-        """Ask all nodes, and say what is wrong. The exit status is 1 if anything is."""
-        with _Told():
-            well = commands.check(get_cluster(alias), Screen())
+    @click.option("--cluster", "alias", help="The cluster's alias (default; with --models none).")
+    @click.option("--models", "modules", multiple=True, metavar="MODULE", help="Check the models of this module.")
+    @click.option("--source", "sources", multiple=True, metavar="PATH", help="With --models: search this as well.")
+    @click.option("--ignore", multiple=True, metavar="NAME", help="With --models: accept the findings of this name.")
+    @click.option("--fail-level", type=click.Choice(FAIL_LEVELS), help="With --models: what sets the status to 1.")
+    @click.option("--format", "form", type=click.Choice(["text", "json"]), help="With --models: how to say it.")
+    def check(
+        alias: str | None,
+        modules: tuple[str, ...],
+        sources: tuple[str, ...],
+        ignore: tuple[str, ...],
+        fail_level: FailLevel | None,
+        form: str | None,
+    ) -> None:
+        """Ask all nodes, and say what is wrong. The exit status is 1 if anything is.
+
+        With --models: what behaves differently on Alternator in the PynamoDB models of a module, such as shop.models,
+        or of a package whose modules the application imports. Add --cluster to look at the tables of a cluster too.
+        """
+        with _Told(_WrongOptions if modules else click.ClickException):
+            if modules:
+                screen = Screen(as_json=form == "json")
+                level = fail_level or "error"
+                well = commands.models(modules, screen, alias=alias, ignore=ignore, level=level, sources=sources)
+            else:
+                options = {"source": sources, "ignore": ignore, "fail_level": fail_level, "format": form}
+                commands.only_with_models(options)
+                well = commands.check(get_cluster(alias or "default"), Screen())
         if not well:
             raise click.exceptions.Exit(1)
 
     return group
 
 
+class _WrongOptions(click.ClickException):
+    exit_code = 2
+
+
 class _Told:
-    """Errors of ours are lines on the terminal, not tracebacks."""
+    """Errors of ours are lines on the terminal, not tracebacks. `kind`: what to raise for them."""
+
+    def __init__(self, kind: type[click.ClickException] = click.ClickException) -> None:
+        self._kind = kind
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, AlternatorError):
-            raise click.ClickException(str(error)) from None
+            raise self._kind(str(error)) from None

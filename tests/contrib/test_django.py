@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,6 +193,45 @@ def test_nodes_and_check(on_cluster: LocalCluster) -> None:
     on_cluster.close()
     with pytest.raises(CommandError, match="has errors"):
         said("alternator_check")
+
+
+@pytest.mark.usefixtures("project")
+def test_the_check_of_models_without_a_cluster() -> None:
+    with pytest.raises(CommandError, match="The models have findings"):
+        said("alternator_check", "--models", "--fail-level", "warning")
+    out = said("alternator_check", "--models", "--fail-level", "never")  # the other tests are searched as well
+    assert "tests.contrib.django_project.shop.models.Receipt" in out
+    assert "tests.contrib.django_project.shop.models.AtAmazon" in out
+    assert "tests/contrib/django_project/shop/views.py:12: update(actions=...)" in out
+    assert "Add --cluster ALIAS to compare them." in " ".join(out.split())
+
+
+def test_the_check_of_models_with_a_cluster(on_cluster: LocalCluster) -> None:
+    Receipt.create_table(wait=True)
+    module = "tests.contrib.django_project.shop.models"
+    for alias, missing in (("default", ["at-amazon", "visitors"]), ("archive", [])):
+        out = said(
+            *("alternator_check", "--models", module, "--cluster", alias, "--format", "json", "--fail-level", "never")
+        )
+        findings = json.loads(out)["findings"]
+        tables = [finding["detail"] for finding in findings if finding["id"] == "table-missing"]
+        assert tables == [f"table {name!r}" for name in missing]
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("arguments", "says", "status"),
+    [
+        (["--models", "shopp"], "There is no module 'shopp'", 2),
+        (["--models", "--ignore", "numberkey"], "Did you mean 'number-key'?", 2),
+        (["--source", "x"], "--source is for the check of models. Add --models.", 1),
+    ],
+)
+def test_mistakes_of_the_check_of_models(arguments: list[str], says: str, status: int) -> None:
+    with pytest.raises(CommandError) as wrong:
+        said("alternator_check", *arguments)
+    assert says in str(wrong.value)
+    assert wrong.value.returncode == status
 
 
 def test_route(on_cluster: LocalCluster) -> None:

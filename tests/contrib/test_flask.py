@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import json
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -388,3 +392,45 @@ def test_a_connection_notices_a_replacement_where_there_is_no_other_source() -> 
     assert connection.cluster.config == outside.config
     assert registry.is_replacement(inside)
     assert not registry.is_replacement(connection.cluster)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module with a model, which nobody has imported yet."""
+    (tmp_path / "fl_shop.py").write_text(
+        "from pynamodb.attributes import NumberAttribute\n"
+        "from pynamodb_alternator import Model\n"
+        "class Item(Model):\n"
+        "    class Meta:\n"
+        "        table_name = 'fl-items'\n"
+        "    number = NumberAttribute(hash_key=True)\n"
+        "def f(): return Item.count()\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "fl_shop"
+    sys.modules.pop("fl_shop", None)
+    gc.collect()  # the model, which the package knows as a subclass
+
+
+def test_the_check_of_models(app: Flask, shop: str) -> None:
+    def check(*arguments: str) -> tuple[int, str]:
+        done = app.test_cli_runner().invoke(args=["alternator", "check", *arguments])
+        return done.exit_code, done.output
+
+    status, out = check("--models", shop)
+    assert status == 0
+    assert "fl_shop.Item" in out
+    assert "Add --cluster ALIAS to compare them." in " ".join(out.split())
+    status, out = check("--models", shop, "--cluster", "default", "--fail-level", "warning", "--format", "json")
+    document = json.loads(out)
+    assert status == 1
+    assert [finding["id"] for finding in document["findings"]] == ["table-missing", "number-key", "count"]
+    status, out = check("--models", shop, "--ignore", "number-key", "--ignore", "count:fl_shop", "--fail-level", "note")
+    assert (status, "2 ignored" in out) == (0, True)
+    status, out = check("--models", "fl_shops")
+    assert status == 2
+    assert "Did you mean 'fl_shop'?" in out
+    status, out = check("--ignore", "count")
+    assert status == 1
+    assert "--ignore is for the check of models. Add --models." in out

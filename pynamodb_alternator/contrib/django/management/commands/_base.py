@@ -21,9 +21,9 @@ class ClusterCommand(BaseCommand):
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--cluster", default="default", metavar="ALIAS", help="The cluster's alias (default).")
 
-    def screen(self, options: Mapping[str, Any]) -> Screen:
+    def screen(self, options: Mapping[str, Any], *, as_json: bool = False) -> Screen:
         """Where the command writes: without colours under ``--no-color``."""
-        return Screen(plain=bool(options.get("no_color")), out=self.stdout)
+        return Screen(as_json=as_json, plain=bool(options.get("no_color")), out=self.stdout)
 
 
 @contextmanager
