@@ -57,11 +57,11 @@ def facts_of(model: AnyModel) -> ModelFacts:
         attributes=tuple(_walk(attributes, "", frozenset())),
         is_base=bool(model.__subclasses__()),
         is_on_cluster=is_on_cluster,
-        counts_by_scan=issubclass(model, Model),
         refused=refused,
         host=getattr(meta, "host", None),
         cluster=cluster if isinstance(cluster, str) else None,
         write_isolation=None if isolation is None else str(isolation),
+        canonical_numbers=getattr(meta, "canonical_numbers", None),
         has_capacity=_has_capacity(meta),
         tags=_tags(meta),
     )

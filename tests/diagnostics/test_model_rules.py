@@ -153,6 +153,9 @@ def test_names_of_a_table_and_its_index_that_are_too_long_together(is_local: boo
         ("missing_operation", "error", "missing-operation"),
         ("throughput", "error", "update-table"),
         ("index_capacity", "error", "consumed-capacity"),
+        ("item_count", "error", "count"),
+        ("number_condition", "note", "number-condition"),
+        ("nested_number_condition", "warning", "nested-number-condition"),
         ("remove_only", "note", "remove-only"),
         ("condition", "note", "conditional-write"),
         ("update", "note", "conditional-write"),
@@ -165,11 +168,15 @@ def test_what_is_said_of_code(kind: UseKind, severity: str, id: str) -> None:
     assert finding.remedy
 
 
-def test_a_count_by_scan_is_slow_and_one_by_a_description_gives_nothing() -> None:
+def test_a_count_reads_the_table_and_pynamodbs_own_gives_none() -> None:
     code = source(("count", "Order.count()"), model=ORDER.name)
-    assert said(Project((ORDER,), (code,))) == [("warning", "count", "Order.count()")]
-    stock = replace(ORDER, counts_by_scan=False)
-    assert said(Project((stock,), (code,))) == [("error", "count", "Order.count()")]
+    (finding,) = inspect_project(Project((ORDER,), (code,)))
+    assert (finding.severity, finding.id, finding.detail) == ("warning", "count", "Order.count()")
+    assert finding.remedy.startswith("This library counts by a Scan")
+    stock = replace(ORDER, is_on_cluster=False)
+    findings = {each.id: each for each in inspect_project(Project((stock,), (code,)))}
+    assert findings["count"].severity == "warning"
+    assert findings["count"].remedy.startswith("PynamoDB's own models give None.")
 
 
 def test_source_files_that_cannot_be_read_and_models_that_were_not_imported() -> None:
@@ -317,6 +324,20 @@ def test_with_canonical_numbers_they_are_what_they_are_on_dynamodb() -> None:
     assert ids[None] == ids["sets"] == [("warning", "number-key"), ("note", "number-set")]
     assert ids[True] == [("note", "number-set")]
     assert ids[False] == [("warning", "number-key"), ("warning", "number-set")]
+
+
+def test_a_model_says_itself_how_its_numbers_are_sent() -> None:
+    model = replace(ORDER, keys=(NUMBER_KEY,), attributes=(AttributeFacts("n", "NS"),), canonical_numbers=True)
+    assert [id for _, id, _ in said(Project((model,), canonical_numbers="sets"))] == ["number-set"]
+    model = replace(model, canonical_numbers=False)
+    code = source(("number_condition", "Order.n == 1.0"), model=ORDER.name)
+    assert [(severity, id) for severity, id, _ in said(Project((model,), (code,), canonical_numbers=True))] == [
+        ("warning", "number-key"),
+        ("warning", "number-set"),
+        ("warning", "number-condition"),
+    ]
+    (finding,) = (each for each in inspect_project(Project((model,), (code,))) if each.id == "number-condition")
+    assert "canonical_numbers is False" in finding.remedy
 
 
 # ---- all of them -------------------------------------------------------------------------------------------------

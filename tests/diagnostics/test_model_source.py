@@ -45,6 +45,8 @@ def uses(code: str, module: str = "shop.views", name: str = "views.py") -> list[
         ("client.transact_write_items(TransactItems=[])", [("transaction", "transact_write_items")]),
         ("client.execute_statement(Statement='x')", [("partiql", "execute_statement")]),
         ("client.create_global_table()", [("missing_operation", "create_global_table")]),
+        ("client.export_table_to_point_in_time()", [("missing_operation", "export_table_to_point_in_time")]),
+        ("Order.describe_table()['ItemCount']", [("item_count", '["ItemCount"]')]),
         ("client.update_table(TableName='t', ProvisionedThroughput={})", [("throughput", "update_table")]),
         ("connection.update_table('t', read_capacity_units=1)", [("throughput", "update_table")]),
         ("client.update_table(TableName='t', GlobalSecondaryIndexUpdates=[])", []),
@@ -104,6 +106,55 @@ def test_what_is_seen(code: str, expected: list[tuple[str, str]]) -> None:
 def test_counts_of_models(code: str, model: str) -> None:
     counts = [use.model for use in facts(code).uses if use.kind == "count"]
     assert counts == ([model] if model else [])
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        ("Order.price == 1.0", "number_condition"),
+        ("Order.price != 1.0", "number_condition"),
+        ("1.0 == Order.price", "number_condition"),
+        ("Order.price == -0.0", "number_condition"),
+        ("Order.price == +2e16", "number_condition"),
+        ("Order.price == 0.00001", "number_condition"),
+        ("m.User.price == 100.0", "number_condition"),
+        ("Order.price.is_in(1, 2.0)", "number_condition"),
+        ("Order.prices.contains(2.0)", "number_condition"),
+        ("(Order.price == 1.0) & (Order.a == 2)", "number_condition"),
+        ("Order.info.price == 1.0", "nested_number_condition"),
+        ("Order.info['price'] == 1.0", "nested_number_condition"),
+        ("Order.prices[0] == 1.0", "nested_number_condition"),
+        ("Order.price == 1", ""),
+        ("Order.price == 1.5", ""),
+        ("Order.price == 0.001", ""),
+        ("Order.price == 1e999", ""),
+        ("Order.price == True", ""),
+        ("Order.price == value", ""),
+        ("Order.price <= 1.0", ""),
+        ("0.0 <= Order.price == 1.0", ""),
+        ("Order.price.between(1.0, 2.0)", ""),
+        ("Order == 1.0", ""),
+        ("order.price == 1.0", ""),
+        ("Other.price == 1.0", ""),
+    ],
+)
+def test_conditions_that_compare_with_a_float(expression: str, kind: str) -> None:
+    code = f"from shop.models import Order\nimport shop.models as m\nfrom other import Other\nf({expression})"
+    conditions = [(use.kind, use.model, use.position.line) for use in facts(code).uses]
+    model = "shop.models.User" if "User" in expression else "shop.models.Order"
+    assert conditions == ([(kind, model, 4)] if kind else [])
+
+
+def test_in_a_model_its_class_is_compared_and_an_instance_is_not() -> None:
+    code = (
+        "from pynamodb.models import Model\n"
+        "class Order(Model):\n"
+        "    @classmethod\n"
+        "    def cheap(cls): return cls.scan(cls.price == 1.0)\n"
+        "    def is_cheap(self): return self.price == 1.0\n"
+    )
+    conditions = [(use.text, use.position.line) for use in facts(code, "shop.models", "models.py").uses]
+    assert conditions == [("cls.price == 1.0", 4)]
 
 
 def test_counts_inside_of_a_model() -> None:

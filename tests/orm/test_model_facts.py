@@ -151,7 +151,7 @@ def test_a_base_without_a_table() -> None:
 
 def test_a_plain_model() -> None:
     facts = facts_of(AtAmazon)
-    assert (facts.is_on_cluster, facts.counts_by_scan, facts.has_capacity) == (False, False, False)
+    assert (facts.is_on_cluster, facts.has_capacity) == (False, False)
     assert facts.host == "https://dynamodb.eu-west-1.amazonaws.com"
     assert facts.keys == (KeyFacts("expires", "HASH", "N", is_whole=True),)
     install(default=AlternatorConnection)

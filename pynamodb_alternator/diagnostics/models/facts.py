@@ -24,6 +24,9 @@ UseKind = Literal[
     "partiql",
     "missing_operation",
     "count",
+    "item_count",
+    "number_condition",
+    "nested_number_condition",
     "condition",
     "update",
     "remove_only",
@@ -84,10 +87,10 @@ class ModelFacts:
 
     `name`: module and class. `position`: where the class is defined, if that is known. `table_name`: None for a model
     that names none. `is_base`: whether other models derive from it.
-    `is_on_cluster`: whether its requests go to a cluster and not to Amazon. `counts_by_scan`: whether `Model.count()`
-    without a key reads the table, where PynamoDB's asks for ItemCount. `refused`: what is wrong with its `Meta`, in the
-    words of the error that its first request would raise. `cluster`: the alias in `Meta.cluster`; None if it has none.
-    `write_isolation`: as `Meta` spells it. `has_capacity`: whether `Meta` provisions throughput.
+    `is_on_cluster`: whether its requests go to a cluster and not to Amazon. `refused`: what is wrong with its `Meta`,
+    in the words of the error that its first request would raise. `cluster`: the alias in `Meta.cluster`; None if it has
+    none. `write_isolation`: as `Meta` spells it. `canonical_numbers`: the setting in `Meta`; None if it has none.
+    `has_capacity`: whether `Meta` provisions throughput.
     """
 
     name: str
@@ -98,11 +101,11 @@ class ModelFacts:
     attributes: tuple[AttributeFacts, ...] = ()
     is_base: bool = False
     is_on_cluster: bool = True
-    counts_by_scan: bool = True
     refused: str = ""
     host: str | None = None
     cluster: str | None = None
     write_isolation: str | None = None
+    canonical_numbers: str | bool | None = None
     has_capacity: bool = False
     tags: tuple[tuple[str, str], ...] = ()
 
@@ -173,6 +176,11 @@ class Project:
         """The model's table, if the cluster has it and let us look at it."""
         table = (self.tables or {}).get(model.table_name or "")
         return table if table is not None and table.exists and not table.problem else None
+
+    def numbers_of(self, model: ModelFacts | None) -> str | bool | None:
+        """Which numbers of the model's requests are sent in canonical form, as its `Meta` or the cluster says."""
+        own = None if model is None else model.canonical_numbers
+        return self.canonical_numbers if own is None else own
 
     def uses(self, *kinds: UseKind) -> Iterator[tuple[SourceFacts, Use]]:
         """What the code does of these kinds, file by file."""

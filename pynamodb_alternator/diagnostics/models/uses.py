@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from .facts import Position, Use, UseKind
 from .names import Names
+from .number_conditions import number_conditions
 
 __all__ = ["MISSING_OPERATIONS", "models_in", "uses_in"]
 
@@ -20,16 +21,30 @@ MISSING_OPERATIONS = frozenset(
         "create_global_table",
         "delete_backup",
         "describe_backup",
+        "describe_contributor_insights",
+        "describe_export",
         "describe_global_table",
+        "describe_global_table_settings",
+        "describe_import",
+        "describe_kinesis_streaming_destination",
+        "disable_kinesis_streaming_destination",
+        "enable_kinesis_streaming_destination",
+        "export_table_to_point_in_time",
+        "import_table",
         "list_backups",
+        "list_contributor_insights",
+        "list_exports",
         "list_global_tables",
+        "list_imports",
         "restore_table_from_backup",
         "restore_table_to_point_in_time",
         "update_continuous_backups",
+        "update_contributor_insights",
         "update_global_table",
+        "update_global_table_settings",
     }
 )
-"""Backups and global tables, as boto3 calls them."""
+"""As boto3 calls them: those that ScyllaDB's documentation says Alternator does not have."""
 _CAPACITY = frozenset({"read_capacity_units", "write_capacity_units", "ProvisionedThroughput"})
 _ACTIONS = frozenset({"add", "append", "delete", "prepend", "remove", "set"})
 """What PynamoDB's attributes make actions of an update with."""
@@ -72,6 +87,12 @@ class _Search:
                 in_model = self._names.model(ast.Name(node.name))
             elif isinstance(node, ast.Call):
                 yield from self._of_call(node, in_model)
+                yield from self._number_conditions(node, in_model)
+            elif isinstance(node, ast.Compare):
+                yield from self._number_conditions(node, in_model)
+            elif isinstance(node, ast.Subscript):
+                if isinstance(node.slice, ast.Constant) and node.slice.value == "ItemCount":
+                    yield node.lineno, "item_count", '["ItemCount"]', ""
             elif isinstance(node, ast.Name | ast.Attribute):
                 origin = self._names.origin(node)
                 if origin in _TRANSACTIONS:
@@ -101,6 +122,14 @@ class _Search:
             yield from self._of_count(call, call.func, arguments, in_model)
         elif method in ("save", "update", "delete"):
             yield from _of_write(call, method, arguments)
+
+    def _number_conditions(self, node: ast.Compare | ast.Call, in_model: str) -> Iterator[_Raw]:
+        def model_of(node: ast.expr) -> str:
+            # An attribute of a class is a condition's, and that of an instance a value: `self` is no model here.
+            is_itself = isinstance(node, ast.Name) and node.id == "cls"
+            return in_model if is_itself else self._names.model(node)
+
+        return number_conditions(node, model_of)
 
     def _is_indexes(self, node: ast.expr) -> bool:
         if isinstance(node, ast.Constant):

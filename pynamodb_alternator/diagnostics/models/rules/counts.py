@@ -11,19 +11,17 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule("count", "Alternator's DescribeTable has no ItemCount, which Model.count() without a key asks for.")
 _BY_SCAN = (
-    "The count is made by a Scan that reads the whole table, and costs as much. Keep a counter where that is dear."
+    "This library counts by a Scan, which reads the whole table and costs as much. Where that is too much, keep a "
+    "counter in an item of its own."
 )
-_STOCK = (
-    "It gives None. Derive the model from pynamodb_alternator.Model, which counts by a Scan of the whole table, or "
-    "keep a counter."
-)
+_STOCK = f"PynamoDB's own models give None. {_BY_SCAN}"
+_ITEM_COUNT = "Call Model.count(), which this library answers by a Scan of the whole table, or keep a counter."
 RULES = (_RULE,)
 
 
 def check(project: Project) -> Iterator[ModelFinding]:
-    by_scan = {model.name for model in project.models if model.counts_by_scan}
+    stock = {model.name for model in project.models if not model.is_on_cluster}
     for source, use in project.uses("count"):
-        if use.model in by_scan:
-            yield _RULE.of_use("warning", source, use, _BY_SCAN)
-        else:
-            yield _RULE.of_use("error", source, use, _STOCK)
+        yield _RULE.of_use("warning", source, use, _STOCK if use.model in stock else _BY_SCAN)
+    for source, use in project.uses("item_count"):
+        yield _RULE.of_use("error", source, use, _ITEM_COUNT)

@@ -1,4 +1,4 @@
-"""Are numbers partition keys, or elements of sets, where 1 and 1.0 are not the same?"""
+"""Are numbers partition keys, elements of sets, or compared with, where 1 and 1.0 are not the same?"""
 
 from __future__ import annotations
 
@@ -15,23 +15,40 @@ _KEY = Rule(
     "not found under 1.",
 )
 _KEY_REMEDY = (
-    "For tables without items set ClusterConfig(canonical_numbers=True), which writes such keys as DynamoDB does. For "
-    "tables with items let every writer use int, or make the key a text."
+    "For new tables set ClusterConfig(canonical_numbers=True), or canonical_numbers = True in Meta: then such keys are "
+    "sent as DynamoDB stores them. For a table with items, `pynamodb-alternator check` without --models says whether "
+    "that is safe. Or let every writer use int, or make the key a text."
 )
 _SET = Rule("number-set", "In a set of numbers, 1 and 1.0 are two elements on Alternator, and one on DynamoDB.")
 _SET_REMEDY = (
-    'This library writes the elements as DynamoDB does: ClusterConfig(canonical_numbers="sets"), the default. Items '
-    "that other clients write, or wrote, may have both."
+    'This library sends the elements as DynamoDB stores them: canonical_numbers="sets", the default. Sets that other '
+    "clients write, or wrote, may have both."
 )
-_SET_REMEDY_OFF = 'The cluster is configured with canonical_numbers=False. Take that out, or write "sets".'
-RULES = (_KEY, _SET)
+_OFF_REMEDY = 'canonical_numbers is False for these requests. Take that out, or write "sets".'
+_CONDITION = Rule(
+    "number-condition",
+    "Alternator compares numbers by =, <>, IN and contains as they are written, and keeps 1.0 at the top level of an "
+    "item as 1: a condition that says 1.0 holds for no item.",
+)
+_CONDITION_REMEDY = (
+    'This library sends 1 for it: canonical_numbers="sets", the default. Other clients do not. An int is the same for '
+    "all of them."
+)
+_NESTED = Rule(
+    "nested-number-condition",
+    "In a map or a list, Alternator keeps a number as it was written, and compares it so by =, <>, IN and contains: "
+    "1 is not 1.0 there.",
+)
+_NESTED_REMEDY = "Let every writer use int, or every writer float, and compare with the same."
+RULES = (_KEY, _SET, _CONDITION, _NESTED)
 
 
 def check(project: Project) -> Iterator[ModelFinding]:
     for model in project.with_tables:
-        if project.canonical_numbers is not True:
+        if project.numbers_of(model) is not True:
             yield from _keys(model)
         yield from _sets(project, model)
+    yield from _conditions(project)
 
 
 def _keys(model: ModelFacts) -> Iterator[ModelFinding]:
@@ -50,8 +67,18 @@ def _is_at_risk(key: KeyFacts) -> bool:
 
 
 def _sets(project: Project, model: ModelFacts) -> Iterator[ModelFinding]:
-    is_off = project.canonical_numbers is False
+    is_off = project.numbers_of(model) is False
     for attribute in model.attributes:
         if attribute.kind == "NS":
-            remedy = _SET_REMEDY_OFF if is_off else _SET_REMEDY
+            remedy = _OFF_REMEDY if is_off else _SET_REMEDY
             yield _SET.of_model("warning" if is_off else "note", model, f"{attribute.path!r} is a number set", remedy)
+
+
+def _conditions(project: Project) -> Iterator[ModelFinding]:
+    models = {model.name: model for model in project.models}
+    for source, use in project.uses("number_condition"):
+        is_off = project.numbers_of(models.get(use.model)) is False
+        remedy = _OFF_REMEDY if is_off else _CONDITION_REMEDY
+        yield _CONDITION.of_use("warning" if is_off else "note", source, use, remedy)
+    for source, use in project.uses("nested_number_condition"):
+        yield _NESTED.of_use("warning", source, use, _NESTED_REMEDY)

@@ -23,10 +23,11 @@ _RULES: Final[Mapping[UseKind, tuple[Rule, str]]] = {
     "missing_operation": (
         Rule(
             "missing-operation",
-            "Alternator has no backups and no global tables: the request ends in an UnknownOperationException.",
+            "Alternator has no backups, exports, imports, global tables, Kinesis streams or contributor insights: the "
+            "request ends in an UnknownOperationException.",
         ),
-        "Back up with ScyllaDB's own means, such as ScyllaDB Manager. A keyspace is replicated to several datacenters "
-        "without global tables.",
+        "Back up with ScyllaDB's own means, such as ScyllaDB Manager. A table is in all datacenters of its keyspace "
+        "without being a global one. Instead of Kinesis there are DynamoDB Streams.",
     ),
     "throughput": (
         Rule("update-table", "Alternator refuses an UpdateTable with provisioned throughput."),
