@@ -1,6 +1,6 @@
 """``pynamodb-alternator check --models MODULE``: the check of models, and what it shows.
 
-The document of ``--format json`` is described in docs/shell.md.
+The document of ``--format json`` is described in docs/model-check.md.
 """
 
 from __future__ import annotations
