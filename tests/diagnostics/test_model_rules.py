@@ -154,6 +154,8 @@ def test_names_of_a_table_and_its_index_that_are_too_long_together(is_local: boo
         ("throughput", "error", "update-table"),
         ("index_capacity", "error", "consumed-capacity"),
         ("item_count", "error", "count"),
+        ("rate_limit", "warning", "rate-limit"),
+        ("plain_client", "note", "plain-client"),
         ("number_condition", "note", "number-condition"),
         ("nested_number_condition", "warning", "nested-number-condition"),
         ("remove_only", "note", "remove-only"),

@@ -32,6 +32,8 @@ UseKind = Literal[
     "remove_only",
     "index_capacity",
     "throughput",
+    "rate_limit",
+    "plain_client",
 ]
 """What the search in source files looks for."""
 

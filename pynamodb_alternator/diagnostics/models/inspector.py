@@ -10,6 +10,7 @@ from ...errors import ConfigurationError
 from ...settings.checks import did_you_mean
 from .facts import Project
 from .rules import (
+    clients,
     composite_keys,
     connections,
     counts,
@@ -17,6 +18,7 @@ from .rules import (
     names,
     numbers,
     operations,
+    rate_limits,
     removals,
     sources,
     tables,
@@ -30,6 +32,7 @@ __all__ = ["ALL_IDS", "Ignored", "inspect_project"]
 
 _MODULES: Final = (
     connections,
+    clients,
     operations,
     tables,
     names,
@@ -37,6 +40,7 @@ _MODULES: Final = (
     numbers,
     write_isolation,
     counts,
+    rate_limits,
     index_projection,
     ttl,
     removals,

@@ -14,6 +14,9 @@ __all__ = ["MISSING_OPERATIONS", "models_in", "uses_in"]
 _BASES = frozenset({"pynamodb.models.Model", "pynamodb_alternator.Model", "pynamodb_alternator.orm.model.Model"})
 _TRANSACTIONS = frozenset({"pynamodb.transactions.TransactGet", "pynamodb.transactions.TransactWrite"})
 _TRANSACTION_CALLS = frozenset({"transact_get_items", "transact_write_items"})
+_CONNECTIONS = frozenset(
+    f"pynamodb.connection{name}" for name in (".Connection", ".TableConnection", ".base.Connection")
+) | {"pynamodb.connection.table.TableConnection"}
 _PARTIQL = frozenset({"batch_execute_statement", "execute_statement", "execute_transaction"})
 MISSING_OPERATIONS = frozenset(
     {
@@ -102,6 +105,8 @@ class _Search:
     def _of_call(self, call: ast.Call, in_model: str) -> Iterator[_Raw]:
         arguments = {keyword.arg: keyword.value for keyword in call.keywords}
         line = call.lineno
+        if self._names.origin(call.func) in _CONNECTIONS:
+            yield line, "plain_client", f"{ast.unparse(call.func)}()", ""
         capacity = arguments.get("return_consumed_capacity", arguments.get("ReturnConsumedCapacity"))
         if capacity is not None and self._is_indexes(capacity):
             yield line, "index_capacity", "INDEXES", ""
@@ -122,6 +127,12 @@ class _Search:
             yield from self._of_count(call, call.func, arguments, in_model)
         elif method in ("save", "update", "delete"):
             yield from _of_write(call, method, arguments)
+        elif method in ("client", "resource") and self._names.origin(call.func).startswith(("boto3.", "botocore.")):
+            name = next(iter(call.args), arguments.get("service_name"))
+            if isinstance(name, ast.Constant) and name.value == "dynamodb":
+                yield line, "plain_client", f'{ast.unparse(call.func)}("dynamodb")', ""
+        if method in ("query", "scan", "count") and not _is_none(arguments.get("rate_limit")):
+            yield line, "rate_limit", f"{method}(rate_limit=...)", ""
 
     def _number_conditions(self, node: ast.Compare | ast.Call, in_model: str) -> Iterator[_Raw]:
         def model_of(node: ast.expr) -> str:
@@ -148,8 +159,7 @@ class _Search:
 
 
 def _of_write(call: ast.Call, method: str, arguments: dict[str | None, ast.expr]) -> Iterator[_Raw]:
-    condition = arguments.get("condition")
-    if condition is not None and not (isinstance(condition, ast.Constant) and condition.value is None):
+    if not _is_none(arguments.get("condition")):
         yield call.lineno, "condition", f"{method}(condition=...)", ""
     if method != "update":
         return
@@ -159,6 +169,11 @@ def _of_write(call: ast.Call, method: str, arguments: dict[str | None, ast.expr]
         yield call.lineno, "update", "update(actions=...)", ""
     if elements and all(method == "remove" for method in elements):
         yield call.lineno, "remove_only", "update(actions=[... .remove()])", ""
+
+
+def _is_none(node: ast.expr | None) -> bool:
+    """Whether an argument is not given, or given as None."""
+    return node is None or (isinstance(node, ast.Constant) and node.value is None)
 
 
 def _actions_in(node: ast.expr | None) -> list[str]:

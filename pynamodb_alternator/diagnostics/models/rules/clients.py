@@ -1,0 +1,22 @@
+"""Does the code make connections or clients of its own, which are on no cluster?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..facts import Project
+from ..values import ModelFinding, Rule
+
+__all__ = ["RULES", "check"]
+
+_RULE = Rule("plain-client", "PynamoDB's own connections and boto3's own clients go to Amazon, or to one endpoint.")
+_REMEDY = (
+    "Make an AlternatorConnection in place of PynamoDB's Connection, and pynamodb_alternator.boto3.client() or "
+    "resource() in place of boto3's. They share the cluster with the models."
+)
+RULES = (_RULE,)
+
+
+def check(project: Project) -> Iterator[ModelFinding]:
+    for source, use in project.uses("plain_client"):
+        yield _RULE.of_use("note", source, use, _REMEDY)
