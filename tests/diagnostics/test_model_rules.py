@@ -153,7 +153,7 @@ def test_names_of_a_table_and_its_index_that_are_too_long_together(is_local: boo
         ("missing_operation", "error", "missing-operation"),
         ("throughput", "error", "update-table"),
         ("index_capacity", "error", "consumed-capacity"),
-        ("item_count", "error", "count"),
+        ("item_count", "warning", "count"),
         ("rate_limit", "warning", "rate-limit"),
         ("plain_client", "note", "plain-client"),
         ("number_condition", "note", "number-condition"),

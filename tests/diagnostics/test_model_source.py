@@ -45,6 +45,10 @@ def uses(code: str, module: str = "shop.views", name: str = "views.py") -> list[
         ("client.transact_write_items(TransactItems=[])", [("transaction", "transact_write_items")]),
         ("client.execute_statement(Statement='x')", [("partiql", "execute_statement")]),
         ("client.create_global_table()", [("missing_operation", "create_global_table")]),
+        ("client.create_backup(TableName='t')", [("missing_operation", "create_backup")]),
+        ("fsx.create_backup(FileSystemId='f')", []),
+        ("rds.execute_statement(sql='x')", []),
+        ("client.execute_transaction(TransactStatements=[])", [("partiql", "execute_transaction")]),
         ("client.export_table_to_point_in_time()", [("missing_operation", "export_table_to_point_in_time")]),
         ("Order.describe_table()['ItemCount']", [("item_count", '["ItemCount"]')]),
         ("client.update_table(TableName='t', ProvisionedThroughput={})", [("throughput", "update_table")]),
@@ -61,9 +65,9 @@ def uses(code: str, module: str = "shop.views", name: str = "views.py") -> list[
         ("from pynamodb.connection.table import TableConnection as T\nT('t')", [("plain_client", "T()")]),
         ("from pynamodb.connection.base import Connection", []),
         ("from other import Connection\nConnection()", []),
-        ("import boto3\nboto3.client('dynamodb', region_name='eu')", [("plain_client", 'boto3.client("dynamodb")')]),
+        ("import boto3\nboto3.client('dynamodb', region_name='eu')", [("plain_client", "boto3.client()")]),
         ("from boto3 import Session\nSession().client('dynamodb')", []),  # what a call gives is not followed
-        ("import boto3\nboto3.resource(service_name='dynamodb')", [("plain_client", 'boto3.resource("dynamodb")')]),
+        ("import boto3\nboto3.resource(service_name='dynamodb')", [("plain_client", "boto3.resource()")]),
         ("import boto3\nboto3.client('s3')", []),
         ("from pynamodb_alternator import boto3\nboto3.client('dynamodb')", []),
         ("client.put_item(ConditionExpression='a')", [("condition", "ConditionExpression")]),
@@ -226,7 +230,7 @@ def test_which_files_are_searched(here: Path) -> None:
     files = {
         "shop/__init__.py": "",
         "shop/orders/__init__.py": "",
-        "shop/orders/views.py": "client.execute_statement()",
+        "shop/orders/views.py": "client.execute_statement(Statement=1)",
         "shop/plain/views.py": "",
         "shop/readme.txt": "",
         "shop/.hidden/views.py": "(",
@@ -265,7 +269,9 @@ def test_a_file_elsewhere_has_its_whole_path(tmp_path_factory: pytest.TempPathFa
 
 def test_any_code_can_be_searched() -> None:
     """A tree of many levels, and all the files of this package."""
-    assert uses("a = " + " + ".join(["b"] * 900) + "\nclient.execute_statement()") == [("partiql", "execute_statement")]
+    assert uses("a = " + " + ".join(["b"] * 900) + "\nclient.execute_statement(Statement=1)") == [
+        ("partiql", "execute_statement")
+    ]
     package = Path(str(pynamodb_alternator.__file__)).parent
     read = read_sources([package], MODELS)
     assert len(read) > 200

@@ -8,47 +8,12 @@ from collections.abc import Callable, Iterator
 from .facts import Position, Use, UseKind
 from .names import Names
 from .number_conditions import number_conditions
+from .service_calls import is_none, service_calls
 
-__all__ = ["MISSING_OPERATIONS", "models_in", "uses_in"]
+__all__ = ["models_in", "uses_in"]
 
 _BASES = frozenset({"pynamodb.models.Model", "pynamodb_alternator.Model", "pynamodb_alternator.orm.model.Model"})
 _TRANSACTIONS = frozenset({"pynamodb.transactions.TransactGet", "pynamodb.transactions.TransactWrite"})
-_TRANSACTION_CALLS = frozenset({"transact_get_items", "transact_write_items"})
-_CONNECTIONS = frozenset(
-    f"pynamodb.connection{name}" for name in (".Connection", ".TableConnection", ".base.Connection")
-) | {"pynamodb.connection.table.TableConnection"}
-_PARTIQL = frozenset({"batch_execute_statement", "execute_statement", "execute_transaction"})
-MISSING_OPERATIONS = frozenset(
-    {
-        "create_backup",
-        "create_global_table",
-        "delete_backup",
-        "describe_backup",
-        "describe_contributor_insights",
-        "describe_export",
-        "describe_global_table",
-        "describe_global_table_settings",
-        "describe_import",
-        "describe_kinesis_streaming_destination",
-        "disable_kinesis_streaming_destination",
-        "enable_kinesis_streaming_destination",
-        "export_table_to_point_in_time",
-        "import_table",
-        "list_backups",
-        "list_contributor_insights",
-        "list_exports",
-        "list_global_tables",
-        "list_imports",
-        "restore_table_from_backup",
-        "restore_table_to_point_in_time",
-        "update_continuous_backups",
-        "update_contributor_insights",
-        "update_global_table",
-        "update_global_table_settings",
-    }
-)
-"""As boto3 calls them: those that ScyllaDB's documentation says Alternator does not have."""
-_CAPACITY = frozenset({"read_capacity_units", "write_capacity_units", "ProvisionedThroughput"})
 _ACTIONS = frozenset({"add", "append", "delete", "prepend", "remove", "set"})
 """What PynamoDB's attributes make actions of an update with."""
 
@@ -104,35 +69,17 @@ class _Search:
 
     def _of_call(self, call: ast.Call, in_model: str) -> Iterator[_Raw]:
         arguments = {keyword.arg: keyword.value for keyword in call.keywords}
-        line = call.lineno
-        if self._names.origin(call.func) in _CONNECTIONS:
-            yield line, "plain_client", f"{ast.unparse(call.func)}()", ""
-        capacity = arguments.get("return_consumed_capacity", arguments.get("ReturnConsumedCapacity"))
-        if capacity is not None and self._is_indexes(capacity):
-            yield line, "index_capacity", "INDEXES", ""
-        if "ConditionExpression" in arguments:
-            yield line, "condition", "ConditionExpression", ""
+        for kind, text in service_calls(call, arguments, self._names.origin):
+            yield call.lineno, kind, text, ""
         if not isinstance(call.func, ast.Attribute):
             return
         method = call.func.attr
-        if method in _TRANSACTION_CALLS:
-            yield line, "transaction", method, ""
-        elif method in _PARTIQL:
-            yield line, "partiql", method, ""
-        elif method in MISSING_OPERATIONS:
-            yield line, "missing_operation", method, ""
-        elif method == "update_table" and not _CAPACITY.isdisjoint(filter(None, arguments)):
-            yield line, "throughput", method, ""
-        elif method == "count":
+        if method == "count":
             yield from self._of_count(call, call.func, arguments, in_model)
         elif method in ("save", "update", "delete"):
             yield from _of_write(call, method, arguments)
-        elif method in ("client", "resource") and self._names.origin(call.func).startswith(("boto3.", "botocore.")):
-            name = next(iter(call.args), arguments.get("service_name"))
-            if isinstance(name, ast.Constant) and name.value == "dynamodb":
-                yield line, "plain_client", f'{ast.unparse(call.func)}("dynamodb")', ""
-        if method in ("query", "scan", "count") and not _is_none(arguments.get("rate_limit")):
-            yield line, "rate_limit", f"{method}(rate_limit=...)", ""
+        if method in ("query", "scan", "count") and not is_none(arguments.get("rate_limit")):
+            yield call.lineno, "rate_limit", f"{method}(rate_limit=...)", ""
 
     def _number_conditions(self, node: ast.Compare | ast.Call, in_model: str) -> Iterator[_Raw]:
         def model_of(node: ast.expr) -> str:
@@ -141,11 +88,6 @@ class _Search:
             return in_model if is_itself else self._names.model(node)
 
         return number_conditions(node, model_of)
-
-    def _is_indexes(self, node: ast.expr) -> bool:
-        if isinstance(node, ast.Constant):
-            return node.value == "INDEXES"
-        return self._names.origin(node) == "pynamodb.constants.INDEXES"
 
     def _of_count(
         self, call: ast.Call, func: ast.Attribute, arguments: dict[str | None, ast.expr], in_model: str
@@ -159,7 +101,7 @@ class _Search:
 
 
 def _of_write(call: ast.Call, method: str, arguments: dict[str | None, ast.expr]) -> Iterator[_Raw]:
-    if not _is_none(arguments.get("condition")):
+    if not is_none(arguments.get("condition")):
         yield call.lineno, "condition", f"{method}(condition=...)", ""
     if method != "update":
         return
@@ -169,11 +111,6 @@ def _of_write(call: ast.Call, method: str, arguments: dict[str | None, ast.expr]
         yield call.lineno, "update", "update(actions=...)", ""
     if elements and all(method == "remove" for method in elements):
         yield call.lineno, "remove_only", "update(actions=[... .remove()])", ""
-
-
-def _is_none(node: ast.expr | None) -> bool:
-    """Whether an argument is not given, or given as None."""
-    return node is None or (isinstance(node, ast.Constant) and node.value is None)
 
 
 def _actions_in(node: ast.expr | None) -> list[str]:

@@ -24,4 +24,4 @@ def check(project: Project) -> Iterator[ModelFinding]:
     for source, use in project.uses("count"):
         yield _RULE.of_use("warning", source, use, _STOCK if use.model in stock else _BY_SCAN)
     for source, use in project.uses("item_count"):
-        yield _RULE.of_use("error", source, use, _ITEM_COUNT)
+        yield _RULE.of_use("warning", source, use, _ITEM_COUNT)

@@ -1,0 +1,94 @@
+"""Calls of boto3's clients and of PynamoDB's connections that Alternator does not have, or answers otherwise."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from .facts import UseKind
+
+__all__ = ["is_none", "service_calls"]
+
+_OPERATIONS: Final[Mapping[UseKind, Mapping[str, str]]] = {
+    "transaction": {"transact_get_items": "", "transact_write_items": ""},
+    "partiql": {
+        "batch_execute_statement": "Statements",
+        "execute_statement": "Statement",
+        "execute_transaction": "TransactStatements",
+    },
+    "missing_operation": {
+        "create_backup": "TableName",
+        "create_global_table": "",
+        "delete_backup": "BackupArn",
+        "describe_backup": "BackupArn",
+        "describe_contributor_insights": "",
+        "describe_export": "ExportArn",
+        "describe_global_table": "",
+        "describe_global_table_settings": "",
+        "describe_import": "ImportArn",
+        "describe_kinesis_streaming_destination": "",
+        "disable_kinesis_streaming_destination": "",
+        "enable_kinesis_streaming_destination": "",
+        "export_table_to_point_in_time": "",
+        "import_table": "",
+        "list_backups": "",
+        "list_contributor_insights": "",
+        "list_exports": "TableArn",
+        "list_global_tables": "",
+        "list_imports": "TableArn",
+        "restore_table_from_backup": "",
+        "restore_table_to_point_in_time": "",
+        "update_continuous_backups": "",
+        "update_contributor_insights": "",
+        "update_global_table": "",
+        "update_global_table_settings": "",
+    },
+}
+"""Operations that ScyllaDB's documentation says Alternator does not have, as boto3 calls them. The text is an argument
+by which such a call is told from one of another service with the same name; empty where there is none."""
+_CAPACITY = frozenset({"read_capacity_units", "write_capacity_units", "ProvisionedThroughput"})
+_CONNECTIONS = frozenset(
+    f"pynamodb.connection{name}" for name in (".Connection", ".TableConnection", ".base.Connection")
+) | {"pynamodb.connection.table.TableConnection"}
+"""Making one of these makes a client of Amazon's."""
+_INDEXES = "pynamodb.constants.INDEXES"
+
+
+def service_calls(
+    call: ast.Call, arguments: Mapping[str | None, ast.expr], origin: Callable[[ast.expr], str]
+) -> Iterator[tuple[UseKind, str]]:
+    """Kind and text of what a call asks for. `arguments`: those with names. `origin`: tells what a name stands for."""
+    capacity = arguments.get("return_consumed_capacity", arguments.get("ReturnConsumedCapacity"))
+    if capacity is not None and (_is_text(capacity, "INDEXES") or origin(capacity) == _INDEXES):
+        yield "index_capacity", "INDEXES"
+    if "ConditionExpression" in arguments:
+        yield "condition", "ConditionExpression"
+    if _is_client(call, arguments, origin):
+        yield "plain_client", f"{ast.unparse(call.func)}()"
+    if not isinstance(call.func, ast.Attribute):
+        return
+    method = call.func.attr
+    for kind, operations in _OPERATIONS.items():
+        if method in operations and operations[method] in ("", *arguments):
+            yield kind, method
+    if method == "update_table" and not _CAPACITY.isdisjoint(filter(None, arguments)):
+        yield "throughput", method
+
+
+def _is_client(call: ast.Call, arguments: Mapping[str | None, ast.expr], origin: Callable[[ast.expr], str]) -> bool:
+    """Whether a call makes a connection of PynamoDB's own, or a client or resource of boto3's own for DynamoDB."""
+    name = origin(call.func)
+    if name in _CONNECTIONS:
+        return True
+    service = next(iter(call.args), arguments.get("service_name"))
+    return name in ("boto3.client", "boto3.resource") and _is_text(service, "dynamodb")
+
+
+def _is_text(node: ast.expr | None, text: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == text
+
+
+def is_none(node: ast.expr | None) -> bool:
+    """Whether an argument is not given, or given as None."""
+    return node is None or (isinstance(node, ast.Constant) and node.value is None)
