@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.table_description import attribute_types_of, hash_key_of, index_keys_of
-from ..diagnostics.models import FailLevel, Ignored
 from ..errors import ConfigurationError
 from ..orm._pynamodb import description_of
-from ..orm.model_check import check_models
 from ..registry import get_cluster
 from ..settings import values
 from ..shell.check_models import show_report
@@ -20,6 +18,7 @@ from ._tables import models_of
 
 if TYPE_CHECKING:
     from ..cluster import Cluster
+    from ..diagnostics.severities import FailLevel
     from ..shell.screen import Screen
 
 __all__ = ["check", "models", "nodes", "only_with_models", "route"]
@@ -60,6 +59,10 @@ def models(
 
     `alias`: the cluster whose tables to look at; None for none. Raises `ConfigurationError`.
     """
+    # Here, because applications that never check their models do without it.
+    from ..diagnostics.models import Ignored
+    from ..orm.model_check import check_models
+
     report = check_models(
         names,
         sources=[Path(source) for source in sources],

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..cluster import Cluster
-from ..diagnostics.models import FAIL_LEVELS, FailLevel
+from ..diagnostics.severities import FAIL_LEVELS, FailLevel
 from ..errors import AlternatorError, ConfigurationError
 from ..registry import Aliases, add_source, get_cluster
 from ..settings.config import ClusterConfig

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     options.fail_level = _fail_level(options)
     if options.models:
         return check_models.run(options)
-    for name in ("source", "ignore", "no_cluster"):
+    for name in ("source", "ignore", "alias", "no_cluster"):
         if getattr(options, name):
             raise ConfigurationError(f"--{name.replace('_', '-')} is for the check of models. Add --models MODULE.")
     return _examine(options)

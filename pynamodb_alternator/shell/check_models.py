@@ -13,13 +13,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..diagnostics.models import FAIL_LEVELS, Ignored, ModelFinding, ModelReport, importable_here
+from ..diagnostics.severities import FAIL_LEVELS
 from ..errors import ConfigurationError
 from . import settings
 from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Screen
 
 if TYPE_CHECKING:
     from ..cluster import Cluster
+    from ..diagnostics.models import ModelFinding, ModelReport
 
 __all__ = ["add", "document_of", "run", "show_report"]
 
@@ -54,6 +55,9 @@ def add(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="accept the findings of this name, or those of one model: NAME:shop.models.Order",
     )
+    group.add_argument(
+        "--alias", metavar="ALIAS", help="compare only the models of this cluster: default, or what Meta.cluster says"
+    )
     group.add_argument("--no-cluster", action="store_true", help="look at no cluster, even if ALTERNATOR_URL is set")
     command.add_argument(
         "--fail-level",
@@ -65,13 +69,19 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check the models that the options name; the exit status."""
+    from ..diagnostics.models import Ignored, importable_here  # here, because the other commands do without it
+
     screen = Screen(as_json=options.json)
     ignored = Ignored.of(options.ignore)
     with importable_here(), _cluster(options) as cluster, screen.waiting("looking"):
         from ..orm.model_check import check_models  # here, because the other commands do without PynamoDB
 
         report = check_models(
-            options.models, sources=[Path(path) for path in options.source], cluster=cluster, ignored=ignored
+            options.models,
+            sources=[Path(path) for path in options.source],
+            cluster=cluster,
+            alias=options.alias,
+            ignored=ignored,
         )
     show_report(screen, report, how_to_compare="Add --url to compare them.")
     return int(report.fails(options.fail_level))

@@ -413,6 +413,14 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     gc.collect()  # the model, which the package knows as a subclass
 
 
+def test_an_application_does_not_load_the_check_of_models() -> None:
+    out = run_python(
+        "import pynamodb_alternator.contrib.flask, pynamodb_alternator.shell.cli\n"
+        "print([name for name in sys.modules if 'diagnostics.models' in name or 'model_check' in name])"
+    )
+    assert out == "[]\n"
+
+
 def test_the_check_of_models(app: Flask, shop: str) -> None:
     def check(*arguments: str) -> tuple[int, str]:
         done = app.test_cli_runner().invoke(args=["alternator", "check", *arguments])

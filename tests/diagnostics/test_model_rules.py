@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from pynamodb_alternator.diagnostics.models import (
     ALL_IDS,
-    FAIL_LEVELS,
-    SEVERITIES,
     AttributeFacts,
     Ignored,
     IndexFacts,
@@ -25,6 +23,7 @@ from pynamodb_alternator.diagnostics.models import (
     inspect_project,
 )
 from pynamodb_alternator.diagnostics.models.facts import SourceFacts, TableFacts, Use, UseKind
+from pynamodb_alternator.diagnostics.severities import FAIL_LEVELS, SEVERITIES
 from pynamodb_alternator.errors import ConfigurationError
 
 TEXT_KEY = KeyFacts("name", "HASH", "S")

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from pynamodb_alternator import Cluster
-from pynamodb_alternator.diagnostics.models import ALL_IDS, SEVERITIES, ModelFinding, ModelReport, Position
+from pynamodb_alternator.diagnostics.models import ALL_IDS, ModelFinding, ModelReport, Position
+from pynamodb_alternator.diagnostics.severities import SEVERITIES
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.shell.check_models import document_of, show_report
 from pynamodb_alternator.shell.screen import Screen
@@ -134,6 +135,8 @@ def test_with_a_cluster(run: Run, local: LocalCluster, cluster: Cluster) -> None
     ids = {finding["id"]: finding["detail"] for finding in document["findings"]}
     assert ids["key-schema"] == "the model has name (HASH, S), and table 'orders' has id (HASH, S)"
     assert ids["table-missing"] == "table 'items'"
+    _, out, _ = run("--models", "shop.models", "--json", "--alias", "archive", ALTERNATOR_URL=local.url)
+    assert "table-missing" not in out
     _, out, _ = run("--models", "shop.models", "--no-cluster", ALTERNATOR_URL=local.url)
     assert "Without a cluster" in out
     assert {each.operation for node in local.nodes for each in node.requests} <= {
@@ -153,6 +156,7 @@ def test_with_a_cluster(run: Run, local: LocalCluster, cluster: Cluster) -> None
         (["--models"], "expected at least one argument"),
         (["--ignore", "tag-text"], "--ignore is for the check of models. Add --models MODULE."),
         (["--no-cluster"], "--no-cluster is for the check of models."),
+        (["--alias", "default"], "--alias is for the check of models."),
         (["--models", "shop.models", "--json", "--format", "text"], "Leave one of them out."),
         (["--models", "shop.models", "--strict", "--fail-level", "note"], "Leave out --strict."),
         (["--models", "shop.models", "--fail-level", "grave"], "Write one of: error, warning, note, never."),

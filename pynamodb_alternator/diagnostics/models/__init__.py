@@ -5,14 +5,11 @@ from .inspector import ALL_IDS, Ignored, inspect_project
 from .modules import import_module, importable_here, is_installed, source_roots
 from .source import read_sources
 from .tables import read_tables
-from .values import FAIL_LEVELS, SEVERITIES, FailLevel, ModelFinding, ModelReport
+from .values import ModelFinding, ModelReport
 
 __all__ = [
     "ALL_IDS",
-    "FAIL_LEVELS",
-    "SEVERITIES",
     "AttributeFacts",
-    "FailLevel",
     "Ignored",
     "IndexFacts",
     "KeyFacts",

@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from ...errors import ConfigurationError
 from ...settings.checks import did_you_mean
+from ..severities import SEVERITIES
 from .facts import Project
 from .rules import (
     clients,
@@ -26,7 +27,7 @@ from .rules import (
     ttl,
     write_isolation,
 )
-from .values import SEVERITIES, ModelFinding
+from .values import ModelFinding
 
 __all__ = ["ALL_IDS", "Ignored", "inspect_project"]
 

@@ -1,19 +1,13 @@
-"""What the check of models gives: findings, their severities, and from which of them on it fails."""
+"""What the check of models gives: its findings, and a report of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
 
+from ..severities import SEVERITIES, FailLevel, ModelSeverity
 from .facts import ModelFacts, Position, SourceFacts, Use
 
-__all__ = ["FAIL_LEVELS", "SEVERITIES", "FailLevel", "ModelFinding", "ModelReport", "ModelSeverity", "Rule"]
-
-ModelSeverity = Literal["error", "warning", "note"]
-FailLevel = Literal["error", "warning", "note", "never"]
-SEVERITIES: Final[tuple[ModelSeverity, ...]] = ("error", "warning", "note")
-"""From the gravest on."""
-FAIL_LEVELS: Final[tuple[FailLevel, ...]] = (*SEVERITIES, "never")
+__all__ = ["ModelFinding", "ModelReport", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...severities import ModelSeverity
 from ..facts import Project, SourceFacts
-from ..values import ModelFinding, ModelSeverity, Rule
+from ..values import ModelFinding, Rule
 
 __all__ = ["RULES", "check"]
 

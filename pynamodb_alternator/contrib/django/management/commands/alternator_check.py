@@ -7,7 +7,8 @@ from typing import Any
 from django.apps import apps
 from django.core.management.base import CommandError
 
-from pynamodb_alternator.diagnostics.models import FAIL_LEVELS, is_installed
+from pynamodb_alternator.diagnostics.models import is_installed
+from pynamodb_alternator.diagnostics.severities import FAIL_LEVELS
 from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.registry import get_cluster
 
