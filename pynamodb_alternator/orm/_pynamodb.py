@@ -172,15 +172,15 @@ def description_of(model: AnyModel) -> Mapping[str, Any]:
     return description
 
 
-def index_schemas_of(model: AnyModel) -> list[tuple[bool, Any]]:
-    """The model's own indexes in the form that PynamoDB has for them, and whether each is a local one."""
-    return [(isinstance(index, LocalSecondaryIndex), index._get_schema()) for index in model._indexes.values()]
-
-
 def keys_of(item: models.Model) -> dict[str, Any]:
     """The serialized key attributes of an instance, by their names in the table."""
     keys: dict[str, Any] = item._get_keys()
     return keys
+
+
+def index_schemas_of(model: AnyModel) -> list[tuple[bool, Any]]:
+    """The model's own indexes in the form that PynamoDB has for them, and whether each is a local one."""
+    return [(isinstance(index, LocalSecondaryIndex), index._get_schema()) for index in model._indexes.values()]
 
 
 def discriminator_of(container: type[AttributeContainer]) -> str | None:

@@ -39,7 +39,10 @@ _NESTED = Rule(
     "In a map or a list, Alternator keeps a number as it was written, and compares it so by =, <>, IN and contains: "
     "1 is not 1.0 there.",
 )
-_NESTED_REMEDY = "Let every writer use int, or every writer float, and compare with the same."
+_NESTED_REMEDY = (
+    "Let every writer use int, or every writer float, and compare with the same. In a table that is copied from "
+    "DynamoDB it is 1."
+)
 RULES = (_KEY, _SET, _CONDITION, _NESTED)
 
 
