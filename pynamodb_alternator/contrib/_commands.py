@@ -55,7 +55,7 @@ def models(
     level: FailLevel,
     sources: Iterable[str | Path] = (),
 ) -> bool:
-    """Show what behaves differently in the models of these modules. True if nothing is as grave as `level`.
+    """Show what behaves differently in the models of these modules. True if nothing is as severe as `level`.
 
     `alias`: the cluster whose tables to look at; None for none. Raises `ConfigurationError`.
     """

@@ -1,4 +1,4 @@
-"""How grave a finding of the check of models is, and from which severity on the check fails.
+"""The severities of findings of the check of models, and from which of them on the check fails.
 
 A module of its own, so that commands can name the levels in their options without loading the check.
 """
@@ -12,5 +12,5 @@ __all__ = ["FAIL_LEVELS", "SEVERITIES", "FailLevel", "ModelSeverity"]
 ModelSeverity = Literal["error", "warning", "note"]
 FailLevel = Literal["error", "warning", "note", "never"]
 SEVERITIES: Final[tuple[ModelSeverity, ...]] = ("error", "warning", "note")
-"""From the gravest on."""
+"""The most severe first."""
 FAIL_LEVELS: Final[tuple[FailLevel, ...]] = (*SEVERITIES, "never")

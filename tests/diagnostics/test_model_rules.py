@@ -374,7 +374,7 @@ def test_a_lower_level_fails_whatever_a_higher_one_fails(severities: list[Any]) 
     ]
 
 
-def test_the_gravest_come_first_and_those_of_a_rule_together() -> None:
+def test_the_most_severe_come_first_and_those_of_a_rule_together() -> None:
     index = replace(BY_CITY, projection="KEYS_ONLY", keys=(NUMBER_KEY,))
     facts: dict[str, Any] = {"indexes": (index,), "attributes": (EXPIRES,), "tags": (("ä", ""), ("ö", ""))}
     models = tuple(replace(ORDER, name=f"m.{n}", table_name=f"{n}00", **facts) for n in "ab")

@@ -1,4 +1,4 @@
-"""The check of models: asks every rule, and gives what they say in the order of gravity."""
+"""The check of models: asks every rule, and gives their findings, the most severe first."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Ignored:
 
 
 def inspect_project(project: Project) -> list[ModelFinding]:
-    """What the rules find, the gravest first; the findings of a rule stand together.
+    """What the rules find, the most severe first; the findings of a rule stand together.
 
     What a model has of a base with the same table is told of the base alone.
     """

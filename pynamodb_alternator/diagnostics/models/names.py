@@ -11,8 +11,8 @@ __all__ = ["Names"]
 class Names:
     """The names of one file. `models`: module and class of each model that is known.
 
-    A name that an assignment or an argument binds anew is still taken for what was imported: that is seldom, and a
-    search of this kind rather says too much.
+    A name to which an assignment or an argument gives another value is still taken for what was imported: that is rare,
+    and a search of this kind says too much rather than too little.
     """
 
     def __init__(self, tree: ast.Module, module: str, *, is_package: bool, models: Collection[str]) -> None:

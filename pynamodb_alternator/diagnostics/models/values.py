@@ -55,7 +55,7 @@ class ModelReport:
     """What the check of models found.
 
     `models`: those that were looked at. `files`: how many source files were searched. `compared`: whether the tables of
-    a cluster were looked at. `findings`: the gravest first. `ignored`: how many findings the user accepts.
+    a cluster were looked at. `findings`: the most severe first. `ignored`: how many findings the user accepts.
     """
 
     models: tuple[ModelFacts, ...]
@@ -68,6 +68,6 @@ class ModelReport:
         return sum(finding.severity == severity for finding in self.findings)
 
     def fails(self, level: FailLevel) -> bool:
-        """Whether one of the findings is as grave as `level`, or graver."""
-        grave = () if level == "never" else SEVERITIES[: SEVERITIES.index(level) + 1]
-        return any(finding.severity in grave for finding in self.findings)
+        """Whether one of the findings is at least as severe as `level`."""
+        failing = () if level == "never" else SEVERITIES[: SEVERITIES.index(level) + 1]
+        return any(finding.severity in failing for finding in self.findings)

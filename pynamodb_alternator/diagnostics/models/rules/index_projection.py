@@ -14,7 +14,7 @@ _RULE = Rule(
     "Alternator keeps all attributes in each index, whatever its projection says, and DescribeTable says ALL.",
 )
 _REMEDY = (
-    "Reckon with the disk space of a whole item for each index. A query of the index gives whole items: name what you "
+    "Plan for the disk space of a whole item for each index. A query of the index gives whole items: name what you "
     "want in attributes_to_get, and hide nothing by a projection. AllProjection() says what happens."
 )
 RULES = (_RULE,)

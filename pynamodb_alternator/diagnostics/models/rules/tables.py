@@ -51,7 +51,7 @@ def _compared(model: ModelFacts, table: TableFacts) -> Iterator[ModelFinding]:
             yield _INDEX_MISSING.of_model("error", model, f"{index.title} of table {model.table_name!r}", remedy)
         elif (index.is_local, _schema(index.keys)) != (other.is_local, _schema(other.keys)):
             detail = f"the model's {index.title} has {_said(index.keys)}, and that of the table {_kind(index, other)}"
-            remedy = "Correct the model, or delete the index and make it anew under another name."
+            remedy = "Correct the model, or delete the index and make a new one under another name."
             yield _INDEX_KEYS.of_model("error", model, detail, remedy)
 
 
