@@ -63,6 +63,7 @@ def facts_of(model: AnyModel) -> ModelFacts:
         write_isolation=None if isolation is None else str(isolation),
         canonical_numbers=getattr(meta, "canonical_numbers", None),
         has_capacity=_has_capacity(meta),
+        stream=str(getattr(meta, "stream_view_type", None) or ""),
         tags=_tags(meta),
     )
 

@@ -97,6 +97,7 @@ def test_of_a_model_that_behaves_the_same_nothing_is_said() -> None:
             ("note", "conditional-write", "the version attribute 'version' makes each save conditional"),
         ),
         ({"has_capacity": True}, None),
+        ({"stream": "NEW_IMAGE"}, ("note", "stream", "Meta.stream_view_type is 'NEW_IMAGE'")),
         ({"host": "https://dynamodb.eu-west-1.amazonaws.com"}, ("error", "amazon-host", "Meta.host is Amazon's")),
         ({"host": "DynamoDB.eu-west-1.API.aws:443"}, ("error", "amazon-host", "Meta.host is Amazon's")),
         ({"is_on_cluster": False}, ("note", "plain-model", "table 'orders'")),

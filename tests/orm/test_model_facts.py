@@ -68,6 +68,7 @@ class Player(Base):
         cluster = "games"
         write_isolation = "always"
         read_capacity_units = 1
+        stream_view_type = "NEW_IMAGE"
         tags = {"owner": "me"}  # noqa: RUF012
 
     name = attr.UnicodeAttribute(hash_key=True, attr_name="n")
@@ -134,6 +135,7 @@ def test_the_facts_of_a_model() -> None:
         cluster="games",
         write_isolation="always",
         has_capacity=True,
+        stream="NEW_IMAGE",
         tags=(("owner", "me"),),
     )  # fmt: skip
 

@@ -92,7 +92,7 @@ class ModelFacts:
     `is_on_cluster`: whether its requests go to a cluster and not to Amazon. `refused`: what is wrong with its `Meta`,
     in the words of the error that its first request would raise. `cluster`: the alias in `Meta.cluster`; None if it has
     none. `write_isolation`: as `Meta` spells it. `canonical_numbers`: the setting in `Meta`; None if it has none.
-    `has_capacity`: whether `Meta` provisions throughput.
+    `has_capacity`: whether `Meta` provisions throughput. `stream`: what its stream tells; empty if it has none.
     """
 
     name: str
@@ -109,6 +109,7 @@ class ModelFacts:
     write_isolation: str | None = None
     canonical_numbers: str | bool | None = None
     has_capacity: bool = False
+    stream: str = ""
     tags: tuple[tuple[str, str], ...] = ()
 
     def attributes_for(self, purpose: str) -> tuple[AttributeFacts, ...]:

@@ -1,0 +1,25 @@
+"""Does a table have a stream?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..facts import Project
+from ..values import ModelFinding, Rule
+
+__all__ = ["RULES", "check"]
+
+_RULE = Rule(
+    "stream",
+    "Alternator's streams have far more shards than DynamoDB's, and tell of a change 10 seconds later by default. They "
+    "do not tell an insert from a change, and tell of writes that change nothing, unless the server's option "
+    "alternator_streams_increased_compatibility is set.",
+)
+_REMEDY = "See that the readers of the stream can do with that, or set the option, which makes every write slower."
+RULES = (_RULE,)
+
+
+def check(project: Project) -> Iterator[ModelFinding]:
+    for model in project.with_tables:
+        if model.stream:
+            yield _RULE.of_model("note", model, f"Meta.stream_view_type is {model.stream!r}", _REMEDY)
