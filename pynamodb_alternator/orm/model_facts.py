@@ -9,6 +9,7 @@ from typing import Any
 
 from pynamodb import models as _models
 from pynamodb.attributes import Attribute, ListAttribute, MapAttribute, TTLAttribute, VersionAttribute
+from pynamodb.connection.base import Connection
 
 from ..diagnostics.models import AttributeFacts, IndexFacts, KeyFacts, ModelFacts, Position
 from ..diagnostics.models.modules import shown_path
@@ -43,7 +44,7 @@ def models_in(modules: Iterable[ModuleType]) -> list[AnyModel]:
 def facts_of(model: AnyModel) -> ModelFacts:
     """The facts. A connection is made for it, which connects nothing."""
     meta: Any = getattr(model, "Meta", None)
-    is_on_cluster, refused = _connection(model)
+    connection, refused = _connection(model)
     attributes = attributes_of(model).values()
     whole = frozenset(attribute.attr_name for attribute in attributes if _is_whole(attribute))
     isolation = getattr(meta, "write_isolation", None)
@@ -56,12 +57,12 @@ def facts_of(model: AnyModel) -> ModelFacts:
         indexes=tuple(_index(is_local, schema, whole) for is_local, schema in index_schemas_of(model)),
         attributes=tuple(_walk(attributes, "", frozenset())),
         is_base=bool(model.__subclasses__()),
-        is_on_cluster=is_on_cluster,
+        is_on_cluster=connection is None or isinstance(connection, AlternatorConnection),
         refused=refused,
         host=getattr(meta, "host", None),
         cluster=cluster if isinstance(cluster, str) else None,
         write_isolation=None if isolation is None else str(isolation),
-        canonical_numbers=getattr(meta, "canonical_numbers", None),
+        canonical_numbers=_canonical_numbers(meta, connection),
         has_capacity=_has_capacity(meta),
         stream=str(getattr(meta, "stream_view_type", None) or ""),
         tags=_tags(meta),
@@ -77,14 +78,25 @@ def _table_name(model: AnyModel) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def _connection(model: AnyModel) -> tuple[bool, str]:
-    """Whether the model's requests go to a cluster, and why its first request would be refused."""
+def _connection(model: AnyModel) -> tuple[Connection | None, str]:
+    """The model's connection, if it can be made, and why its first request would be refused."""
     try:
-        return isinstance(connection_of(model).connection, AlternatorConnection), ""
+        return connection_of(model).connection, ""
     except ConfigurationError as wrong:
-        return True, str(wrong).removeprefix(f"{_name(model)}: ")
+        return None, str(wrong).removeprefix(f"{_name(model)}: ")
     except AttributeError:  # no table
-        return True, ""
+        return None, ""
+
+
+def _canonical_numbers(meta: Any, connection: Connection | None) -> Any:
+    """What `Meta` says, or else the model's cluster, if it has been configured."""
+    own = getattr(meta, "canonical_numbers", None)
+    if own is not None or not isinstance(connection, AlternatorConnection):
+        return own
+    try:
+        return getattr(connection.cluster.config, "canonical_numbers", None)
+    except ConfigurationError:  # none is configured here, or not yet
+        return None
 
 
 def _position(model: AnyModel) -> Position | None:

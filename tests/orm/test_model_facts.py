@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ from pynamodb.indexes import (
     LocalSecondaryIndex,
 )
 
-from pynamodb_alternator import AlternatorConnection, Model, install
+from pynamodb_alternator import AlternatorConnection, ClusterConfig, Model, install, uninstall
 from pynamodb_alternator.diagnostics.models import AttributeFacts, IndexFacts, KeyFacts, ModelFacts
 from pynamodb_alternator.orm.model_facts import facts_of, models_in
 
@@ -151,6 +152,13 @@ def test_a_base_without_a_table() -> None:
     assert (facts.table_name, facts.is_base, facts.refused) == (None, True, "")
 
 
+@pytest.fixture
+def _uninstalled() -> Iterator[None]:
+    yield
+    uninstall()
+
+
+@pytest.mark.usefixtures("_uninstalled")
 def test_a_plain_model() -> None:
     facts = facts_of(AtAmazon)
     assert (facts.is_on_cluster, facts.has_capacity) == (False, False)
@@ -163,6 +171,22 @@ def test_a_plain_model() -> None:
 def test_a_setting_that_the_first_request_would_refuse() -> None:
     facts = facts_of(Wrong)
     assert facts.refused.startswith("Meta does not take load_balancing.")
+
+
+def test_how_numbers_are_sent_is_said_by_meta_or_by_the_cluster() -> None:
+    config = ClusterConfig(["192.0.2.1"])
+
+    class Tally(Model):
+        class Meta:
+            table_name = "tallies"
+            cluster = config
+
+        number = attr.NumberAttribute(hash_key=True)
+
+    assert facts_of(Tally).canonical_numbers == getattr(config, "canonical_numbers", None)
+    vars_of_meta: Any = Tally.Meta
+    vars_of_meta.canonical_numbers = True
+    assert facts_of(Tally).canonical_numbers is True
 
 
 def test_a_model_that_a_program_makes_stands_nowhere() -> None:
