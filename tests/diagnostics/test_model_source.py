@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,13 @@ def test_files_that_are_not_python(content: bytes, problem: str, line: int) -> N
     assert read.problem.startswith(problem)
     assert read.problem_line in (line, 0)
     assert read.uses == ()
+
+
+def test_what_python_warns_of_in_their_files_is_not_our_business() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = facts("pattern = '\\d'\nassert (1, 'always true')\nclient.import_table()")
+    assert (read.problem, [use.kind for use in read.uses]) == ("", ["missing_operation"])
 
 
 def test_which_files_are_searched(here: Path) -> None:

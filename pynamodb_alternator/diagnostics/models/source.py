@@ -7,6 +7,7 @@ function of another package is not seen.
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def read_source(file: Path, module: str, models: Collection[str]) -> SourceFacts
     """What one file says. One that is not Python, or cannot be read, has a `problem`."""
     shown = shown_path(file)
     try:
-        tree = ast.parse(file.read_bytes(), filename=shown)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a wrong escape sequence, say, which is no difference of Alternator's
+            tree = ast.parse(file.read_bytes(), filename=shown)
     except SyntaxError as error:
         return SourceFacts(shown, module, problem=f"it is not Python: {error.msg}", problem_line=error.lineno or 1)
     except (OSError, ValueError, RecursionError, MemoryError) as error:
