@@ -169,6 +169,15 @@ def test_mistakes(run: Run, arguments: list[str], says: str) -> None:
     assert says in err
 
 
+@pytest.mark.skipif(not (ROOT / "example_app").exists(), reason="the tests run on an installed package")
+def test_the_example_shop_has_nothing_to_be_warned_of(run: Run) -> None:
+    status, out, _ = run("--models", "example_app.shop.models", "--strict", "--json")
+    document = json.loads(out)
+    assert (status, document["errors"], document["warnings"]) == (0, 0, 0)
+    assert {model["table"] for model in document["models"]} >= {"shop_products"}
+    assert {finding["id"] for finding in document["findings"]} == {"conditional-write", "remove-only"}
+
+
 # ---- what is shown -----------------------------------------------------------------------------------------------
 
 
