@@ -13,7 +13,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -209,6 +209,25 @@ def _cold(kind: str) -> Measure:
     return measure
 
 
+def _numbers(item: Mapping[str, Any]) -> Measure:
+    """What the look for numbers that are not in canonical form adds to the writing of a PutItem, in µs."""
+
+    def measure(sides: Sides, effort: Effort) -> Measured:
+        operation = sides.cluster.client.meta.service_model.operation_model("PutItem")
+        parameters = {"TableName": TABLE, "Item": item}
+        looking = sides.cluster.core.serializer(validate=False)
+        plain = type(looking)()
+        measured = _turns(
+            lambda: looking.written(parameters, operation),
+            lambda: plain.written(parameters, operation),
+            effort,
+            clock=time.thread_time,
+        )
+        return Measured(measured.ours - measured.theirs, measured.ours, measured.theirs)
+
+    return measure
+
+
 def _background(port_of: Callable[[Sides], int]) -> Measure:
     def measure(sides: Sides, effort: Effort) -> Measured:
         settle = min(3.0, effort.background)
@@ -252,6 +271,12 @@ BARS = (
     Bar("get, client, 300 nodes: of 3 nodes", 1.1, _sizes),
     Bar("get, client with two receivers: of none", 1.2, _operation(who.GET, "with_receivers", "client")),
     Bar("get, client in a block with a deadline: of none", 1.1, _options),
+    Bar(
+        "numbers: nine attributes without one",
+        0.3,
+        _numbers({f"text{n}": {"S": "a text of a row"} for n in range(9)}),
+        " µs",
+    ),
     Bar("cold start, model: of PynamoDB", 1.0, _cold(OURS)),
     Bar("cold start, model without threads: of PynamoDB", 0.9, _cold(OURS_WITHOUT_THREADS)),
     Bar("background, 300 nodes, light use", 0.3, _background(lambda sides: sides.port_300), " %"),

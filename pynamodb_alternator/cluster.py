@@ -19,7 +19,7 @@ from .settings.compression import Deflate, Gzip
 from .settings.config import ClusterConfig
 from .settings.options import NOT_GIVEN, NotGiven, RequestOptions, block, block_settings
 from .settings.scopes import Scope
-from .settings.values import Hedge, KeyRouteAffinity, Timeouts
+from .settings.values import CanonicalNumbers, Hedge, KeyRouteAffinity, Timeouts
 from .topology.node_info import NodeInfo
 from .topology.view import Topology
 
@@ -176,6 +176,7 @@ class Cluster:
         extra_headers: Mapping[str, str] | None = None,
         silent_writes: Literal["raise", "wait", "repeat"] | None = None,
         token_aware: Literal["auto"] | bool | None = None,
+        canonical_numbers: CanonicalNumbers | None = None,
         hedge: Hedge | Mapping[str, Any] | Literal[False] | NotGiven | None = NOT_GIVEN,
         **others: Never,
     ) -> block:
@@ -189,8 +190,8 @@ class Cluster:
         `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: one whose nodes the cluster knows,
         because it stands in the configured chain or is the datacenter of a rack there. `consistent_node`: all requests
         inside prefer one node, which a name of your own picks (the same in all processes), or True (any); they move on
-        if it fails. False ends that in an inner block. `silent_writes`: as in `Retries`. `token_aware`: as in
-        `ClusterConfig`. `hedge`: a `Hedge`, or a mapping of its settings.
+        if it fails. False ends that in an inner block. `silent_writes`: as in `Retries`. `token_aware`,
+        `canonical_numbers`: as in `ClusterConfig`. `hedge`: a `Hedge`, or a mapping of its settings.
 
         Nodes, TLS and credentials belong to the cluster and cannot be changed so. Raises `ConfigurationError`, here and
         not at the first request.
@@ -204,6 +205,7 @@ class Cluster:
             "extra_headers": extra_headers,
             "silent_writes": silent_writes,
             "token_aware": token_aware,
+            "canonical_numbers": canonical_numbers,
             "hedge": hedge,
         }
         settings = block_settings({**named, **others} if others else named)

@@ -23,7 +23,6 @@ from ..settings.options import NO_OPTIONS, block
 from ..topology.node_info import NodeInfo
 from ..transport._botocore import Kit, Parts, load_service, make_async_client
 from ..transport._session import client_session
-from ..transport.lanes import RequestSerializer
 from .endpoint import AsyncClusterEndpoint, AsyncSender
 from .pool import AsyncPools
 from .threads import run_in_thread
@@ -127,7 +126,7 @@ class AsyncCluster:
         config, url = self.config, self.core.seed_url()
         parts = Parts(
             config.region,
-            RequestSerializer(validate=validate_parameters),
+            self.core.serializer(validate=validate_parameters),
             lambda events: AsyncClusterEndpoint(
                 url, config, self.core.environment, self._sender, events, prepare=self._prepare
             ),

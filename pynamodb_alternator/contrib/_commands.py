@@ -83,6 +83,7 @@ def route(
     """
     value: Any = key
     mode: Any = None
+    numbers: Any = None
     for model in models_of():
         meta: Any = getattr(model, "Meta", None)
         if meta.table_name != table:
@@ -90,7 +91,7 @@ def route(
         affinity = getattr(meta, "key_route_affinity", None)
         if affinity is not None:
             affinity = values.affinity(f"{model.__qualname__}: Meta.key_route_affinity", affinity)
-        mode = getattr(meta, "token_aware", None)
+        mode, numbers = getattr(meta, "token_aware", None), getattr(meta, "canonical_numbers", None)
         description = description_of(model)
         index_keys = index_keys_of(description)
         cluster.register_table(table, hash_key_of(description), affinity, index_keys)
@@ -100,5 +101,5 @@ def route(
         name = hash_key_of(description) if index is None else index_keys[index]
         value = key_value(key, attribute_types_of(description)[name])
         break
-    with cluster.options(token_aware=True if token_aware else mode):
+    with cluster.options(token_aware=True if token_aware else mode, canonical_numbers=numbers):
         show_route(screen, cluster.route(table, value, index), key)

@@ -27,6 +27,7 @@ from ..routing.plan import LEAST_BUSY
 from ..routing.router import Router
 from ..routing.tables import Tables
 from ..settings.config import ClusterConfig
+from ..settings.options import current
 from ..settings.tls import Tls
 from ..topology.membership import Membership
 from ..topology.monitor import Monitor
@@ -36,6 +37,7 @@ from ..transport._botocore import Parts, make_client
 from ..transport._session import client_session
 from ..transport.all_pools import AllPools
 from ..transport.budget import RetryBudget
+from ..transport.canonical_numbers import NumberForms
 from ..transport.control import ControlConnections
 from ..transport.counts import Counts
 from ..transport.endpoint import ClusterEndpoint
@@ -139,6 +141,7 @@ class ClusterCore:
             loads=self.loads,
         )
         self.sender: Sender = Sender(config, self.pools)
+        self._number_forms = NumberForms(config.canonical_numbers, lambda: current(self.key), self.tables)
         self.questions: OwnQuestions = OwnQuestions(
             config,
             key=self.key,
@@ -209,12 +212,16 @@ class ClusterCore:
         url = self.seed_url()
         parts = Parts(
             self.config.region,
-            RequestSerializer(validate=validate_parameters),
+            self.serializer(validate=validate_parameters),
             lambda events: ClusterEndpoint(
                 url, self.config, self.environment, self.sender, events, prepare=self.prepare, keep_alive=keep_alive
             ),
         )
         return make_client(session, parts)
+
+    def serializer(self, *, validate: bool) -> RequestSerializer:
+        """What writes the requests of a client. `validate`: whether botocore checks their parameters first."""
+        return RequestSerializer(validate=validate, numbers=self._number_forms)
 
     def seed_url(self) -> str:
         """The address that botocore shows as its endpoint; requests go to all nodes."""

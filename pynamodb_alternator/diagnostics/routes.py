@@ -10,6 +10,7 @@ from ..errors import ConfigurationError
 from ..routing import reasons
 from ..routing.attribute_value import attribute_value
 from ..routing.by_replica import ring_name
+from ..routing.canonical_number import canonical_key
 from ..settings import checks
 from ..settings.options import current
 from ..settings.values import KeyRouteAffinity
@@ -59,8 +60,11 @@ def route(inside: Inside, table_name: str, key: Any, index: str | None) -> KeyRo
         _check_name("index", index)
     value = _key(key)
     inside.prepare(time.monotonic(), None)  # reads the node list, if it was not read yet
-    mode = current(inside.key).token_aware
-    mode = inside.config.token_aware if mode is None else mode
+    options = current(inside.key)
+    mode = inside.config.token_aware if options.token_aware is None else options.token_aware
+    numbers = options.canonical_numbers
+    if (inside.config.canonical_numbers if numbers is None else numbers) is True:
+        value = canonical_key(value)  # as requests have it
     name = ring_name(table_name, index)
     if mode is True and inside.replicas.ring(name) is None:
         inside.questions.token_rings.read_unless_tried(name)

@@ -31,7 +31,7 @@ from ..registry import find_cluster, is_replacement, may_change
 from ..settings import values, write_isolation
 from ..settings.config import ClusterConfig
 from ..settings.options import NO_OPTIONS, RequestOptions
-from ..settings.values import Hedge, KeyRouteAffinity
+from ..settings.values import CanonicalNumbers, Hedge, KeyRouteAffinity
 from .connection_settings import LEGACY, as_given, request_options
 from .under_way import RequestUnderWay, request_under_way
 
@@ -55,7 +55,7 @@ class AlternatorConnection(Connection):
     ``ALTERNATOR_URL``. `key_route_affinity` overrides the cluster's for the tables of this connection.
     `write_isolation` is what `create_table` tags a table with: ``"only_rmw_uses_lwt"``, ``"always"``, ``"forbid_rmw"``
     or ``"unsafe_rmw"``. `silent_writes` overrides the cluster's `Retries.silent_writes`, `token_aware` its setting of
-    that name, and `hedge` its `hedge`: a `Hedge`, or False for none.
+    that name, `hedge` its `hedge` (a `Hedge`, or False for none), and `canonical_numbers` its setting of that name.
 
     Timeouts, retries, headers and credentials hold for this connection's requests, all on the cluster's one client.
     A value that equals PynamoDB's own default counts as not given: the cluster's setting holds then.
@@ -90,6 +90,7 @@ class AlternatorConnection(Connection):
         silent_writes: Literal["raise", "wait", "repeat"] | None = None,
         token_aware: Literal["auto"] | bool | None = None,
         hedge: Hedge | Mapping[str, Any] | Literal[False] | None = None,
+        canonical_numbers: CanonicalNumbers | None = None,
     ) -> None:
         super().__init__(
             region=region,
@@ -113,6 +114,7 @@ class AlternatorConnection(Connection):
         self._silent_writes = silent_writes
         self._token_aware = token_aware
         self._hedge = hedge
+        self._canonical_numbers = canonical_numbers
         self._cluster: Cluster | None = None
         self._may_change = False
         self._options: RequestOptions | None = None
@@ -296,6 +298,7 @@ class AlternatorConnection(Connection):
             silent_writes=self._silent_writes,
             token_aware=self._token_aware,
             hedge=self._hedge,
+            canonical_numbers=self._canonical_numbers,
             extra_headers=self._extra_headers,
             aws_access_key_id=self._aws_access_key_id,
             aws_secret_access_key=self._aws_secret_access_key,

@@ -36,6 +36,7 @@ def request_options(
     silent_writes: Any,
     token_aware: Any,
     hedge: Any,
+    canonical_numbers: Any,
     extra_headers: Mapping[str, str] | None,
     aws_access_key_id: str | None,
     aws_secret_access_key: str | None,
@@ -59,6 +60,11 @@ def request_options(
         silent_writes=None if silent_writes is None else values.silent_writes(f"{who}: silent_writes", silent_writes),
         token_aware=None if token_aware is None else values.token_aware(f"{who}: token_aware", token_aware),
         hedge=NOT_GIVEN if hedge is None else values.hedge(f"{who}: hedge", hedge),
+        canonical_numbers=(
+            None
+            if canonical_numbers is None
+            else values.canonical_numbers(f"{who}: canonical_numbers", canonical_numbers)
+        ),
         extra_headers=sent or None,
         credentials=_credentials(who, aws_access_key_id, aws_secret_access_key, aws_session_token),
         region=region or None,

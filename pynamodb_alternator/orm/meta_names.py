@@ -33,7 +33,15 @@ OF_CONNECTIONS = (
     "aws_session_token",
 )
 """What PynamoDB takes out of a model's `Meta` for its connection."""
-OF_OUR_CONNECTIONS = ("cluster", "key_route_affinity", "write_isolation", "silent_writes", "token_aware", "hedge")
+OF_OUR_CONNECTIONS = (
+    "cluster",
+    "key_route_affinity",
+    "write_isolation",
+    "silent_writes",
+    "token_aware",
+    "hedge",
+    "canonical_numbers",
+)
 """What an `AlternatorConnection` takes out of it as well."""
 _OF_PYNAMODB = frozenset(
     (

@@ -30,6 +30,7 @@ class Model(_models.Model):
       ``"forbid_rmw"`` or ``"unsafe_rmw"``.
     - `silent_writes`: overrides the cluster's `Retries.silent_writes` for this table's writes.
     - `token_aware`: overrides the cluster's: whether requests go to the replicas of their key first.
+    - `canonical_numbers`: overrides the cluster's: which numbers of this model's requests are sent in canonical form.
     - `hedge`: overrides the cluster's `hedge` for this table's reads; False for none.
 
     Each class has a connection of its own: a subclass with another table, cluster or host never uses its parent's.

@@ -20,6 +20,7 @@ from .mapping import FrozenMapping
 from .scopes import ClusterScope, Scope
 from .tls import Tls
 from .values import (
+    CanonicalNumbers,
     Credentials,
     CredentialsSource,
     Discovery,
@@ -57,6 +58,9 @@ class ClusterConfig:
     `token_aware`: whether reads, and writes without affinity, go to the replicas of their key first. False: no. True:
     yes. ``"auto"``: for tables that had `token_aware_after` requests in this process, and whose token ring is not large
     (at most 20,000 rows), where there are background threads.
+    `canonical_numbers`: which numbers are sent as DynamoDB writes them (1, and not 1.0 or 1e0). ``"sets"``: the
+    elements of number sets, and what a condition or filter compares with. True: partition keys as well, which the
+    server tells apart by how they are written. False: none. docs/configuration.md tells when to use what.
     `affinity_ring`: the nodes over which partition keys are spread where the routing scope in use is a rack: those of
     its datacenter, or with ``"scope"`` its own alone, as most of ScyllaDB's drivers have it.
     `affinity_ring_order`: by what these nodes are sorted. ``"host"`` and ``"endpoint_with_port"`` are for fleets that
@@ -104,6 +108,7 @@ class ClusterConfig:
     affinity_ring_order: RingOrder = "endpoint"
     token_aware: Literal["auto"] | bool = "auto"
     token_aware_after: int = 1000
+    canonical_numbers: CanonicalNumbers = "sets"
     credentials: CredentialsSource | None = None
     region: str = "us-east-1"
     tls: Tls | None = None
@@ -145,6 +150,7 @@ class ClusterConfig:
         checks.one_of("ClusterConfig: affinity_ring_order", self.affinity_ring_order, get_args(RingOrder))
         values.token_aware("ClusterConfig: token_aware", self.token_aware)
         checks.whole("ClusterConfig: token_aware_after", self.token_aware_after, 1, 10**9)
+        values.canonical_numbers("ClusterConfig: canonical_numbers", self.canonical_numbers)
         mode = values.affinity("ClusterConfig: key_route_affinity", self.key_route_affinity)
         set_field(self, "key_route_affinity", mode)
         set_field(self, "partition_keys", _partition_keys(self.partition_keys))

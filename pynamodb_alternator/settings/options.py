@@ -21,7 +21,7 @@ from . import checks, compression, headers, scopes, values
 from .compression import Deflate, Gzip
 from .config import ClusterConfig
 from .scopes import Scope
-from .values import Credentials, Hedge, KeyRouteAffinity, Retries, Timeouts
+from .values import CanonicalNumbers, Credentials, Hedge, KeyRouteAffinity, Retries, Timeouts
 
 __all__ = [
     "BLOCK_SETTINGS",
@@ -55,6 +55,7 @@ class RequestOptions(NamedTuple):
     the cluster's.
     `hedge`: None for none. `credentials`, `region`: what signs the request. `response_compression`: codings.
     `consistent_node`: the number that picks the node; False for none. `token_aware`: as in `ClusterConfig`.
+    `canonical_numbers`: as in `ClusterConfig`.
     `is_lookup`: the library asks for itself, and a failure counts for no node.
     """
 
@@ -75,6 +76,7 @@ class RequestOptions(NamedTuple):
     routing_scope: Scope | None = None
     consistent_node: int | Literal[False] | None = None
     token_aware: Literal["auto"] | bool | None = None
+    canonical_numbers: CanonicalNumbers | None = None
     is_lookup: bool = False
 
     def over(self, wider: RequestOptions) -> RequestOptions:
@@ -193,6 +195,7 @@ _CHECKED: Mapping[str, Callable[[str, Any], Any]] = {
     "extra_headers": lambda where, value: headers.check(where, value) or None,
     "silent_writes": values.silent_writes,
     "token_aware": values.token_aware,
+    "canonical_numbers": values.canonical_numbers,
     "routing_scope": scopes.check,
     "request_compression": compression.request_compression,
     "hedge": values.hedge,

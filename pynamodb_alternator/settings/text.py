@@ -86,6 +86,7 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "affinity_ring_order": Setting(str),
     "token_aware": Setting(_switch_or(str)),
     "token_aware_after": Setting(int),
+    "canonical_numbers": Setting(_switch_or(str)),
     "region": Setting(str),
     "request_compression": Setting(str),
     "response_compression": Setting(_switch_or(codings_in)),

@@ -16,6 +16,7 @@ from . import checks
 from .secrets import Secret
 
 __all__ = [
+    "CanonicalNumbers",
     "Credentials",
     "CredentialsSource",
     "Discovery",
@@ -28,6 +29,7 @@ __all__ = [
     "RingOrder",
     "Timeouts",
     "affinity",
+    "canonical_numbers",
     "check_timeout",
     "hedge",
     "silent_writes",
@@ -43,6 +45,10 @@ RingNodes = Literal["datacenter", "scope"]
 RingOrder = Literal["endpoint", "host", "endpoint_with_port"]
 """By what these nodes are sorted: the canonical endpoint, the bare host, or the endpoint with its port, even where that
 is the scheme's default."""
+
+
+CanonicalNumbers = Literal["sets"] | bool
+"""Which numbers are sent in DynamoDB's canonical form: those in sets, or with True the partition keys as well."""
 
 
 class KeyRouteAffinity(enum.Enum):
@@ -281,6 +287,17 @@ def token_aware(where: str, value: Any) -> Literal["auto"] | bool:
     if isinstance(value, str) and value == "auto":
         return "auto"
     raise ConfigurationError(f"{where} must be 'auto', True or False (got {checks.shown(value)}).")
+
+
+def canonical_numbers(where: str, value: Any) -> CanonicalNumbers:
+    """`value`, if it says which numbers are sent in canonical form. Raises `ConfigurationError` otherwise."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value == "sets":
+        return "sets"
+    raise ConfigurationError(
+        f"{where} must be 'sets', True (partition keys as well) or False (got {checks.shown(value)})."
+    )
 
 
 def affinity(where: str, value: object) -> KeyRouteAffinity:

@@ -109,6 +109,7 @@ def take_over(client_class: type[Any]) -> None:
         operation = self._endpoint.calls.operation(operation_name, self)
         if operation is None:
             return machinery._make_api_call(self, operation_name, api_params)
-        return self._endpoint.call(operation, api_params, self._serializer.body(api_params, operation.model))
+        parameters, body = self._serializer.written(api_params, operation.model)
+        return self._endpoint.call(operation, parameters, body)
 
     client_class._make_api_call = _make_api_call

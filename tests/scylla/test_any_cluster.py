@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import NumberAttribute, NumberSetAttribute, UnicodeAttribute
 from pynamodb.exceptions import PutError, TransactGetError
 from pynamodb.transactions import TransactGet
 
@@ -125,6 +125,32 @@ def test_what_alternator_lacks_gives_its_own_error(cluster: Cluster, prefix: str
     with pytest.raises(TransactGetError) as caught, TransactGet(connection=connection) as transaction:
         transaction.get(thing, "a")
     assert caught.value.cause_response_code == "UnknownOperationException"
+
+
+def test_numbers_are_those_that_they_are_equal_to(cluster: Cluster, prefix: str) -> None:
+    made = cluster
+
+    class Score(Model):
+        class Meta:
+            table_name = f"{prefix}_numbers"
+            billing_mode = "PAY_PER_REQUEST"
+            canonical_numbers = True
+            cluster = made
+
+        key = NumberAttribute(hash_key=True)
+        value = NumberAttribute(default=0)
+        marks = NumberSetAttribute(null=True)
+
+    Score.create_table(wait=True)
+    Score(1.0, value=2.0, marks={1.0, 20}).save()
+    score = Score.get(1, consistent_read=True)
+    score.update([Score.marks.add({1, 5.0})], condition=(Score.value == 2.0) & (Score.key == 1.0))
+    assert score.marks == {1, 5, 20}
+    score.update([Score.marks.delete({5, 2e1})], condition=Score.marks.contains(1.0))
+    assert score.marks == {1}
+    assert [found.value for found in Score.query(1e0, filter_condition=Score.value.is_in(2.0, 3))] == [2]
+    Score(1.0).delete()
+    assert list(Score.scan(consistent_read=True)) == []
 
 
 @pytest.mark.parametrize("isolation", ["always", "only_rmw_uses_lwt", "forbid_rmw", "unsafe_rmw"])

@@ -48,6 +48,7 @@ def test_what_belongs_to_the_cluster_cannot_be_changed_for_a_block() -> None:
             ({"timeouts": {"read": -1}}, "read must be a number"),
             ({"request_compression": "br"}, "request_compression must be"),
             ({"hedge": 0.05}, r"Cluster.options: hedge must be Hedge\("),
+            ({"canonical_numbers": "all"}, "canonical_numbers must be 'sets', True"),
             ({"response_compression": "br"}, "response_compression must be"),
             ({"key_route_affinity": "some"}, "KeyRouteAffinity"),
             ({"consistent_node": ""}, "consistent_node must be"),

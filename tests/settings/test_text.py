@@ -258,6 +258,7 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "affinity_ring_order": st.sampled_from(["endpoint", "host", "endpoint_with_port"]),
     "token_aware": st.sampled_from(["auto", "true", "no"]),
     "token_aware_after": st.integers(1, 10**9),
+    "canonical_numbers": st.sampled_from(["sets", "true", "no"]),
     "region": st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True),
     "request_compression": st.sampled_from(["gzip", "deflate", "none"]),
     "response_compression": st.sampled_from(["true", "no", "gzip", "deflate,gzip"]),
@@ -313,7 +314,7 @@ def test_a_url_means_what_a_mapping_means(values: dict[str, Any]) -> None:
     mapping: dict[str, Any] = {"seeds": ["10.0.0.1", "[::1]"], "scheme": "https"}
     for name, value in values.items():
         setting = text.IN_TEXT[name]
-        if name in ("user_agent", "response_compression", "token_aware"):
+        if name in ("user_agent", "response_compression", "token_aware", "canonical_numbers"):
             value = {"true": True, "on": True, "no": False, "off": False}.get(value, value)
         into = mapping if setting.group is None else mapping.setdefault(setting.group, {})
         into[setting.name or name] = value

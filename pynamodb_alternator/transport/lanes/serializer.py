@@ -8,6 +8,7 @@ from typing import Any
 from botocore.model import OperationModel
 from botocore.validate import validate_parameters
 
+from ..canonical_numbers import NumberForms, may_change
 from ..happy_path import Request
 from ..serialization import dumps
 from .lane import TARGET
@@ -34,24 +35,39 @@ def request_dict_of(request: Request) -> dict[str, Any]:
 class RequestSerializer:
     """Stands where botocore's serializer does: makes the body, and keeps the parameters for routing.
 
-    `validate`: whether parameters are checked as botocore checks them, before every request.
+    `validate`: whether parameters are checked as botocore checks them, before every request. `numbers`: gives numbers
+    the forms in which they are sent; without it they are sent as they are.
     """
 
-    def __init__(self, *, validate: bool = False) -> None:
+    def __init__(self, *, validate: bool = False, numbers: NumberForms | None = None) -> None:
         self._validate = validate
+        self._numbers = numbers
 
     def serialize_to_request(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> dict[str, Any]:
+        parameters, body = self.written(parameters, operation_model)
         return {
             "url_path": "/",
             "query_string": "",
             "method": "POST",
             "headers": {TARGET: f"{operation_model.metadata['targetPrefix']}.{operation_model.name}"},
-            "body": self.body(parameters, operation_model),
+            "body": body,
             PARAMETERS: parameters,
         }
 
-    def body(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> bytes:
-        """The request's JSON. Raises botocore's `ParamValidationError`."""
+    def written(
+        self, parameters: Mapping[str, Any], operation_model: OperationModel
+    ) -> tuple[Mapping[str, Any], bytes]:
+        """The parameters as they are sent, which are others only where the form of a number changes, and their JSON.
+
+        Raises botocore's `ParamValidationError`.
+        """
+        body = self._body(parameters, operation_model)
+        if self._numbers is None or may_change(body) is None:
+            return parameters, body
+        changed = self._numbers.of(parameters, body)
+        return (parameters, body) if changed is parameters else (changed, dumps(changed, operation_model))
+
+    def _body(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> bytes:
         if self._validate and operation_model.input_shape is not None:
             validate_parameters(parameters, operation_model.input_shape)
         try:

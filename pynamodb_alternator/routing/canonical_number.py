@@ -1,0 +1,82 @@
+"""The canonical form of a number, in which DynamoDB stores every number, and its answers and Alternator's have it.
+
+Plain decimal: no exponent, no plus sign, no leading zeros, no trailing zeros behind the point, a zero before it, and 0
+for all zeros. Alternator makes numbers canonical when it reads them from its storage, but it finds a partition key by
+the bytes that it has stored, and an element of a number set by its text: there 1 and 1.0 are two (SCYLLADB-1575).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .partition_key import as_mapping
+
+__all__ = ["canonical_key", "canonical_number", "is_canonical"]
+
+_MOST_DIGITS = 38
+_SMALLEST, _LARGEST = -130, 125
+"""The decimal exponents that a number may have, as in 1E-130 and 9.99E125."""
+
+# Compiled at the first use: `re` keeps it. Nearly no process meets such a number.
+_NUMBER = r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?"
+
+
+def canonical_number(text: str) -> str:
+    """The number in canonical form.
+
+    What DynamoDB would refuse comes back as it is, for the server to refuse: text that is not a number, more than 38
+    digits, a magnitude out of 1E-130 … 9.99E125.
+    """
+    return _of_usual(text) or _of_any(text)
+
+
+def _of_usual(text: str) -> str | None:
+    """The same for 0, -12, 12.0 and 12.5, as nearly all numbers are, in a fraction of the time."""
+    if text in ("0", "0.0"):
+        return "0"
+    integer, dot, rest = text.removeprefix("-").partition(".")
+    if not integer.isdigit() or integer[0] == "0" or len(text) > _MOST_DIGITS or not text.isascii():
+        return None
+    if not dot or (rest.isdigit() and rest[-1] != "0"):
+        return text
+    return text.removesuffix(".0") if rest == "0" else None
+
+
+def _of_any(text: str) -> str:
+    """The same for all others."""
+    match = re.fullmatch(_NUMBER, text)
+    if match is None:
+        return text
+    sign, whole, fraction, exponent = match.groups("")
+    digits = whole + fraction
+    if not digits:
+        return text
+    significant = digits.lstrip("0")
+    if not significant:
+        return "0"
+    # How many of the significant digits stand before the point: none if it is 0, and below 0 there are zeros between.
+    point = len(whole) + int(exponent or 0) - (len(digits) - len(significant))
+    significant = significant.rstrip("0")
+    if len(significant) > _MOST_DIGITS or not _SMALLEST <= point - 1 <= _LARGEST:
+        return text
+    if point <= 0:
+        plain = f"0.{'0' * -point}{significant}"
+    elif point >= len(significant):
+        plain = significant + "0" * (point - len(significant))
+    else:
+        plain = f"{significant[:point]}.{significant[point:]}"
+    return f"-{plain}" if sign == "-" else plain
+
+
+def is_canonical(text: object) -> bool:
+    """Whether it is the text of a number in canonical form, or of none at all."""
+    return not isinstance(text, str) or canonical_number(text) == text
+
+
+def canonical_key(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attribute value of a key, such as ``{"N": "1.0"}``, as it is sent where keys are made canonical."""
+    typed = as_mapping(value)
+    number = typed.get("N") if typed is not None and len(typed) == 1 else None
+    return {"N": canonical_number(number)} if isinstance(number, str) and not is_canonical(number) else value

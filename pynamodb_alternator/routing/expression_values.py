@@ -1,0 +1,146 @@
+"""Where the ``:value`` references of a request's expressions stand, as far as the text of a number matters there.
+
+The server compares numbers by their text where it tests for equality (``=``, ``<>``, IN, ``contains``), and what it
+compares with is canonical: a number at the top level of an item, which it reads from its storage. What is nested in a
+map or a list is stored as it was sent, and is not touched here. `<` and its kin, BETWEEN and arithmetic go by value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+__all__ = ["CONDITIONS", "EXPRESSIONS", "Rewritten", "rewritten"]
+
+CONDITIONS = ("ConditionExpression", "FilterExpression")
+EXPRESSIONS = (*CONDITIONS, "KeyConditionExpression", "UpdateExpression")
+"""The parameters of a request that refer to values."""
+
+_NAME = r"(?<![\w#:.\]])#?\w+"
+# A name that is the whole path, or the parenthesis that ends a call such as size(a).
+_TOP = rf"(?:{_NAME}|\))"
+_EQUAL = rf"{_TOP}\s*(?:=|<>)\s*(:\w+)"
+_EQUAL_TURNED = r"(:\w+)\s*(?:=|<>)\s*#?\w+(?![\w.\[])"
+_IN = rf"{_TOP}\s+(?:IN|in|In|iN)\s*(\([^()]*\))"
+_DEFAULT = rf"{_NAME}\s*=\s*if_not_exists\s*\([^(),]*,\s*(:\w+)\s*\)"
+_ADDED = rf"{_NAME}\s+(:\w+)"
+_REFERENCE = r":\w+"
+_CONTAINS = r"(?<![\w#:.])(\(\s*)?contains\s*\(\s*([#:]?\w[^(),]*?)\s*,\s*(:\w+)\s*\)(\s*\))?"
+_LONGEST = 4096
+"""Bytes that an expression may have."""
+
+Span = tuple[int, int]
+
+
+class Rewritten(NamedTuple):
+    """What becomes of expressions whose numbers are to be canonical.
+
+    `expressions`: those that change, by the names of the parameters. `changed`: the references whose value is to be the
+    canonical one. `added`: those whose value stays as it is, and whose twin is to be the canonical one.
+    """
+
+    expressions: Mapping[str, str]
+    changed: frozenset[str]
+    added: frozenset[str]
+
+
+_AS_IT_IS = Rewritten({}, frozenset(), frozenset())
+
+
+def rewritten(parameters: Mapping[str, Any], members: Collection[str], twins: Mapping[str, str]) -> Rewritten:
+    """How a request gets canonical numbers where its expressions compare them with a whole attribute, or assign them.
+
+    `members`: which of `EXPRESSIONS` this is for. `twins`: for each reference to a number that would change, a name of
+    which the request has none. The twin is used where the reference stands at another place too. ``contains(path,
+    :value)`` of a condition looks for both, because an element of a list is stored as it was sent; if the expression
+    would become too long, it looks for the canonical form alone.
+    """
+    expressions = {
+        member: _dense(expression) for member in EXPRESSIONS if isinstance(expression := parameters.get(member), str)
+    }
+    made = _rewritten(expressions, members, twins, either=True)
+    if _is_too_long(made):
+        made = _rewritten(expressions, members, twins, either=False)
+    return _AS_IT_IS if _is_too_long(made) else made
+
+
+def _is_too_long(made: Rewritten) -> bool:
+    return any(len(expression.encode()) > _LONGEST for expression in made.expressions.values())
+
+
+def _dense(expression: str) -> str:
+    """The same without blanks in its paths."""
+    return re.sub(r"(?a)\s*([.\[])\s*|\s+(?=\])", r"\1", expression)
+
+
+def _rewritten(
+    expressions: Mapping[str, str], members: Collection[str], twins: Mapping[str, str], *, either: bool
+) -> Rewritten:
+    spans = {
+        member: [
+            (start, end)
+            for start, end in _at_top_level(expression, member, contained=not either)
+            if expression[start:end] in twins
+        ]
+        for member, expression in expressions.items()
+        if member in members
+    }
+    everywhere = Counter(
+        reference for expression in expressions.values() for reference in re.findall(_REFERENCE, expression)
+    )
+    at_top_level = Counter(expressions[member][start:end] for member in spans for start, end in spans[member])
+    changed = frozenset(reference for reference, count in at_top_level.items() if everywhere[reference] == count)
+    others = {reference: twin for reference, twin in twins.items() if reference not in changed}
+    made = {}
+    for member, expression in expressions.items():
+        text = _with_twins(expression, spans.get(member, ()), others)
+        if either and member in CONDITIONS:
+            text = _with_either(text, others)
+        if text != expression:
+            made[member] = text
+    used = {reference for text in made.values() for reference in re.findall(_REFERENCE, text)}
+    return Rewritten(made, changed, frozenset(reference for reference, twin in others.items() if twin in used))
+
+
+def _at_top_level(expression: str, member: str, *, contained: bool) -> Iterator[Span]:
+    """Where the references stand that are compared with, or assigned to, a whole attribute.
+
+    `contained`: those in ``contains(path, :value)`` of a condition as well.
+    """
+    patterns = [_EQUAL, _EQUAL_TURNED]
+    if member == "UpdateExpression":
+        patterns += [_DEFAULT, _ADDED]
+    for pattern in patterns:
+        for match in re.finditer(pattern, expression):
+            yield match.span(1)
+    for among in re.finditer(_IN, expression):
+        for match in re.finditer(_REFERENCE, among[1]):
+            yield among.start(1) + match.start(), among.start(1) + match.end()
+    if contained and member in CONDITIONS:
+        for match in re.finditer(_CONTAINS, expression):
+            yield match.span(3)
+
+
+def _with_twins(expression: str, spans: Collection[Span], twins: Mapping[str, str]) -> str:
+    """The expression with the twins of the references at these places, where they have one."""
+    for start, end in sorted(spans, reverse=True):
+        reference = expression[start:end]
+        expression = f"{expression[:start]}{twins.get(reference, reference)}{expression[end:]}"
+    return expression
+
+
+def _with_either(expression: str, twins: Mapping[str, str]) -> str:
+    """The condition, in which ``contains(path, :value)`` looks for the value and its twin."""
+
+    def replaced(match: re.Match[str]) -> str:
+        opened, path, reference, closed = match.groups("")
+        twin = twins.get(reference)
+        if twin is None:
+            return match[0]
+        either = f"contains({path}, {reference}) OR contains({path}, {twin})"
+        # DynamoDB refuses two pairs of parentheses around the same.
+        return f"({either})" if opened and closed else f"{opened}({either}){closed}"
+
+    return re.sub(_CONTAINS, replaced, expression)
