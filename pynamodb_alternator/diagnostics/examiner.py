@@ -1,7 +1,8 @@
 """The doctor: looks at a cluster, and tells each finding with its remedy.
 
-It asks questions that change nothing: ``GET /``, ``GET /localnodes``, ListTables, ListTagsOfResource, and the system
-tables. It asks each node by itself, so it uses no query plan, and what it hears does not count for health.
+It asks questions that change nothing: ``GET /``, ``GET /localnodes``, ListTables, DescribeTable, ListTagsOfResource,
+the system tables, and some keys of tables whose partition keys are numbers. It asks each node by itself, so it uses no
+query plan, and what it hears does not count for health.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..settings import checks as settings
 from .checks import (
     authentication,
+    canonical_numbers,
     clock_skew,
     datacenters,
     rack_support,
@@ -54,6 +56,7 @@ _IF_REQUESTS_ARE_LET_IN: tuple[Check, ...] = (
     datacenters.check,
     write_isolation.check,
     token_ring.check,
+    canonical_numbers.check,
 )
 
 

@@ -117,6 +117,12 @@ class NodesClient:
     def list_tags_of_resource(self, **parameters: Any) -> dict[str, Any]:
         return self._ask("ListTagsOfResource", parameters)
 
+    def describe_table(self, **parameters: Any) -> dict[str, Any]:
+        return self._ask("DescribeTable", parameters)
+
+    def batch_get_item(self, **parameters: Any) -> dict[str, Any]:
+        return self._ask("BatchGetItem", parameters)
+
     def scan(self, **parameters: Any) -> dict[str, Any]:
         return self._ask("Scan", parameters)
 

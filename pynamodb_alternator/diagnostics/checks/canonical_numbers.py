@@ -1,0 +1,168 @@
+"""Are the partition keys that are numbers stored in canonical form, so that ``canonical_numbers=True`` finds them?
+
+The server writes every number in canonical form, also the key of an item that was saved under 1.0. So a sample of keys
+is read, and each is asked for as it was read: what is not found under it is stored under another form of the number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ...core.table_description import attribute_types_of, hash_key_of, index_keys_of, key_types_of
+from ...errors import AlternatorError, error_code
+from ..values import Finding
+from ..words import said
+
+if TYPE_CHECKING:
+    from ..examination import Examination
+    from ..questions import NodesClient
+
+__all__ = ["check"]
+
+_ID = "canonical_numbers"
+_MOST_TABLES = 100
+_MOST_ITEMS = 100
+"""Items of a table that are read; the server takes as many in one BatchGetItem."""
+_MOST_KEYS_OF_INDEX = 10
+"""Keys of an index that are asked for, by a query each."""
+_TROUBLE = (AlternatorError, BotoCoreError, ClientError, LookupError, ValueError)
+
+Key = Mapping[str, Any]
+
+
+class _Sample(NamedTuple):
+    """`looked_at`: how many keys were asked for. `astray`: those of them that are not stored as they are read.
+    `is_all`: there are no others."""
+
+    looked_at: int
+    astray: frozenset[str]
+    is_all: bool
+
+
+def check(examination: Examination) -> Iterator[Finding]:
+    """Tables without a number as a partition key, of their own or of an index, are passed over."""
+    names = dict.fromkeys(examination.inside.tables.names())
+    with contextlib.suppress(*_TROUBLE):  # another check says so
+        names.update(dict.fromkeys(examination.client.list_tables(Limit=_MOST_TABLES)["TableNames"]))
+    for name in list(names)[:_MOST_TABLES]:
+        yield from _of_table(examination, name)
+
+
+def _of_table(examination: Examination, table: str) -> Iterator[Finding]:
+    client = examination.client
+    try:
+        description = client.describe_table(TableName=table)["Table"]
+        types = attribute_types_of(description)
+        if types[hash_key_of(description)] == "N":
+            yield _finding(examination, table, "", _twice(partial(_sample_of_table, client, table, description)))
+        for index, key in index_keys_of(description).items():
+            # A local index has the partition key of its table.
+            if types[key] == "N" and key != hash_key_of(description):
+                sample = _twice(partial(_sample_of_index, client, table, index, key))
+                yield _finding(examination, table, f" of the index {index}", sample)
+    except _TROUBLE as error:
+        if isinstance(error, ClientError) and error_code(error) == "ResourceNotFoundException":
+            return  # another check says so
+        message = f"Whether its keys are numbers in canonical form could not be looked at: {said(error)}"
+        yield Finding(_ID, "ok", table, message)
+
+
+def _twice(take: Callable[[], _Sample]) -> _Sample:
+    """A sample. What seems to be astray may have been deleted meanwhile, or be on its way into the index: it is looked
+    at again."""
+    first = take()
+    if not first.astray:
+        return first
+    second = take()
+    return _Sample(second.looked_at, first.astray & second.astray, second.is_all)
+
+
+def _finding(examination: Examination, table: str, of: str, sample: _Sample) -> Finding:
+    found = "The table has no item" if not sample.looked_at else ""
+    some = "all" if sample.is_all else "a sample"
+    found = found or f"The partition keys{of} of {some} of its items ({sample.looked_at:,}) are in canonical form"
+    is_on = examination.config.canonical_numbers is True
+    if not sample.astray:
+        safe = "" if sample.is_all else ", as far as a sample tells"
+        verdict = "they are found" if is_on else f"canonical_numbers=True is safe for it{safe}"
+        return Finding(_ID, "ok", table, f"{found}: {verdict}.")
+    keys = f"{len(sample.astray):,} of {sample.looked_at:,} partition keys{of} that were looked at"
+    stored = f"{keys} are numbers that are not stored in canonical form (1.0 for 1, say)"
+    how = (
+        "read them with canonical_numbers=False, in the form in which they were saved, save them with True, and delete "
+        "those of the old form with False"
+    )
+    if is_on:
+        return Finding(
+            _ID,
+            "error",
+            table,
+            f"{stored}: with canonical_numbers=True, as the cluster has it, their items are not found.",
+            "Set canonical_numbers='sets' for the cluster, and True in the Meta of the models of other tables; "
+            f"or move the items: {how}.",
+        )
+    return Finding(
+        _ID,
+        "warning",
+        table,
+        f"{stored}: an item is found only with the form in which it was saved. canonical_numbers=True would hide them.",
+        f"Leave canonical_numbers as it is for this table until the items are moved: {how}.",
+    )
+
+
+def _sample_of_table(client: NodesClient, table: str, description: Mapping[str, Any]) -> _Sample:
+    names = list(key_types_of(description))
+    items, is_all = _scanned(client, names, {"TableName": table, "ConsistentRead": True, "Limit": _MOST_ITEMS})
+    keys: dict[str, Key] = {}
+    astray = set()
+    for item in items:
+        key = {name: item[name] for name in names}
+        if str(key) in keys:
+            astray.add(str(key))  # two items that are one key in canonical form
+        keys[str(key)] = key
+    if not keys:
+        return _Sample(0, frozenset(), is_all)
+    request = {"Keys": list(keys.values()), "ConsistentRead": True, **_projection(names)}
+    answer = client.batch_get_item(RequestItems={table: request})
+    read = [{name: item[name] for name in names} for item in answer["Responses"].get(table, ())]
+    left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", ())
+    there = {str({name: key[name] for name in names}) for key in (*read, *left)}
+    return _Sample(len(keys), frozenset(astray | (keys.keys() - there)), is_all)
+
+
+def _sample_of_index(client: NodesClient, table: str, index: str, name: str) -> _Sample:
+    where = {"TableName": table, "IndexName": index}
+    items, is_all = _scanned(client, [name], {**where, "Limit": _MOST_ITEMS})
+    values = {str(item[name]): item[name] for item in items}
+    items_of = Counter(str(item[name]) for item in items)
+    chosen = list(values)[:_MOST_KEYS_OF_INDEX]
+    astray = set()
+    for key in chosen:
+        answer = client.query(
+            **where,
+            Select="COUNT",
+            Limit=items_of[key],
+            KeyConditionExpression="#0 = :0",
+            ExpressionAttributeNames={"#0": name},
+            ExpressionAttributeValues={":0": values[key]},
+        )
+        if answer["Count"] < items_of[key]:
+            astray.add(key)
+    return _Sample(len(chosen), frozenset(astray), is_all and len(chosen) == len(values))
+
+
+def _scanned(client: NodesClient, names: list[str], where: Mapping[str, Any]) -> tuple[list[Any], bool]:
+    """These attributes of the first items, and whether there are no more."""
+    answer = client.scan(**where, **_projection(names))
+    return answer["Items"], "LastEvaluatedKey" not in answer
+
+
+def _projection(names: list[str]) -> dict[str, Any]:
+    references = {f"#{number}": name for number, name in enumerate(names)}
+    return {"ProjectionExpression": ", ".join(references), "ExpressionAttributeNames": references}
