@@ -4,6 +4,10 @@ The sender of each is the `Cluster`. Each has an event, a frozen dataclass with 
 the keyword argument ``event``; they get its fields as keyword arguments too, and should take ``**extra``, because later
 versions may add some. `cluster_name` is in every event. Keys and item values are in none.
 
+The classes of the events are in `events`, and are names of this module too. They are imported when the first receiver
+is connected, or when somebody names one: the standard library compiles five methods for each, which takes 7 ms for all,
+and a process that watches nothing need not wait for that.
+
 They are sent in the thread in which the thing happened, and under no lock for which a thread waits: those of the
 requests of `Cluster.nodes()` are sent while `NodeLocations` holds its own, which no thread waits for. What a receiver
 raises is logged and swallowed: watching a request never breaks it.
@@ -12,11 +16,39 @@ raises is logged and swallowed: watching a request never breaks it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from blinker import NamedSignal, Namespace
+from blinker import ANY, NamedSignal, Namespace
+
+if TYPE_CHECKING:
+    from .events import (
+        AffinityFallback,
+        ClientForked,
+        DiscoveryFailed,
+        Event,
+        NodeAdded,
+        NodeDown,
+        NodeEvent,
+        NodeQuarantined,
+        NodeRemoved,
+        NodeRestored,
+        NodeSetAside,
+        NodeUp,
+        NoNodesAvailable,
+        RequestCompleted,
+        RequestEvent,
+        RequestRetried,
+        RequestRouted,
+        ScopeEvent,
+        ScopeFallback,
+        ScopeRestored,
+        TopologyRefreshed,
+    )
+
+    EVENTS: Mapping[NamedSignal, type[Event]]
+    """The class of each signal's events."""
 
 __all__ = [
     "EVENTS",
@@ -65,274 +97,92 @@ __all__ = [
 
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
-
-# ---- events --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """What all events have."""
-
-    cluster_name: str
-    """The name of the cluster: its alias, unless it was given another one."""
+_Receiver = TypeVar("_Receiver", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, kw_only=True)
-class RequestEvent(Event):
-    """What the events of a request have."""
+class _Signal(NamedSignal):
+    """A signal whose events have a class, which is there before the first receiver is."""
 
-    operation: str
-    """DynamoDB's name of it, such as ``GetItem``."""
-    table_name: str | None
-    """The tables of a batch are joined with commas. None for an operation without a table."""
-    request_id: str
-    """The same in all events of one request, and in those of no other request of this machine."""
+    def connect(self, receiver: _Receiver, sender: Any = ANY, weak: bool = True) -> _Receiver:
+        # Not when something happens: a process without a free file descriptor can import nothing when a node fails it.
+        _kinds()
+        return super().connect(receiver, sender, weak)
 
-
-@dataclass(frozen=True, kw_only=True)
-class RequestRouted(RequestEvent):
-    """An attempt is about to be sent."""
-
-    node: str
-    """Where to, as ``host:port``."""
-    attempt: int
-    """The number of the attempt; 1 is the first."""
-    policy: str
-    """How the query plan was made: ``affinity`` or ``batch_affinity`` (the coordinator of the key), ``replica`` (the
-    nodes that hold the key first), ``round_robin``, ``random``, ``least_busy`` or ``consistent_node``."""
-    reason: str | None
-    """Why neither affinity nor replicas were used, as a word of `routing.reasons`; None if one of them was."""
-    hedge: bool = False
-    """Whether it is sent beside another attempt, which has been waiting for long."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RequestRetried(RequestEvent):
-    """An attempt failed, and another one follows."""
-
-    from_node: str
-    """The node that failed, as ``host:port``."""
-    to_node: str
-    """The node that is next. It may be the same, if there is no other one."""
-    attempt: int
-    """The number of the attempt that follows; 2 is the least."""
-    error: BaseException | str | None
-    """What failed: an exception, or ``status 503`` for an answer with that status."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RequestCompleted(RequestEvent):
-    """The caller gets an answer or an error."""
-
-    node: str | None
-    """The node of the last attempt, as ``host:port``; of a hedged read the one that answered. None if there was no
-    attempt."""
-    attempts: int
-    """How many attempts were made; 0 if no node was available."""
-    status: int | None
-    """The HTTP status of the answer. None without an answer."""
-    error: BaseException | None
-    """What the caller gets in place of an answer. An answer that tells of an error, such as a condition that failed,
-    is an answer."""
-    duration: float
-    """Seconds from the call to the answer or error, retries and waits included."""
-    policy: str
-    """As in `RequestRouted`."""
-    reason: str | None
-    """As in `RequestRouted`."""
-    hedge: str | None = None
-    """``won``: the caller has the answer of a hedge. ``lost``: a hedge was sent, and the caller has something else.
-    None: no hedge was sent."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AffinityFallback(RequestEvent):
-    """Affinity was wanted and could not be used."""
-
-    reason: str
-    """``no_partition_key_name``, ``no_key_value``, ``unsupported_key_type`` or ``no_affinity_nodes``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoNodesAvailable(RequestEvent):
-    """A request found nothing to route to."""
-
-    scope: str
-    """The routing scope in which it looked."""
-    error: str
-    """Why there is no node."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScopeEvent(Event):
-    """What both events of routing scopes have."""
-
-    from_scope: str
-    """The routing scope that was in use."""
-    to_scope: str
-    """The routing scope that is in use now."""
-    reason: str
-    """``no_usable_node``: in the scope that was in use. ``usable_again``: the scope that is in use now."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScopeFallback(ScopeEvent):
-    """The scope in use is now another one, and not the preferred one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScopeRestored(ScopeEvent):
-    """The preferred scope is in use again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TopologyRefreshed(Event):
-    """The node list was read, and changed or not."""
-
-    nodes: Sequence[str]
-    """All nodes of the list, each as ``host:port``."""
-    added: Sequence[str]
-    """Those that the list before did not have."""
-    removed: Sequence[str]
-    """Those that only the list before had."""
-    scope: str
-    """The routing scope in use."""
-    source: str
-    """The node that told the list, as ``host:port``."""
-    duration: float
-    """Seconds that the reading took."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeEvent(Event):
-    """What the events of a node have."""
-
-    node: str
-    """The node, as ``host:port``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeAdded(NodeEvent):
-    """The topology gained a node."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeRemoved(NodeEvent):
-    """The topology lost a node."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeQuarantined(NodeEvent):
-    """A node is on trial: it gets traffic only after the active ones."""
-
-    failures: int
-    """Failures in a row."""
-    error: str | None
-    """The last failure, or None if nothing is known of it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeDown(NodeEvent):
-    """A node gets no traffic any more."""
-
-    failures: int
-    """Failures in a row: of requests in transport, and of the probe that decided, if one did. At least 1."""
-    error: str | None
-    """The last failure, or None if nothing is known of it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeUp(NodeEvent):
-    """A node is active again."""
-
-    down_for: float
-    """Seconds since it was active; 0.0 for a new node."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeSetAside(NodeEvent):
-    """A node goes last in query plans for a while: its answers fail far more often than those of the others."""
-
-    error: str
-    """What its last failed answer said."""
-    answers: int
-    """How many of its answers were looked at."""
-    failed: int
-    """How many of these failed."""
-    period: float
-    """Seconds for which it is set aside."""
-    times: int
-    """How many times in a row; 1 is the first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeRestored(NodeEvent):
-    """A node that was set aside gets traffic again, and is judged anew."""
-
-    set_aside_for: float
-    """Seconds for which it was set aside."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiscoveryFailed(Event):
-    """No source told the node list."""
-
-    tried: Sequence[str]
-    """The addresses that were asked, each as ``host:port``."""
-    error: str
-    """What went wrong, of the last one that was asked."""
-    consecutive: int
-    """Readings in a row that failed; 1 is the first."""
-    stale_for: float | None
-    """Seconds since the node list was read. None if it never was."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClientForked(Event):
-    """A child process took over its copy of the cluster."""
-
-    old_pid: int
-    """The process that had it before: the parent, or an ancestor."""
-    new_pid: int
-    """This process."""
-
-
-# ---- signals -------------------------------------------------------------------------------------------------------
 
 namespace: Namespace = Namespace()
 
-_events: dict[NamedSignal, type[Event]] = {}
-EVENTS: Mapping[NamedSignal, type[Event]] = _events
-"""The class of each signal's events."""
 
-
-def _signal(name: str, kind: type[Event]) -> NamedSignal:
-    signal = namespace.signal(name, kind.__doc__)
-    _events[signal] = kind
+def _signal(name: str, doc: str) -> NamedSignal:
+    signal = namespace[name] = _Signal(name, doc)
     return signal
 
 
-request_routed: NamedSignal = _signal("request-routed", RequestRouted)
-request_retried: NamedSignal = _signal("request-retried", RequestRetried)
-request_completed: NamedSignal = _signal("request-completed", RequestCompleted)
-affinity_fallback: NamedSignal = _signal("affinity-fallback", AffinityFallback)
-scope_fallback: NamedSignal = _signal("scope-fallback", ScopeFallback)
-scope_restored: NamedSignal = _signal("scope-restored", ScopeRestored)
-topology_refreshed: NamedSignal = _signal("topology-refreshed", TopologyRefreshed)
-node_added: NamedSignal = _signal("node-added", NodeAdded)
-node_removed: NamedSignal = _signal("node-removed", NodeRemoved)
-node_quarantined: NamedSignal = _signal("node-quarantined", NodeQuarantined)
-node_down: NamedSignal = _signal("node-down", NodeDown)
-node_up: NamedSignal = _signal("node-up", NodeUp)
-node_set_aside: NamedSignal = _signal("node-set-aside", NodeSetAside)
-node_restored: NamedSignal = _signal("node-restored", NodeRestored)
-discovery_failed: NamedSignal = _signal("discovery-failed", DiscoveryFailed)
-no_nodes_available: NamedSignal = _signal("no-nodes-available", NoNodesAvailable)
-client_forked: NamedSignal = _signal("client-forked", ClientForked)
+request_routed: NamedSignal = _signal("request-routed", "An attempt is about to be sent.")
+request_retried: NamedSignal = _signal("request-retried", "An attempt failed, and another one follows.")
+request_completed: NamedSignal = _signal("request-completed", "The caller gets an answer or an error.")
+affinity_fallback: NamedSignal = _signal("affinity-fallback", "Affinity was wanted and could not be used.")
+scope_fallback: NamedSignal = _signal(
+    "scope-fallback", "The scope in use is now another one, and not the preferred one."
+)
+scope_restored: NamedSignal = _signal("scope-restored", "The preferred scope is in use again.")
+topology_refreshed: NamedSignal = _signal("topology-refreshed", "The node list was read, and changed or not.")
+node_added: NamedSignal = _signal("node-added", "The topology gained a node.")
+node_removed: NamedSignal = _signal("node-removed", "The topology lost a node.")
+node_quarantined: NamedSignal = _signal(
+    "node-quarantined", "A node is on trial: it gets traffic only after the active ones."
+)
+node_down: NamedSignal = _signal("node-down", "A node gets no traffic any more.")
+node_up: NamedSignal = _signal("node-up", "A node is active again.")
+node_set_aside: NamedSignal = _signal(
+    "node-set-aside",
+    "A node goes last in query plans for a while: its answers fail far more often than those of the others.",
+)
+node_restored: NamedSignal = _signal(
+    "node-restored", "A node that was set aside gets traffic again, and is judged anew."
+)
+discovery_failed: NamedSignal = _signal("discovery-failed", "No source told the node list.")
+no_nodes_available: NamedSignal = _signal("no-nodes-available", "A request found nothing to route to.")
+client_forked: NamedSignal = _signal("client-forked", "A child process took over its copy of the cluster.")
 
-_fields = {signal: (kind, frozenset(field.name for field in fields(kind))) for signal, kind in EVENTS.items()}
-_EVENT_ALONE = (Event, frozenset(["cluster_name"]))
-"""For a signal that is not one of these."""
+
+@cache
+def _kinds() -> dict[NamedSignal, tuple[type[Event], frozenset[str]]]:
+    """The class of each signal's events, and its fields."""
+    from dataclasses import fields
+
+    from .events import BY_SIGNAL
+
+    return {
+        namespace[name]: (kind, frozenset(field.name for field in fields(kind))) for name, kind in BY_SIGNAL.items()
+    }
+
+
+def _event_alone() -> tuple[type[Event], frozenset[str]]:
+    """For a signal that is not one of these."""
+    from .events import Event
+
+    return Event, frozenset(["cluster_name"])
+
+
+if not TYPE_CHECKING:  # to type checkers a module with `__getattr__` has every name, misspelt ones too
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import events
+
+        if name == "EVENTS":
+            value: Any = {signal: kind for signal, (kind, _) in _kinds().items()}
+        else:
+            value = getattr(events, name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 _new = object.__new__
 
 
@@ -362,7 +212,7 @@ def send(signal: NamedSignal, sender: Any, payload: dict[str, Any]) -> None:
 
 
 def _add_event(signal: NamedSignal, payload: dict[str, Any]) -> None:
-    kind, names = _fields.get(signal, _EVENT_ALONE)
+    kind, names = _kinds().get(signal) or _event_alone()
     if payload.keys() != names:
         _log.error(
             "The signal %r is sent without its event: the payload lacks %s, and has %s too many.",

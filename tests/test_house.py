@@ -31,6 +31,7 @@ TOP = {
     "boto3.py",
     "cluster.py",
     "errors.py",
+    "events.py",
     "pytest_plugin.py",
     "registry.py",
     "signals.py",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from blinker import NamedSignal, Namespace, Signal
 
-from pynamodb_alternator import signals
+from pynamodb_alternator import events, signals
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pynamodb_alternator"
@@ -159,7 +159,7 @@ def test_each_signal_has_an_event_of_its_own() -> None:
 
 
 def test_each_field_is_described_where_it_stands() -> None:
-    source = ast.parse(Path(signals.__file__).read_text(encoding="utf-8"))
+    source = ast.parse(Path(events.__file__).read_text(encoding="utf-8"))
     fields, described = 0, 0
     for kind in source.body:
         if isinstance(kind, ast.ClassDef):

@@ -54,6 +54,7 @@ NOT_NEEDED = (
     *("asyncio", "aiobotocore", "boto3", "cryptography", "email.mime", "multiprocessing", "moto", "rich", "unittest"),
     *("difflib", "encodings.idna", "fractions", "statistics", "stringprep"),
     *(f"pynamodb_alternator.{room}" for room in ("aio", "boto3", "contrib", "diagnostics", "local", "shell")),
+    *(f"pynamodb_alternator.{module}" for module in ("events", "orm.install", "pytest_plugin", "typing")),
 )
 
 
