@@ -26,6 +26,7 @@ __all__ = [
     "batch_serializer_of",
     "functions_of",
     "is_short_cut",
+    "loader_if_worthwhile",
     "loader_of",
     "serializer_of",
     "short_cut",
@@ -113,6 +114,17 @@ def loader_of(cls: type[_models.Model]) -> Load | None:
     functions = functions_of(cls)
     load = functions.load
     return _by_discriminator(cls) if functions.chooses_class and load is not None else load
+
+
+def loader_if_worthwhile(cls: type[_models.Model]) -> Load | None:
+    """`loader_of`, for an item that comes alone: the first one of a class is left to PynamoDB.
+
+    Writing the functions of a class takes as long as making a hundred instances, and a process may start for one get.
+    """
+    if _KEPT not in cls.__dict__:
+        type.__setattr__(cls, _KEPT, None)
+        return None
+    return loader_of(cls)
 
 
 def serializer_of(cls: type[_models.Model]) -> Serialize | None:

@@ -12,7 +12,7 @@ from ..errors import ConfigurationError
 from ._pynamodb import stock_batch_get
 from .batch import BatchWrite
 from .connection import AlternatorConnection
-from .instances import loader_of, serializer_of, short_cut
+from .instances import loader_if_worthwhile, serializer_of, short_cut
 from .model_connection import model_connection
 from .pages import batch_get_by_page, by_page
 
@@ -50,7 +50,7 @@ class Model(_models.Model):
     @classmethod
     @short_cut
     def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Self:
-        load = loader_of(cls)
+        load = loader_if_worthwhile(cls)
         if load is None:
             return super()._instantiate(attribute_values)
         made: Self = load(attribute_values)

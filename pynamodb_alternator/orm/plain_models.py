@@ -11,7 +11,7 @@ from typing import Any
 from pynamodb import models as _models
 
 from ._pynamodb import instantiate_in_pynamodbs_way, serialize_in_pynamodbs_way, stock_batch_get
-from .instances import loader_of, serializer_of, short_cut
+from .instances import loader_if_worthwhile, serializer_of, short_cut
 from .pages import batch_get_by_page, by_page
 
 __all__ = ["quicken", "slow_down"]
@@ -53,7 +53,7 @@ def slow_down() -> None:
 
 @short_cut
 def _instantiate(cls: type[_models.Model], attribute_values: dict[str, Any]) -> Any:
-    load = loader_of(cls)
+    load = loader_if_worthwhile(cls)
     return instantiate_in_pynamodbs_way(cls, attribute_values) if load is None else load(attribute_values)
 
 

@@ -15,7 +15,7 @@ from pynamodb import attributes as attr
 
 import pynamodb_alternator
 from pynamodb_alternator.orm import instances
-from pynamodb_alternator.orm.instances import loader_of
+from pynamodb_alternator.orm.instances import loader_if_worthwhile, loader_of
 
 
 def make(base: Any) -> Any:
@@ -288,6 +288,19 @@ def test_how_instances_are_made_is_found_out_once_for_each_class(monkeypatch: py
     for model in (base, derived, odd) * 3:
         assert model.from_raw_data({"key": {"S": "a"}, "more": {"S": "b"}}).key == "a"
     assert asked == [base, derived, odd]
+
+
+def test_the_first_item_that_comes_alone_is_left_to_pynamodb() -> None:
+    item = make(pynamodb_alternator.Model)
+    derived = type(item)("Derived", (item,), {})
+    assert [loader_if_worthwhile(model) for model in (item, derived)] == [None, None]
+    for model in (item, derived):
+        assert loader_if_worthwhile(model) is loader_of(model) is not None
+
+
+def test_what_a_page_was_loaded_with_loads_an_item_that_comes_alone() -> None:
+    item = make(pynamodb_alternator.Model)
+    assert loader_of(item) is loader_if_worthwhile(item) is not None
 
 
 @pytest.mark.parametrize("base", [pynamodb.models.Model, pynamodb_alternator.Model])
