@@ -22,7 +22,7 @@ __all__ = ["Source"]
 
 _TAKEN = frozenset({*dir(builtins), *keyword.kwlist, "get", "instance", "item", "null_check", "number", "state"})
 _TAKEN |= {"end", "error", "form", "kind", "name", "text", "value", "values", "wire"}
-_NUMBERED = re.compile(r"(?:value|wire)_\d+")
+_NUMBERED = r"(?:value|wire)_\d+"
 """Names that mean something else in the functions."""
 _MOST_KEPT = 2048
 _kept: deque[str] = deque()
@@ -51,7 +51,7 @@ class Source:
 
     def name(self, wish: str, value: Any) -> str:
         """A name under which the functions know the object: `wish`, or one like it."""
-        is_free = wish.isidentifier() and wish.isascii() and not _NUMBERED.fullmatch(wish)
+        is_free = wish.isidentifier() and wish.isascii() and not re.fullmatch(_NUMBERED, wish)
         base = wish if is_free else "unnamed"
         name, number = base, 2
         while name in _TAKEN or self._globals.get(name, value) is not value:

@@ -124,7 +124,7 @@ class NodeFilter:
         if not isinstance(entry, str) or not entry.strip():
             return "no address"
         host = listed = entry.strip()
-        if re.fullmatch(_UUID, host):
+        if host.count("-") == 4 and re.fullmatch(_UUID, host):
             return "a host id and no address"
         port: int | None = None
         if self._translate is not None:

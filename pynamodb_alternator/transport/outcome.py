@@ -82,7 +82,7 @@ _OF_THE_ITEM = frozenset({"ConditionalCheckFailedException", "TransactionCancele
 _SHED = frozenset({"RequestLimitExceeded", "ThrottlingException", "ProvisionedThroughputExceededException"})
 
 
-_TYPE = re.compile(rb'"__type"\s*:\s*"([^"\\]*)"')
+_TYPE = rb'"__type"\s*:\s*"([^"\\]*)"'
 _NEAR = 4096
 """Bytes at either end of a large error in which its name stands."""
 
@@ -94,7 +94,7 @@ def error_type(body: bytes) -> str:
     """The error's name, without its namespace; empty if the body has none."""
     if len(body) > LARGE:
         # With an item, perhaps; it stands before the error's name or behind it, and no value has such a member.
-        match = _TYPE.search(body, 0, _NEAR) or _TYPE.search(body, len(body) - _NEAR)
+        match = re.search(_TYPE, body[:_NEAR]) or re.search(_TYPE, body[-_NEAR:])
         kind: Any = match[1].decode("latin-1") if match else ""
     else:
         try:

@@ -46,7 +46,7 @@ _OPERATIONS = frozenset(
 )
 _BATCHES = frozenset({"BatchGetItem", "BatchWriteItem"})
 _NO_MEMBERS: frozenset[str] = frozenset()
-_NULL = re.compile(rb'(?:(?<!\\)|\\\\)":null|[\[,]null')
+_NULL = rb'(?:(?<!\\)|\\\\)":null|[\[,]null'
 """A null of the document itself. One in JSON that is some attribute's text has an escaped quote before its colon; what
 else may look the same in a text costs time only."""
 
@@ -92,7 +92,7 @@ def _may_have_null(body: bytes) -> bool:
 
     A server could take null for a parameter left out; json.dumps, and so botocore, tells these apart.
     """
-    return b"null" in body and _NULL.search(body) is not None
+    return b"null" in body and re.search(_NULL, body) is not None
 
 
 def _stock_dumps(parameters: Mapping[str, Any], operation_model: OperationModel) -> bytes:
