@@ -86,8 +86,12 @@ FORK_NAMES = {"after_fork", "_after_fork", "_after_fork_in_child", "_forked", "f
 # ---- private attributes ------------------------------------------------------------------------------------------
 
 
+_OF_NAMED_TUPLES = {"_asdict", "_fields", "_replace"}
+"""Public: the underscore keeps them apart from the names of fields."""
+
+
 def _is_private(name: str) -> bool:
-    return name.startswith("_") and not name.endswith("__")
+    return name.startswith("_") and not name.endswith("__") and name not in _OF_NAMED_TUPLES
 
 
 class _Reaching(ast.NodeVisitor):
@@ -165,6 +169,7 @@ def test_each_seam_is_still_needed() -> None:
         ("def f(x): return getattr(x, '_pools', None)", True),
         ("class A:\n def f(self, other): return self._pools._idle", True),
         ("class A:\n def f(self, other): return other._pools", True),
+        ("def f(pair): return pair._replace(left=1)", False),
         ("class A:\n @staticmethod\n def f(self): return self._pools", True),
         ("class A:\n def f(self): return [self._pools, super()._pools, getattr(self, '_x'), self.__class__]", False),
         ("class A:\n @classmethod\n def f(cls): return lambda: cls._pools", False),

@@ -20,7 +20,7 @@ import logging
 import random as _random
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..errors import SystemTableError
 from ..topology.node import Node
@@ -42,8 +42,7 @@ _NODES_CHANGED_WITHIN = 10.0
 _BYTES_PER_SECOND = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(NamedTuple):
     """When a table's ring is read. `always`: whatever its size. `interval`: seconds from the last reading to this one.
     `retry`: the same if this one fails. `trouble`: why there is no ring, or why it was not read again."""
 
@@ -106,7 +105,7 @@ class TokenRings:
         with self._lock:
             for name, plan in self._plans.items():
                 soon = now + self._random.uniform(0.0, _NODES_CHANGED_WITHIN)
-                self._plans[name] = replace(plan, due=min(plan.due, soon), interval=_FIRST_INTERVAL)
+                self._plans[name] = plan._replace(due=min(plan.due, soon), interval=_FIRST_INTERVAL)
 
     def trouble(self, name: str) -> str | None:
         """Why the ring of a table is not known, or was not read again."""
@@ -156,7 +155,7 @@ class TokenRings:
             if plan is not None and plan.always and plan.trouble is not None:
                 return
             if plan is not None:
-                self._plans[name] = replace(plan, always=True)
+                self._plans[name] = plan._replace(always=True)
         self.read_now(name)
 
     def read_now(self, name: str) -> None:
@@ -205,7 +204,7 @@ class TokenRings:
         self._replicas.publish(name, ring)
         interval = _FIRST_INTERVAL if changed else min(plan.interval * _GROWTH, _LONGEST_INTERVAL)
         due = self._clock() + self._jittered(interval)
-        self._put(name, replace(plan, due=due, interval=interval, retry=_FIRST_RETRY, trouble=None))
+        self._put(name, plan._replace(due=due, interval=interval, retry=_FIRST_RETRY, trouble=None))
 
     def _failed(self, name: str, plan: _Plan, error: Exception) -> None:
         cause = error.__cause__ if isinstance(error, SystemTableError) else error
@@ -215,7 +214,7 @@ class TokenRings:
         else:
             pause = plan.retry
         retry = min(plan.retry * 2, _LONGEST_RETRY)
-        self._put(name, replace(plan, due=self._clock() + self._jittered(pause), retry=retry, trouble=str(error)))
+        self._put(name, plan._replace(due=self._clock() + self._jittered(pause), retry=retry, trouble=str(error)))
         _log.debug(
             "The token ring of table %r is not read (%s); its requests are routed without it, and it is asked for "
             "again in %g s.",
@@ -228,7 +227,7 @@ class TokenRings:
         with self._lock:
             known = self._plans.get(name)
             # It may have become wanted in any case meanwhile.
-            self._plans[name] = plan if known is None else replace(plan, always=plan.always or known.always)
+            self._plans[name] = plan if known is None else plan._replace(always=plan.always or known.always)
 
     def _jittered(self, seconds: float) -> float:
         return seconds * self._random.uniform(0.9, 1.1)

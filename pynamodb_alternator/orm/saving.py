@@ -139,7 +139,7 @@ class _Serializer:
         """The expression that gives the form of a usual value, and None for any other."""
         if field.kind not in _ASKED:
             return None
-        if field.kind is not attr.ListAttribute or field.attribute.element_type is None:  # type: ignore[attr-defined]
+        if field.kind is not attr.ListAttribute or field.attribute.element_type is None:
             expression = _ASKED[field.kind]
         elif field.inner is not None:
             cls = self._source.name(field.inner.cls.__name__, field.inner.cls)

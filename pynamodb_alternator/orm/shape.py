@@ -7,8 +7,7 @@ gets attributes, the metaclass's call. What an application's own attributes do i
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pynamodb import attributes, models
 from pynamodb.attributes import Attribute, AttributeContainer, ListAttribute, MapAttribute
@@ -67,8 +66,7 @@ def _is_original() -> bool:
 _ALLOWED = _pynamodb.IS_KNOWN and _is_original()
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One attribute of a model or a map.
 
     `name`: that of the attribute. `key`: under which its instances hold the value. `wire`: in the table. `kind`: which
@@ -87,12 +85,14 @@ class Field:
     element: type[Attribute[Any]] | None = None
 
 
-@dataclass(slots=True)
 class Shape:
     """A model or a map with its attributes, in the order in which PynamoDB goes through them."""
 
-    cls: type[AttributeContainer]
-    fields: list[Field] = field(default_factory=list)
+    __slots__ = ("cls", "fields")
+
+    def __init__(self, cls: type[AttributeContainer]) -> None:
+        self.cls: type[AttributeContainer] = cls
+        self.fields: list[Field] = []
 
     @property
     def is_map(self) -> bool:

@@ -8,8 +8,7 @@ the key's value in the request. Where one of them is missing, a reason says whic
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..settings.config import ClusterConfig
 from ..topology.node import Node
@@ -28,8 +27,7 @@ TokenAware = Literal["auto"] | bool
 Holders = tuple[Node, ...] | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyReplicas:
+class KeyReplicas(NamedTuple):
     """What is known of the replicas of one partition key.
 
     `token`: the key's, None if its value has none. `in_scope`: the nodes of the scope in use that hold it, in canonical

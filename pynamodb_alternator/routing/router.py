@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import WRONG_VALUE
 from ..settings.config import ClusterConfig
@@ -31,8 +30,7 @@ __all__ = ["KeyRoute", "Router"]
 _log = logging.getLogger("pynamodb_alternator.routing")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRoute:
+class KeyRoute(NamedTuple):
     """Where the requests of one partition key go, and why.
 
     `affinity`: the mode that holds for the table. `hash`: the key's hash, None if there is none. `ring`: the nodes over

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from ..settings import write_isolation
 from ..settings.config import ClusterConfig
@@ -31,8 +31,7 @@ _AFFINITY_THAT_HELPS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """What is known of one table; None where nothing is.
 
     `partition_key`: the attribute's name. `affinity`: what a model wants for this table.
@@ -45,7 +44,7 @@ class Table:
     affinity: KeyRouteAffinity | None = None
     write_isolation: str | None = None
     is_stated: bool = False
-    index_keys: Mapping[str, str] = field(default_factory=dict)
+    index_keys: Mapping[str, str] = MappingProxyType({})
 
 
 _UNKNOWN = Table()
@@ -98,8 +97,7 @@ class Tables:
                 self._warned |= {name}
             self._put(
                 name,
-                replace(
-                    known,
+                known._replace(
                     partition_key=partition_key,
                     affinity=affinity or known.affinity,
                     is_stated=True,
@@ -120,9 +118,9 @@ class Tables:
         with self._lock:
             known, learnt = self.get(name), index_keys or {}
             if known.is_stated:
-                self._put(name, replace(known, index_keys={**learnt, **known.index_keys}))
+                self._put(name, known._replace(index_keys={**learnt, **known.index_keys}))
             else:
-                self._put(name, replace(known, partition_key=partition_key, index_keys=learnt))
+                self._put(name, known._replace(partition_key=partition_key, index_keys=learnt))
 
     def doubt_partition_key(self, name: object, attributes: Mapping[Any, Any] | None = None) -> None:
         """A request has no value of the partition key, in its key condition or among these attributes of its item.
@@ -142,7 +140,7 @@ class Tables:
             _log.debug("Table %r has the write isolation %r, which is not known here.", name, isolation)
             return False
         with self._lock:
-            self._put(name, replace(self.get(name), write_isolation=spelled))
+            self._put(name, self.get(name)._replace(write_isolation=spelled))
         return True
 
     def report_unknown(self, name: str, what: str) -> None:

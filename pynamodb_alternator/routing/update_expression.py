@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["UNPARSABLE", "UpdateAnalysis", "analyse"]
 
@@ -29,8 +28,7 @@ _MAX_CACHED_LENGTH = 4096
 """The longest expression that DynamoDB allows; longer ones are not worth keeping."""
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateAnalysis:
+class UpdateAnalysis(NamedTuple):
     """What an UpdateExpression does, without the names and values that stand for its ``#`` and ``:`` references.
 
     `needs_read`: the server reads the item first. `repeatable`: a second application changes nothing, provided that
@@ -103,8 +101,7 @@ def _tokens(expression: str) -> list[str]:
         place = match.end()
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
+class _Value(NamedTuple):
     """The right side of a SET, or a part of it."""
 
     reads: bool = False

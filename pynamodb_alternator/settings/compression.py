@@ -28,7 +28,6 @@ class Compression:
         checks.whole(f"{name}: min_size", self.min_size, 0, 1 << 30)
 
 
-@dataclass(frozen=True, slots=True)
 class Gzip(Compression):
     """Compress request bodies with gzip.
 
@@ -36,13 +35,14 @@ class Gzip(Compression):
     more is compressed, and a smaller one is sent as it is. Raises `ConfigurationError`.
     """
 
+    __slots__ = ()
     coding: ClassVar[str] = "gzip"
 
 
-@dataclass(frozen=True, slots=True)
 class Deflate(Compression):
     """Compress request bodies with deflate (in the zlib format). See `Gzip` for its fields."""
 
+    __slots__ = ()
     coding: ClassVar[str] = "deflate"
 
 

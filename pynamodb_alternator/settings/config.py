@@ -37,7 +37,7 @@ from .values import (
 __all__ = ["ClusterConfig", "named_by"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ClusterConfig:
     """How to reach a cluster, and how to use it. Immutable; `replace` makes a changed copy.
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import fields
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from ..errors import ConfigurationError
@@ -36,8 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """How a setting is read from text.
 
     `read`: makes its value; a ValueError of it becomes a `ConfigurationError`. `group`: the setting that it is a part

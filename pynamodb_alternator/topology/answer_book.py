@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from .node import Node
 from .set_aside import WINDOW, Aside, Tally, fails_far_more, in_excess, next_aside
@@ -25,8 +25,7 @@ _BETWEEN_LOOKS = 0.1
 """Seconds between two comparisons with the others, at least: in a storm, every answer is a reason for one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
+class _Note(NamedTuple):
     """The tallies of all nodes at one moment, since the start."""
 
     at: float
@@ -112,7 +111,7 @@ class AnswerBook:
     ) -> list[tuple[Node, Aside]]:
         """Have nodes return whose time is over, or of which too many are aside now. Gives these, as they were."""
         for node in in_excess(self._present(now, members), groups):
-            self._asides[node] = replace(self._asides[node], until=now)
+            self._asides[node] = self._asides[node]._replace(until=now)
         back = [(node, self._asides[node]) for node in self._out if self.aside(node, now) is None]
         for node, _ in back:
             self._judge_anew(node)

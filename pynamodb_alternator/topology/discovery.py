@@ -19,7 +19,6 @@ from __future__ import annotations
 import logging
 import random as _random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from ..settings.config import ClusterConfig
@@ -119,7 +118,7 @@ class Discovery:
         if not reading.says_the_same_as(previous):
             self._repeatable = None
             return reading
-        reading = replace(previous, source=reading.source) if reading.source != previous.source else previous
+        reading = previous._replace(source=reading.source) if reading.source != previous.source else previous
         if not self._must_ask_more:
             of = Repeatable.of(reading, states, questions.answers, self._seeds.addresses)
             self._repeatable = of if walk.smooth else None

@@ -8,7 +8,7 @@ was made because traffic to the node had just failed, and failed too. It takes t
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..settings.values import Health
 
@@ -44,8 +44,7 @@ class Observation(enum.Enum):
     """A probe failed that was made because traffic had failed or was waiting."""
 
 
-@dataclass(frozen=True, slots=True)
-class HealthStatus:
+class HealthStatus(NamedTuple):
     """The state of one node with its counters.
 
     `generation` is raised at each entry to DOWN: what was begun in an earlier generation says nothing about this one.
@@ -76,7 +75,7 @@ def transition(status: HealthStatus, observation: Observation, policy: Health) -
     if observation is Observation.TRAFFIC_FAILURE:
         failures = status.failures + 1
         threshold = policy.active_failure_threshold if is_active else policy.quarantine_failure_threshold
-        return _demoted(status, failures) if failures >= threshold else replace(status, failures=failures, successes=0)
+        return _demoted(status, failures) if failures >= threshold else status._replace(failures=failures, successes=0)
     return _from_active(status, observation, policy) if is_active else _from_quarantined(status, observation, policy)
 
 
@@ -94,7 +93,7 @@ def _from_quarantined(status: HealthStatus, observation: Observation, policy: He
         successes = status.successes + 1
         if successes >= policy.quarantine_promotion_threshold:
             return _promoted(status, policy)
-        return replace(status, successes=successes)
+        return status._replace(successes=successes)
     return status
 
 
@@ -103,9 +102,9 @@ def _from_down(status: HealthStatus, observation: Observation, policy: Health) -
         successes = status.successes + 1
         if successes >= policy.down_recovery_threshold:
             return HealthStatus(State.QUARANTINED, generation=status.generation)
-        return replace(status, successes=successes)
+        return status._replace(successes=successes)
     if observation in (Observation.PROBE_FAILURE, Observation.SUSPICION_CONFIRMED) and status.successes:
-        return replace(status, successes=0)
+        return status._replace(successes=0)
     # Traffic results are those of requests that had left before the node went down.
     return status
 

@@ -10,7 +10,7 @@ active has a next probe before it has that status, and a suspicion is taken off 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..settings.values import Health
 from .health import HealthStatus, Observation, State, quarantined, transition
@@ -29,8 +29,7 @@ _LONGEST_REASON = 300
 """Characters of an error that are kept: it goes into signals, log lines and the errors of requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateChange:
+class StateChange(NamedTuple):
     """A node that got another state. `down_for`: seconds since its trouble began. `error`: what was last heard."""
 
     node: Node
@@ -40,8 +39,7 @@ class StateChange:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """What is known at one moment, for tests and reports of faults: copies, which do not change.
 
     `statuses`: of the members, and of nodes that left. `next_probes`: when each node is due that was ever on trial.
@@ -54,8 +52,7 @@ class Snapshot:
     suspects: frozenset[Node]
 
 
-@dataclass(frozen=True, slots=True)
-class States:
+class States(NamedTuple):
     """The members by their state, each in canonical order."""
 
     active: tuple[Node, ...] = ()
@@ -63,12 +60,14 @@ class States:
     down: tuple[Node, ...] = ()
 
 
-@dataclass(slots=True)
 class _Trouble:
     """Why and since when a node is not active."""
 
-    since: float
-    error: str
+    __slots__ = ("error", "since")
+
+    def __init__(self, since: float, error: str) -> None:
+        self.since = since
+        self.error = error
 
 
 class HealthBook:

@@ -16,7 +16,7 @@ MOST_NAMES = 3
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """One address that requests can be sent to. Equal by `endpoint`, which is also what orders the ring.
 
@@ -28,17 +28,17 @@ class Node:
     to this machine; see `check_peer`.
     """
 
-    scheme: str = field(compare=False)
-    host: str = field(compare=False)
-    port: int = field(compare=False)
-    datacenter: str | None = field(default=None, compare=False)
-    rack: str | None = field(default=None, compare=False)
-    server_name: str | None = field(default=None, compare=False)
-    other_names: tuple[str, ...] = field(default=(), compare=False)
-    is_listed_name: bool = field(default=False, compare=False)
+    scheme: str
+    host: str
+    port: int
+    datacenter: str | None = None
+    rack: str | None = None
+    server_name: str | None = None
+    other_names: tuple[str, ...] = ()
+    is_listed_name: bool = False
     endpoint: str = field(init=False)
-    address: str = field(init=False, compare=False)
-    host_header: str = field(init=False, compare=False)
+    address: str = field(init=False)
+    host_header: str = field(init=False)
 
     def __post_init__(self) -> None:
         host = addresses.without_brackets(self.host.lower())
@@ -53,6 +53,9 @@ class Node:
 
     def __str__(self) -> str:
         return self.address
+
+    def __eq__(self, other: object) -> bool:
+        return self.endpoint == other.endpoint if isinstance(other, Node) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.endpoint)

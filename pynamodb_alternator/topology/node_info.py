@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .health import State
 from .health_book import HealthBook
@@ -13,8 +13,7 @@ from .set_aside import Aside
 __all__ = ["NodeInfo", "describe"]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeInfo:
+class NodeInfo(NamedTuple):
     """One node with its state at one moment, for people to look at.
 
     `datacenter`, `rack`: as the server's system tables have them, else as they were asked for; None if neither says.

@@ -7,7 +7,6 @@ and `view_for` without it: each reads one attribute, which is swapped as a whole
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 
 from ..errors import ConfigurationError
 from ..settings.config import ClusterConfig
@@ -112,12 +111,12 @@ class Published:
     def go_last(self, set_aside: frozenset[Node], returning: frozenset[Node]) -> None:
         """Publish which nodes are set aside, and which return."""
         if set_aside != self.view.set_aside or returning != self.view.returning:
-            self._publish(replace(self.view, set_aside=set_aside, returning=returning))
+            self._publish(self.view._replace(set_aside=set_aside, returning=returning))
 
     def reads_go_last(self, hedged: frozenset[Node]) -> None:
         """Publish which nodes get reads last, because reads that went there had to be hedged."""
         if hedged != self.view.hedged:
-            self._publish(replace(self.view, hedged=hedged))
+            self._publish(self.view._replace(hedged=hedged))
 
     def groups(self) -> Iterator[Collection[Node]]:
         """The whole cluster, and each scope: what must not lose more than half of its nodes."""
@@ -143,13 +142,13 @@ class Published:
             now=now,
             restore_after=self._restore_after,
         )
-        if self._choice.index == before.index:
+        if self._choice.chosen == before.chosen:
             return []
-        return [of_scope_change(self._scopes, before.index, self._choice.index)]
+        return [of_scope_change(self._scopes, before.chosen, self._choice.chosen)]
 
     def _publish_reading(self) -> None:
         self._publish(
-            next_view(self.view, self._preferred, self.reading, self._choice.index, self._ring_nodes, self._state_of)
+            next_view(self.view, self._preferred, self.reading, self._choice.chosen, self._ring_nodes, self._state_of)
         )
 
     def _publish(self, view: View) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ..settings.scopes import Scope
 from .node import Node
@@ -18,15 +19,14 @@ def location_of(scope: Scope) -> Location:
     return (scope.datacenter, scope.rack)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """The node lists of one reading.
 
     `members`: the nodes of each location that was asked for. `groups`: one set of nodes for each datacenter, as far as
     a `ClusterScope` made us ask for all of them. `source`: the address that answered first.
     """
 
-    members: Mapping[Location, tuple[Node, ...]] = field(default_factory=dict)
+    members: Mapping[Location, tuple[Node, ...]] = MappingProxyType({})
     groups: tuple[frozenset[Node], ...] = ()
     source: str = ""
 

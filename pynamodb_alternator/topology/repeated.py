@@ -9,7 +9,7 @@ did. Where something differs, a full reading follows, and takes the answers that
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import ClusterClosedError
 from ..settings.scopes import Scope
@@ -20,8 +20,7 @@ from .reading import Reading
 __all__ = ["Answer", "Questions", "Repeatable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a node has told, with which status, when it was asked for the nodes of a scope."""
 
     node: Node
@@ -30,8 +29,7 @@ class Answer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Repeatable:
+class Repeatable(NamedTuple):
     """What a reading began with, in which `states` the nodes were, and its answers in the order of the questions.
 
     `is_closed`: whether the seeds are among the members, so that there is nobody else to ask.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..settings.scopes import ClusterScope, DatacenterScope, Scope, chain
 from ..settings.values import RingNodes
@@ -15,14 +15,13 @@ from .view import Topology, View, ring_order
 __all__ = ["ScopeChoice", "choose_scope", "make_topology", "next_view", "view_of", "with_state"]
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeChoice:
-    """Which scope of the chain is in use (0 is the preferred one).
+class ScopeChoice(NamedTuple):
+    """Which scope of the chain is in use. `chosen`: its index in the chain; 0 is the preferred one.
 
     `better_since`: pairs of a better scope that has an active node, and since when it has.
     """
 
-    index: int = 0
+    chosen: int = 0
     better_since: tuple[tuple[int, float], ...] = ()
 
 
@@ -47,14 +46,14 @@ def choose_scope(
     def some(index: int, test: Callable[[Node], bool]) -> bool:
         return any(test(node) for node in reading.members.get(location_of(scopes[index]), ()))
 
-    if not some(choice.index, usable):
+    if not some(choice.chosen, usable):
         for index in range(len(scopes)):
             if some(index, usable):
                 return ScopeChoice(index)
-        return ScopeChoice(choice.index)
+        return ScopeChoice(choice.chosen)
     known = dict(choice.better_since)
-    since = {index: known.get(index, now) for index in range(choice.index) if some(index, active)}
-    best = next((index for index, start in since.items() if now - start >= restore_after), choice.index)
+    since = {index: known.get(index, now) for index in range(choice.chosen) if some(index, active)}
+    best = next((index for index, start in since.items() if now - start >= restore_after), choice.chosen)
     return ScopeChoice(best, tuple((index, start) for index, start in since.items() if index < best))
 
 
@@ -122,7 +121,7 @@ def view_of(scope: Scope, reading: Reading, view: View, ring_nodes: RingNodes) -
     # Before the first reading, the seeds stand for every scope.
     locations = [location_of(fallback) for fallback in chain(scope)]
     lists = {location: reading.members.get(location, view.topology.ring) for location in locations}
-    reading = replace(reading, members={**reading.members, **lists})
+    reading = reading._replace(members={**reading.members, **lists})
     choice = choose_scope(
         scope,
         reading,
@@ -132,7 +131,7 @@ def view_of(scope: Scope, reading: Reading, view: View, ring_nodes: RingNodes) -
         now=0.0,
         restore_after=0.0,
     )
-    return replace(view, topology=make_topology(scope, reading, choice.index, view.topology.version, ring_nodes))
+    return view._replace(topology=make_topology(scope, reading, choice.chosen, view.topology.version, ring_nodes))
 
 
 def next_view(
@@ -148,7 +147,7 @@ def next_view(
     if topology == old.topology and _details(topology) == _details(old.topology):
         topology = old.topology
     else:
-        topology = replace(topology, version=topology.version + 1)
+        topology = topology._replace(version=topology.version + 1)
     down, quarantined = set(), set()
     for node in topology.ring:
         state = state_of(node)
@@ -156,7 +155,7 @@ def next_view(
             down.add(node)
         elif state is State.QUARANTINED:
             quarantined.add(node)
-    return replace(old, topology=topology, down=frozenset(down), quarantined=frozenset(quarantined))
+    return old._replace(topology=topology, down=frozenset(down), quarantined=frozenset(quarantined))
 
 
 def _details(topology: Topology) -> list[tuple[object, ...]]:
@@ -167,8 +166,7 @@ def _details(topology: Topology) -> list[tuple[object, ...]]:
 def with_state(view: View, node: Node, state: State) -> View:
     """`view` with another state of one of its nodes."""
     nodes = {node}
-    return replace(
-        view,
+    return view._replace(
         down=view.down | nodes if state is State.DOWN else view.down - nodes,
         quarantined=view.quarantined | nodes if state is State.QUARANTINED else view.quarantined - nodes,
     )

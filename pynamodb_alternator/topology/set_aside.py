@@ -13,7 +13,7 @@ Nothing here changes the affinity ring or the health of a node.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .node import Node
 
@@ -34,8 +34,7 @@ _LEAST_SHARE = 0.5
 _TIMES_THE_OTHERS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """What a node answered in the window: `failed` of `answers`."""
 
     answers: int = 0
@@ -52,8 +51,7 @@ class Tally:
         return self.answers >= _LEAST_ANSWERS and self.share >= _LEAST_SHARE
 
 
-@dataclass(frozen=True, slots=True)
-class Aside:
+class Aside(NamedTuple):
     """A node is set aside, or was so lately. Times are those of the monotonic clock, in seconds.
 
     `times`: how many times in a row. `tally`: what it was set aside for. `error`: what its last failed answer said.

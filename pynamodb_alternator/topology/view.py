@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..settings.scopes import ClusterScope, Scope
 from .node import Node
@@ -16,8 +16,7 @@ def ring_order(nodes: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(sorted(dict.fromkeys(nodes), key=lambda node: node.endpoint.encode()))
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
+class Topology(NamedTuple):
     """The nodes that discovery found. While the same scope is in use, health does not change it.
 
     `ring`: all discovered nodes in canonical order. `nodes`: those of the scope in use. `affinity_ring`: those over
@@ -31,13 +30,12 @@ class Topology:
     nodes: tuple[Node, ...] = ()
     affinity_ring: tuple[Node, ...] = ()
     datacenters: tuple[frozenset[Node], ...] = ()
-    scope: Scope = field(default_factory=ClusterScope)
+    scope: Scope = ClusterScope()
     version: int = 0
-    affinity_scope: Scope = field(default_factory=ClusterScope)
+    affinity_scope: Scope = ClusterScope()
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What one request sees: the topology, and which of its nodes may be used now.
 
     `down`: get no traffic. `quarantined`: get traffic after the active nodes. `set_aside`: get traffic after all
@@ -56,4 +54,4 @@ class View:
         """What a request sees: the last nodes are those that are `hedged`, for a read, and those that return, for what
         cannot be sent again when a node fails it."""
         last = (self.hedged if is_read else frozenset()) | (frozenset() if may_repeat else self.returning)
-        return replace(self, set_aside=self.set_aside | last) if last else self
+        return self._replace(set_aside=self.set_aside | last) if last else self

@@ -10,8 +10,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import botocore
 import botocore.awsrequest
@@ -59,8 +58,7 @@ class EndpointLike(Protocol):
     def close(self) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Kit:
+class Kit(NamedTuple):
     """The classes of which a client is assembled: botocore's own here; aiobotocore has others of the same shape."""
 
     creator: Callable[..., Any]
@@ -71,8 +69,7 @@ class Kit:
 _KIT = Kit(botocore.client.ClientCreator, botocore.signers.RequestSigner, botocore.config.Config)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """What a client has of ours, and the region that it shows. `endpoint`: makes the endpoint for a client's events."""
 
     region: str

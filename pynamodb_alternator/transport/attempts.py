@@ -32,9 +32,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from .. import signals
 from ..errors import (
@@ -67,8 +66,7 @@ _MOST_MOVES = 10
 """Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Wait for so many seconds before the next step."""
 
     seconds: float

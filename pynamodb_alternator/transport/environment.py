@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random as _random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from random import Random
 from typing import Any, Protocol
 
 from blinker import NamedSignal
@@ -30,23 +29,39 @@ class Emit(Protocol):
         """Send a signal of the cluster. `payload`: the fields of its event, except `cluster_name`."""
 
 
-@dataclass(frozen=True, slots=True)
 class Environment:
-    """What all requests of a cluster share."""
+    """What all requests of a cluster share.
 
-    membership: Membership
-    router: Router
-    budget: RetryBudget
-    emit: Emit
-    clock: Callable[[], float]
-    random: _random.Random
-    retry_ambiguous_writes: bool = False
-    counts: Counts = field(default_factory=Counts)
-    names_asked: Callable[[], Sequence[str]] = tuple
-    """The names of seeds for which the resolver is being asked now."""
-    hedging: Hedging = field(default_factory=Hedging)
-    loads: Loads | None = None
-    """How busy the nodes are; None where that does not decide about their order."""
+    `names_asked`: the names of seeds for which the resolver is being asked now. `loads`: how busy the nodes are; None
+    where that does not decide about their order.
+    """
+
+    def __init__(
+        self,
+        *,
+        membership: Membership,
+        router: Router,
+        budget: RetryBudget,
+        emit: Emit,
+        clock: Callable[[], float],
+        random: Random,
+        counts: Counts | None = None,
+        hedging: Hedging | None = None,
+        retry_ambiguous_writes: bool = False,
+        names_asked: Callable[[], Sequence[str]] = tuple,
+        loads: Loads | None = None,
+    ) -> None:
+        self.membership = membership
+        self.router = router
+        self.budget = budget
+        self.emit = emit
+        self.clock = clock
+        self.random = random
+        self.counts: Counts = Counts() if counts is None else counts
+        self.hedging: Hedging = Hedging() if hedging is None else hedging
+        self.retry_ambiguous_writes = retry_ambiguous_writes
+        self.names_asked = names_asked
+        self.loads = loads
 
     def failed_at(self, node: Node, operation: str, by: Answer | TransportError) -> None:
         """An attempt at `node` has failed, or its answer is not for the caller: it may count as a slow answer."""

@@ -29,9 +29,8 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .. import signals
 from ..errors import PoolTimeoutError, TransportError
@@ -49,8 +48,7 @@ _LONGEST_PAUSE = 0.02
 """Seconds between two looks for a node with a free connection, at most: a look takes a few microseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One attempt: the node, and its generation when the attempt began."""
 
     node: Node

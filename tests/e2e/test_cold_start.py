@@ -77,3 +77,8 @@ def test_it_imports_nothing_that_it_does_not_need(seen: dict[str, Any]) -> None:
 
 def test_it_reads_one_of_botocores_files(seen: dict[str, Any]) -> None:
     assert [os.path.basename(file).partition(".")[0] for file in seen["files"]] == ["service-2"]
+
+
+def test_it_compiles_nothing_after_the_imports(seen: dict[str, Any]) -> None:
+    """Patterns of regular expressions aside, which are compiled without a word to the hook."""
+    assert seen["code"][seen["at_import"] :] == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -134,8 +133,7 @@ def test_writes_of_a_key_keep_their_replica_however_busy_it_is() -> None:
 
 
 def test_health_comes_first() -> None:
-    view = replace(
-        VIEW,
+    view = VIEW._replace(
         down=frozenset(NODES[:1]),
         quarantined=frozenset(NODES[1:2]),
         set_aside=frozenset(NODES[2:3]),
@@ -149,7 +147,7 @@ def test_health_comes_first() -> None:
         assert set(order[:3]) == set(NODES[3:])
         assert order[3:] == [NODES[1], NODES[2]]
     # Another view, and then the first one again.
-    assert len(orders(router, "Scan", {}, replace(VIEW, down=frozenset(NODES[:5])), 1)[0]) == 1
+    assert len(orders(router, "Scan", {}, VIEW._replace(down=frozenset(NODES[:5])), 1)[0]) == 1
     assert len(orders(router, "Scan", {}, view, 1)[0]) == 5
 
 

@@ -209,7 +209,7 @@ def our_topology(network: FakeNetwork, scope: Scope, ring_nodes: RingNodes) -> T
         now=0.0,
         restore_after=0.0,
     )
-    return make_topology(scope, reading, choice.index, 0, ring_nodes)
+    return make_topology(scope, reading, choice.chosen, 0, ring_nodes)
 
 
 @given(PLACES, CHAINS, st.booleans())

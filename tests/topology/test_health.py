@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,7 @@ def test_a_confirmed_suspicion_takes_a_node_out_at_once(state: State) -> None:
 
 def test_a_suspicion_that_comes_late_is_a_failed_probe() -> None:
     status = HealthStatus(State.DOWN, failures=3, successes=1, generation=2)
-    assert transition(status, Observation.SUSPICION_CONFIRMED, Health()) == replace(status, successes=0)
+    assert transition(status, Observation.SUSPICION_CONFIRMED, Health()) == status._replace(successes=0)
 
 
 def test_nothing_new_is_the_same_object() -> None:

@@ -43,7 +43,7 @@ class Chooser:
             now=now,
             restore_after=self.restore_after,
         )
-        return self.choice.index
+        return self.choice.chosen
 
 
 def test_the_preferred_scope_while_it_has_a_usable_node() -> None:
@@ -147,7 +147,7 @@ def test_whatever_happens(steps: list[tuple[int, str, str]], restore_after: int)
     good_since: dict[int, int] = {}
     for pause, active, quarantined in steps:
         now += pause
-        before = chooser.choice.index
+        before = chooser.choice.chosen
         index = chooser.at(now, active, quarantined)
         usable = {*active.split(), *quarantined.split()}
 

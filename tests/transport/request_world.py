@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from blinker import NamedSignal
@@ -135,7 +134,7 @@ class FakeMembership:
     def suspect(self, node: Node, *, hedged: bool = False) -> None:
         self.said.append(("suspect", node, hedged))
         if hedged:
-            self.view = replace(self.view, hedged=self.view.hedged | {node})
+            self.view = self.view._replace(hedged=self.view.hedged | {node})
 
     def nodes(self) -> tuple[Any, ...]:
         return ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -72,7 +71,7 @@ def _of_table(examination: Examination, name: str) -> Finding:
 def _against_affinity(examination: Examination, name: str, isolation: str) -> Finding:
     table = examination.inside.tables.get(name)
     mode = table.affinity or examination.config.key_route_affinity
-    best = effective_affinity(KeyRouteAffinity.AUTO, replace(table, write_isolation=isolation))
+    best = effective_affinity(KeyRouteAffinity.AUTO, table._replace(write_isolation=isolation))
     if mode in (KeyRouteAffinity.AUTO, best):
         meaning = f" (which means {best.name})" if mode is KeyRouteAffinity.AUTO else ""
         return Finding(_ID, "ok", name, f"{isolation}, with affinity {mode.name}{meaning}.")
