@@ -20,7 +20,13 @@ from pynamodb.constants import (
     UPDATE_TABLE,
     UPDATE_TIME_TO_LIVE,
 )
-from pynamodb.exceptions import TableError, VerboseClientError
+from pynamodb.exceptions import (
+    PynamoDBException,
+    TableError,
+    TransactGetError,
+    TransactWriteError,
+    VerboseClientError,
+)
 from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 
 from ..cluster import Cluster
@@ -32,6 +38,7 @@ from ..settings import values, write_isolation
 from ..settings.config import ClusterConfig
 from ..settings.options import NO_OPTIONS, RequestOptions
 from ..settings.values import CanonicalNumbers, Hedge, KeyRouteAffinity
+from ..transport.unknown_operations import UNKNOWN
 from .connection_settings import LEGACY, as_given, request_options
 from .under_way import RequestUnderWay, request_under_way
 
@@ -178,6 +185,22 @@ class AlternatorConnection(Connection):
         kwargs["tags"] = {**(kwargs.get("tags") or {}), isolation.TAG: chosen}
         return super().create_table(table_name, *args, **kwargs)
 
+    def transact_write_items(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """PynamoDB's own. Where the server has no transactions, the error's text says what to use instead."""
+        try:
+            return super().transact_write_items(*args, **kwargs)
+        except TransactWriteError as error:
+            _say_what_instead(error)
+            raise
+
+    def transact_get_items(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As `transact_write_items`."""
+        try:
+            return super().transact_get_items(*args, **kwargs)
+        except TransactGetError as error:
+            _say_what_instead(error)
+            raise
+
     def write_isolation(self, table_name: str, new: str | None = None) -> str | None:
         """Which writes of the table use a lightweight transaction; with `new`, change it first.
 
@@ -306,6 +329,13 @@ class AlternatorConnection(Connection):
             # Most models name one. Requests without settings of their own take the shortest way.
             region=None if self.region == cluster.config.region else self.region,
         )
+
+
+def _say_what_instead(error: PynamoDBException) -> None:
+    """PynamoDB's own text of the error of a transaction does not have what the server, and we, say of it."""
+    if error.cause_response_code == UNKNOWN:
+        error.msg = f"{error.msg}: {error.cause_response_message}"
+        error.args = (error.msg,)
 
 
 def _raise_open_outcome(error: VerboseClientError) -> None:

@@ -27,6 +27,7 @@ from botocore.parsers import ResponseParserFactory
 from ..errors import MalformedAnswerError, TransportError
 from ._botocore import DocumentParser
 from .large_answers import Every, Look, document, parts
+from .unknown_operations import add_what_instead
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
@@ -67,7 +68,8 @@ def parse_error(
 ) -> dict[str, Any]:
     """What an answer with `status` >= 300 says: `Error`, modelled members such as `Item`, and `ResponseMetadata`.
 
-    As botocore's endpoint has it, except that it never raises: a body that is neither text nor a JSON object (a
+    As botocore's endpoint has it, except that the text of an error may say what to use instead of the operation
+    (`unknown_operations`), and that it never raises: a body that is neither text nor a JSON object (a
     proxy's page) gives the status as the error's code, and modelled members that cannot be read are left out, because
     the error itself is known all the same. `look`: as `loads` has it; what it raises is the only exception.
     """
@@ -99,6 +101,7 @@ def parse_error(
         parsed.update(modelled)
     metadata["RetryAttempts"] = retry_attempts
     parsed["ResponseMetadata"] = metadata
+    add_what_instead(parsed, operation_model.name)
     return parsed
 
 
