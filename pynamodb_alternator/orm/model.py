@@ -12,6 +12,7 @@ from ..errors import ConfigurationError
 from ._pynamodb import stock_batch_get
 from .batch import BatchWrite
 from .connection import AlternatorConnection
+from .counting import count_of
 from .instances import loader_if_worthwhile, serializer_of, short_cut
 from .model_connection import model_connection
 from .pages import batch_get_by_page, by_page
@@ -64,6 +65,11 @@ class Model(_models.Model):
         return serialize(self, null_check)
 
     if not TYPE_CHECKING:
+
+        @classmethod
+        @wraps(_models.Model.count.__func__)
+        def count(cls, *args: Any, **kwargs: Any) -> int:
+            return count_of(super().count, cls, *args, **kwargs)
 
         @classmethod
         @wraps(_models.Model.query.__func__)

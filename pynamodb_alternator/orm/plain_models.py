@@ -1,16 +1,17 @@
-"""The generated functions for plain PynamoDB models, while `install` holds: methods in the place of their base class's.
+"""What our own `Model` has, for plain PynamoDB models, while `install` holds: methods in the place of PynamoDB's.
 
 They do what the methods of our own `Model` do, for each model whose class changes nothing of it.
 """
 
 from __future__ import annotations
 
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from pynamodb import models as _models
 
 from ._pynamodb import instantiate_in_pynamodbs_way, serialize_in_pynamodbs_way, stock_batch_get
+from .counting import count_of
 from .instances import loader_if_worthwhile, serializer_of, short_cut
 from .pages import batch_get_by_page, by_page
 
@@ -28,6 +29,7 @@ def quicken() -> None:
     methods: dict[str, Any] = {
         "_instantiate": classmethod(_instantiate),
         "_container_serialize": _container_serialize,
+        "count": classmethod(_counted(vars(_models.Model)["count"].__func__)),
         **{name: classmethod(_paged(vars(_models.Model)[name].__func__)) for name in ("query", "scan")},
     }
     if vars(_models.Model)["batch_get"].__func__ is stock_batch_get:
@@ -68,6 +70,14 @@ def _container_serialize(self: _models.Model, null_check: bool = True) -> dict[s
 @wraps(stock_batch_get)
 def _batch_get(cls: type[_models.Model], *args: Any, **kwargs: Any) -> Any:
     return batch_get_by_page(cls, *args, **kwargs)
+
+
+def _counted(method: Any) -> Any:
+    @wraps(method)
+    def counted(cls: type[_models.Model], *args: Any, **kwargs: Any) -> int:
+        return count_of(partial(method, cls), cls, *args, **kwargs)
+
+    return counted
 
 
 def _paged(method: Any) -> Any:
