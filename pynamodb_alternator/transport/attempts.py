@@ -165,6 +165,11 @@ class Attempts:
         return len(self._tried)
 
     @property
+    def are_used_up(self) -> bool:
+        """Whether there may be no other, because of `Retries.max_attempts`."""
+        return max(self._sends, self._cycles) >= self._retries.max_attempts
+
+    @property
     def request_id(self) -> str:
         """See `emit.next_request_id`."""
         if self._request_id is None:
@@ -282,7 +287,7 @@ class Attempts:
         else:
             self._ask_for_pause = True
         # An earlier attempt may have been executed, and then this answer is not the whole truth: `_give_up` knows.
-        self._ended = self._sends >= self._retries.max_attempts or not self.environment.budget.withdraw()
+        self._ended = self.are_used_up or not self.environment.budget.withdraw()
         if self._ended and self._maybe_executed in (None, answer):
             self.result = answer
             return True
@@ -326,11 +331,7 @@ class Attempts:
         self._may_still_execute |= may_come_later
         if out_of_time:
             self._out_of_time()
-        if (
-            not self._may_repeat(may_come_later)
-            or self._sends >= self._retries.max_attempts
-            or not self.environment.budget.withdraw()
-        ):
+        if not self._may_repeat(may_come_later) or self.are_used_up or not self.environment.budget.withdraw():
             self._raise(error)
 
     def _may_repeat(self, may_come_later: bool) -> bool:

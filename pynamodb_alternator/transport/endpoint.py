@@ -189,12 +189,13 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
     def _result(self, attempts: Attempts, lane: Lane, answer: Answer) -> tuple[Any, dict[str, Any]]:
         """What botocore's client gets. For an answer that leaves the outcome of a write open, the client raises another
         error than its own: see `OpenOutcomeCode`."""
-        result = lane.result(answer, attempts.count)
+        response, parsed = lane.result(answer, attempts.count)
+        if answer.status >= 300 and attempts.are_used_up:
+            parsed["ResponseMetadata"]["MaxAttemptsReached"] = True  # as botocore, which says it in the error's text
         if answer.status >= 300 and attempts.leaves_open(answer):
-            parsed = result[1]
             kind = self.failure_class(str(parsed.get("Error", {}).get("Code")))
             OpenOutcomeCode.into(parsed, attempts.open_outcome(parsed, kind))
-        return result
+        return response, parsed
 
     # ---- what the compatible lane asks of botocore's endpoint --------------------------------------------------
 
