@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 import botocore.session
+from botocore.exceptions import ParamValidationError
 from pynamodb.connection.base import BOTOCORE_EXCEPTIONS, Connection, MetaTable
 from pynamodb.constants import (
     CREATE_TABLE,
@@ -250,10 +251,16 @@ class AlternatorConnection(Connection):
         except VerboseClientError as error:
             _raise_open_outcome(error)
             raise
+        except ParamValidationError as error:
+            _raise_refusal(error)
+            raise
         try:
             return super()._make_api_call(operation_name, operation_kwargs)
         except VerboseClientError as error:
             _raise_open_outcome(error)
+            raise
+        except ParamValidationError as error:
+            _raise_refusal(error)
             raise
 
     def _on_open_cluster(self, request: RequestUnderWay, call: Callable[[], _T]) -> _T:
@@ -336,6 +343,14 @@ def _say_what_instead(error: PynamoDBException) -> None:
     if error.cause_response_code == UNKNOWN:
         error.msg = f"{error.msg}: {error.cause_response_message}"
         error.args = (error.msg,)
+
+
+def _raise_refusal(error: ParamValidationError) -> None:
+    """PynamoDB turns botocore's validation off: a value that JSON does not have is a TypeError, and no `PutError`. What
+    the validation has to say is added to that as a note."""
+    if error.__cause__ is not None:
+        error.__cause__.add_note(str(error))
+        raise error.__cause__ from None
 
 
 def _raise_open_outcome(error: VerboseClientError) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from botocore.exceptions import ParamValidationError
 from botocore.model import OperationModel
 from botocore.validate import validate_parameters
 
@@ -59,7 +60,8 @@ class RequestSerializer:
     ) -> tuple[Mapping[str, Any], bytes]:
         """The parameters as they are sent, which are others only where the form of a number changes, and their JSON.
 
-        Raises botocore's `ParamValidationError`.
+        Raises botocore's `ParamValidationError`, whose cause is what `dumps` has raised, if that was the first to
+        refuse them.
         """
         body = self._body(parameters, operation_model)
         if self._numbers is None or may_change(body) is None:
@@ -72,8 +74,11 @@ class RequestSerializer:
             validate_parameters(parameters, operation_model.input_shape)
         try:
             return dumps(parameters, operation_model)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError) as refused:
             # botocore's validator says what is wrong with them, in words: a bare KeyError('Itm') helps nobody.
             if operation_model.input_shape is not None:
-                validate_parameters(parameters, operation_model.input_shape)
+                try:
+                    validate_parameters(parameters, operation_model.input_shape)
+                except ParamValidationError as explained:
+                    raise explained from refused
             raise
