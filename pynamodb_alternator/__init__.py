@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .orm.connection import AlternatorConnection
     from .orm.install import install, uninstall
     from .orm.model import Model
+    from .orm.table_connection import TableConnection
     from .registry import close_all, configure, get_cluster
     from .settings.compression import Deflate, Gzip
     from .settings.config import ClusterConfig
@@ -40,6 +41,7 @@ __all__ = [
     "Model",
     "RackScope",
     "Retries",
+    "TableConnection",
     "Timeouts",
     "Tls",
     "close_all",
@@ -60,6 +62,7 @@ _HOMES = {
     "orm.connection": ("AlternatorConnection",),
     "orm.install": ("install", "uninstall"),
     "orm.model": ("Model",),
+    "orm.table_connection": ("TableConnection",),
     "registry": ("close_all", "configure", "get_cluster"),
     "settings.scopes": ("ClusterScope", "DatacenterScope", "RackScope"),
     "settings.compression": ("Deflate", "Gzip"),

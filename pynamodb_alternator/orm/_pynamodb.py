@@ -13,6 +13,7 @@ from typing import Any
 import pynamodb
 from pynamodb import attributes, models
 from pynamodb.attributes import Attribute, AttributeContainer, MapAttribute
+from pynamodb.connection.base import Connection
 from pynamodb.connection.table import TableConnection
 from pynamodb.indexes import LocalSecondaryIndex
 
@@ -44,10 +45,12 @@ __all__ = [
     "keep_connection",
     "kept_connection",
     "keys_of",
+    "make_connection",
     "make_instance",
     "parse_utc",
     "python_names_of",
     "replace_connecting",
+    "replace_connections",
     "schema_of",
     "serialize_in_pynamodbs_way",
     "stock_batch_get",
@@ -139,6 +142,32 @@ def stock_connection_of(model: AnyModel) -> TableConnection:
 def replace_connecting(method: Any) -> None:
     """Let plain models find their connection by this class method; with None, by PynamoDB's own."""
     models.Model._get_connection = _stock if method is None else method  # type: ignore[method-assign]
+
+
+_instead: type[Connection] = Connection
+"""What `Connection(...)` makes."""
+
+
+def _new_connection(cls: type[Connection], *_: Any, **__: Any) -> Connection:
+    return object.__new__(_instead if cls is Connection else cls)
+
+
+def replace_connections(instead: type[Connection] | None) -> None:
+    """Let `Connection(...)` make one of this class, with the same arguments, in whatever module its name was imported
+    before; so does `TableConnection(...)` then. With None, each makes PynamoDB's own again."""
+    global _instead
+    _instead = instead or Connection
+    # It stays: Python has no way to take a class's `__new__` back so that `object`'s accepts the arguments again.
+    Connection.__new__ = _new_connection  # type: ignore[method-assign, assignment]
+
+
+def make_connection(kind: type[Connection], **settings: Any) -> Connection:
+    """A connection of this very class, whatever `replace_connections` says."""
+    if kind is not Connection:
+        return kind(**settings)
+    made = object.__new__(Connection)
+    Connection.__init__(made, **settings)
+    return made
 
 
 def instantiate_in_pynamodbs_way(model: AnyModel, item: dict[str, Any]) -> Any:

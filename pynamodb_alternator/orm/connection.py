@@ -40,7 +40,7 @@ from ..settings.config import ClusterConfig
 from ..settings.options import NO_OPTIONS, RequestOptions
 from ..settings.values import CanonicalNumbers, Hedge, KeyRouteAffinity
 from ..transport.unknown_operations import UNKNOWN
-from .connection_settings import LEGACY, as_given, request_options
+from .connection_settings import LEGACY, UNSET, as_given, request_options
 from .under_way import RequestUnderWay, request_under_way
 
 __all__ = ["AlternatorConnection"]
@@ -115,7 +115,8 @@ class AlternatorConnection(Connection):
         if retry_configuration is None:
             # What PynamoDB's settings say. PynamoDB 6.0 has only what 6.1 calls LEGACY.
             retry_configuration = getattr(self, "_retry_configuration", LEGACY)
-        self._retry_configuration = retry_configuration
+        # None is PynamoDB's own form of UNSET.
+        self._retry_configuration = None if retry_configuration == UNSET else retry_configuration
         self._meant_by = cluster
         self._key_route_affinity = key_route_affinity
         self._write_isolation = write_isolation
@@ -168,7 +169,10 @@ class AlternatorConnection(Connection):
 
     @property
     def session(self) -> botocore.session.Session:
-        """The botocore session of the cluster's client."""
+        """The botocore session of the cluster's client; for a connection with credentials of its own, one that has
+        these, as PynamoDB makes it."""
+        if self._aws_access_key_id and self._aws_secret_access_key:
+            return super().session
         session: botocore.session.Session = self.cluster.session
         return session
 
@@ -241,20 +245,18 @@ class AlternatorConnection(Connection):
 
     def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         """PynamoDB's own, on the cluster of the request, and with an error that says if the outcome is unknown."""
+        request = request_under_way()
+        if request is not None and request.cluster_of(self) is not None:
+            return self._call(request, operation_name, operation_kwargs)
+        with self._request() as request:  # called by itself, and not by `dispatch`
+            return self._call(request, operation_name, operation_kwargs)
+
+    def _call(self, request: RequestUnderWay, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
-            return super()._make_api_call(operation_name, operation_kwargs)
-        except ClusterClosedError as error:
-            request = request_under_way()
-            if request is None:
-                raise
-            request.move_to(self, self._cluster_instead(request, error))
-        except VerboseClientError as error:
-            _raise_open_outcome(error)
-            raise
-        except ParamValidationError as error:
-            _raise_refusal(error)
-            raise
-        try:
+            try:
+                return super()._make_api_call(operation_name, operation_kwargs)
+            except ClusterClosedError as error:
+                request.move_to(self, self._cluster_instead(request, error))
             return super()._make_api_call(operation_name, operation_kwargs)
         except VerboseClientError as error:
             _raise_open_outcome(error)

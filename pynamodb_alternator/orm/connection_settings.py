@@ -15,10 +15,12 @@ from ..settings import checks, headers, values
 from ..settings.options import NO_OPTIONS, NOT_GIVEN, RequestOptions
 from ..settings.values import Credentials
 
-__all__ = ["LEGACY", "as_given", "request_options"]
+__all__ = ["LEGACY", "UNSET", "as_given", "request_options"]
 
 LEGACY = "LEGACY"
 """PynamoDB's word for: `max_retry_attempts` says how often."""
+UNSET = "UNSET"
+"""PynamoDB's word for: not this setting, but what is configured elsewhere."""
 
 
 def as_given(name: str, value: Any) -> Any:
@@ -80,7 +82,7 @@ def _max_attempts(who: str, max_retry_attempts: int, retry_configuration: Any) -
             return None
         checks.whole(f"{who}: max_retry_attempts", max_retry_attempts, 0, 99)
         return max_retry_attempts + 1
-    if retry_configuration is None or retry_configuration == "UNSET":
+    if retry_configuration is None or retry_configuration == UNSET:
         return None
     return _attempts_of(f"{who}: retry_configuration", retry_configuration)
 

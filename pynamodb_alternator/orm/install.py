@@ -1,4 +1,5 @@
-"""The patch that lets plain PynamoDB models honour `Meta.connection_class`, and load and save as ours do."""
+"""The patch that lets plain PynamoDB models honour `Meta.connection_class`, and load and save as ours do; and that lets
+PynamoDB's own connections go to a cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +10,14 @@ from pynamodb.connection.base import Connection
 from pynamodb.connection.table import TableConnection
 
 from ..errors import ConfigurationError
-from ._pynamodb import AnyModel, keep_connection, kept_connection, replace_connecting, stock_connection_of
+from ._pynamodb import (
+    AnyModel,
+    keep_connection,
+    kept_connection,
+    replace_connecting,
+    replace_connections,
+    stock_connection_of,
+)
 from .model import Model
 from .model_connection import ModelConnection, model_connection
 from .plain_models import quicken, slow_down
@@ -24,8 +32,11 @@ def install(default: type[Connection] | None = None) -> None:
 
     They also load and save items by functions that are generated for them, as those of `Model` do.
 
-    `default`: the class for models that name none; with None these keep PynamoDB's own connection. May be called
-    again, with another default. `uninstall` takes it back. Raises `ConfigurationError`, and then changes nothing.
+    `default`: the class for models that name none, and for code that uses connections without models: PynamoDB's
+    `Connection(...)` makes one of this class then, with the same arguments, and `TableConnection(...)` uses one, in
+    whatever module these names were imported before. Connections that were made earlier stay what they are. With None,
+    PynamoDB's own connections are used in both cases. May be called again, with another default. `uninstall` takes it
+    back. Raises `ConfigurationError`, and then changes nothing.
     """
     global _default_class
     if default is not None and not (isinstance(default, type) and issubclass(default, Connection)):
@@ -34,13 +45,15 @@ def install(default: type[Connection] | None = None) -> None:
         )
     _default_class = default
     replace_connecting(_patch)
+    replace_connections(default)
     quicken()
 
 
 def uninstall() -> None:
-    """Take `install` back: plain PynamoDB models connect as PynamoDB has it again."""
+    """Take `install` back: plain PynamoDB models connect as PynamoDB has it again, and so do new connections."""
     global _default_class
     replace_connecting(None)
+    replace_connections(None)
     slow_down()
     _default_class = None
     for model in models_under(_models.Model):

@@ -14,7 +14,7 @@ from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.connection.table import TableConnection
 
 from ..errors import ConfigurationError
-from ._pynamodb import AnyModel, keep_connection, kept_connection, schema_of, stock_connection_of
+from ._pynamodb import AnyModel, keep_connection, kept_connection, make_connection, schema_of, stock_connection_of
 from .connection import AlternatorConnection
 from .meta_names import OF_CONNECTIONS, OF_OUR_CONNECTIONS, check_names
 
@@ -80,7 +80,7 @@ def _made(model: AnyModel, meta: Any, default: type[Connection], is_first: bool)
     if issubclass(connection_class, AlternatorConnection):
         check_names(who, meta, is_first=is_first)
         names += OF_OUR_CONNECTIONS
-    return connection_class(**{name: getattr(meta, name, None) for name in names})
+    return make_connection(connection_class, **{name: getattr(meta, name, None) for name in names})
 
 
 def _meta_table(model: AnyModel) -> MetaTable:

@@ -123,13 +123,13 @@ def test_a_request_stays_on_the_cluster_that_it_began_with(
 
     def change() -> None:
         source.mean(second)
-        inside.append((connection.cluster, connection.client, connection.session))
+        inside.append((connection.cluster, connection.client))
 
     forget(places)
     with meanwhile(change):
         assert User.get("alice").name == "alice"
     assert places.seen("GetItem") == [("first", "GetItem", "a", True)]
-    assert inside == [(first, first.client, first.session)]
+    assert inside == [(first, first.client)]
     assert connection.cluster is second
     assert User.get("bob").name == "bob"
 

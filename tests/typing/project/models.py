@@ -17,8 +17,9 @@ from pynamodb.attributes import (
 from pynamodb.exceptions import PutError
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from pynamodb.pagination import ResultIterator
+from pynamodb.transactions import TransactWrite
 
-from pynamodb_alternator import AlternatorConnection, Hedge, KeyRouteAffinity, Model
+from pynamodb_alternator import AlternatorConnection, Hedge, KeyRouteAffinity, Model, TableConnection
 from pynamodb_alternator.errors import OutcomeUnknownError
 
 
@@ -105,3 +106,12 @@ def register(name: str) -> str | None:
             return error.cause.node
         raise
     return User.alternator_write_isolation()
+
+
+def without_models(name: str) -> int:
+    table = TableConnection("users", region="eu-west-1", cluster="default", hedge=False)
+    assert_type(table.connection, AlternatorConnection)
+    with TransactWrite(connection=table.connection) as transaction:
+        transaction.save(User(name))
+    assert_type(User.count(), int)
+    return User.count()
