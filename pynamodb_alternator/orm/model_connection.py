@@ -1,12 +1,13 @@
 """The connection of one model: made from its `Meta`, kept in the class, and made anew once `Meta` says otherwise.
 
 Each class has a connection of its own. PynamoDB keeps one for as long as the table name stays, and lets subclasses use
-that of their parent; here a connection knows what it was made from, so a change of the table, the cluster, the host or
-the connection class is noticed at the next request.
+that of their parent; here a connection knows what it was made from, so a change of any setting that a connection takes
+out of `Meta` is noticed at the next request: the table, the cluster, headers, timeouts, credentials, and so on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pynamodb import constants
@@ -18,23 +19,76 @@ from ._pynamodb import AnyModel, keep_connection, kept_connection, make_connecti
 from .connection import AlternatorConnection
 from .meta_names import OF_CONNECTIONS, OF_OUR_CONNECTIONS, check_names
 
-__all__ = ["ModelConnection", "model_connection"]
+__all__ = ["READ", "ModelConnection", "model_connection"]
+
+READ = ("table_name", "connection_class", *OF_CONNECTIONS, *OF_OUR_CONNECTIONS)
+"""All that a connection depends on, by the names in `Meta`."""
 
 
 class ModelConnection(TableConnection):
     """PynamoDB's connection to one table, over a `connection` of the class that the model names.
 
-    `made_from`: what a connection depends on, as `_origin` tells it.
+    `made_from`: what a connection depends on, as `_origin` tells it. `seen`: the model's `Meta` at that time.
     """
 
     def __init__(
-        self, table_name: str, connection: Connection, meta_table: MetaTable, made_from: tuple[Any, ...]
+        self,
+        table_name: str,
+        connection: Connection,
+        meta_table: MetaTable,
+        made_from: tuple[Any, ...],
+        seen: _MetaSeen,
     ) -> None:
         # Not the constructor of the base class, which would make a stock connection.
         self.table_name = table_name
         self.connection = connection
         self.connection.add_meta_table(meta_table)
         self.made_from = made_from
+        self.seen = seen
+
+
+class _MetaSeen:
+    """A `Meta` as it was, and whether it still is so: looked at for each request, at less cost than each setting."""
+
+    __slots__ = ("_default", "_meta", "_namespaces")
+
+    def __init__(self, meta: Any, default: type[Connection]) -> None:
+        self._meta = meta
+        self._default = default
+        self._namespaces = [(vars(base), _copy(vars(base))) for base in _bases(meta)]
+
+    def holds(self, meta: Any, default: type[Connection]) -> bool:
+        """Whether nothing has changed. Never of a `Meta` that works its values out when it is asked."""
+        if meta is not self._meta or default is not self._default or not self._namespaces:
+            return False
+        try:
+            for namespace, before in self._namespaces:
+                if namespace != before:
+                    return False
+        except Exception:  # what applications keep in a Meta may compare in its own way, or change just now
+            return False
+        return True
+
+
+def _bases(meta: Any) -> tuple[type, ...]:
+    """The classes whose namespaces say all that `meta` says; none for one that works its values out."""
+    if type(meta) is not type:
+        return ()
+    bases = meta.__mro__[:-1]
+    values = [vars(base)[name] for base in bases for name in READ if name in vars(base)]
+    return () if any(hasattr(type(value), "__get__") for value in values) else bases
+
+
+def _copy(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """What a namespace has, so that a change inside of a setting is noticed too."""
+    copy = dict(namespace)
+    for name in copy.keys() & READ:
+        copy[name] = _as_it_is_now(copy[name])
+    return copy
+
+
+def _as_it_is_now(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def model_connection(model: AnyModel, default: type[Connection]) -> TableConnection:
@@ -44,28 +98,30 @@ def model_connection(model: AnyModel, default: type[Connection]) -> TableConnect
     `Meta.connection_class` or a setting that `Meta` does not take, and AttributeError for a model without a table.
     """
     meta: Any = getattr(model, "Meta", None)
+    kept = kept_connection(model)
+    if type(kept) is not ModelConnection:
+        kept = None
+    elif kept.seen.holds(meta, default):
+        return kept
     if getattr(meta, "table_name", None) is None:
         return stock_connection_of(model)  # which raises: PynamoDB has the error for this
+    seen = _MetaSeen(meta, default)  # before the origin: what changes in between is noticed at the next request
     origin = _origin(meta, default)
-    kept = kept_connection(model)
-    if type(kept) is ModelConnection and kept.made_from == origin:
+    if kept is not None and kept.made_from == origin:
+        kept.seen = seen
         return kept
     # Two threads may both come here. Their connections are alike and use one client, and one of them stays. A lock
     # would be held while the constructor of a user's class runs.
-    is_first = type(kept) is not ModelConnection
-    made = ModelConnection(meta.table_name, _made(model, meta, default, is_first), _meta_table(model), origin)
+    connection = _made(model, meta, default, is_first=kept is None)
+    made = ModelConnection(meta.table_name, connection, _meta_table(model), origin, seen)
     keep_connection(model, made)
     return made
 
 
 def _origin(meta: Any, default: type[Connection]) -> tuple[Any, ...]:
     """What makes a connection another one."""
-    return (
-        meta.table_name,
-        getattr(meta, "connection_class", None) or default,
-        getattr(meta, "cluster", None),
-        getattr(meta, "host", None),
-    )
+    chosen = getattr(meta, "connection_class", None) or default
+    return chosen, *(_as_it_is_now(getattr(meta, name, None)) for name in READ)
 
 
 def _made(model: AnyModel, meta: Any, default: type[Connection], is_first: bool) -> Connection:
