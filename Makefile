@@ -24,12 +24,13 @@ INSTALL := $(PIP) install -qq --require-hashes --requirement
 INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test screenshots bench bars compare chaos test-scylla lint types docs format lock dev clean distclean
+.PHONY: help demo test upstream screenshots bench bars compare chaos test-scylla lint types docs format lock dev clean distclean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo       a seeded shop on http://127.0.0.1:$(PORT), over a local cluster of three nodes (PORT=, ONCE=1, SHOP=django)"
 	@echo "make test       the whole test suite (WORKERS=, ARGS=)"
+	@echo "make upstream   PynamoDB's own unit tests, over this library (downloads its source distribution)"
 	@echo "make chaos      faults of every kind for a quarter of an hour, and a table of what they cost (ARGS=\"--seconds 5\")"
 	@echo "make test-scylla  what must hold on any cluster, on that of ALTERNATOR_URL="
 	@echo "make bench      what a request costs, and what it costs with others; writes docs/benchmarks.md"
@@ -49,6 +50,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+upstream: $(VENV)/.dev
+	$(PY) -m tests.upstream $(ARGS)
 
 chaos: $(VENV)/.dev
 	$(PY) -m tests.chaos --keep $(ARGS)

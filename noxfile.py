@@ -12,7 +12,7 @@ import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["tests", "oldest", "oldest_async", "types", "wheel"]
+nox.options.sessions = ["tests", "upstream", "oldest", "oldest_async", "types", "wheel"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 WITHOUT_ASYNC = "local,flask,django,prometheus,opentelemetry,cli,boto3"
@@ -39,6 +39,13 @@ def tests(session: nox.Session, pynamodb: str) -> None:
     """The whole suite, with the newest versions that each PynamoDB allows."""
     session.install(f".[{EXTRAS}]", f"pynamodb=={pynamodb}.*", "--group", "test")
     session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def upstream(session: nox.Session) -> None:
+    """PynamoDB's own unit tests, of the version whose source distribution they come with."""
+    session.install(".[local]", "pynamodb==6.1.*", "pip", "--group", "harness", "--group", "upstream")
+    session.run("python", "-m", "tests.upstream", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

@@ -118,6 +118,11 @@ def test_the_lock_has_every_dependency() -> None:
     assert names - _locked("requirements/dev.lock").keys() == set()
 
 
+def test_pynamodbs_own_tests_are_of_the_version_in_the_lock() -> None:
+    name, version = (ROOT / "tests/upstream/sdist.txt").read_text(encoding="utf-8").split()[0].split("==")
+    assert _locked("requirements/dev.lock")[name] == {version}
+
+
 def test_nox_covers_every_extra_and_each_lower_bound() -> None:
     text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
