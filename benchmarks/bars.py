@@ -30,6 +30,7 @@ from .background import LIGHT, background
 from .cold_start import OURS, OURS_WITHOUT_THREADS, STOCK, cold_start
 from .models import ACCESS, REGION, SECRET, make_model, stock_meta
 from .node import TABLE, running
+from .one_core import on_one_core
 
 __all__ = ["BARS", "FULL", "QUICK", "Bar", "Effort", "Measured", "main", "measure_bars"]
 
@@ -285,8 +286,8 @@ BARS = (
 
 
 def measure_bars(bars: Iterable[Bar], effort: Effort) -> Iterator[tuple[Bar, Measured]]:
-    """Each bar with its figure, as soon as it is there."""
-    with ExitStack() as stack:
+    """Each bar with its figure, as soon as it is there. Clients and nodes share one core: see `one_core`."""
+    with on_one_core(), ExitStack() as stack:
         sides = Sides(stack.enter_context(running(*SIZES)), stack)
         for bar in bars:
             if bar.needs_rust and not rust_orm.INSTALLED:

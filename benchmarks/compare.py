@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .node import PAGES, TABLE, running
+from .one_core import on_one_core
 
 __all__ = ["compare", "main"]
 
@@ -46,7 +47,7 @@ def compare(other: Path, rounds: int, calls: float, tell: Callable[[str], None])
     """
     checkouts = {"this": ROOT, "other": other}
     least: dict[str, Figures] = {name: {} for name in checkouts}
-    with running(1) as (port,):
+    with on_one_core(), running(1) as (port,):
         for number in range(rounds):
             # Not always in the same order: what runs second may find a warmer machine.
             for turn in ("this", "other") if number % 2 else ("other", "this"):
