@@ -10,9 +10,8 @@ for reads that go to these. Health comes first: candidates are active nodes, as 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..settings.config import ClusterConfig
 from ..settings.values import KeyRouteAffinity
@@ -26,7 +25,7 @@ from .plan import LEAST_BUSY, REPLICA, QueryPlan, by_health
 from .router import Router
 from .tables import Tables
 
-__all__ = ["ByLoad", "LeastBusyPlan", "LeastBusyRouter", "router_for"]
+__all__ = ["ByLoad", "LeastBusyRouter", "router_for"]
 
 Groups = tuple[Sequence[Node], ...]
 
@@ -82,20 +81,17 @@ class ByLoad:
         return groups
 
 
-@dataclass(frozen=True, slots=True)
-class LeastBusyPlan(QueryPlan):
-    """A plan without `seeds`: its order is made from the load, and by chance, whenever it is asked for.
+class _ForOperation(NamedTuple):
+    """`ByLoad` for the plans of one operation, that of which the latencies are compared: see `plan.ByLoad`."""
 
-    `operation`: that of which the latencies are compared.
-    """
+    by_load: ByLoad
+    operation: str
 
-    operation: str = ""
-    by_load: ByLoad = field(kw_only=True, repr=False, compare=False)
+    def all(self, view: View) -> Iterator[Node]:
+        return self.by_load.all(view, self.operation)
 
-    def order(self, view: View) -> Iterator[Node]:
-        if self.policy == LEAST_BUSY:
-            return self.by_load.all(view, self.operation)
-        return self.by_load.replicas_first(self.replicas_in(view.topology), view, self.operation)
+    def replicas_first(self, replicas: tuple[Node, ...], view: View) -> Iterator[Node]:
+        return self.by_load.replicas_first(replicas, view, self.operation)
 
 
 class LeastBusyRouter(Router):
@@ -107,8 +103,9 @@ class LeastBusyRouter(Router):
         super().__init__(config, tables, random, replicas)
         self._by_load = ByLoad(load, random)
         # There are few plans, because nothing of a request is in them but its operation: each is made once.
-        self._plans: dict[tuple[str, str | None, bool], LeastBusyPlan] = {}
-        self._spreads: dict[tuple[str, bool], LeastBusyPlan] = {}
+        self._plans: dict[tuple[str, str | None, bool], QueryPlan] = {}
+        self._spreads: dict[tuple[str, bool], QueryPlan] = {}
+        self._of_operation: dict[str, _ForOperation] = {}
 
     def plan(
         self,
@@ -125,8 +122,8 @@ class LeastBusyRouter(Router):
         key = operation, plan.reason, plan.wanted_affinity
         return self._plans.get(key) or self._plans.setdefault(key, self._new_plan(*key))
 
-    def _new_plan(self, operation: str, reason: str | None, wanted: bool) -> LeastBusyPlan:
-        return LeastBusyPlan(LEAST_BUSY, reason, wanted, (), operation=operation, by_load=self._by_load)
+    def _new_plan(self, operation: str, reason: str | None, wanted: bool) -> QueryPlan:
+        return QueryPlan(LEAST_BUSY, reason, wanted, (), by_load=_ForOperation(self._by_load, operation))
 
     def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
         """The plan but for the operation, which is added in `plan`."""
@@ -137,16 +134,10 @@ class LeastBusyRouter(Router):
         """Reads take the less busy of two replicas. Writes do not: all writers of a key take the same one."""
         if not isinstance(holders, tuple):
             return self._spread(holders or reasons.READ)
-        return LeastBusyPlan(
-            REPLICA,
-            None,
-            False,
-            (),
-            replicas=holders,
-            topology=view.topology,
-            operation=operation,
-            by_load=self._by_load,
-        )
+        by_load = self._of_operation.get(operation)
+        if by_load is None:
+            by_load = self._of_operation.setdefault(operation, _ForOperation(self._by_load, operation))
+        return QueryPlan(REPLICA, None, False, (), replicas=holders, topology=view.topology, by_load=by_load)
 
 
 def router_for(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from ..topology.node import Node
 from ..topology.view import Topology, View
@@ -42,9 +42,19 @@ FREE_TO_MOVE = (ROUND_ROBIN, RANDOM, LEAST_BUSY, REPLICA)
 _CANONICAL = AffinityRing()
 
 
-@dataclass(frozen=True, slots=True)
-class QueryPlan:
-    """How one request picks its nodes. Immutable: the same plan over the same view gives the same order.
+class ByLoad(Protocol):
+    """What orders nodes by their load, for the requests of one operation."""
+
+    def all(self, view: View) -> Iterator[Node]:
+        """The nodes of the scope in use."""
+
+    def replicas_first(self, replicas: tuple[Node, ...], view: View) -> Iterator[Node]:
+        """The replicas, and then the other nodes of the scope."""
+
+
+class QueryPlan(NamedTuple):
+    """How one request picks its nodes. Immutable: the same plan over the same view gives the same order, unless that
+    goes by the load of the nodes.
 
     `policy`: ``"round_robin"``, ``"random"``, ``"least_busy"`` (see `least_busy`), ``"affinity"``,
     ``"batch_affinity"``, ``"replica"`` or ``"consistent_node"``.
@@ -54,15 +64,38 @@ class QueryPlan:
     (random), the hash of the partition key (affinity, and writes that go to replicas), the hash of each key that votes
     (batch affinity), or the number that a ``with cluster.options()`` block has chosen (consistent node).
     `replicas`: the nodes that hold the key, of the scope in use in `topology`, in canonical order; they go first.
+    `by_load`: what orders the nodes in the place of `seeds`, anew whenever it is asked.
+
+    A tuple, because each request makes one: a frozen dataclass takes four times as long to make.
     """
 
     policy: str
     reason: str | None
     wanted_affinity: bool
     seeds: tuple[int, ...]
-    ring: AffinityRing = field(default=_CANONICAL, repr=False, compare=False)
+    ring: AffinityRing = _CANONICAL
     replicas: tuple[Node, ...] = ()
-    topology: Topology | None = field(default=None, repr=False, compare=False)
+    topology: Topology | None = None
+    by_load: ByLoad | None = None
+
+    def __repr__(self) -> str:
+        nodes = ", ".join(node.address for node in self.replicas)
+        return f"QueryPlan({self.policy!r}, {self.reason!r}, {self.wanted_affinity}, {self.seeds}, replicas=({nodes}))"
+
+    def first(self, view: View) -> Node | None:
+        """The first node of an `order`, which need not be made where no other node is asked for. None if there is none.
+
+        Another order of the same plan begins with the same node, unless it goes by load.
+        """
+        if self.by_load is None and not view.down and not view.quarantined and not view.set_aside:
+            policy = self.policy
+            if policy == REPLICA and (nodes := self.replicas_in(view.topology)):
+                return nodes[self.seeds[0] % len(nodes)]
+            if policy == ROUND_ROBIN and (nodes := view.topology.nodes):
+                return nodes[self.seeds[0] % len(nodes)]
+            if policy == AFFINITY and (nodes := self.ring(view.topology)):
+                return nodes[first_below(self.seeds[0], len(nodes))]
+        return next(self.order(view), None)
 
     def order(self, view: View) -> Iterator[Node]:
         """One cycle over the usable nodes, each once: active ones first, then quarantined ones, then those that are set
@@ -74,6 +107,10 @@ class QueryPlan:
         spread over two of them while one can serve.
         """
         topology = view.topology
+        if self.by_load is not None:
+            if self.policy == LEAST_BUSY:
+                return self.by_load.all(view)
+            return self.by_load.replicas_first(self.replicas_in(topology), view)
         if self.policy == AFFINITY:
             return _over_ring(self.ring(topology), lambda nodes: pick_and_remove(nodes, self.seeds[0]), view)
         if self.policy == BATCH_AFFINITY:

@@ -12,12 +12,12 @@ OpenTelemetry, X-Ray, Elastic APM and `unittest.mock` replace them); botocore's 
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any, NamedTuple
 
 import botocore.client
+import botocore.endpoint
 from botocore.model import OperationModel, ServiceModel
 
 from ._hooks import Hooks, is_stock_handler
@@ -41,6 +41,15 @@ class Operation(NamedTuple):
     target: str
 
 
+class _Known(NamedTuple):
+    """What is known of the operations, as long as the rest holds. `handlers`: botocore's cache of them, which it drops
+    when one is registered. `methods`: how each is looked up where patches go, its name, and what it is."""
+
+    handlers: Any
+    methods: Sequence[tuple[Callable[[str], Any], str, Any]]
+    operations: dict[str, Operation | None]
+
+
 class Calls:
     """Tells which calls of one client take the short way. Threads may share it.
 
@@ -53,36 +62,45 @@ class Calls:
         self._service = service
         # Which class has each method, and what it is: looked up in these dicts at each call, where patches go.
         owners = [next((base for base in bases if name in vars(base)), None) for name in _METHODS]
-        self._owners: tuple[tuple[Mapping[str, Any], str], ...] = tuple(
+        self._owners: list[tuple[Mapping[str, Any], str]] = [
             (vars(owner), name) for owner, name in zip(owners, _METHODS, strict=True) if owner is not None
-        )
+        ]
+        # What `hooks` looks at besides.
+        self._owners.append((vars(botocore.endpoint.Endpoint), "prepare_request"))
         self._recorder: Any = botocore.client.history_recorder
-        # What the answers hold for (botocore's cache of handlers, and the methods), and the answers: swapped whole.
-        self._known: tuple[Any, list[Any], dict[str, Operation | None]] = (None, [], {})
+        # What the answers hold for, and the answers: swapped whole.
+        self._known = _Known(None, [], {})
 
     def operation(self, name: str, client: Any) -> Operation | None:
         """The operation, if its calls may take the short way now; None if botocore's machinery has to do it."""
-        methods = [owner.get(method) for owner, method in self._owners]
-        cache = self._emitter._lookup_cache
         known = self._known
-        # Not by comparing them: a wrapper of wrapt's says that it equals what it wraps.
-        if known[0] is not cache or any(map(operator.is_not, known[1], methods)):
-            known = self._known = (cache, methods, {})
+        if known.handlers is not self._emitter._lookup_cache:
+            known = self._learn()
+        for get, method, function in known.methods:
+            # Not by comparing them: a wrapper of wrapt's says that it equals what it wraps.
+            if get(method) is not function:
+                known = self._learn()
+                break
         try:
-            operation = known[2][name]
+            operation = known.operations[name]
         except KeyError:
-            operation = known[2][name] = self._look(name, methods)
-        if operation is None or self._hooks.any_for(name) or self._recorder._enabled:
+            operation = known.operations[name] = self._look(name, known)
+        if operation is None or self._recorder._enabled:
             return None
         # What is patched in one client, or in its class.
-        own, of_class = client.__dict__, vars(type(client))
-        for method in _OTHERS:
-            if method in own or method in of_class:
-                return None
-        return operation
+        if client.__dict__.keys().isdisjoint(_OTHERS) and vars(type(client)).keys().isdisjoint(_OTHERS):
+            return operation
+        return None
 
-    def _look(self, name: str, methods: list[Any]) -> Operation | None:
-        if len(methods) != len(_METHODS) or not all(map(_is_stock, methods)):
+    def _learn(self) -> _Known:
+        """Begin anew, with the handlers and methods as they are now."""
+        methods = [(owner.get, name, owner.get(name)) for owner, name in self._owners]
+        known = self._known = _Known(self._emitter._lookup_cache, methods, {})
+        return known
+
+    def _look(self, name: str, known: _Known) -> Operation | None:
+        methods = [function for _, method, function in known.methods if method in _METHODS]
+        if len(methods) != len(_METHODS) or not all(map(_is_stock, methods)) or self._hooks.any_for(name):
             return None
         for event in _CALL_EVENTS:
             handlers = self._emitter._handlers.prefix_search(f"{event}.{SERVICE}.{name}")

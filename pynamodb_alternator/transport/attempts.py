@@ -143,8 +143,8 @@ class Attempts:
             self._order: Iterator[Node] = self.plan.order(view)
             emit.affinity_fallback(self)
         else:
-            self.plan, self._order, self.node, self._generation, waits, told, _ = begun
-            self._request_id = None if told is None else told.request_id
+            self.plan, self._order, self.node, self._generation = begun.plan, begun.rest(), begun.node, begun.generation
+            waits, self._request_id = begun.waits, None if begun.told is None else begun.told.request_id
             self._tried.append(begun.node.address)
             self._nodes_in_cycle = 1
         self._has_room = has_room if self.plan.policy in FREE_TO_MOVE and not waits else None

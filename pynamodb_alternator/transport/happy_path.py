@@ -24,6 +24,7 @@ from ..settings.config import ClusterConfig
 from ..settings.options import NO_OPTIONS, NOT_GIVEN, RequestOptions, current
 from ..settings.values import Timeouts
 from ..topology.node import Node
+from ..topology.view import View
 from . import emit
 from .environment import Environment
 from .hedging import may_be_hedged
@@ -72,21 +73,28 @@ class Told:
 
 
 class Begun(NamedTuple):
-    """An attempt that has begun: the plan, what is left of its order, the node, its generation, and the request's head
-    (empty if it was not made). `waits`: whether it waits for a connection of this node alone. `told`: what the signals
-    were told, if somebody listened."""
+    """An attempt that has begun. `view`: what the plan was made for. `order`: what is left of the plan's order, if one
+    was made. `waits`: whether it waits for a connection of this node alone. `told`: what the signals were told, if
+    somebody listened. `head`: of the request; empty if it was not made."""
 
     plan: QueryPlan
-    order: Iterator[Node]
+    view: View
     node: Node
     generation: int
     waits: bool
     told: Told | None
+    order: Iterator[Node] | None = None
     head: bytes = b""
+
+    def rest(self) -> Iterator[Node]:
+        """What is left of the plan's order, for an attempt that goes elsewhere."""
+        if self.order is not None:
+            return self.order
+        return (node for node in self.plan.order(self.view) if node is not self.node)
 
     def with_head(self, head: bytes) -> Begun:
         """The same attempt, for which this head was made."""
-        return Begun(self.plan, self.order, self.node, self.generation, self.waits, self.told, head)
+        return self._replace(head=head)
 
 
 class FirstAttempt:
@@ -144,30 +152,29 @@ class FirstAttempt:
             plan = router.plan(operation, parameters, view)
         else:
             plan = router.plan_of(operation, parameters, view, options)
-        order = plan.order(view)
-        node = next(order, None)
+        node, order = plan.first(view), None
         if node is None:
             return None
         waits = plan.policy not in FREE_TO_MOVE
         if not waits and not self._has_room(node):
-            node, order, waits = self._with_room(node, order)
+            node, order, waits = self._with_room(plan.order(view))
         told = None
         if _ROUTED.receivers or _COMPLETED.receivers or _FALLBACK.receivers:
             told = Told(environment, request, plan, node)
             emit.affinity_fallback(told)
             if _ROUTED.receivers:
                 emit.routed(told, node)
-        return Begun(plan, order, node, membership.generation(node), waits, told)
+        return Begun(plan, view, node, membership.generation(node), waits, told, order)
 
-    def _with_room(self, first: Node, order: Iterator[Node]) -> tuple[Node, Iterator[Node], bool]:
+    def _with_room(self, order: Iterator[Node]) -> tuple[Node, Iterator[Node], bool]:
         """The first node that has room, and what is left of the order, in which the full ones are last; where all are
         full, the first of all, and that it has to be waited for."""
-        full = [first]
+        full: list[Node] = []
         for node in order:
             if self._has_room(node):
                 return node, itertools.chain(order, full), False
             full.append(node)
-        return first, iter(full[1:]), True
+        return full[0], iter(full[1:]), True
 
     def pool_wait(self, begun: Begun, timeouts: Timeouts) -> float:
         """Seconds in which a connection of a full pool must come free: none while other nodes may have room."""

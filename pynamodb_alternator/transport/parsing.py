@@ -284,7 +284,11 @@ def _inside(values: list[Any], has_null: bool, look: Look | None) -> list[Any] |
 
 
 def _attributes(value: Any, has_null: bool, look: Look | None) -> bool:
-    return _values(list(dict.values(value)), has_null, look)
+    values = dict.values(value)
+    # An item of scalars, as most are, needs one pass of C code, which raises a TypeError for what is not a map.
+    if look is None and not has_null and _SCALARS.issuperset(chain.from_iterable(map(dict.keys, values))):
+        return True
+    return _values(list(values), has_null, look)
 
 
 def _items(value: Any, has_null: bool, look: Look | None) -> bool:
@@ -311,6 +315,11 @@ def _nothing(value: Any, has_null: bool, look: Look | None) -> bool:
 
 
 def _capacity(value: Any, has_null: bool, look: Look | None) -> bool:
+    if type(value) is dict and len(value) == 2:
+        # As Alternator tells it.
+        units = value.get("CapacityUnits")
+        if type(units) is float and abs(units) < _LARGEST_EXACT and type(value.get("TableName")) is str:
+            return True
     return (
         type(value) is dict
         and value.keys() <= _CAPACITY

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from pynamodb_alternator.routing._go_constants import COOKED
 from pynamodb_alternator.routing.generator import first_below, generator
 from pynamodb_alternator.routing.hashing import key_hash
-from pynamodb_alternator.routing.plan import AFFINITY, BATCH_AFFINITY, RANDOM, ROUND_ROBIN, QueryPlan, pick_and_remove
+from pynamodb_alternator.routing.plan import (
+    AFFINITY,
+    BATCH_AFFINITY,
+    CONSISTENT_NODE,
+    RANDOM,
+    REPLICA,
+    ROUND_ROBIN,
+    QueryPlan,
+    pick_and_remove,
+)
 from pynamodb_alternator.routing.ring import AffinityRing, canonical_order
 from pynamodb_alternator.topology.node import Node, canonical_endpoint
 from pynamodb_alternator.topology.view import Topology, View, ring_order
@@ -196,6 +205,21 @@ def test_each_usable_node_once_and_no_other(view: View, plan: QueryPlan) -> None
         reachable |= set(view.topology.affinity_ring)
     assert Counter(order) == Counter(reachable - view.down)
     assert list(plan.order(view)) == order
+
+
+@given(views(), st.data())
+@settings(deadline=None, max_examples=300)
+def test_the_first_node_is_that_of_the_order(view: View, data: st.DataObject) -> None:
+    if data.draw(st.booleans(), label="all are well"):
+        view = View(view.topology)
+    policy = data.draw(st.sampled_from([AFFINITY, BATCH_AFFINITY, RANDOM, ROUND_ROBIN, CONSISTENT_NODE, REPLICA]))
+    replicas: tuple[Node, ...] = ()
+    if policy == REPLICA and view.topology.ring:
+        # Of the topology that the plan was made with, which may be another one by now.
+        replicas = ring_order(data.draw(st.frozensets(st.sampled_from(view.topology.ring), max_size=5)))
+    topology = data.draw(st.sampled_from([view.topology, None])) if set(replicas) <= set(view.topology.nodes) else None
+    plan = QueryPlan(policy, None, True, (data.draw(HASHES),), replicas=replicas, topology=topology)
+    assert plan.first(view) == next(plan.order(view), None)
 
 
 @given(views(), plans())
