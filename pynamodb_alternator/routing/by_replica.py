@@ -125,7 +125,7 @@ class ByReplica:
 
     def _key(self, table: object, attributes: object) -> tuple[str, str | bytes] | str:
         """Type and content of the partition key's value, in a request's `Key` or `Item`, or the reason for none."""
-        item = as_mapping(attributes)
+        item = attributes if type(attributes) is dict else as_mapping(attributes)
         if item is None:
             return reasons.NO_KEY_VALUE
         name = self._tables.get(table).partition_key
@@ -155,8 +155,11 @@ class ByReplica:
 
 
 def _holders(ring: TokenRing, content: tuple[str, str | bytes], topology: Topology) -> tuple[Node, ...] | str:
-    token = _token(content)
-    return token if isinstance(token, str) else ring.nodes(token, topology) or reasons.NO_REPLICA_IN_SCOPE
+    try:
+        token = token_of(*content)
+    except ValueError:
+        return reasons.NO_KEY_VALUE
+    return ring.nodes(token, topology) or reasons.NO_REPLICA_IN_SCOPE
 
 
 def _token(content: tuple[str, str | bytes]) -> int | str:

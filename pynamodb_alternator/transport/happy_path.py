@@ -111,6 +111,7 @@ class FirstAttempt:
         self._waits_for_writes = config.retries.silent_writes == "wait" and not config.retry_ambiguous_writes
         self._never = bool(config.request_compression or config.response_compression)
         self._hedges = config.hedge is not None
+        self._allows_all = not (self._waits_for_writes or self._never or self._hedges)
 
     def request(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Request:
         """The request that is made here and now."""
@@ -118,9 +119,11 @@ class FirstAttempt:
 
     def allows(self, request: Request) -> bool:
         """Whether the request needs nothing beside one attempt after another, as far as is known before."""
+        options = request.options
+        if options is NO_OPTIONS and self._allows_all:
+            return len(request.body) <= _LONGEST_BODY
         if self._never or len(request.body) > _LONGEST_BODY:
             return False
-        options = request.options
         if options is not NO_OPTIONS and (
             options.request_compression is not NOT_GIVEN
             or options.response_compression is not None
@@ -184,12 +187,12 @@ class FirstAttempt:
 
     def settled(self, begun: Begun, answer: Answer, parsed: dict[str, Any]) -> dict[str, Any]:
         """What the caller gets of an attempt that went well."""
-        environment, node = self._environment, begun.node
+        environment, node, told = self._environment, begun.node, begun.told
         environment.counts[node.address].answers += 1
         environment.membership.succeeded(node, begun.generation)
         environment.budget.deposit()
-        if begun.told is not None:
-            emit.completed(begun.told, answer, None)
+        if told is not None:
+            emit.completed(told, answer, None)
         parsed["ResponseMetadata"] = response_metadata(answer.status, answer.headers)
         return parsed
 

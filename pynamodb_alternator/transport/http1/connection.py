@@ -19,7 +19,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import TlsError
 from . import sockets
@@ -34,8 +34,8 @@ _RECEIVE = 64 * 1024
 """Bytes asked of the kernel at once."""
 _JOIN_UP_TO = 64 * 1024
 """Bodies up to this many bytes are copied behind their head: one cheap copy saves the kernel a gathering send."""
-_LONGEST_POLL = 86_400_000.0
-"""Milliseconds; `poll` takes a C int."""
+_LONGEST_WAIT, _LONGEST_POLL = 86_400.0, 86_400_000.0
+"""Seconds, and as many milliseconds; `poll` takes a C int of them."""
 _LATE = 0.25
 """Seconds after which a timeout was noticed late: this thread was held up, and not the node."""
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -192,14 +192,17 @@ class Connection(ResponseRules):
         our certificate is a `TlsError`: it has not looked at the request then.
         """
         try:
-            reader = self._begin(head, body, deadline=deadline, patient=patient, max_body=max_body)
+            reader = self._begin(head, body, deadline, patient, max_body)
             self._read(reader, read_timeout, deadline)
             return self._end(reader)
         finally:
             self.busy_since = None
 
-    def _begin(self, head: bytes, body: bytes, *, deadline: float | None, patient: bool, max_body: int) -> AnswerReader:
-        """Send the request, as far as the kernel takes it. The caller unsets `busy_since`, however this ends."""
+    def _begin(self, head: bytes, body: bytes, deadline: float | None, patient: bool, max_body: int) -> AnswerReader:
+        """Send the request, as far as the kernel takes it: what it does not take is left in `_unsent`.
+
+        The caller unsets `busy_since`, however this ends.
+        """
         now = self._clock()
         if deadline is not None and now >= deadline:
             raise self._too_late()
@@ -212,28 +215,10 @@ class Connection(ResponseRules):
                 usable = usable and self._cut_reason is None
         if not usable or reader is None:
             raise self._unreachable("its connection was closed")
-        self._max_body, self._received = max_body, 0
-        self._start_sending(head, body)
-        return reader
-
-    def _end(self, reader: AnswerReader) -> Answer:
-        """The answer, which is complete."""
-        self._patient = False
-        reusable = reader.reusable and self._unsent is None
-        answer = reader.take()
-        if self._tls is not None and not self._exchanges:
-            # By now the tickets of TLS 1.3, which follow the handshake, have been read.
-            self._tls.remember(self.node, self._sock)  # type: ignore[arg-type]
-        self._exchanges += 1
-        self.reusable = reusable and self._cut_reason is None
-        return answer
-
-    def _start_sending(self, head: bytes, body: bytes) -> None:
-        """Hand the kernel as much as it takes; what it does not take is left in `_unsent`."""
-        self._unsent = None
+        self._max_body, self._received, self._unsent = max_body, 0, None
         try:
             if len(body) <= _JOIN_UP_TO or self._send_pieces is None:
-                request: bytes = head + body if body else head
+                request = head + body
                 sent = self._send(request)
             else:
                 request = body
@@ -248,6 +233,19 @@ class Connection(ResponseRules):
         if sent < len(request):
             self._unsent = memoryview(request)[sent:]
             self._send_more()
+        return reader
+
+    def _end(self, reader: AnswerReader) -> Answer:
+        """The answer, which is complete."""
+        self._patient = False
+        reusable = reader.reusable and self._unsent is None
+        answer = reader.take()
+        if self._tls is not None and not self._exchanges:
+            # By now the tickets of TLS 1.3, which follow the handshake, have been read.
+            self._tls.remember(self.node, self._sock)  # type: ignore[arg-type]
+        self._exchanges += 1
+        self.reusable = reusable and self._cut_reason is None
+        return answer
 
     def _refusal(self) -> TlsError | None:
         """What the node said before it closed a fresh TLS connection on us, if that was about our certificate."""
@@ -280,8 +278,10 @@ class Connection(ResponseRules):
         while True:
             wait = read_timeout if deadline is None else self._time_to_wait(read_timeout, deadline)
             # TLS may hold bytes that it has already taken from the socket.
-            if (pending is None or not pending()) and not self._wait(wait):
-                raise self._read_timeout(read_timeout, deadline, self._received)
+            if pending is None or not pending():
+                milliseconds = wait * 1000.0 if wait < _LONGEST_WAIT else _LONGEST_POLL
+                if not (self._poller.poll(milliseconds) if self._unsent is None else self._wait_for_both(milliseconds)):
+                    raise self._read_timeout(read_timeout, deadline, self._received)
             if self._receive(reader):
                 return
 
@@ -316,14 +316,13 @@ class Connection(ResponseRules):
         if self._cut_reason is not None and not received and self._sock is not None:
             self._ended_by_node = sockets.was_ended_by_peer(self._sock)
 
-    def _wait(self, seconds: float) -> bool:
-        """Wait until there is something to read, or room for what is unsent. False if nothing came in that time."""
-        milliseconds = min(seconds * 1000.0, _LONGEST_POLL)
-        if self._unsent is None or self._send_error is not None:
-            return bool(self._poller.poll(milliseconds))
+    def _wait_for_both(self, milliseconds: float) -> Any:
+        """Wait until there is something to read, or room for what is unsent. Nothing if nothing came in that time."""
+        if self._send_error is not None:
+            return self._poller.poll(milliseconds)  # there will be no room
         self._poller.modify(self._fd, sockets.READ | sockets.WRITE)
         try:
-            return bool(self._poller.poll(milliseconds))
+            return self._poller.poll(milliseconds)
         finally:
             self._poller.modify(self._fd, sockets.READ)
 

@@ -48,11 +48,23 @@ class AnswerReader:
     `reusable`: the answer is whole, nothing followed it, and the node keeps the connection open.
     """
 
-    __slots__ = ("_chunks", "_parser", "_tidy", "complete", "feed", "head_is_complete", "headers", "reusable", "status")
+    __slots__ = (
+        "_chunks",
+        "_known",
+        "_parser",
+        "_tidy",
+        "complete",
+        "feed",
+        "head_is_complete",
+        "headers",
+        "reusable",
+        "status",
+    )
 
     def __init__(self) -> None:
         self._parser: Any = HttpResponseParser(self)
         self.feed: Any = self._parser.feed_data
+        self._known: Answer | None = None
         self._start_over()
 
     def _start_over(self) -> None:
@@ -73,8 +85,8 @@ class AnswerReader:
         known = _known_heads.get(data[:end])
         if known is None or len(data) - end != known[0]:
             return False
-        self.headers, self.status, self._chunks = known[1], 200, [data[end:]]
-        self.complete = self.head_is_complete = self.reusable = True
+        self._known = Answer(200, known[1], data[end:])
+        self.reusable = True
         return True
 
     def remember_head(self, data: bytes) -> None:
@@ -154,6 +166,11 @@ class AnswerReader:
 
     def take(self) -> Answer:
         """The answer that was read. An idle connection keeps nothing of it: it may be large."""
+        known = self._known
+        if known is not None:
+            self._known = None
+            self.reusable = False
+            return known
         chunks = self._chunks
         answer = Answer(self.status, self.headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
         self._start_over()

@@ -85,7 +85,7 @@ class StepwiseConnection(Connection):
     ) -> Steps[Answer]:
         """As `exchange`, in steps."""
         try:
-            reader = self._begin(head, body, deadline=deadline, patient=False, max_body=max_body)
+            reader = self._begin(head, body, deadline, False, max_body)
             while True:
                 wait = self._time_to_wait(read_timeout, deadline)
                 if (self._pending is None or not self._pending()) and not (yield self._ready(wait)):
