@@ -6,8 +6,9 @@ or whole attributes. So each short cut has a `Snapshot` of all that it was made 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from operator import is_, itemgetter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from operator import call, is_, itemgetter
 from typing import Any
 
 __all__ = ["Snapshot", "are_same", "hooks_of", "is_defined_in", "static_attribute"]
@@ -21,7 +22,21 @@ class Snapshot:
     First it is told what to look at; `take` ends this.
     """
 
-    __slots__ = ("_lengths", "_methods", "_names", "_objects", "_objects_seen", "_sizes", "_states", "_states_seen")
+    __slots__ = (
+        "_getters",
+        "_lengths",
+        "_names",
+        "_namespaces",
+        "_object_getters",
+        "_object_namespaces",
+        "_objects",
+        "_objects_seen",
+        "_seen",
+        "_sized",
+        "_sizes",
+        "_states",
+        "_states_seen",
+    )
 
     def __init__(self) -> None:
         # By the identity of what they belong to, because a class of the application may compare in its own way.
@@ -66,16 +81,16 @@ class Snapshot:
 
     def take(self) -> None:
         """Keep what there is to see now."""
-        self._methods: list[tuple[Callable[[Any], Any], _Namespace, Any]] = []
-        self._objects_seen: list[tuple[Callable[[Any], Any], _Namespace, Any]] = []
-        self._lengths = [(namespace, len(namespace)) for namespace in self._sizes.values()]
-        for namespace, names in self._names.values():
-            get = itemgetter(*names)
-            self._methods.append((get, namespace, get(namespace)))
-        for namespace, several in self._objects:
-            # Twice the last one, because an itemgetter of one name gives no tuple.
-            get = itemgetter(*several, several[-1]) if len(several) == 1 else itemgetter(*several)
-            self._objects_seen.append((get, namespace, get(namespace)))
+        # Each kind of thing in lists of its own, which C code goes through: each answer is held up by this.
+        self._sized = list(self._sizes.values())
+        self._lengths = list(map(len, self._sized))
+        self._getters = [itemgetter(*names) for _, names in self._names.values()]
+        self._namespaces = [namespace for namespace, _ in self._names.values()]
+        self._seen = list(map(call, self._getters, self._namespaces))
+        # Twice the last one, because an itemgetter of one name gives no tuple.
+        self._object_getters = [itemgetter(*several, several[-1]) for _, several in self._objects]
+        self._object_namespaces = [namespace for namespace, _ in self._objects]
+        self._objects_seen = list(self._objects_now())
         self._states_seen = [
             {name: list(value) if type(value) is list else value for name, value in state.items()}
             for state in self._states
@@ -84,18 +99,17 @@ class Snapshot:
     def holds(self) -> bool:
         """Whether all of it is as it was."""
         try:
-            for namespace, length in self._lengths:
-                if len(namespace) != length:
-                    return False
-            for get, namespace, seen in self._methods:
-                if get(namespace) != seen:
-                    return False
-            for get, namespace, seen in self._objects_seen:
-                if not all(map(is_, get(namespace), seen)):
-                    return False
-            return self._states == self._states_seen
+            return (
+                list(map(len, self._sized)) == self._lengths
+                and list(map(call, self._getters, self._namespaces)) == self._seen
+                and all(map(is_, self._objects_now(), self._objects_seen))
+                and self._states == self._states_seen
+            )
         except Exception:
             return False
+
+    def _objects_now(self) -> Iterator[Any]:
+        return chain.from_iterable(map(call, self._object_getters, self._object_namespaces))
 
 
 def hooks_of(owner: Any, names: Iterable[str]) -> list[Any]:
