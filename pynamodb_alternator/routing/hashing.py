@@ -7,7 +7,14 @@ Cassandra's variant.
 
 from __future__ import annotations
 
-__all__ = ["KEY_TYPES", "key_hash", "murmur3"]
+from functools import lru_cache
+from typing import Final
+
+__all__ = ["KEPT_KEYS", "KEY_TYPES", "key_hash", "murmur3"]
+
+KEPT_KEYS: Final = 2048
+"""Keys whose hash is kept. Some keys are asked for again and again, as a rule, and computing a hash takes longer than
+all else that routing does."""
 
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _C1 = 0x87C3_7B91_1142_53D5
@@ -21,6 +28,7 @@ KEY_TYPES = {"S": b"\x01", "N": b"\x02", "B": b"\x03"}
 """The byte that stands before the value, for each type that a partition key can have."""
 
 
+@lru_cache(maxsize=KEPT_KEYS)
 def key_hash(kind: str, value: str | bytes) -> int:
     """The signed 64-bit hash of one partition key's value.
 

@@ -53,6 +53,8 @@ def key_content(value: object) -> tuple[str, str | bytes] | str:
     A binary value may be `bytes`, `bytearray`, `memoryview`, boto3's `Binary`, or text, which botocore sends as UTF-8.
     """
     typed = value if type(value) is dict else as_mapping(value)
+    if typed and type(text := typed.get("S")) is str and len(typed) == 1:
+        return "S", text  # as nearly always
     if typed is None:
         return reasons.NO_KEY_VALUE
     if len(typed) != 1:

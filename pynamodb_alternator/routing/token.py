@@ -7,8 +7,9 @@ Checked against the vectors in ``partition-token.tsv``, which two published impl
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from .hashing import murmur3
+from .hashing import KEPT_KEYS, murmur3
 
 __all__ = ["LAST_TOKEN", "token_of"]
 
@@ -19,6 +20,7 @@ _BEFORE_ALL = -(1 << 63)
 _NUMBER = r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?"
 
 
+@lru_cache(maxsize=KEPT_KEYS)
 def token_of(kind: str, value: str | bytes) -> int:
     """The token, a signed 64-bit number, of one partition key's value.
 

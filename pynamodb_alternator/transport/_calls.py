@@ -13,6 +13,8 @@ OpenTelemetry, X-Ray, Elastic APM and `unittest.mock` replace them); botocore's 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from operator import call, is_, itemgetter
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -43,10 +45,10 @@ class Operation(NamedTuple):
 
 class _Known(NamedTuple):
     """What is known of the operations, as long as the rest holds. `handlers`: botocore's cache of them, which it drops
-    when one is registered. `methods`: how each is looked up where patches go, its name, and what it is."""
+    when one is registered. `methods`: what stands in the places that are looked at."""
 
     handlers: Any
-    methods: Sequence[tuple[Callable[[str], Any], str, Any]]
+    methods: Sequence[Any]
     operations: dict[str, Operation | None]
 
 
@@ -60,13 +62,18 @@ class Calls:
         self._emitter = getattr(events, "_emitter", events)
         self._hooks = hooks
         self._service = service
-        # Which class has each method, and what it is: looked up in these dicts at each call, where patches go.
-        owners = [next((base for base in bases if name in vars(base)), None) for name in _METHODS]
-        self._owners: list[tuple[Mapping[str, Any], str]] = [
-            (vars(owner), name) for owner, name in zip(owners, _METHODS, strict=True) if owner is not None
-        ]
+        # Which class has each method: looked up in these dicts at each call, where patches go.
+        names_of: dict[Any, list[str]] = {}
+        for name in _METHODS:
+            owner = next((base for base in bases if name in vars(base)), None)
+            names_of.setdefault(owner, []).append(name)
+        self._has_all = names_of.pop(None, None) is None
         # What `hooks` looks at besides.
-        self._owners.append((vars(botocore.endpoint.Endpoint), "prepare_request"))
+        names_of[botocore.endpoint.Endpoint] = ["prepare_request"]
+        self._places: list[tuple[Mapping[str, Any], list[str]]] = [(vars(own), names) for own, names in names_of.items()]
+        # The last one twice, because an itemgetter of one name gives no tuple.
+        self._getters: list[Callable[[Any], Any]] = [itemgetter(*names, names[-1]) for _, names in self._places]
+        self._namespaces = [namespace for namespace, _ in self._places]
         self._recorder: Any = botocore.client.history_recorder
         # What the answers hold for, and the answers: swapped whole.
         self._known = _Known(None, [], {})
@@ -74,13 +81,13 @@ class Calls:
     def operation(self, name: str, client: Any) -> Operation | None:
         """The operation, if its calls may take the short way now; None if botocore's machinery has to do it."""
         known = self._known
-        if known.handlers is not self._emitter._lookup_cache:
-            known = self._learn()
-        for get, method, function in known.methods:
-            # Not by comparing them: a wrapper of wrapt's says that it equals what it wraps.
-            if get(method) is not function:
+        try:
+            # Not by comparing the methods: a wrapper of wrapt's says that it equals what it wraps.
+            now = chain.from_iterable(map(call, self._getters, self._namespaces))
+            if known.handlers is not self._emitter._lookup_cache or not all(map(is_, now, known.methods)):
                 known = self._learn()
-                break
+        except KeyError:
+            return None  # such as what a tool is just about to replace
         try:
             operation = known.operations[name]
         except KeyError:
@@ -93,14 +100,14 @@ class Calls:
         return None
 
     def _learn(self) -> _Known:
-        """Begin anew, with the handlers and methods as they are now."""
-        methods = [(owner.get, name, owner.get(name)) for owner, name in self._owners]
+        """Begin anew, with the handlers and methods as they are now. Raises KeyError if one is missing."""
+        methods = list(chain.from_iterable(map(call, self._getters, self._namespaces)))
         known = self._known = _Known(self._emitter._lookup_cache, methods, {})
         return known
 
     def _look(self, name: str, known: _Known) -> Operation | None:
-        methods = [function for _, method, function in known.methods if method in _METHODS]
-        if len(methods) != len(_METHODS) or not all(map(_is_stock, methods)) or self._hooks.any_for(name):
+        methods = known.methods[:-2]  # without those of the endpoint, which `hooks` looks at
+        if not self._has_all or not all(map(_is_stock, methods)) or self._hooks.any_for(name):
             return None
         for event in _CALL_EVENTS:
             handlers = self._emitter._handlers.prefix_search(f"{event}.{SERVICE}.{name}")

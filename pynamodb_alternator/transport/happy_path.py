@@ -43,6 +43,8 @@ _LONGEST_BODY = 64 * 1024
 """Bytes of a request body; those of a longer one take long enough to pay for the rest."""
 
 
+_new = tuple.__new__
+"""Makes a named tuple of all its fields, without the function in Python that takes them by name."""
 _ROUTED, _COMPLETED, _FALLBACK = signals.request_routed, signals.request_completed, signals.affinity_fallback
 
 
@@ -106,6 +108,8 @@ class FirstAttempt:
     ) -> None:
         self._key = key
         self._environment = environment
+        self._membership = environment.membership
+        self._plan, self._plan_of = environment.router.plan, environment.router.plan_of
         self._has_room = has_room
         self._timeouts = config.timeouts
         self._waits_for_writes = config.retries.silent_writes == "wait" and not config.retry_ambiguous_writes
@@ -115,7 +119,7 @@ class FirstAttempt:
 
     def request(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Request:
         """The request that is made here and now."""
-        return Request(operation, parameters, body, self._environment.clock(), current(self._key))
+        return _new(Request, (operation, parameters, body, self._environment.clock(), current(self._key)))
 
     def allows(self, request: Request) -> bool:
         """Whether the request needs nothing beside one attempt after another, as far as is known before."""
@@ -143,18 +147,16 @@ class FirstAttempt:
 
     def begin(self, request: Request, deadline: float | None) -> Begun | None:
         """The attempt that the request begins with; None where it is not for the happy path after all."""
-        environment, options = self._environment, request.options
-        if deadline is not None and environment.clock() >= deadline:
+        if deadline is not None and self._environment.clock() >= deadline:
             return None
-        membership, router = environment.membership, environment.router
-        view = membership.view
+        operation, parameters, _, _, options = request
+        view = self._membership.view
         if view.returning or view.hedged:
             return None
-        operation, parameters = request.operation.name, request.parameters
         if options is NO_OPTIONS:
-            plan = router.plan(operation, parameters, view)
+            plan = self._plan(operation.name, parameters, view)
         else:
-            plan = router.plan_of(operation, parameters, view, options)
+            plan = self._plan_of(operation.name, parameters, view, options)
         node, order = plan.first(view), None
         if node is None:
             return None
@@ -163,11 +165,11 @@ class FirstAttempt:
             node, order, waits = self._with_room(plan.order(view))
         told = None
         if _ROUTED.receivers or _COMPLETED.receivers or _FALLBACK.receivers:
-            told = Told(environment, request, plan, node)
+            told = Told(self._environment, request, plan, node)
             emit.affinity_fallback(told)
             if _ROUTED.receivers:
                 emit.routed(told, node)
-        return Begun(plan, view, node, membership.generation(node), waits, told, order)
+        return _new(Begun, (plan, view, node, self._membership.generation(node), waits, told, order, b""))
 
     def _with_room(self, order: Iterator[Node]) -> tuple[Node, Iterator[Node], bool]:
         """The first node that has room, and what is left of the order, in which the full ones are last; where all are
@@ -187,12 +189,12 @@ class FirstAttempt:
 
     def settled(self, begun: Begun, answer: Answer, parsed: dict[str, Any]) -> dict[str, Any]:
         """What the caller gets of an attempt that went well."""
-        environment, node, told = self._environment, begun.node, begun.told
+        environment, node = self._environment, begun.node
         environment.counts[node.address].answers += 1
-        environment.membership.succeeded(node, begun.generation)
+        self._membership.succeeded(node, begun.generation)
         environment.budget.deposit()
-        if told is not None:
-            emit.completed(told, answer, None)
+        if begun.told is not None:
+            emit.completed(begun.told, answer, None)
         parsed["ResponseMetadata"] = response_metadata(answer.status, answer.headers)
         return parsed
 

@@ -213,16 +213,22 @@ def _is_settled(
 ) -> bool:
     if type(answer) is not dict:
         return False
-    unknown = []
+    has_unknown = False
     for name, value in answer.items():
         is_settled = places.get(name)
         if is_settled is None:
-            unknown.append(name)
+            has_unknown = True
         elif not is_settled(value, has_null, look):
             return False
+    return not has_unknown or _without_unknown(answer, places, operation_model)
+
+
+def _without_unknown(answer: dict[str, Any], places: _Places, operation_model: OperationModel) -> bool:
+    """Take out what no answer of the operation has; nothing where there is something else that is not looked at."""
+    unknown = answer.keys() - places.keys()
+    if operation_model.output_shape is None or not unknown.isdisjoint(operation_model.output_shape.members):
+        return False
     for name in unknown:
-        if operation_model.output_shape is None or name in operation_model.output_shape.members:
-            return False
         del answer[name]
     return True
 
@@ -315,16 +321,14 @@ def _nothing(value: Any, has_null: bool, look: Look | None) -> bool:
 
 
 def _capacity(value: Any, has_null: bool, look: Look | None) -> bool:
-    if type(value) is dict and len(value) == 2:
-        # As Alternator tells it.
+    if type(value) is dict:
         units = value.get("CapacityUnits")
-        if type(units) is float and abs(units) < _LARGEST_EXACT and type(value.get("TableName")) is str:
-            return True
-    return (
-        type(value) is dict
-        and value.keys() <= _CAPACITY
-        and all(type(one) in (str, int) or (type(one) is float and abs(one) < _LARGEST_EXACT) for one in value.values())
-    )
+        if type(units) is float and units < _LARGEST_EXACT and len(value) == 2 and type(value.get("TableName")) is str:
+            return units > -_LARGEST_EXACT  # as Alternator tells it
+        return value.keys() <= _CAPACITY and all(
+            type(one) in (str, int) or (type(one) is float and abs(one) < _LARGEST_EXACT) for one in value.values()
+        )
+    return False
 
 
 def _capacities(value: Any, has_null: bool, look: Look | None) -> bool:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import TlsError
 from . import sockets
 from .protocol import MAX_BODY, Answer, AnswerReader, Clock, ResponseRules, TlsSource
+from .reader import whole_answer
 
 if TYPE_CHECKING:
     from ...topology.node import Node
@@ -193,8 +194,7 @@ class Connection(ResponseRules):
         """
         try:
             reader = self._begin(head, body, deadline, patient, max_body)
-            self._read(reader, read_timeout, deadline)
-            return self._end(reader)
+            return self._read(reader, read_timeout, deadline)
         finally:
             self.busy_since = None
 
@@ -235,16 +235,14 @@ class Connection(ResponseRules):
             self._send_more()
         return reader
 
-    def _end(self, reader: AnswerReader) -> Answer:
-        """The answer, which is complete."""
+    def _ended(self, answer: Answer, reusable: bool) -> Answer:
+        """The answer, which is complete. `reusable`: whether the node keeps the connection open."""
         self._patient = False
-        reusable = reader.reusable and self._unsent is None
-        answer = reader.take()
         if self._tls is not None and not self._exchanges:
             # By now the tickets of TLS 1.3, which follow the handshake, have been read.
             self._tls.remember(self.node, self._sock)  # type: ignore[arg-type]
         self._exchanges += 1
-        self.reusable = reusable and self._cut_reason is None
+        self.reusable = reusable and self._unsent is None and self._cut_reason is None
         return answer
 
     def _refusal(self) -> TlsError | None:
@@ -272,8 +270,8 @@ class Connection(ResponseRules):
                 break
         self._unsent = unsent or None
 
-    def _read(self, reader: AnswerReader, read_timeout: float, deadline: float | None) -> None:
-        """Read until the answer is complete."""
+    def _read(self, reader: AnswerReader, read_timeout: float, deadline: float | None) -> Answer:
+        """The answer, once it is complete."""
         pending = self._pending
         while True:
             wait = read_timeout if deadline is None else self._time_to_wait(read_timeout, deadline)
@@ -282,8 +280,9 @@ class Connection(ResponseRules):
                 milliseconds = wait * 1000.0 if wait < _LONGEST_WAIT else _LONGEST_POLL
                 if not (self._poller.poll(milliseconds) if self._unsent is None else self._wait_for_both(milliseconds)):
                     raise self._read_timeout(read_timeout, deadline, self._received)
-            if self._receive(reader):
-                return
+            answer = self._receive(reader)
+            if answer is not None:
+                return answer
 
     def _time_to_wait(self, read_timeout: float, deadline: float | None) -> float:
         """Seconds for the next bytes. Raises `ReadTimeoutError` at the deadline, of an endless answer as well."""
@@ -292,24 +291,29 @@ class Connection(ResponseRules):
             raise self._read_timeout(read_timeout, deadline, self._received)
         return wait
 
-    def _receive(self, reader: AnswerReader) -> bool:
-        """Take what has come, without waiting. Whether the answer is complete."""
+    def _receive(self, reader: AnswerReader) -> Answer | None:
+        """Take what has come, without waiting. The answer, if it is complete."""
         try:
             data = self._recv(_RECEIVE)
         except _WOULD_BLOCK:
             if self._unsent is not None and self._send_error is None:
                 self._send_more()
-            return False
+            return None
         except OSError as error:
             self._look_after_cut(self._received)
             raise self._lost(error, self._received) from error
         if not data:
             if reader.ends_with_connection:
-                return True
+                return self._ended(reader.take(), False)
             self._look_after_cut(self._received)
             raise self._lost(self._send_error, self._received)
-        self._received += len(data)
-        return self._take(reader, data, self._received)
+        if not self._received and (answer := whole_answer(data)) is not None:
+            return self._ended(answer, True)
+        self._received = received = self._received + len(data)
+        if not self._take(reader, data, received):
+            return None
+        reusable = reader.reusable
+        return self._ended(reader.take(), reusable)
 
     def _look_after_cut(self, received: int) -> None:
         """See for a moment whether the node ends the connection itself."""

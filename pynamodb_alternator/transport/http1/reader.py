@@ -9,7 +9,7 @@ from typing import Any
 
 from httptools import HttpResponseParser
 
-__all__ = ["Answer", "AnswerReader", "Refused", "parser_words"]
+__all__ = ["Answer", "AnswerReader", "Refused", "parser_words", "whole_answer"]
 
 _MAX_DIGITS = 19
 """Digits of a Content-Length. Neither zeros in front of it nor more bytes than a 64-bit number counts are honest."""
@@ -36,6 +36,16 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"Answer({self.status}, {len(self.body)} bytes)"
+
+
+def whole_answer(data: bytes) -> Answer | None:
+    """The answer that `data` are, the first bytes of one, if they are all of it, and their head is one that was parsed
+    before, byte for byte. The node keeps the connection open after it."""
+    end = data.find(_END_OF_HEAD) + 4
+    known = _known_heads.get(data[:end])
+    if known is None or len(data) - end != known[0]:
+        return None
+    return Answer(200, known[1], data[end:])
 
 
 class Refused(Exception):
@@ -77,20 +87,15 @@ class AnswerReader:
         self._tidy = 0
 
     def feed_known(self, data: bytes) -> bool:
-        """Take `data`, if it is a whole answer whose head is one that was parsed before, byte for byte.
-
-        `data` are the first bytes of the answer. Whether they were taken.
-        """
-        end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-        known = _known_heads.get(data[:end])
-        if known is None or len(data) - end != known[0]:
+        """Take `data`, if they are a `whole_answer`. Whether they were taken."""
+        self._known = whole_answer(data)
+        if self._known is None:
             return False
-        self._known = Answer(200, known[1], data[end:])
         self.reusable = True
         return True
 
     def remember_head(self, data: bytes) -> None:
-        """Keep the head of `data`, which are a whole answer, for others of the same head: see `feed_known`."""
+        """Keep the head of `data`, which are a whole answer, for others of the same head: see `whole_answer`."""
         length = self.headers.get("content-length")
         if self.status != 200 or not self.reusable or length is None or "transfer-encoding" in self.headers:
             return

@@ -90,8 +90,9 @@ class StepwiseConnection(Connection):
                 wait = self._time_to_wait(read_timeout, deadline)
                 if (self._pending is None or not self._pending()) and not (yield self._ready(wait)):
                     raise self._read_timeout(read_timeout, deadline, self._received)
-                if self._receive(reader):
-                    return self._end(reader)
+                answer = self._receive(reader)
+                if answer is not None:
+                    return answer
         finally:
             self.busy_since = None
 
