@@ -17,7 +17,7 @@ from .routing.hashing import key_hash
 from .settings import checks
 from .settings.compression import Deflate, Gzip
 from .settings.config import ClusterConfig
-from .settings.options import NOT_GIVEN, NotGiven, RequestOptions, block, block_settings
+from .settings.options import NOT_GIVEN, NotGiven, RequestOptions, block, block_options
 from .settings.scopes import Scope
 from .settings.values import CanonicalNumbers, Hedge, KeyRouteAffinity, Timeouts
 from .topology.node_info import NodeInfo
@@ -196,24 +196,34 @@ class Cluster:
         Nodes, TLS and credentials belong to the cluster and cannot be changed so. Raises `ConfigurationError`, here and
         not at the first request.
         """
-        named = {
-            "request_compression": request_compression,
-            "response_compression": response_compression,
-            "timeouts": timeouts,
-            "key_route_affinity": key_route_affinity,
-            "routing_scope": routing_scope,
-            "extra_headers": extra_headers,
-            "silent_writes": silent_writes,
-            "token_aware": token_aware,
-            "canonical_numbers": canonical_numbers,
-            "hedge": hedge,
-        }
-        settings = block_settings({**named, **others} if others else named)
+        # Only those that are given, one by one: a block with a deadline around a request shall cost next to nothing.
+        settings: dict[str, Any] = {**others}
+        if timeouts is not None:
+            settings["timeouts"] = timeouts
+        if request_compression is not NOT_GIVEN:
+            settings["request_compression"] = request_compression
+        if response_compression is not None:
+            settings["response_compression"] = response_compression
+        if key_route_affinity is not None:
+            settings["key_route_affinity"] = key_route_affinity
+        if routing_scope is not None:
+            settings["routing_scope"] = routing_scope
+        if extra_headers is not None:
+            settings["extra_headers"] = extra_headers
+        if silent_writes is not None:
+            settings["silent_writes"] = silent_writes
+        if token_aware is not None:
+            settings["token_aware"] = token_aware
+        if canonical_numbers is not None:
+            settings["canonical_numbers"] = canonical_numbers
+        if hedge is not NOT_GIVEN:
+            settings["hedge"] = hedge
+        options = block_options(settings)
         if routing_scope is not None:
             self.core.membership.view_for(routing_scope)
         if consistent_node is not None:
-            settings["consistent_node"] = _number_of(consistent_node)
-        return block(self.core.key, RequestOptions(**settings))
+            options = RequestOptions(consistent_node=_number_of(consistent_node)).over(options)
+        return block(self.core.key, options)
 
     @property
     def closed(self) -> bool:

@@ -11,6 +11,7 @@ import contextvars
 import enum
 import functools
 import inspect
+import marshal
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
@@ -30,6 +31,7 @@ __all__ = [
     "NotGiven",
     "RequestOptions",
     "block",
+    "block_options",
     "block_settings",
     "current",
     "model_options",
@@ -143,7 +145,7 @@ def current(owner: object) -> RequestOptions:
     if of is not owner:
         model = NO_OPTIONS
     if blocks and owner in blocks:
-        return blocks[owner].over(model)
+        return blocks[owner] if model is NO_OPTIONS else blocks[owner].over(model)
     return model
 
 
@@ -181,9 +183,11 @@ class block(contextlib.ContextDecorator):
         return type(self)(self._owner, self._options)
 
     def __enter__(self) -> None:
-        outer = _blocks.get()
-        options = self._options.over(outer.get(self._owner, NO_OPTIONS))
-        self._token = _blocks.set({**outer, self._owner: options})
+        outer, options = _blocks.get(), self._options
+        if outer:
+            self._token = _blocks.set({**outer, self._owner: options.over(outer.get(self._owner, NO_OPTIONS))})
+        else:
+            self._token = _blocks.set({self._owner: options})
 
     def __exit__(self, *_: object) -> None:
         _blocks.reset(self._token)
@@ -207,6 +211,29 @@ BLOCK_SETTINGS = frozenset(("consistent_node", "timeouts", *_CHECKED))
 """The settings that `Cluster.options` takes."""
 _NAMES_OF_TIMEOUTS = frozenset(setting.name for setting in fields(Timeouts))
 _OF_THE_CLUSTER = {setting.name for setting in fields(ClusterConfig)} | {"url", "host", "endpoint", "ca", "verify"}
+
+
+_kept: dict[bytes, RequestOptions] = {}
+"""The options of blocks by their settings, as `marshal` writes these: exactly, so that 1, 1.0 and True are three. The
+blocks of a program mostly have the same few, and its requests find the same object again."""
+_MOST_KEPT = 256
+
+
+def block_options(settings: dict[str, Any]) -> RequestOptions:
+    """The options for what a user gave to `Cluster.options`, except `consistent_node`. Raises `ConfigurationError`."""
+    try:
+        # Headers may be secrets, and other ones each time.
+        written = None if "extra_headers" in settings else marshal.dumps(settings, 2)
+    except ValueError:  # there is something in it that is not plain data
+        written = None
+    options = None if written is None else _kept.get(written)
+    if options is None:
+        options = RequestOptions(**block_settings(settings))
+        if written is not None:
+            if len(_kept) >= _MOST_KEPT:
+                _kept.clear()
+            _kept[written] = options
+    return options
 
 
 def block_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,10 +70,9 @@ class Calls:
         self._has_all = names_of.pop(None, None) is None
         # What `hooks` looks at besides.
         names_of[botocore.endpoint.Endpoint] = ["prepare_request"]
-        self._places: list[tuple[Mapping[str, Any], list[str]]] = [(vars(own), names) for own, names in names_of.items()]
+        self._namespaces: list[Mapping[str, Any]] = [vars(owner) for owner in names_of]
         # The last one twice, because an itemgetter of one name gives no tuple.
-        self._getters: list[Callable[[Any], Any]] = [itemgetter(*names, names[-1]) for _, names in self._places]
-        self._namespaces = [namespace for namespace, _ in self._places]
+        self._getters: list[Callable[[Any], Any]] = [itemgetter(*names, names[-1]) for names in names_of.values()]
         self._recorder: Any = botocore.client.history_recorder
         # What the answers hold for, and the answers: swapped whole.
         self._known = _Known(None, [], {})

@@ -48,14 +48,30 @@ _new = tuple.__new__
 _ROUTED, _COMPLETED, _FALLBACK = signals.request_routed, signals.request_completed, signals.affinity_fallback
 
 
+class Terms(NamedTuple):
+    """What the options of a request come to, for all requests of the cluster that have them.
+
+    `timeouts`: with the cluster's. `allows_all`: whether they keep no request off the happy path, `allows_none`:
+    whether they keep all requests off. `hedges`: whether reads may be hedged. `routes`: whether they say how.
+    """
+
+    options: RequestOptions
+    timeouts: Timeouts
+    allows_all: bool
+    allows_none: bool
+    hedges: bool
+    routes: bool
+
+
 class Request(NamedTuple):
-    """One call of a client. `started`: on the monotonic clock. `options`: its own."""
+    """One call of a client. `started`: on the monotonic clock. `options`: its own. `terms`: what these come to."""
 
     operation: Operation
     parameters: Mapping[str, Any]
     body: bytes
     started: float
     options: RequestOptions
+    terms: Terms
 
 
 class Told:
@@ -113,50 +129,60 @@ class FirstAttempt:
         self._has_room = has_room
         self._timeouts = config.timeouts
         self._waits_for_writes = config.retries.silent_writes == "wait" and not config.retry_ambiguous_writes
-        self._never = bool(config.request_compression or config.response_compression)
+        self._compresses = bool(config.request_compression or config.response_compression)
         self._hedges = config.hedge is not None
-        self._allows_all = not (self._waits_for_writes or self._never or self._hedges)
+        self._without_options = self._of_others = self._terms_of(NO_OPTIONS)
 
     def request(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Request:
         """The request that is made here and now."""
-        return _new(Request, (operation, parameters, body, self._environment.clock(), current(self._key)))
+        options = current(self._key)
+        terms = self._without_options if options is NO_OPTIONS else self._of_others
+        if terms.options is not options:
+            # Kept for the next request, which may have the same.
+            terms = self._of_others = self._terms_of(options)
+        return _new(Request, (operation, parameters, body, self._environment.clock(), options, terms))
 
-    def allows(self, request: Request) -> bool:
-        """Whether the request needs nothing beside one attempt after another, as far as is known before."""
-        options = request.options
-        if options is NO_OPTIONS and self._allows_all:
-            return len(request.body) <= _LONGEST_BODY
-        if self._never or len(request.body) > _LONGEST_BODY:
-            return False
-        if options is not NO_OPTIONS and (
-            options.request_compression is not NOT_GIVEN
+    def _terms_of(self, options: RequestOptions) -> Terms:
+        hedges = self._hedges if options.hedge is NOT_GIVEN else options.hedge is not None
+        allows_none = (
+            self._compresses
+            or options.request_compression is not NOT_GIVEN
             or options.response_compression is not None
             or options.silent_writes is not None
             or options.routing_scope is not None
             or options.is_lookup
-        ):
+        )
+        routes = (options.consistent_node, options.key_route_affinity, options.token_aware) != (None, None, None)
+        allows_all = not (allows_none or hedges or self._waits_for_writes)
+        return Terms(options, options.timeouts(self._timeouts), allows_all, allows_none, hedges, routes)
+
+    def allows(self, request: Request) -> bool:
+        """Whether the request needs nothing beside one attempt after another, as far as is known before."""
+        terms = request.terms
+        if terms.allows_none or len(request.body) > _LONGEST_BODY:
             return False
-        hedges = self._hedges if options.hedge is NOT_GIVEN else options.hedge is not None
-        if hedges and may_be_hedged(request.operation.name, request.parameters):
+        if terms.allows_all:
+            return True
+        if terms.hedges and may_be_hedged(request.operation.name, request.parameters):
             return False
         return not self._waits_for_writes or is_read(request.operation.name)
 
     def timeouts(self, request: Request) -> Timeouts:
         """Those of the request's options, or the cluster's."""
-        return self._timeouts if request.options is NO_OPTIONS else request.options.timeouts(self._timeouts)
+        return request.terms.timeouts
 
     def begin(self, request: Request, deadline: float | None) -> Begun | None:
         """The attempt that the request begins with; None where it is not for the happy path after all."""
         if deadline is not None and self._environment.clock() >= deadline:
             return None
-        operation, parameters, _, _, options = request
+        operation, parameters, _, _, options, terms = request
         view = self._membership.view
         if view.returning or view.hedged:
             return None
-        if options is NO_OPTIONS:
-            plan = self._plan(operation.name, parameters, view)
-        else:
+        if terms.routes:
             plan = self._plan_of(operation.name, parameters, view, options)
+        else:
+            plan = self._plan(operation.name, parameters, view)
         node, order = plan.first(view), None
         if node is None:
             return None

@@ -18,6 +18,7 @@ from botocore.stub import Stubber
 
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials, Hedge, Timeouts, signals
 from pynamodb_alternator.errors import (
+    DeadlineBeforeSendError,
     MalformedAnswerError,
     NodeUnreachableError,
     OutcomeUnknownError,
@@ -299,6 +300,22 @@ def test_settings_of_a_block_are_ordinary(options: dict[str, Any], local: LocalC
             heads = [request.headers for node in local.nodes for request in node.requests]
             assert all(("x-mine" in head) == ("extra_headers" in options) for head in heads)
         assert (len(nodes) == 1) == ("consistent_node" in options)
+
+
+def test_blocks_in_turn_have_each_their_own_settings(cluster: Cluster) -> None:
+    for _ in range(2):
+        assert is_happy(cluster)
+        with cluster.options(timeouts={"total": 5}):
+            assert is_happy(cluster)
+            with cluster.options(silent_writes="wait"):
+                assert not is_happy(cluster)
+            with cluster.options(timeouts={"total": 1e-9}), pytest.raises(DeadlineBeforeSendError):
+                get(cluster)
+            assert is_happy(cluster)
+        with cluster.options(hedge={"after": 5.0}):
+            assert not is_happy(cluster)
+        with cluster.options(response_compression=True):
+            assert not is_happy(cluster)
 
 
 def told(cluster: Cluster, make: Callable[[], Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -10,7 +10,7 @@ import pytest
 
 from pynamodb_alternator import Cluster, ClusterConfig, Gzip, Hedge, Timeouts
 from pynamodb_alternator.errors import ConfigurationError
-from pynamodb_alternator.settings.options import RequestOptions, block, current
+from pynamodb_alternator.settings.options import RequestOptions, block, block_options, current
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
 
 
@@ -59,6 +59,35 @@ def test_what_belongs_to_the_cluster_cannot_be_changed_for_a_block() -> None:
         ):
             with pytest.raises(ConfigurationError, match=message):
                 cluster.options(**wrong)  # type: ignore[arg-type]
+
+
+def test_options_of_equal_settings_are_made_once_and_what_only_compares_equal_is_checked_by_itself() -> None:
+    first = block_options({"timeouts": {"total": 1}, "token_aware": True})
+    assert block_options({"timeouts": {"total": 1}, "token_aware": True}) is first
+    assert block_options({"timeouts": {"total": 1.0}, "token_aware": True}) == first
+    with pytest.raises(ConfigurationError, match="total must be a number"):
+        block_options({"timeouts": {"total": True}, "token_aware": True})
+    with pytest.raises(ConfigurationError, match="token_aware must be"):
+        block_options({"timeouts": {"total": 1}, "token_aware": 1})
+    timeouts = {"read": 3.0}
+    assert block_options({"timeouts": timeouts}).read_timeout == 3.0
+    timeouts["read"] = 4.0
+    assert block_options({"timeouts": timeouts}).read_timeout == 4.0
+
+
+def test_other_settings_than_plain_data_and_headers_are_made_anew() -> None:
+    assert block_options({"timeouts": Timeouts(total=1)}).all_timeouts == Timeouts(total=1)
+    assert block_options({"timeouts": Timeouts(total=2)}).all_timeouts == Timeouts(total=2)
+    made = block_options({"extra_headers": {"X-A": "1"}})
+    assert made == block_options({"extra_headers": {"X-A": "1"}})
+    assert made is not block_options({"extra_headers": {"X-A": "1"}})
+
+
+def test_few_options_are_kept() -> None:
+    first = block_options({"timeouts": {"total": 0.5}})
+    for number in range(300):
+        assert block_options({"timeouts": {"total": number + 1}}).total_timeout == number + 1
+    assert block_options({"timeouts": {"total": 0.5}}) == first
 
 
 def test_a_scope_whose_list_is_not_read_is_refused_at_once() -> None:
