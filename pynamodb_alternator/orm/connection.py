@@ -48,6 +48,7 @@ __all__ = ["AlternatorConnection"]
 _pynamodb_log = logging.getLogger(Connection.__module__)
 _stock_dispatch = Connection.dispatch
 _stock_pre_callback, _stock_post_callback = Connection.send_pre_boto_callback, Connection.send_post_boto_callback
+_stock_capacity_map = Connection.get_consumed_capacity_map
 _WITHOUT_CAPACITY = frozenset(
     {DESCRIBE_TABLE, LIST_TABLES, UPDATE_TABLE, UPDATE_TIME_TO_LIVE, DELETE_TABLE, CREATE_TABLE}
 )
@@ -294,17 +295,19 @@ class AlternatorConnection(Connection):
 
     def _dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         """PynamoDB's own, without the UUID, signals and log lines where nothing receives them."""
+        kind = type(self)
         if (
             pre_dynamodb_send.receivers
             or post_dynamodb_send.receivers
             or _pynamodb_log.isEnabledFor(logging.DEBUG)
-            or type(self).send_pre_boto_callback is not _stock_pre_callback
-            or type(self).send_post_boto_callback is not _stock_post_callback
+            or kind.send_pre_boto_callback is not _stock_pre_callback
+            or kind.send_post_boto_callback is not _stock_post_callback
+            or kind.get_consumed_capacity_map is not _stock_capacity_map
             or Connection.dispatch is not _stock_dispatch
         ):
             return super().dispatch(operation_name, operation_kwargs)
-        if operation_name not in _WITHOUT_CAPACITY and RETURN_CONSUMED_CAPACITY not in operation_kwargs:
-            operation_kwargs.update(self.get_consumed_capacity_map(TOTAL))
+        if operation_name not in _WITHOUT_CAPACITY:
+            operation_kwargs.setdefault(RETURN_CONSUMED_CAPACITY, TOTAL)
         return self._make_api_call(operation_name, operation_kwargs)
 
     def _register(self, cluster: Cluster, meta_table: MetaTable) -> None:

@@ -6,7 +6,7 @@ or whole attributes. So each short cut has a `Snapshot` of all that it was made 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from operator import call, is_, itemgetter
 from typing import Any
@@ -90,7 +90,7 @@ class Snapshot:
         # Twice the last one, because an itemgetter of one name gives no tuple.
         self._object_getters = [itemgetter(*several, several[-1]) for _, several in self._objects]
         self._object_namespaces = [namespace for namespace, _ in self._objects]
-        self._objects_seen = list(self._objects_now())
+        self._objects_seen = list(chain.from_iterable(map(call, self._object_getters, self._object_namespaces)))
         self._states_seen = [
             {name: list(value) if type(value) is list else value for name, value in state.items()}
             for state in self._states
@@ -102,14 +102,18 @@ class Snapshot:
             return (
                 list(map(len, self._sized)) == self._lengths
                 and list(map(call, self._getters, self._namespaces)) == self._seen
-                and all(map(is_, self._objects_now(), self._objects_seen))
+                # Not by comparing: PynamoDB's attributes make a condition of it.
+                and all(
+                    map(
+                        is_,
+                        chain.from_iterable(map(call, self._object_getters, self._object_namespaces)),
+                        self._objects_seen,
+                    )
+                )
                 and self._states == self._states_seen
             )
         except Exception:
             return False
-
-    def _objects_now(self) -> Iterator[Any]:
-        return chain.from_iterable(map(call, self._object_getters, self._object_namespaces))
 
 
 def hooks_of(owner: Any, names: Iterable[str]) -> list[Any]:

@@ -1,15 +1,12 @@
 """Which cluster the request that is under way belongs to.
 
 A request of a connection looks its cluster up once, and all of it goes there, whatever the connection's alias means
-meanwhile. The request and the settings of its connection travel in context variables: PynamoDB's and botocore's methods
-between the model and the transport need no extra argument, and threads and async tasks do not disturb each other.
+meanwhile. The request and the settings of its connection travel in a context variable: PynamoDB's and botocore's
+methods between the model and the transport need no extra argument, and threads and async tasks do not disturb each
+other.
 """
 
 from __future__ import annotations
-
-import contextvars
-from collections.abc import Callable
-from typing import Any
 
 from ..cluster import Cluster
 from ..settings.options import RequestOptions, model_options
@@ -23,26 +20,20 @@ class RequestUnderWay:
     `connection`: whose request it is. `cluster`: serves the whole of it. `options`: the connection's settings.
     """
 
-    __slots__ = ("_in_context", "_options", "_options_before", "_serves")
+    __slots__ = ("_options", "_serves", "_token")
 
     def __init__(self, connection: object, cluster: Cluster, options: RequestOptions) -> None:
         self._serves: tuple[object, Cluster] | None = (connection, cluster)
         self._options = options
-        self._in_context: contextvars.Token[RequestUnderWay | None] | None = None
-        self._options_before: contextvars.Token[tuple[Any, RequestOptions]] | None = None
 
     def __enter__(self) -> RequestUnderWay:
         serves = self._serves
         assert serves is not None
-        self._in_context = _under_way.set(self)
-        self._options_before = model_options.set((serves[1].core.key, self._options))
+        self._token = model_options.set((serves[1].core.key, self._options, self))
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._in_context is not None
-        assert self._options_before is not None
-        model_options.reset(self._options_before)
-        _under_way.reset(self._in_context)
+        model_options.reset(self._token)
         # A task that a signal's receiver has started keeps a copy of this context, and outlives the request.
         self._serves = None
 
@@ -54,13 +45,11 @@ class RequestUnderWay:
     def move_to(self, connection: object, cluster: Cluster) -> None:
         """Go on with another cluster, of which `connection`'s settings hold as well."""
         self._serves = (connection, cluster)
-        model_options.set((cluster.core.key, self._options))
+        model_options.set((cluster.core.key, self._options, self))
 
 
-_under_way: contextvars.ContextVar[RequestUnderWay | None] = contextvars.ContextVar(
-    "pynamodb_alternator_request", default=None
-)
-"""The innermost request of a connection in this context: a signal's receiver may make one inside of another."""
-
-request_under_way: Callable[[], RequestUnderWay | None] = _under_way.get
-"""The request in this context, or None."""
+def request_under_way() -> RequestUnderWay | None:
+    """The innermost request of a connection in this context, or None: a signal's receiver may make one inside of
+    another."""
+    request: RequestUnderWay | None = model_options.get()[2]
+    return request

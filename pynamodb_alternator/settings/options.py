@@ -128,11 +128,12 @@ class RequestOptions(NamedTuple):
 _TIMEOUTS = ("connect_timeout", "read_timeout", "total_timeout", "pool_timeout")
 NO_OPTIONS = RequestOptions()
 
-model_options: contextvars.ContextVar[tuple[object, RequestOptions]] = contextvars.ContextVar(
-    "pynamodb_alternator_model_options", default=(None, NO_OPTIONS)
+model_options: contextvars.ContextVar[tuple[object, RequestOptions, Any]] = contextvars.ContextVar(
+    "pynamodb_alternator_model_options", default=(None, NO_OPTIONS, None)
 )
-"""The settings of the model whose request is being made, paired with the object that stands for its cluster: a receiver
-of a signal may make a request of its own meanwhile, and another cluster must not get these headers and credentials."""
+"""The settings of the model whose request is being made, after the object that stands for its cluster: a receiver of a
+signal may make a request of its own meanwhile, and another cluster must not get these headers and credentials. What
+follows is whatever the one that sets it wants to find again."""
 _blocks: contextvars.ContextVar[Mapping[object, RequestOptions]] = contextvars.ContextVar(
     "pynamodb_alternator_block_options", default=MappingProxyType({})
 )
@@ -141,7 +142,7 @@ _blocks: contextvars.ContextVar[Mapping[object, RequestOptions]] = contextvars.C
 
 def current(owner: object) -> RequestOptions:
     """What holds for a request that is made here and now, on the cluster that `owner` stands for."""
-    (of, model), blocks = model_options.get(), _blocks.get()
+    (of, model, _), blocks = model_options.get(), _blocks.get()
     if of is not owner:
         model = NO_OPTIONS
     if blocks and owner in blocks:

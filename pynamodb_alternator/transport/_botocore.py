@@ -144,7 +144,7 @@ def _assemble(client_class: type[Any], session: Any, kit: Kit, parts: Parts) -> 
     _keep_to_their_operations(events, service_id, description)
     endpoint.failure_class = _FailureClasses(exceptions, service).of
     endpoint.error_of = lambda code: exceptions.create_client_exceptions(service).from_code(code)
-    endpoint.calls = Calls(events, endpoint.hooks, service, client_class.__mro__[1:])
+    endpoint.calls = Calls(events, endpoint.hooks, service, client_class)
     take_over(client_class)
     return client
 

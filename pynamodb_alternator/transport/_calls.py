@@ -55,10 +55,13 @@ class _Known(NamedTuple):
 class Calls:
     """Tells which calls of one client take the short way. Threads may share it.
 
-    `hooks`: knows the handlers of attempts. `bases`: the classes that the client's own is made of.
+    `hooks`: knows the handlers of attempts. `client_class`: the client's own, of which it alone is.
     """
 
-    def __init__(self, events: Any, hooks: Hooks, service: ServiceModel, bases: tuple[type, ...]) -> None:
+    def __init__(self, events: Any, hooks: Hooks, service: ServiceModel, client_class: type) -> None:
+        bases = client_class.__mro__[1:]
+        # Of the names that it has at the time: this looks into the class itself.
+        self._class_lacks = vars(client_class).keys().isdisjoint
         self._emitter = getattr(events, "_emitter", events)
         self._hooks = hooks
         self._service = service
@@ -94,9 +97,7 @@ class Calls:
         if operation is None or self._recorder._enabled:
             return None
         # What is patched in one client, or in its class.
-        if client.__dict__.keys().isdisjoint(_OTHERS) and vars(type(client)).keys().isdisjoint(_OTHERS):
-            return operation
-        return None
+        return operation if client.__dict__.keys().isdisjoint(_OTHERS) and self._class_lacks(_OTHERS) else None
 
     def _learn(self) -> _Known:
         """Begin anew, with the handlers and methods as they are now. Raises KeyError if one is missing."""

@@ -253,20 +253,23 @@ class HappyPath(FirstAttempt):
     def __call__(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Any:
         """The parsed answer, or what `hand_over` makes of the request."""
         request, sender = self.request(operation, parameters, body), self._sender
-        timeouts = self.timeouts(request)
-        self._prepare(request.started, timeouts.total)
+        _, _, _, started, options, terms = request
+        timeouts = terms.timeouts
+        total, deadline = timeouts.total, None
+        self._prepare(started, total)
         if not self.allows(request):
             return self._hand_over(request, None, None)
-        deadline = None if timeouts.total is None else request.started + timeouts.total
+        if total is not None:
+            deadline = started + total
         begun = self.begin(request, deadline)
         if begun is None:
             return self._hand_over(request, None, None)
-        pool_wait = self.pool_wait(begun, timeouts)
         node, head = begun.node, b""
+        pool_wait = self.pool_wait(begun, timeouts) if begun.waits else 0.0
         try:
-            head = sender.head(node, operation.target, body, sender.signers(request.options).current(), request.options)
+            head = sender.head(node, operation.target, body, sender.signers(options).current(), options)
             answer = sender.send(
-                node, head, body, operation.name, timeouts, deadline, pool_wait, loads=self._environment.loads
+                node, head, body, operation.name, timeouts, deadline, pool_wait, False, self._environment.loads
             )
             end: Answer | TransportError = answer
             parsed = loads(answer.body, operation.model) if is_ordinary(answer) else None

@@ -107,7 +107,7 @@ def test_waiting_for_a_connection_is_within_the_deadline(local: LocalCluster, cl
         hang_all(local, 3.0)
         busy = [threads.submit(get, narrow.client, "k") for _ in range(3)]
         until(lambda: all(node.operations["GetItem"] for node in local.nodes))
-        token = model_options.set((narrow.core.key, total))
+        token = model_options.set((narrow.core.key, total, None))
         try:
             with ends_soon(), pytest.raises(DeadlineBeforeSendError) as raised:
                 increment(narrow.client, "k")
