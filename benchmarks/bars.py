@@ -112,10 +112,6 @@ class Sides:
     def batches(self) -> dict[str, tasks.Batch]:
         return self._stack.enter_context(tasks.batches(self.port))
 
-    def get_with_options(self) -> None:
-        with self.cluster.options(timeouts={"total": 5.0}):
-            self.client[who.GET]()
-
     def get_of_many_keys(self, base: Any, **meta: Any) -> Call:
         """Keys that are all different for a while, so that what is kept of a key is of less use."""
         model, keys = make_model(base, TABLE, **meta), itertools.cycle([f"user-{n}" for n in range(100_000)])
@@ -189,7 +185,16 @@ def _tasks(count: int) -> Measure:
 
 
 def _options(sides: Sides, effort: Effort) -> Measured:
-    return _turns(sides.get_with_options, sides.client[who.GET], effort, clock=time.thread_time)
+    get, options = sides.client[who.GET], sides.cluster.options
+
+    def in_block() -> None:
+        with options(timeouts={"total": 5.0}):
+            get()
+
+    def alone() -> None:
+        get()
+
+    return _turns(in_block, alone, effort, clock=time.thread_time)
 
 
 def _sizes(sides: Sides, effort: Effort) -> Measured:

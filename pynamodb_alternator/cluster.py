@@ -31,6 +31,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster"]
 
+_REST = (
+    "request_compression",
+    "response_compression",
+    "key_route_affinity",
+    "routing_scope",
+    "extra_headers",
+    "silent_writes",
+    "token_aware",
+    "canonical_numbers",
+    "hedge",
+)
+"""The settings of `Cluster.options` that hold as they are given, except the timeouts."""
+_NOTHING = (NOT_GIVEN, None, None, None, None, None, None, None, NOT_GIVEN)
+"""What they are where they are not given."""
+
 
 class Cluster:
     """A cluster of Alternator nodes, and one botocore client over all of them.
@@ -196,28 +211,27 @@ class Cluster:
         Nodes, TLS and credentials belong to the cluster and cannot be changed so. Raises `ConfigurationError`, here and
         not at the first request.
         """
-        # Only those that are given, one by one: a block with a deadline around a request shall cost next to nothing.
         settings: dict[str, Any] = {**others}
         if timeouts is not None:
             settings["timeouts"] = timeouts
-        if request_compression is not NOT_GIVEN:
-            settings["request_compression"] = request_compression
-        if response_compression is not None:
-            settings["response_compression"] = response_compression
-        if key_route_affinity is not None:
-            settings["key_route_affinity"] = key_route_affinity
-        if routing_scope is not None:
-            settings["routing_scope"] = routing_scope
-        if extra_headers is not None:
-            settings["extra_headers"] = extra_headers
-        if silent_writes is not None:
-            settings["silent_writes"] = silent_writes
-        if token_aware is not None:
-            settings["token_aware"] = token_aware
-        if canonical_numbers is not None:
-            settings["canonical_numbers"] = canonical_numbers
-        if hedge is not NOT_GIVEN:
-            settings["hedge"] = hedge
+        # A block around one request mostly has a deadline and nothing else, and shall cost next to nothing.
+        rest = (
+            request_compression,
+            response_compression,
+            key_route_affinity,
+            routing_scope,
+            extra_headers,
+            silent_writes,
+            token_aware,
+            canonical_numbers,
+            hedge,
+        )
+        if rest != _NOTHING:
+            settings.update(
+                (name, value)
+                for name, value, default in zip(_REST, rest, _NOTHING, strict=True)
+                if value is not default
+            )
         options = block_options(settings)
         if routing_scope is not None:
             self.core.membership.view_for(routing_scope)

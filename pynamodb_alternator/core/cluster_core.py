@@ -141,6 +141,8 @@ class ClusterCore:
             loads=self.loads,
         )
         self.sender: Sender = Sender(config, self.pools)
+        self.key: object = self.sender.key
+        """What stands for this cluster in context variables, which must not keep it alive."""
         self._number_forms = NumberForms(config.canonical_numbers, lambda: current(self.key), self.tables)
         self.questions: OwnQuestions = OwnQuestions(
             config,
@@ -159,11 +161,6 @@ class ClusterCore:
     def name(self) -> str:
         """The name that signals and logs carry."""
         return self.config.name
-
-    @property
-    def key(self) -> object:
-        """What stands for this cluster in context variables, which must not keep it alive."""
-        return self.sender.key
 
     @property
     def counts(self) -> Counts:

@@ -223,14 +223,14 @@ _MOST_KEPT = 256
 def block_options(settings: dict[str, Any]) -> RequestOptions:
     """The options for what a user gave to `Cluster.options`, except `consistent_node`. Raises `ConfigurationError`."""
     try:
-        # Headers may be secrets, and other ones each time.
-        written = None if "extra_headers" in settings else marshal.dumps(settings, 2)
+        written = marshal.dumps(settings, 2)
     except ValueError:  # there is something in it that is not plain data
-        written = None
-    options = None if written is None else _kept.get(written)
+        return RequestOptions(**block_settings(settings))
+    options = _kept.get(written)
     if options is None:
         options = RequestOptions(**block_settings(settings))
-        if written is not None:
+        # Not headers, which may be secrets, and others each time.
+        if options.extra_headers is None:
             if len(_kept) >= _MOST_KEPT:
                 _kept.clear()
             _kept[written] = options
