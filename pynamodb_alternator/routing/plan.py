@@ -18,6 +18,7 @@ from .ring import AffinityRing
 __all__ = [
     "AFFINITY",
     "BATCH_AFFINITY",
+    "CANONICAL",
     "CONSISTENT_NODE",
     "FREE_TO_MOVE",
     "LEAST_BUSY",
@@ -39,7 +40,8 @@ REPLICA = "replica"
 FREE_TO_MOVE = (ROUND_ROBIN, RANDOM, LEAST_BUSY, REPLICA)
 """Policies under which any node serves a request as well as another."""
 
-_CANONICAL = AffinityRing()
+CANONICAL = AffinityRing()
+"""The ring of a plan that is not one of affinity."""
 
 
 class ByLoad(Protocol):
@@ -66,14 +68,15 @@ class QueryPlan(NamedTuple):
     `replicas`: the nodes that hold the key, of the scope in use in `topology`, in canonical order; they go first.
     `by_load`: what orders the nodes in the place of `seeds`, anew whenever it is asked.
 
-    A tuple, because each request makes one: a frozen dataclass takes four times as long to make.
+    A tuple, because each request makes one: a frozen dataclass takes four times as long to make. `Router` makes most of
+    them of all fields in their order.
     """
 
     policy: str
     reason: str | None
     wanted_affinity: bool
     seeds: tuple[int, ...]
-    ring: AffinityRing = _CANONICAL
+    ring: AffinityRing = CANONICAL
     replicas: tuple[Node, ...] = ()
     topology: Topology | None = None
     by_load: ByLoad | None = None

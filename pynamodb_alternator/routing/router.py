@@ -20,7 +20,7 @@ from . import reasons
 from .by_replica import ByReplica, Holders, KeyReplicas, TokenAware
 from .idempotence import READS
 from .partition_key import KEY_PARAMETERS, as_mapping, attributes_of_write, partition_key_hash, value_hash
-from .plan import AFFINITY, BATCH_AFFINITY, CONSISTENT_NODE, RANDOM, REPLICA, ROUND_ROBIN, QueryPlan
+from .plan import AFFINITY, BATCH_AFFINITY, CANONICAL, CONSISTENT_NODE, RANDOM, REPLICA, ROUND_ROBIN, QueryPlan
 from .read_before_write import counts_as_read_modify_write, needs_read_before_write
 from .ring import AffinityRing
 from .tables import PARTITION_KEY, WRITE_ISOLATION, Table, Tables, effective_affinity
@@ -28,6 +28,9 @@ from .tables import PARTITION_KEY, WRITE_ISOLATION, Table, Tables, effective_aff
 __all__ = ["KeyRoute", "Router"]
 
 _log = logging.getLogger("pynamodb_alternator.routing")
+
+_new = tuple.__new__
+"""Makes a plan of all its fields, without the function in Python that takes them by name: each request makes one."""
 
 
 class KeyRoute(NamedTuple):
@@ -286,14 +289,15 @@ class Router:
         return QueryPlan(policy, None, True, seeds or (found,), self._ring)
 
     def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
-        return QueryPlan(RANDOM if self._is_random else ROUND_ROBIN, reason, wanted, (self._next_turn(),))
+        policy = RANDOM if self._is_random else ROUND_ROBIN
+        return _new(QueryPlan, (policy, reason, wanted, (self._next_turn(),), CANONICAL, (), None, None))
 
     def _next_turn(self) -> int:
         return self._random.getrandbits(31) if self._is_random else next(self._turns)
 
 
 def _to_replicas(replicas: tuple[Node, ...], turn: int, view: View) -> QueryPlan:
-    return QueryPlan(REPLICA, None, False, (turn,), replicas=replicas, topology=view.topology)
+    return _new(QueryPlan, (REPLICA, None, False, (turn,), CANONICAL, replicas, view.topology, None))
 
 
 def _reason_for_none(is_learnt: bool) -> str:
