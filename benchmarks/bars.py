@@ -113,14 +113,23 @@ class Sides:
         return self._stack.enter_context(tasks.batches(self.port))
 
     def get_of_many_keys(self, base: Any, **meta: Any) -> Call:
-        """Keys that are all different for a while, so that what is kept of a key is of less use."""
-        model, keys = make_model(base, TABLE, **meta), itertools.cycle([f"user-{n}" for n in range(100_000)])
+        """Keys that are all different for a while, so that what is kept of a key is of no use."""
+        model, keys = make_model(base, TABLE, **meta), _many_keys()
         return lambda: model.get(next(keys))
+
+    def client_get_of_many_keys(self, client: Any) -> Call:
+        """The same of a client."""
+        keys = _many_keys()
+        return lambda: client.get_item(TableName=TABLE, Key={"key": {"S": next(keys)}})
 
     def get_on(self, port: int) -> Call:
         cluster = self._cluster(port, tables=(TABLE,))
         cluster.refresh()
         return who.client_calls(cluster.client)[who.GET]
+
+
+def _many_keys() -> Iterator[str]:
+    return itertools.cycle([f"user-{number}" for number in range(100_000)])
 
 
 def _receive(sender: Any, **payload: Any) -> None:
@@ -168,9 +177,15 @@ def _rust(sides: Sides, effort: Effort) -> Measured:
     return _turns(sides.model[who.GET], sides.rust_get, effort, clock=time.process_time)
 
 
-def _many_keys(sides: Sides, effort: Effort) -> Measured:
+def _models_of_many_keys(sides: Sides, effort: Effort) -> Measured:
     ours = sides.get_of_many_keys(pynamodb_alternator.Model, cluster=sides.cluster)
     theirs = sides.get_of_many_keys(pynamodb.models.Model, **stock_meta(sides.port))
+    return _turns(ours, theirs, effort, clock=time.thread_time)
+
+
+def _clients_of_many_keys(sides: Sides, effort: Effort) -> Measured:
+    ours = sides.client_get_of_many_keys(sides.cluster.client)
+    theirs = sides.client_get_of_many_keys(who.stock_client(sides.port))
     return _turns(ours, theirs, effort, clock=time.thread_time)
 
 
@@ -259,7 +274,7 @@ def _models(name: str, limit: float, words: str = "") -> Bar:
 
 BARS = (
     _models(who.GET, 0.08),
-    Bar("get, model, 100,000 keys: of PynamoDB", 0.08, _many_keys),
+    Bar("get, model, 100,000 keys: of PynamoDB", 0.08, _models_of_many_keys),
     Bar("get, model: of pydynox", 0.35, _rust, needs_rust=True),
     _models(who.SAVE, 0.10),
     _models(who.UPDATE, 0.15),
@@ -268,6 +283,7 @@ BARS = (
     _models(who.PAGE_RICH, 0.20),
     _models(who.PAGE_100, 0.13),
     Bar("get, client: of botocore", 0.045, _operation(who.GET, "client", "stock_client")),
+    Bar("get, client, 100,000 keys: of botocore", 0.05, _clients_of_many_keys),
     Bar("get, client: of http.client with orjson", 0.5, _operation(who.GET, "client", "http_client")),
     Bar("get, client with a handler: of botocore", 0.22, _operation(who.GET, "with_handler", "stock_client")),
     *(
