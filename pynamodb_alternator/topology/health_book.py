@@ -9,7 +9,7 @@ active has a next probe before it has that status, and a suspicion is taken off 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from ..settings.values import Health
@@ -138,7 +138,7 @@ class HealthBook:
 
     # ---- what changes it ---------------------------------------------------------------------------------------
 
-    def admit(self, nodes: Iterable[Node], fresh: HealthStatus, now: float) -> None:
+    def admit(self, nodes: Collection[Node], fresh: HealthStatus, now: float) -> None:
         """New nodes start as `fresh`; those that are known keep what is known of them."""
         for node in nodes:
             if self.statuses.get(node, _UNHEARD_OF) == _UNHEARD_OF:
@@ -146,6 +146,8 @@ class HealthBook:
                 if fresh.state is not State.ACTIVE:
                     self._next_probe.setdefault(node, now)
                 self.statuses[node] = fresh
+        # Under these very objects, and not under equal ones, such as the seeds: requests then find them by identity.
+        self.statuses = {**{node: self.statuses[node] for node in nodes}, **self.statuses}
 
     def observe(
         self, node: Node, observation: Observation, generation: int | None, error: Exception | None, now: float
