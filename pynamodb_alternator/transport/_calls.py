@@ -60,6 +60,7 @@ class Calls:
 
     def __init__(self, events: Any, hooks: Hooks, service: ServiceModel, client_class: type) -> None:
         bases = client_class.__mro__[1:]
+        self._client_class = client_class
         # Of the names that it has at the time: this looks into the class itself.
         self._class_lacks = vars(client_class).keys().isdisjoint
         self._emitter = getattr(events, "_emitter", events)
@@ -94,7 +95,7 @@ class Calls:
             operation = known.operations[name]
         except KeyError:
             operation = known.operations[name] = self._look(name, known)
-        if operation is None or self._recorder._enabled:
+        if operation is None or self._recorder._enabled or type(client) is not self._client_class:
             return None
         # What is patched in one client, or in its class.
         return operation if client.__dict__.keys().isdisjoint(_OTHERS) and self._class_lacks(_OTHERS) else None

@@ -124,6 +124,16 @@ def recording(cluster: Cluster) -> Iterator[None]:
     recorder.disable()
 
 
+@contextmanager
+def of_another_class(cluster: Cluster) -> Iterator[None]:
+    client, before = cluster.client, type(cluster.client)
+    client.__class__ = type(
+        "Client", (before,), {"_make_request": lambda *of_request: before._make_request(*of_request)}
+    )
+    yield
+    client.__class__ = before
+
+
 METHODS = (
     "_make_api_call",
     "_make_request",
@@ -141,6 +151,13 @@ TOOLS: dict[str, Callable[[Cluster], AbstractContextManager[Any]]] = {
     "mock of _make_api_call": lambda cluster: mock.patch("botocore.client.BaseClient._make_api_call", return_value={}),
     "mock in the client": lambda cluster: mock.patch.object(cluster.client, "_make_api_call", return_value={}),
     "mock in its class": lambda cluster: mock.patch.object(type(cluster.client), "_make_api_call", return_value={}),
+    "another class of the client": lambda cluster: of_another_class(cluster),
+    **{
+        f"{name} of the client's class": lambda cluster, name=name: mock.patch.object(
+            type(cluster.client), name, getattr(BaseClient, name)
+        )
+        for name in METHODS[1:]
+    },
     **{
         f"{name} of the client": lambda cluster, name=name: mock.patch.object(
             cluster.client, name, getattr(cluster.client, name)
