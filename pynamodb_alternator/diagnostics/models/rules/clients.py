@@ -11,8 +11,9 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule("plain-client", "PynamoDB's own connections and boto3's own clients go to Amazon, or to one endpoint.")
 _REMEDY = (
-    "Make an AlternatorConnection in place of PynamoDB's Connection, and pynamodb_alternator.boto3.client() or "
-    "resource() in place of boto3's. They share the cluster with the models."
+    "Call install(default=AlternatorConnection), which PynamoDB's Connection and TableConnection heed too, or make "
+    "AlternatorConnection and pynamodb_alternator.TableConnection yourself. In place of boto3's clients, make those of "
+    "pynamodb_alternator.boto3. All of them share the cluster with the models."
 )
 RULES = (_RULE,)
 
