@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import WRONG_VALUE
 from .update_expression import analyse, is_set
 
-__all__ = ["ITEM_WRITES", "READS", "is_idempotent", "is_read"]
+__all__ = ["ITEM_WRITES", "READS", "is_idempotent", "is_read", "is_vector_search"]
 
-READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
+READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "SearchVectors", "TransactGetItems"})
 """The operations that read items."""
 
 ITEM_WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
@@ -43,6 +43,14 @@ def is_read(operation: str) -> bool:
     """Whether the operation changes nothing."""
     # All of AWS's operations of these names read.
     return operation in READS or operation.startswith(("Describe", "List"))
+
+
+def is_vector_search(operation: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether the request looks for the nearest vectors of a table. No node is nearer to them than another one.
+
+    SearchVectors does, and in Alternator's older dialect a Query whose condition, if it has one, only filters.
+    """
+    return operation == "SearchVectors" or (operation == "Query" and "VectorSearch" in parameters)
 
 
 def is_idempotent(operation: str, parameters: Mapping[str, Any]) -> bool:

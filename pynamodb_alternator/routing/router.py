@@ -18,7 +18,7 @@ from ..topology.replicas import Replicas
 from ..topology.view import View
 from . import reasons
 from .by_replica import ByReplica, Holders, KeyReplicas, TokenAware
-from .idempotence import READS
+from .idempotence import READS, is_vector_search
 from .partition_key import KEY_PARAMETERS, as_mapping, attributes_of_write, partition_key_hash, value_hash
 from .plan import AFFINITY, BATCH_AFFINITY, CANONICAL, CONSISTENT_NODE, RANDOM, REPLICA, ROUND_ROBIN, QueryPlan
 from .read_before_write import counts_as_read_modify_write, needs_read_before_write
@@ -97,7 +97,7 @@ class Router:
             if operation == "GetItem":
                 holders = self._by_replica.of_read(parameters, view.topology, token_aware)
                 return self._plan_read(operation, holders, view)
-            if operation == "Query":
+            if operation == "Query" and not is_vector_search(operation, parameters):
                 holders = self._by_replica.of_query(parameters, view.topology, token_aware)
                 return self._plan_read(operation, holders, view)
             if operation == "BatchWriteItem":

@@ -29,6 +29,7 @@ from ..errors import ServerFailureError
 from ._calls import Calls, take_over
 from ._hooks import Hooks
 from ._service import SERVICE
+from .vector_shapes import with_vector_search
 
 __all__ = [
     "DocumentParser",
@@ -101,7 +102,7 @@ def load_service(session: Any) -> None:
 def _creator(session: Any, kit: Kit) -> Any:
     """What makes the class of a client, with a method for each operation; tools may add to it on an event."""
     return kit.creator(
-        loader=session.get_component("data_loader"),
+        loader=_VectorLoader(session.get_component("data_loader")),
         endpoint_resolver=None,
         user_agent=session.user_agent(),
         event_emitter=session.get_component("event_emitter"),
@@ -110,11 +111,27 @@ def _creator(session: Any, kit: Kit) -> Any:
     )
 
 
+class _VectorLoader:
+    """The session's loader, with what botocore's description lacks of vector search. The session itself is left alone:
+    it may be the user's, who has clients of AWS in it as well."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
+        description = self._loader.load_service_model(service_name, type_name, api_version)
+        is_changed = (service_name, type_name) == (SERVICE, "service-2")
+        return with_vector_search(description) if is_changed else description
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
 def _assemble(client_class: type[Any], session: Any, kit: Kit, parts: Parts) -> Any:
     """A client of `client_class`, with our parts where botocore has others of its own."""
     loader = session.get_component("data_loader")
     # The client's own: shapes that were looked at are kept in it, whether somebody has changed them or not.
-    description = loader.load_service_model(SERVICE, "service-2")
+    description = with_vector_search(loader.load_service_model(SERVICE, "service-2"))
     service = botocore.model.ServiceModel(description, service_name=SERVICE)
     events = copy.copy(session.get_component("event_emitter"))
     signer = kit.signer(service.service_id, parts.region, service.signing_name, botocore.UNSIGNED, None, events)

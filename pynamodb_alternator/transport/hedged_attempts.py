@@ -39,7 +39,7 @@ from ..topology.node import Node
 from . import emit, outcome
 from .attempts import Attempts, Wait
 from .environment import Environment
-from .hedging import LEAST
+from .hedging import LEAST, kind_of
 from .http1 import Answer
 
 __all__ = ["Attempt", "HedgedAttempts", "Lent"]
@@ -96,7 +96,8 @@ class HedgedAttempts(Attempts):
         self.connections: dict[Node, Lent] = {}
         self._hedge = hedge
         self._room_at = has_room
-        self._after = environment.hedging.begin(operation, hedge, self.started)
+        self._kind = kind_of(operation, parameters)
+        self._after = environment.hedging.begin(self._kind, hedge, self.started)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -193,7 +194,7 @@ class HedgedAttempts(Attempts):
         is_the_callers = super().answered(answer)
         if is_the_callers:
             environment = self.environment
-            environment.hedging.answered(self.operation, environment.clock() - self._began)
+            environment.hedging.answered(self._kind, environment.clock() - self._began)
             if self._current.is_hedge:
                 self._hedge_outcome = "won"
         return is_the_callers

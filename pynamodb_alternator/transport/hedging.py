@@ -16,10 +16,11 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from ..routing.idempotence import is_vector_search
 from ..routing.partition_key import as_mapping
 from ..settings.values import Hedge
 
-__all__ = ["LEAST", "RESERVE", "HedgeBudget", "Hedging", "Latencies", "may_be_hedged"]
+__all__ = ["LEAST", "RESERVE", "HedgeBudget", "Hedging", "Latencies", "kind_of", "may_be_hedged"]
 
 RESERVE = 100
 """Hedges a minute that a cluster which is hardly used may have all the same."""
@@ -40,12 +41,18 @@ def may_be_hedged(operation: str, parameters: Mapping[str, Any]) -> bool:
 
     A Scan is none: it is long by nature, and two of them are twice the work.
     """
-    if operation in ("GetItem", "Query"):
+    if operation in ("GetItem", "Query", "SearchVectors"):
         return not parameters.get("ConsistentRead")
     if operation == "BatchGetItem":
         tables = as_mapping(parameters.get("RequestItems")) or {}
         return all(isinstance(keys, Mapping) and not keys.get("ConsistentRead") for keys in tables.values())
     return False
+
+
+def kind_of(operation: str, parameters: Mapping[str, Any]) -> str:
+    """The name under which a read's latency is compared with those of others: a Query that is a vector search takes as
+    long as SearchVectors, and not as long as other queries."""
+    return "SearchVectors" if is_vector_search(operation, parameters) else operation
 
 
 class Latencies:

@@ -28,6 +28,7 @@ from ..errors import MalformedAnswerError, TransportError
 from ._botocore import DocumentParser
 from .large_answers import Every, Look, document, parts
 from .unknown_operations import add_what_instead
+from .vector_shapes import FLOAT32VECTOR
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
@@ -201,7 +202,9 @@ def _parsed(parser: Any, body: bytes, operation_model: OperationModel) -> dict[s
 # Each function says whether botocore's parser would leave its value as it is now. False means "not sure".
 
 _SCALARS = frozenset({"S", "N", "BOOL", "NULL"})
-_KINDS = _SCALARS | {"B", "SS", "NS", "BS", "L", "M"}
+_LISTS = ("SS", "NS", "BS", "L", FLOAT32VECTOR)
+_KINDS = _SCALARS | {"B", "M", *_LISTS}
+_NUMBERS = {int, float}
 _JUST_DICT = {dict}
 _CAPACITY = frozenset({"TableName", "CapacityUnits", "ReadCapacityUnits", "WriteCapacityUnits"})
 _LARGEST_EXACT = 2.0**63
@@ -272,9 +275,11 @@ def _inside(values: list[Any], has_null: bool, look: Look | None) -> list[Any] |
         for value in values:
             if "B" in value:
                 value["B"] = a2b_base64(value["B"], strict_mode=True)
-    for kind in ("SS", "NS", "BS", "L"):
+    for kind in _LISTS:
         if kind in kinds and not all(type(value[kind]) is list for value in values if kind in value):
             return None
+    if FLOAT32VECTOR in kinds and not all(set(map(type, value.get(FLOAT32VECTOR, ()))) <= _NUMBERS for value in values):
+        return None
     if "BS" in kinds:
         for value in values:
             if "BS" in value:
@@ -305,6 +310,20 @@ def _items(value: Any, has_null: bool, look: Look | None) -> bool:
     return all(
         _values(list(chain.from_iterable(map(dict.values, some))), has_null, look) for some in parts(value, look)
     )
+
+
+def _results(value: Any, has_null: bool, look: Look | None) -> bool:
+    """Those of SearchVectors."""
+    return (
+        type(value) is list
+        and all(type(result) is dict and result.keys() == {"Item", "Score"} for result in value)
+        and _scores([result["Score"] for result in value], has_null, look)
+        and _items([result["Item"] for result in value], has_null, look)
+    )
+
+
+def _scores(value: Any, has_null: bool, look: Look | None) -> bool:
+    return type(value) is list and set(map(type, value)) <= _NUMBERS
 
 
 def _tables(value: Any, has_null: bool, look: Look | None) -> bool:
@@ -350,7 +369,8 @@ _PLACES: Mapping[str, _Places] = {
     "PutItem": _WRITE,
     "UpdateItem": _WRITE,
     "DeleteItem": _WRITE,
-    "Query": _PAGE,
+    "Query": {**_PAGE, "Scores": _scores},
+    "SearchVectors": {"SearchResults": _results},
     "Scan": _PAGE,
     "BatchGetItem": {"Responses": _tables, "UnprocessedKeys": _nothing, "ConsumedCapacity": _capacities},
     "BatchWriteItem": {

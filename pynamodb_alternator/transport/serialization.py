@@ -41,11 +41,13 @@ _WITHOUT_VALUES = frozenset(
     | {"ReturnItemCollectionMetrics", "ReturnValuesOnConditionCheckFailure", "ConditionExpression", "Limit", "Select"}
     | {"FilterExpression", "KeyConditionExpression", "ProjectionExpression", "UpdateExpression", "ScanIndexForward"}
     | {"ExpressionAttributeNames", "TotalSegments", "Segment", "ConditionalOperator"}
+    | {"SearchVector", "VectorSearch", "TopK", "SearchConditionExpression"}
 )
-"""Request members that hold no attribute value: names, numbers, switches."""
+"""Request members that hold no binary value: names, numbers, switches, vectors."""
 
 _OPERATIONS = frozenset(
     {"GetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchGetItem", "BatchWriteItem", "Query", "Scan"}
+    | {"SearchVectors"}
 )
 _BATCHES = frozenset({"BatchGetItem", "BatchWriteItem"})
 _NO_MEMBERS: frozenset[str] = frozenset()

@@ -330,3 +330,21 @@ def test_the_random_order_begins_with_any_replica() -> None:
     firsts = Counter(setup.order("GetItem", GET)[0] for _ in range(300))
     assert set(firsts) == set(holders("alice"))
     assert min(firsts.values()) > 60
+
+
+@pytest.mark.parametrize("index", ["by_g", "vectors"])
+@pytest.mark.parametrize(
+    "operation_and_more",
+    [
+        ("SearchVectors", {"SearchConditionExpression": "#0 = :0"}),
+        ("Query", {"VectorSearch": {"QueryVector": {"L": []}}, "KeyConditionExpression": "#0 = :0"}),
+    ],
+)
+def test_a_vector_search_has_no_key(index: str, operation_and_more: tuple[str, dict[str, Any]]) -> None:
+    """What looks like a key condition only filters, and a vector index has no partition key that could be looked up."""
+    operation, more = operation_and_more
+    setup = Setup(token_aware=True)
+    firsts = {setup.order(operation, {**QUERY, "IndexName": index, **more})[0] for _ in NODES}
+    assert len(firsts) == len(NODES)
+    assert setup.unknown == []
+    assert setup.wanted == []

@@ -176,22 +176,22 @@ def test_boto3_reads_it_once_for_all_sessions(read: list[str], monkeypatch: pyte
 
 
 def test_whoever_changes_a_model_changes_that_of_one_cluster() -> None:
-    """ScyllaDB's recipe for vector search adds members to shapes of a client's model, after it was made."""
+    """As ScyllaDB's recipe for vector search, which adds members to shapes of a client's model, after it was made."""
     with Cluster(URLS[0]) as changed, Cluster(URLS[0]) as other:
         assert other.client is not None
         model: Any = changed.client.meta.service_model
         shapes = model._service_description["shapes"]
-        shapes["VectorSearch"] = {"type": "structure", "members": {"QueryVector": {"shape": "AttributeValue"}}}
-        shapes["QueryInput"]["members"]["VectorSearch"] = {"shape": "VectorSearch"}
+        shapes["Added"] = {"type": "structure", "members": {"QueryVector": {"shape": "AttributeValue"}}}
+        shapes["QueryInput"]["members"]["Added"] = {"shape": "Added"}
         model.metadata["serviceFullName"] = "changed"
 
         def members(client: Any) -> set[str]:
             return set(client.meta.service_model.operation_model("Query").input_shape.members)
 
-        assert "VectorSearch" in members(changed.client)  # the shapes were not looked at when the client was made
+        assert "Added" in members(changed.client)  # the shapes were not looked at when the client was made
         with Cluster(URLS[0]) as later:
             for client in (other.client, later.client, changed.new_client(client_session())):
-                assert "VectorSearch" not in members(client)
+                assert "Added" not in members(client)
                 assert client.meta.service_model.metadata["serviceFullName"] != "changed"
 
 

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pynamodb_alternator.settings.values import Hedge
-from pynamodb_alternator.transport.hedging import LEAST, RESERVE, HedgeBudget, Hedging, Latencies, may_be_hedged
+from pynamodb_alternator.transport.hedging import (
+    LEAST,
+    RESERVE,
+    HedgeBudget,
+    Hedging,
+    Latencies,
+    kind_of,
+    may_be_hedged,
+)
 
 KEY = {"id": {"S": "k"}}
 
@@ -27,6 +35,8 @@ KEY = {"id": {"S": "k"}}
         ("BatchGetItem", {"RequestItems": {"t": {"Keys": [KEY]}, "u": {"Keys": [KEY], "ConsistentRead": False}}}, True),
         ("BatchGetItem", {"RequestItems": {"t": {"Keys": [KEY]}, "u": {"Keys": [KEY], "ConsistentRead": True}}}, False),
         ("BatchGetItem", {"RequestItems": {"t": [KEY]}}, False),
+        ("Query", {"TableName": "t", "IndexName": "v", "VectorSearch": {}}, True),
+        ("SearchVectors", {"TableName": "t", "IndexName": "v"}, True),
         ("Scan", {"TableName": "t"}, False),
         ("TransactGetItems", {}, False),
         ("DescribeTable", {"TableName": "t"}, False),
@@ -36,6 +46,12 @@ KEY = {"id": {"S": "k"}}
 )
 def test_which_requests_may_be_hedged(operation: str, parameters: dict[str, Any], expected: bool) -> None:
     assert may_be_hedged(operation, parameters) is expected
+
+
+def test_vector_searches_are_compared_with_each_other_and_not_with_queries() -> None:
+    assert kind_of("Query", {"TableName": "t"}) == "Query"
+    assert kind_of("Query", {"VectorSearch": {}}) == kind_of("SearchVectors", {}) == "SearchVectors"
+    assert kind_of("Scan", {"VectorSearch": {}}) == "Scan"
 
 
 class TestLatencies:
