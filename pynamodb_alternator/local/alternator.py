@@ -23,6 +23,7 @@ from .dialect import Dialect
 from .engine import Engine, lock_of
 from .engine_client import EngineClient
 from .faults import HEALTH, LOCALNODES
+from .float_vectors import with_float_vectors
 from .http import Request
 from .members import Member, Members, listed_hosts
 from .options import Options
@@ -40,6 +41,7 @@ class AlternatorHandler:
         self._options = options
         self._members = members
         self._lock = lock_of(engine)
+        engine = with_float_vectors(engine, options.vector_dialects)
         rings = Rings(options, members)
         self._client = client = EngineClient(engine)
         self._catalogue = Catalogue(client, rings.forget)
@@ -70,7 +72,7 @@ class AlternatorHandler:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """As `LocalCluster.save`. From any thread that may wait."""
-        saved.save(self._client, self._catalogue, path)
+        saved.save(self._client, self._catalogue, self._dialect.vectors.completed, path)
 
     def _execute_directly(self, operation: str, parameters: dict[str, Any]) -> Any:
         return self._dialect.execute(self._dialect.request(operation, parameters))

@@ -65,6 +65,8 @@ class LocalCluster:
     no replica of it.
     `internal_addresses`: nodes know each other by other addresses, 10.0.0.1 for 127.0.0.1: in ``token_ring`` and
     ``peers``, but not in ``/localnodes``.
+    `vector_dialect`: which vector search the nodes speak: ``"aws"`` (SearchVectors), ``"alternator"`` (Query with
+    VectorSearch), ``"both"``, or None for none, as before version 2026.2. It is exact, and an index is ACTIVE at once.
     `token_ring`: False for a server without the table ``system.token_ring``.
     `ttl_period`: the least seconds between two sweeps of a table with time to live; the sweep comes before the next
     request to the table, and deletes what has expired. None: `expire` alone deletes. The server's default is a day.
@@ -92,6 +94,7 @@ class LocalCluster:
         replication_factor: int = 3,
         tablets: int | None = 16,
         hop_delay: float = 0.0,
+        vector_dialect: Literal["both", "aws", "alternator"] | None = "both",
         internal_addresses: bool = False,
         token_ring: bool = True,
         ttl_period: float | None = 1.0,
@@ -111,6 +114,7 @@ class LocalCluster:
             replication_factor=replication_factor,
             tablets=options.tablets_of(tablets, like),
             hop_delay=hop_delay,
+            vector_dialects=options.vector_dialects_of(vector_dialect, like),
             internal_addresses=internal_addresses,
             token_ring=token_ring,
             ttl_period=ttl_period,

@@ -24,6 +24,7 @@ from .options import Options
 from .parsing import Parsed, Rule
 from .tables import TableRules
 from .tags import TagRules
+from .vector_rules import VectorRules
 from .virtual_tables import VirtualTables
 
 _QUICK = frozenset(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "DescribeTable", "ListTagsOfResource"])
@@ -46,6 +47,8 @@ class Dialect:
         self._catalogue = catalogue
         self.expiry: Expiry = Expiry(client, catalogue, options.ttl_period)
         """Time to live, for the cluster."""
+        self.vectors: VectorRules = VectorRules(client, options)
+        """What concerns vectors: the other rules know nothing of them."""
         self._rules: dict[str, Rule] = {
             **TableRules(client, catalogue).rules(),
             **TagRules(catalogue).rules(),
@@ -76,6 +79,9 @@ class Dialect:
         """The answer to a request. It may wait for the engine, and raises `DialectError` for a refusal."""
         self._check_isolation(parsed)
         self.expiry.sweep_before(parsed)
+        return self.vectors.execute(parsed, self._by_rule)
+
+    def _by_rule(self, parsed: Parsed) -> Answer:
         return self._rules[parsed.operation](parsed)
 
     def _write_isolation(self, table: str) -> str:

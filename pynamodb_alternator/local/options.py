@@ -33,6 +33,8 @@ class Options:
     tablets: int | None = 16
     """None with vnodes; see `tablets_of`."""
     hop_delay: float = 0.0
+    vector_dialects: frozenset[str] = frozenset({"aws", "alternator"})
+    """See `vector_dialects_of`."""
     internal_addresses: bool = False
     token_ring: bool = True
     ttl_period: float | None = 1.0
@@ -92,6 +94,28 @@ def tablets_of(setting: object, version: tuple[int, int]) -> int | None:
             f"(got {checks.shown(setting)})."
         )
     return setting if version >= _FIRST_WITH_TABLETS else None
+
+
+_DIALECTS: Mapping[object, frozenset[str]] = {
+    "both": frozenset({"aws", "alternator"}),
+    "aws": frozenset({"aws"}),
+    "alternator": frozenset({"alternator"}),
+    None: frozenset(),
+}
+_FIRST_WITH_VECTORS = (2026, 2)
+
+
+def vector_dialects_of(setting: object, version: tuple[int, int]) -> frozenset[str]:
+    """The dialects of vector search that a server of this version speaks, by the setting; older ones have none.
+
+    Raises `ConfigurationError` for another word.
+    """
+    if not isinstance(setting, str | None) or setting not in _DIALECTS:
+        raise ConfigurationError(
+            "LocalCluster: vector_dialect must be 'both', 'aws', 'alternator' or None for a server without vector "
+            f"search (got {checks.shown(setting)})."
+        )
+    return _DIALECTS[setting] if version >= _FIRST_WITH_VECTORS else _DIALECTS[None]
 
 
 def write_isolation(text: str) -> str:

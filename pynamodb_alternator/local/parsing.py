@@ -14,6 +14,7 @@ OPERATIONS = frozenset(
     [
         *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchGetItem", "BatchWriteItem", "Query", "Scan"),
         *("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable", "ListTables", "DescribeEndpoints"),
+        "SearchVectors",
         *("TagResource", "UntagResource", "ListTagsOfResource"),
         *("UpdateTimeToLive", "DescribeTimeToLive", "DescribeContinuousBackups"),
     ]

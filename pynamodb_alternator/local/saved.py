@@ -30,6 +30,8 @@ from .engine_client import EngineClient
 
 Execute = Callable[[str, dict[str, Any]], Any]
 """Executes an operation as a node does, and raises `DialectError`."""
+Complete = Callable[[dict[str, Any]], dict[str, Any]]
+"""Adds to a CreateTable what engines do not know of the table."""
 
 _OPERATIONS = ("CreateTable", "UpdateTimeToLive", "PutItem")
 _INDEXES = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
@@ -113,7 +115,7 @@ def _attribute(value: object, where: str) -> dict[str, Any]:
             raise ConfigurationError(f"LocalCluster.load: {where} has a value that JSON does not have.")
 
 
-def save(client: EngineClient, catalogue: Catalogue, path: str | os.PathLike[str]) -> None:
+def save(client: EngineClient, catalogue: Catalogue, complete: Complete, path: str | os.PathLike[str]) -> None:
     """Write all tables and items to a file. A file that is there is replaced when the new one is whole.
 
     Raises `AlternatorError` where it cannot be written.
@@ -122,7 +124,7 @@ def save(client: EngineClient, catalogue: Catalogue, path: str | os.PathLike[str
     try:
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as file:
             try:
-                for line in _lines(client, catalogue):
+                for line in _lines(client, catalogue, complete):
                     file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
                 file.close()
                 os.replace(file.name, target)
@@ -133,11 +135,11 @@ def save(client: EngineClient, catalogue: Catalogue, path: str | os.PathLike[str
         raise AlternatorError(f"LocalCluster.save: {target} cannot be written ({wrong}).") from wrong
 
 
-def _lines(client: EngineClient, catalogue: Catalogue) -> Iterator[dict[str, Any]]:
+def _lines(client: EngineClient, catalogue: Catalogue, complete: Complete) -> Iterator[dict[str, Any]]:
     for name in catalogue.tables():
         described = client.result("DescribeTable", {"TableName": name})["Table"]
         info = catalogue.existing(name)
-        yield {"CreateTable": _creation(described, info.tags)}
+        yield {"CreateTable": complete(_creation(described, info.tags))}
         if info.ttl_attribute is not None:
             specification = {"AttributeName": info.ttl_attribute, "Enabled": True}
             yield {"UpdateTimeToLive": {"TableName": name, "TimeToLiveSpecification": specification}}

@@ -1,0 +1,96 @@
+"""``FLOAT32VECTOR``, the type that Alternator adds to attribute values, over engines that do not know it.
+
+An engine keeps such a value as a map with one text, under a name that nobody else gives. Numbers are rounded to those
+that 4 bytes have, as the server keeps them.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import orjson
+
+from .answers import validation
+from .engine import Engine, EngineAnswer
+
+TYPE = "FLOAT32VECTOR"
+_KEPT_AS = "~FLOAT32VECTOR~"
+_SENT = b'"FLOAT32VECTOR":'
+_KEPT = b'"~FLOAT32VECTOR~"'
+_float32 = struct.Struct("<f")
+
+
+def float32(number: float) -> float:
+    """The nearest number of 4 bytes; infinite for one that is too large."""
+    try:
+        rounded: float = _float32.unpack(_float32.pack(number))[0]
+    except OverflowError:
+        return math.copysign(math.inf, number)
+    return rounded
+
+
+def floats_of(value: object) -> list[float]:
+    """The numbers of a ``FLOAT32VECTOR``. Raises `DialectError` for what is none."""
+    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
+        raise validation(f"{TYPE} must be a list of numbers")
+    numbers = [float32(number) for number in value]
+    for number, rounded in zip(value, numbers, strict=True):
+        if not math.isfinite(rounded):
+            raise validation(f"{TYPE}: the element {number} does not fit into a 32-bit float")
+    return numbers
+
+
+def with_float_vectors(engine: Engine, dialects: Collection[str]) -> Engine:
+    """The engine of a server that speaks these dialects of vector search: only the older one has the type."""
+    return _WithFloatVectors(engine) if "alternator" in dialects else engine
+
+
+class _WithFloatVectors:
+    """An engine that knows the type. `call` raises `DialectError` for numbers that do not fit."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def call(self, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
+        status, answered, answer = self._engine.call(headers, to_engine(body))
+        return status, answered, from_engine(answer)
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the engine has, such as its `batch_limit`."""
+        return getattr(self._engine, name)
+
+
+def to_engine(body: bytes) -> bytes:
+    """A request for an engine. Raises `DialectError` for numbers that do not fit."""
+    return orjson.dumps(_changed(orjson.loads(body), TYPE, _kept)) if _SENT in body else body
+
+
+def from_engine(body: bytes) -> bytes:
+    """An engine's answer."""
+    return orjson.dumps(_changed(orjson.loads(body), "M", _sent)) if _KEPT in body else body
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {TYPE: _changed(value, TYPE, _kept)}  # an attribute that has this name
+    return {"M": {_KEPT_AS: {"S": orjson.dumps(floats_of(value)).decode()}}}
+
+
+def _sent(value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {_KEPT_AS}:
+        return {TYPE: orjson.loads(value[_KEPT_AS]["S"])}
+    return {"M": _changed(value, "M", _sent)}
+
+
+def _changed(value: Any, kind: str, change: Any) -> Any:
+    """The JSON with each object of one member `kind` changed."""
+    if isinstance(value, dict):
+        if value.keys() == {kind} and isinstance(value[kind], list | dict):
+            return change(value[kind])
+        return {name: _changed(member, kind, change) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_changed(element, kind, change) for element in value]
+    return value
