@@ -44,6 +44,7 @@ __all__ = [
     "SystemTableError",
     "TlsError",
     "TransportError",
+    "VectorError",
 ]
 
 
@@ -80,6 +81,13 @@ class ConfigurationError(AlternatorError, ValueError):
 
 class SystemTableError(AlternatorError):
     """A system table cannot be read. The message says which, why, and what to do."""
+
+
+class VectorError(AlternatorError, ValueError):
+    """A vector, or a search for vectors, that no server would take, found before anything was sent.
+
+    The message says what is wrong, where, and what to write instead.
+    """
 
 
 class TransportError(AlternatorError, _botocore.BotoCoreError):

@@ -21,6 +21,7 @@ from .lookups import Lookups
 from .system_tables import NodeLocations, query_system_table, read_system_table
 from .token_ring_reader import Query, TokenRingReader
 from .token_rings import TokenRings
+from .vector_search import LearntDialect
 
 __all__ = ["OwnQuestions"]
 
@@ -31,7 +32,7 @@ _FOR_TOKEN_RING, _FOR_TOKEN_RING_INLINE = 15.0, 1.0
 
 
 class OwnQuestions:
-    """`lookups`, `locations` and `token_rings` of one cluster.
+    """`lookups`, `locations`, `token_rings` and `vector_dialect` of one cluster.
 
     `key`: what stands for the cluster in context variables. `client`: gives its botocore client. `wake`: has the
     monitor thread call `begin`. `has_thread`: whether there is to be such a thread. `works_inline`: whether requests do
@@ -54,6 +55,8 @@ class OwnQuestions:
         self._key = key
         self._client = client
         self._works_inline = works_inline
+        self.vector_dialect: LearntDialect = LearntDialect()
+        """Which dialect of vector search the cluster speaks."""
         self.lookups: Lookups = Lookups(
             tables,
             client,

@@ -1,0 +1,291 @@
+"""The two dialects of vector search: from values to requests, and from answers to values.
+
+AWS's has the operation SearchVectors. Alternator's older one is a Query with the member VectorSearch; what it filters
+by before the search is a key condition, of keys alone, and what it filters by after it is a filter expression. Their
+scores differ, and become one here:
+
+| distance | `Match.distance`, the lower the nearer | `Match.score`, the higher the nearer |
+|---|---|---|
+| cosine | 1 - cosine of the angle, 0 to 2 | the cosine, -1 to 1 |
+| euclidean | the Euclidean distance | 1 / (1 + distance), 0 to 1 |
+| dot_product | the negative dot product | the dot product |
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import VectorError
+from .vector_values import wire_numbers
+
+__all__ = [
+    "AWS",
+    "DISTANCES",
+    "LARGEST_LIMIT",
+    "OLDER",
+    "Call",
+    "Dialect",
+    "Distance",
+    "IndexDefinition",
+    "Match",
+    "Search",
+    "Term",
+    "aws_matches",
+    "aws_refusal",
+    "aws_search",
+    "filters_before",
+    "older_matches",
+    "older_search",
+    "status_of",
+    "with_indexes",
+]
+
+Distance = Literal["cosine", "euclidean", "dot_product"]
+DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "dot_product")
+LARGEST_LIMIT = 1000
+"""How many items the older dialect searches for, at most."""
+_OF_KEYS = frozenset({"=", "<", "<=", ">", ">=", "IN", "BETWEEN"})
+"""Operators that the older dialect filters by before the search."""
+Call = tuple[str, dict[str, Any]]
+"""An operation, and its parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDefinition:
+    """A vector index. `projection`, `search_schema`: of AWS's dialect; names are those of the table.
+
+    `search_types`: the types of the attributes of the search schema, except those of the table's key.
+    """
+
+    name: str
+    attribute: str
+    dimensions: int
+    distance: Distance
+    projection: Mapping[str, Any] = field(default_factory=lambda: {"ProjectionType": "ALL"})
+    search_schema: Mapping[str, str] = field(default_factory=dict)
+    search_types: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One of the conditions that a filter consists of, which all must hold. `attribute`: that it is about; None if it
+    is not a comparison of one attribute with values. `kinds`: the types of these. `text`: it, as an expression."""
+
+    attribute: str | None
+    operator: str
+    kinds: frozenset[str]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search for the `k` nearest items. `where`: what errors name. `keys`: the attributes of the table's key.
+
+    `projection`, `names`, `values`: the expression of what is read, and the placeholders of all expressions.
+    """
+
+    where: str
+    table: str
+    index: IndexDefinition
+    vector: tuple[float, ...]
+    k: int
+    keys: frozenset[str]
+    projection: str
+    terms: tuple[Term, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An item that was found, as the wire has it; see the module for the meaning of its numbers."""
+
+    item: dict[str, Any]
+    score: float
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """`index`: the form of an index in CreateTable and UpdateTable. `attributes`: which AttributeDefinitions it needs
+    there, beside those of the table's key."""
+
+    name: str
+    index: Callable[[IndexDefinition], dict[str, Any]]
+    attributes: Callable[[IndexDefinition], list[dict[str, str]]]
+
+
+# ---- AWS's -------------------------------------------------------------------------------------------------------
+
+
+def _aws_index(index: IndexDefinition) -> dict[str, Any]:
+    form: dict[str, Any] = {
+        "IndexName": index.name,
+        "VectorAttribute": {"AttributeName": index.attribute},
+        "Dimensions": index.dimensions,
+        "DistanceFunction": index.distance.upper(),
+        "Projection": dict(index.projection),
+    }
+    if index.search_schema:
+        form["SearchSchema"] = [
+            {"AttributeName": name, "SearchSchemaElementType": kind} for name, kind in index.search_schema.items()
+        ]
+    return form
+
+
+def _aws_attributes(index: IndexDefinition) -> list[dict[str, str]]:
+    return [{"AttributeName": name, "AttributeType": kind} for name, kind in index.search_types.items()]
+
+
+def aws_search(search: Search) -> Call:
+    """The request. Raises `VectorError` for a filter that this dialect does not have."""
+    refusal = aws_refusal(search)
+    if refusal is not None:
+        raise refusal
+    parameters = {
+        "TableName": search.table,
+        "IndexName": search.index.name,
+        "SearchVector": wire_numbers(search.vector),
+        "TopK": search.k,
+    }
+    if search.terms:
+        parameters["SearchConditionExpression"] = " AND ".join(term.text for term in search.terms)
+    return "SearchVectors", parameters | _of_expressions(search)
+
+
+def aws_refusal(search: Search) -> VectorError | None:
+    """The error for a filter that AWS's dialect does not have; None for one that it has."""
+    schema = search.index.search_schema
+    named = {term.attribute for term in search.terms if term.operator == "="}
+    for name, kind in schema.items():
+        if kind == "HASH" and name not in named:
+            return VectorError(
+                f"{search.where}: the index is divided by {name!r}, which is HASH in its search_schema. Filter by one "
+                "value of it, with ==."
+            )
+    for term in search.terms:
+        if term.operator != "=" or term.attribute not in schema:
+            about = "" if term.attribute is None else f" on {term.attribute!r}"
+            return VectorError(
+                f"{search.where}: this server filters by nothing but equality of attributes in the index's search "
+                f"schema, joined by & (the schema has: {', '.join(schema) or 'none'}; got a condition with "
+                f"{term.operator!r}{about}). Make the index with the attribute in its search_schema, or filter the "
+                "results."
+            )
+    return None
+
+
+def aws_matches(search: Search, answer: Mapping[str, Any]) -> list[Match]:
+    """What a server found, nearest first."""
+    return [
+        _match(search, result.get("Item", {}), _distance_of_aws(search, result.get("Score", math.nan)))
+        for result in answer.get("SearchResults") or ()
+    ]
+
+
+def _distance_of_aws(search: Search, score: float) -> float:
+    return -score if search.index.distance == "dot_product" else score
+
+
+AWS = Dialect("aws", _aws_index, _aws_attributes)
+
+
+# ---- the older one -----------------------------------------------------------------------------------------------
+
+
+def _older_index(index: IndexDefinition) -> dict[str, Any]:
+    # It has no search schema, and keys are all that it projects.
+    return {
+        "IndexName": index.name,
+        "VectorAttribute": {"AttributeName": index.attribute, "Dimensions": index.dimensions},
+        "SimilarityFunction": index.distance.upper(),
+    }
+
+
+def older_search(search: Search, limit: int) -> Call:
+    """The request for `limit` items, of which the filter may leave fewer."""
+    before = [term.text for term in search.terms if filters_before(search, term)]
+    after = [term.text for term in search.terms if not filters_before(search, term)]
+    parameters: dict[str, Any] = {
+        "TableName": search.table,
+        "IndexName": search.index.name,
+        "Limit": limit,
+        "VectorSearch": {"QueryVector": {"L": wire_numbers(search.vector)}, "ReturnScores": "SIMILARITY"},
+    }
+    if before:
+        parameters["KeyConditionExpression"] = " AND ".join(before)
+    if after:
+        parameters["FilterExpression"] = " AND ".join(after)
+    return "Query", parameters | _of_expressions(search)
+
+
+def filters_before(search: Search, term: Term) -> bool:
+    """Whether the older dialect filters by this before the search: so that it leaves no less than asked for."""
+    return term.attribute in search.keys and term.operator in _OF_KEYS and term.kinds <= {"S", "N"}
+
+
+def older_matches(search: Search, answer: Mapping[str, Any]) -> list[Match]:
+    """What a server found, nearest first. A server that tells no scores leaves them as NaN."""
+    items = answer.get("Items") or []
+    scores = answer.get("Scores") or [math.nan] * len(items)
+    return [
+        _match(search, item, _distance_of_similarity(search, score)) for item, score in zip(items, scores, strict=False)
+    ]
+
+
+def _distance_of_similarity(search: Search, similarity: float) -> float:
+    if search.index.distance == "cosine":
+        return 2 - 2 * similarity
+    if search.index.distance == "dot_product":
+        return 1 - 2 * similarity
+    # Of the square, whatever the server's documentation says: its vector store computes that.
+    return math.sqrt(max(0.0, 1 / similarity - 1)) if similarity else math.inf
+
+
+OLDER = Dialect("alternator", _older_index, lambda index: [])
+
+
+# ---- of both -----------------------------------------------------------------------------------------------------
+
+
+def _match(search: Search, item: dict[str, Any], distance: float) -> Match:
+    if search.index.distance == "cosine":
+        score = 1 - distance
+    elif search.index.distance == "euclidean":
+        score = 1 / (1 + distance)
+    else:
+        score = -distance
+    return Match(item, score, distance)
+
+
+def _of_expressions(search: Search) -> dict[str, Any]:
+    members = {
+        "ProjectionExpression": search.projection,
+        "ExpressionAttributeNames": dict(search.names),
+        "ExpressionAttributeValues": dict(search.values),
+    }
+    return {name: value for name, value in members.items() if value}
+
+
+def with_indexes(dialect: Dialect, indexes: Sequence[IndexDefinition], create: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a CreateTable that change where the table is to have these indexes. `create`: without them."""
+    needed = [attribute for index in indexes for attribute in dialect.attributes(index)]
+    defined = {each["AttributeName"]: each for each in (*create["AttributeDefinitions"], *needed)}
+    return {
+        "VectorIndexes": [dialect.index(index) for index in indexes],
+        "AttributeDefinitions": list(defined.values()),
+    }
+
+
+def status_of(description: Mapping[str, Any], index: str) -> str | None:
+    """The status of a vector index in a table's description, such as ``ACTIVE``; None if the table has no such index.
+
+    `description`: DescribeTable's answer, under ``Table``.
+    """
+    for told in description.get("VectorIndexes") or ():
+        if told.get("IndexName") == index:
+            return str(told.get("IndexStatus", "ACTIVE"))
+    return None

@@ -1,0 +1,151 @@
+"""Searching for vectors, and making vector indexes, in whatever dialect the cluster speaks.
+
+Here stands what is asked, and in which order: AWS's dialect first, and the older one where the server does not know
+SearchVectors. A cluster's dialect is learnt once. What is asked is yielded, and the answer is sent back, so that a
+thread and an event loop make the same requests: `run` is for threads, and `run_async` for event loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from ..errors import VectorError, error_code
+from .vector_dialects import (
+    AWS,
+    LARGEST_LIMIT,
+    OLDER,
+    Call,
+    Dialect,
+    IndexDefinition,
+    Match,
+    Search,
+    aws_matches,
+    aws_refusal,
+    aws_search,
+    filters_before,
+    older_matches,
+    older_search,
+)
+
+__all__ = ["LearntDialect", "Steps", "creating", "deleting", "learning", "run", "run_async", "searching"]
+
+_T = TypeVar("_T")
+Steps = Generator[Call, Any, _T]
+_UNKNOWN = "UnknownOperationException"
+_KNOWN = frozenset({"AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
+"""What a server that knows SearchVectors answers, if there is no such table or index."""
+_MORE = 4
+"""How many times more candidates are asked for, where a filter comes after the search."""
+
+
+class LearntDialect:
+    """The dialect of a cluster, as its answers showed; None until one did. Threads may share it."""
+
+    def __init__(self) -> None:
+        self.dialect: Dialect | None = None
+
+
+def searching(learnt: LearntDialect, search: Search) -> Steps[list[Match]]:
+    """The nearest items, nearest first. Raises the server's errors, and `VectorError`."""
+    if learnt.dialect is None and aws_refusal(search) is not None:
+        yield from learning(learnt)  # the older dialect may take this filter
+    was_learnt = learnt.dialect is OLDER
+    if not was_learnt:
+        try:
+            answer = yield aws_search(search)
+        except ClientError as error:
+            if error_code(error) != _UNKNOWN:
+                raise
+            learnt.dialect = OLDER
+        else:
+            learnt.dialect = AWS
+            return aws_matches(search, answer)
+    try:
+        return (yield from _older_searching(search))
+    except ClientError as refused:
+        if not was_learnt or error_code(refused) != "ValidationException":
+            raise
+        # The servers may be newer ones since.
+        try:
+            answer = yield aws_search(search)
+        except (ClientError, VectorError):
+            raise refused from None
+    learnt.dialect = AWS
+    return aws_matches(search, answer)
+
+
+def _older_searching(search: Search) -> Steps[list[Match]]:
+    """Where a filter comes after the search, more candidates are asked for, so that the nearest that pass are found
+    among them: first some more, and then, if these did not suffice, as many as the server gives."""
+    if search.k > LARGEST_LIMIT:
+        raise VectorError(f"{search.where}: k must be at most {LARGEST_LIMIT} for this server (got {search.k}).")
+    is_filtered_after = not all(filters_before(search, term) for term in search.terms)
+    limit = min(LARGEST_LIMIT, search.k * _MORE) if is_filtered_after else search.k
+    answer = yield older_search(search, limit)
+    matches = older_matches(search, answer)
+    if len(matches) < search.k and is_filtered_after and answer.get("ScannedCount", 0) >= limit < LARGEST_LIMIT:
+        matches = older_matches(search, (yield older_search(search, LARGEST_LIMIT)))
+    return matches[: search.k]
+
+
+def learning(learnt: LearntDialect) -> Steps[Dialect]:
+    """The cluster's dialect, asked for by a search in a table that does not exist, if it is not known."""
+    if learnt.dialect is None:
+        probe = {"TableName": "no.such.table", "IndexName": "no.such.index", "SearchVector": [{"N": "0"}], "TopK": 1}
+        try:
+            yield "SearchVectors", probe
+        except ClientError as error:
+            if error_code(error) == _UNKNOWN:
+                learnt.dialect = OLDER
+            elif error_code(error) not in _KNOWN:
+                raise
+        learnt.dialect = learnt.dialect or AWS
+    return learnt.dialect
+
+
+def creating(learnt: LearntDialect, table: str, index: IndexDefinition) -> Steps[Any]:
+    """Add an index to a table that exists."""
+    dialect = yield from learning(learnt)
+    request = {"TableName": table, "VectorIndexUpdates": [{"Create": dialect.index(index)}]}
+    attributes = dialect.attributes(index)
+    return (yield "UpdateTable", {**request, "AttributeDefinitions": attributes} if attributes else request)
+
+
+def deleting(table: str, index: str) -> Steps[Any]:
+    """Delete an index. Both dialects do it alike."""
+    return (yield "UpdateTable", {"TableName": table, "VectorIndexUpdates": [{"Delete": {"IndexName": index}}]})
+
+
+def run(steps: Steps[_T], call: Callable[[str, dict[str, Any]], Any]) -> _T:
+    """What the steps come to. `call`: makes a request."""
+    try:
+        request = next(steps)
+        while True:
+            try:
+                answer = call(*request)
+            except ClientError as error:
+                request = steps.throw(error)
+            else:
+                request = steps.send(answer)
+    except StopIteration as end:
+        result: _T = end.value
+        return result
+
+
+async def run_async(steps: Steps[_T], call: Callable[[str, dict[str, Any]], Awaitable[Any]]) -> _T:
+    """The same for an event loop."""
+    try:
+        request = next(steps)
+        while True:
+            try:
+                answer = await call(*request)
+            except ClientError as error:
+                request = steps.throw(error)
+            else:
+                request = steps.send(answer)
+    except StopIteration as end:
+        result: _T = end.value
+        return result
