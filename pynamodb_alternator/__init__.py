@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .orm.install import install, uninstall
     from .orm.model import Model
     from .orm.table_connection import TableConnection
+    from .orm.vector_attribute import VectorAttribute
+    from .orm.vector_index import VectorIndex
     from .registry import close_all, configure, get_cluster
     from .settings.compression import Deflate, Gzip
     from .settings.config import ClusterConfig
@@ -44,6 +46,8 @@ __all__ = [
     "TableConnection",
     "Timeouts",
     "Tls",
+    "VectorAttribute",
+    "VectorIndex",
     "close_all",
     "configure",
     "errors",
@@ -63,6 +67,8 @@ _HOMES = {
     "orm.install": ("install", "uninstall"),
     "orm.model": ("Model",),
     "orm.table_connection": ("TableConnection",),
+    "orm.vector_attribute": ("VectorAttribute",),
+    "orm.vector_index": ("VectorIndex",),
     "registry": ("close_all", "configure", "get_cluster"),
     "settings.scopes": ("ClusterScope", "DatacenterScope", "RackScope"),
     "settings.compression": ("Deflate", "Gzip"),

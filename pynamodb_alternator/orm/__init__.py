@@ -9,5 +9,8 @@ their source for a class whose `shape` allows it, `generated` makes functions of
 and `unchanged` says how long they may be used. `pages` has the results that are loaded page by page, `plain_models`
 what plain models get of all this, and `batch` keeps what a failed batch did not write.
 
+`vector_attribute` and `vector_index` are what models have for vector search; `vector_index_async` is the index for an
+event loop, `vector_filter` has the conditions of a search, and `vector_results` what it found.
+
 `_pynamodb` has all that we need of PynamoDB beyond its public methods.
 """

@@ -15,7 +15,7 @@ from pynamodb import attributes, models
 from pynamodb.attributes import Attribute, AttributeContainer, MapAttribute
 from pynamodb.connection.base import Connection
 from pynamodb.connection.table import TableConnection
-from pynamodb.indexes import LocalSecondaryIndex
+from pynamodb.indexes import GlobalSecondaryIndex, LocalSecondaryIndex
 
 __all__ = [
     "ATTRIBUTE_HOOKS",
@@ -201,6 +201,18 @@ def description_of(model: AnyModel) -> Mapping[str, Any]:
     return description
 
 
+def indexes_of(model: AnyModel) -> list[Any]:
+    """The indexes of a model, and of those that derive from it and share its table by a discriminator."""
+    indexes = {name: index for each in sharing_table(model) for name, index in each._indexes.items()}
+    return list(indexes.values())
+
+
+def sharing_table(model: AnyModel) -> list[AnyModel]:
+    """The model, and those that derive from it and share its table by a discriminator."""
+    discriminator = model._get_discriminator_attribute()
+    return [model, *(() if discriminator is None else discriminator.get_registered_subclasses(models.Model))]
+
+
 def keys_of(item: models.Model) -> dict[str, Any]:
     """The serialized key attributes of an instance, by their names in the table."""
     keys: dict[str, Any] = item._get_keys()
@@ -208,8 +220,10 @@ def keys_of(item: models.Model) -> dict[str, Any]:
 
 
 def index_schemas_of(model: AnyModel) -> list[tuple[bool, Any]]:
-    """The model's own indexes in the form that PynamoDB has for them, and whether each is a local one."""
-    return [(isinstance(index, LocalSecondaryIndex), index._get_schema()) for index in model._indexes.values()]
+    """The model's own secondary indexes in the form that PynamoDB has for them, and whether each is a local one."""
+    secondary = (GlobalSecondaryIndex, LocalSecondaryIndex)
+    indexes = [index for index in model._indexes.values() if isinstance(index, secondary)]
+    return [(isinstance(index, LocalSecondaryIndex), index._get_schema()) for index in indexes]
 
 
 def discriminator_of(container: type[AttributeContainer]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import botocore.session
@@ -33,6 +33,8 @@ from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 from ..cluster import Cluster
 from ..core import write_isolation as isolation
 from ..core.table_description import index_keys_of
+from ..core.vector_dialects import IndexDefinition, status_of, with_indexes
+from ..core.vector_search import learning, run
 from ..errors import ClusterClosedError, ConfigurationError, ServerFailureError
 from ..registry import find_cluster, is_replacement, may_change
 from ..settings import values, write_isolation
@@ -125,6 +127,7 @@ class AlternatorConnection(Connection):
         self._token_aware = token_aware
         self._hedge = hedge
         self._canonical_numbers = canonical_numbers
+        self._vector_indexes: dict[str, Callable[[], Sequence[IndexDefinition]]] = {}
         self._cluster: Cluster | None = None
         self._may_change = False
         self._options: RequestOptions | None = None
@@ -183,6 +186,10 @@ class AlternatorConnection(Connection):
         if self._cluster is not None:
             self._register(self._cluster, meta_table)
 
+    def add_vector_indexes(self, table_name: str, definitions: Callable[[], Sequence[IndexDefinition]]) -> None:
+        """Tell of the vector indexes that a table is to have. `definitions` is called when it is created."""
+        self._vector_indexes[table_name] = definitions
+
     def create_table(self, table_name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """PynamoDB's own, with the tag for the write isolation, if one is given."""
         if self._write_isolation is None:
@@ -235,10 +242,26 @@ class AlternatorConnection(Connection):
     def dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         """Make the request with the settings of this connection."""
         with self._request():
-            answer = self._dispatch(operation_name, operation_kwargs)
             if operation_name == CREATE_TABLE:
-                self._learn_from_tags(operation_kwargs)
-            return answer
+                return self._create(operation_kwargs)
+            return self._dispatch(operation_name, operation_kwargs)
+
+    def _create(self, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Make a table, with its vector indexes in the form that the cluster takes."""
+        table_name = operation_kwargs[TABLE_NAME]
+        indexes = self._vector_indexes.get(table_name, tuple)()
+        if indexes:
+            dialect = run(learning(self.cluster.core.questions.vector_dialect), self._dispatch)
+            operation_kwargs |= with_indexes(dialect, indexes, operation_kwargs)
+        answer = self._dispatch(CREATE_TABLE, operation_kwargs)
+        self._learn_from_tags(operation_kwargs)
+        missing = [index.name for index in indexes if status_of(answer["TableDescription"], index.name) is None]
+        if missing:
+            raise TableError(
+                f"The table {table_name} was made without its vector index {', '.join(missing)}: this server does not "
+                "know vector indexes. ScyllaDB has them from 2026.2 on, where vector search is enabled."
+            )
+        return answer
 
     def _request(self) -> RequestUnderWay:
         cluster = self._find_cluster()  # first: joining a cluster makes the options

@@ -16,6 +16,7 @@ from .counting import count_of
 from .instances import loader_if_worthwhile, serializer_of, short_cut
 from .model_connection import model_connection
 from .pages import batch_get_by_page, by_page
+from .vector_index import wait_for_vector_indexes
 
 __all__ = ["Model"]
 
@@ -82,6 +83,13 @@ class Model(_models.Model):
             if super().batch_get.__func__ is not stock_batch_get:
                 return super().batch_get(*args, **kwargs)
             return batch_get_by_page(cls, *args, **kwargs)
+
+        @classmethod
+        @wraps(_models.Model.create_table.__func__)
+        def create_table(cls, wait: bool = False, *args: Any, **kwargs: Any) -> Any:
+            super().create_table(wait, *args, **kwargs)
+            if wait:
+                wait_for_vector_indexes(cls)
 
         @classmethod
         @wraps(_models.Model.scan.__func__)

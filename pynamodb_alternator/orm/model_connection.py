@@ -8,6 +8,7 @@ out of `Meta` is noticed at the next request: the table, the cluster, headers, t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pynamodb import constants
@@ -18,6 +19,7 @@ from ..errors import ConfigurationError
 from ._pynamodb import AnyModel, keep_connection, kept_connection, make_connection, schema_of, stock_connection_of
 from .connection import AlternatorConnection
 from .meta_names import OF_CONNECTIONS, OF_OUR_CONNECTIONS, check_names
+from .vector_index import definitions_of
 
 __all__ = ["READ", "ModelConnection", "model_connection"]
 
@@ -114,6 +116,8 @@ def model_connection(model: AnyModel, default: type[Connection]) -> TableConnect
     # would be held while the constructor of a user's class runs.
     connection = _made(model, meta, default, is_first=kept is None)
     made = ModelConnection(meta.table_name, connection, _meta_table(model), origin, seen)
+    if isinstance(connection, AlternatorConnection):
+        connection.add_vector_indexes(meta.table_name, partial(definitions_of, model))
     keep_connection(model, made)
     return made
 

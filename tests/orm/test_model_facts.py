@@ -18,7 +18,15 @@ from pynamodb.indexes import (
     LocalSecondaryIndex,
 )
 
-from pynamodb_alternator import AlternatorConnection, ClusterConfig, Model, install, uninstall
+from pynamodb_alternator import (
+    AlternatorConnection,
+    ClusterConfig,
+    Model,
+    VectorAttribute,
+    VectorIndex,
+    install,
+    uninstall,
+)
 from pynamodb_alternator.diagnostics.models import AttributeFacts, IndexFacts, KeyFacts, ModelFacts
 from pynamodb_alternator.orm.model_facts import facts_of, models_in
 
@@ -249,3 +257,18 @@ def test_of_a_module_that_was_loaded_again_the_new_models_count() -> None:
     new = define(module, "Order")
     assert models_in([module]) == [new]
     assert old is not new
+
+
+def test_vector_indexes_are_not_among_the_secondary_indexes() -> None:
+    class Pictured(Model):
+        class Meta:
+            table_name = "pictured"
+
+        name = attr.UnicodeAttribute(hash_key=True)
+        picture = VectorAttribute(dimensions=3, null=True)
+        by_picture = VectorIndex()
+        by_city = ByCity()
+
+    facts = facts_of(Pictured)
+    assert [index.name for index in facts.indexes] == ["by_city"]
+    assert AttributeFacts("picture", "L") in facts.attributes

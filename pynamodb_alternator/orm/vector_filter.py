@@ -1,0 +1,72 @@
+"""PynamoDB's conditions and attributes as a search for vectors has them: terms, a projection, and placeholders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pynamodb.attributes import Attribute
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.operand import Path, Value
+from pynamodb.expressions.projection import create_projection_expression
+
+from ..core.vector_dialects import Term
+from ..errors import VectorError
+from ..settings import checks
+
+__all__ = ["Expressions"]
+
+_COMPARED = frozenset({"=", "<", "<=", ">", ">=", "<>", "IN", "BETWEEN"})
+
+
+class Expressions:
+    """The expressions of one search. `where`: what errors name."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._placeholders: dict[str, str] = {}
+        self.values: dict[str, Any] = {}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names in the table, by their placeholders."""
+        return {placeholder: name for name, placeholder in self._placeholders.items()}
+
+    def terms(self, condition: Condition | None) -> tuple[Term, ...]:
+        """The conditions that all must hold. Raises `VectorError` for what is not a condition."""
+        if condition is None:
+            return ()
+        if not isinstance(condition, Condition):
+            raise VectorError(
+                f"{self._where}: filter must be a condition, such as Document.language == 'en', several of them joined "
+                f"by & (got {checks.shown(condition)})."
+            )
+        if condition.operator == "AND":
+            return tuple(term for part in condition.values for term in self.terms(part))
+        return (self._term(condition),)
+
+    def _term(self, condition: Condition) -> Term:
+        known = dict.fromkeys(self.values)
+        text = condition.serialize(self._placeholders, self.values)
+        kinds = frozenset(kind for name, value in self.values.items() if name not in known for kind in value)
+        return Term(_attribute_of(condition), condition.operator, kinds, text)
+
+    def projection(self, attributes: Sequence[str | Attribute[Any] | Path] | str) -> str:
+        """The expression for these attributes. Raises `VectorError` for an empty list."""
+        listed: Iterable[Any] = [attributes] if isinstance(attributes, str | Attribute | Path) else attributes
+        expression: str = create_projection_expression(list(listed), self._placeholders)
+        if not expression:
+            raise VectorError(f"{self._where}: attributes must name some. Leave it out for all of them.")
+        return expression
+
+
+def _attribute_of(condition: Condition) -> str | None:
+    """The one attribute that a condition compares with values."""
+    if condition.operator not in _COMPARED:
+        return None
+    paths = [value for value in condition.values if isinstance(value, Path)]
+    others = [value for value in condition.values if not isinstance(value, Path)]
+    if len(paths) != 1 or len(paths[0].path) != 1 or not all(isinstance(value, Value) for value in others):
+        return None
+    name = str(paths[0].path[0])
+    return None if "[" in name else name

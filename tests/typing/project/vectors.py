@@ -1,0 +1,48 @@
+"""Models with vectors, as an application has them. Checked by `make types`, never run."""
+
+from __future__ import annotations
+
+from array import array
+from typing import assert_type
+
+from pynamodb.attributes import UnicodeAttribute
+
+from pynamodb_alternator import AsyncCluster, Model, VectorAttribute, VectorIndex
+
+
+class NearestDocuments(VectorIndex["Document"]):
+    class Meta:
+        distance = "euclidean"
+
+
+class Document(Model):
+    class Meta:
+        table_name = "documents"
+
+    name = UnicodeAttribute(hash_key=True)
+    language = UnicodeAttribute()
+    embedding = VectorAttribute(dimensions=384, null=True)
+    embedding_index = VectorIndex(embedding, distance="cosine", search_schema={"language": "INLINE_FILTER"})
+    nearest = NearestDocuments(embedding)
+
+
+def look_for(vector: list[float]) -> Document:
+    document = Document("a", embedding=(1.0, 2.0))
+    assert_type(document.embedding, list[float])
+    found = Document.embedding_index.search(vector, k=3, filter=Document.language == "en", attributes=["name"])
+    for item in found:
+        assert_type(item, Document)
+    for document, score, distance in found.scored():
+        assert_type(document, Document)
+        assert_type(score, float)
+        assert_type(distance, float)
+    Document.nearest.create(wait=True)
+    assert_type(Document.nearest.status(), str | None)
+    return Document.nearest.search(array("f", vector), k=1)[0]
+
+
+async def look(cluster: AsyncCluster, vector: tuple[float, ...]) -> list[str]:
+    found = await Document.embedding_index.on(cluster).search(vector, k=3)
+    for item in found:
+        assert_type(item, Document)
+    return [item.name for item in found[:2]]
