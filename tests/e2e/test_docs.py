@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ def local() -> Iterator[LocalCluster]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_snippets_of_a_page_run(page: Path, local: LocalCluster, tmp_path: Path) -> None:
     script = tmp_path / "page.py"
+    shutil.copytree(ROOT / "docs" / "corpus", tmp_path / "corpus")
     lines = ["from tests.loopback import install", "install()"]
     for number, code in enumerate(snippets(page)):
         code = code.replace("127.0.0.1:8000", f"127.0.0.1:{local.port}").replace("port=8000", f"port={local.port}")
