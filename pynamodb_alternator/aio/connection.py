@@ -1,58 +1,54 @@
 """One HTTP/1.1 connection in an event loop: what `transport.http1` is for threads.
 
 The rules for an answer and the errors are the same, in `ResponseRules`. Only the waiting differs: asyncio calls
-`data_received`, and the task that waits is woken when the answer is complete.
+`buffer_updated`, and the task that waits is woken when the answer is complete.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import ssl
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import TlsError, TransportError
-from ..transport.http1.protocol import MAX_BODY, Answer, AnswerReader, Clock, ResponseRules
-from ..transport.http1.sockets import GRACE, new_poller, refuse_itself, set_options, words_of
+from ..transport.http1.protocol import MAX_BODY, Answer, Clock
+from ..transport.http1.sockets import GRACE
 from ..transport.patience import Patience
-from ..transport.resolver import no_answer
-from .resolver import resolve
+from .connecting import PARTS, ConnectingProtocol
 
 if TYPE_CHECKING:
     from ..topology.node import Node
-    from ..transport.tls import TlsContexts
 
 __all__ = ["AsyncConnection"]
 
-_PARTS = 16
-"""How often a wait for the node is looked at: more often than an event loop turns while it connects with TLS."""
-_NEVER = 1e6
-"""Seconds. asyncio's own limit for a TLS handshake would count time in which the event loop was held."""
 _MOMENT = 0.001
 """Seconds, in which an event loop looks at all of its sockets."""
+_FIRST, _MORE = 8 * 1024, 64 * 1024
+"""Bytes that are asked of the kernel at once: for the beginning of an answer, and for the rest of a long one. Each
+connection keeps a buffer for the first: memory from the system for each answer would cost more than reading it."""
 _left_behind: list[object] = []
 """Transports of the parent, in a forked child. Their own farewell would warn of a socket that is closed already."""
 
 
-class AsyncConnection(ResponseRules, asyncio.Protocol):
-    """One connection to one node, for one task at a time. All methods are called in its event loop."""
+class AsyncConnection(ConnectingProtocol):
+    """One connection to one node, for one task at a time. All methods are called in its event loop.
+
+    An exchange has no timer of its own: that of the connection goes off when an exchange would have to be looked at
+    that began when it was set, and is set anew then. Answers mostly come long before.
+    """
 
     __slots__ = (
-        "_connecting",
-        "_deadline",
-        "_error",
+        "_buffer",
+        "_first_buffer",
         "_gone",
+        "_look_at",
         "_looked_last",
-        "_looks_up",
-        "_loop",
-        "_patience",
-        "_poller",
         "_progress",
         "_read_within",
-        "_timer",
-        "_transport",
         "_unsent",
         "_waiter",
     )
@@ -64,127 +60,15 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         *,
         clock: Clock = time.monotonic,
     ) -> None:
-        super().__init__(node, clock)
-        self._loop = loop
-        self._connecting: asyncio.Timeout | None = None
-        self._transport: Any = None
-        self._reader = AnswerReader()
-        self._poller: Any = None
+        super().__init__(node, loop, clock)
+        self._first_buffer = self._buffer = memoryview(bytearray(_FIRST))
         self._gone: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._error: Exception | None = None
+        self._look_at = math.inf  # when the timer goes off, on the clock
         self._unsent = 0
         self._progress = 0.0
         self._read_within = 0.0
-        self._patience: Patience | None = None
-        self._deadline: float | None = None
         self._looked_last = False
-        self._looks_up = False
-
-    # ---- connecting --------------------------------------------------------------------------------------------
-
-    async def connect(
-        self, *, connect_timeout: float, deadline: float | None = None, tls: TlsContexts | None = None
-    ) -> None:
-        """Connect, with TLS if `tls` is given, within `connect_timeout` seconds and before `deadline`.
-
-        Raises `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`. The connection is closed then, and also if
-        the task is cancelled.
-        """
-        now = self._clock()
-        if deadline is not None:
-            connect_timeout = min(connect_timeout, max(0.0, deadline - now))
-        self._patience, self._deadline = Patience(connect_timeout, now, parts=_PARTS), deadline
-        try:
-            self.busy_since = now
-            async with asyncio.timeout(None) as self._connecting:
-                self._look_at_connecting()
-                await self._connect(tls)
-        except TlsError:  # an OSError too, for botocore's sake
-            self.close()
-            raise
-        except TimeoutError:
-            self.close()
-            if self._cut_reason is not None or self._looks_up:
-                raise self._unreachable(str(no_answer(self.node.host, connect_timeout))) from None
-            raise self._connect_timeout(connect_timeout, deadline) from None
-        except OSError as error:
-            self.close()
-            raise self._unreachable(words_of(error)) from error
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self.busy_since = self._connecting = None
-            if self._timer is not None:
-                self._timer.cancel()
-        self.connected = True
-        self.reusable: bool = self._cut_reason is None and self._error is None
-
-    def _look_at_connecting(self) -> None:
-        assert self._patience is not None
-        left = self._time_left(self._patience.left(self._clock()))
-        if left > 0.0:
-            self._timer = self._loop.call_later(left, self._look_at_connecting)
-        else:
-            self._stop_connecting()
-
-    def _stop_connecting(self) -> None:
-        if self._connecting is not None:
-            with contextlib.suppress(RuntimeError):  # it has just ended
-                self._connecting.reschedule(self._loop.time())
-
-    def _time_left(self, left: float) -> float:
-        """Seconds until the next look, which is not after the deadline."""
-        return left if self._deadline is None else min(left, self._deadline - self._clock())
-
-    async def _connect(self, tls: TlsContexts | None) -> None:
-        if tls is None:
-            await self._create_connection()
-        else:
-            await self._connect_tls(tls)
-        ours, theirs = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
-        if ours is None or theirs is None:
-            raise ConnectionResetError("the connection ended before it was ready")
-        self.node.check_peer(theirs[0])
-        refuse_itself(ours, theirs)
-
-    async def _connect_tls(self, tls: TlsContexts) -> None:
-        self._tls = tls
-        handshakes = tls.handshakes(self.node)
-        while True:
-            try:
-                await self._create_connection(
-                    ssl=handshakes.for_event_loop(), server_hostname=handshakes.name, ssl_handshake_timeout=_NEVER
-                )
-            except ssl.SSLError as error:
-                failure = handshakes.failed(error)
-                if failure is not None:
-                    raise failure from error
-            else:
-                handshakes.succeeded()
-                return
-
-    async def _create_connection(self, **settings: Any) -> None:
-        self._looks_up = True
-        addresses = await resolve(self.node.host, self.node.port)
-        self._looks_up = False
-        for number, address in enumerate(addresses, 1):
-            try:
-                self.node.check_peer(address)
-                await self._loop.create_connection(lambda: self, address, self.node.port, **settings)
-                return
-            except OSError as error:
-                if number == len(addresses) or isinstance(error, ssl.SSLError):
-                    raise
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        sock = transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):
-            set_options(sock)
-        self._poller = new_poller(sock.fileno())
 
     # ---- one exchange ------------------------------------------------------------------------------------------
 
@@ -208,64 +92,80 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         try:
             self.busy_since = now  # before the look at `reusable`: see `reclaim`
             usable, self.reusable = self.reusable, False
-            reader = self._reader
-            if not usable or reader is None:
+            reader, transport = self._reader, self._transport
+            if not usable or reader is None or transport is None:
                 raise self._refusal() or self._unreachable("its connection was closed")
             self._read_within, self._deadline, self._patient = read_timeout, deadline, patient
-            self._max_body = max_body
-            self._start(head, body, now)
-            await self._waiter  # type: ignore[misc]  # it was made just now
+            self._max_body, self._received, self._error, self._patience = max_body, 0, None, None
+            transport.write(head + body if body else head)
+            if transport.is_closing():
+                # asyncio sends at once, and without TLS it says so here if not one byte has left.
+                raise self._unreachable("its connection was closed")
+            self._unsent, self._progress, self._looked_last = transport.get_write_buffer_size(), now, False
+            waiter = self._waiter = self._loop.create_future()
+            look_at = now + read_timeout / PARTS
+            if deadline is not None and deadline < look_at:
+                look_at = deadline
+            if look_at < self._look_at:
+                self._set_timer(now, look_at)
+            await waiter
             if self._error is not None:
                 raise self._error
             # Before the answer is taken, which makes the reader forget it.
             reusable = reader.reusable and self._cut_reason is None
             answer = reader.take()
-            if self._tls is not None and not self._exchanges and self._transport is not None:
-                secured = self._transport.get_extra_info("ssl_object")
-                if secured is not None:
-                    self._tls.remember(self.node, secured)
+            if not self._exchanges:
+                self._remember_session()
             self._exchanges += 1
-            self.reusable = reusable and self._is_clear()
+            # The whole request has left, and the connection stands.
+            self.reusable: bool = (
+                reusable
+                and self._transport is not None
+                and not transport.is_closing()
+                and not transport.get_write_buffer_size()
+            )
         except BaseException:
             self.close()
             raise
         finally:
             self.busy_since = self._waiter = None
             self._patient = False
-            if self._timer is not None:
-                self._timer.cancel()
         return answer
 
-    def _start(self, head: bytes, body: bytes, now: float) -> None:
-        """Send the request, as far as the kernel takes it, and set the clock."""
-        self._received, self._error, self._patience, transport = 0, None, None, self._transport
-        transport.write(head + body if body else head)
-        if transport.is_closing():
-            # asyncio sends at once, and without TLS it says so here if not one byte has left.
-            raise self._unreachable("its connection was closed")
-        self._unsent = transport.get_write_buffer_size()
-        self._progress, self._looked_last = now, False
-        self._waiter = self._loop.create_future()
-        part, deadline = self._read_within / _PARTS, self._deadline
-        self._timer = self._loop.call_later(part if deadline is None else min(part, deadline - now), self._look)
+    def _set_timer(self, now: float, look_at: float) -> None:
+        self._stop_timer()
+        self._timer, self._look_at = self._loop.call_later(look_at - now, self._look), look_at
 
-    def _is_clear(self) -> bool:
-        """Whether the whole request has left, and the connection stands."""
-        transport = self._transport
-        return transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
+    def _stop_timer(self) -> None:
+        self._look_at = math.inf
+        super()._stop_timer()
 
-    def data_received(self, data: bytes) -> None:
+    def _remember_session(self) -> None:
+        """Of TLS: by now the tickets, which follow the handshake, have been read."""
+        if self._tls is not None and self._transport is not None:
+            secured = self._transport.get_extra_info("ssl_object")
+            if secured is not None:
+                self._tls.remember(self.node, secured)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         waiter, reader = self._waiter, self._reader
-        if waiter is None or waiter.done() or reader is None:
+        if waiter is None or reader is None or waiter.done():
             self.reusable = False  # nobody asked for it
             if reader is not None:
                 reader.reusable = False
             return
-        self._received += len(data)
-        self._progress = self._clock()
+        received = self._received = self._received + nbytes
         try:
-            if self._take(reader, data, self._received):
+            if self._take(reader, bytes(self._buffer[:nbytes]), received):
+                self._buffer = self._first_buffer
                 waiter.set_result(None)
+            else:
+                self._progress = self._clock()
+                if self._buffer is self._first_buffer and nbytes == _FIRST:
+                    self._buffer = memoryview(bytearray(_MORE))
         except TransportError as error:
             self._end(error)
 
@@ -304,12 +204,15 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
 
     def _look(self) -> None:
         """Whether the answer has been waited for long enough, and when to look next."""
+        self._look_at = math.inf
+        if self._waiter is None or self._waiter.done():
+            return  # the next exchange sets the timer
         now = self._clock()
         unsent = self._bytes_unsent()
         if unsent < self._unsent:
             self._unsent, self._progress = unsent, now
         if self._patience is None:
-            self._patience = Patience(self._read_within, self.busy_since or now, parts=_PARTS)
+            self._patience = Patience(self._read_within, self.busy_since or now, parts=PARTS)
         left = self._time_left(self._patience.left(now, self._progress))
         if left <= 0.0 and not self._looked_last and self._poller is not None and self._poller.poll(0):
             # The event loop did not have the time to read what has come. An endless answer gets this moment only once.
@@ -318,7 +221,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         elif left > 0.0:
             self._looked_last = False
         if left > 0.0:
-            self._timer = self._loop.call_later(left, self._look)
+            self._set_timer(now, now + left)
         else:
             self._end(self._read_timeout(self._read_within, self._deadline, self._received))
 
@@ -358,8 +261,8 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
         self.reusable = False
         self._cut_reason = reason
         self._stop_connecting()
-        if self._timer is not None and self._waiter is not None:
-            self._timer.cancel()
+        if self._waiter is not None:
+            self._stop_timer()
             # What the node has said meanwhile, and the event loop has not read yet, comes first.
             self._timer = self._loop.call_later(GRACE, self._end_cut)
 
@@ -369,6 +272,7 @@ class AsyncConnection(ResponseRules, asyncio.Protocol):
     def close(self) -> None:
         """Close the socket. Any number of times; never raises, never waits."""
         self.reusable = False
+        self._stop_timer()
         transport = self._transport
         if transport is not None:
             # Not `close`: TLS would wait for the node's farewell.
