@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from ..errors import AlternatorError, ClusterClosedError
 from ..transport.http1 import Clock
-from ..transport.pool_core import DEFAULT_MAX_IDLE, PoolCore, Turn, Waiter
+from ..transport.patience import SharedPatience
+from ..transport.pool_core import DEFAULT_MAX_IDLE, HEAL_EVERY, PARTS, PoolCore, Waiter
 from ..transport.pool_map import PoolMap
 from .connection import AsyncConnection
 
@@ -30,13 +31,22 @@ class EventLoopError(AlternatorError, RuntimeError):
     """An `AsyncCluster` was used in another event loop than the one it belongs to, or in none."""
 
 
+_SOONEST = 0.01
+"""Seconds until the next look at a queue, at least: thousands may wait in it, each until another moment."""
+_LOOKED_AT = 10_000
+"""So many waiters are looked at in `HEAL_EVERY` seconds."""
+
+
 class _WaitingTask(Waiter[AsyncConnection]):
-    __slots__ = ("future", "timer")
+    """`began`: what the queue's clock showed when the wait began. `seconds`: for which the queue may stand still."""
+
+    __slots__ = ("began", "future", "seconds")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.future: asyncio.Future[None] = loop.create_future()
-        self.timer: asyncio.TimerHandle | None = None
+        self.began: float = 0.0
+        self.seconds: float = math.inf
 
     def wake(self) -> None:
         if not self.future.done():
@@ -61,6 +71,8 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         super().__init__(node, limit=limit, max_idle=max_idle, clock=clock)
         self._loop = loop
         self._tls = tls
+        self._patience = SharedPatience(clock())
+        self._timer: asyncio.TimerHandle | None = None
 
     def _new_connection(self) -> AsyncConnection:
         return AsyncConnection(self.node, self._loop, clock=self.clock)
@@ -74,43 +86,86 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         `connect_timeout` if not given. `deadline`: on the clock, for both.
         Raises `NotSentError`s: `PoolTimeoutError`, and what `AsyncConnection.connect` raises.
         """
-        while True:
-            if self._idle and not self._waiters:
-                connection = self._idle.pop()
-                connection.lent_by = self._live
-            else:
-                connection = await self._take_or_wait(connect_timeout if wait is None else wait, deadline)
-                if not connection.connected:
-                    return await self._connected(connection, connect_timeout, deadline)
-            if self.clock() - connection.idle_since <= self._max_idle and not connection.is_stale():
+        while (connection := self.take()) is None:
+            waiter = _WaitingTask(self._loop)
+            connection = self._take_or_queue(waiter)
+            if connection is None:
+                seconds, since, timer = connect_timeout if wait is None else wait, self.clock(), None
+                try:
+                    timer = self._begin_to_wait(waiter, since, seconds, deadline)
+                    await waiter.future
+                except BaseException:
+                    self._interrupted(waiter)  # perhaps cancelled at the moment in which it was served
+                    raise
+                finally:
+                    if timer is not None:
+                        timer.cancel()
+                connection = self._outcome(waiter, since, seconds)
+            if not connection.connected:
+                return await self._connected(connection, connect_timeout, deadline)
+            if self._is_good(connection):
                 return connection
             self._discard(connection)
+        return connection
 
-    async def _take_or_wait(self, seconds: float, deadline: float | None) -> AsyncConnection:
-        waiter = _WaitingTask(self._loop)
-        connection = self._take_or_queue(waiter)
-        if connection is not None:
-            return connection
-        turn = Turn(self, seconds, deadline)
-        try:
-            self._look(waiter, turn)
-            await waiter.future
-        except BaseException:
-            self._interrupted(waiter)  # perhaps cancelled at the moment in which it was served
-            raise
-        finally:
-            if waiter.timer is not None:
-                waiter.timer.cancel()
-        return self._outcome(waiter, turn)
+    def take(self) -> AsyncConnection | None:
+        """The idle connection that was used last, as `acquire` gives it; None if there is none, or others wait."""
+        idle = self._idle
+        while idle and not self._waiters:
+            connection = idle.pop()
+            connection.lent_by = self._live
+            if self._is_good(connection):
+                return connection
+            self._discard(connection)
+        return None
 
-    def _look(self, waiter: _WaitingTask, turn: Turn) -> None:
-        """Whether a task has waited long enough, and when to look next."""
-        left = turn.left()
-        if left <= 0.0:
+    def _is_good(self, connection: AsyncConnection) -> bool:
+        """Whether a connection that lay idle can be used."""
+        return self.clock() - connection.idle_since <= self._max_idle and not connection.is_stale()
+
+    def _begin_to_wait(
+        self, waiter: _WaitingTask, now: float, seconds: float, deadline: float | None
+    ) -> asyncio.TimerHandle | None:
+        """Have it looked whether a task has waited for long enough. The timer for its deadline, if it has one."""
+        if seconds <= 0.0 or (deadline is not None and now >= deadline):
             waiter.wake()
-        elif left < math.inf:
-            waiter.timer = self._loop.call_later(left, self._look, waiter, turn)
-            self.heal()
+            return None
+        soon = now + max(_SOONEST, min(HEAL_EVERY, seconds / PARTS))
+        if self._timer is None:
+            self._patience.look(now, soon, self.last_served)
+            self._set_timer(now, soon)
+        elif soon < self._patience.next_look:
+            self._set_timer(now, soon)
+        waiter.began, waiter.seconds = self._patience.shows(now), seconds
+        return None if deadline is None else self._loop.call_later(deadline - now, waiter.wake)
+
+    def _set_timer(self, now: float, next_look: float) -> None:
+        """There is one for all waiters, because there may be thousands, of which hardly any waits for as long as it
+        may."""
+        before, self._timer = self._timer, self._loop.call_later(next_look - now, self._look)
+        self._patience.next_look = next_look
+        if before is not None:
+            before.cancel()
+
+    def _look(self) -> None:
+        """Wake the tasks that have waited for long enough, and set the timer anew. What was lost is looked for."""
+        self._timer = None
+        if not self._waiters:
+            return
+        now, patience = self.clock(), self._patience
+        soon = HEAL_EVERY * max(1.0, self.queue_length / _LOOKED_AT)
+        patience.look(now, now + soon, self.last_served)
+        self._set_timer(now, now + soon)
+        self.heal()
+        for waiter in [ref() for ref in self._waiters]:
+            if isinstance(waiter, _WaitingTask) and not waiter.served:
+                left = patience.left(waiter.seconds, waiter.began)
+                if left <= 0.0:
+                    waiter.wake()
+                else:
+                    soon = min(soon, left, waiter.seconds / PARTS)
+        if now + soon < patience.next_look:
+            self._set_timer(now, now + max(_SOONEST, soon))
 
     async def _connected(
         self, connection: AsyncConnection, connect_timeout: float, deadline: float | None
@@ -167,11 +222,16 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
             )
         return loop
 
-    async def acquire(
+    def acquire(
         self, node: Node, connect_timeout: float, deadline: float | None = None, wait: float | None = None
-    ) -> AsyncConnection:
+    ) -> Coroutine[Any, Any, AsyncConnection]:
         """A connection to `node`, for the calling task alone until `release`. See `transport.pool.Pools.acquire`."""
-        return await self._pool(node).acquire(connect_timeout, deadline, wait)
+        return self._pool(node).acquire(connect_timeout, deadline, wait)
+
+    def take(self, node: Node) -> AsyncConnection | None:
+        """As `acquire`, where nothing is to be waited for; else None."""
+        pool = self._pools.get(node.endpoint)
+        return None if pool is None or self._closed else pool.take()
 
     async def aclose(self) -> None:
         """Close what is idle, now, and what is in use, when it is given back. Returns when the idle ones are gone."""

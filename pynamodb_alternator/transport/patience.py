@@ -8,7 +8,9 @@ connection from that time is done before the next look.
 
 from __future__ import annotations
 
-__all__ = ["Patience"]
+import math
+
+__all__ = ["Patience", "SharedPatience"]
 
 _SLACK = 0.01
 """Seconds by which a look may be late and still count in full: timers are rounded to milliseconds."""
@@ -39,3 +41,33 @@ class Patience:
         self._counted += min(now - began, self._part + _SLACK)
         self._looked = now
         return max(0.0, min(self._part, self._seconds - self._counted))
+
+
+class SharedPatience:
+    """What `Patience` is to a wait of its own, for many who wait for the same and are looked at together.
+
+    It is a clock on which time counts as it does there: each keeps what it showed when its wait began.
+    `next_look`: when they are looked at next.
+    """
+
+    __slots__ = ("_counted", "_looked", "_progressed", "next_look")
+
+    def __init__(self, now: float) -> None:
+        self._counted = 0.0
+        self._looked = now
+        self.next_look: float = now
+        self._progressed = -math.inf
+
+    def shows(self, now: float) -> float:
+        """Seconds that have counted until `now`, which is not before the last look."""
+        return self._counted + min(now, self.next_look + _SLACK) - self._looked
+
+    def look(self, now: float, next_look: float, progress: float) -> None:
+        """All are looked at. `progress`: when there was last a reason to begin all waits again."""
+        if progress > self._looked:
+            self._progressed = self.shows(progress)
+        self._counted, self._looked, self.next_look = self.shows(now), now, next_look
+
+    def left(self, seconds: float, began: float) -> float:
+        """Seconds that were left, at the last look, of a wait of `seconds`. `began`: what was shown at its begin."""
+        return seconds + max(began, self._progressed) - self._counted

@@ -10,13 +10,17 @@ import time
 from typing import TYPE_CHECKING
 
 from .http1 import Clock, Steps, StepwiseConnection, TlsSource
-from .pool_core import DEFAULT_LIMIT, DEFAULT_MAX_IDLE, PoolCore, Turn, Waiter
+from .patience import Patience
+from .pool_core import DEFAULT_LIMIT, DEFAULT_MAX_IDLE, HEAL_EVERY, PARTS, PoolCore, Waiter
 from .pool_map import PoolMap
 
 if TYPE_CHECKING:
     from ..topology.node import Node
 
 __all__ = ["NodePool", "Pools"]
+
+_HEALERS = 16
+"""So many looks are made in `HEAL_EVERY` seconds by all waiters of a long queue together."""
 
 
 class _WaitingThread(Waiter[StepwiseConnection]):
@@ -33,6 +37,26 @@ class _WaitingThread(Waiter[StepwiseConnection]):
     def wait(self, seconds: float) -> bool:
         """Whether it was woken within so many seconds."""
         return self._gate.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+
+
+class _Turn:
+    """How long a thread goes on waiting, and when it looks next."""
+
+    def __init__(self, pool: NodePool, seconds: float, deadline: float | None) -> None:
+        self._pool = pool
+        self._deadline = deadline
+        self.since: float = pool.clock()
+        self._patience = Patience(seconds, self.since, parts=PARTS)
+
+    def left(self) -> float:
+        """Seconds until the next look; 0 if the wait is over."""
+        pool = self._pool
+        now = pool.clock()
+        left = self._patience.left(now, pool.last_served)
+        if self._deadline is not None:
+            left = min(left, self._deadline - now)
+        # All waiters together look often enough, however many they are: each look helps the first in the queue.
+        return max(0.0, min(left, HEAL_EVERY * max(1.0, pool.queue_length / _HEALERS)))
 
 
 class NodePool(PoolCore[StepwiseConnection]):
@@ -111,7 +135,7 @@ class NodePool(PoolCore[StepwiseConnection]):
         connection = self._take_or_queue(waiter)
         if connection is not None:
             return connection
-        turn = Turn(self, seconds, deadline)
+        turn = _Turn(self, seconds, deadline)
         try:
             while not waiter.served and (left := turn.left()) and not waiter.wait(left):
                 self.heal()
@@ -119,7 +143,7 @@ class NodePool(PoolCore[StepwiseConnection]):
             # KeyboardInterrupt, or gevent's Timeout.
             self._interrupted(waiter)
             raise
-        return self._outcome(waiter, turn)
+        return self._outcome(waiter, turn.since, seconds)
 
     def _connected(
         self, connection: StepwiseConnection, connect_timeout: float, deadline: float | None

@@ -14,7 +14,7 @@ two steps (gevent's Timeout, KeyboardInterrupt, an exception out of a signal's h
   several times, over a second, within one loan, and without an exchange. A full pool is swept, and each one that the
   monitor looks at, and now and then all.
 - The queue holds weak references to the waiters. What frees a connection gives it to the first of them. That may be
-  interrupted too; so waiters look now and then whether there is something to give.
+  interrupted too; so while there are waiters, it is looked now and then whether there is something to give.
 
 The lock is held for handing out and for new slots, never while something is connected, tested or waited for.
 """
@@ -26,27 +26,33 @@ import math
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from ..errors import ClusterClosedError, NodeUnreachableError, PoolTimeoutError
 from .http1 import Clock
 from .live import LiveConnections
-from .patience import Patience
 
 if TYPE_CHECKING:
     from ..topology.node import Node
 
-__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_IDLE", "PoolCore", "PoolStats", "PooledConnection", "Turn", "Waiter"]
+__all__ = [
+    "DEFAULT_LIMIT",
+    "DEFAULT_MAX_IDLE",
+    "HEAL_EVERY",
+    "PARTS",
+    "PoolCore",
+    "PoolStats",
+    "PooledConnection",
+    "Waiter",
+]
 
 DEFAULT_LIMIT = 50
 DEFAULT_MAX_IDLE = 60.0
-_PARTS = 4
+PARTS = 4
 """How often a waiter looks whether the queue moves, within the time that it may stand still: few times, because
 thousands may wait."""
-_HEAL_EVERY = 0.25
+HEAL_EVERY = 0.25
 """Seconds after which waiters look whether a connection was lost, or a waiter was forgotten."""
-_HEALERS = 16
-"""So many looks are made in `_HEAL_EVERY` seconds by all waiters of a long queue together."""
 _LOST_AFTER = 1.0
 """Seconds for which a connection was lent, and not used: far more than lies between two steps of a function. Between
 two looks at most half a second counts, because the whole process may have stood still."""
@@ -117,27 +123,6 @@ class _Sight(NamedTuple):
     seconds: float
 
 
-class Turn:
-    """How long a waiter goes on waiting, and when it looks next."""
-
-    def __init__(self, pool: PoolCore[Any], seconds: float, deadline: float | None) -> None:
-        self._pool = pool
-        self._deadline = deadline
-        self.seconds = seconds
-        self.since: float = pool.clock()
-        self._patience = Patience(seconds, self.since, parts=_PARTS)
-
-    def left(self) -> float:
-        """Seconds until the next look; 0 if the wait is over."""
-        pool = self._pool
-        now = pool.clock()
-        left = self._patience.left(now, pool.last_served)
-        if self._deadline is not None:
-            left = min(left, self._deadline - now)
-        # All waiters together look often enough, however many they are: each look helps the first in the queue.
-        return max(0.0, min(left, _HEAL_EVERY * max(1.0, pool.queue_length / _HEALERS)))
-
-
 class PoolCore(Generic[C]):
     """The connections to one node.
 
@@ -172,10 +157,10 @@ class PoolCore(Generic[C]):
 
     def _take_or_queue(self, waiter: Waiter[C]) -> C | None:
         """An idle connection, or a new one that is not connected yet; None if `waiter` has to wait, in the queue."""
-        if not self.has_room:
-            self.sweep()
+        has_room = self.has_room_now()
         with self._lock:
-            self._serve_waiters()
+            if has_room:
+                self._serve_waiters()
             connection = None if self._waiters else self._free_connection()
             if connection is None:
                 self._waiters.append(weakref.ref(waiter))
@@ -184,8 +169,9 @@ class PoolCore(Generic[C]):
     def _free_connection(self) -> C | None:
         """The lock is held."""
         connection: C | None = None
-        with contextlib.suppress(IndexError):  # another thread may take it without the lock, while the queue is empty
-            connection = self._idle.pop()
+        if self._idle:
+            with contextlib.suppress(IndexError):  # another thread may take it, without the lock if the queue is empty
+                connection = self._idle.pop()
         if connection is None and len(self._live) < self._limit:
             connection = self._new_connection()
             self._live.add(connection)
@@ -193,18 +179,20 @@ class PoolCore(Generic[C]):
             connection.lent_by = self._live
         return connection
 
-    def _outcome(self, waiter: Waiter[C], turn: Turn) -> C:
-        """What the wait has brought. Raises what ends it, such as `PoolTimeoutError`."""
-        self._leave(waiter)
+    def _outcome(self, waiter: Waiter[C], since: float, seconds: float) -> C:
+        """What the wait has brought. Raises what ends it, such as `PoolTimeoutError`. `since`: when it began."""
+        if waiter.connection is None:
+            self._leave(waiter)  # and perhaps it is served just before
         if waiter.error is not None:
             raise waiter.error
         if waiter.connection is None:
-            stood_still = self.clock() - max(turn.since, self.last_served)
+            stood_still = self.clock() - max(since, self.last_served)
             raise PoolTimeoutError(
                 f"Node {self.node}: all {self._limit} connections stayed in use for "
-                f"{min(stood_still, turn.seconds):.4g} s. {self.advice}, or raise max_pool_connections.",
+                f"{min(stood_still, seconds):.4g} s. {self.advice}, or raise max_pool_connections.",
                 node=self.node.address,
             )
+        waiter.gone = True
         return waiter.connection
 
     def _interrupted(self, waiter: Waiter[C]) -> None:
@@ -273,7 +261,7 @@ class PoolCore(Generic[C]):
         if now < self._next_sweep:
             return
         with self._lock:
-            self._next_sweep = now + _HEAL_EVERY
+            self._next_sweep = now + HEAL_EVERY
             lost = self._lost_connections(now)
         for connection in lost:
             if connection.reclaim():
@@ -363,6 +351,8 @@ class PoolCore(Generic[C]):
         """As `has_room`, for a request that goes elsewhere if there is none: what was lost is looked for first."""
         if self._idle or len(self._live) < self._limit:
             return True
+        if self.clock() < self._next_sweep:
+            return False
         self.sweep()
         return self.has_room
 

@@ -190,7 +190,8 @@ def test_at_every_instruction(
     scene: Callable[[NodePool], Callable[[], None]], kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`kept`: something keeps the exception, and with it all that the interrupted functions held."""
-    monkeypatch.setattr(pool_core, "_HEAL_EVERY", 0.005)  # a wake-up that was lost costs real time
+    for module in (pool_module, pool_core):
+        monkeypatch.setattr(module, "HEAL_EVERY", 0.005)  # a wake-up that was lost costs real time
     clock = Clock()
     with (
         Server(hang_up_if_told) as server,
