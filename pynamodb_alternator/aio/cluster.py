@@ -6,7 +6,8 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from asyncio import _get_running_loop
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -222,13 +223,20 @@ class AsyncCluster:
             raise ClusterClosedError(f"The cluster {self.name!r} is closed. Make another AsyncCluster for more.")
         return self._pools.bind()
 
-    async def _prepare(self, now: float, total: float | None) -> None:
-        """Before each request: be awake, and have nodes to route to."""
-        loop = self._here()
-        core = self.core
-        if not core.prepare_would_wait(now):
-            core.prepare(now, total)
-            return
+    def _prepare(self, now: float, total: float | None) -> Awaitable[None] | None:
+        """Before each request: be awake, and have nodes to route to. What is to be awaited for that, if anything is."""
+        core, loop = self.core, self._pools.loop
+        if loop is None or loop is not _get_running_loop() or self._closed or core.closed or os.getpid() != self._pid:
+            self._here()
+        if core.prepare_at_once(now):
+            return None
+        if core.prepare_would_wait(now):
+            return self._wait_for_nodes(now, total)
+        core.prepare(now, total)
+        return None
+
+    async def _wait_for_nodes(self, now: float, total: float | None) -> None:
+        loop, core = asyncio.get_running_loop(), self.core
         was_inline, preparing = core.works_inline, self._preparing
         if preparing is None or preparing.done():
             # One for all tasks that wait for the same.
@@ -246,7 +254,9 @@ class AsyncCluster:
         if was_inline:
             return
         if core.works_inline:
-            await self._prepare(now, total)  # the monitor has just found that it cannot be started
+            waiting = self._prepare(now, total)  # the monitor has just found that it cannot be started
+            if waiting is not None:
+                await waiting
         else:
             core.prepare(now, 0.0)
 

@@ -70,7 +70,9 @@ class AsyncSender:
     ) -> Answer:
         """As `Sender.send`. `lent`: is told the connection that is used."""
         pools, answer = self.pools, None
-        connection = await pools.acquire(node, timeouts.connect, deadline, pool_wait)
+        connection = pools.take(node)
+        if connection is None:
+            connection = await pools.acquire(node, timeouts.connect, deadline, pool_wait)
         if lent is not None:
             lent[node] = connection
         began = 0.0 if loads is None else loads.clock()
@@ -260,7 +262,9 @@ class AsyncClusterEndpoint(ClusterEndpoint):
         options = current(self._sender.key)
         timeouts = options.timeouts(self._config.timeouts)
         started = self._environment.clock()
-        await self._prepare(started, timeouts.total)
+        waiting = self._prepare(started, timeouts.total)
+        if waiting is not None:
+            await waiting
         return await self._go_through(operation_model, request_dict, options, started, timeouts)
 
     async def _go_through(  # type: ignore[override]
@@ -277,9 +281,9 @@ class AsyncClusterEndpoint(ClusterEndpoint):
                 lane = self._side_by_side(lane)
             return self._result(attempts, lane, await self._drive(attempts, lane))
 
-    async def call(self, operation: Operation, parameters: Any, body: bytes) -> Any:
-        """What a client's call gives, where nobody listens to it. Raises what aiobotocore's client would raise."""
-        return await self._async_happy_path(operation, parameters, body)
+    def call(self, operation: Operation, parameters: Any, body: bytes) -> Any:
+        """What a client's call awaits, where nobody listens to it. Raises what aiobotocore's client would raise."""
+        return self._async_happy_path(operation, parameters, body)
 
     async def _make(self, request: Request, begun: Begun | None, end: Answer | TransportError | None) -> Any:
         if begun is None or end is None:

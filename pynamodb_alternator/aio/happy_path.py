@@ -45,7 +45,9 @@ class AsyncHappyPath(FirstAttempt):
         """The parsed answer, or what `hand_over` makes of the request."""
         request, sender = self.request(operation, parameters, body), self._sender
         timeouts = self.timeouts(request)
-        await self._prepare(request.started, timeouts.total)
+        waiting = self._prepare(request.started, timeouts.total)
+        if waiting is not None:
+            await waiting
         if not self.allows(request):
             return await self._hand_over(request, None, None)
         deadline = None if timeouts.total is None else request.started + timeouts.total
@@ -55,7 +57,9 @@ class AsyncHappyPath(FirstAttempt):
         pool_wait = self.pool_wait(begun, timeouts)
         node, head, began = begun.node, b"", self._environment.clock()
         try:
-            signer = await sender.signer(request.options, deadline)
+            signers = sender.shared.signers(request.options)
+            would_wait = signers.would_wait()
+            signer = await sender.signer(request.options, deadline) if would_wait else signers.current()
             head = sender.shared.head(node, operation.target, body, signer, request.options)
             answer = await sender.send(
                 node, head, body, operation.name, timeouts, deadline, pool_wait, loads=self._environment.loads

@@ -232,11 +232,9 @@ class ClusterCore:
 
         `now`: on the monotonic clock. `total`: the call's total timeout in seconds, if it has one.
         """
-        self.use(now)
-        monitor = self.monitor
-        if self.has_monitor and monitor.no_thread is None and monitor.ready.is_set():
+        if self.prepare_at_once(now):
             return  # as nearly always
-        deadline = None if total is None else now + total
+        monitor, deadline = self.monitor, None if total is None else now + total
         if not self.works_inline:
             wait = self.config.discovery.startup_wait
             monitor.ready.wait(wait if total is None else min(wait, total))
@@ -248,6 +246,11 @@ class ClusterCore:
             self._say_that_threads_are_missing()
             self.inline.run(now, deadline)
             self.questions.run_inline(now, deadline)
+
+    def prepare_at_once(self, now: float) -> bool:
+        """As `prepare`, where that waits for nothing and does no work; whether it is so."""
+        self.use(now)
+        return self.has_monitor and self.monitor.no_thread is None and self.monitor.ready.is_set()
 
     def use(self, now: float) -> None:
         """A request is about to be made: be awake, and have the monitor thread started. Waits for nothing.

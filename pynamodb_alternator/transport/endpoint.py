@@ -37,7 +37,7 @@ __all__ = ["ClusterEndpoint", "Prepare"]
 class Prepare(Protocol):
     def __call__(self, now: float, total: float | None) -> Any:
         """Called before each request: be awake, and have nodes to route to. Raises if the cluster is closed. An event
-        loop awaits what it gives."""
+        loop awaits what it gives, unless that is None."""
 
 
 class ClusterEndpoint(botocore.endpoint.Endpoint):

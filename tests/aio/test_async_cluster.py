@@ -590,10 +590,16 @@ def test_another_event_loop_is_refused(local: LocalCluster) -> None:
         await cluster.aclose()
         assert cluster.cluster.closed
 
+    async def third() -> None:
+        clients.append(await AsyncCluster(local.url).client())
+
     run(first)
     run(second)
     with pytest.raises(EventLoopError, match="No event loop"):
         AsyncCluster(local.url)._here()
+    asyncio.run(third())
+    with pytest.raises(EventLoopError, match="No event loop"):
+        clients[1].list_tables().send(None)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
