@@ -122,7 +122,7 @@ class AsyncConnection(ConnectingProtocol):
                 reusable
                 and self._transport is not None
                 and not transport.is_closing()
-                and not transport.get_write_buffer_size()
+                and not (self._unsent and transport.get_write_buffer_size())
             )
         except BaseException:
             self.close()

@@ -7,6 +7,7 @@ of its steps, the connection dies with it, and is not counted any more. Nothing 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 __all__ = ["LiveConnections"]
@@ -21,10 +22,12 @@ class LiveConnections(Generic[C]):
     a signal's handler can interrupt, and which the garbage collector may call at any place.
     """
 
-    __slots__ = ("_refs",)
+    __slots__ = ("_refs", "count")
 
     def __init__(self) -> None:
         self._refs: set[weakref.ref[C]] = set()
+        self.count: Callable[[], int] = self._refs.__len__
+        """How many exist now; as ``len``, without a function in Python."""
 
     def add(self, connection: C) -> None:
         self._refs.add(weakref.ref(connection, self._refs.discard))

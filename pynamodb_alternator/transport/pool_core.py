@@ -168,11 +168,12 @@ class PoolCore(Generic[C]):
 
     def _free_connection(self) -> C | None:
         """The lock is held."""
-        connection: C | None = None
-        if self._idle:
-            with contextlib.suppress(IndexError):  # another thread may take it, without the lock if the queue is empty
-                connection = self._idle.pop()
-        if connection is None and len(self._live) < self._limit:
+        connection: C | None
+        try:
+            connection = self._idle.pop() if self._idle else None
+        except IndexError:
+            connection = None  # another thread has taken it, which needs no lock if the queue is empty
+        if connection is None and self._live.count() < self._limit:
             connection = self._new_connection()
             self._live.add(connection)
         if connection is not None:
@@ -239,7 +240,7 @@ class PoolCore(Generic[C]):
         """The lock is held. A waiter leaves the queue after it was served: in the other order one might be lost."""
         while self._waiters:
             waiter = self._waiters[0]()
-            if waiter is not None and not waiter.gone and not waiter.served:
+            if waiter is not None and not waiter.gone and waiter.connection is None and waiter.error is None:
                 connection = self._free_connection()
                 if connection is None:
                     return
@@ -349,7 +350,7 @@ class PoolCore(Generic[C]):
 
     def has_room_now(self) -> bool:
         """As `has_room`, for a request that goes elsewhere if there is none: what was lost is looked for first."""
-        if self._idle or len(self._live) < self._limit:
+        if self._idle or self._live.count() < self._limit:
             return True
         if self.clock() < self._next_sweep:
             return False
