@@ -6,7 +6,7 @@ import asyncio
 import copy
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -53,7 +53,8 @@ class AsyncSender:
         self.pools = pools
         self._questions: dict[Signers, asyncio.Task[Signer | None]] = {}
         self.has_room: Callable[[Node], bool] = pools.has_room
-        """As `transport.lanes.Sender.has_room`."""
+        self.any_has_room: Callable[[Iterable[Node]], bool] = pools.any_has_room
+        """As those of `transport.lanes.Sender`."""
 
     async def send(
         self,

@@ -36,7 +36,7 @@ class AsyncHappyPath(FirstAttempt):
         prepare: Prepare,
         hand_over: Callable[[Request, Begun | None, Answer | TransportError | None], Any],
     ) -> None:
-        super().__init__(config, environment, sender.shared.key, sender.has_room)
+        super().__init__(config, environment, sender.shared.key, sender.has_room, sender.any_has_room)
         self._sender = sender
         self._prepare = prepare
         self._hand_over = hand_over

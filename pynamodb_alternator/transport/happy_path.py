@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import signals
@@ -120,8 +120,14 @@ class FirstAttempt:
     comes before and after the exchange."""
 
     def __init__(
-        self, config: ClusterConfig, environment: Environment, key: object, has_room: Callable[[Node], bool]
+        self,
+        config: ClusterConfig,
+        environment: Environment,
+        key: object,
+        has_room: Callable[[Node], bool],
+        any_has_room: Callable[[Iterable[Node]], bool],
     ) -> None:
+        self._any_has_room = any_has_room
         self._key = key
         self._environment = environment
         self._membership = environment.membership
@@ -188,7 +194,10 @@ class FirstAttempt:
             return None
         waits = plan.policy not in FREE_TO_MOVE
         if not waits and not self._has_room(node):
-            node, order, waits = self._with_room(plan.order(view))
+            if self._any_has_room(view.topology.nodes):
+                node, order, waits = self._with_room(plan.order(view))
+            else:
+                waits = True
         told = None
         if _ROUTED.receivers or _COMPLETED.receivers or _FALLBACK.receivers:
             told = Told(self._environment, request, plan, node)
@@ -245,7 +254,7 @@ class HappyPath(FirstAttempt):
         prepare: Prepare,
         hand_over: Callable[[Request, Begun | None, Answer | TransportError | None], Any],
     ) -> None:
-        super().__init__(config, environment, sender.key, sender.has_room)
+        super().__init__(config, environment, sender.key, sender.has_room, sender.any_has_room)
         self._sender = sender
         self._prepare = prepare
         self._hand_over = hand_over

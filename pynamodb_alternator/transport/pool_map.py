@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import ClusterClosedError
@@ -65,6 +65,15 @@ class PoolMap(Generic[P, C]):
         """Whether `acquire` would not have to wait for a connection that is in use, as far as one can see now."""
         pool = self._pools.get(node.endpoint)
         return pool is None or pool.has_room_now()
+
+    def any_has_room(self, nodes: Iterable[Node]) -> bool:
+        """Whether `has_room` says so of any of them."""
+        pools = self._pools
+        for node in nodes:
+            pool = pools.get(node.endpoint)
+            if pool is None or pool.has_room_now():
+                return True
+        return False
 
     def in_flight(self, node: Node) -> int:
         """Connections to `node` that are in use."""

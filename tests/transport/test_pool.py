@@ -191,6 +191,21 @@ def test_a_thread_that_could_not_look_waits_on() -> None:
         waiting.result(5)
 
 
+def test_room_at_any_of_several_nodes() -> None:
+    with Server() as server, Server() as other, closing(Pools(limit=1)) as pools:
+        nodes = [server.node(), other.node()]
+        assert not pools.any_has_room([])
+        assert pools.any_has_room(nodes)
+        first = pools.acquire(nodes[0], 5)
+        assert not pools.any_has_room(nodes[:1])
+        assert pools.any_has_room(nodes)  # nothing was ever sent to the second one
+        second = pools.acquire(nodes[1], 5)
+        assert not pools.any_has_room(nodes)
+        pools.release(second)
+        assert pools.any_has_room(nodes)
+        pools.release(first)
+
+
 def test_room_is_seen_without_taking_it() -> None:
     with Server() as server, closing(Pools(limit=2)) as pools:
         node = server.node()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..._version import __version__
@@ -39,6 +39,8 @@ class Sender:
         self.pools = pools
         self.has_room: Callable[[Node], bool] = pools.has_room
         """Whether a connection to a node can be had without waiting for one that is in use."""
+        self.any_has_room: Callable[[Iterable[Node]], bool] = pools.any_has_room
+        """The same of any of several nodes."""
         self._wall_clock = wall_clock
         self._signers = Signers(config.credentials, config.region)
         self._signers_of: dict[tuple[Credentials | None, str | None], Signers] = {}
