@@ -13,6 +13,7 @@ from ..diagnostics.models import (
     Project,
     import_module,
     inspect_project,
+    package_folders,
     read_sources,
     read_tables,
     source_roots,
@@ -45,7 +46,8 @@ def check_models(
     Raises `ConfigurationError` for a module that cannot be imported or has no models, and for a wrong path.
     """
     models = tuple(facts_of(model) for model in models_in([import_module(name) for name in modules]))
-    files = read_sources([*source_roots(modules), *sources], {model.name for model in models})
+    roots = [*source_roots(modules), *sources]
+    files = read_sources(roots, {model.name for model in models}, package_folders(modules))
     if not models:
         raise ConfigurationError(_no_models(modules, files))
     project = Project(

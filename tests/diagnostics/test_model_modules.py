@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pynamodb_alternator.diagnostics.models import import_module, importable_here, is_installed, source_roots
+from pynamodb_alternator.diagnostics.models import (
+    import_module,
+    importable_here,
+    is_installed,
+    package_folders,
+    source_roots,
+)
 from pynamodb_alternator.errors import ConfigurationError
 
 Write = Callable[..., None]
@@ -137,8 +143,27 @@ def test_the_code_around_a_module(write: Write, files: list[str], names: list[st
     assert source_roots(names) == [Path(root).resolve() for root in roots]
 
 
+@pytest.mark.parametrize(
+    ("files", "name", "folders"),
+    [
+        (["qshop/__init__.py", "qshop/models.py"], "qshop.models", {"": ".", "qshop": "qshop"}),
+        (["__init__.py", "qmod.py"], "qmod", {"": "."}),  # the __init__.py makes no package of where one works
+        (
+            ["qfirm/shop/__init__.py", "qfirm/shop/models.py"],
+            "qfirm.shop.models",
+            {"": ".", "qfirm": "qfirm", "qfirm.shop": "qfirm/shop"},
+        ),
+    ],
+)
+def test_the_folders_of_packages(write: Write, files: list[str], name: str, folders: dict[str, str]) -> None:
+    write(dict.fromkeys(files, ""))
+    import_module(name)
+    assert package_folders([name]) == {Path(folder).resolve(): package for package, folder in folders.items()}
+
+
 def test_a_module_without_a_file_has_no_code_around_it() -> None:
     assert source_roots(["sys", "q.not.imported"]) == []
+    assert package_folders(["sys", "q.not.imported"]) == {}
 
 
 def test_what_is_installed() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -262,6 +264,52 @@ def test_which_files_are_searched(here: Path) -> None:
     ]
     (use,) = read[3].uses
     assert str(use.position) == "shop/orders/views.py:1"
+
+
+def test_links_and_pipes_do_not_keep_the_search(here: Path) -> None:
+    """Two links to their own folder are as many paths as a tree with two branches at each of 40 levels."""
+    shop = here / "shop"
+    shop.mkdir()
+    (shop / "views.py").write_text("", encoding="utf-8")
+    (shop / "._views.py").write_bytes(b"\x00\x05\x16\x07")  # what macOS leaves beside a file
+    for name in ("again", "once_more"):
+        (shop / name).symlink_to(shop, target_is_directory=True)
+    (shop / "gone.py").symlink_to("nowhere")
+    os.mkfifo(shop / "pipe.py")
+    assert [(each.file, each.problem) for each in read_sources([shop], MODELS)] == [("shop/views.py", "")]
+
+
+def test_a_folder_that_cannot_be_read_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("shop/views.py", "shop/secret/keys.py"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text("", encoding="utf-8")
+    iterdir = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if path.name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    secret, views = read_sources([here / "shop"], MODELS)
+    assert secret.file == "shop/secret"
+    assert secret.problem.startswith("it cannot be read")
+    assert (views.file, views.problem) == ("shop/views.py", "")
+
+
+def test_modules_have_the_names_under_which_they_were_imported(here: Path) -> None:
+    files = ["firm/shop/__init__.py", "firm/shop/a/views.py", "__init__.py", "shop/views.py", "tools/__init__.py"]
+    for name in files:
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text("", encoding="utf-8")
+    packages = {here: "", here / "firm": "firm", here / "firm" / "shop": "firm.shop", here / "shop": "shop"}
+    read = read_sources([here / "firm", here / "shop", here / "tools"], MODELS, packages)
+    assert [(each.file, each.module) for each in read] == [
+        ("firm/shop/__init__.py", "firm.shop"),
+        ("firm/shop/a/views.py", "views"),
+        ("shop/views.py", "shop.views"),
+        ("tools/__init__.py", "tools"),
+    ]
 
 
 def test_a_path_that_is_not_there() -> None:

@@ -2,7 +2,7 @@
 
 from .facts import AttributeFacts, IndexFacts, KeyFacts, ModelFacts, Position, Project
 from .inspector import ALL_IDS, Ignored, inspect_project
-from .modules import import_module, importable_here, is_installed, source_roots
+from .modules import import_module, importable_here, is_installed, package_folders, source_roots
 from .source import read_sources
 from .tables import read_tables
 from .values import ModelFinding, ModelReport
@@ -22,6 +22,7 @@ __all__ = [
     "importable_here",
     "inspect_project",
     "is_installed",
+    "package_folders",
     "read_sources",
     "read_tables",
     "source_roots",

@@ -19,7 +19,7 @@ from types import ModuleType
 from ...errors import ConfigurationError
 from ...settings.checks import did_you_mean, shown
 
-__all__ = ["import_module", "importable_here", "is_installed", "source_roots"]
+__all__ = ["import_module", "importable_here", "is_installed", "package_folders", "source_roots"]
 
 
 @contextlib.contextmanager
@@ -150,6 +150,24 @@ def _roots_of(name: str) -> Iterable[Path]:
             return [Path(folder).resolve() for folder in getattr(module, "__path__", ())]
     file = getattr(sys.modules.get(name), "__file__", None)
     return [Path(file).resolve()] if file else []
+
+
+def package_folders(names: Iterable[str]) -> dict[Path, str]:
+    """The folders of the packages that these modules are in, with the packages' names. The folder from which the first
+    of a name's parts was imported has an empty name: the modules in it have no package, even if it looks like one."""
+    folders: dict[Path, str] = {}
+    for name in names:
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            package = ".".join(parts[:length])
+            module = sys.modules.get(package)
+            paths = [Path(folder).resolve() for folder in getattr(module, "__path__", ())]
+            folders |= dict.fromkeys(paths, package)
+            if length == 1:
+                file = getattr(module, "__file__", None)
+                outermost = paths or ([Path(file).resolve()] if file else [])
+                folders |= {path.parent: "" for path in outermost if path.parent not in folders}
+    return folders
 
 
 def is_installed(path: Path) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from ...errors import ConfigurationError
 from .facts import Position, SourceFacts
@@ -23,40 +24,55 @@ _NOT_THEIRS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-p
 """Folders whose files are not the user's own, beside those that begin with a dot and virtual environments."""
 
 
-def read_sources(roots: Iterable[Path], models: Collection[str]) -> tuple[SourceFacts, ...]:
+def read_sources(
+    roots: Iterable[Path], models: Collection[str], packages: Mapping[Path, str] = MappingProxyType({})
+) -> tuple[SourceFacts, ...]:
     """What the files say that are in these folders, or that are these files. `models`: module and class of each.
 
+    `packages`: the dotted names of folders whose modules were imported, as `package_folders` gives them.
     Raises `ConfigurationError` for a path that does not exist.
     """
-    files: dict[Path, Path] = {}
+    files: set[Path] = set()
     for root in roots:
         if not root.exists():
             raise ConfigurationError(f"--source: there is no {shown_path(root)}. Write a folder, or a Python file.")
-        for file in _files_in(root):
-            files.setdefault(file.resolve(), root)
-    return tuple(read_source(file, _module_name(file), models) for file in sorted(files))
+        files.update(file.resolve() for file in _files_in(root))
+    return tuple(read_source(file, _module_name(file, packages), models) for file in sorted(files))
 
 
 def _files_in(root: Path) -> Iterator[Path]:
+    """The Python files. A folder that cannot be read stands for those in it. Each folder counts once: with links to
+    folders above them there would be no end of paths."""
     if root.is_file():
         yield root
         return
-    for entry in sorted(root.iterdir()):
-        if entry.is_dir():
-            if not (entry.name.startswith(".") or entry.name in _NOT_THEIRS or (entry / "pyvenv.cfg").exists()):
-                yield from _files_in(entry)
-        elif entry.suffix == ".py":
-            yield entry
+    waiting, seen = [root], set[Path]()
+    while waiting:
+        folder = waiting.pop()
+        if folder.resolve() in seen:
+            continue
+        seen.add(folder.resolve())
+        try:
+            for entry in folder.iterdir():
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    if not (entry.name in _NOT_THEIRS or (entry / "pyvenv.cfg").exists()):
+                        waiting.append(entry)
+                elif entry.suffix == ".py" and entry.is_file():  # a pipe would wait for a writer
+                    yield entry
+        except OSError:
+            yield folder
 
 
-def _module_name(file: Path) -> str:
-    """The dotted name of the module, as far as the folders around it are packages."""
+def _module_name(file: Path, packages: Mapping[Path, str]) -> str:
+    """The dotted name of the module: as it was imported, else as far as the folders around it are packages."""
     parts = [] if file.stem == "__init__" else [file.stem]
     folder = file.parent
-    while (folder / "__init__.py").exists():
+    while folder not in packages and (folder / "__init__.py").exists():
         parts.insert(0, folder.name)
         folder = folder.parent
-    return ".".join(parts)
+    return ".".join(filter(None, [packages.get(folder, ""), *parts]))
 
 
 def read_source(file: Path, module: str, models: Collection[str]) -> SourceFacts:
