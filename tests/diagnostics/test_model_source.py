@@ -45,6 +45,8 @@ def uses(code: str, module: str = "shop.views", name: str = "views.py") -> list[
         ("def f():\n from pynamodb.transactions import TransactWrite\n return TransactWrite", WRITE),
         ("from pynamodb.transactions import TransactWrite", []),  # not used
         ("from other import TransactWrite\nTransactWrite()", []),
+        ("from shop.db import TransactWrite\nTransactWrite()", WRITE),  # handed on by the project
+        ("from . import db\ndb.TransactGet()", GET),
         ("client.transact_write_items(TransactItems=[])", [("transaction", "transact_write_items")]),
         ("client.execute_statement(Statement='x')", [("partiql", "execute_statement")]),
         ("client.create_global_table()", [("missing_operation", "create_global_table")]),
@@ -54,6 +56,9 @@ def uses(code: str, module: str = "shop.views", name: str = "views.py") -> list[
         ("client.execute_transaction(TransactStatements=[])", [("partiql", "execute_transaction")]),
         ("client.export_table_to_point_in_time()", [("missing_operation", "export_table_to_point_in_time")]),
         ("Order.describe_table()['ItemCount']", [("item_count", '["ItemCount"]')]),
+        ("Order.describe_table().get('ItemCount', 0)", [("item_count", '["ItemCount"]')]),
+        ("client.import_table(S3BucketSource={})", [("missing_operation", "import_table")]),
+        ("self.import_table('orders.csv')", []),  # an application's own
         ("client.update_table(TableName='t', ProvisionedThroughput={})", [("throughput", "update_table")]),
         ("connection.update_table('t', read_capacity_units=1)", [("throughput", "update_table")]),
         ("client.update_table(TableName='t', GlobalSecondaryIndexUpdates=[])", []),
@@ -69,12 +74,18 @@ def uses(code: str, module: str = "shop.views", name: str = "views.py") -> list[
         ("from pynamodb.connection.base import Connection", []),
         ("from other import Connection\nConnection()", []),
         ("import boto3\nboto3.client('dynamodb', region_name='eu')", [("plain_client", "boto3.client()")]),
-        ("from boto3 import Session\nSession().client('dynamodb')", []),  # what a call gives is not followed
+        ("from boto3 import Session\nSession().client('dynamodb')", [("plain_client", "client('dynamodb')")]),
+        ("session.resource(service_name='dynamodb')", [("plain_client", "resource('dynamodb')")]),
+        ("botocore_session.create_client('dynamodb')", [("plain_client", "create_client('dynamodb')")]),
+        ("session.client('s3')", []),
         ("import boto3\nboto3.resource(service_name='dynamodb')", [("plain_client", "boto3.resource()")]),
         ("import boto3\nboto3.client('s3')", []),
         ("from pynamodb_alternator import boto3\nboto3.client('dynamodb')", []),
         ("client.put_item(ConditionExpression='a')", [("condition", "ConditionExpression")]),
         ("order.save(condition=Order.a == 1)", [("condition", "save(condition=...)")]),
+        ("client.put_item(**{'ConditionExpression': 'a'})", [("condition", "ConditionExpression")]),
+        ("request['ConditionExpression'] = 'a'", [("condition", "ConditionExpression")]),
+        ("print(request['ConditionExpression'])", []),
         ("order.save(condition=None)", []),
         ("order.save()", []),
         ("order.query(filter_condition=x, condition=y)", []),
@@ -116,6 +127,8 @@ def test_what_is_seen(code: str, expected: list[tuple[str, str]]) -> None:
         ("from other import *\nOrder.count()", ""),
         ("Order.count()", ""),
         ("from .models import Order\nOrder.objects.count()", ""),
+        ("from .models import Order\nOrder.count(None)", "shop.models.Order"),
+        ("from .models import Order\nOrder.count(hash_key=None)", "shop.models.Order"),
         ("from .models import Order\nOrder.count(1)", ""),
         ("from .models import Order\nOrder.count(hash_key=1)", ""),
         ("from .models import Order\nOrder.count(**more)", ""),
@@ -125,6 +138,27 @@ def test_what_is_seen(code: str, expected: list[tuple[str, str]]) -> None:
 def test_counts_of_models(code: str, model: str) -> None:
     counts = [use.model for use in facts(code).uses if use.kind == "count"]
     assert counts == ([model] if model else [])
+
+
+@pytest.mark.parametrize(
+    ("write", "text"),
+    [
+        ("order.save(Order.a.exists())", "save"),
+        ("order.save(Order.a.b[0].does_not_exist() & ~(Order.c > 1))", "save"),
+        ("order.delete(1 == Order.views)", "delete"),
+        ("order.delete(Order.name.startswith('a') | Order.b.between(1, 2))", "delete"),
+        ("order.update([Order.a.set(1)], Order.a < 1)", "update"),
+        ("write.save(order, Order.a.contains('b'))", "save"),
+        ("form.save(False)", ""),
+        ("form.save(path.exists())", ""),
+        ("order.save(Order.a)", ""),
+        ("image.save(Order.folder.joinpath('a'))", ""),
+        ("Other.save(a == b)", ""),
+    ],
+)
+def test_conditions_without_a_name(write: str, text: str) -> None:
+    conditions = [use.text for use in facts(f"from shop.models import Order\n{write}").uses if use.kind == "condition"]
+    assert conditions == ([f"{text}(condition=...)"] if text else [])
 
 
 @pytest.mark.parametrize(
@@ -183,11 +217,15 @@ def test_counts_inside_of_a_model() -> None:
         "    @classmethod\n"
         "    def all(cls): return cls.count()\n"
         "    def mine(self): return self.count(self.name), self.count()\n"
+        "    def theirs(self, other):\n"
+        "        type(other).count(), other.__class__.count()\n"
+        "        return (type(self).count(),\n"
+        "            self.__class__.count())\n"
         "class Basket(list):\n"
         "    def size(self): return self.count()\n"
     )
     counts = [(use.model, use.position.line) for use in facts(code, "shop.models", "models.py").uses]
-    assert counts == [("shop.models.Order", 4), ("shop.models.Order", 5)]
+    assert counts == [("shop.models.Order", line) for line in (4, 5, 8, 9)]
 
 
 def test_names_of_a_package_itself() -> None:
@@ -195,7 +233,28 @@ def test_names_of_a_package_itself() -> None:
     assert uses(code, "shop", "__init__.py") == [("count", "Order.count()")]
 
 
-def test_the_models_that_a_file_defines() -> None:
+def test_the_models_that_derive_from_those_of_other_files(here: Path) -> None:
+    files = {
+        "shop/__init__.py": "from .base import Base",
+        "shop/base.py": "from pynamodb.models import Model\nclass Base(Model): pass\nclass Dated(Base): pass",
+        "shop/a.py": "from .b import Bill\nclass Old(Bill): pass",  # before the file of its base
+        "shop/b.py": "import shop.base\nclass Bill(shop.base.Dated): pass\nclass Other(dict): pass",
+        "shop/c.py": "from shop import Base\nclass Cart(Base): pass",
+        "shop/d.py": "from other import Base\nclass Not(Base): pass",
+    }
+    (here / "shop").mkdir()
+    for name, text in files.items():
+        (here / name).write_text(text, encoding="utf-8")
+    read = read_sources([here / "shop"], set())
+    assert {each.module: each.models for each in read if each.models} == {
+        "shop.base": (("Base", 2), ("Dated", 3)),
+        "shop.a": (("Old", 2),),
+        "shop.b": (("Bill", 2),),
+        "shop.c": (("Cart", 2),),
+    }
+
+
+def test_the_models_that_a_file_defines(here: Path) -> None:
     code = (
         "import pynamodb.models\n"
         "from pynamodb_alternator import Model\n"
@@ -208,7 +267,9 @@ def test_the_models_that_a_file_defines() -> None:
         "def f():\n"
         "    class E(Model): pass\n"
     )
-    assert facts(code).models == (("A", 5), ("B", 6), ("C", 7))
+    (here / "views.py").write_text(code, encoding="utf-8")
+    (read,) = read_sources([here / "views.py"], MODELS, {here: "shop"})
+    assert read.models == (("A", 5), ("B", 6), ("C", 7))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +293,7 @@ def test_files_that_are_not_python(content: bytes, problem: str, line: int) -> N
 def test_what_python_warns_of_in_their_files_is_not_our_business() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        read = facts("pattern = '\\d'\nassert (1, 'always true')\nclient.import_table()")
+        read = facts("pattern = '\\d'\nassert (1, 'always true')\nclient.list_global_tables()")
     assert (read.problem, [use.kind for use in read.uses]) == ("", ["missing_operation"])
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 __all__ = [
     "AttributeFacts",
+    "ClassFacts",
     "IndexFacts",
     "KeyFacts",
     "ModelFacts",
@@ -128,13 +129,23 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassFacts:
+    """A class at the top of a file. `bases`: the dotted names that its bases stand for."""
+
+    name: str
+    line: int
+    bases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """A source file. `models`: the classes of models that it defines, and their lines. `problem`: why it could not
-    be read; empty if it was."""
+    """A source file. `classes`: those that it defines. `models`: which of them are models, and their lines; that is
+    known once all files are read. `problem`: why it could not be read; empty if it was."""
 
     file: str
     module: str
     uses: tuple[Use, ...] = ()
+    classes: tuple[ClassFacts, ...] = ()
     models: tuple[tuple[str, int], ...] = ()
     problem: str = ""
     problem_line: int = 1

@@ -63,6 +63,19 @@ class Names:
         first = self._origins.get(node.id, "") if isinstance(node, ast.Name) else ""
         return ".".join([first, *behind]) if first else ""
 
+    def stands_for(self, node: ast.expr, names: Collection[str]) -> str:
+        """Which of these dotted names an expression stands for; empty for none.
+
+        What a package of the project hands on under its own name counts.
+        """
+        origin = self.origin(node)
+        if origin in names:
+            return origin
+        if origin.partition(".")[0] not in self._own_packages:
+            return ""
+        short = origin.rpartition(".")[2]
+        return next((name for name in names if name.rpartition(".")[2] == short), "")
+
     def model(self, node: ast.expr) -> str:
         """The model that an expression stands for; empty for any other.
 

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 
+from .conditions import attribute_of
 from .facts import UseKind
 
 __all__ = ["number_conditions"]
@@ -24,7 +25,7 @@ def number_conditions(
     """
     for attribute, value in _pairs(node):
         number = _float_of(value)
-        model, depth = _attribute_of(attribute, model_of)
+        model, depth = attribute_of(attribute, model_of)
         if model and number is not None and not _is_canonical(number):
             kind: UseKind = "number_condition" if depth == 1 else "nested_number_condition"
             yield node.lineno, kind, ast.unparse(node), model
@@ -39,18 +40,6 @@ def _pairs(node: ast.Compare | ast.Call) -> Iterator[tuple[ast.expr, ast.expr]]:
     elif len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq | ast.NotEq):
         yield node.left, node.comparators[0]
         yield node.comparators[0], node.left
-
-
-def _attribute_of(node: ast.expr, model_of: Callable[[ast.expr], str]) -> tuple[str, int]:
-    """The model whose attribute an expression such as ``Order.price`` is, and how deep in the item it is, from 1 on."""
-    depth = 0
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        depth += 1
-        node = node.value
-        model = model_of(node)
-        if model:
-            return model, depth
-    return "", 0
 
 
 def _float_of(node: ast.expr) -> float | None:

@@ -31,7 +31,7 @@ _OPERATIONS: Final[Mapping[UseKind, Mapping[str, str]]] = {
         "disable_kinesis_streaming_destination": "",
         "enable_kinesis_streaming_destination": "",
         "export_table_to_point_in_time": "",
-        "import_table": "",
+        "import_table": "S3BucketSource",
         "list_backups": "",
         "list_contributor_insights": "",
         "list_exports": "TableArn",
@@ -52,6 +52,8 @@ _CONNECTIONS = frozenset(
     f"pynamodb.connection{name}" for name in (".Connection", ".TableConnection", ".base.Connection")
 ) | {"pynamodb.connection.table.TableConnection"}
 """Making one of these makes a client of Amazon's."""
+_FACTORIES = frozenset({"client", "create_client", "resource"})
+"""What sessions of boto3, botocore and aioboto3 make clients and resources with."""
 _INDEXES = "pynamodb.constants.INDEXES"
 
 
@@ -64,8 +66,9 @@ def service_calls(
         yield "index_capacity", "INDEXES"
     if "ConditionExpression" in arguments:
         yield "condition", "ConditionExpression"
-    if _is_client(call, arguments, origin):
-        yield "plain_client", f"{ast.unparse(call.func)}()"
+    client = _client(call, arguments, origin)
+    if client:
+        yield "plain_client", client
     if not isinstance(call.func, ast.Attribute):
         return
     method = call.func.attr
@@ -76,13 +79,19 @@ def service_calls(
         yield "throughput", method
 
 
-def _is_client(call: ast.Call, arguments: Mapping[str | None, ast.expr], origin: Callable[[ast.expr], str]) -> bool:
-    """Whether a call makes a connection of PynamoDB's own, or a client or resource of boto3's own for DynamoDB."""
+def _client(call: ast.Call, arguments: Mapping[str | None, ast.expr], origin: Callable[[ast.expr], str]) -> str:
+    """The call, in short, if it makes a connection of PynamoDB's own, or a client or resource for DynamoDB of a library
+    other than this one; else empty."""
     name = origin(call.func)
     if name in _CONNECTIONS:
-        return True
+        return f"{ast.unparse(call.func)}()"
     service = next(iter(call.args), arguments.get("service_name"))
-    return name in ("boto3.client", "boto3.resource") and _is_text(service, "dynamodb")
+    if not _is_text(service, "dynamodb") or name.startswith("pynamodb_alternator."):
+        return ""
+    if name in ("boto3.client", "boto3.resource"):
+        return f"{ast.unparse(call.func)}()"
+    method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return f"{method}('dynamodb')" if method in _FACTORIES else ""
 
 
 def _is_text(node: ast.expr | None, text: str) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,10 +17,11 @@ from ...errors import ConfigurationError
 from .facts import Position, SourceFacts
 from .modules import shown_path
 from .names import Names
-from .uses import models_in, uses_in
+from .uses import classes_in, uses_in
 
 __all__ = ["read_source", "read_sources"]
 
+_BASES = frozenset({"pynamodb.models.Model", "pynamodb_alternator.Model", "pynamodb_alternator.orm.model.Model"})
 _NOT_THEIRS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 """Folders whose files are not the user's own, beside those that begin with a dot and virtual environments."""
 
@@ -37,7 +39,8 @@ def read_sources(
         if not root.exists():
             raise ConfigurationError(f"--source: there is no {shown_path(root)}. Write a folder, or a Python file.")
         files.update(file.resolve() for file in _files_in(root))
-    return tuple(read_source(file, _module_name(file, packages), models) for file in sorted(files))
+    read = [read_source(file, _module_name(file, packages), models) for file in sorted(files)]
+    return tuple(_with_models(read, models))
 
 
 def _files_in(root: Path) -> Iterator[Path]:
@@ -75,6 +78,24 @@ def _module_name(file: Path, packages: Mapping[Path, str]) -> str:
     return ".".join(filter(None, [packages.get(folder, ""), *parts]))
 
 
+def _with_models(sources: Sequence[SourceFacts], models: Collection[str]) -> Iterator[SourceFacts]:
+    """The files, with the models that they define, as far as the files say so. `models`: those that are known."""
+    classes = {f"{source.module}.{each.name}": each for source in sources for each in source.classes}
+    packages = {name.partition(".")[0] for name in (*models, *classes)}
+    known, handed_on = _BASES.union(models), {name.rpartition(".")[2] for name in models}
+
+    def is_model(base: str) -> bool:
+        top, short = base.partition(".")[0], base.rpartition(".")[2]
+        return base in known or (top in packages and short in handed_on)
+
+    while new := {name for name, each in classes.items() if name not in known and any(map(is_model, each.bases))}:
+        known |= new
+        handed_on |= {name.rpartition(".")[2] for name in new}
+    for source in sources:
+        own = ((each.name, each.line) for each in source.classes if f"{source.module}.{each.name}" in known)
+        yield replace(source, models=tuple(own))
+
+
 def read_source(file: Path, module: str, models: Collection[str]) -> SourceFacts:
     """What one file says. One that is not Python, or cannot be read, has a `problem`."""
     shown = shown_path(file)
@@ -88,4 +109,4 @@ def read_source(file: Path, module: str, models: Collection[str]) -> SourceFacts
         return SourceFacts(shown, module, problem=f"it cannot be read: {error}")
     names = Names(tree, module, is_package=file.stem == "__init__", models=models)
     uses = uses_in(tree, names, lambda line: Position(shown, line))
-    return SourceFacts(shown, module, tuple(uses), tuple(models_in(tree, names)))
+    return SourceFacts(shown, module, tuple(uses), tuple(classes_in(tree, names)))

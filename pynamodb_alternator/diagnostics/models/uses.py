@@ -5,26 +5,25 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from .facts import Position, Use, UseKind
+from .conditions import is_condition
+from .facts import ClassFacts, Position, Use, UseKind
 from .names import Names
 from .number_conditions import number_conditions
 from .service_calls import is_none, service_calls
 
-__all__ = ["models_in", "uses_in"]
+__all__ = ["classes_in", "uses_in"]
 
-_BASES = frozenset({"pynamodb.models.Model", "pynamodb_alternator.Model", "pynamodb_alternator.orm.model.Model"})
 _TRANSACTIONS = frozenset({"pynamodb.transactions.TransactGet", "pynamodb.transactions.TransactWrite"})
 _ACTIONS = frozenset({"add", "append", "delete", "prepend", "remove", "set"})
 """What PynamoDB's attributes make actions of an update with."""
 
 
-def models_in(tree: ast.Module, names: Names) -> Iterator[tuple[str, int]]:
-    """The classes that derive from a model, as far as the file says so, and their lines. Not those in functions."""
+def classes_in(tree: ast.Module, names: Names) -> Iterator[ClassFacts]:
+    """The classes that a file defines. Not those in functions."""
     for statement in tree.body:
-        if isinstance(statement, ast.ClassDef) and any(
-            names.origin(base) in _BASES or names.model(base) for base in statement.bases
-        ):
-            yield statement.name, statement.lineno
+        if isinstance(statement, ast.ClassDef):
+            bases = filter(None, map(names.origin, statement.bases))
+            yield ClassFacts(statement.name, statement.lineno, tuple(bases))
 
 
 def uses_in(tree: ast.Module, names: Names, position: Callable[[int], Position]) -> Iterator[Use]:
@@ -59,12 +58,14 @@ class _Search:
             elif isinstance(node, ast.Compare):
                 yield from self._number_conditions(node, in_model)
             elif isinstance(node, ast.Subscript):
-                if isinstance(node.slice, ast.Constant) and node.slice.value == "ItemCount":
-                    yield node.lineno, "item_count", '["ItemCount"]', ""
+                yield from _of_key(node, node.slice, is_set=isinstance(node.ctx, ast.Store))
+            elif isinstance(node, ast.Dict):
+                for key in filter(None, node.keys):
+                    yield from _of_key(node, key, is_set=True)
             elif isinstance(node, ast.Name | ast.Attribute):
-                origin = self._names.origin(node)
-                if origin in _TRANSACTIONS:
-                    yield node.lineno, "transaction", origin.rpartition(".")[2], ""
+                transaction = self._names.stands_for(node, _TRANSACTIONS)
+                if transaction:
+                    yield node.lineno, "transaction", transaction.rpartition(".")[2], ""
             waiting += [(child, in_model) for child in ast.iter_child_nodes(node)]
 
     def _of_call(self, call: ast.Call, in_model: str) -> Iterator[_Raw]:
@@ -77,40 +78,69 @@ class _Search:
         if method == "count":
             yield from self._of_count(call, call.func, arguments, in_model)
         elif method in ("save", "update", "delete"):
-            yield from _of_write(call, method, arguments)
+            yield from self._of_write(call, method, arguments, in_model)
+        elif method == "get" and call.args:
+            yield from _of_key(call, call.args[0], is_set=False)
         if method in ("query", "scan", "count") and not is_none(arguments.get("rate_limit")):
             yield call.lineno, "rate_limit", f"{method}(rate_limit=...)", ""
 
-    def _number_conditions(self, node: ast.Compare | ast.Call, in_model: str) -> Iterator[_Raw]:
-        def model_of(node: ast.expr) -> str:
-            # An attribute of a class is a condition's, and that of an instance a value: `self` is no model here.
-            is_itself = isinstance(node, ast.Name) and node.id == "cls"
-            return in_model if is_itself else self._names.model(node)
+    def _model_of(self, in_model: str) -> Callable[[ast.expr], str]:
+        """Which model an expression stands for. `self` stands for none: an attribute of a class is a condition's, and
+        that of an instance is a value."""
 
-        return number_conditions(node, model_of)
+        def model_of(node: ast.expr) -> str:
+            return in_model if _is_own_class(node) else self._names.model(node)
+
+        return model_of
+
+    def _number_conditions(self, node: ast.Compare | ast.Call, in_model: str) -> Iterator[_Raw]:
+        return number_conditions(node, self._model_of(in_model))
 
     def _of_count(
         self, call: ast.Call, func: ast.Attribute, arguments: dict[str | None, ast.expr], in_model: str
     ) -> Iterator[_Raw]:
-        if call.args or "hash_key" in arguments or None in arguments:
+        if not is_none(next(iter(call.args), arguments.get("hash_key"))) or None in arguments:
             return
-        is_itself = isinstance(func.value, ast.Name) and func.value.id in ("cls", "self")
-        model = in_model if is_itself else self._names.model(func.value)
+        is_own = isinstance(func.value, ast.Name) and func.value.id == "self"
+        model = in_model if is_own else self._model_of(in_model)(func.value)
         if model:
             yield call.lineno, "count", f"{model.rpartition('.')[2]}.count()", model
 
+    def _of_write(
+        self, call: ast.Call, method: str, arguments: dict[str | None, ast.expr], in_model: str
+    ) -> Iterator[_Raw]:
+        model_of = self._model_of(in_model)
+        if not is_none(arguments.get("condition")) or any(is_condition(each, model_of) for each in call.args):
+            yield call.lineno, "condition", f"{method}(condition=...)", ""
+        if method != "update":
+            return
+        actions = arguments.get("actions") or next(iter(call.args), None)
+        elements = _actions_in(actions)
+        if "actions" in arguments or elements:
+            yield call.lineno, "update", "update(actions=...)", ""
+        if elements and all(method == "remove" for method in elements):
+            yield call.lineno, "remove_only", "update(actions=[... .remove()])", ""
 
-def _of_write(call: ast.Call, method: str, arguments: dict[str | None, ast.expr]) -> Iterator[_Raw]:
-    if not is_none(arguments.get("condition")):
-        yield call.lineno, "condition", f"{method}(condition=...)", ""
-    if method != "update":
-        return
-    actions = arguments.get("actions") or next(iter(call.args), None)
-    elements = _actions_in(actions)
-    if "actions" in arguments or elements:
-        yield call.lineno, "update", "update(actions=...)", ""
-    if elements and all(method == "remove" for method in elements):
-        yield call.lineno, "remove_only", "update(actions=[... .remove()])", ""
+
+def _is_own_class(node: ast.expr) -> bool:
+    """Whether it is ``cls``, ``type(self)`` or ``self.__class__``."""
+    match node:
+        case ast.Name("cls"):
+            return True
+        case ast.Attribute(ast.Name("self"), "__class__"):
+            return True
+        case ast.Call(ast.Name("type"), [ast.Name("self")]):
+            return True
+    return False
+
+
+def _of_key(node: ast.expr, key: ast.expr, *, is_set: bool) -> Iterator[_Raw]:
+    """What the key of a mapping says: of a request where the mapping is made (`is_set`), else of an answer."""
+    name = key.value if isinstance(key, ast.Constant) else None
+    if is_set and name == "ConditionExpression":
+        yield node.lineno, "condition", name, ""
+    elif not is_set and name == "ItemCount":
+        yield node.lineno, "item_count", '["ItemCount"]', ""
 
 
 def _actions_in(node: ast.expr | None) -> list[str]:
