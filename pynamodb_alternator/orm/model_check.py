@@ -19,6 +19,7 @@ from ..diagnostics.models import (
     source_roots,
 )
 from ..errors import ConfigurationError
+from ..settings.checks import did_you_mean
 from .model_facts import facts_of, models_in
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from ..diagnostics.models.facts import SourceFacts
 
 __all__ = ["check_models"]
-
-_MOST_SUGGESTIONS = 3
 
 
 def check_models(
@@ -43,18 +42,22 @@ def check_models(
     `sources`: files and folders to search beside the packages that the modules are in. `cluster`: where to look at the
     tables; None for nowhere. `alias`: compare only the models of this cluster; those that name none are of
     ``"default"``. `ignored`: the findings to leave out.
-    Raises `ConfigurationError` for a module that cannot be imported or has no models, and for a wrong path.
+    Raises `ConfigurationError` for a module that cannot be imported or has no models, for a wrong path, and for an
+    alias that no model has.
     """
     models = tuple(facts_of(model) for model in models_in([import_module(name) for name in modules]))
     roots = [*source_roots(modules), *sources]
     files = read_sources(roots, {model.name for model in models}, package_folders(modules))
     if not models:
         raise ConfigurationError(_no_models(modules, files))
+    tables = _tables_of(models, alias)
+    if cluster is not None and alias is not None and not tables:
+        raise ConfigurationError(_no_models_of(models, alias))
     project = Project(
         models=models,
         sources=files,
         named=tuple(modules),
-        tables=None if cluster is None else read_tables(cluster.client, _tables_of(models, alias)),
+        tables=None if cluster is None else read_tables(cluster.client, tables),
         # None where the cluster's configuration does not know the setting
         canonical_numbers=None if cluster is None else getattr(cluster.config, "canonical_numbers", None),
     )
@@ -67,8 +70,18 @@ def _tables_of(models: Iterable[ModelFacts], alias: str | None) -> list[str]:
     return [
         model.table_name
         for model in models
-        if model.table_name is not None and (alias is None or alias == (model.cluster or "default"))
+        if model.table_name is not None and (alias is None or alias == _alias_of(model))
     ]
+
+
+def _alias_of(model: ModelFacts) -> str:
+    return "default" if model.cluster is None else model.cluster
+
+
+def _no_models_of(models: Iterable[ModelFacts], alias: str) -> str:
+    aliases = sorted({_alias_of(model) for model in models if model.table_name is not None} - {""})
+    meant = did_you_mean(alias, aliases) or f"Theirs are: {', '.join(aliases) or 'none'}."
+    return f"No model is of the cluster {alias!r}, so there is nothing to compare. {meant}"
 
 
 def _no_models(modules: Sequence[str], files: Iterable[SourceFacts]) -> str:
@@ -76,5 +89,4 @@ def _no_models(modules: Sequence[str], files: Iterable[SourceFacts]) -> str:
     others = [file.module for file in files if file.models]
     if not others:
         return f"{text} Name the modules that define the models, such as shop.models."
-    names = " ".join(others[:_MOST_SUGGESTIONS])
-    return f"{text} A package is imported without the modules in it. Write --models {names}"
+    return f"{text} A package is imported without the modules in it. Write --models {' '.join(others)}"

@@ -30,15 +30,20 @@ def models_in(modules: Iterable[ModuleType]) -> list[AnyModel]:
     """
     named = list(modules)
     prefixes = tuple(f"{module.__name__}." for module in named)
-    chosen: dict[tuple[str, str], AnyModel] = {}
+    chosen: dict[tuple[str, str, str], AnyModel] = {}
     for model in models_under(_models.Model):
         if model is not Model and f"{model.__module__}.".startswith(prefixes):
-            chosen[model.__module__, model.__qualname__] = model  # the last of those that a reload leaves behind
+            chosen[_identity(model)] = model  # the last of those that a reload leaves behind
     for module in named:
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, _models.Model) and _table_name(value) is not None:
-                chosen.setdefault((value.__module__, value.__qualname__), value)
-    return sorted(chosen.values(), key=lambda model: (len(model.__mro__), model.__module__, model.__qualname__))
+                chosen.setdefault(_identity(value), value)
+    return sorted(chosen.values(), key=lambda model: (len(model.__mro__), *_identity(model)))
+
+
+def _identity(model: AnyModel) -> tuple[str, str, str]:
+    """A function that makes models gives all of them one name, and each a table of its own."""
+    return model.__module__, model.__qualname__, _table_name(model) or ""
 
 
 def facts_of(model: AnyModel) -> ModelFacts:
@@ -48,7 +53,7 @@ def facts_of(model: AnyModel) -> ModelFacts:
     attributes = attributes_of(model).values()
     whole = frozenset(attribute.attr_name for attribute in attributes if _is_whole(attribute))
     isolation = getattr(meta, "write_isolation", None)
-    cluster = getattr(meta, "cluster", None)
+    is_on_cluster = connection is None or isinstance(connection, AlternatorConnection)
     return ModelFacts(
         name=_name(model),
         position=_position(model),
@@ -57,10 +62,10 @@ def facts_of(model: AnyModel) -> ModelFacts:
         indexes=tuple(_index(is_local, schema, whole) for is_local, schema in index_schemas_of(model)),
         attributes=tuple(_walk(attributes, "", frozenset())),
         is_base=bool(model.__subclasses__()),
-        is_on_cluster=connection is None or isinstance(connection, AlternatorConnection),
+        is_on_cluster=is_on_cluster,
         refused=refused,
         host=getattr(meta, "host", None),
-        cluster=cluster if isinstance(cluster, str) else None,
+        cluster=_alias(meta, is_on_cluster),
         write_isolation=None if isolation is None else str(isolation),
         canonical_numbers=_canonical_numbers(meta, connection),
         has_capacity=_has_capacity(meta),
@@ -76,6 +81,14 @@ def _name(model: AnyModel) -> str:
 def _table_name(model: AnyModel) -> str | None:
     name = getattr(getattr(model, "Meta", None), "table_name", None)
     return name if isinstance(name, str) and name else None
+
+
+def _alias(meta: Any, is_on_cluster: bool) -> str | None:
+    """As `ModelFacts.cluster` has it. The host of PynamoDB's own model is Amazon's, and names no cluster."""
+    cluster = getattr(meta, "cluster", None)
+    if cluster is None:
+        return "" if is_on_cluster and getattr(meta, "host", None) else None
+    return cluster if isinstance(cluster, str) else ""
 
 
 def _connection(model: AnyModel) -> tuple[Connection | None, str]:
@@ -95,7 +108,7 @@ def _canonical_numbers(meta: Any, connection: Connection | None) -> Any:
         return own
     try:
         return getattr(connection.cluster.config, "canonical_numbers", None)
-    except ConfigurationError:  # none is configured here, or not yet
+    except (ConfigurationError, ValueError):  # none is configured here, or not yet; or the model has no partition key
         return None
 
 

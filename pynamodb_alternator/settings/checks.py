@@ -88,7 +88,13 @@ def known_names(names: Iterable[str], known: Iterable[str], where: str) -> None:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """``Did you mean 'orders'?``, if a name that is known resembles this one; otherwise an empty text.
+    """``Did you mean 'orders'?``, if a name that is known resembles this one; otherwise an empty text."""
+    close = closest(name, known)
+    return f"Did you mean {close!r}?" if close else ""
+
+
+def closest(name: object, known: Iterable[str]) -> str:
+    """The name that is known and resembles this one the most; empty if none does.
 
     Upper and lower case do not count in the comparison, because they are a common slip; the answer has the name as it
     is known.
@@ -99,7 +105,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     for candidate in known:
         spelled.setdefault(candidate.lower(), candidate)
     close = difflib.get_close_matches(str(name).lower(), spelled, n=1)
-    return f"Did you mean {spelled[close[0]]!r}?" if close else ""
+    return spelled[close[0]] if close else ""
 
 
 def no_control_characters(where: str, value: str) -> None:

@@ -92,6 +92,8 @@ def _cluster(options: argparse.Namespace) -> Iterator[Cluster | None]:
     if options.no_cluster and options.url is not None:
         raise ConfigurationError("--no-cluster and --url were both given. Leave one of them out.")
     if options.no_cluster or (options.url is None and not os.environ.get("ALTERNATOR_URL")):
+        if options.alias is not None:
+            raise ConfigurationError("--alias chooses what is compared with a cluster. Add --url, or leave it out.")
         yield None
         return
     with settings.open_cluster(options) as cluster:

@@ -68,6 +68,7 @@ def test_a_module_is_imported_once_and_its_output_stays_out_of_the_report(
         ("qshop models", "Write one such as shop.models."),
         ("qshop.modles", "no module 'qshop.modles' in the package qshop. Did you mean 'qshop.models'?"),
         ("qshop.xyz", "in the package qshop. It has: qshop.models."),
+        ("qshop.mxl", "in the package qshop. It has: qshop.models."),  # what is alike is the package's name
         ("qshop.models.Order", "qshop.models.Order is a name in one. Write qshop.models: all"),
         ("qshop.models.more", "qshop.models is a module and not a package. Write qshop.models."),
         ("qshpo", "Did you mean 'qshop'? Or run the command in the directory that has qshpo in it"),
@@ -90,6 +91,9 @@ def test_names_that_are_wrong(write: Write, name: str, says: str) -> None:
         ("import os\nos.environ['Q_NOT_SET']", "qmod.py, line 2, raises KeyError: 'Q_NOT_SET'. The check imports"),
         ("from os import qq", "qmod.py, line 1, raises ImportError: cannot import name 'qq'"),
         ("raise ValueError", "qmod.py, line 1, raises ValueError. The check imports the module"),
+        ("import json\n\njson.loads('a')", "qmod.py, line 3, raises JSONDecodeError: "),  # and not json's own line
+        ("import qround", "qround.py, line 1, raises ImportError: cannot import name 'qq'"),
+        ("import qround", "Modules that import each other: name the one first that the application imports first."),
         ("import sys\nsys.exit(3)", "Put what ends the process under `if __name__ == '__main__':`."),
         ("a = (", "qmod.py, line 1, raises SyntaxError: '(' was never closed"),
         (
@@ -99,7 +103,7 @@ def test_names_that_are_wrong(write: Write, name: str, says: str) -> None:
     ],
 )
 def test_modules_that_cannot_be_imported(write: Write, code: str, says: str) -> None:
-    write({"qmod.py": code, "qother.py": "import qnowhere"})
+    write({"qmod.py": code, "qother.py": "import qnowhere", "qround.py": "from qmod import qq"})
     text = wrong("qmod")
     assert text.startswith("qmod cannot be imported: ")
     assert says in text

@@ -251,6 +251,28 @@ def test_the_models_of_a_module_and_those_that_it_imports(shop: dict[str, Module
     assert models_in([shop["fother.models"]]) == [abstract, person]
 
 
+def test_models_that_a_function_makes_are_told_apart_by_their_tables() -> None:
+    module = ModuleType("ftenants")
+    first, second = (define(module, "Tenant", table=table) for table in ("tenant-1", "tenant-2"))
+    assert models_in([module]) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("meta", "alias"),
+    [
+        ({}, None),
+        ({"cluster": "archive"}, "archive"),
+        ({"cluster": ClusterConfig(["192.0.2.1"])}, ""),
+        ({"host": "http://192.0.2.1:8000"}, ""),
+        ({"cluster": "archive", "host": "http://192.0.2.1:8000"}, "archive"),
+    ],
+)
+def test_the_alias_of_a_models_cluster(meta: dict[str, Any], alias: str | None) -> None:
+    made: Any = type("Made", (Model,), {"Meta": type("Meta", (), {"table_name": "made", **meta})})
+    facts = facts_of(made)
+    assert (facts.cluster, facts.keys) == (alias, ())  # and a model without a partition key can be looked at
+
+
 def test_of_a_module_that_was_loaded_again_the_new_models_count() -> None:
     module = ModuleType("fagain")
     old = define(module, "Order")

@@ -135,8 +135,9 @@ def test_with_a_cluster(run: Run, local: LocalCluster, cluster: Cluster) -> None
     ids = {finding["id"]: finding["detail"] for finding in document["findings"]}
     assert ids["key-schema"] == "the model has name (HASH, S), and table 'orders' has id (HASH, S)"
     assert ids["table-missing"] == "table 'items'"
-    _, out, _ = run("--models", "shop.models", "--json", "--alias", "archive", ALTERNATOR_URL=local.url)
-    assert "table-missing" not in out
+    status, out, err = run("--models", "shop.models", "--json", "--alias", "defalt", ALTERNATOR_URL=local.url)
+    assert (status, out) == (2, "")
+    assert "No model is of the cluster 'defalt', so there is nothing to compare. Did you mean 'default'?" in err
     _, out, _ = run("--models", "shop.models", "--no-cluster", ALTERNATOR_URL=local.url)
     assert "Without a cluster" in out
     assert {each.operation for node in local.nodes for each in node.requests} <= {
@@ -157,6 +158,10 @@ def test_with_a_cluster(run: Run, local: LocalCluster, cluster: Cluster) -> None
         (["--ignore", "tag-text"], "--ignore is for the check of models. Add --models MODULE."),
         (["--no-cluster"], "--no-cluster is for the check of models."),
         (["--alias", "default"], "--alias is for the check of models."),
+        (
+            ["--models", "shop.models", "--alias", "default"],
+            "--alias chooses what is compared with a cluster. Add --url",
+        ),
         (["--models", "shop.models", "--json", "--format", "text"], "Leave one of them out."),
         (["--models", "shop.models", "--strict", "--fail-level", "note"], "Leave out --strict."),
         (["--models", "shop.models", "--fail-level", "grave"], "Write one of: error, warning, note, never."),

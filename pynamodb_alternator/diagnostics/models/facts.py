@@ -92,9 +92,9 @@ class ModelFacts:
     that names none. `is_base`: whether other models derive from it.
     `is_on_cluster`: whether its requests go to a cluster and not to Amazon. `refused`: what is wrong with its `Meta`,
     in the words of the error that its first request would raise. `cluster`: the alias in `Meta.cluster`; None if it has
-    none. `write_isolation`: as `Meta` spells it. `canonical_numbers`: what `Meta` or the model's cluster says; None if
-    neither is known. `has_capacity`: whether `Meta` provisions throughput. `stream`: what its stream tells; empty if it
-    has none.
+    none and is of the default cluster, empty if its cluster has no alias. `write_isolation`: as `Meta` spells it.
+    `canonical_numbers`: what `Meta` or the model's cluster says; None if neither is known. `has_capacity`: whether
+    `Meta` provisions throughput. `stream`: what its stream tells; empty if it has none.
     """
 
     name: str

@@ -11,13 +11,14 @@ import importlib.util
 import os
 import pkgutil
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 from ...errors import ConfigurationError
-from ...settings.checks import did_you_mean, shown
+from ...settings.checks import closest, did_you_mean, shown
 
 __all__ = ["import_module", "importable_here", "is_installed", "package_folders", "source_roots"]
 
@@ -86,11 +87,13 @@ def _no_such_module(name: str, missing: str) -> str:
     if module is not None and not hasattr(module, "__path__"):
         return f"There is no module {missing!r}: {parent} is a module and not a package. Write {parent}."
     folders = None if module is None else list(module.__path__)
-    known = [f"{parent}.{entry.name}" if parent else entry.name for entry in pkgutil.iter_modules(folders)]
-    meant = did_you_mean(missing, known)
+    known = [entry.name for entry in pkgutil.iter_modules(folders)]
     if parent:
         text = f"There is no module {missing!r} in the package {parent}. "
-        return text + (meant or f"It has: {', '.join(known) or 'none'}.")
+        close = closest(missing.rpartition(".")[2], known)
+        every = ", ".join(f"{parent}.{name}" for name in known)
+        return text + (f"Did you mean {f'{parent}.{close}'!r}?" if close else f"It has: {every or 'none'}.")
+    meant = did_you_mean(missing, known)
     text = f"There is no module {missing!r}, neither in {os.getcwd()} nor among what is installed. "
     run = f"{meant} Or run" if meant else "Run"
     return f"{text}{run} the command in the directory that has {missing} in it, or set PYTHONPATH to it."
@@ -105,11 +108,13 @@ def _raised(name: str, error: BaseException) -> str:
         return f"{text} Put what ends the process under `if __name__ == '__main__':`."
     if isinstance(error, SyntaxError):
         return text
+    if isinstance(error, ImportError) and "partially initialized module" in str(error):
+        return f"{text} Modules that import each other: name the one first that the application imports first."
     return f"{text} The check imports the module, which runs it: give it what it needs, such as environment variables."
 
 
 def _line_of(error: BaseException) -> str:
-    """Where the error was raised: the last line that is not the machinery of imports."""
+    """Where the error was raised: the last line of the user's own code, or of what is not the machinery of imports."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{shown_path(error.filename)}, line {error.lineno},"
     frames = [
@@ -117,7 +122,16 @@ def _line_of(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<frozen ") and frame.filename not in (__file__, importlib.__file__)
     ]
-    return f"{shown_path(frames[-1].filename)}, line {frames[-1].lineno}," if frames else "it"
+    own = [frame for frame in frames if not _is_foreign(frame.filename)]
+    for frame in (*own[-1:], *frames[-1:]):
+        return f"{shown_path(frame.filename)}, line {frame.lineno},"
+    return "it"
+
+
+def _is_foreign(file: str) -> bool:
+    """Whether a file is of an installed package or of Python's own library."""
+    path = Path(file)
+    return is_installed(path) or path.is_relative_to(Path(sysconfig.get_path("stdlib")))
 
 
 def shown_path(path: str | Path) -> str:

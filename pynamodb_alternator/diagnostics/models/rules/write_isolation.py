@@ -70,7 +70,10 @@ def _setting(project: Project, model: ModelFacts) -> Iterator[ModelFinding]:
         yield _RULE.of_model("error", model, detail, remedy)
     elif table is not None and table.write_isolation not in (None, meant):
         detail = f"Meta.write_isolation is {meant!r}, and the table has {table.write_isolation!r}"
-        remedy = f"Meta counts when the table is made. Call Model.alternator_write_isolation({meant!r}) once."
+        remedy = (
+            "Meta counts when the table is made. Correct Meta, or let the table have what it says: "
+            f"Model.alternator_write_isolation({meant!r})."
+        )
         yield _RULE.of_model("warning", model, detail, remedy)
 
 
