@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, get_args
 
 from ..errors import ConfigurationError
 from . import addresses, checks, compression, headers, scopes, text, values
@@ -33,6 +33,9 @@ from .values import (
     RingOrder,
     Timeouts,
 )
+
+if TYPE_CHECKING:
+    from .changes import Changes, TextChanges
 
 __all__ = ["ClusterConfig", "named_by"]
 
@@ -248,10 +251,11 @@ class ClusterConfig:
         split = (addresses.split_port(seed, "seed") for seed in self.seeds)
         return tuple((addresses.without_brackets(host), port or default) for host, port in split)
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Unpack[Changes]) -> Self:
         """A copy with some settings changed, validated as a new one is."""
         checks.known_names(changes, _SETTINGS, "ClusterConfig.replace")
-        return replace(self, **changes)
+        settings: Any = changes  # the constructor takes mappings as well, which its own types do not say
+        return replace(self, **settings)
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Self:
@@ -274,7 +278,7 @@ class ClusterConfig:
         return cls(**options)
 
     @classmethod
-    def from_url(cls, url: str, **changes: Any) -> Self:
+    def from_url(cls, url: str, **changes: Unpack[TextChanges]) -> Self:
         """From a URL: ``http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1``.
 
         Hosts are separated by commas. A port after the last one is the port of all, and of the nodes that they list,
@@ -287,7 +291,7 @@ class ClusterConfig:
         return cls.from_dict(text.of_url(url, changes))
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Self:
+    def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[TextChanges]) -> Self:
         """From the environment: ``ALTERNATOR_URL``, and optionally ``ALTERNATOR_DATACENTER``, ``ALTERNATOR_RACK``,
         ``ALTERNATOR_ACCESS_KEY``, ``ALTERNATOR_SECRET_KEY`` and ``ALTERNATOR_SESSION_TOKEN``, and for https
         ``ALTERNATOR_CA``, ``ALTERNATOR_CLIENT_CERT`` and ``ALTERNATOR_CLIENT_KEY``."""

@@ -7,7 +7,9 @@ import dataclasses
 import ipaddress
 import json
 import pickle
-from typing import Any
+from dataclasses import fields
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import botocore.session
 import pytest
@@ -15,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.settings.changes import Changes, TextChanges
 from pynamodb_alternator.settings.config import ClusterConfig
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope
+from pynamodb_alternator.settings.text import GROUPS, SCOPE_NAMES
 from pynamodb_alternator.settings.values import Credentials, Discovery, Health, KeyRouteAffinity, Retries, Timeouts
 
 from .support import never_anything_else, refused
@@ -264,3 +268,16 @@ def test_a_seed_that_is_taken_can_be_written_into_a_header(seed: str) -> None:
 )
 def test_garbage_in_nested_settings(kind: Any, first: Any, second: Any) -> None:
     never_anything_else(lambda: kind(first, second))
+
+
+def test_the_settings_that_type_checkers_know_are_those_of_a_config() -> None:
+    """Where a setting may be a mapping or a word instead, the type of the configuration's field is a part of it."""
+    written, known = get_type_hints(ClusterConfig), get_type_hints(Changes)
+    assert known.keys() == {setting.name for setting in fields(ClusterConfig)}
+    assert {name for name, kind in known.items() if kind != written[name]} == {
+        *GROUPS, "credentials", "hedge", "key_route_affinity", "tls"
+    }  # fmt: skip
+    for name, kind in known.items():
+        parts = get_args(written[name]) if isinstance(written[name], UnionType) else (written[name],)
+        assert kind == written[name] or set(parts) <= set(get_args(kind)), name
+    assert get_type_hints(TextChanges).keys() - known.keys() == set(SCOPE_NAMES)

@@ -40,6 +40,11 @@ CONFIG = ClusterConfig(
     load_balancing="least_busy",
     max_connection_idle=30,
 )
+CHANGED = CONFIG.replace(port=8000, scheme="http", tls=None, timeouts=Timeouts(read=5))
+FROM_URL = ClusterConfig.from_url(
+    "http://10.0.0.1:8000", datacenter="dc1", timeouts={"read": 5}, credentials=lambda: Credentials("role", "hash")
+)
+FROM_ENV = ClusterConfig.from_env({"ALTERNATOR_URL": "http://10.0.0.1:8000"}, key_route_affinity="rmw", hedge=None)
 configure(default=CONFIG, analytics="http://10.0.0.3:8000", other={"seeds": ["10.0.0.4"]})
 
 

@@ -46,6 +46,11 @@ def settings() -> None:
     Tls(verify="no")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     configure(default=8000)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     get_cluster(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ClusterConfig(["10.0.0.1"]).replace(prot=8000)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    ClusterConfig(["10.0.0.1"]).replace(datacenter="dc1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    ClusterConfig.from_url("http://10.0.0.1:8000", token_awar=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    ClusterConfig.from_url("http://10.0.0.1:8000", region=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ClusterConfig.from_env(time_outs=Timeouts())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     ClusterConfig(["10.0.0.1"]).port = 8000  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
