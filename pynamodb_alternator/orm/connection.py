@@ -159,12 +159,24 @@ class AlternatorConnection(Connection):
 
     def _join(self, cluster: Cluster) -> None:
         """Make the cluster this connection's, and tell it what it must know of its tables."""
-        self._options = self._make_options(cluster)
+        # Most models name a region. Requests without settings of their own take the shortest way.
+        self._options = self._make_options(None if self.region == cluster.config.region else self.region)
         for meta_table in list(self._tables.values()):
             self._register(cluster, meta_table)
         if as_given("max_pool_connections", self._max_pool_connections) is not None:
             cluster.allow_pool_connections(self._max_pool_connections)
         self._cluster = cluster
+
+    def check_settings(self) -> None:
+        """Raise `ConfigurationError` for a setting that the first request would refuse.
+
+        An alias may be configured later: what it means is not asked.
+        """
+        self._make_options(None)
+        self._affinity()
+        is_alias = isinstance(self._meant_by, str) and "://" not in self._meant_by
+        if not is_alias and (self._meant_by is not None or self.host):
+            self._find_cluster()
 
     @property
     def client(self) -> Any:
@@ -334,18 +346,20 @@ class AlternatorConnection(Connection):
         return self._make_api_call(operation_name, operation_kwargs)
 
     def _register(self, cluster: Cluster, meta_table: MetaTable) -> None:
-        affinity = self._key_route_affinity
-        if affinity is not None:
-            affinity = values.affinity(f"{self._who()}: key_route_affinity", affinity)
+        affinity = self._affinity()
         # From its data: PynamoDB's own look-up by an index's name goes through all of them each time.
         keys = index_keys_of(meta_table.data)
         cluster.register_table(meta_table.table_name, meta_table.hash_keyname, affinity, keys)
+
+    def _affinity(self) -> KeyRouteAffinity | None:
+        mode = self._key_route_affinity
+        return None if mode is None else values.affinity(f"{self._who()}: key_route_affinity", mode)
 
     def _who(self) -> str:
         tables = ", ".join(self._tables)
         return f"{type(self).__name__}" + (f" of the table {tables}" if tables else "")
 
-    def _make_options(self, cluster: Cluster) -> RequestOptions:
+    def _make_options(self, region: str | None) -> RequestOptions:
         """This connection's settings, as far as they are neither PynamoDB's defaults nor the cluster's own."""
         return request_options(
             self._who(),
@@ -361,8 +375,7 @@ class AlternatorConnection(Connection):
             aws_access_key_id=self._aws_access_key_id,
             aws_secret_access_key=self._aws_secret_access_key,
             aws_session_token=self._aws_session_token,
-            # Most models name one. Requests without settings of their own take the shortest way.
-            region=None if self.region == cluster.config.region else self.region,
+            region=region,
         )
 
 

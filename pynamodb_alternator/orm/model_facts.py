@@ -52,7 +52,7 @@ def facts_of(model: AnyModel) -> ModelFacts:
     connection, refused = _connection(model)
     attributes = attributes_of(model).values()
     whole = frozenset(attribute.attr_name for attribute in attributes if _is_whole(attribute))
-    isolation = getattr(meta, "write_isolation", None)
+    isolation, host = (getattr(meta, name, None) for name in ("write_isolation", "host"))
     is_on_cluster = connection is None or isinstance(connection, AlternatorConnection)
     return ModelFacts(
         name=_name(model),
@@ -64,7 +64,7 @@ def facts_of(model: AnyModel) -> ModelFacts:
         is_base=bool(model.__subclasses__()),
         is_on_cluster=is_on_cluster,
         refused=refused,
-        host=getattr(meta, "host", None),
+        host=None if host is None else str(host),
         cluster=_alias(meta, is_on_cluster),
         write_isolation=None if isolation is None else str(isolation),
         canonical_numbers=_canonical_numbers(meta, connection),
@@ -93,12 +93,22 @@ def _alias(meta: Any, is_on_cluster: bool) -> str | None:
 
 def _connection(model: AnyModel) -> tuple[Connection | None, str]:
     """The model's connection, if it can be made, and why its first request would be refused."""
-    try:
-        return connection_of(model).connection, ""
-    except ConfigurationError as wrong:
-        return None, str(wrong).removeprefix(f"{_name(model)}: ")
-    except AttributeError:  # no table
+    if _table_name(model) is None:
         return None, ""
+    connection: Connection | None = None
+    try:
+        connection = connection_of(model).connection
+        # A model without a partition key may be the base of others.
+        if isinstance(connection, AlternatorConnection) and any(
+            each.is_hash_key for each in attributes_of(model).values()
+        ):
+            connection.check_settings()
+    except ConfigurationError as wrong:
+        who = f"{type(connection).__name__} of the table {_table_name(model)}"
+        return connection, str(wrong).removeprefix(f"{_name(model)}: ").removeprefix(f"{who}: ")
+    except Exception as wrong:  # of a connection class of the user's own
+        return connection, f"{type(wrong).__name__}: {wrong}"
+    return connection, ""
 
 
 def _canonical_numbers(meta: Any, connection: Connection | None) -> Any:

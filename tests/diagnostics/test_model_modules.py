@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -163,6 +165,20 @@ def test_the_folders_of_packages(write: Write, files: list[str], name: str, fold
     write(dict.fromkeys(files, ""))
     import_module(name)
     assert package_folders([name]) == {Path(folder).resolve(): package for package, folder in folders.items()}
+
+
+def test_code_that_is_in_no_source_file_cannot_be_searched(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write({"qmod.py": ""})
+    with zipfile.ZipFile(tmp_path / "app.zip", "w") as archive:
+        archive.writestr("qzip/__init__.py", "")
+        archive.writestr("qzip/models.py", "")
+    py_compile.compile("qmod.py", "qcompiled.pyc")
+    monkeypatch.syspath_prepend(str(tmp_path / "app.zip"))
+    for name in ("qzip.models", "qcompiled"):
+        import_module(name)
+    assert source_roots(["qzip.models", "qcompiled"]) == []
 
 
 def test_a_module_without_a_file_has_no_code_around_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from types import ModuleType
 from typing import Any
 
@@ -179,6 +180,55 @@ def test_a_plain_model() -> None:
 def test_a_setting_that_the_first_request_would_refuse() -> None:
     facts = facts_of(Wrong)
     assert facts.refused.startswith("Meta does not take load_balancing.")
+
+
+class Unready(AlternatorConnection):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise KeyError("REGION")
+
+
+@pytest.mark.parametrize(
+    ("meta", "refused"),
+    [
+        ({"hedge": 3}, "hedge must be Hedge(...)"),
+        ({"token_aware": "never"}, "token_aware must be 'auto', True or False"),
+        ({"key_route_affinity": "all"}, "key_route_affinity must be one of"),
+        ({"canonical_numbers": "all"}, "canonical_numbers must be"),
+        ({"silent_writes": "again"}, "silent_writes must be one of"),
+        ({"read_timeout_seconds": -1}, "read_timeout_seconds must be"),
+        ({"aws_access_key_id": "a"}, "aws_secret_access_key is missing."),
+        ({"host": "nonsense://a"}, "host is taken as a seed URL, and is not one: "),
+        ({"cluster": 5}, "cluster must be an alias, a URL, a Cluster or a ClusterConfig"),
+        ({"cluster": "http://bad url"}, "ClusterConfig: the seed 'bad url' is neither"),
+        ({"cluster": "configured-later"}, ""),
+        ({"hedge": False, "token_aware": True, "host": "http://192.0.2.1:8000"}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_the_first_request_would_say(meta: dict[str, Any], refused: str) -> None:
+    class Refused(Model):
+        name = attr.UnicodeAttribute(hash_key=True)
+        Meta = type("Meta", (), {"table_name": "refused", **meta})
+
+    facts = facts_of(Refused)
+    assert facts.refused[: len(refused) or None] == refused
+    assert facts.is_on_cluster
+
+
+@pytest.mark.parametrize(
+    ("meta", "refused"),
+    [
+        ({"connection_class": Unready}, "KeyError: 'REGION'"),
+        ({"table_name": object(), "cluster": "http://192.0.2.1"}, ""),  # it has no table
+        ({"host": PurePosixPath("192.0.2.1")}, ""),
+        ({"cluster": "http://192.0.2.1:8000"}, ""),  # it has no partition key
+    ],
+)
+def test_models_that_are_odd_can_be_looked_at(meta: dict[str, Any], refused: str) -> None:
+    made: Any = type("Made", (Model,), {"Meta": type("Meta", (), {"table_name": "made", **meta})})
+    facts = facts_of(made)
+    assert facts.refused == refused
+    assert facts.host in (None, "192.0.2.1")
 
 
 def test_how_numbers_are_sent_is_said_by_meta_or_by_the_cluster() -> None:

@@ -161,9 +161,10 @@ def _roots_of(name: str) -> Iterable[Path]:
         is_package = hasattr(module, "__path__")
         is_last_package = length >= len(parts) - 1
         if is_package and (getattr(module, "__file__", None) or is_last_package):
-            return [Path(folder).resolve() for folder in getattr(module, "__path__", ())]
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return [Path(file).resolve()] if file else []
+            folders = [Path(folder).resolve() for folder in getattr(module, "__path__", ())]
+            return [folder for folder in folders if folder.is_dir()]  # and not in an archive
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return [Path(file).resolve()] if file.endswith(".py") else []
 
 
 def package_folders(names: Iterable[str]) -> dict[Path, str]:

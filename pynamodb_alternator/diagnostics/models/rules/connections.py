@@ -22,7 +22,7 @@ _PLAIN_REMEDY = (
     "Derive the model from pynamodb_alternator.Model. Or change no model, and call "
     "install(default=AlternatorConnection) at the start."
 )
-_META = Rule("meta-setting", "The first request of a model whose Meta has a wrong setting raises a ConfigurationError.")
+_META = Rule("meta-setting", "A model whose Meta has a wrong setting sends no request: its first one raises an error.")
 _NO_TABLE = Rule(
     "no-table-name", "A model whose Meta.table_name is not a text has no table: it can only be the base of others."
 )
