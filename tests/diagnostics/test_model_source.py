@@ -367,7 +367,7 @@ def test_modules_have_the_names_under_which_they_were_imported(here: Path) -> No
     read = read_sources([here / "firm", here / "shop", here / "tools"], MODELS, packages)
     assert [(each.file, each.module) for each in read] == [
         ("firm/shop/__init__.py", "firm.shop"),
-        ("firm/shop/a/views.py", "views"),
+        ("firm/shop/a/views.py", "firm.shop.a.views"),  # below a package, a folder needs no __init__.py
         ("shop/views.py", "shop.views"),
         ("tools/__init__.py", "tools"),
     ]

@@ -53,7 +53,7 @@ def import_module(name: str) -> ModuleType:
             raise ConfigurationError(_no_such_module(name, error.name)) from None
         raise ConfigurationError(
             f"{name} cannot be imported: {_line_of(error)} imports {error.name!r}, and there is no such module. "
-            "Install it, or run the check in the environment that the application runs in."
+            "Install it, or run the check as the application runs: in its environment, and in its directory."
         ) from error
     except (Exception, SystemExit) as error:
         raise ConfigurationError(_raised(name, error)) from error

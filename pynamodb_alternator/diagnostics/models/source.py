@@ -69,10 +69,12 @@ def _files_in(root: Path) -> Iterator[Path]:
 
 
 def _module_name(file: Path, packages: Mapping[Path, str]) -> str:
-    """The dotted name of the module: as it was imported, else as far as the folders around it are packages."""
+    """The dotted name of the module: below a package that was imported as that was, else as far as the folders around
+    it are packages."""
     parts = [] if file.stem == "__init__" else [file.stem]
     folder = file.parent
-    while folder not in packages and (folder / "__init__.py").exists():
+    is_below = any(packages.get(parent) for parent in file.parents)
+    while folder not in packages and (is_below or (folder / "__init__.py").exists()):
         parts.insert(0, folder.name)
         folder = folder.parent
     return ".".join(filter(None, [packages.get(folder, ""), *parts]))
