@@ -86,6 +86,14 @@ def uses(code: str, module: str = "shop.views", name: str = "views.py") -> list[
         ("client.put_item(**{'ConditionExpression': 'a'})", [("condition", "ConditionExpression")]),
         ("request['ConditionExpression'] = 'a'", [("condition", "ConditionExpression")]),
         ("print(request['ConditionExpression'])", []),
+        (
+            "table.update_item(Key={}, UpdateExpression='SET a = a + :one')",
+            [("update", "update_item(UpdateExpression=...)")],
+        ),
+        ("table.update_item(Key={}, UpdateExpression='SET a = :one')", []),  # it reads nothing
+        ("table.update_item(Key={}, UpdateExpression=expression)", []),
+        ("client.put_item(Item={}, ReturnValues='ALL_OLD')", [("update", "put_item(ReturnValues=...)")]),
+        ("client.delete_item(Key={}, ReturnValues='NONE')", []),
         ("order.save(condition=None)", []),
         ("order.save()", []),
         ("order.query(filter_condition=x, condition=y)", []),

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from ...routing.read_before_write import needs_read_before_write
 from .facts import UseKind
 
 __all__ = ["is_none", "service_calls"]
@@ -47,6 +48,7 @@ _OPERATIONS: Final[Mapping[UseKind, Mapping[str, str]]] = {
 }
 """Operations that ScyllaDB's documentation says Alternator does not have, as boto3 calls them. The text is an argument
 by which such a call is told from one of another service with the same name; empty where there is none."""
+_WRITES: Final = {"delete_item": "DeleteItem", "put_item": "PutItem", "update_item": "UpdateItem"}
 _CAPACITY = frozenset({"read_capacity_units", "write_capacity_units", "ProvisionedThroughput"})
 _CONNECTIONS = frozenset(
     f"pynamodb.connection{name}" for name in (".Connection", ".TableConnection", ".base.Connection")
@@ -72,6 +74,11 @@ def service_calls(
     if not isinstance(call.func, ast.Attribute):
         return
     method = call.func.attr
+    if method in _WRITES:
+        for name in ("UpdateExpression", "ReturnValues"):
+            value = arguments.get(name)
+            if isinstance(value, ast.Constant) and needs_read_before_write(_WRITES[method], {name: value.value}):
+                yield "update", f"{method}({name}=...)"
     for kind, operations in _OPERATIONS.items():
         if method in operations and operations[method] in ("", *arguments):
             yield kind, method

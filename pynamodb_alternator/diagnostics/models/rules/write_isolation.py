@@ -13,8 +13,9 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule(
     "write-isolation",
-    "What becomes of a write with a condition, and of Model.update(), is up to the table's write isolation: forbid_rmw "
-    "refuses them, and with unsafe_rmw another write may come between the read and the write.",
+    "What becomes of a write with a condition, of Model.update(), and of other writes that read the item first, is up "
+    "to the table's write isolation: forbid_rmw refuses them, and with unsafe_rmw another write may come between the "
+    "read and the write.",
 )
 _REMEDY = (
     "Give the table only_rmw_uses_lwt: Meta.write_isolation for new tables, "
@@ -22,8 +23,8 @@ _REMEDY = (
 )
 _CONDITIONAL = Rule(
     "conditional-write",
-    "A write with a condition, and each Model.update(), needs a lightweight transaction on Alternator. The table's "
-    "write isolation, or the server's default, must provide it.",
+    "A write with a condition, each Model.update(), and any other write that reads the item first need a lightweight "
+    "transaction on Alternator. The table's write isolation, or the server's default, must provide it.",
 )
 _CONDITIONAL_REMEDY = "Set Meta.write_isolation = 'only_rmw_uses_lwt', or run this check with the cluster."
 RULES = (_RULE, _CONDITIONAL)
