@@ -69,7 +69,7 @@ class Catalogue:
         self._forgotten = forgotten
         self._tables: dict[str, TableInfo] = {}
         self._lock = threading.Lock()
-        self._long: set[str] = set()
+        self._longest: dict[str, int] = {}
 
     def partition_key(self, table: str) -> str | None:
         """The name of the table's partition key, if it is known already. The engine is not asked."""
@@ -127,17 +127,17 @@ class Catalogue:
     def forget(self, table: str) -> None:
         with self._lock:
             self._tables.pop(table, None)
-            self._long.discard(table)
+            self._longest.pop(table, None)
         self._forgotten(table)
 
     def note_item(self, table: str, size: int) -> None:
         """Note the size in bytes of an item that was written to a table."""
-        if size >= LONG:
-            self._long.add(table)
+        if size > self._longest.get(table, 0):
+            self._longest[table] = size
 
-    def has_long_items(self, table: str | None) -> bool:
-        """Whether the table was given an item that takes long to read and write."""
-        return table in self._long
+    def longest_item(self, table: str | None) -> int:
+        """The size in bytes of the longest item that the table was given."""
+        return self._longest.get(table, 0) if table is not None else 0
 
     def add_tags(self, table: str, tags: Mapping[str, str]) -> None:
         """Add tags to an `existing` table. Raises `DialectError` where they become more than 50."""

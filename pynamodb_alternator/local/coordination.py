@@ -17,6 +17,7 @@ from ..errors import ConfigurationError
 from ..routing.attribute_value import attribute_value
 from ..settings import checks
 from .catalogue import Catalogue, TableInfo
+from .expressions.tokens import MOST_BYTES
 from .keys import token_of_value
 from .members import Member
 from .parsing import Parsed
@@ -27,7 +28,7 @@ from .virtual_tables import PREFIX as VIRTUAL
 KEYED = frozenset(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"])
 """The operations that read or write one partition."""
 
-_EQUAL = re.compile(r"(#?\w+)\s*=\s*(:\w+)|(:\w+)\s*=\s*(#?\w+)")
+_EQUAL = re.compile(r"(?<![\w#:])(?:(#?\w+)\s*=\s*(:\w+)|(:\w+)\s*=\s*(#?\w+))")
 """A name that is compared with a value for equality; <= and >= do not match, nor can a condition on a key have <>."""
 
 
@@ -136,6 +137,8 @@ def _queried_value(parameters: Mapping[str, Any], partition_key: str) -> Any:
     """The value that a Query demands of the partition key."""
     expression = parameters.get("KeyConditionExpression")
     if isinstance(expression, str):
+        if len(expression) > MOST_BYTES:
+            return None  # it is about to be refused
         names, values = parameters.get("ExpressionAttributeNames"), parameters.get("ExpressionAttributeValues")
         for name, value in _equalities(expression):
             if isinstance(names, dict) and name.startswith("#"):

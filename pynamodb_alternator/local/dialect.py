@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from . import isolation, parsing
+from . import isolation, parsing, quickness
 from .answers import Answer, json_answer, validation
-from .catalogue import LONG, Catalogue
+from .catalogue import Catalogue
 from .engine_client import EngineClient
 from .expiry import Expiry
 from .items import ItemRules
@@ -26,9 +26,6 @@ from .tables import TableRules
 from .tags import TagRules
 from .vector_rules import VectorRules
 from .virtual_tables import VirtualTables
-
-_QUICK = frozenset(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "DescribeTable", "ListTagsOfResource"])
-"""Operations on one item or none."""
 
 
 class Dialect:
@@ -68,12 +65,8 @@ class Dialect:
 
     def is_quick(self, parsed: Parsed) -> bool:
         """Whether an in-process engine is through with the request in well under a millisecond."""
-        return (
-            parsed.operation in _QUICK
-            and parsed.size < LONG
-            and not self._catalogue.has_long_items(parsed.table)
-            and not self.expiry.is_due(parsed)
-        )
+        longest = self._catalogue.longest_item(parsed.table)
+        return quickness.is_quick(parsed, longest) and not self.expiry.is_due(parsed)
 
     def execute(self, parsed: Parsed) -> Answer:
         """The answer to a request. It may wait for the engine, and raises `DialectError` for a refusal."""

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .expressions.tokens import MOST_BYTES
+
 TAG = "system:write_isolation"
 ALWAYS, FORBID_RMW, ONLY_RMW, UNSAFE = "always_use_lwt", "forbid_rmw", "only_rmw_uses_lwt", "unsafe_rmw"
 
@@ -47,10 +49,12 @@ def needs_read_before_write(operation: str, request: Mapping[str, Any]) -> bool:
     returned = request.get("ReturnValues")
     if operation != "UpdateItem":
         return returned == "ALL_OLD"
-    if returned in _OLD_VALUES:
+    if isinstance(returned, str) and returned in _OLD_VALUES:
         return True
     expression = request.get("UpdateExpression")
     if isinstance(expression, str):
+        if len(expression) > MOST_BYTES:
+            return False  # it is about to be refused
         return _update_reads(expression)
     updates = request.get("AttributeUpdates")
     return isinstance(updates, Mapping) and any(_legacy_reads(update) for update in updates.values())

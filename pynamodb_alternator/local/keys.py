@@ -8,12 +8,14 @@ from collections.abc import Hashable, Mapping
 from typing import Any, cast
 
 from ..routing.token import token_of
-from .answers import validation
+from .answers import DialectError, validation
 from .attribute_values import content_of, decoded, kind_of, number, shown
 from .expressions.key_conditions import Keys
 from .expressions.values import is_value
 
 _WORDS = {"S": " string", "B": " binary", "N": ""}
+_LONGEST = 65535
+"""Bytes of a key, and of its length."""
 
 
 def check_key(key: object, keys: Keys, caller: str) -> Mapping[str, Any]:
@@ -52,8 +54,11 @@ def check_key_value(name: str, value: object, kind: str) -> None:
         )
     if kind == "N":
         number(content)
-    elif kind == "B":
-        decoded(content)
+        return
+    size = 2 + len(decoded(content) if kind == "B" else content.encode("utf-8", "surrogatepass"))
+    if size > _LONGEST:
+        # The server's storage says so, and Alternator takes it for a failure.
+        raise DialectError("InternalServerError", f"Key length of {size} is longer than maximum of {_LONGEST}")
 
 
 def check_index_keys(item: Mapping[str, Any], types: Mapping[str, str]) -> None:
@@ -76,7 +81,9 @@ def token_of_value(value: object) -> int | None:
     if not is_value(value):
         return None
     ((kind, content),) = cast("dict[str, Any]", value).items()
-    return _token(kind, content) if isinstance(content, str) else None
+    if not isinstance(content, str) or len(content) > 2 * _LONGEST:
+        return None
+    return _token(kind, content)
 
 
 @functools.lru_cache(16_384)

@@ -8,7 +8,7 @@ from typing import Any
 from . import capacity, keys
 from .answers import Answer, json_answer, validation
 from .attribute_values import item_size, shown
-from .catalogue import LONG, Catalogue
+from .catalogue import Catalogue
 from .engine_client import EngineClient
 from .expressions import projections
 from .expressions.projections import Projection
@@ -131,8 +131,7 @@ class ManyItemRules:
                 f"Invalid length of BatchWriteItem command, got {total} items, maximum is {_MOST_BATCH_WRITES}"
             )
         checked = {table: self._check_writes(table, requests) for table, requests in requested.items()}
-        if parsed.size >= LONG:
-            self._note_items(checked)
+        self._note_items(checked)
         limit = self._client.batch_limit
         for part in [checked] if total <= limit else _parts(checked, limit):
             while part:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.local.catalogue import LONG
 from pynamodb_alternator.local.engine import EngineAnswer
@@ -129,6 +131,42 @@ def test_a_batch_with_a_long_item_makes_its_table_slow_and_one_with_many_short_o
             engine.threads.clear()
             wire.ok("GetItem", {"TableName": "tab", "Key": {"k": s("a")}})
             assert engine.threads == {thread}
+
+
+def test_an_expression_that_looks_through_an_item_many_times_is_no_quick_one() -> None:
+    engine = Watched()
+    with LocalCluster(1, engine=engine, ttl_period=None) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        item = {"k": s("a"), "texts": {"L": [s(str(at)) for at in range(1500)]}}
+        wire.ok("PutItem", {"TableName": "tab", "Item": item})
+        for count, thread in ((1, LOOP), (200, WORKER)):
+            engine.threads.clear()
+            update = {
+                "TableName": "tab",
+                "Key": {"k": s("a")},
+                "UpdateExpression": "SET found = :no",
+                "ConditionExpression": " OR ".join(["contains(texts,:no)"] * count)[:4000].rpartition(" OR")[0]
+                or "contains(texts,:no)",
+                "ExpressionAttributeValues": {":no": s("nowhere")},
+            }
+            assert wire.refused("UpdateItem", update)[0] == "ConditionalCheckFailedException"
+            assert engine.threads == {thread}
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters"),
+    [
+        ("Query", {"KeyConditionExpression": "a" * 1_000_000}),
+        ("Query", {"KeyConditionExpression": "a" + " " * 1_000_000}),
+        ("Query", {"KeyConditionExpression": "a=" * 2000}),
+        ("UpdateItem", {"Key": {"k": s("a")}, "UpdateExpression": "SET a = b " * 1_000_000}),
+    ],
+)
+def test_an_expression_that_is_too_long_costs_nothing(operation: str, parameters: dict[str, Any]) -> None:
+    """What looks at expressions before they are parsed must not need the square of their length."""
+    with LocalCluster(1, write_isolation="forbid_rmw") as local, Wire(local.nodes[0], timeout=30) as wire:
+        create(local)
+        assert wire.refused(operation, {"TableName": "tab", **parameters})[0] == "ValidationException"
 
 
 def test_health_and_unknown_paths() -> None:
