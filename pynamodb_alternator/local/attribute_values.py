@@ -11,7 +11,17 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from decimal import (
+    MAX_EMAX,
+    MAX_PREC,
+    MIN_EMIN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+    Underflow,
+)
 from typing import Any
 
 import orjson
@@ -23,8 +33,10 @@ MOST_DIGITS = 38
 _LONGEST_NAME = 65535
 _LARGEST, _SMALLEST = 125, -130
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-exact: Context = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
-_OTHER_TYPES = frozenset(["L", "M", "BOOL", "NULL", "FLOAT32VECTOR"])
+exact: Context = Context(
+    prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation, DivisionByZero, Overflow, Underflow]
+)
+_OTHER_TYPES = frozenset(["BOOL", "NULL", "FLOAT32VECTOR"])
 
 
 def kind_of(value: Mapping[str, Any]) -> str:
@@ -38,7 +50,11 @@ def content_of(value: Mapping[str, Any]) -> Any:
 
 
 def check(value: object, caller: str) -> None:
-    """Raises `DialectError` for what is not a value. Only the outermost layer is looked at, as the server does."""
+    """Raises `DialectError` for what is not a value, or has something within it that is none.
+
+    The server looks at the outermost layer alone. What is wrong further in can be stored there, as it came, and makes
+    trouble when it is read: no client sends it on purpose.
+    """
     if not isinstance(value, dict) or len(value) != 1:
         raise validation(f"{caller}: improperly formatted value '{shown(value)}'")
     kind, content = next(iter(value.items()))
@@ -53,8 +69,18 @@ def check(value: object, caller: str) -> None:
         if not isinstance(content, str):
             text = f"{caller}: number value must be encoded as string '{shown(value)}'"
             raise DialectError("SerializationException", text)
+    elif kind in ("L", "M"):
+        _check_within(kind, content, value, caller)
     elif kind not in _OTHER_TYPES:
         raise validation(f"{caller}: unknown type {kind} for value {shown(value)}")
+
+
+def _check_within(kind: str, content: object, value: object, caller: str) -> None:
+    if not isinstance(content, list if kind == "L" else dict):
+        raise validation(f"{caller}: improperly formatted value '{shown(value)}'")
+    assert isinstance(content, list | dict)
+    for element in content.values() if isinstance(content, dict) else content:
+        check(element, caller)
 
 
 def _check_set(kind: str, content: object, value: object, caller: str) -> None:
@@ -85,6 +111,8 @@ def number(text: str) -> Decimal:
         raise validation(f"The parameter cannot be converted to a numeric value: {text[:100]}")
     try:
         value = exact.create_decimal(text)
+    except Underflow:
+        raise _underflow(text) from None
     except ArithmeticError:
         raise _overflow(text) from None
     significant = "".join(map(str, value.as_tuple().digits)).strip("0")
@@ -95,15 +123,19 @@ def number(text: str) -> Decimal:
     if magnitude > _LARGEST:
         raise _overflow(text)
     if magnitude < _SMALLEST:
-        raise validation(
-            f"Number underflow: {text[:100]}. Attempting to store a number with magnitude lower than supported range."
-        )
+        raise _underflow(text)
     if len(significant) > MOST_DIGITS:
         raise validation(
             f"Number too precise: {text[:100]}. "
             "Attempting to store a number with more significant digits than supported."
         )
     return value
+
+
+def _underflow(text: str) -> DialectError:
+    return validation(
+        f"Number underflow: {text[:100]}. Attempting to store a number with magnitude lower than supported range."
+    )
 
 
 def _overflow(text: str) -> DialectError:
@@ -124,6 +156,8 @@ def stored(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """A value as it is read again after it was written at the top of an item. Raises as `number` does."""
     text = value.get("N")
     if text is None:
+        if not isinstance(value.get("BOOL", True), bool):
+            raise validation(f"BOOL must be true or false: {shown(value)}")
         return value
     normal = plain(number(text))
     return value if normal == text else {"N": normal}

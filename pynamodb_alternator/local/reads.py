@@ -58,11 +58,13 @@ class _Request:
         self._selection: Selection | None = None
         if parsed.operation == "Query":
             self._selection = key_conditions.of_request(parameters, self._keys, references)
+            self._check_key_values(self._selection)
         else:
             _check_segments(parameters)
         self._filter = _Filter(parsed.operation, parameters, references)
         if parsed.operation == "Query":
-            self._filter.check_keys(self._keys)
+            flag(parameters, "ScanIndexForward")
+            self._filter.check_keys(self._keys.partition, self._first_sort_key())
         select = self._select()
         self._counts = select == "COUNT"
         self._projection = None if self._counts else self._projected(references)
@@ -83,6 +85,23 @@ class _Request:
         if consistent and not index.is_local:
             raise validation("Consistent reads are not allowed on global indexes (GSI)")
         return index.keys
+
+    def _first_sort_key(self) -> str | None:
+        """The first sort key of the table that the server has for a table or an index.
+
+        A key of the table that an index lacks is a sort key there, and the first one where the index has none.
+        """
+        if self._keys.sort is not None:
+            return self._keys.sort
+        added = (self._table_keys.partition, self._table_keys.sort)
+        return next((name for name in added if name != self._keys.partition), None)
+
+    def _check_key_values(self, selection: Selection) -> None:
+        for restriction in (selection.partition, selection.sort):
+            if restriction is None:
+                continue
+            for value in restriction.values:
+                keys.check_key_value(restriction.name, value, self._keys.types[restriction.name])
 
     def _select(self) -> str:
         chosen = [
@@ -138,7 +157,7 @@ class _Request:
     @property
     def is_plain(self) -> bool:
         """Whether the engine's answer is the answer as it is."""
-        return not (self._filter.is_set or self._projection is not None or self._counts)
+        return not (self._filter.is_set or self._projection is not None or self._counts or self._limit is not None)
 
     def of_engine(self) -> dict[str, Any]:
         """The request for whole items, by key alone."""
@@ -157,9 +176,20 @@ class _Request:
         result: dict[str, Any] = {"Count": len(items), "ScannedCount": page["ScannedCount"]}
         if not self._counts:
             result["Items"] = [projections.apply(self._projection, item) for item in items]
-        if page.get("LastEvaluatedKey"):
-            result["LastEvaluatedKey"] = page["LastEvaluatedKey"]
+        last = page.get("LastEvaluatedKey") or self._last_of_full(page)
+        if last:
+            result["LastEvaluatedKey"] = last
         return json_answer(result)
+
+    def _last_of_full(self, page: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The key of the last item of a page with as many items as asked for; None for a page with fewer.
+
+        The server does not look whether another item follows.
+        """
+        items = page.get("Items")
+        if not items or self._limit is None or page["ScannedCount"] < self._limit:
+            return None
+        return {name: items[-1][name] for name in {**self._table_keys.types, **self._keys.types}}
 
 
 class _Filter:
@@ -195,10 +225,10 @@ class _Filter:
             return conditions.holds(self._condition, item, "FilterExpression")
         return not self._legacy or legacy.holds(self._legacy, self._of_all, item)
 
-    def check_keys(self, of: Keys) -> None:
+    def check_keys(self, partition: str, sort: str | None) -> None:
         """Raises `DialectError` for a filter on a key of a Query."""
         names = conditions.roots(self._condition) if self._condition is not None else set(self._legacy or ())
-        for name, word in ((of.partition, "Partition"), (of.sort, "Sort")):
+        for name, word in ((partition, "Partition"), (sort, "Sort")):
             if name in names:
                 raise validation(
                     f"QueryFilter can only contain non-primary key attributes: {word} key attribute: {name}: "

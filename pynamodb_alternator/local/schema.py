@@ -46,6 +46,7 @@ def check_create(parameters: Mapping[str, Any]) -> dict[str, Any]:
     keys = _key_schema(parameters, "")
     _check_billing(parameters)
     _check_streams(parameters)
+    _check_encryption(parameters.get("SSESpecification"))
     used = set(_checked_keys(keys, types))
     names: set[str] = set()
     for kind, index in _indexes(parameters):
@@ -147,11 +148,14 @@ def _check_billing(parameters: Mapping[str, Any]) -> None:
         raise validation("When BillingMode=PROVISIONED, ProvisionedThroughput must be specified.")
     else:
         for name in ("readCapacityUnits", "writeCapacityUnits"):
-            if not isinstance(throughput, dict) or throughput.get(name[0].upper() + name[1:]) is None:
+            units = throughput.get(name[0].upper() + name[1:]) if isinstance(throughput, dict) else None
+            if units is None:
                 raise validation(
                     f"provisionedThroughput.{name} is missing, when BillingMode=PROVISIONED, ProvisionedThroughput "
                     "must be specified."
                 )
+            if isinstance(units, bool) or not isinstance(units, int):
+                raise validation(f"Expected integer value for attribute {name}, got: {units}")
 
 
 def _check_streams(parameters: Mapping[str, Any]) -> None:
@@ -161,6 +165,16 @@ def _check_streams(parameters: Mapping[str, Any]) -> None:
         return
     if not isinstance(specification, dict) or not isinstance(specification.get("StreamEnabled"), bool):
         raise validation("StreamSpecification needs boolean StreamEnabled")
+
+
+def _check_encryption(specification: object) -> None:
+    if not isinstance(specification, dict):
+        return
+    enabled = specification.get("Enabled")
+    if not isinstance(enabled, bool):
+        raise validation("SSESpecification needs boolean Enabled")
+    if enabled:
+        raise validation("SSESpecification: configuring encryption-at-rest is not yet supported.")
 
 
 def _indexes(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -213,6 +227,8 @@ def check_update(parameters: Mapping[str, Any], info: TableInfo) -> dict[str, An
     for unsupported in ("ProvisionedThroughput", "ReplicaUpdates", "SSESpecification"):
         if unsupported in parameters:
             raise validation(f"UpdateTable: {unsupported} not supported")
+    if "BillingMode" in parameters:
+        _check_billing(parameters)
     _check_streams(parameters)
     updates = parameters.get("GlobalSecondaryIndexUpdates")
     if updates is None:

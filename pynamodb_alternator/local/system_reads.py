@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 
 from .answers import validation
+from .expressions import legacy
+from .expressions.tokens import MOST_BYTES
 
 Row = dict[str, dict[str, str]]
 
@@ -55,8 +57,8 @@ def answer(rows: list[Row], key: Sequence[str], parameters: Mapping[str, Any]) -
 
 def key_conditions(parameters: Mapping[str, Any], key: Sequence[str]) -> dict[str, Any]:
     """The values that a Query demands of the partition key and, perhaps, of the first clustering column."""
-    legacy = parameters.get("KeyConditions")
-    conditions = _equalities(parameters, "KeyConditionExpression") if legacy is None else _legacy(legacy)
+    old = parameters.get("KeyConditions")
+    conditions = _equalities(parameters, "KeyConditionExpression") if old is None else _legacy(old)
     if key[0] not in conditions:
         raise validation(f"Query condition missed key schema element: {key[0]}")
     for name in conditions:
@@ -65,12 +67,13 @@ def key_conditions(parameters: Mapping[str, Any], key: Sequence[str]) -> dict[st
     return conditions
 
 
-def _legacy(conditions: Mapping[str, Any]) -> dict[str, Any]:
+def _legacy(conditions: object) -> dict[str, Any]:
     values = {}
-    for name, condition in conditions.items():
-        if condition.get("ComparisonOperator") != "EQ":
+    for name, condition in conditions.items() if isinstance(conditions, dict) else ():
+        operator, arguments = legacy.operator_of(condition) if isinstance(condition, dict) else ("", [])
+        if operator != "EQ":
             raise validation("The embedded cluster knows only EQ for system tables")
-        values[name] = condition["AttributeValueList"][0]
+        values[name] = arguments[0]
     return values
 
 
@@ -82,12 +85,14 @@ def _equalities(parameters: Mapping[str, Any], kind: str) -> dict[str, Any]:
     expression = parameters.get(kind)
     if expression is None:
         return {}
+    if not isinstance(expression, str) or len(expression) > MOST_BYTES:
+        raise validation(f"{kind} must be a string of at most {MOST_BYTES} bytes")
     conditions = {}
-    for part in re.split(r"\s+and\s+", str(expression).strip(), flags=re.IGNORECASE):
+    for part in re.split(r"\s+and\s+", expression.strip(), flags=re.IGNORECASE):
         match = _EQUAL.fullmatch(part.strip())
         if match is None:
             raise validation(f"The embedded cluster cannot read this {kind} for a system table: {expression}")
-        values = parameters.get("ExpressionAttributeValues") or {}
+        values = _object(parameters, "ExpressionAttributeValues")
         if match[2] not in values:
             raise validation(f"{kind} refers to {match[2]}, which is not in ExpressionAttributeValues")
         conditions[_name(parameters, match[1])] = values[match[2]]
@@ -97,7 +102,7 @@ def _equalities(parameters: Mapping[str, Any], kind: str) -> dict[str, Any]:
 def _name(parameters: Mapping[str, Any], name: str) -> str:
     if not name.startswith("#"):
         return name
-    names = parameters.get("ExpressionAttributeNames") or {}
+    names = _object(parameters, "ExpressionAttributeNames")
     if name not in names:
         raise validation(f"{name} is not in ExpressionAttributeNames")
     return str(names[name])
@@ -108,7 +113,16 @@ def _projected(parameters: Mapping[str, Any]) -> set[str] | None:
     if isinstance(expression, str):
         return {_name(parameters, name.strip()) for name in expression.split(",")}
     names = parameters.get("AttributesToGet")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise validation("AttributesToGet must be a list of strings")
     return set(names) if names is not None else None
+
+
+def _object(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = parameters.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise validation(f"{name} must be an object")
+    return value or {}
 
 
 # ---- pages -------------------------------------------------------------------------------------------------------
@@ -132,7 +146,8 @@ def _page(rows: list[Row], key: Sequence[str], parameters: Mapping[str, Any]) ->
 def _after(rows: Sequence[Row], key: Sequence[str], start: Any) -> int:
     """The index of the first row after the position `start`, which need not be that of a row: rows come and go."""
     for name in key:
-        if not isinstance(start, dict) or not isinstance(start.get(name), dict) or "S" not in start[name]:
+        value = start.get(name) if isinstance(start, dict) else None
+        if not isinstance(value, dict) or not isinstance(value.get("S"), str):
             raise validation(f"Key column {name} not found in ExclusiveStartKey")
     same = [index for index, row in enumerate(rows) if row[key[0]] == start[key[0]]]
     if not same:

@@ -43,7 +43,7 @@ class TableRules:
         parameters = parsed.parameters
         if str(parameters.get("TableName")).startswith(VIRTUAL):
             raise validation(f"Prefix {VIRTUAL} is reserved for accessing internal tables")
-        tags = read_tags(parameters.pop("Tags", None) or [])
+        tags = read_tags(parameters.pop("Tags", None))
         described = self._client.result("CreateTable", schema.check_create(parameters))["TableDescription"]
         self._catalogue.add(described, tags)
         return json_answer({"TableDescription": _as_alternator(described)})

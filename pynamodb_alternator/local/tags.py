@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from . import isolation
 from .answers import Answer, json_answer, validation
@@ -40,8 +38,8 @@ class TagRules:
     def _untag(self, parsed: Parsed) -> Answer:
         table = self._table(parsed)
         keys = parsed.parameters.get("TagKeys")
-        if not isinstance(keys, list):
-            raise validation("TagKeys must be a list")
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise validation("TagKeys must be a list of strings")
         for key in keys:
             _check_public(key)
         self._catalogue.remove_tags(table, keys)
@@ -52,11 +50,13 @@ class TagRules:
         return json_answer({"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]})
 
 
-def read_tags(entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def read_tags(entries: object) -> dict[str, str]:
     """A request's list of tags as a mapping. Raises `DialectError` for a tag that the server refuses."""
     tags: dict[str, str] = {}
-    for tag in entries:
-        key, value = tag.get("Key"), tag.get("Value")
+    if entries is not None and not isinstance(entries, list):
+        raise validation("Tags must be a list")
+    for tag in entries or ():
+        key, value = (tag.get("Key"), tag.get("Value")) if isinstance(tag, dict) else (None, None)
         if not isinstance(key, str) or not isinstance(value, str):
             raise validation("Each tag must have a Key and a Value, both strings")
         if not key:

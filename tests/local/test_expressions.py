@@ -54,6 +54,9 @@ VALUES: dict[str, Any] = {
 NAMES = {"#k": "k", "#s": "s", "#m": "m"}
 
 
+NESTED = {"L": [*ITEM["l"]["L"][:2], {"L": [ITEM["l"]]}]}
+
+
 @pytest.fixture
 def item(wire: Wire) -> Wire:
     wire.ok("PutItem", {"TableName": "tab", "Item": ITEM})
@@ -122,7 +125,7 @@ TRUE = [
     "m.b.c = :deep",
     "l[0] = :one",
     "size(s) = :four",
-    "size(missing) <> :four",
+    "size(n) <> :four",
     "NOT s = :gamma",
     "NOT NOT s = :s",
     "s = :gamma AND n = :nine OR s = :s",
@@ -185,6 +188,9 @@ def test_what_does_not_hold(item: Wire, condition: str) -> None:
         ("s BETWEEN :s AND :n", "same type"),
         ("begins_with(s, :n)", "only string or binary"),
         ("attribute_type(s, :s)", "type"),
+        ("size(missing) > :four", "invalid object"),
+        ("size(m.missing) <> :four", "invalid object"),
+        ("s BETWEEN missing AND :ss", "String, Number, or Binary"),
         ("a." * 32 + "a = :s", "exceeded 32 nesting levels"),
     ],
 )
@@ -222,11 +228,14 @@ def updated(wire: Wire, expression: str, **more: Any) -> Any:
         ("SET n = :n2", {"n": n("10")}),
         ("SET n = if_not_exists(missing, :one) + :one", {"n": n("2")}),
         ("SET s = if_not_exists(s, :gamma)", {}),
+        ("SET s = if_not_exists(s, missing)", {}),
         ("SET l = list_append(l, :list)", {"l": {"L": [*ITEM["l"]["L"], n("7")]}}),
         ("SET l[1] = :s", {"l": {"L": [n("1"), s("beta"), {"L": [n("3")]}]}}),
         ("SET l[90] = :s, l[50] = :x", {"l": {"L": [*ITEM["l"]["L"], s("x"), s("beta")]}}),
         ("SET m.b.c = :s", {"m": {"M": {"a": n("1"), "b": {"M": {"c": s("beta")}}}}}),
         ("SET m.d = m.a", {"m": {"M": {**ITEM["m"]["M"], "d": n("1")}}}),
+        ("SET m.a = m.b, m.b = m.a", {"m": {"M": {"a": ITEM["m"]["M"]["b"], "b": n("1")}}}),
+        ("SET m.b.c = m, l[2][0] = l", {"m": {"M": {"a": n("1"), "b": {"M": {"c": ITEM["m"]}}}}, "l": NESTED}),
         ("REMOVE s, m.b, l[0]", {"s": None, "m": {"M": {"a": n("1")}}, "l": {"L": ITEM["l"]["L"][1:]}}),
         ("REMOVE missing", {}),
         ("ADD n :one, count :one", {"n": n("11"), "count": n("1")}),
@@ -256,6 +265,7 @@ def test_updates(item: Wire, expression: str, changed: dict[str, Any]) -> None:
         ("ADD n :s", "type"),
         ("DELETE n :ss", "type"),
         ("SET l = list_append(s, :list)", "non-list"),
+        ("SET s = if_not_exists(s, list_append(missing, :list))", "non-list"),
         ("FROB s", "syntax error"),
     ],
 )
@@ -368,6 +378,8 @@ def test_updates_from_before_expressions(item: Wire) -> None:
         },
     )
     assert answer["Attributes"] == {"s": s("x"), "n": n("15"), "ss": {"SS": ["y"]}}
+    without = {"TableName": "tab", "Key": {"k": s("a")}, "AttributeUpdates": {"s": {"Value": s("x")}}}
+    assert item.refused("UpdateItem", without)[0] == "ValidationException"
     mixed = {
         "TableName": "tab",
         "Key": {"k": s("a")},

@@ -91,6 +91,8 @@ def test_numbers_at_the_top_of_an_item_are_normalized(wire: Wire, text: str, exp
         ("1e126", "Number overflow"),
         ("-1e126", "Number overflow"),
         ("1e-131", "Number underflow"),
+        ("1e-999999999999999999999", "Number underflow"),
+        ("1e999999999999999999999", "Number overflow"),
         ("1" * 39, "Number too precise"),
         ("one", "cannot be converted to a numeric value"),
         ("", "cannot be converted to a numeric value"),
@@ -201,6 +203,18 @@ def test_keys_that_are_refused(wire: Wire, key: Any, message: str) -> None:
     assert wire.refused("BatchGetItem", batch)[0] == "ValidationException"
 
 
+def test_a_key_may_have_64_kib(wire: Wire) -> None:
+    longest = 65_533
+    for name, text in (("indexed", s("x" * longest)), ("binaries", b(b"x" * longest))):
+        key = {"p": text} if name == "indexed" else {"p": text, "c": b(b"c")}
+        wire.ok("PutItem", {"TableName": name, "Item": key})
+        assert wire.ok("GetItem", {"TableName": name, "Key": key})["Item"] == key
+        wire.ok("DeleteItem", {"TableName": name, "Key": key})
+    for key in ({"p": s("x" * (longest + 1))}, {"p": s("ü" * 32_767)}):
+        kind, text = wire.refused("PutItem", {"TableName": "indexed", "Item": key})
+        assert (kind, text) == ("InternalServerError", "Key length of 65536 is longer than maximum of 65535")
+
+
 def test_an_index_key_has_its_type(wire: Wire) -> None:
     for value, message in ((n("1"), "Type mismatch"), ({"NULL": True}, "Type mismatch"), (s(""), "empty string")):
         item = {"p": s("a"), "g": value}
@@ -247,12 +261,27 @@ def test_an_index_gives_all_attributes_whatever_was_asked_for(wire: Wire) -> Non
         ({}, "ValidationException", "improperly formatted"),
         ("a", "ValidationException", "improperly formatted"),
         ({"S": "a", "N": "1"}, "ValidationException", "improperly formatted"),
+        ({"BOOL": "true"}, "ValidationException", "BOOL must be true or false"),
+        # The server stores the following as they come. Read again, they would break the table.
+        ({"L": {}}, "ValidationException", "improperly formatted"),
+        ({"M": []}, "ValidationException", "improperly formatted"),
+        ({"L": ["a"]}, "ValidationException", "improperly formatted"),
+        ({"M": {"a": {"L": [{}]}}}, "ValidationException", "improperly formatted"),
+        ({"M": {"a": {"S": {"b": 1}}}}, "ValidationException", "improperly formatted"),
     ],
 )
 def test_values_that_are_refused(wire: Wire, value: Any, kind: str, message: str) -> None:
     item = {"p": s("a"), "value": value}
-    refusal = wire.refused("PutItem", {"TableName": "indexed", "Item": item})
-    assert (refusal[0], message in refusal[1]) == (kind, True), refusal
+    put = {"TableName": "indexed", "Item": item}
+    update = {
+        "TableName": "indexed",
+        "Key": {"p": s("a")},
+        "UpdateExpression": "SET v = :v",
+        "ExpressionAttributeValues": {":v": value},
+    }
+    for operation, request in (("PutItem", put), ("UpdateItem", update)):
+        refusal = wire.refused(operation, request)
+        assert (refusal[0], message in refusal[1]) == (kind, True), refusal
 
 
 def test_an_item_may_have_any_size_that_a_request_may_have(wire: Wire) -> None:

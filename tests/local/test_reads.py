@@ -84,6 +84,28 @@ def test_pages_of_a_query(wire: Wire) -> None:
     assert sorted(numbers(pages(wire, "Query", **by_g, Limit=4))) == list(range(COUNT))
 
 
+@pytest.mark.parametrize(
+    ("operation", "more"),
+    [
+        ("Query", KEY),
+        ("Query", {**KEY, "IndexName": "by_l"}),
+        ("Query", {**KEY, "Select": "COUNT"}),
+        ("Scan", {"IndexName": "by_g"}),
+        ("Scan", {"FilterExpression": "c < :p", "ExpressionAttributeValues": {":p": n("0")}}),
+    ],
+)
+def test_a_full_page_is_not_known_to_be_the_last(wire: Wire, operation: str, more: dict[str, Any]) -> None:
+    there = wire.ok(operation, {"TableName": "tab", **more})
+    assert "LastEvaluatedKey" not in there
+    full = wire.ok(operation, {"TableName": "tab", **more, "Limit": there["ScannedCount"]})
+    last = full.pop("LastEvaluatedKey")
+    assert full == there
+    rest = wire.ok(operation, {"TableName": "tab", **more, "ExclusiveStartKey": last})
+    assert (rest["ScannedCount"], "LastEvaluatedKey" in rest) == (0, False)
+    larger = wire.ok(operation, {"TableName": "tab", **more, "Limit": there["ScannedCount"] + 1})
+    assert larger == there
+
+
 def test_a_filter_counts_what_it_looked_at(wire: Wire) -> None:
     values = {":p": s("a"), ":true": {"BOOL": True}}
     query = {**KEY, "ExpressionAttributeValues": values, "FilterExpression": "odd = :true", "Limit": 10}
@@ -192,6 +214,27 @@ def test_key_conditions_from_before_expressions(wire: Wire) -> None:
             "Query",
             {**KEY, "FilterExpression": "c = :c", "ExpressionAttributeValues": {":p": s("a"), ":c": n("1")}},
             "non-primary key attributes",
+        ),
+        (
+            # The server keeps the table's key as a sort key of an index that has none.
+            "Query",
+            {
+                "IndexName": "by_g",
+                "KeyConditionExpression": "g = :g",
+                "FilterExpression": "p = :p",
+                "ExpressionAttributeValues": {":g": s("x"), ":p": s("a")},
+            },
+            "Sort key attribute: p",
+        ),
+        ("Query", {**KEY, "ScanIndexForward": "false"}, "must be a boolean"),
+        ("Query", {"KeyConditionExpression": "p = :p", "ExpressionAttributeValues": {":p": s("")}}, "empty string"),
+        (
+            "Query",
+            {
+                "KeyConditionExpression": "p = :p AND c > :c",
+                "ExpressionAttributeValues": {":p": s("a"), ":c": n("many")},
+            },
+            "numeric value",
         ),
     ],
 )

@@ -88,7 +88,16 @@ def test_the_longest_names(table: str, index_name: str, kind: str) -> None:
             {"BillingMode": "PROVISIONED", "ProvisionedThroughput": {"ReadCapacityUnits": 1}},
             "writeCapacityUnits is missing",
         ),
+        (
+            {
+                "BillingMode": "PROVISIONED",
+                "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": "1"},
+            },
+            "Expected integer value for attribute writeCapacityUnits",
+        ),
         ({"ProvisionedThroughput": {"ReadCapacityUnits": 1}}, "cannot be specified"),
+        ({"SSESpecification": {"SSEType": "KMS"}}, "boolean Enabled"),
+        ({"SSESpecification": {"Enabled": True}}, "encryption-at-rest is not yet supported"),
         ({"StreamSpecification": {}}, "boolean StreamEnabled"),
         ({**WITH_G, "GlobalSecondaryIndexes": "x"}, "must be an array"),
         ({**WITH_G, "GlobalSecondaryIndexes": [index("ab")]}, "at least 3 characters"),
@@ -148,6 +157,8 @@ def test_an_index_that_is_added() -> None:
     [
         ({"TableName": "tab"}, "UpdateTable requires one of"),
         ({"ProvisionedThroughput": {}}, "ProvisionedThroughput not supported"),
+        ({"BillingMode": "PROVISIONED"}, "ProvisionedThroughput must be specified"),
+        ({"BillingMode": "FREE"}, "Unknown BillingMode"),
         (updates(GlobalSecondaryIndexUpdates=[]), "UpdateTable requires one of"),
         (updates(GlobalSecondaryIndexUpdates=[{"Create": {}}, {"Create": {}}]), "only allows one index"),
         (updates(GlobalSecondaryIndexUpdates=[{"Create": {}}]), "must have IndexName"),

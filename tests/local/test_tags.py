@@ -48,6 +48,7 @@ def test_tags(wire: Wire) -> None:
         ({"ResourceArn": ARN, "Tags": []}, "ValidationException"),
         ({"ResourceArn": ARN, "Tags": [{"Key": "", "Value": "b"}]}, "ValidationException"),
         ({"ResourceArn": ARN, "Tags": [{"Key": "a"}]}, "ValidationException"),
+        ({"ResourceArn": ARN, "Tags": ["a"]}, "ValidationException"),
         ({"ResourceArn": ARN, "Tags": [{"Key": "a", "Value": "x" * 257}]}, "ValidationException"),
         ({"ResourceArn": ARN, "Tags": [{"Key": str(i), "Value": "x"} for i in range(51)]}, "ValidationException"),
         ({"ResourceArn": ARN, "Tags": [{"Key": "system:write_isolation", "Value": "x"}]}, "ValidationException"),
@@ -55,6 +56,12 @@ def test_tags(wire: Wire) -> None:
 )
 def test_wrong_tags(wire: Wire, parameters: dict[str, Any], kind: str) -> None:
     assert wire.refused("TagResource", parameters)[0] == kind
+
+
+def test_tags_of_a_wrong_shape(wire: Wire) -> None:
+    assert wire.refused("UntagResource", {"ResourceArn": ARN, "TagKeys": [{}]})[0] == "ValidationException"
+    for tags in (5, ["a"], {"Key": "a", "Value": "b"}):
+        assert wire.refused("CreateTable", {"TableName": "new", **BY_K, "Tags": tags})[0] == "ValidationException"
 
 
 TAG = "system:write_isolation"

@@ -106,6 +106,22 @@ def test_pages_of_system_tables(racks: LocalCluster) -> None:
         ("Query", {"TableName": SYSTEM + "config"}, "ValidationException"),
         ("Scan", {"TableName": SYSTEM + "config", "FilterExpression": "name > :x"}, "ValidationException"),
         ("Scan", {"TableName": SYSTEM + "config", "FilterExpression": "name = :x"}, "ValidationException"),
+        ("Scan", {"TableName": SYSTEM + "config", "FilterExpression": " " * 1_000_000}, "ValidationException"),
+        ("Scan", {"TableName": SYSTEM + "config", "FilterExpression": 5}, "ValidationException"),
+        ("Scan", {"TableName": SYSTEM + "config", "AttributesToGet": [{}]}, "ValidationException"),
+        ("Scan", {"TableName": SYSTEM + "peers", "ExclusiveStartKey": {"peer": {"S": 5}}}, "ValidationException"),
+        ("Query", {"TableName": SYSTEM + "config", "KeyConditions": 5}, "ValidationException"),
+        ("Query", {"TableName": SYSTEM + "config", "KeyConditions": {"name": 5}}, "ValidationException"),
+        (
+            "Query",
+            {
+                "TableName": SYSTEM + "config",
+                "KeyConditionExpression": "#n = :x",
+                "ExpressionAttributeNames": 5,
+                "ExpressionAttributeValues": 5,
+            },
+            "ValidationException",
+        ),
     ],
 )
 def test_wrong_reads_of_system_tables(

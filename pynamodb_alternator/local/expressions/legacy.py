@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..answers import DialectError, validation
-from ..attribute_values import kind_of, shown
+from ..attribute_values import check, kind_of, shown
 from . import values
 from .tree import AttributeValue
 
@@ -94,6 +94,7 @@ def operator_of(condition: Mapping[str, Any]) -> tuple[str, list[AttributeValue]
     for argument in arguments:
         if not values.is_value(argument):
             raise DialectError("SerializationException", f"{operator}: malformed AttributeValue {shown(argument)}")
+        check(argument, operator)
     return operator, arguments
 
 

@@ -6,7 +6,6 @@ of a list to the last, so that indexes mean the list as it was.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -59,7 +58,7 @@ def changes(tree: Plan, item: Item | None) -> Changes:
             raise validation("UpdateItem cannot update nested document path on non-existent item")
         if name not in item:
             raise validation(f"UpdateItem cannot update document path: missing attribute {name}")
-        result.values[name] = _rebuilt(copy.deepcopy(item[name]), branch, item)
+        result.values[name] = _rebuilt(item[name], branch, item)
         result.creates = True
     return result.finish()
 
@@ -72,13 +71,14 @@ def _rebuilt(value: Any, branch: Plan, item: Item) -> Any:
     if kind != ("L" if branch.numbered else "M"):
         raise _invalid(branch)
     if not branch.numbered:
+        members = dict(content)
         for name, below in branch.below.items():
             new = _rebuilt(content[name], below, item) if name in content else _made(below, item)
             if new is None:
-                content.pop(name, None)
+                members.pop(name, None)
             else:
-                content[name] = new
-        return value
+                members[name] = new
+        return {"M": members}
     kept = list(content)
     for index in sorted(branch.below, key=int):
         below = branch.below[index]
@@ -158,8 +158,9 @@ def _operand(of: Operand, item: Item | None) -> AttributeValue | None:
             _check_count(of)
             if not isinstance(arguments[0], Path):
                 raise validation("UpdateExpression: if_not_exists() must include path as its first argument")
-            old = at(item, arguments[0])
-            return _operand(arguments[1], item) if old is None else old
+            # Both, as the server does: what is wrong with the second is wrong even where it is not needed.
+            old, default = at(item, arguments[0]), _operand(arguments[1], item)
+            return default if old is None else old
         case Call("list_append", arguments):
             _check_count(of)
             return values.joined(_operand(arguments[0], item), _operand(arguments[1], item))
@@ -178,7 +179,7 @@ def legacy_changes(updates: Mapping[str, Any], item: Item | None) -> Changes:
     for name, update in updates.items():
         if not isinstance(update, dict):
             raise validation(f"AttributeUpdates: {name} must be an object")
-        action, value = update.get("Action", "PUT"), update.get("Value")
+        action, value = update.get("Action"), update.get("Value")
         before = item.get(name) if item is not None else None
         if action == "DELETE" and value is None:
             result.values[name] = None

@@ -83,17 +83,14 @@ def between(
 ) -> bool:
     """Whether ``low <= value <= high``."""
     for each, from_request in zip((low, high, value), (*constant[1:], constant[0]), strict=True):
-        if not _comparable(each):
-            if from_request:
-                kind = kind_of(each) if each is not None and is_value(each) else "none"
-                raise validation(
-                    "BETWEEN operator requires AttributeValueList elements to be of type String, Number, or Binary; "
-                    f"instead got {kind}"
-                )
-            return False
-    assert value is not None
-    assert low is not None
-    assert high is not None
+        if from_request and not _comparable(each):
+            kind = kind_of(each) if each is not None and is_value(each) else "none"
+            raise validation(
+                "BETWEEN operator requires AttributeValueList elements to be of type String, Number, or Binary; "
+                f"instead got {kind}"
+            )
+    if value is None or low is None or high is None or not all(map(_comparable, (value, low, high))):
+        return False
     bounds = constant[1] and constant[2]
     if kind_of(low) != kind_of(high):
         if bounds:
@@ -141,17 +138,21 @@ def contains(value: AttributeValue | None, part: AttributeValue | None) -> bool:
 
 
 def size(value: AttributeValue | None, from_item: bool) -> AttributeValue | None:
-    """What ``size()`` gives; None for what is missing or has no size, and is of the item."""
-    if value is not None and is_value(value):
-        kind, content = kind_of(value), content_of(value)
-        if kind == "S":
-            return {"N": str(len(content.encode("utf-8", "surrogatepass")))}
-        if kind == "B":
-            return {"N": str(len(decoded(content)))}
-        if kind in SETS or kind in ("L", "M"):
-            return {"N": str(len(content))}
-        if not from_item:
-            raise validation(f"Unsupported operand type {kind} for function size()")
+    """What ``size()`` gives; None for what has no size, and is of the item.
+
+    Raises `DialectError` for what is missing (DynamoDB takes it for something that does not match).
+    """
+    if value is None or not is_value(value):
+        raise validation(f"invalid object: {shown(value)}")
+    kind, content = kind_of(value), content_of(value)
+    if kind == "S":
+        return {"N": str(len(content.encode("utf-8", "surrogatepass")))}
+    if kind == "B":
+        return {"N": str(len(decoded(content)))}
+    if kind in SETS or kind in ("L", "M"):
+        return {"N": str(len(content))}
+    if not from_item:
+        raise validation(f"Unsupported operand type {kind} for function size()")
     return None
 
 
