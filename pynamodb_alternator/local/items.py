@@ -58,9 +58,9 @@ class ItemRules:
         references.check_all_used("GetItem")
         if not self._in_process:
             return self._engine(parsed.operation, parameters, with_capacity)
-        if projection is None and not with_capacity:
+        if projection is None and not with_capacity and info.keys.types[info.keys.partition] != "N":
             return self._client.call("GetItem", {"TableName": parsed.table, "Key": parameters["Key"]})
-        item = self._read(parsed.table, parameters["Key"])
+        item = self._read(parsed.table, info, parameters["Key"])
         result: dict[str, Any] = {}
         if item is not None:
             result["Item"] = projections.apply(projection, item)
@@ -76,7 +76,7 @@ class ItemRules:
         if not self._in_process:
             return self._engine(parsed.operation, parameters, write.with_capacity)
         with self._lock:
-            old = self._read(parsed.table, key_of(item, info)) if write.reads else None
+            old = self._read(parsed.table, info, key_of(item, info)) if write.reads else None
             write.check(old)
             self._client.result("PutItem", {"TableName": parsed.table, "Item": item})
         size = item_size(item)
@@ -91,7 +91,7 @@ class ItemRules:
         if not self._in_process:
             return self._engine(parsed.operation, parameters, write.with_capacity)
         with self._lock:
-            old = self._read(parsed.table, key) if write.reads else None
+            old = self._read(parsed.table, info, key) if write.reads else None
             write.check(old)
             self._client.result("DeleteItem", {"TableName": parsed.table, "Key": key})
         return write.answer(old if write.returns == "ALL_OLD" else None, max(1, item_size(old or {})))
@@ -104,10 +104,10 @@ class ItemRules:
         if not self._in_process:
             return self._engine(parsed.operation, parameters, write.with_capacity)
         with self._lock:
-            old = self._read(parsed.table, key)
+            old = self._read(parsed.table, info, key)
             write.check(old)
             changes = write.changes(old)
-            new = {**(old if old is not None else key)}
+            new = {**(old or {}), **key}
             for name, value in changes.values.items():
                 if value is None:
                     new.pop(name, None)
@@ -118,10 +118,12 @@ class ItemRules:
                 self._client.result("PutItem", {"TableName": parsed.table, "Item": new})
                 self._catalogue.note_item(parameters["TableName"], item_size(new))
         size = max(item_size(old) if old is not None and write.reads else 0, item_size(key) + write.size, 1)
-        return write.answer(write.returned(old, new if exists else None, changes), size)
+        new_as_read = keys.as_read(new, info.keys) if exists else None
+        return write.answer(write.returned(old, new_as_read, changes), size)
 
-    def _read(self, table: str | None, key: Mapping[str, Any]) -> Item | None:
-        return self._client.result("GetItem", {"TableName": table, "Key": key}).get("Item")
+    def _read(self, table: str | None, info: TableInfo, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        item = self._client.result("GetItem", {"TableName": table, "Key": key}).get("Item")
+        return None if item is None else keys.as_read(item, info.keys)
 
     def _engine(self, operation: str, parameters: Mapping[str, Any], with_capacity: bool) -> Answer:
         answer = self._client.call(operation, parameters)
@@ -174,7 +176,7 @@ class _Write:
         """Whether the item must be read before it is written."""
         return self._condition is not None or self._expected is not None or self.returns == "ALL_OLD"
 
-    def check(self, old: Item | None) -> None:
+    def check(self, old: Mapping[str, Any] | None) -> None:
         """Raises `DialectError` ConditionalCheckFailedException where the condition does not hold for the item."""
         if self._condition is not None:
             holds = conditions.holds(self._condition, old)
@@ -195,7 +197,7 @@ class _Write:
 class ConditionFailed(DialectError):
     """A condition did not hold; `old` is the item, where the request asks for it."""
 
-    def __init__(self, old: Item | None) -> None:
+    def __init__(self, old: Mapping[str, Any] | None) -> None:
         super().__init__("ConditionalCheckFailedException", "The conditional request failed")
         self._old = old
 
@@ -249,7 +251,7 @@ class _Update(_Write):
     def reads(self) -> bool:
         return super().reads or self.returns not in ("NONE", "UPDATED_NEW") or bool(self._legacy)
 
-    def changes(self, old: Item | None) -> updates.Changes:
+    def changes(self, old: Mapping[str, Any] | None) -> updates.Changes:
         """What is to be changed. Raises `DialectError` for values that cannot be stored."""
         if self._plan is not None:
             changes = updates.changes(self._plan, old)
@@ -261,7 +263,9 @@ class _Update(_Write):
             changes.values[name] = stored(value)
         return changes
 
-    def returned(self, old: Item | None, new: Item | None, changes: updates.Changes) -> Item | None:
+    def returned(
+        self, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, changes: updates.Changes
+    ) -> Mapping[str, Any] | None:
         match self.returns:
             case "ALL_OLD":
                 return old
@@ -274,7 +278,7 @@ class _Update(_Write):
             case _:
                 return None
 
-    def _touched(self, item: Item | None, changes: updates.Changes) -> Item | None:
+    def _touched(self, item: Mapping[str, Any] | None, changes: updates.Changes) -> Item | None:
         """The parts of an item that the update names, or None."""
         result: Item = {}
         for name in changes.values:

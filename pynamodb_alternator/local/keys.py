@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from ..routing.token import token_of
 from .answers import DialectError, validation
-from .attribute_values import content_of, decoded, kind_of, number, shown
+from .attribute_values import content_of, decoded, kind_of, number, shown, stored
 from .expressions.key_conditions import Keys
 from .expressions.values import is_value
 
@@ -74,6 +74,16 @@ def check_index_keys(item: Mapping[str, Any], types: Mapping[str, str]) -> None:
             )
         if not content_of(value):
             raise validation(f"GSI or LSI key attribute {name} cannot be set to an empty string")
+
+
+def as_read(item: Mapping[str, Any], keys: Keys) -> Mapping[str, Any]:
+    """An item as the server gives it back. A partition key that is a number is stored as it was written, and read in
+    the form of all numbers: 1.0 is another key than 1, and comes back as 1."""
+    if keys.types[keys.partition] != "N":
+        return item
+    value = item[keys.partition]
+    normal = stored(value)
+    return item if normal is value else {**item, keys.partition: normal}
 
 
 def token_of_value(value: object) -> int | None:

@@ -86,7 +86,7 @@ class ManyItemRules:
         }
         if self._in_process:
             result["Responses"] = {
-                table: [projections.apply(projected[table], item) for item in items]
+                table: [projections.apply(projected[table], self._as_read(table, item)) for item in items]
                 for table, items in responses.items()
             }
         result.setdefault("UnprocessedKeys", {})
@@ -94,6 +94,10 @@ class ManyItemRules:
         if with_capacity:
             result["ConsumedCapacity"] = capacity.of_tables(units)
         return self._maybe_chunked(json_answer(result))
+
+    def _as_read(self, table: str, item: Mapping[str, Any]) -> Mapping[str, Any]:
+        info = self._catalogue.known(table)
+        return item if info is None else keys.as_read(item, info.keys)
 
     def _got(self, plain: Mapping[str, Any]) -> dict[str, Any]:
         """All items of a batch; an engine that leaves keys over is asked again."""

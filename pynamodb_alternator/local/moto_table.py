@@ -2,8 +2,8 @@
 
 Derived from moto's own classes when the engine is made, since moto is imported then and not before. A table stores what
 passed the dialect's checks, so it checks nothing again: items may have any size, keys too. Binaries are ordered by
-their bytes and not by their base64 text. A number that is a partition key is its text: for the server 1 and 1.0 are
-two keys.
+their bytes and not by their base64 text. Of a number that is a partition key the digits after the point count: for the
+server 1 and 1.0 are two keys.
 """
 
 from __future__ import annotations
@@ -91,11 +91,12 @@ def _values(dynamo_type: Any) -> tuple[Any, Any]:
             return bool(super().compare(range_comparison, [Value(each) for each in range_objs]))
 
     class Key(Value):
-        """A partition key: a number is its text, and ordered as a number first."""
+        """A partition key: a number is its value and its scale, as the server stores it."""
 
         @property
         def order(self) -> Any:
-            return (self.cast_value, self.value) if self.type == "N" else self.cast_value
+            value = self.cast_value
+            return (value, value.as_tuple().exponent) if self.type == "N" else value
 
     return Value, Key
 

@@ -157,7 +157,14 @@ class _Request:
     @property
     def is_plain(self) -> bool:
         """Whether the engine's answer is the answer as it is."""
-        return not (self._filter.is_set or self._projection is not None or self._counts or self._limit is not None)
+        table_keys = self._table_keys
+        return not (
+            self._filter.is_set
+            or self._projection is not None
+            or self._counts
+            or self._limit is not None
+            or table_keys.types[table_keys.partition] == "N"
+        )
 
     def of_engine(self) -> dict[str, Any]:
         """The request for whole items, by key alone."""
@@ -172,7 +179,8 @@ class _Request:
     def answer(self, answer: Answer) -> Answer:
         """The engine's page with what was asked for."""
         page = answer.value()
-        items = [item for item in page.get("Items", ()) if self._filter.keeps(item)]
+        every = [keys.as_read(item, self._table_keys) for item in page.get("Items", ())]
+        items = [item for item in every if self._filter.keeps(item)]
         result: dict[str, Any] = {"Count": len(items), "ScannedCount": page["ScannedCount"]}
         if not self._counts:
             result["Items"] = [projections.apply(self._projection, item) for item in items]
