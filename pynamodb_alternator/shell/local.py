@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigurationError
+from ..errors import AlternatorError, ConfigurationError
 
 if TYPE_CHECKING:
     from ..local import LocalCluster
@@ -93,6 +93,8 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: over.set())
     with cluster:
         _load(cluster, options.persist, options.seed)
+        if options.persist is not None:
+            cluster.save(options.persist)  # at once: a file that cannot be written is an error at the start
         print(cluster.url)
         for node in cluster.nodes:
             print(f"  {node.address}  {node.datacenter}/{node.rack}")
@@ -125,12 +127,15 @@ def _load(cluster: LocalCluster, persisted: str | None, seed: str | None) -> Non
 
 def _keep_saved(cluster: LocalCluster, path: str, over: threading.Event) -> None:
     """Save the data at the end, and from time to time while it changes: a program that is killed loses little."""
-    cluster.save(path)  # at once, so that a file which cannot be written is an error at the start
     saved = _writes(cluster)
     while not over.wait(_SAVE_SECONDS):
         if (writes := _writes(cluster)) != saved:
-            cluster.save(path)
-            saved = writes
+            try:
+                cluster.save(path)
+                saved = writes
+            except AlternatorError as wrong:
+                # The data is in memory still, and a full disk may have room again.
+                print(f"{wrong} It is tried again in {_SAVE_SECONDS} seconds.", file=sys.stderr, flush=True)
     cluster.save(path)
 
 
@@ -167,5 +172,6 @@ def _credentials(pairs: Sequence[str] | None) -> dict[str, str] | None:
         key, colon, secret = text.partition(":")
         if not (key and colon and secret):
             raise ConfigurationError("--credentials: write an access key and its secret as KEY:SECRET.")
-        credentials[key] = secret
+        if credentials.setdefault(key, secret) != secret:
+            raise ConfigurationError(f"--credentials: the access key {key} has two secrets.")
     return credentials

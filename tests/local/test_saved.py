@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from pynamodb_alternator.errors import AlternatorError, ConfigurationError
 from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.local.engine import EngineAnswer
+from pynamodb_alternator.local.moto_engine import MotoEngine
 
-from .wire import Wire, create, s
+from .wire import Wire, create, ok, s
 
 TABLE: dict[str, Any] = {
     "TableName": "events",
@@ -91,7 +94,17 @@ def test_what_was_saved_is_there_again(tmp_path: Path) -> None:
 
 def test_the_short_form_of_a_line(tmp_path: Path) -> None:
     path = tmp_path / "seed.jsonl"
-    values = {"k": "a", "n": 1, "f": 1.50, "big": 1e22, "yes": True, "none": None, "l": ["x", 2], "m": {"S": "x"}}
+    values = {
+        "k": "a",
+        "n": 1,
+        "f": 1.50,
+        "big": 1e22,
+        "long": 2**100 + 1,
+        "yes": True,
+        "none": None,
+        "l": ["x", 2],
+        "m": {"S": "x"},
+    }
     path.write_text(f"\n{json.dumps({'table': 'tab', 'item': values})}\n\n")
     with LocalCluster(1) as local, Wire(local.nodes[0]) as wire:
         create(local)
@@ -101,11 +114,57 @@ def test_the_short_form_of_a_line(tmp_path: Path) -> None:
             "n": {"N": "1"},
             "f": {"N": "1.5"},
             "big": {"N": "10000000000000000000000"},
+            "long": {"N": str(2**100 + 1)},
             "yes": {"BOOL": True},
             "none": {"NULL": True},
             "l": {"L": [s("x"), {"N": "2"}]},
             "m": {"M": {"S": s("x")}},
         }
+
+
+def test_plain_numbers_keep_all_their_digits(tmp_path: Path) -> None:
+    path = tmp_path / "seed.jsonl"
+    digits = "0.12345678901234567890123456789012345678"
+    path.write_text(f'{{"table": "tab", "item": {{"k": "a", "n": {digits}}}}}')
+    with LocalCluster(1) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        local.load(path)
+        assert wire.ok("GetItem", {"TableName": "tab", "Key": {"k": s("a")}})["Item"]["n"] == {"N": digits}
+
+
+class Vanishing(MotoEngine):
+    """An engine in which a table is deleted as soon as it was described."""
+
+    def call(self, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
+        answer = super().call(headers, body)
+        if headers["x-amz-target"].endswith(".DescribeTable") and b'"gone"' in body:
+            super().call({"x-amz-target": "DynamoDB_20120810.DeleteTable"}, body)
+        return answer
+
+
+def test_a_table_that_is_deleted_meanwhile_does_not_stop_a_save(tmp_path: Path) -> None:
+    path = tmp_path / "saved.jsonl"
+    with LocalCluster(1, engine=Vanishing()) as local:
+        create(local, "gone")
+        create(local, "here")
+        ok(local.nodes[0], "PutItem", {"TableName": "here", "Item": {"k": s("a")}})
+        local.save(path)
+    with LocalCluster(1) as local:
+        assert local.load(path) == 1
+
+
+def test_an_engine_that_fails_makes_no_file(tmp_path: Path) -> None:
+    class Failing(MotoEngine):
+        def call(self, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
+            if headers["x-amz-target"].endswith(".DescribeTable"):
+                return 500, {}, b'{"__type": "InternalServerError", "message": "on purpose"}'
+            return super().call(headers, body)
+
+    with LocalCluster(1, engine=Failing()) as local:
+        create(local)
+        with pytest.raises(AlternatorError, match=r"the tables cannot be read \(on purpose\)"):
+            local.save(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

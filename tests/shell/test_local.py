@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ import pytest
 from pynamodb_alternator.errors import AlternatorError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.shell import cli
+from pynamodb_alternator.shell import local as local_command
 from tests.local.wire import post
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +63,7 @@ def test_it_runs_from_the_shell_until_a_signal(number: signal.Signals) -> None:
         (["--nodes", "0"], "nodes must be a whole number"),
         (["--datacenters", "a:x,b:1"], "--datacenters: write names"),
         (["--credentials", "alice"], "KEY:SECRET"),
+        (["--credentials", "alice:a", "--credentials", "alice:b"], "the access key alice has two secrets"),
         (["--engine", "mongo"], "engine must be 'moto'"),
         (["--like", "old"], "version must be"),
         (["--tablets", "3"], "tablets must be a power of two"),
@@ -171,5 +176,29 @@ def test_data_is_kept_between_runs_and_requests_are_logged(tmp_path: Path) -> No
 def test_a_file_that_is_not_there_or_cannot_be_written(option: str, tmp_path: Path) -> None:
     with run("--port", "0", "--nodes", "1", option, str(tmp_path / "missing" / "file")) as shell:
         assert shell.stderr is not None
+        assert shell.stdout is not None
         assert "cannot be" in shell.stderr.read()
+        assert shell.stdout.read() == "", "it was not said to run"
     assert shell.returncode == 2
+
+
+def test_a_save_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(local_command, "_SAVE_SECONDS", 0.001)
+    over = threading.Event()
+
+    class Cluster:
+        nodes = (SimpleNamespace(operations={"PutItem": 0}),)
+        saves = 0
+
+        def save(self, path: str) -> None:
+            self.saves += 1
+            if self.saves == 1:
+                raise AlternatorError("the disk is full.")
+            over.set()
+
+    cluster: Any = Cluster()
+    monkeypatch.setattr(local_command, "_writes", lambda of: next(counts))
+    counts = itertools.chain([0], itertools.repeat(1))
+    local_command._keep_saved(cluster, "file", over)
+    assert cluster.saves == 3, "one that failed, one that did not, and the last"
+    assert capsys.readouterr().err == "the disk is full. It is tried again in 0.001 seconds.\n"
