@@ -9,6 +9,9 @@ server 1 and 1.0 are two keys.
 from __future__ import annotations
 
 import base64
+import inspect
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -55,6 +58,8 @@ def _values(dynamo_type: Any) -> tuple[Any, Any]:
 
         @property
         def cast_value(self) -> Any:
+            if self.type == "N":
+                return Decimal(self.value)  # in older versions of moto a float, which has fewer digits
             return base64.b64decode(self.value) if self.type == "B" else super().cast_value
 
         @property
@@ -129,6 +134,8 @@ def _item(item: Any, value: Any, key: Any) -> Any:
 
 
 def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
+    asked_of_query, asked_of_scan = _index_name_of(table.query), _index_name_of(table.scan)
+
     class StrictTable(table):  # type: ignore[misc]
         """A table that stores whatever passed the dialect's checks."""
 
@@ -145,6 +152,25 @@ def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
         def get_item(self, hash_key: Any, range_key: Any = None, projection_expression: Any = None) -> Any:
             return super().get_item(key.of(hash_key), _wrapped(value, range_key), projection_expression)
 
+        _asked: str | None = None
+        """The name of the index that is being read."""
+
+        def query(self, *arguments: Any, **named: Any) -> Any:
+            self._asked = asked_of_query(self, *arguments, **named)
+            return super().query(*arguments, **named)
+
+        def scan(self, *arguments: Any, **named: Any) -> Any:
+            self._asked = asked_of_scan(self, *arguments, **named)
+            return super().scan(*arguments, **named)
+
+        def _generate_attr_to_sort_by(self, hash_key_attrs: list[str], range_key_attrs: list[Any]) -> list[str]:
+            """By the keys of an index, and then by those of the table: moto mixes them in an index without sort key."""
+            keys = [self.hash_key_attr, self.range_key_attr]
+            if self._asked is not None:
+                schema = self.get_index(self._asked).schema
+                keys = [key["AttributeName"] for key in sorted(schema, key=lambda key: str(key["KeyType"]))] + keys
+            return list(dict.fromkeys(name for name in keys if name is not None))
+
         def sorted_items(self, hash_key_attrs: list[str], range_key_attrs: list[Any], items: list[Any]) -> list[Any]:
             types = {each["AttributeName"]: each["AttributeType"] for each in self.attr}
             names = [name for name in (*hash_key_attrs, *range_key_attrs) if name in types]
@@ -156,6 +182,17 @@ def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
             return super().delete_item(key.of(hash_key), _wrapped(value, range_key))
 
     return StrictTable
+
+
+def _index_name_of(method: Callable[..., Any]) -> Callable[..., str | None]:
+    """What finds the argument `index_name` among those of a call of `method`."""
+    signature = inspect.signature(method)
+
+    def index_name(*arguments: Any, **named: Any) -> str | None:
+        name = signature.bind(*arguments, **named).arguments.get("index_name")
+        return None if name is None else str(name)
+
+    return index_name
 
 
 def _fits(of: Any, kind: str) -> bool:

@@ -177,6 +177,19 @@ def test_a_sort_key_is_its_number(wire: Wire) -> None:
 # Binaries
 
 
+def test_a_sort_key_has_all_its_digits(wire: Wire) -> None:
+    digits = "0.1234567890123456789012345678901234567"
+    texts = [digits + last for last in "135"]
+    for text in reversed(texts):
+        wire.ok("PutItem", {"TableName": "sorted", "Item": {"p": s("digits"), "c": n(text)}})
+    query = {
+        "TableName": "sorted",
+        "KeyConditionExpression": "p = :p AND c > :c",
+        "ExpressionAttributeValues": {":p": s("digits"), ":c": n(digits + "2")},
+    }
+    assert [item["c"]["N"] for item in wire.ok("Query", query)["Items"]] == texts[1:]
+
+
 def test_binaries_are_ordered_by_their_bytes(wire: Wire) -> None:
     contents = sorted({bytes([first, second]) for first in (0, 62, 63, 127, 128, 251, 255) for second in (0, 7, 254)})
     for content in contents:

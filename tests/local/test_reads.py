@@ -106,6 +106,30 @@ def test_a_full_page_is_not_known_to_be_the_last(wire: Wire, operation: str, mor
     assert larger == there
 
 
+def test_an_index_without_a_sort_key_is_in_the_order_of_the_tables_keys(cluster: LocalCluster) -> None:
+    index = {
+        "IndexName": "by_g",
+        "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    definitions = [{"AttributeName": "g", "AttributeType": "S"}]
+    keys = [("a", 2), ("a", 10), ("b", 1), ("c", 0), ("ä", -1)]
+    with Wire(cluster.nodes[0]) as wire:
+        wire.ok("CreateTable", table("tab", "S", "N", definitions=definitions, GlobalSecondaryIndexes=[index]))
+        for p, c in (keys[3], keys[0], keys[4], keys[2], keys[1]):
+            wire.ok("PutItem", {"TableName": "tab", "Item": {"p": s(p), "c": n(str(c)), "g": s("x")}})
+        by_g = {"KeyConditionExpression": "g = :g", "ExpressionAttributeValues": {":g": s("x")}, "IndexName": "by_g"}
+        for limit in ({}, {"Limit": 1}, {"Limit": 2}):
+            for forward in (True, False):
+                answers = pages(wire, "Query", **by_g, **limit, ScanIndexForward=forward)
+                found = [(item["p"]["S"], int(item["c"]["N"])) for page in answers for item in page["Items"]]
+                assert found == (keys if forward else keys[::-1])
+            found = [
+                item["p"]["S"] for page in pages(wire, "Scan", IndexName="by_g", **limit) for item in page["Items"]
+            ]
+            assert found == [p for p, _ in keys]
+
+
 def test_a_filter_counts_what_it_looked_at(wire: Wire) -> None:
     values = {":p": s("a"), ":true": {"BOOL": True}}
     query = {**KEY, "ExpressionAttributeValues": values, "FilterExpression": "odd = :true", "Limit": 10}
