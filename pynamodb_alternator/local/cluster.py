@@ -369,6 +369,7 @@ class LocalCluster:
     def _loop_runtime(self) -> Runtime:
         if self._undo is None or self._runtime is None:
             raise not_running()
+        self._runtime.check_owner()
         return self._runtime
 
 

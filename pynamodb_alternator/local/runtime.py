@@ -57,6 +57,14 @@ class Runtime:
         """Whether this process is a fork of the one that made it: then the loop's thread is not here."""
         return self._pid != os.getpid()
 
+    def check_owner(self) -> None:
+        """Raises `AlternatorError` in a forked child: nobody would do there what the loop is asked for."""
+        if self.forked:
+            raise AlternatorError(
+                "LocalCluster belongs to the process that started it. A forked child can send it requests, and must "
+                "leave everything else to that process."
+            )
+
     def report(self, wrong: BaseException) -> None:
         """Note what went wrong inside the cluster itself. From any thread."""
         self._failures.append(wrong)
@@ -65,10 +73,11 @@ class Runtime:
     def in_loop(self, function: Callable[[], _T]) -> _T:
         """Run `function` in the event loop's thread and hand back what it returns. From any thread.
 
-        Raises `AlternatorError` when the runtime has stopped.
+        Raises `AlternatorError` when the runtime has stopped, and in a forked child.
         """
         if self._stopped:
             raise not_running()
+        self.check_owner()
         if threading.current_thread() is self._thread:
             return function()
         return self._call(function).result(_SECONDS)

@@ -10,7 +10,7 @@ from .catalogue import MOST_TAGS, Catalogue, table_of
 from .parsing import Parsed, Rule
 
 _PUBLIC = (isolation.TAG, "system:initial_tablets")
-_TEXT = re.compile(r"[A-Za-z0-9 +\-=._:/@]*")
+_TEXT = re.compile(r"[A-Za-z0-9\s+\-=._:/]*", re.ASCII)
 
 
 class TagRules:

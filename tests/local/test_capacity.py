@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from .wire import Wire, s
 
 
@@ -27,6 +29,12 @@ def test_consumed_capacity(wire: Wire) -> None:
     assert wire.ok("BatchWriteItem", write) == {"UnprocessedItems": {}}
     for level in ("TOTAL", "INDEXES"):
         assert "ConsumedCapacity" not in wire.ok("Scan", {"TableName": "tab", "ReturnConsumedCapacity": level})
+    # What was read counts where it is larger than what is written.
+    small = {"TableName": "tab", "Item": {"k": s("a")}, "ConditionExpression": "attribute_exists(k)", **total}
+    assert wire.ok("PutItem", small) == {"ConsumedCapacity": {"CapacityUnits": 3.0}}
     assert wire.ok("DeleteItem", {**key, **total}) == {"ConsumedCapacity": {"CapacityUnits": 1.0}}
+    binary = {"k": s("a"), "v": {"B": base64.b64encode(b"x" * 1000).decode()}}
+    units = wire.ok("PutItem", {"TableName": "tab", "Item": binary, **total})["ConsumedCapacity"]["CapacityUnits"]
+    assert units == 1.0, "its bytes, and not those of its base64"
     for level in ("NONE", "INDEXES", "all"):
         assert wire.refused("GetItem", {**key, "ReturnConsumedCapacity": level})[0] == "ValidationException"

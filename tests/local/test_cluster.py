@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -130,6 +131,13 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> N
         LocalCluster(**settings)
 
 
+def forked() -> int:
+    """fork() of a process with threads is what is tested; it warns since Python 3.12."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def test_a_fork_leaves_the_cluster_to_its_parent(cluster: LocalCluster) -> None:
     node = cluster.nodes[0]
     with Wire(node) as wire:
@@ -137,12 +145,7 @@ def test_a_fork_leaves_the_cluster_to_its_parent(cluster: LocalCluster) -> None:
         sock = wire.http.sock
         assert sock is not None
         read, write = os.pipe()
-        # fork() of a process with threads is what is tested; it warns since Python 3.12.
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
+        child = forked()
         if child == 0:
             os.close(write)
             cluster.close()
@@ -160,6 +163,28 @@ def test_a_fork_leaves_the_cluster_to_its_parent(cluster: LocalCluster) -> None:
         finally:
             os.close(write)
             os.waitpid(child, 0)
+
+
+def test_a_fork_is_told_that_it_does_not_own_the_cluster(cluster: LocalCluster) -> None:
+    create(cluster)
+    read, write = os.pipe()
+    child = forked()
+    if child == 0:
+        refusals = 0
+        for ask in (cluster.nodes[0].kill, cluster.expire, cluster.add_node, lambda: cluster.replicas("tab", "a")):
+            try:
+                ask()
+            except AlternatorError as refused:
+                refusals += "belongs to the process that started it" in str(refused)
+        os.write(write, b"%d" % refusals)
+        os._exit(0)
+    os.close(write)
+    try:
+        assert os.read(read, 10) == b"4"
+    finally:
+        os.close(read)
+        os.waitpid(child, 0)
+    assert ok(cluster.nodes[0], "ListTables", {}) == {"TableNames": ["tab"]}
 
 
 def test_the_topology_moves(cluster: LocalCluster) -> None:

@@ -337,6 +337,9 @@ def test_a_failed_condition_can_give_the_item_back(item: Wire) -> None:
     assert (status, answer["Item"]) == (400, ITEM)
     status, answer = item.call("DeleteItem", {**delete, "ReturnValuesOnConditionCheckFailure": "NONE"})
     assert (status, "Item" in answer) == (400, False)
+    without = {name: delete[name] for name in ("TableName", "Key", "ConditionExpression")}
+    assert "Item" not in item.call("DeleteItem", without)[1]
+    assert item.ok("DeleteItem", {**without, "ConditionExpression": "attribute_exists(k)"}) == {}
 
 
 @pytest.mark.parametrize(
@@ -380,6 +383,8 @@ def test_updates_from_before_expressions(item: Wire) -> None:
     assert answer["Attributes"] == {"s": s("x"), "n": n("15"), "ss": {"SS": ["y"]}}
     without = {"TableName": "tab", "Key": {"k": s("a")}, "AttributeUpdates": {"s": {"Value": s("x")}}}
     assert item.refused("UpdateItem", without)[0] == "ValidationException"
+    nameless = {**without, "AttributeUpdates": {"": {"Action": "PUT", "Value": s("x")}}}
+    assert "Empty attribute name" in item.refused("UpdateItem", nameless)[1]
     mixed = {
         "TableName": "tab",
         "Key": {"k": s("a")},

@@ -209,6 +209,7 @@ def test_key_conditions_from_before_expressions(wire: Wire) -> None:
         ("Scan", {"IndexName": "by_g", "ConsistentRead": True}, "Consistent reads are not allowed"),
         ("Scan", {"Limit": 0}, "Limit must be greater than 0"),
         ("Scan", {"Limit": "x"}, "Limit"),
+        ("Scan", {"Limit": True}, "Limit"),
         ("Scan", {"Select": "SOME"}, "Unknown Select"),
         ("Scan", {"Select": "SPECIFIC_ATTRIBUTES"}, "requires AttributesToGet or ProjectionExpression"),
         ("Scan", {"Select": "COUNT", "ProjectionExpression": "p"}, "require Select"),

@@ -50,12 +50,32 @@ def test_tags(wire: Wire) -> None:
         ({"ResourceArn": ARN, "Tags": [{"Key": "a"}]}, "ValidationException"),
         ({"ResourceArn": ARN, "Tags": ["a"]}, "ValidationException"),
         ({"ResourceArn": ARN, "Tags": [{"Key": "a", "Value": "x" * 257}]}, "ValidationException"),
+        ({"ResourceArn": ARN, "Tags": [{"Key": "x" * 129, "Value": ""}]}, "ValidationException"),
+        ({"ResourceArn": ARN, "Tags": [{"Key": "a", "Value": "me@example"}]}, "ValidationException"),
+        ({"ResourceArn": ARN, "Tags": [{"Key": "ü", "Value": "x"}]}, "ValidationException"),
+        ({"ResourceArn": ARN, "Tags": [{"Key": "system:ttl_attribute", "Value": "x"}]}, "ValidationException"),
         ({"ResourceArn": ARN, "Tags": [{"Key": str(i), "Value": "x"} for i in range(51)]}, "ValidationException"),
         ({"ResourceArn": ARN, "Tags": [{"Key": "system:write_isolation", "Value": "x"}]}, "ValidationException"),
     ],
 )
 def test_wrong_tags(wire: Wire, parameters: dict[str, Any], kind: str) -> None:
     assert wire.refused("TagResource", parameters)[0] == kind
+
+
+def test_the_most_tags(wire: Wire) -> None:
+    longest = {"Key": "x" * 128, "Value": "y" * 256}
+    wire.ok("TagResource", {"ResourceArn": ARN, "Tags": [longest, {"Key": "a\tb", "Value": ""}]})
+    some = [{"Key": f"t{number}", "Value": "+-=._:/ "} for number in range(60)]
+    wire.ok("TagResource", {"ResourceArn": ARN, "Tags": some[:48]})
+    assert "exceed the current limit" in wire.refused("TagResource", {"ResourceArn": ARN, "Tags": some[48:49]})[1]
+    new = {"TableName": "new", **BY_K, "Tags": some[:51]}
+    assert "exceed the current limit" in wire.refused("CreateTable", new)[1]
+    wire.ok("CreateTable", {**new, "Tags": some[:50]})
+
+
+def test_tags_of_the_server_cannot_be_removed(wire: Wire) -> None:
+    kind, _ = wire.refused("UntagResource", {"ResourceArn": ARN, "TagKeys": ["a", "system:ttl_attribute"]})
+    assert kind == "ValidationException"
 
 
 def test_tags_of_a_wrong_shape(wire: Wire) -> None:
