@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import pytest
 
 from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.local.engine import EngineAnswer
 from pynamodb_alternator.local.expiry import is_expired
+from pynamodb_alternator.local.moto_engine import MotoEngine
 
 from .wire import Wire, create, s
 
@@ -103,6 +107,39 @@ def test_expire_deletes_what_has_expired_by_then() -> None:
         assert local.expire() == 0
         with pytest.raises(LookupError, match="nowhere"):
             local.expire("nowhere")
+
+
+def test_a_sweep_goes_through_all_pages() -> None:
+    with LocalCluster(1, ttl_period=None) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        wire.ok("UpdateTimeToLive", turn())
+        for number in range(4):
+            item = {"k": s(str(number)), "expires": {"N": str(int(NOW))}, "text": s("x" * 600_000)}
+            wire.ok("PutItem", {"TableName": "tab", "Item": item})
+        assert "LastEvaluatedKey" in wire.ok("Scan", {"TableName": "tab"})
+        assert local.expire(now=NOW) == 4
+        assert wire.ok("Scan", {"TableName": "tab"})["Items"] == []
+
+
+class Prolonging(MotoEngine):
+    """An engine in which items are given more time as soon as a sweep has read them."""
+
+    def call(self, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
+        answer = super().call(headers, body)
+        if headers["x-amz-target"].endswith(".Scan"):
+            for item in orjson.loads(answer[2])["Items"]:
+                put = {"TableName": "tab", "Item": {**item, "expires": {"N": str(int(NOW) + 1000)}}}
+                super().call({"x-amz-target": "DynamoDB_20120810.PutItem"}, orjson.dumps(put))
+        return answer
+
+
+def test_an_item_that_is_given_more_time_during_a_sweep_stays() -> None:
+    with LocalCluster(1, engine=Prolonging(), ttl_period=None) as local, Wire(local.nodes[0]) as wire:
+        create(local)
+        wire.ok("UpdateTimeToLive", turn())
+        wire.ok("PutItem", {"TableName": "tab", "Item": {"k": s("a"), "expires": {"N": str(int(NOW))}}})
+        assert local.expire(now=NOW) == 0
+        assert "Item" in wire.ok("GetItem", {"TableName": "tab", "Key": {"k": s("a")}})
 
 
 def test_a_table_without_time_to_live_keeps_everything() -> None:

@@ -45,6 +45,9 @@ VALUES: dict[str, Any] = {
     ":true": {"BOOL": True},
     ":null": {"NULL": True},
     ":ss": {"SS": ["y", "x"]},
+    ":twice": {"SS": ["y", "x", "y"]},
+    ":ten": s("10"),
+    ":text": s("1"),
     ":deep": s("deep"),
     ":four": n("4"),
     ":type": s("S"),
@@ -135,6 +138,10 @@ TRUE = [
 ]
 FALSE = [
     "n = :n2",  # SCYLLADB-1575
+    "n = :ten",
+    "ss = :twice",
+    "contains(ns, :text)",
+    "contains(l, :text)",
     "n = :s",
     "missing = :s",
     "s > :gamma",
