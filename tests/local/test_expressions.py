@@ -125,6 +125,7 @@ TRUE = [
     "attribute_not_exists(l[3])",
     "attribute_type(s, :type)",
     "attribute_type(l, :typel)",
+    "attribute_type(:list, :typel)",
     "m.b.c = :deep",
     "l[0] = :one",
     "size(s) = :four",
@@ -186,7 +187,11 @@ def test_what_does_not_hold(item: Wire, condition: str) -> None:
         ("s = :unknown", "missing entry ':unknown'"),
         ("#unknown = :s", "ExpressionAttributeNames missing"),
         ("s = :s" + " OR s = :s" * 500, "exceeds allowed maximum 4096"),
-        ("(" * 450 + "s = :s" + ")" * 450, "nested too deeply"),
+        ("s = :s" + " " * 4091, "exceeds allowed maximum 4096"),
+        ("(" * 401 + "s = :s" + ")" * 401, "nested too deeply"),
+        ("NOT " * 401 + "s = :s", "nested too deeply"),
+        ("NOT (" * 201 + "s = :s" + ")" * 201, "nested too deeply"),
+        ("size(" * 401 + "s" + ")" * 401 + " = :n", "nested too deeply"),
         ("nonsense(s)", "nonsense"),
         ("attribute_exists(s, s)", "attribute_exists"),
         ("attribute_exists(:s)", "attribute_exists"),
@@ -206,6 +211,28 @@ def test_what_is_refused(item: Wire, condition: str, message: str) -> None:
     if ":unknown" in condition or "#unknown" in condition:
         put.setdefault("ExpressionAttributeValues", {":s": s("x")})
     kind, text = item.refused("PutItem", put)
+    assert (kind, message in text) == ("ValidationException", True), text
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "s = :s" + " " * 4090,
+        "(" * 400 + "s = :s" + ")" * 400,
+        "NOT " * 400 + "s = :s",
+        "NOT (" * 200 + "s = :s" + ")" * 200,
+    ],
+)
+def test_what_is_just_short_enough(item: Wire, condition: str) -> None:
+    assert holds(item, condition)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("", "Empty attribute name"), ("x" * 65_536, "too large"), (5, "missing")]
+)
+def test_what_a_name_may_stand_for(item: Wire, name: Any, message: str) -> None:
+    names = {"ExpressionAttributeNames": {"#n": name}, "ConditionExpression": "attribute_exists(#n)"}
+    kind, text = item.refused("PutItem", {"TableName": "tab", "Item": ITEM, **names})
     assert (kind, message in text) == ("ValidationException", True), text
 
 
@@ -274,6 +301,13 @@ def test_updates(item: Wire, expression: str, changed: dict[str, Any]) -> None:
         ("SET l = list_append(s, :list)", "non-list"),
         ("SET s = if_not_exists(s, list_append(missing, :list))", "non-list"),
         ("FROB s", "syntax error"),
+        ("SET s.x = :s", "document paths not valid for this item"),
+        ("SET l.x = :s", "document paths not valid for this item"),
+        ("SET m[0] = :s", "document paths not valid for this item"),
+        ("SET m.a.x = :s", "document paths not valid for this item"),
+        ("SET m.z.x = :s", "document paths not valid for this item"),
+        ("ADD l :list", "incorrect data type"),
+        ("ADD new :list", "incorrect data type"),
     ],
 )
 def test_updates_that_are_refused(item: Wire, expression: str, message: str) -> None:
@@ -362,6 +396,7 @@ def test_a_failed_condition_can_give_the_item_back(item: Wire) -> None:
         ({"s": {"ComparisonOperator": "NOT_CONTAINS", "AttributeValueList": [s("eta")]}}, False),
         ({"missing": {"ComparisonOperator": "NULL"}}, True),
         ({"s": {"ComparisonOperator": "NOT_NULL"}}, True),
+        ({"missing": {"ComparisonOperator": "NOT_CONTAINS", "AttributeValueList": [s("eta")]}}, False),
     ],
 )
 def test_conditions_from_before_expressions(item: Wire, expected: dict[str, Any], holds_: bool) -> None:
@@ -370,6 +405,41 @@ def test_conditions_from_before_expressions(item: Wire, expected: dict[str, Any]
     assert (status == 200) is holds_
     if "ComparisonOperator" in next(iter(expected.values())):
         assert item.ok("Scan", {"TableName": "tab", "ScanFilter": expected})["Count"] == holds_
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"Expected": {}, "ConditionalOperator": "OR"}, "missing or empty Expected"),
+        ({"ConditionalOperator": "AND"}, "missing or empty Expected"),
+        ({"Expected": {}, "ConditionalOperator": "XOR"}, "must be AND, OR or missing"),
+        ({"Expected": {"s": {"ComparisonOperator": "IN", "AttributeValueList": [s("a"), n("1")]}}}, "the same type"),
+        ({"Expected": {"s": {"ComparisonOperator": "IN", "AttributeValueList": [{"L": []}]}}}, "String, Number, or"),
+        ({"Expected": {"s": {"ComparisonOperator": "IN", "AttributeValueList": []}}}, "non-empty"),
+        ({"Expected": {"s": {"ComparisonOperator": "NULL", "AttributeValueList": [s("a")]}}}, "to be empty"),
+        ({"Expected": {"s": {"ComparisonOperator": "CONTAINS", "AttributeValueList": [{"SS": ["a"]}]}}}, "got SS"),
+        ({"Expected": {"s": {"Value": s("a"), "Exists": False}}}, "Cannot combine Value with Exists"),
+        ({"Expected": {"s": {"Exists": True}}}, "requires Value"),
+        ({"Expected": {"s": {}}}, "Missing ComparisonOperator, Value or Exists"),
+    ],
+)
+def test_conditions_from_before_expressions_that_are_refused(
+    item: Wire, parameters: dict[str, Any], message: str
+) -> None:
+    kind, text = item.refused("PutItem", {"TableName": "tab", "Item": ITEM, **parameters})
+    assert (kind, message in text) == ("ValidationException", True), text
+
+
+@pytest.mark.parametrize(("operator", "holds_"), [("AND", False), ("OR", True), (None, False)])
+def test_one_condition_or_all(item: Wire, operator: str | None, holds_: bool) -> None:
+    expected = {
+        "s": {"ComparisonOperator": "EQ", "AttributeValueList": [s("other")]},
+        "n": {"ComparisonOperator": "EQ", "AttributeValueList": [n("10")]},
+    }
+    more = {} if operator is None else {"ConditionalOperator": operator}
+    status, _ = item.call("PutItem", {"TableName": "tab", "Item": ITEM, "Expected": expected, **more})
+    assert (status == 200) is holds_
+    assert item.ok("Scan", {"TableName": "tab", "ScanFilter": expected, **more})["Count"] == holds_
 
 
 def test_updates_from_before_expressions(item: Wire) -> None:
@@ -388,6 +458,10 @@ def test_updates_from_before_expressions(item: Wire) -> None:
         },
     )
     assert answer["Attributes"] == {"s": s("x"), "n": n("15"), "ss": {"SS": ["y"]}}
+    longer = {"list": {"Action": "ADD", "Value": {"L": [n("1")]}}}
+    for length in (1, 2):
+        wanted = {"TableName": "tab", "Key": {"k": s("a")}, "AttributeUpdates": longer, "ReturnValues": "UPDATED_NEW"}
+        assert item.ok("UpdateItem", wanted)["Attributes"] == {"list": {"L": [n("1")] * length}}
     without = {"TableName": "tab", "Key": {"k": s("a")}, "AttributeUpdates": {"s": {"Value": s("x")}}}
     assert item.refused("UpdateItem", without)[0] == "ValidationException"
     nameless = {**without, "AttributeUpdates": {"": {"Action": "PUT", "Value": s("x")}}}

@@ -384,6 +384,16 @@ def test_batches_that_are_refused(wire: Wire, request_: Any) -> None:
     assert wire.refused("BatchWriteItem", request_)[0] == "ValidationException"
 
 
+def test_the_largest_batches(wire: Wire) -> None:
+    keys = [{"p": s("batch"), "c": n(str(number))} for number in range(101)]
+    writes = [{"PutRequest": {"Item": key}} for key in keys]
+    assert "maximum is 100" in wire.refused("BatchWriteItem", {"RequestItems": {"sorted": writes}})[1]
+    wire.ok("BatchWriteItem", {"RequestItems": {"sorted": writes[:100]}})
+    assert "at most 100" in wire.refused("BatchGetItem", {"RequestItems": {"sorted": {"Keys": keys}}})[1]
+    read = wire.ok("BatchGetItem", {"RequestItems": {"sorted": {"Keys": keys[:100]}}})
+    assert len(read["Responses"]["sorted"]) == 100
+
+
 def test_a_batch_for_a_table_that_is_not_there(wire: Wire) -> None:
     for operation, request in (
         ("BatchGetItem", {"nowhere": {"Keys": [{"p": s("a")}]}}),

@@ -252,6 +252,21 @@ def test_key_conditions_from_before_expressions(wire: Wire) -> None:
             "Sort key attribute: p",
         ),
         ("Query", {**KEY, "ScanIndexForward": "false"}, "must be a boolean"),
+        # What is wrong with a filter is wrong even where it is asked of no item.
+        *(
+            (
+                "Query",
+                {**KEY, "FilterExpression": f, "ExpressionAttributeValues": {":p": s("none"), ":n": n("1")}},
+                message,
+            )
+            for f, message in (
+                ("begins_with(odd, :n)", "string or binary"),
+                ("attribute_type(odd, :n)", "must refer to a string"),
+                ("nonsense(odd, :n)", "unknown function 'nonsense'"),
+                ("size(odd, :n) = :n", "accepts 1 parameter"),
+                ("if_not_exists(odd, :n) = :n", "unknown function 'if_not_exists'"),
+            )
+        ),
         ("Query", {"KeyConditionExpression": "p = :p", "ExpressionAttributeValues": {":p": s("")}}, "empty string"),
         (
             "Query",

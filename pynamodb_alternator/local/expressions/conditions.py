@@ -171,14 +171,12 @@ def _check_operand(of: Operand) -> None:
     if of.name not in _ARGUMENTS:
         raise validation(f"Invalid FilterExpression: unknown function '{of.name}' called.")
     _check_count(of, "Invalid FilterExpression")
-    if of.name in ("begins_with", "attribute_type"):
+    if of.name == "begins_with":
         # Of constants alone: nothing of them depends on an item.
         for argument in of.arguments:
-            if isinstance(argument, Constant) and kind_of(argument.value) not in (
-                ("S", "B") if of.name == "begins_with" else ("S",)
-            ):
+            if isinstance(argument, Constant) and kind_of(argument.value) not in ("S", "B"):
                 raise validation(
-                    f"Invalid FilterExpression: {of.name}() supports only string or binary type, got: "
+                    "Invalid FilterExpression: begins_with() supports only string or binary type, got: "
                     f"{shown(argument.value)}"
                 )
     if of.name == "attribute_type":

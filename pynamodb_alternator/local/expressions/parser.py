@@ -123,10 +123,10 @@ class _Parser:
         while True:
             while self.take("NOT"):
                 groups[-1].negations += 1
-                self._within(sum(1 + group.negations for group in groups) - 1)
+                self._within(sum(1 + group.negations for group in groups) - 2)
             if self.take("("):
                 groups.append(_Group())
-                self._within(sum(1 + group.negations for group in groups) - 1)
+                self._within(sum(1 + group.negations for group in groups) - 2)
                 continue
             part = self._primitive()
             while True:
