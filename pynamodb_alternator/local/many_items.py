@@ -13,7 +13,7 @@ from .engine_client import EngineClient
 from .expressions import projections
 from .expressions.projections import Projection
 from .expressions.references import References
-from .items import check_item, key_of
+from .items import check_item, flag, key_of
 from .options import Options
 from .parsing import Parsed, Rule
 from .reads import Reads
@@ -115,6 +115,7 @@ class ManyItemRules:
         asked = request.get("Keys") if isinstance(request, dict) else None
         if not isinstance(asked, list) or not asked:
             raise validation("BatchGetItem: Keys must be a non-empty array of keys")
+        flag(request, "ConsistentRead")
         if len(asked) > _MOST_BATCH_READS:
             raise validation(f"Too many items requested for the BatchGetItem call: at most {_MOST_BATCH_READS}")
         for key in asked:

@@ -21,6 +21,7 @@ _LONGEST_KEY_NAME = 255
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+")
 _KEY_TYPES = ("S", "N", "B")
 _RESERVED = ":attrs"
+_STREAM_VIEWS = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 _PROJECTION = {"ProjectionType": "ALL"}
 
 
@@ -165,6 +166,9 @@ def _check_streams(parameters: Mapping[str, Any]) -> None:
         return
     if not isinstance(specification, dict) or not isinstance(specification.get("StreamEnabled"), bool):
         raise validation("StreamSpecification needs boolean StreamEnabled")
+    view = specification.get("StreamViewType")
+    if specification["StreamEnabled"] and view is not None and view not in _STREAM_VIEWS:
+        raise validation(f"Unknown StreamViewType {view}. Must be one of {', '.join(_STREAM_VIEWS)}.")
 
 
 def _check_encryption(specification: object) -> None:

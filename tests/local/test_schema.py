@@ -99,6 +99,7 @@ def test_the_longest_names(table: str, index_name: str, kind: str) -> None:
         ({"SSESpecification": {"SSEType": "KMS"}}, "boolean Enabled"),
         ({"SSESpecification": {"Enabled": True}}, "encryption-at-rest is not yet supported"),
         ({"StreamSpecification": {}}, "boolean StreamEnabled"),
+        ({"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "ALL"}}, "Unknown StreamViewType ALL"),
         ({**WITH_G, "GlobalSecondaryIndexes": "x"}, "must be an array"),
         ({**WITH_G, "GlobalSecondaryIndexes": [index("ab")]}, "at least 3 characters"),
         ({**WITH_G, "GlobalSecondaryIndexes": [index("a b c")]}, "regular expression"),
