@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 exact: Context = Context(
     prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation, DivisionByZero, Overflow, Underflow]
 )
-_OTHER_TYPES = frozenset(["BOOL", "NULL", "FLOAT32VECTOR"])
+_JSON_TYPES: Mapping[str, type] = {"BOOL": bool, "NULL": bool, "FLOAT32VECTOR": list}
 
 
 def kind_of(value: Mapping[str, Any]) -> str:
@@ -71,7 +71,10 @@ def check(value: object, caller: str) -> None:
             raise DialectError("SerializationException", text)
     elif kind in ("L", "M"):
         _check_within(kind, content, value, caller)
-    elif kind not in _OTHER_TYPES:
+    elif kind in _JSON_TYPES:
+        if not isinstance(content, _JSON_TYPES[kind]):
+            raise validation(f"{caller}: improperly formatted value '{shown(value)}'")
+    else:
         raise validation(f"{caller}: unknown type {kind} for value {shown(value)}")
 
 
@@ -156,8 +159,6 @@ def stored(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """A value as it is read again after it was written at the top of an item. Raises as `number` does."""
     text = value.get("N")
     if text is None:
-        if not isinstance(value.get("BOOL", True), bool):
-            raise validation(f"BOOL must be true or false: {shown(value)}")
         return value
     normal = plain(number(text))
     return value if normal == text else {"N": normal}

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from .answers import validation
+from .attribute_values import shown
 from .engine import Engine, EngineAnswer
 
 TYPE = "FLOAT32VECTOR"
@@ -45,7 +46,7 @@ def floats_of(value: object) -> list[float]:
 
 def with_float_vectors(engine: Engine, dialects: Collection[str]) -> Engine:
     """The engine of a server that speaks these dialects of vector search: only the older one has the type."""
-    return _WithFloatVectors(engine) if "alternator" in dialects else engine
+    return _WithFloatVectors(engine) if "alternator" in dialects else _WithoutFloatVectors(engine)
 
 
 class _WithFloatVectors:
@@ -63,6 +64,15 @@ class _WithFloatVectors:
         return getattr(self._engine, name)
 
 
+class _WithoutFloatVectors(_WithFloatVectors):
+    """An engine that refuses the type. `call` raises `DialectError` where a request has it."""
+
+    def call(self, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
+        if _SENT in body:
+            _changed(orjson.loads(body), TYPE, _refused)
+        return self._engine.call(headers, body)
+
+
 def to_engine(body: bytes) -> bytes:
     """A request for an engine. Raises `DialectError` for numbers that do not fit."""
     return orjson.dumps(_changed(orjson.loads(body), TYPE, _kept)) if _SENT in body else body
@@ -77,6 +87,12 @@ def _kept(value: Any) -> Any:
     if isinstance(value, dict):
         return {TYPE: _changed(value, TYPE, _kept)}  # an attribute that has this name
     return {"M": {_KEPT_AS: {"S": orjson.dumps(floats_of(value)).decode()}}}
+
+
+def _refused(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _changed(value, TYPE, _refused)  # an attribute that has this name
+    raise validation(f"unknown type {TYPE} for value {shown(value)}")
 
 
 def _sent(value: Any) -> Any:

@@ -72,13 +72,14 @@ class VectorIndexForms:
 
     def check_others(self, table: VectorTable, parameters: Mapping[str, Any]) -> None:
         """Refuse an UpdateTable whose secondary indexes are in conflict with vector indexes. Raises `DialectError`."""
-        for update in parameters.get("GlobalSecondaryIndexUpdates") or ():
-            name = (update.get("Create") or {}).get("IndexName")
+        for update in _entries(parameters, "GlobalSecondaryIndexUpdates"):
+            create = update.get("Create")
+            name = _text(create, "IndexName") if isinstance(create, dict) else None
             if name in table.indexes:
                 raise validation(f"An index '{name}' already exists")
         targets = {index.attribute for index in table.indexes.values()}
-        for definition in parameters.get("AttributeDefinitions") or ():
-            if definition.get("AttributeName") in targets:
+        for definition in _entries(parameters, "AttributeDefinitions"):
+            if _text(definition, "AttributeName") in targets:
                 raise validation(
                     f"AttributeDefinitions: {definition['AttributeName']} is the attribute of a vector index"
                 )
@@ -206,8 +207,9 @@ def _search_schema(schema: Any, types: Mapping[Any, Any], where: str) -> dict[st
         raise validation(f"{where}: SearchSchema must be a list, and must not be empty")
     kinds: dict[str, str] = {}
     for element in schema:
-        name, kind = element.get("AttributeName"), element.get("SearchSchemaElementType")
-        if kind not in ("HASH", "INLINE_FILTER"):
+        element = element if isinstance(element, dict) else {}
+        name, kind = _text(element, "AttributeName"), _text(element, "SearchSchemaElementType")
+        if name is None or kind not in ("HASH", "INLINE_FILTER"):
             raise validation(f"{where}: SearchSchemaElementType must be HASH or INLINE_FILTER")
         if name in kinds:
             raise validation(f"{where}: SearchSchema: Duplicate AttributeName '{name}'")
@@ -231,22 +233,36 @@ def _dimensions(holder: Mapping[str, Any], where: str) -> int:
 
 def _types(parameters: Mapping[str, Any]) -> dict[Any, Any]:
     """The types of attributes that a request defines."""
-    definitions = parameters.get("AttributeDefinitions") or ()
-    return {definition.get("AttributeName"): definition.get("AttributeType") for definition in definitions}
+    definitions = _entries(parameters, "AttributeDefinitions")
+    return {_text(definition, "AttributeName"): _text(definition, "AttributeType") for definition in definitions}
+
+
+def _entries(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The objects of a list in a request. What else it has, or is, the rules for tables refuse afterwards."""
+    entries = holder.get(name)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _text(entry: Mapping[str, Any], name: str) -> str | None:
+    text = entry.get(name)
+    return text if isinstance(text, str) else None
 
 
 def _used_by_keys(parameters: Mapping[str, Any]) -> set[Any]:
     """The attributes of the keys of a table and its secondary indexes."""
     kinds = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
-    holders = [parameters, *(index for kind in kinds for index in parameters.get(kind) or ())]
-    return {key.get("AttributeName") for holder in holders for key in holder.get("KeySchema") or ()}
+    holders = [parameters, *(index for kind in kinds for index in _entries(parameters, kind))]
+    return {_text(key, "AttributeName") for holder in holders for key in _entries(holder, "KeySchema")}
 
 
 def _take_definitions(parameters: dict[str, Any], names: Collection[str]) -> None:
     """Take the definitions of these attributes out of a request. No engine takes them, as no key has them."""
     definitions = parameters.get("AttributeDefinitions")
-    if definitions and names:
-        kept = [definition for definition in definitions if definition.get("AttributeName") not in names]
+    if isinstance(definitions, list) and names:
+        taken = [
+            entry for entry in _entries(parameters, "AttributeDefinitions") if _text(entry, "AttributeName") in names
+        ]
+        kept = [definition for definition in definitions if definition not in taken]
         parameters["AttributeDefinitions"] = kept
         if not kept:
             del parameters["AttributeDefinitions"]
@@ -254,4 +270,4 @@ def _take_definitions(parameters: dict[str, Any], names: Collection[str]) -> Non
 
 def _index_names(parameters: Mapping[str, Any]) -> set[Any]:
     kinds = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
-    return {index.get("IndexName") for kind in kinds for index in parameters.get(kind) or ()}
+    return {_text(index, "IndexName") for kind in kinds for index in _entries(parameters, kind)}

@@ -305,7 +305,10 @@ def test_an_index_gives_all_attributes_whatever_was_asked_for(wire: Wire) -> Non
         ({}, "ValidationException", "improperly formatted"),
         ("a", "ValidationException", "improperly formatted"),
         ({"S": "a", "N": "1"}, "ValidationException", "improperly formatted"),
-        ({"BOOL": "true"}, "ValidationException", "BOOL must be true or false"),
+        ({"BOOL": "true"}, "ValidationException", "improperly formatted"),
+        ({"NULL": ["a"]}, "ValidationException", "improperly formatted"),
+        ({"FLOAT32VECTOR": "a"}, "ValidationException", "improperly formatted"),
+        ({"M": {"a": {"BOOL": []}}}, "ValidationException", "improperly formatted"),
         # The server stores the following as they come. Read again, they would break the table.
         ({"L": {}}, "ValidationException", "improperly formatted"),
         ({"M": []}, "ValidationException", "improperly formatted"),

@@ -144,6 +144,45 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
             ],
         },
     ),
+    (
+        "CreateTable",
+        {
+            "TableName": "vectors",
+            **BY_K,
+            "AttributeDefinitions": [*BY_K["AttributeDefinitions"], {"AttributeName": "g", "AttributeType": "S"}],
+            "VectorIndexes": [
+                {
+                    "IndexName": "near",
+                    "VectorAttribute": {"AttributeName": "v"},
+                    "Dimensions": 2,
+                    "DistanceFunction": "COSINE",
+                    "Projection": {"ProjectionType": "ALL"},
+                    "SearchSchema": [{"AttributeName": "g", "SearchSchemaElementType": "INLINE_FILTER"}],
+                }
+            ],
+        },
+    ),
+    (
+        "UpdateTable",
+        {
+            "TableName": "vectors",
+            "VectorIndexUpdates": [
+                {"Create": {"IndexName": "new", "VectorAttribute": {"AttributeName": "w", "Dimensions": 2}}}
+            ],
+        },
+    ),
+    ("PutItem", {"TableName": "vectors", "Item": {**KEY, "v": {"L": [n(1), n(2)]}}}),
+    ("PutItem", {"TableName": "vectors", "Item": {**KEY, "v": {"FLOAT32VECTOR": [1, 0.5]}}}),
+    (
+        "Query",
+        {
+            "TableName": "vectors",
+            "IndexName": "near",
+            "Limit": 2,
+            "VectorSearch": {"QueryVector": {"L": [n(1), n(2)]}, "ReturnScores": "SIMILARITY"},
+        },
+    ),
+    ("SearchVectors", {"TableName": "vectors", "IndexName": "near", "SearchVector": [n(1), n(2)], "TopK": 2}),
     ("DeleteTable", {"TableName": "new"}),
     ("DescribeTable", {}),
     ("ListTables", {"ExclusiveStartTableName": "a", "Limit": 2}),
@@ -203,7 +242,7 @@ def spoilt(request: dict[str, Any], chance: random.Random) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(4))
 def test_every_request_has_an_answer_and_nothing_breaks(seed: int) -> None:
     chance = random.Random(seed)
-    with LocalCluster(1) as local, Wire(local.nodes[0]) as wire:
+    with LocalCluster(1, vector_dialect="both") as local, Wire(local.nodes[0]) as wire:
         wire.ok("CreateTable", {"TableName": "tab", **BY_K})
         for _ in range(500):
             operation, request = chance.choice(REQUESTS)

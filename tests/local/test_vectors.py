@@ -620,3 +620,16 @@ def test_indexes_and_vectors_are_saved(tmp_path: Path) -> None:
         found = wire.ok("SearchVectors", search(TopK=1))["SearchResults"]
         assert keys([one["Item"] for one in found]) == ["east"]
         assert keys(wire.ok("Query", query(TableName="old"))["Items"]) == ["a"]
+
+
+def test_a_server_without_float_vectors_refuses_them() -> None:
+    for settings in ({"vector_dialect": "aws"}, {"version": "2025.1"}):
+        with LocalCluster(1, **settings) as cluster, Wire(cluster.nodes[0]) as wire:
+            wire.ok("CreateTable", {"TableName": "tab", **BY_K})
+            for value in ({"FLOAT32VECTOR": [1]}, {"L": [{"M": {"a": {"FLOAT32VECTOR": [1]}}}]}):
+                put = {"TableName": "tab", "Item": {"k": s("a"), "v": value}}
+                kind, message = wire.refused("PutItem", put)
+                assert (kind, "unknown type FLOAT32VECTOR" in message) == ("ValidationException", True)
+            wire.ok("PutItem", {"TableName": "tab", "Item": {"k": s("a"), "FLOAT32VECTOR": n(1)}})
+            wire.ok("PutItem", {"TableName": "tab", "Item": {"k": s("b"), "v": {"M": {"FLOAT32VECTOR": n(1)}}}})
+            assert wire.ok("Scan", {"TableName": "tab"})["Count"] == 2
