@@ -47,6 +47,8 @@ class TableInfo:
     tags: Mapping[str, str] = field(default_factory=dict)
     ttl_attribute: str | None = None
     """What tells when an item expires; None without time to live."""
+    kept_as_written: frozenset[str] = frozenset()
+    """The attributes that are numbers and partition keys, of the table or an index: there, 1.0 is not 1."""
 
     @property
     def partition_key(self) -> str:
@@ -184,7 +186,10 @@ def _info(described: Mapping[str, Any], tags: Mapping[str, str]) -> TableInfo:
         for kind, is_local in (("GlobalSecondaryIndexes", False), ("LocalSecondaryIndexes", True))
         for index in described.get(kind) or ()
     }
-    return TableInfo(_keys(described, types), indexes, tags)
+    keys = _keys(described, types)
+    partitions = [keys.partition, *(index.partition_key for index in indexes.values())]
+    numbers = frozenset(name for name in partitions if types[name] == "N")
+    return TableInfo(keys, indexes, tags, kept_as_written=numbers)
 
 
 def _keys(described: Mapping[str, Any], types: Mapping[str, str]) -> Keys:

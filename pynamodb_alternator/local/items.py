@@ -58,7 +58,7 @@ class ItemRules:
         references.check_all_used("GetItem")
         if not self._in_process:
             return self._engine(parsed.operation, parameters, with_capacity)
-        if projection is None and not with_capacity and info.keys.types[info.keys.partition] != "N":
+        if projection is None and not with_capacity and not info.kept_as_written:
             return self._client.call("GetItem", {"TableName": parsed.table, "Key": parameters["Key"]})
         item = self._read(parsed.table, info, parameters["Key"])
         result: dict[str, Any] = {}
@@ -104,10 +104,11 @@ class ItemRules:
         if not self._in_process:
             return self._engine(parsed.operation, parameters, write.with_capacity)
         with self._lock:
-            old = self._read(parsed.table, info, key)
+            found = self._found(parsed.table, key)
+            old = None if found is None else keys.as_read(found, info.kept_as_written)
             write.check(old)
             changes = write.changes(old)
-            new = {**(old or {}), **key}
+            new = {**(found or {}), **key}
             for name, value in changes.values.items():
                 if value is None:
                     new.pop(name, None)
@@ -118,12 +119,15 @@ class ItemRules:
                 self._client.result("PutItem", {"TableName": parsed.table, "Item": new})
                 self._catalogue.note_item(parameters["TableName"], item_size(new))
         size = max(item_size(old) if old is not None and write.reads else 0, item_size(key) + write.size, 1)
-        new_as_read = keys.as_read(new, info.keys) if exists else None
+        new_as_read = keys.as_read(new, info.kept_as_written) if exists else None
         return write.answer(write.returned(old, new_as_read, changes), size)
 
     def _read(self, table: str | None, info: TableInfo, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        item = self._client.result("GetItem", {"TableName": table, "Key": key}).get("Item")
-        return None if item is None else keys.as_read(item, info.keys)
+        item = self._found(table, key)
+        return None if item is None else keys.as_read(item, info.kept_as_written)
+
+    def _found(self, table: str | None, key: Mapping[str, Any]) -> Item | None:
+        return self._client.result("GetItem", {"TableName": table, "Key": key}).get("Item")
 
     def _engine(self, operation: str, parameters: Mapping[str, Any], with_capacity: bool) -> Answer:
         answer = self._client.call(operation, parameters)
@@ -260,7 +264,8 @@ class _Update(_Write):
         new = {name: value for name, value in changes.values.items() if value is not None}
         keys.check_index_keys(new, self._info.index_types)
         for name, value in new.items():
-            changes.values[name] = stored(value)
+            normal = stored(value)
+            changes.values[name] = value if name in self._info.kept_as_written else normal
         return changes
 
     def returned(
@@ -308,11 +313,13 @@ def check_item(item: object, info: TableInfo) -> Item:
         raise validation("PutItem requires an Item parameter, and it must be an object")
     keys.check_key_of(item, info.keys)
     result: Item = {}
+    kept_as_written = info.kept_as_written
     for name, value in item.items():
         check(value, "PutItem")
         check_name(name)
-        # The partition key stays as it was written: the server has another item for 1 and for 1.0.
-        result[name] = value if name == info.keys.partition else stored(value)
+        normal = stored(value)
+        # The server has another item for 1 and for 1.0.
+        result[name] = value if name in kept_as_written else normal
     keys.check_index_keys(item, info.index_types)
     return result
 

@@ -76,14 +76,12 @@ def check_index_keys(item: Mapping[str, Any], types: Mapping[str, str]) -> None:
             raise validation(f"GSI or LSI key attribute {name} cannot be set to an empty string")
 
 
-def as_read(item: Mapping[str, Any], keys: Keys) -> Mapping[str, Any]:
+def as_read(item: Mapping[str, Any], kept_as_written: frozenset[str]) -> Mapping[str, Any]:
     """An item as the server gives it back. A partition key that is a number is stored as it was written, and read in
     the form of all numbers: 1.0 is another key than 1, and comes back as 1."""
-    if keys.types[keys.partition] != "N":
+    if not kept_as_written:
         return item
-    value = item[keys.partition]
-    normal = stored(value)
-    return item if normal is value else {**item, keys.partition: normal}
+    return {**item, **{name: stored(item[name]) for name in kept_as_written if name in item}}
 
 
 def token_of_value(value: object) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import orjson
+
 from . import capacity, keys
 from .answers import Answer, json_answer, validation
 from .attribute_values import item_size, shown
@@ -97,7 +99,7 @@ class ManyItemRules:
 
     def _as_read(self, table: str, item: Mapping[str, Any]) -> Mapping[str, Any]:
         info = self._catalogue.known(table)
-        return item if info is None else keys.as_read(item, info.keys)
+        return item if info is None else keys.as_read(item, info.kept_as_written)
 
     def _got(self, plain: Mapping[str, Any]) -> dict[str, Any]:
         """All items of a batch; an engine that leaves keys over is asked again."""
@@ -157,7 +159,9 @@ class ManyItemRules:
     def _note_items(self, checked: Mapping[str, list[Any]]) -> None:
         for table, requests in checked.items():
             for request in requests:
-                self._catalogue.note_item(table, item_size(request.get("PutRequest", {}).get("Item", {})))
+                if "PutRequest" in request:
+                    # Of the JSON: a little more than the item's own size, and measured sooner.
+                    self._catalogue.note_item(table, len(orjson.dumps(request["PutRequest"]["Item"])))
 
     def _check_writes(self, table: str, requests: list[Any]) -> list[Any]:
         """The writes to one table as they are stored. Raises `DialectError`."""

@@ -64,11 +64,11 @@ def _values(dynamo_type: Any) -> tuple[Any, Any]:
 
         @property
         def order(self) -> Any:
-            return self.cast_value
+            return (self.cast_value, 0) if self.type == "N" else self.cast_value
 
         @classmethod
         def of(cls, other: Any) -> Any:
-            return other if isinstance(other, cls) else cls(other)
+            return other if isinstance(other, Value) else cls(other)
 
         def __hash__(self) -> int:
             return hash((self.type, self.order))
@@ -110,9 +110,9 @@ def _item(item: Any, value: Any, key: Any) -> Any:
     class StoredItem(item):  # type: ignore[misc]
         """An item of any size. It never changes: every write puts another in its place, so none has to be copied."""
 
-        def __init__(self, hash_key: Any, range_key: Any, attrs: dict[str, Any], hash_name: str) -> None:
+        def __init__(self, hash_key: Any, range_key: Any, attrs: dict[str, Any], hash_names: set[str]) -> None:
             self.hash_key, self.range_key = hash_key, range_key
-            self.attrs = {name: key(of) if name == hash_name else value(of) for name, of in attrs.items()}
+            self.attrs = {name: (key if name in hash_names else value)(of) for name, of in attrs.items()}
             self._size: int | None = None
 
         def __deepcopy__(self, memo: object) -> Any:
@@ -142,7 +142,7 @@ def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
         def put_item(self, item_attrs: dict[str, Any], *arguments: Any, **named: Any) -> Any:
             hash_key = key(item_attrs[self.hash_key_attr])
             range_key = value(item_attrs[self.range_key_attr]) if self.range_key_attr is not None else None
-            item = stored(hash_key, range_key, item_attrs, self.hash_key_attr)
+            item = stored(hash_key, range_key, item_attrs, self._hash_names())
             if range_key is not None:
                 self.items[hash_key][range_key] = item
             else:
@@ -151,6 +151,12 @@ def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
 
         def get_item(self, hash_key: Any, range_key: Any = None, projection_expression: Any = None) -> Any:
             return super().get_item(key.of(hash_key), _wrapped(value, range_key), projection_expression)
+
+        def _hash_names(self) -> set[str]:
+            """The attributes that are partition keys of the table or of an index."""
+            schemas = [index.schema for index in self.global_indexes]
+            names = {each["AttributeName"] for schema in schemas for each in schema if each["KeyType"] == "HASH"}
+            return {self.hash_key_attr} | names
 
         _asked: str | None = None
         """The name of the index that is being read."""

@@ -51,6 +51,7 @@ class _Request:
         self._parameters = parameters = parsed.parameters
         self._keys = self._keys_of(info)
         self._table_keys = info.keys
+        self._kept_as_written = info.kept_as_written
         self._limit = _whole(parameters, "Limit")
         if self._limit is not None and self._limit <= 0:
             raise validation("Limit must be greater than 0")
@@ -157,13 +158,12 @@ class _Request:
     @property
     def is_plain(self) -> bool:
         """Whether the engine's answer is the answer as it is."""
-        table_keys = self._table_keys
         return not (
             self._filter.is_set
             or self._projection is not None
             or self._counts
             or self._limit is not None
-            or table_keys.types[table_keys.partition] == "N"
+            or self._kept_as_written
         )
 
     def of_engine(self) -> dict[str, Any]:
@@ -179,7 +179,7 @@ class _Request:
     def answer(self, answer: Answer) -> Answer:
         """The engine's page with what was asked for."""
         page = answer.value()
-        every = [keys.as_read(item, self._table_keys) for item in page.get("Items", ())]
+        every = [keys.as_read(item, self._kept_as_written) for item in page.get("Items", ())]
         items = [item for item in every if self._filter.keeps(item)]
         result: dict[str, Any] = {"Count": len(items), "ScannedCount": page["ScannedCount"]}
         if not self._counts:

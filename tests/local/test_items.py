@@ -167,6 +167,48 @@ def test_a_partition_key_is_read_as_any_other_number(wire: Wire) -> None:
     assert sorted(text for text in seen if text.startswith("3")) == ["3", "3.0", "3.00"]
 
 
+def test_the_partition_key_of_an_index_is_its_number_and_the_digits_after_the_point(cluster: LocalCluster) -> None:
+    index = {
+        "IndexName": "by_g",
+        "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    definitions = [{"AttributeName": "g", "AttributeType": "N"}]
+    with Wire(cluster.nodes[0]) as wire:
+        wire.ok("CreateTable", table("tab", "S", "S", definitions=definitions, GlobalSecondaryIndexes=[index]))
+
+        def found(text: str) -> list[dict[str, Any]]:
+            query = {"KeyConditionExpression": "g = :g", "ExpressionAttributeValues": {":g": n(text)}}
+            pages, start = [], {}
+            while start is not None:
+                more = {"Limit": 1} | ({"ExclusiveStartKey": start} if start else {})
+                pages.append(wire.ok("Query", {"TableName": "tab", "IndexName": "by_g", **query, **more}))
+                start = pages[-1].get("LastEvaluatedKey")
+            return [item for page in pages for item in page["Items"]]
+
+        keys = [{"p": s("a"), "c": s(text)} for text in ("5", "5.0", "05")]
+        for key in keys:
+            wire.ok("PutItem", {"TableName": "tab", "Item": {**key, "g": n(key["c"]["S"])}})
+        read = [{**key, "g": n("5")} for key in keys]
+        assert found("5") == [read[2], read[0]]
+        assert found("5.0") == [read[1]]
+        assert wire.ok("GetItem", {"TableName": "tab", "Key": keys[1]})["Item"] == read[1]
+        update = {"TableName": "tab", "Key": keys[1], "ReturnValues": "ALL_NEW"}
+        more = {"UpdateExpression": "SET v = g", "ConditionExpression": "g = :g"}
+        values = {"ExpressionAttributeValues": {":g": n("5")}}
+        assert wire.ok("UpdateItem", {**update, **more, **values})["Attributes"] == {**read[1], "v": n("5")}
+        assert len(found("5.0")) == 1, "what an update does not touch stays as it was written"
+        values = {"ExpressionAttributeValues": {":g": n("7.0")}}
+        assert wire.ok("UpdateItem", {**update, "UpdateExpression": "SET g = :g", **values})["Attributes"]["g"] == n(
+            "7"
+        )
+        assert [len(found(text)) for text in ("5.0", "7", "7.0")] == [0, 0, 1]
+        for text in ("many", "1e126"):
+            assert wire.refused("PutItem", {"TableName": "tab", "Item": {**keys[0], "g": n(text)}})[0] == (
+                "ValidationException"
+            )
+
+
 def test_a_sort_key_is_its_number(wire: Wire) -> None:
     wire.ok("PutItem", {"TableName": "sorted", "Item": {"p": s("a"), "c": n("1.0")}})
     wire.ok("PutItem", {"TableName": "sorted", "Item": {"p": s("a"), "c": n("1"), "new": s("x")}})
