@@ -104,8 +104,14 @@ class VectorIndex(Index[_M]):
             )
         # Of its own: PynamoDB writes the index's name into it.
         defaults = {} if hasattr(base, "projection") else {"projection": AllProjection()}
-        self.Meta = type("Meta", () if base is None else (base,), {**defaults, **stated, "attributes": {}})
+        self.Meta = type("Meta", () if base is None else (base,), {**defaults, "attributes": {}})
+        for name, value in stated.items():
+            setattr(self.Meta, name, value)  # what `type` is given would take this class for that of its attribute
         super().__init__()
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        super().__set_name__(owner, name)
+        self._written_in = owner
 
     if TYPE_CHECKING:
 
@@ -149,10 +155,12 @@ class VectorIndex(Index[_M]):
         attributes = attributes_of(self.model).items()
         vectors = {name: attribute for name, attribute in attributes if isinstance(attribute, VectorAttribute)}
         stated = getattr(self.Meta, "attribute", None)
-        if stated is None and len(vectors) == 1:
-            return next(iter(vectors.values()))
+        # Of the class that the index is written in; one that derives from it may have others, or another of this name.
+        written = {name: getattr(self._written_in, name) for name in vectors if hasattr(self._written_in, name)}
+        if stated is None and len(written or vectors) == 1:
+            return vectors[next(iter(written or vectors))]
         for name, attribute in vectors.items():
-            if stated is attribute or (isinstance(stated, str) and stated == name):
+            if stated is written.get(name, attribute) or (isinstance(stated, str) and stated == name):
                 return attribute
         raise ConfigurationError(
             f"{self._where()}: attribute must be one of the model's VectorAttributes "

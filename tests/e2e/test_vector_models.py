@@ -665,6 +665,51 @@ def test_the_definition_of_an_index() -> None:
     assert definition.projection == {"ProjectionType": "KEYS_ONLY"}
 
 
+def test_an_index_does_not_name_its_attribute() -> None:
+    """The class that holds an index's settings is not the one that the attribute is in."""
+
+    class Item(Model):
+        class Meta:
+            table_name = "items"
+
+        key = UnicodeAttribute(hash_key=True)
+        a = VectorAttribute(dimensions=2)
+        b = VectorAttribute(dimensions=3)
+        near_a = VectorIndex(a)
+        near_b = VectorIndex(b)
+
+    assert [Item.a.attr_name, Item.b.attr_name] == ["a", "b"]
+    assert [Item.near_a.definition().attribute, Item.near_b.definition().attribute] == ["a", "b"]
+    assert Item("x", a=[1, 2], b=[1, 2, 3]).serialize().keys() == {"key", "a", "b"}
+    with pytest.raises(VectorError, match=r"Item\.b must have 3 numbers"):
+        Item("x", a=[1, 2], b=[1]).serialize()
+
+
+def test_an_index_follows_its_attribute_into_subclasses() -> None:
+    class Base(Model):
+        key = UnicodeAttribute(hash_key=True)
+        a = VectorAttribute(dimensions=2)
+        only = VectorIndex()
+        stated = VectorIndex(a)
+        named = VectorIndex("a")
+
+    class WithMore(Base):
+        class Meta:
+            table_name = "items"
+
+        b = VectorAttribute(dimensions=3)
+
+    class WithAnother(Base):
+        class Meta:
+            table_name = "others"
+
+        a = VectorAttribute(dimensions=4, attr_name="vector")
+
+    for model, dimensions, name in ((WithMore, 2, "a"), (WithAnother, 4, "vector")):
+        for index in (model.only, model.stated, model.named):
+            assert (index.definition().dimensions, index.definition().attribute) == (dimensions, name)
+
+
 def test_two_indexes_of_one_class_have_names_of_their_own() -> None:
     class Near(VectorIndex[Any]):
         class Meta:
