@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable
 from typing import Any
 
 from pynamodb.attributes import Attribute
@@ -14,7 +15,7 @@ from ..core.vector_dialects import Term
 from ..errors import VectorError
 from ..settings import checks
 
-__all__ = ["Expressions"]
+__all__ = ["Expressions", "checked_count"]
 
 _COMPARED = frozenset({"=", "<", "<=", ">", ">=", "<>", "IN", "BETWEEN"})
 
@@ -51,13 +52,40 @@ class Expressions:
         kinds = frozenset(kind for name, value in self.values.items() if name not in known for kind in value)
         return Term(_attribute_of(condition), condition.operator, kinds, text)
 
-    def projection(self, attributes: Sequence[str | Attribute[Any] | Path] | str) -> str:
-        """The expression for these attributes. Raises `VectorError` for an empty list."""
-        listed: Iterable[Any] = [attributes] if isinstance(attributes, str | Attribute | Path) else attributes
-        expression: str = create_projection_expression(list(listed), self._placeholders)
-        if not expression:
+    def projection(self, attributes: Iterable[Any], always: Attribute[Any] | None) -> str:
+        """The expression for these attributes, paths and names, and for the one that is always read.
+
+        Raises `VectorError` for no attributes, and for what is none.
+        """
+        paths = [self._path(attribute) for attribute in attributes]
+        if not paths:
             raise VectorError(f"{self._where}: attributes must name some. Leave it out for all of them.")
+        if always is not None and [always.attr_name] not in [path.path for path in paths]:
+            paths.append(Path(always))
+        expression: str = create_projection_expression(paths, self._placeholders)
         return expression
+
+    def _path(self, attribute: Any) -> Path:
+        try:
+            path = attribute if isinstance(attribute, Path) else Path(attribute)
+            path.serialize({}, {})
+        except (TypeError, ValueError):
+            raise VectorError(
+                f"{self._where}: attributes must be attributes of the model, or their names, such as ['name'] "
+                f"(got {checks.shown(attribute)})."
+            ) from None
+        return path
+
+
+def checked_count(k: Any, where: str) -> int:
+    """How many items are asked for: numpy's whole numbers too. Raises `VectorError`."""
+    try:
+        number = 0 if isinstance(k, bool) else operator.index(k)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise VectorError(f"{where}: k must be a whole number of at least 1 (got {checks.shown(k)}).")
+    return number
 
 
 def _attribute_of(condition: Condition) -> str | None:

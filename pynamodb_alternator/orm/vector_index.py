@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
 from pynamodb import models
 from pynamodb.attributes import Attribute
 from pynamodb.connection.base import BOTOCORE_EXCEPTIONS
+from pynamodb.constants import ALL, INCLUDE, KEYS_ONLY
 from pynamodb.exceptions import QueryError, TableError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
@@ -17,7 +18,7 @@ from pynamodb.indexes import AllProjection, Index, Projection
 from ..core.vector_dialects import DISTANCES, Distance, IndexDefinition, Match, Search, status_of
 from ..core.vector_search import Steps, creating, deleting, run, searching
 from ..core.vector_values import Vector, checked_vector
-from ..errors import ConfigurationError, VectorError
+from ..errors import ConfigurationError
 from ..settings import checks
 from ._pynamodb import (
     AnyModel,
@@ -175,10 +176,13 @@ class VectorIndex(Index[_M]):
                 f"{self._where()}: projection must be one of PynamoDB's, such as AllProjection() "
                 f"(got {checks.shown(projection)})."
             )
-        shown: dict[str, Any] = {"ProjectionType": projection.projection_type}
-        if projection.non_key_attributes:
-            shown["NonKeyAttributes"] = [self._name_in_table(name) for name in projection.non_key_attributes]
-        return shown
+        if projection.projection_type == ALL:
+            return {"ProjectionType": ALL}
+        names = [self._name_in_table(name) for name in projection.non_key_attributes or ()]
+        discriminator = self._discriminator()
+        if discriminator is not None and discriminator.attr_name not in names:
+            names.append(discriminator.attr_name)
+        return {"ProjectionType": INCLUDE, "NonKeyAttributes": names} if names else {"ProjectionType": KEYS_ONLY}
 
     def _search_schema(self) -> dict[str, tuple[str, str]]:
         """The kind and the type of each attribute."""
@@ -207,10 +211,10 @@ class VectorIndex(Index[_M]):
         """The attributes of the table's key."""
         return frozenset(key["AttributeName"] for key in schema_of(self.model)["key_schema"])
 
-    def _name_in_table(self, name: Any) -> Any:
+    def _name_in_table(self, name: str) -> str:
         """The name that an attribute has in the table, by its name in the model; other names stay as they are."""
-        attribute = attributes_of(self.model).get(name) if isinstance(name, str) else None
-        return name if attribute is None else attribute.attr_name
+        attribute = attributes_of(self.model).get(name)
+        return name if attribute is None else str(attribute.attr_name)
 
     # ---- searches ----------------------------------------------------------------------------------------------
 
@@ -240,36 +244,41 @@ class VectorIndex(Index[_M]):
         self, vector: Vector, k: int, filter: Condition | None = None, attributes: Attributes | None = None
     ) -> Search:
         """A search as a value, checked; for those that make the request themselves."""
-        from .vector_filter import Expressions
+        from .vector_filter import Expressions, checked_count
 
         definition = self.definition()
         where = f"{self._where()}: search"
-        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-            raise VectorError(f"{where}: k must be a whole number of at least 1 (got {checks.shown(k)}).")
+        number = checked_count(k, where)
         numbers = checked_vector(vector, definition.dimensions, f"{where}: the vector")
-        if attributes is None:
-            attributes = self._all_attributes()
-        elif not isinstance(attributes, str | Attribute | Path):
-            attributes = [self._name_in_table(name) for name in attributes]
         expressions = Expressions(where)
         return Search(
             where,
             self.model.Meta.table_name,
             definition,
             tuple(numbers),
-            k,
+            number,
             self._keys(),
-            expressions.projection(self._name_in_table(attributes)),
+            expressions.projection(self._requested(attributes), self._discriminator()),
             expressions.terms(filter),
             expressions.names,
             expressions.values,
         )
 
-    def _all_attributes(self) -> list[Attribute[Any]]:
-        """Those of the model, and of classes that share its table. AWS's dialect leaves the vector out otherwise."""
-        classes = sharing_table(self.model)
-        all_of_them = {each.attr_name: each for of in classes for each in attributes_of(of).values()}
-        return list(all_of_them.values())
+    def _requested(self, attributes: Attributes | None) -> Any:
+        """What a search is to read: attributes for their names. Without any, those of the model, and of classes that
+        share its table: AWS's dialect would leave the vector out."""
+        if attributes is None:
+            classes = sharing_table(self.model)
+            return list({each.attr_name: each for of in classes for each in attributes_of(of).values()}.values())
+        if isinstance(attributes, str | Attribute | Path) or not isinstance(attributes, Iterable):
+            attributes = [attributes]
+        known = attributes_of(self.model)
+        return [known.get(each, each) if isinstance(each, str) else each for each in attributes]
+
+    def _discriminator(self) -> Attribute[Any] | None:
+        """The attribute that says of which class an item is an instance, if there is one."""
+        name = discriminator_of(self.model)
+        return None if name is None else attributes_of(self.model)[name]
 
     def results(self, matches: Sequence[Match]) -> VectorResults[_M]:
         """Instances of the model for what was found. Items of other classes that share the table are left out."""

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import pynamodb.models
 import pytest
-from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import DiscriminatorAttribute, MapAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import PutError, QueryError, TableDoesNotExist, TableError
+from pynamodb.expressions.operand import Path
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.signals import pre_dynamodb_send
 
@@ -120,6 +121,17 @@ def test_the_nearest_items_come_first_with_score_and_distance() -> None:
     assert [found.scored()[1].score, found.scored()[1].distance] == pytest.approx([0.5, 1.0])
     assert names(found[1:]) == names(list(found))[1:]
     assert repr(found) == "<VectorResults of 3 items>"
+    assert len(Document.embedding_index.search([1, 0], k=Whole(2))) == 2  # type: ignore[arg-type]
+
+
+class Whole:
+    """As much of a whole number of numpy as we use."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __index__(self) -> int:
+        return self._number
 
 
 @pytest.mark.usefixtures("filled")
@@ -236,6 +248,31 @@ def test_items_have_the_attributes_that_were_asked_for(attributes: Any) -> None:
     assert (found.name, found.language) == (None, "en")
 
 
+class Part(MapAttribute[Any, Any]):
+    color = UnicodeAttribute(attr_name="c")
+    size = NumberAttribute()
+
+
+@pytest.mark.usefixtures("vectors")
+def test_attributes_of_maps_and_with_any_name() -> None:
+    class Machine(Model):
+        class Meta:
+            table_name = "machines"
+            billing_mode = "PAY_PER_REQUEST"
+
+        name = UnicodeAttribute(hash_key=True, attr_name="full.name")
+        part = Part(attr_name="p")
+        v = VectorAttribute(dimensions=1, attr_name="v#1")
+        near = VectorIndex(v)
+
+    Machine.create_table(wait=True)
+    Machine("a", part=Part(color="red", size=3), v=[1]).save()
+    (found,) = Machine.near.search([1], k=1, attributes=["name", Machine.part.color])
+    assert (found.name, found.part.color, found.part.size, found.v) == ("a", "red", None, None)
+    (found,) = Machine.near.search([1], k=1, attributes=(each for each in [Path(["p", "c"]), "v"]))
+    assert (found.name, found.part.color, found.v) == (None, "red", [1.0])
+
+
 @pytest.mark.usefixtures("filled")
 def test_an_item_that_was_found_is_whole_and_can_be_saved() -> None:
     """AWS's dialect leaves the vector out, unless it is asked for: a save would take it out of the table."""
@@ -294,7 +331,12 @@ def test_an_index_that_is_divided() -> None:
         (([1, 0], True), "search: k must be a whole number of at least 1 (got True)"),
         (([1, 0], 2.0), "search: k must be a whole number of at least 1 (got 2.0)"),
         (([1, 0], 1, "name = 'x'"), "search: filter must be a condition, such as Document.language == 'en'"),
+        (([1, 0], "1"), "search: k must be a whole number of at least 1 (got '1')"),
         (([1, 0], 1, None, []), "search: attributes must name some"),
+        (([1, 0], 1, None, 3), "search: attributes must be attributes of the model, or their names, such as ['name']"),
+        (([1, 0], 1, None, ["name", None]), "search: attributes must be attributes of the model, or their names"),
+        (([1, 0], 1, None, ""), "search: attributes must be attributes of the model, or their names"),
+        (([1, 0], 1, None, ["a[b]"]), "search: attributes must be attributes of the model, or their names"),
     ],
 )
 def test_searches_that_cannot_be_are_errors_before_anything_is_sent(
@@ -421,7 +463,7 @@ class Zoo(Model):
         table_name = "zoo"
         billing_mode = "PAY_PER_REQUEST"
 
-    kind = DiscriminatorAttribute()
+    kind = DiscriminatorAttribute(attr_name="kd")
     name = UnicodeAttribute(hash_key=True)
     looks = VectorAttribute(dimensions=1)
     by_looks = VectorIndex(index_name="by-looks", distance="euclidean")
@@ -446,6 +488,39 @@ def test_models_that_share_a_table() -> None:
     assert [type(item) for item in found] == [Bird, Cat]
     assert names(Cat.by_looks.search([0], k=2)) == ["tom"]
     assert names(Bird.by_song.search([0, 1], k=2)) == ["wren"]
+    # Whatever is read of an item, what it is of is known.
+    for attributes in ("name", ["name", "kind"], ["name", "kd"], ["name", Zoo.kind]):
+        found = Zoo.by_looks.search([0], k=2, attributes=attributes)
+        assert [(type(item), item.name, item.looks) for item in found] == [(Bird, "wren", None), (Cat, "tom", None)]
+        assert names(Cat.by_looks.search([0], k=2, attributes=attributes)) == ["tom"]
+
+
+@pytest.mark.parametrize("projection", [KeysOnlyProjection(), IncludeProjection(["looks"]), AllProjection()])
+@pytest.mark.usefixtures("vectors")
+def test_what_an_index_projects_of_models_that_share_a_table(projection: Any) -> None:
+    class Plant(Model):
+        class Meta:
+            table_name = "plants"
+            billing_mode = "PAY_PER_REQUEST"
+
+        kind = DiscriminatorAttribute()
+        name = UnicodeAttribute(hash_key=True)
+        looks = VectorAttribute(dimensions=1)
+        by_looks = VectorIndex(projection=projection, search_schema={"kind": "INLINE_FILTER"})
+
+    class Tree(Plant, discriminator="tree"):
+        pass
+
+    class Herb(Plant, discriminator="herb"):
+        pass
+
+    Plant.create_table(wait=True)
+    Tree("oak", looks=[1]).save()
+    Herb("mint", looks=[1]).save()
+    assert {type(item) for item in Plant.by_looks.search([1], k=2)} == {Tree, Herb}
+    assert names(Tree.by_looks.search([1], k=2)) == ["oak"]
+    for model, name in ((Tree, "oak"), (Herb, "mint")):
+        assert names(model.by_looks.search([1], k=1, filter=Plant.kind == model)) == [name]
 
 
 @pytest.mark.usefixtures("vectors")
