@@ -64,7 +64,8 @@ def _out_of_range(numbers: Sequence[float]) -> str:
 
 
 def _number(element: Any, number: int, where: str) -> float:
-    # Decimal, Fraction and numpy's scalars too; but not text, and not True.
+    # Decimal, Fraction and numpy's scalars too; but not text, and not True, which numpy has its own of.
+    element = as_list(element)
     if not isinstance(element, bool | str | bytes | bytearray):
         try:
             return float(element)

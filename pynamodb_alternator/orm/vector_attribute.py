@@ -7,6 +7,7 @@ from typing import Any
 
 from pynamodb.attributes import Attribute
 from pynamodb.constants import LIST
+from pynamodb.expressions.operand import Value
 
 from ..core.vector_values import Vector, as_list, checked_vector, wire_numbers
 from ..errors import VectorError
@@ -64,16 +65,32 @@ class VectorAttribute(Attribute[list[float]]):
     # PynamoDB takes what is not a list for an element of one.
 
     def set(self, value: Any) -> Any:
-        return super().set(as_list(value))
+        return super().set(self._operand(value))
 
     def __eq__(self, other: Any) -> Any:
-        return super().__eq__(as_list(other))
+        return super().__eq__(self._operand(other))
 
     def __ne__(self, other: Any) -> Any:
-        return super().__ne__(as_list(other))
+        return super().__ne__(self._operand(other))
 
     def __or__(self, other: Any) -> Any:
-        return super().__or__(as_list(other))
+        return super().__or__(self._operand(other))
+
+    def is_in(self, *values: Any) -> Any:
+        return super().is_in(*map(self._operand, values))
+
+    def contains(self, item: Any) -> Any:
+        if hasattr(item, "serialize"):
+            return super().contains(item)
+        (number,) = wire_numbers(checked_vector([item], 1, f"{self.where}: contains"))
+        return super().contains(Value(number))
+
+    def _operand(self, value: Any) -> Any:
+        """A list for a vector; what PynamoDB knows as it is: None, its operands, and a value of the wire."""
+        operand = as_list(value)
+        if operand is None or isinstance(operand, list | dict) or hasattr(operand, "serialize"):
+            return operand
+        return checked_vector(operand, self.dimensions, self.where)
 
     @property
     def where(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import math
 import struct
+from collections import deque
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -17,6 +18,19 @@ from pynamodb_alternator.core.vector_values import checked_vector, wire_numbers
 from pynamodb_alternator.errors import AlternatorError, VectorError
 
 LARGEST = 3.4028234663852886e38
+
+
+class Scalar:
+    """A number or truth value of numpy, as far as it matters here."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def tolist(self) -> Any:
+        return self._value
+
+    def __float__(self) -> float:
+        return float(self._value)
 
 
 class Array:
@@ -39,6 +53,8 @@ class Array:
         array.array("f", [1, 0.5]),
         array.array("d", [1, 0.5]),
         [Decimal(1), Fraction(1, 2)],
+        [Scalar(1), Scalar(0.5)],
+        deque([1, 0.5]),
     ],
 )
 def test_what_is_a_vector(vector: Any) -> None:
@@ -61,6 +77,7 @@ def test_what_is_a_vector(vector: Any) -> None:
         (Array(1.0), "x must have 2 numbers (got 1)"),
         ([1.0, None], "x: element 1 must be a number, such as 0.5 (got None)"),
         ([1.0, "0.5"], "x: element 1 must be a number"),
+        ([Scalar(True), 0.5], "x: element 0 must be a number, such as 0.5 (got True)"),
         ([True, 0.5], "x: element 0 must be a number, such as 0.5 (got True)"),
         ([[1.0], 0.5], "x: element 0 must be a number"),
         ([1j, 0.5], "x: element 0 must be a number"),

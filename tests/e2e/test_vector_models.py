@@ -426,6 +426,50 @@ def test_vectors_are_as_other_attributes() -> None:
     assert sorted(names(Document.by_language.query("de"))) == ["north", "west"]
 
 
+@pytest.mark.usefixtures("filled")
+def test_conditions_and_updates_take_what_a_vector_may_be() -> None:
+    item = Document.get("north")
+    for vector in (
+        [0, 2],
+        (0, 2),
+        array.array("f", [0, 2]),
+        Like([0, 2]),
+        range(0, 4, 2),
+        {"L": [{"N": "0"}, {"N": "2.0"}]},
+    ):
+        item.update(actions=[Document.embedding.set(vector)])
+        assert item.embedding == [0.0, 2.0]
+        item.save(condition=Document.embedding == vector)
+        item.save(condition=Document.embedding.is_in(vector, (1, 1)))
+        with pytest.raises(PutError):
+            item.save(condition=Document.embedding != vector)
+    item.save(condition=Document.embedding.contains(2) & Document.embedding.contains(LikeNumber(0)))
+    item.save(condition=Document.embedding == Document.embedding)
+    with pytest.raises(PutError):
+        item.save(condition=Document.embedding.contains(7))
+    with pytest.raises(VectorError, match=r"Document\.emb: contains: element 0 must be a number"):
+        Document.embedding.contains("2")
+    for wrong in ("ab", b"ab", 5, {1, 2}):
+        for use in (
+            Document.embedding.set,
+            Document.embedding.__eq__,
+            Document.embedding.__ne__,
+            Document.embedding.__or__,
+            Document.embedding.is_in,
+        ):
+            with pytest.raises(
+                VectorError, match=r"Document\.emb must be a list of 2 numbers, an array\.array, or an "
+            ):
+                use(wrong)
+
+
+class LikeNumber(Like):
+    """A number of numpy."""
+
+    def tolist(self) -> Any:
+        return self._numbers
+
+
 class Plain(pynamodb.models.Model):
     """As `Document`, where nothing of ours makes instances of items."""
 
