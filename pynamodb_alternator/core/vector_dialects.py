@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ..errors import VectorError
 from .vector_values import wire_numbers
@@ -36,6 +36,7 @@ __all__ = [
     "aws_matches",
     "aws_refusal",
     "aws_search",
+    "described",
     "filters_before",
     "older_matches",
     "older_search",
@@ -278,6 +279,23 @@ def with_indexes(dialect: Dialect, indexes: Sequence[IndexDefinition], create: M
         "VectorIndexes": [dialect.index(index) for index in indexes],
         "AttributeDefinitions": list(defined.values()),
     }
+
+
+def described(description: Mapping[str, Any]) -> list[IndexDefinition]:
+    """The vector indexes in a table's description, of either form, as far as both tell of them: without what AWS's
+    dialect projects and filters by.
+
+    `description`: DescribeTable's answer, under ``Table``.
+    """
+    return [
+        IndexDefinition(
+            str(index["IndexName"]),
+            str(index["VectorAttribute"]["AttributeName"]),
+            int(index.get("Dimensions") or index["VectorAttribute"].get("Dimensions") or 0),
+            cast(Distance, str(index.get("DistanceFunction") or index.get("SimilarityFunction") or "COSINE").lower()),
+        )
+        for index in description.get("VectorIndexes") or ()
+    ]
 
 
 def status_of(description: Mapping[str, Any], index: str) -> str | None:

@@ -207,6 +207,11 @@ def indexes_of(model: AnyModel) -> list[Any]:
     return list(indexes.values())
 
 
+def own_indexes_of(model: AnyModel) -> list[Any]:
+    """The indexes of a model, without those of models that share its table."""
+    return list(model._indexes.values())
+
+
 def sharing_table(model: AnyModel) -> list[AnyModel]:
     """The model, and those that derive from it and share its table by a discriminator."""
     discriminator = model._get_discriminator_attribute()
@@ -222,7 +227,7 @@ def keys_of(item: models.Model) -> dict[str, Any]:
 def index_schemas_of(model: AnyModel) -> list[tuple[bool, Any]]:
     """The model's own secondary indexes in the form that PynamoDB has for them, and whether each is a local one."""
     secondary = (GlobalSecondaryIndex, LocalSecondaryIndex)
-    indexes = [index for index in model._indexes.values() if isinstance(index, secondary)]
+    indexes = [index for index in own_indexes_of(model) if isinstance(index, secondary)]
     return [(isinstance(index, LocalSecondaryIndex), index._get_schema()) for index in indexes]
 
 

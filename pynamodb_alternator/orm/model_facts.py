@@ -11,14 +11,16 @@ from pynamodb import models as _models
 from pynamodb.attributes import Attribute, ListAttribute, MapAttribute, TTLAttribute, VersionAttribute
 from pynamodb.connection.base import Connection
 
+from ..core.vector_dialects import IndexDefinition
 from ..diagnostics.models import AttributeFacts, IndexFacts, KeyFacts, ModelFacts, Position
 from ..diagnostics.models.modules import shown_path
 from ..diagnostics.models.tables import keys_of
 from ..errors import ConfigurationError
-from ._pynamodb import AnyModel, attributes_of, connection_of, index_schemas_of
+from ._pynamodb import AnyModel, attributes_of, connection_of, index_schemas_of, own_indexes_of
 from .connection import AlternatorConnection
 from .install import models_under
 from .model import Model
+from .vector_index import VectorIndex
 
 __all__ = ["facts_of", "models_in"]
 
@@ -50,6 +52,7 @@ def facts_of(model: AnyModel) -> ModelFacts:
     """The facts. A connection is made for it, which connects nothing."""
     meta: Any = getattr(model, "Meta", None)
     connection, refused = _connection(model)
+    vectors, wrong_vectors = _vector_indexes(model)
     attributes = attributes_of(model).values()
     whole = frozenset(attribute.attr_name for attribute in attributes if _is_whole(attribute))
     isolation, host = (getattr(meta, name, None) for name in ("write_isolation", "host"))
@@ -60,10 +63,11 @@ def facts_of(model: AnyModel) -> ModelFacts:
         table_name=_table_name(model),
         keys=tuple(key for attribute in attributes if (key := _key(attribute)) is not None),
         indexes=tuple(_index(is_local, schema, whole) for is_local, schema in index_schemas_of(model)),
+        vector_indexes=vectors,
         attributes=tuple(_walk(attributes, "", frozenset())),
         is_base=bool(model.__subclasses__()),
         is_on_cluster=is_on_cluster,
-        refused=refused,
+        refused=refused or wrong_vectors,
         host=None if host is None else str(host),
         cluster=_alias(meta, is_on_cluster),
         write_isolation=None if isolation is None else str(isolation),
@@ -109,6 +113,14 @@ def _connection(model: AnyModel) -> tuple[Connection | None, str]:
     except Exception as wrong:  # of a connection class of the user's own
         return connection, f"{type(wrong).__name__}: {wrong}"
     return connection, ""
+
+
+def _vector_indexes(model: AnyModel) -> tuple[tuple[IndexDefinition, ...], str]:
+    """The model's own vector indexes, and why they cannot be made."""
+    try:
+        return tuple(index.definition() for index in own_indexes_of(model) if isinstance(index, VectorIndex)), ""
+    except ConfigurationError as wrong:
+        return (), str(wrong)
 
 
 def _canonical_numbers(meta: Any, connection: Connection | None) -> Any:

@@ -18,6 +18,7 @@ from pynamodb_alternator.core.vector_dialects import (
     aws_matches,
     aws_refusal,
     aws_search,
+    described,
     older_matches,
     older_search,
     status_of,
@@ -204,10 +205,21 @@ def test_answers_without_items() -> None:
     assert aws_matches(SEARCH, {}) == older_matches(SEARCH, {}) == []
 
 
+def test_what_a_table_says_of_its_indexes() -> None:
+    """Both forms, and that of a server which tells both at once."""
+    index = IndexDefinition("near", "v", 3, "euclidean")
+    older, newer = OLDER.index(index), AWS.index(index)
+    for form in (older, newer, {**newer, **older}):
+        assert described({"VectorIndexes": [form]}) == [index]
+    del older["SimilarityFunction"]
+    assert described({"VectorIndexes": [older]}) == [IndexDefinition("near", "v", 3, "cosine")]
+    assert described({"VectorIndexes": None}) == described({}) == []
+
+
 def test_the_status_of_an_index() -> None:
-    described = {"VectorIndexes": [{"IndexName": "other", "IndexStatus": "ACTIVE"}, {"IndexName": "near"}]}
-    assert status_of(described, "near") == "ACTIVE"
-    assert status_of(described, "missing") is None
+    table: Any = {"VectorIndexes": [{"IndexName": "other", "IndexStatus": "ACTIVE"}, {"IndexName": "near"}]}
+    assert status_of(table, "near") == "ACTIVE"
+    assert status_of(table, "missing") is None
     assert status_of({}, "near") is None
-    described["VectorIndexes"][1]["IndexStatus"] = "CREATING"
-    assert status_of(described, "near") == "CREATING"
+    table["VectorIndexes"][1]["IndexStatus"] = "CREATING"
+    assert status_of(table, "near") == "CREATING"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pynamodb_alternator.core.vector_dialects import IndexDefinition
 from pynamodb_alternator.diagnostics.models import (
     ALL_IDS,
     AttributeFacts,
@@ -29,6 +30,7 @@ from pynamodb_alternator.errors import ConfigurationError
 TEXT_KEY = KeyFacts("name", "HASH", "S")
 NUMBER_KEY = KeyFacts("number", "HASH", "N")
 BY_CITY = IndexFacts("by_city", False, (KeyFacts("city", "HASH", "S"),), "ALL")
+BY_LOOKS = IndexDefinition("by_looks", "looks", 3, "cosine")
 ORDER = ModelFacts("shop.models.Order", Position("shop/models.py", 7), "orders", (TEXT_KEY,))
 VERSION = AttributeFacts("version", "N", "version")
 EXPIRES = AttributeFacts("expires", "N", "ttl")
@@ -225,6 +227,28 @@ TABLE = TableFacts(keys=(TEXT_KEY,), indexes=(BY_CITY,), write_isolation="only_r
                 "index-key-schema",
                 "the model's index 'by_city' has town (HASH, S), and that of the table has city (HASH, S)",
             ),
+        ),
+        (
+            {"vector_indexes": (BY_LOOKS,)},
+            {"vector_indexes": (replace(BY_LOOKS, name="by_look"),)},
+            ("error", "vector-index-missing", "vector index 'by_looks' of table 'orders'"),
+        ),
+        *(
+            (
+                {"vector_indexes": (BY_LOOKS,)},
+                {"vector_indexes": (replace(BY_LOOKS, **{name: value}),)},
+                (
+                    "error",
+                    "vector-index",
+                    f"the model's vector index 'by_looks' has 3 dimensions of 'looks' by cosine, "
+                    f"and that of the table has {said}",
+                ),
+            )
+            for name, value, said in (
+                ("dimensions", 4, "4 dimensions of 'looks' by cosine"),
+                ("attribute", "v", "3 dimensions of 'v' by cosine"),
+                ("distance", "euclidean", "3 dimensions of 'looks' by euclidean"),
+            )
         ),
         (
             {"indexes": (replace(BY_CITY, is_local=True),)},

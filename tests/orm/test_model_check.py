@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,49 @@ def test_tables_that_the_models_made_themselves_fit(cluster: Cluster) -> None:
         model.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
     report = check_models(["kshop.models"], cluster=cluster, ignored=Ignored.of(["number-key", "count"]))
     assert ids(report) == ["index-projection"]
+
+
+VECTORS = """
+from pynamodb.attributes import DiscriminatorAttribute, UnicodeAttribute
+from pynamodb_alternator import Model, VectorAttribute, VectorIndex
+
+class Animal(Model):
+    class Meta:
+        table_name = "kshop-animals"
+    kind = DiscriminatorAttribute()
+    name = UnicodeAttribute(hash_key=True)
+    looks = VectorAttribute(dimensions=3)
+    by_looks = VectorIndex(looks)
+
+class Bird(Animal, discriminator="bird"):
+    song = VectorAttribute(dimensions=2, null=True)
+    by_song = VectorIndex(song)
+"""
+
+
+@pytest.mark.parametrize("dialect", ["aws", "alternator", "both"])
+def test_vector_indexes(tmp_path: Path, dialect: Any) -> None:
+    (tmp_path / "kshop" / "animals.py").write_text(VECTORS, encoding="utf-8")
+    with LocalCluster(nodes=1, vector_dialect=dialect) as local, Cluster(local.url) as cluster:
+
+        def found() -> list[tuple[str, str, str]]:
+            report = check_models(
+                ["kshop.animals"], cluster=cluster, ignored=Ignored.of(["count", "model-not-checked"])
+            )
+            return [(finding.id, finding.subject, finding.detail) for finding in report.findings]
+
+        assert [id for id, _, _ in found()] == ["table-missing"]
+        animals = sys.modules["kshop.animals"]
+        for model in (animals.Animal, animals.Bird):
+            model.Meta.cluster = cluster
+        animals.Animal.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
+        assert found() == []
+        animals.Bird.by_song.delete()
+        animals.Animal.by_looks.delete()
+        assert found() == [
+            ("vector-index-missing", "kshop.animals.Animal", "vector index 'by_looks' of table 'kshop-animals'"),
+            ("vector-index-missing", "kshop.animals.Bird", "vector index 'by_song' of table 'kshop-animals'"),
+        ]
 
 
 def test_a_cluster_that_does_not_answer(cluster: Cluster, local: LocalCluster) -> None:

@@ -343,4 +343,19 @@ def test_vector_indexes_are_not_among_the_secondary_indexes() -> None:
 
     facts = facts_of(Pictured)
     assert [index.name for index in facts.indexes] == ["by_city"]
+    (by_picture,) = facts.vector_indexes
+    assert (by_picture.name, by_picture.attribute, by_picture.dimensions) == ("by_picture", "picture", 3)
     assert AttributeFacts("picture", "L") in facts.attributes
+
+
+def test_a_vector_index_that_cannot_be() -> None:
+    class Wrong(Model):
+        class Meta:
+            table_name = "wrong"
+
+        name = attr.UnicodeAttribute(hash_key=True)
+        by_picture = VectorIndex("picture")
+
+    facts = facts_of(Wrong)
+    assert facts.vector_indexes == ()
+    assert "Wrong, vector index 'by_picture': attribute must be one of the model's VectorAttributes" in facts.refused

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ...core.vector_dialects import IndexDefinition
+
 __all__ = [
     "AttributeFacts",
     "ClassFacts",
@@ -102,6 +104,7 @@ class ModelFacts:
     table_name: str | None
     keys: tuple[KeyFacts, ...] = ()
     indexes: tuple[IndexFacts, ...] = ()
+    vector_indexes: tuple[IndexDefinition, ...] = ()
     attributes: tuple[AttributeFacts, ...] = ()
     is_base: bool = False
     is_on_cluster: bool = True
@@ -163,6 +166,7 @@ class TableFacts:
     problem: str = ""
     keys: tuple[KeyFacts, ...] = ()
     indexes: tuple[IndexFacts, ...] = ()
+    vector_indexes: tuple[IndexDefinition, ...] = ()
     write_isolation: str | None = None
     ttl_attribute: str | None = None
 

@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ...core.table_description import attribute_types_of
+from ...core.vector_dialects import described
 from ...core.write_isolation import read_write_isolation
 from ...errors import error_code
 from ..words import said
@@ -53,6 +54,7 @@ def _read(client: Any, name: str) -> TableFacts:
             for kind, is_local in (("GlobalSecondaryIndexes", False), ("LocalSecondaryIndexes", True))
             for index in description.get(kind) or ()
         ),
+        vector_indexes=tuple(described(description)),
         write_isolation=_write_isolation(client, name),
         ttl_attribute=_ttl_attribute(client, name),
     )

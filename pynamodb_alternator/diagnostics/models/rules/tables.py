@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ....core.vector_dialects import IndexDefinition
 from ..facts import IndexFacts, KeyFacts, ModelFacts, Project, TableFacts
 from ..values import ModelFinding, Rule
 
@@ -14,7 +15,9 @@ _MISSING = Rule("table-missing", "The cluster does not have the table.")
 _KEYS = Rule("key-schema", "The keys of a table cannot be changed, and a request with other keys is refused.")
 _INDEX_MISSING = Rule("index-missing", "The cluster does not have the index, so queries and scans of it are refused.")
 _INDEX_KEYS = Rule("index-key-schema", "The keys of an index cannot be changed, and a query by other keys is refused.")
-RULES = (_UNREADABLE, _MISSING, _KEYS, _INDEX_MISSING, _INDEX_KEYS)
+_VECTORS_MISSING = Rule("vector-index-missing", "The cluster does not have the vector index: searches are refused.")
+_VECTORS = Rule("vector-index", "Attribute, dimensions and distance of a vector index cannot be changed.")
+RULES = (_UNREADABLE, _MISSING, _KEYS, _INDEX_MISSING, _INDEX_KEYS, _VECTORS_MISSING, _VECTORS)
 
 _NEW_TABLE = "Correct the model; or make a table under another name, and copy the items."
 _NEW_LOCAL_INDEX = "A local index is made with its table only: make a new table, and copy the items."
@@ -53,6 +56,27 @@ def _compared(model: ModelFacts, table: TableFacts) -> Iterator[ModelFinding]:
             detail = f"the model's {index.title} has {_said(index.keys)}, and that of the table {_kind(index, other)}"
             remedy = "Correct the model, or delete the index and make a new one under another name."
             yield _INDEX_KEYS.of_model("error", model, detail, remedy)
+    yield from _compared_vectors(model, table)
+
+
+def _compared_vectors(model: ModelFacts, table: TableFacts) -> Iterator[ModelFinding]:
+    existing = {index.name: index for index in table.vector_indexes}
+    for index in model.vector_indexes:
+        other = existing.get(index.name)
+        title = f"vector index {index.name!r}"
+        if other is None:
+            remedy = "Its create(wait=True) adds it to the table, such as Document.embedding_index.create(wait=True)."
+            yield _VECTORS_MISSING.of_model("error", model, f"{title} of table {model.table_name!r}", remedy)
+        elif _vectors_said(index) != _vectors_said(other):
+            detail = f"the model's {title} has {_vectors_said(index)}, and that of the table has {_vectors_said(other)}"
+            remedy = (
+                "Correct the model; or delete() the index and create(wait=True) it anew, without searches until then."
+            )
+            yield _VECTORS.of_model("error", model, detail, remedy)
+
+
+def _vectors_said(index: IndexDefinition) -> str:
+    return f"{index.dimensions} dimensions of {index.attribute!r} by {index.distance}"
 
 
 def _kind(index: IndexFacts, other: IndexFacts) -> str:
