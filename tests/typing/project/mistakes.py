@@ -15,12 +15,15 @@ from pynamodb_alternator import (
     Retries,
     Timeouts,
     Tls,
+    VectorAttribute,
+    VectorIndex,
     configure,
     get_cluster,
     signals,
 )
 
 from .models import User
+from .vectors import Document
 
 if TYPE_CHECKING:
     # Misspelt names of the package and of its modules.
@@ -90,3 +93,12 @@ def models() -> None:
     User.alternator_write_isolation().upper()  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
     with User.batch_write() as batch:
         batch.save("alice")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def vectors() -> None:
+    VectorAttribute()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    VectorAttribute(dimensions="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    VectorIndex(distance="cosinus")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Document.embedding_index.search("cat", k=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Document.embedding_index.search([1.0])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Document.embedding_index.search([1.0], k=1)[0].titel  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

@@ -26,9 +26,16 @@ class Document(Model):
     nearest = NearestDocuments(embedding)
 
 
-def look_for(vector: list[float]) -> Document:
-    document = Document("a", embedding=(1.0, 2.0))
+def store(name: str, vector: tuple[float, ...]) -> None:
+    document = Document(name, embedding=vector)
     assert_type(document.embedding, list[float])
+    document.embedding = [1.0, 2.0]
+    document.embedding = array("f", vector)
+    document.save(condition=Document.embedding.does_not_exist() | (Document.embedding == vector))
+    document.update(actions=[Document.embedding.set([1.0, 2.0]), Document.embedding.remove()])
+
+
+def look_for(vector: list[float]) -> Document:
     found = Document.embedding_index.search(vector, k=3, filter=Document.language == "en", attributes=["name"])
     for item in found:
         assert_type(item, Document)
