@@ -1,8 +1,9 @@
 """Searching for vectors, and making vector indexes, in whatever dialect the cluster speaks.
 
 Here stands what is asked, and in which order: AWS's dialect first, and the older one where the server does not know
-SearchVectors. A cluster's dialect is learnt once. What is asked is yielded, and the answer is sent back, so that a
-thread and an event loop make the same requests: `run` is for threads, and `run_async` for event loops.
+SearchVectors. A cluster's dialect is learnt once, and again when an index is made. What is asked is yielded, and the
+answer is sent back, so that a thread and an event loop make the same requests: `run` is for threads, and `run_async` is
+for event loops.
 """
 
 from __future__ import annotations
@@ -30,13 +31,26 @@ from .vector_dialects import (
     older_search,
 )
 
-__all__ = ["LearntDialect", "Steps", "creating", "deleting", "learning", "run", "run_async", "searching"]
+__all__ = [
+    "NO_VECTOR_SEARCH",
+    "LearntDialect",
+    "Steps",
+    "creating",
+    "deleting",
+    "learning",
+    "run",
+    "run_async",
+    "searching",
+]
 
 _T = TypeVar("_T")
 Steps = Generator[Call, Any, _T]
 _UNKNOWN = "UnknownOperationException"
 _KNOWN = frozenset({"AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
 """What a server that knows SearchVectors answers, if there is no such table or index."""
+NO_VECTOR_SEARCH = (
+    "This server does not know vector indexes. ScyllaDB has them from 2026.2 on, where vector search is enabled."
+)
 _MORE = 4
 """How many times more candidates are asked for, where a filter comes after the search."""
 
@@ -66,6 +80,7 @@ def searching(learnt: LearntDialect, search: Search) -> Steps[list[Match]]:
     try:
         return (yield from _older_searching(search))
     except ClientError as refused:
+        _explain(refused)
         if not was_learnt or error_code(refused) != "ValidationException":
             raise
         # The servers may be newer ones since.
@@ -92,18 +107,23 @@ def _older_searching(search: Search) -> Steps[list[Match]]:
 
 
 def learning(learnt: LearntDialect) -> Steps[Dialect]:
-    """The cluster's dialect, asked for by a search in a table that does not exist, if it is not known."""
-    if learnt.dialect is None:
-        probe = {"TableName": "no.such.table", "IndexName": "no.such.index", "SearchVector": [{"N": "0"}], "TopK": 1}
-        try:
-            yield "SearchVectors", probe
-        except ClientError as error:
-            if error_code(error) == _UNKNOWN:
-                learnt.dialect = OLDER
-            elif error_code(error) not in _KNOWN:
+    """The cluster's dialect now, asked for by a search in a table that does not exist.
+
+    An error that says nothing of it comes through, unless the dialect was known before.
+    """
+    probe = {"TableName": "no.such.table", "IndexName": "no.such.index", "SearchVector": [{"N": "0"}], "TopK": 1}
+    dialect = AWS
+    try:
+        yield "SearchVectors", probe
+    except ClientError as error:
+        if error_code(error) == _UNKNOWN:
+            dialect = OLDER
+        elif error_code(error) not in _KNOWN:
+            if learnt.dialect is None:
                 raise
-        learnt.dialect = learnt.dialect or AWS
-    return learnt.dialect
+            dialect = learnt.dialect
+    learnt.dialect = dialect
+    return dialect
 
 
 def creating(learnt: LearntDialect, table: str, index: IndexDefinition) -> Steps[Any]:
@@ -111,12 +131,29 @@ def creating(learnt: LearntDialect, table: str, index: IndexDefinition) -> Steps
     dialect = yield from learning(learnt)
     request = {"TableName": table, "VectorIndexUpdates": [{"Create": dialect.index(index)}]}
     attributes = dialect.attributes(index)
-    return (yield "UpdateTable", {**request, "AttributeDefinitions": attributes} if attributes else request)
+    return (yield from _updating({**request, "AttributeDefinitions": attributes} if attributes else request))
 
 
 def deleting(table: str, index: str) -> Steps[Any]:
     """Delete an index. Both dialects do it alike."""
-    return (yield "UpdateTable", {"TableName": table, "VectorIndexUpdates": [{"Delete": {"IndexName": index}}]})
+    return (yield from _updating({"TableName": table, "VectorIndexUpdates": [{"Delete": {"IndexName": index}}]}))
+
+
+def _updating(request: dict[str, Any]) -> Steps[Any]:
+    try:
+        return (yield "UpdateTable", request)
+    except ClientError as error:
+        _explain(error)
+        raise
+
+
+def _explain(error: ClientError) -> None:
+    """Add a sentence to the text of an error that is one of a server which overlooks what vector search adds."""
+    text = str(error)
+    is_of_search = "Requested resource not found: Index" in text
+    is_of_update = "UpdateTable requires one of" in text and "VectorIndexUpdates" not in text
+    if is_of_search or is_of_update:
+        error.args = (f"{text.rstrip('.')}. {NO_VECTOR_SEARCH}",)
 
 
 def run(steps: Steps[_T], call: Callable[[str, dict[str, Any]], Any]) -> _T:

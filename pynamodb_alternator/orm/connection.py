@@ -34,7 +34,7 @@ from ..cluster import Cluster
 from ..core import write_isolation as isolation
 from ..core.table_description import index_keys_of
 from ..core.vector_dialects import IndexDefinition, status_of, with_indexes
-from ..core.vector_search import learning, run
+from ..core.vector_search import NO_VECTOR_SEARCH, learning, run
 from ..errors import ClusterClosedError, ConfigurationError, ServerFailureError
 from ..registry import find_cluster, is_replacement, may_change
 from ..settings import values, write_isolation
@@ -270,8 +270,7 @@ class AlternatorConnection(Connection):
         missing = [index.name for index in indexes if status_of(answer["TableDescription"], index.name) is None]
         if missing:
             raise TableError(
-                f"The table {table_name} was made without its vector index {', '.join(missing)}: this server does not "
-                "know vector indexes. ScyllaDB has them from 2026.2 on, where vector search is enabled."
+                f"The table {table_name} was made without its vector index {', '.join(missing)}. {NO_VECTOR_SEARCH}"
             )
         return answer
 
