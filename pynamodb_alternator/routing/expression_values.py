@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["CONDITIONS", "EXPRESSIONS", "Rewritten", "rewritten"]
 
-CONDITIONS = ("ConditionExpression", "FilterExpression")
+CONDITIONS = ("ConditionExpression", "FilterExpression", "SearchConditionExpression")
 EXPRESSIONS = (*CONDITIONS, "KeyConditionExpression", "UpdateExpression")
 """The parameters of a request that refer to values."""
 

@@ -248,6 +248,27 @@ def test_items_have_the_attributes_that_were_asked_for(attributes: Any) -> None:
     assert (found.name, found.language) == (None, "en")
 
 
+@pytest.mark.usefixtures("vectors")
+def test_numbers_are_filtered_by_as_in_other_requests() -> None:
+    """2003.0 is 2003 for DynamoDB, and for this library in all conditions, although not for Alternator."""
+
+    class Film(Model):
+        class Meta:
+            table_name = "films"
+            billing_mode = "PAY_PER_REQUEST"
+
+        name = UnicodeAttribute(hash_key=True)
+        year = NumberAttribute()
+        v = VectorAttribute(dimensions=1)
+        near = VectorIndex(v, search_schema={"year": "INLINE_FILTER"})
+
+    Film.create_table(wait=True)
+    Film("a", year=2003, v=[1]).save()
+    Film("b", year=2004.0, v=[1]).save()
+    for year, name in ((2003, "a"), (2003.0, "a"), (2004, "b"), (2004.0, "b")):
+        assert names(Film.near.search([1], k=2, filter=Film.year == year)) == [name]
+
+
 class Part(MapAttribute[Any, Any]):
     color = UnicodeAttribute(attr_name="c")
     size = NumberAttribute()

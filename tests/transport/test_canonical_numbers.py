@@ -126,7 +126,7 @@ def condition(text: str, member: str = "FilterExpression", **values: Any) -> dic
     return {member: text, "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}}
 
 
-@pytest.mark.parametrize("member", ["FilterExpression", "ConditionExpression"])
+@pytest.mark.parametrize("member", ["FilterExpression", "ConditionExpression", "SearchConditionExpression"])
 @pytest.mark.parametrize("keys", [False, True])
 def test_conditions(member: str, keys: bool) -> None:
     written = condition("a = :a AND m.x = :x AND b IN (:b, :c) AND d < :d", member, a=N, x=N, b=N, c={"S": "1.0"}, d=N)
