@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
@@ -55,6 +56,7 @@ SearchSchema = Mapping[str, Literal["HASH", "INLINE_FILTER"]]
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two looks at whether an index is ACTIVE."""
 _IN_META = ("attribute", "index_name", "distance", "search_schema", "projection")
+_NAME = re.compile(r"[a-zA-Z0-9._-]{3,192}")
 _FILTERED = ("S", "N", "B")
 """Types of attributes that a search schema may have."""
 _OF_OTHER_INDEXES = ("attributes", "read_capacity_units", "write_capacity_units")
@@ -138,6 +140,7 @@ class VectorIndex(Index[_M]):
         checks.known_names(names, _IN_META, f"{where}: Meta")
         distance = getattr(meta, "distance", "cosine")
         checks.one_of(f"{where}: distance", distance, DISTANCES)
+        self._check_name(where)
         attribute, schema = self._attribute(), self._search_schema()
         return IndexDefinition(
             meta.index_name,
@@ -148,6 +151,20 @@ class VectorIndex(Index[_M]):
             {name: kind for name, (kind, _) in schema.items()},
             {name: of for name, (_, of) in schema.items() if name not in self._keys()},
         )
+
+    def _check_name(self, where: str) -> None:
+        name = self.Meta.index_name
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{where}: index_name must have 3 to 192 of the characters a-z, A-Z, 0-9, '.', '_' and '-' "
+                f"(got {checks.shown(name)})."
+            )
+        # PynamoDB keeps the last of these: searches in the others would be in its vectors.
+        if sum(isinstance(each, Index) and each.Meta.index_name == name for each in vars(self.model).values()) > 1:
+            raise ConfigurationError(
+                f"{where}: the model has another index of this index_name. Give each a name of its own, such as "
+                f"{type(self).__name__}('embedding', index_name='by-embedding')."
+            )
 
     def _where(self) -> str:
         return f"{self.model.__qualname__}, vector index {self.Meta.index_name!r}"
@@ -282,14 +299,9 @@ class VectorIndex(Index[_M]):
 
     def results(self, matches: Sequence[Match]) -> VectorResults[_M]:
         """Instances of the model for what was found. Items of other classes that share the table are left out."""
-        model: Any = self.model
-        return VectorResults(
-            [
-                Scored(model.from_raw_data(match.item), match.score, match.distance)
-                for match in matches
-                if self._is_of_model(match.item)
-            ]
-        )
+        load: Any = self.model.from_raw_data
+        of_model = [match for match in matches if self._is_of_model(match.item)]
+        return VectorResults([Scored(load(match.item), match.score, match.distance) for match in of_model])
 
     def _is_of_model(self, item: dict[str, Any]) -> bool:
         if not discriminator_of(self.model):
@@ -365,7 +377,7 @@ class VectorIndex(Index[_M]):
         raise TypeError(f"{self._where()} has no keys to query or count by. Use search(vector, k).")
 
     if not TYPE_CHECKING:
-        query = scan = count = _no_query
+        query = scan = count = _hash_key_attribute = _no_query
 
 
 def too_late(where: str, timeout: float) -> TimeoutError:

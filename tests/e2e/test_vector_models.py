@@ -796,6 +796,35 @@ def test_settings_that_an_index_cannot_have(index: Any, says: str) -> None:
         assert says in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["ab", "a" * 193, "a b", 5])
+def test_names_that_an_index_cannot_have(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"index_name must have 3 to 192 of the characters .* \(got "):
+        model_with(VectorIndex("a", index_name=name)).index.definition()
+
+
+def test_two_indexes_of_a_model_cannot_share_a_name() -> None:
+    """PynamoDB keeps the last of them: searches of the other would be in that one's vectors."""
+
+    class Nearest(VectorIndex[Any]):
+        class Meta:
+            index_name = "nearest"
+
+    class Item(Model):
+        class Meta:
+            table_name = "items"
+            host = "http://127.0.0.1:1"
+
+        key = UnicodeAttribute(hash_key=True)
+        a = VectorAttribute(dimensions=2)
+        b = VectorAttribute(dimensions=2)
+        near_a = Nearest(a)
+        near_b = Nearest(b)
+
+    for use in (lambda: Item.near_a.search([1, 2], k=1), Item.near_a.create, Item.near_b.definition):
+        with pytest.raises(ConfigurationError, match="Item, vector index 'nearest': the model has another index of"):
+            use()
+
+
 def test_the_definition_of_an_index() -> None:
     index = VectorIndex("b", projection=IncludeProjection(["kind", "other"]), search_schema={"kind": "HASH"})
     definition = model_with(index).index.definition()
@@ -884,6 +913,9 @@ def test_an_index_has_no_attributes_no_keys_and_a_model() -> None:
 
     with pytest.raises(ConfigurationError, match="Wrong: a vector index has no attributes of its own"):
         Wrong()
+    for name in ("query", "count"):
+        with pytest.raises(TypeError, match=r"Document, vector index 'by-embedding' has no keys .* Use search"):
+            getattr(Document, name)("x", index_name="by-embedding")
     for method in (Document.embedding_index.query, Document.embedding_index.scan, Document.embedding_index.count):
         with pytest.raises(TypeError, match=r"Document, vector index 'by-embedding' has no keys .* Use search"):
             method("x")
