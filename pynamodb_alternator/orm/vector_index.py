@@ -50,7 +50,7 @@ __all__ = [
 
 _M = TypeVar("_M", bound=models.Model)
 _Owner = TypeVar("_Owner", bound=models.Model)
-Attributes = Sequence[str | Attribute[Any] | Path] | str
+Attributes = Sequence[str | Attribute[Any] | Path] | str | Attribute[Any] | Path
 """Attributes that items are to have, or one of them: themselves, or their names."""
 SearchSchema = Mapping[str, Literal["HASH", "INLINE_FILTER"]]
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0

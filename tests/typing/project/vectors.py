@@ -45,6 +45,7 @@ def look_for(vector: list[float]) -> Document:
         assert_type(distance, float)
     Document.nearest.create(wait=True)
     assert_type(Document.nearest.status(), str | None)
+    Document.nearest.search(range(384), k=1, attributes=Document.name)
     return Document.nearest.search(array("f", vector), k=1)[0]
 
 
