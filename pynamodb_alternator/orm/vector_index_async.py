@@ -13,6 +13,8 @@ from ..core.cluster_core import ClusterCore
 from ..core.vector_dialects import status_of
 from ..core.vector_search import Steps, creating, deleting, run_async, searching
 from ..core.vector_values import Vector
+from ..errors import ConfigurationError
+from ..settings import checks
 from .vector_index import FIRST_PAUSE, LONGEST_PAUSE, Attributes, VectorIndex, too_late
 from .vector_results import VectorResults
 
@@ -37,6 +39,11 @@ class AsyncVectorIndex(Generic[_M]):
     `VectorIndex` raise. Settings of the model's `Meta` do not hold here: those of the cluster do."""
 
     def __init__(self, index: VectorIndex[_M], cluster: HasAsyncClient) -> None:
+        if not callable(getattr(type(cluster), "client", None)):  # a property of other clusters
+            raise ConfigurationError(
+                f"{index.model.__qualname__}, vector index {index.Meta.index_name!r}: on() needs an AsyncCluster, "
+                f"as of `async with AsyncCluster(get_cluster()) as cluster` (got {checks.shown(cluster)})."
+            )
         self._index = index
         self._cluster = cluster
         self._table = index.model.Meta.table_name

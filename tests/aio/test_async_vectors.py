@@ -16,7 +16,7 @@ from pynamodb.exceptions import TableError
 
 from pynamodb_alternator import Cluster, Model, VectorAttribute, VectorIndex
 from pynamodb_alternator.aio import AsyncCluster
-from pynamodb_alternator.errors import VectorError
+from pynamodb_alternator.errors import ConfigurationError, VectorError
 from pynamodb_alternator.local import LocalCluster
 
 from .support import run
@@ -105,6 +105,12 @@ class Slow:
             self.looks -= 1
             answer["Table"]["VectorIndexes"][0]["IndexStatus"] = "CREATING"
         return answer
+
+
+def test_the_cluster_of_models_is_not_one_for_an_event_loop(shared: Cluster) -> None:
+    for wrong in (shared, "http://127.0.0.1:8000", None):
+        with pytest.raises(ConfigurationError, match=r"Arrow, vector index 'near': on\(\) needs an AsyncCluster, "):
+            Arrow.near.on(wrong)  # type: ignore[arg-type]
 
 
 def test_waiting_until_an_index_is_active(shared: Cluster) -> None:
