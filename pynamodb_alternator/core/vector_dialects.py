@@ -254,6 +254,8 @@ OLDER = Dialect("alternator", _older_index, lambda index: [])
 
 def _match(search: Search, item: dict[str, Any], distance: float) -> Match:
     if search.index.distance == "cosine":
+        # A server that computes with 32 bits may be beyond by a little, where there is no angle of this cosine.
+        distance = 0.0 if distance < 0 else 2.0 if distance > 2 else distance
         score = 1 - distance
     elif search.index.distance == "euclidean":
         score = 1 / (1 + distance)

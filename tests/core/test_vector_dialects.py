@@ -185,6 +185,14 @@ def test_scores_mean_the_same(distance: Distance, of_aws: float, of_older: float
     assert (of_old.item, of_old.score, of_old.distance) == (item, score, meant)
 
 
+@pytest.mark.parametrize(("of_aws", "of_older", "score"), [(-1.2e-7, 1 + 6e-8, 1.0), (2.0000002, -6e-8, -1.0)])
+def test_a_cosine_that_was_rounded_is_one_of_an_angle(of_aws: float, of_older: float, score: float) -> None:
+    search = replace(SEARCH, index=IndexDefinition("near", "v", 2, "cosine"))
+    (newer,) = aws_matches(search, {"SearchResults": [{"Item": {}, "Score": of_aws}]})
+    (older,) = older_matches(search, {"Items": [{}], "Scores": [of_older]})
+    assert (newer.score, newer.distance) == (older.score, older.distance) == (score, 1 - score)
+
+
 def test_a_euclidean_similarity_of_zero_is_infinitely_far() -> None:
     search = replace(SEARCH, index=replace(INDEX, distance="euclidean"))
     (match,) = older_matches(search, {"Items": [{}], "Scores": [0.0]})
