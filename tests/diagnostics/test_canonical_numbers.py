@@ -12,25 +12,12 @@ from pynamodb_alternator.diagnostics import Finding
 from pynamodb_alternator.diagnostics.checks import canonical_numbers
 from pynamodb_alternator.diagnostics.questions import NodesClient
 from pynamodb_alternator.local import LocalCluster
-from pynamodb_alternator.routing.canonical_number import canonical_key, canonical_number
+from pynamodb_alternator.routing.canonical_number import canonical_number
 from tests.e2e.support import received
 
 from .support import create, of, the
 
 AS_WRITTEN = "/?canonical_numbers=no"
-
-
-@pytest.fixture(autouse=True)
-def canonical_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers have keys in canonical form, as the server's have. The embedded cluster has them as they were written."""
-    scan = NodesClient.scan
-
-    def canonical(client: NodesClient, **parameters: Any) -> dict[str, Any]:
-        answer = scan(client, **parameters)
-        answer["Items"] = [{name: canonical_key(key) for name, key in item.items()} for item in answer["Items"]]
-        return answer
-
-    monkeypatch.setattr(NodesClient, "scan", canonical)
 
 
 def make_table(cluster: Cluster, *, sort: bool = False, index: bool = False, key: str = "N") -> None:
@@ -112,8 +99,34 @@ def test_a_sample_is_not_all(local: LocalCluster) -> None:
     assert "as far as a sample tells" in finding.message
 
 
-def test_an_empty_table(local: LocalCluster) -> None:
-    assert "The table has no item: canonical_numbers=True is safe" in looked_at(local, "").message
+def test_pages_without_items_are_passed_over(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of a table in which much was deleted may have no item."""
+    scan = NodesClient.scan
+    pages: list[Any] = []
+
+    def deleted(client: NodesClient, **parameters: Any) -> dict[str, Any]:
+        if parameters["TableName"] != "orders":
+            return scan(client, **parameters)
+        pages.append(parameters.pop("ExclusiveStartKey", None))
+        if len(pages) > empty:
+            return scan(client, **parameters)
+        return {"Items": [], "LastEvaluatedKey": {"id": {"N": str(len(pages))}}}
+
+    monkeypatch.setattr(NodesClient, "scan", deleted)
+    empty = 2
+    assert looked_at(local, "", "1.0").severity == "warning"
+    assert pages[:3] == [None, {"id": {"N": "1"}}, {"id": {"N": "2"}}]
+    empty = 1000
+    with Cluster(local.url) as cluster:
+        finding = the(cluster.check(), "canonical_numbers")
+    assert finding.severity == "ok"
+    assert "no item was read" in finding.message
+    assert "safe" not in finding.message
+
+
+@pytest.mark.parametrize("query", ["", "/?canonical_numbers=true"])
+def test_an_empty_table_hides_nothing(local: LocalCluster, query: str) -> None:
+    assert looked_at(local, query).message == "The table has no item: canonical_numbers=True is safe for it."
 
 
 class Index:

@@ -29,6 +29,8 @@ _ID = "canonical_numbers"
 _MOST_TABLES = 100
 _MOST_ITEMS = 100
 """Items of a table that are read; the server takes as many in one BatchGetItem."""
+_MOST_PAGES = 10
+"""Pages that are read to find items: where much was deleted, a page may have none."""
 _MOST_KEYS_OF_INDEX = 10
 """Keys of an index that are asked for, by a query each."""
 _TROUBLE = (AlternatorError, BotoCoreError, ClientError, LookupError, ValueError)
@@ -84,9 +86,10 @@ def _twice(take: Callable[[], _Sample]) -> _Sample:
 
 
 def _finding(examination: Examination, table: str, of: str, sample: _Sample) -> Finding:
-    found = "The table has no item" if not sample.looked_at else ""
+    if not sample.looked_at:
+        return _without_items(table, of, sample.is_all)
     some = "all" if sample.is_all else "a sample"
-    found = found or f"The partition keys{of} of {some} of its items ({sample.looked_at:,}) are in canonical form"
+    found = f"The partition keys{of} of {some} of its items ({sample.looked_at:,}) are in canonical form"
     is_on = examination.config.canonical_numbers is True
     if not sample.astray:
         safe = "" if sample.is_all else ", as far as a sample tells"
@@ -96,7 +99,8 @@ def _finding(examination: Examination, table: str, of: str, sample: _Sample) -> 
     stored = f"{keys} are numbers that are not stored in canonical form (1.0 for 1, say)"
     how = (
         "read them with canonical_numbers=False, in the form in which they were saved, save them with True, and delete "
-        "those of the old form with False"
+        "those of the old form with False; where an item is stored under both forms, that replaces the one under the "
+        "canonical form"
     )
     if is_on:
         return Finding(
@@ -116,6 +120,17 @@ def _finding(examination: Examination, table: str, of: str, sample: _Sample) -> 
     )
 
 
+def _without_items(table: str, of: str, is_all: bool) -> Finding:
+    if is_all:
+        where = of.removeprefix(" of the ") or "table"
+        return Finding(_ID, "ok", table, f"The {where} has no item: canonical_numbers=True is safe for it.")
+    message = (
+        f"Whether the partition keys{of} of its items are in canonical form is not known: no item was read in the "
+        f"first {_MOST_PAGES} pages."
+    )
+    return Finding(_ID, "ok", table, message)
+
+
 def _sample_of_table(client: NodesClient, table: str, description: Mapping[str, Any]) -> _Sample:
     names = list(key_types_of(description))
     items, is_all = _scanned(client, names, {"TableName": table, "ConsistentRead": True, "Limit": _MOST_ITEMS})
@@ -126,14 +141,17 @@ def _sample_of_table(client: NodesClient, table: str, description: Mapping[str, 
         if str(key) in keys:
             astray.add(str(key))  # two items that are one key in canonical form
         keys[str(key)] = key
-    if not keys:
-        return _Sample(0, frozenset(), is_all)
-    request = {"Keys": list(keys.values()), "ConsistentRead": True, **_projection(names)}
+    there = _found(client, table, names, list(keys.values())) if keys else set()
+    return _Sample(len(keys), frozenset(astray | (keys.keys() - there)), is_all)
+
+
+def _found(client: NodesClient, table: str, names: list[str], keys: list[Key]) -> set[str]:
+    """Those of these keys that have an item, or that the server has left out this time."""
+    request = {"Keys": keys, "ConsistentRead": True, **_projection(names)}
     answer = client.batch_get_item(RequestItems={table: request})
     read = [{name: item[name] for name in names} for item in answer["Responses"].get(table, ())]
     left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", ())
-    there = {str({name: key[name] for name in names}) for key in (*read, *left)}
-    return _Sample(len(keys), frozenset(astray | (keys.keys() - there)), is_all)
+    return {str({name: key[name] for name in names}) for key in (*read, *left)}
 
 
 def _sample_of_index(client: NodesClient, table: str, index: str, name: str) -> _Sample:
@@ -158,9 +176,14 @@ def _sample_of_index(client: NodesClient, table: str, index: str, name: str) -> 
 
 
 def _scanned(client: NodesClient, names: list[str], where: Mapping[str, Any]) -> tuple[list[Any], bool]:
-    """These attributes of the first items, and whether there are no more."""
-    answer = client.scan(**where, **_projection(names))
-    return answer["Items"], "LastEvaluatedKey" not in answer
+    """These attributes of the items of the first page that has any, and whether there are no more."""
+    for _ in range(_MOST_PAGES):
+        answer = client.scan(**where, **_projection(names))
+        start = answer.get("LastEvaluatedKey")
+        if answer["Items"] or start is None:
+            break
+        where = {**where, "ExclusiveStartKey": start}
+    return answer["Items"], start is None
 
 
 def _projection(names: list[str]) -> dict[str, Any]:
