@@ -40,6 +40,7 @@ __all__ = [
     "description_of",
     "discriminator_of",
     "index_schemas_of",
+    "inherited_connection",
     "instantiate_in_pynamodbs_way",
     "instantiate_of",
     "keep_connection",
@@ -183,6 +184,11 @@ def serialize_in_pynamodbs_way(instance: models.Model, null_check: bool) -> dict
 def kept_connection(model: AnyModel) -> object:
     """The connection that was kept for this very class, and not for a base of it; or None."""
     return model.__dict__.get("_connection")
+
+
+def inherited_connection(model: AnyModel) -> object:
+    """The connection that was kept for this class or a base of it, as PynamoDB finds it; or None."""
+    return getattr(model, "_connection", None)
 
 
 def keep_connection(model: AnyModel, connection: TableConnection | None) -> None:

@@ -37,7 +37,7 @@ from ..core.vector_dialects import IndexDefinition, status_of, with_indexes
 from ..core.vector_search import NO_VECTOR_SEARCH, learning, run
 from ..errors import ClusterClosedError, ConfigurationError, ServerFailureError
 from ..registry import find_cluster, is_replacement, may_change
-from ..settings import values, write_isolation
+from ..settings import checks, values, write_isolation
 from ..settings.config import ClusterConfig
 from ..settings.options import NO_OPTIONS, RequestOptions
 from ..settings.values import CanonicalNumbers, Hedge, KeyRouteAffinity
@@ -164,6 +164,7 @@ class AlternatorConnection(Connection):
         for meta_table in list(self._tables.values()):
             self._register(cluster, meta_table)
         if as_given("max_pool_connections", self._max_pool_connections) is not None:
+            checks.whole(f"{self._who()}: max_pool_connections", self._max_pool_connections, 0, 100_000)
             cluster.allow_pool_connections(self._max_pool_connections)
         self._cluster = cluster
 

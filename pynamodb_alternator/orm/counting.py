@@ -17,10 +17,11 @@ from pynamodb.constants import (
     SELECT,
     TABLE_NAME,
 )
-from pynamodb.exceptions import ScanError
+from pynamodb.exceptions import ScanError, TableDoesNotExist
 from pynamodb.pagination import ResultIterator
 
 from ..cluster import Cluster
+from ..errors import error_code, error_message
 from ._pynamodb import AnyModel, connection_of
 from .connection import AlternatorConnection
 
@@ -45,7 +46,8 @@ def count_of(
     """What PynamoDB's method `stock` gives; without a key and on a cluster, the number of the table's items.
 
     As ItemCount, that is all items of the table, those of other models in it too; with `index_name`, of the index.
-    `limit` and `rate_limit` do what they do where a key is given. Raises `ScanError`, as PynamoDB's scan does.
+    `limit` and `rate_limit` do what they do where a key is given. Raises `TableDoesNotExist`, as PynamoDB's does, and
+    else `ScanError`, as PynamoDB's scan does.
     """
     table = connection_of(model) if hash_key is None and filter_condition is None else None
     if table is None or not isinstance(table.connection, AlternatorConnection):
@@ -89,6 +91,8 @@ class _CountingScan:
         try:
             return self._connection.dispatch(SCAN, request)
         except BOTOCORE_EXCEPTIONS as error:
+            if error_code(error) == "ResourceNotFoundException":
+                raise TableDoesNotExist(error_message(error)) from error
             raise ScanError(f"Failed to count the items of {self._table_name}: {error}", error) from error
 
 

@@ -12,6 +12,7 @@ from pynamodb.connection.table import TableConnection
 from ..errors import ConfigurationError
 from ._pynamodb import (
     AnyModel,
+    inherited_connection,
     keep_connection,
     kept_connection,
     replace_connecting,
@@ -66,6 +67,9 @@ def _patched(model: AnyModel) -> TableConnection:
     meta = getattr(model, "Meta", None)
     connection_class = getattr(meta, "connection_class", None) or _default_class
     if connection_class is None:
+        if type(inherited_connection(model)) is ModelConnection:
+            # Of another time or a base, which named a class. PynamoDB would go on with it.
+            keep_connection(model, None)
         return stock_connection_of(model)
     return model_connection(model, connection_class)
 

@@ -148,6 +148,7 @@ _WITHOUT_A_TABLE: dict[str, Callable[[Any], Any]] = {
     "delete": lambda a: a.Missing("a").delete(),
     "update": lambda a: a.Missing("a").update(actions=[a.Missing.id.set("x")]),
     "delete the table": lambda a: a.Missing.delete_table(),
+    "count": lambda a: a.Missing.count(),
     "batch get": lambda a: list(a.Missing.batch_get(["a"])),
     "batch write": lambda a: a.write(a.Missing, [a.Missing("a")]),
     "create": lambda a: [of.create_table(wait=True) for of in (a.Thing, a.Versioned, a.Animal)] and None,

@@ -110,6 +110,24 @@ def test_another_default_and_none_at_all(everywhere: LocalCluster) -> None:
     assert (stock.region, stock.host, stock._extra_headers) == ("eu-west-1", "http://127.0.0.1:9", {"a": "b"})
 
 
+def test_models_are_on_pynamodbs_own_again_where_no_class_is_meant_any_more(everywhere: LocalCluster) -> None:
+    plain = simple_model(pynamodb.models.Model)
+
+    class Derived(plain):  # type: ignore[misc,valid-type]
+        class Meta:
+            table_name = "things"
+
+    assert type(connection_of(plain).connection) is AlternatorConnection
+    pynamodb_alternator.install()
+    assert type(connection_of(plain).connection) is Connection
+    plain.Meta.connection_class = AlternatorConnection
+    assert type(connection_of(plain).connection) is AlternatorConnection
+    assert type(connection_of(Derived).connection) is Connection
+    del plain.Meta.connection_class
+    assert type(connection_of(plain).connection) is Connection
+    assert connection_of(plain) is connection_of(plain)
+
+
 def test_a_request_that_is_made_past_dispatch_has_the_settings_too(local: LocalCluster, cluster: Cluster) -> None:
     create(cluster)
     AlternatorConnection(cluster=cluster, extra_headers={"x-team": "shop"})._make_api_call(

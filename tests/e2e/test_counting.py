@@ -9,7 +9,7 @@ import pynamodb.models
 import pytest
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.connection import Connection
-from pynamodb.exceptions import ScanError
+from pynamodb.exceptions import ScanError, TableDoesNotExist
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
 import pynamodb_alternator
@@ -125,10 +125,14 @@ def test_it_is_said_once_for_each_table(cluster: Cluster, caplog: pytest.LogCapt
     assert [message.split(",")[0].split()[-1] for message in said] == ["things", "others"]
 
 
-def test_an_error_is_pynamodbs(cluster: Cluster) -> None:
+def test_an_error_is_pynamodbs(local: LocalCluster, cluster: Cluster) -> None:
+    with pytest.raises(TableDoesNotExist, match=r"Table does not exist: `.*things"):
+        made(Model, cluster=cluster).count()
+    for node in local.nodes:
+        node.fail_with("AccessDeniedException", operation="Scan")
     with pytest.raises(ScanError, match="things") as caught:
         made(Model, cluster=cluster).count()
-    assert caught.value.cause_response_code == "ResourceNotFoundException"
+    assert caught.value.cause_response_code == "AccessDeniedException"
 
 
 def test_plain_models_count_so_while_the_patch_holds(local: LocalCluster, cluster: Cluster) -> None:

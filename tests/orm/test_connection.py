@@ -207,6 +207,12 @@ def test_what_cannot_be_honoured_is_refused(configuration: Any, says: str) -> No
         attempts_of(retry_configuration=configuration)
 
 
+@pytest.mark.parametrize("connections", ["20", 2.5, -1, True])
+def test_a_wrong_number_of_connections_is_refused(connections: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Asking: max_pool_connections must be a whole number"):
+        attempts_of(max_pool_connections=connections)
+
+
 # ---- settings of a connection --------------------------------------------------------------------------------------
 
 
