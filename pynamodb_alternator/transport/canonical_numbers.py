@@ -88,8 +88,9 @@ class NumberForms:
             mark = object()
             if self._told.setdefault(table, mark) is mark:
                 _log.warning(
-                    "Table %r: a request has a number as its partition key that is not written as DynamoDB writes it, "
-                    "such as 1.0 for 1. For DynamoDB these are one key, for Alternator they are two, and an item that "
+                    "Table %r: a request has a number as a partition key, of the table or of an index, that is not "
+                    "written as DynamoDB writes it, such as 1.0 for 1. For DynamoDB these are one key, for Alternator "
+                    "they are two, and an item that "
                     "is saved under one is not found under the other. `pynamodb-alternator check` tells whether "
                     "canonical_numbers=True, which makes them one, is safe for the items that are stored.",
                     table,
@@ -107,15 +108,19 @@ class NumberForms:
         for member in ("Key", "Item"):
             attributes = as_mapping(parameters.get(member))
             if attributes is not None:
-                yield table, attributes.get(name)
+                yield from self._keys_of(table, attributes)
                 if name is None and member == "Key" and len(attributes) == 1:
                     yield table, next(iter(attributes.values()))
         for table, requests in (as_mapping(parameters.get("RequestItems")) or {}).items():
             if table in self._told:
                 continue
-            name = self._tables.get(table).partition_key
             for attributes in _attributes_in(requests):
-                yield table, attributes.get(name)
+                yield from self._keys_of(table, attributes)
+
+    def _keys_of(self, table: Any, attributes: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
+        """The partition keys of the table and of its indexes in a key or an item."""
+        known = self._tables.get(table)
+        return [(table, attributes.get(name)) for name in (known.partition_key, *known.index_keys.values())]
 
 
 def _attributes_in(requests: Any) -> Iterable[Mapping[Any, Any]]:

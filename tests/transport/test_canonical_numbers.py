@@ -295,6 +295,29 @@ def test_a_key_in_another_form_is_told_once_for_each_table(parameters: Any, capl
 @pytest.mark.parametrize(
     "parameters",
     [
+        {"TableName": "t", "Item": {"p": {"S": "x"}, "rank": N}},
+        {"RequestItems": {"t": [{"PutRequest": {"Item": {"p": {"S": "x"}, "rank": N}}}]}},
+        {
+            "TableName": "t",
+            "IndexName": "by_rank",
+            "KeyConditionExpression": "rank = :r",
+            "ExpressionAttributeValues": {":r": N},
+        },
+    ],
+)
+def test_a_key_of_an_index_is_told_too(parameters: Any, caplog: pytest.LogCaptureFixture) -> None:
+    tables = Tables(ClusterConfig("10.0.0.1"))
+    tables.register("t", "p", None, {"by_rank": "rank"})
+    number_forms = NumberForms("sets", lambda: NO_OPTIONS, tables)
+    with caplog.at_level(logging.WARNING, "pynamodb_alternator"):
+        given_forms(number_forms, parameters)
+        given_forms(number_forms, parameters)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
         {"TableName": "t", "Item": {"p": ONE, "a": N}},
         {"TableName": "t", "Key": {"p": {"S": "1.0"}, "c": N}},
         {"TableName": "unknown", "Item": {"p": N}},
