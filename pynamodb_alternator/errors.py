@@ -277,9 +277,11 @@ class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
         said = parsed.get("Error", {})
         code, message = said.get("Code", "Unknown"), said.get("Message") or "no message"
         how, what = ("refused it", "an earlier attempt of the write") if refused else ("answered so", "the write")
+        metadata = parsed.get("ResponseMetadata", {})
+        retried = f" (reached max retries: {metadata['RetryAttempts']})" if "MaxAttemptsReached" in metadata else ""
         error = cls(
-            f"An error occurred ({code}) when calling the {operation} operation: {message}. Node {node} {how}, "
-            f"and {what} may have been executed{', or may still be' if may_still_execute else ''}",
+            f"An error occurred ({code}) when calling the {operation} operation{retried}: {message}. Node {node} "
+            f"{how}, and {what} may have been executed{', or may still be' if may_still_execute else ''}",
             node=node,
             response=parsed,
             operation_name=operation,

@@ -76,6 +76,7 @@ def test_a_write_that_was_repeated_as_often_as_it_may_be(local: LocalCluster, la
         with pytest.raises(ServerFailureError) as caught:
             cluster.client.put_item(TableName="items", Item={"key": {"S": "a"}})
     assert caught.value.response["ResponseMetadata"]["MaxAttemptsReached"] is True
+    assert "PutItem operation (reached max retries: 1): " in str(caught.value)
 
 
 def test_through_a_model(local: LocalCluster) -> None:
