@@ -37,12 +37,12 @@ from ..core.vector_dialects import IndexDefinition, status_of, with_indexes
 from ..core.vector_search import NO_VECTOR_SEARCH, learning, run
 from ..errors import ClusterClosedError, ConfigurationError, ServerFailureError
 from ..registry import find_cluster, is_replacement, may_change
-from ..settings import checks, values, write_isolation
+from ..settings import values, write_isolation
 from ..settings.config import ClusterConfig
 from ..settings.options import NO_OPTIONS, RequestOptions
 from ..settings.values import CanonicalNumbers, Hedge, KeyRouteAffinity
 from ..transport.unknown_operations import UNKNOWN
-from .connection_settings import LEGACY, UNSET, as_given, request_options
+from .connection_settings import LEGACY, UNSET, pool_connections, request_options
 from .under_way import RequestUnderWay, request_under_way
 
 __all__ = ["AlternatorConnection"]
@@ -163,9 +163,7 @@ class AlternatorConnection(Connection):
         self._options = self._make_options(None if self.region == cluster.config.region else self.region)
         for meta_table in list(self._tables.values()):
             self._register(cluster, meta_table)
-        if as_given("max_pool_connections", self._max_pool_connections) is not None:
-            checks.whole(f"{self._who()}: max_pool_connections", self._max_pool_connections, 0, 100_000)
-            cluster.allow_pool_connections(self._max_pool_connections)
+        cluster.allow_pool_connections(pool_connections(self._who(), self._max_pool_connections))
         self._cluster = cluster
 
     def check_settings(self) -> None:
@@ -175,6 +173,7 @@ class AlternatorConnection(Connection):
         """
         self._make_options(None)
         self._affinity()
+        pool_connections(self._who(), self._max_pool_connections)
         is_alias = isinstance(self._meant_by, str) and "://" not in self._meant_by
         if not is_alias and (self._meant_by is not None or self.host):
             self._find_cluster()

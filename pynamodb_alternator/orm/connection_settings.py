@@ -15,7 +15,7 @@ from ..settings import checks, headers, values
 from ..settings.options import NO_OPTIONS, NOT_GIVEN, RequestOptions
 from ..settings.values import Credentials
 
-__all__ = ["LEGACY", "UNSET", "as_given", "request_options"]
+__all__ = ["LEGACY", "UNSET", "pool_connections", "request_options"]
 
 LEGACY = "LEGACY"
 """PynamoDB's word for: `max_retry_attempts` says how often."""
@@ -23,9 +23,17 @@ UNSET = "UNSET"
 """PynamoDB's word for: not this setting, but what is configured elsewhere."""
 
 
-def as_given(name: str, value: Any) -> Any:
+def _as_given(name: str, value: Any) -> Any:
     """A value of PynamoDB's setting `name`, or None if it is the default."""
     return None if value == default_settings_dict[name] else value
+
+
+def pool_connections(who: str, most: Any) -> int:
+    """How many connections to one node are asked for; 0 if none are. Raises `ConfigurationError`."""
+    if _as_given("max_pool_connections", most) is None:
+        return 0
+    checks.whole(f"{who}: max_pool_connections", most, 0, 100_000)
+    return int(most)
 
 
 def request_options(
@@ -51,7 +59,7 @@ def request_options(
     """
     timeouts = {"connect_timeout_seconds": connect_timeout_seconds, "read_timeout_seconds": read_timeout_seconds}
     for name, seconds in timeouts.items():
-        timeouts[name] = as_given(name, seconds)
+        timeouts[name] = _as_given(name, seconds)
         if timeouts[name] is not None:
             checks.positive(f"{who}: {name}", seconds)
     sent = None if extra_headers is None else headers.check(f"{who}: extra_headers", extra_headers)
@@ -78,7 +86,7 @@ def request_options(
 def _max_attempts(who: str, max_retry_attempts: int, retry_configuration: Any) -> int | None:
     """How often a request may be sent; None where the cluster's `Retries` say it."""
     if retry_configuration == LEGACY:
-        if as_given("max_retry_attempts", max_retry_attempts) is None:
+        if _as_given("max_retry_attempts", max_retry_attempts) is None:
             return None
         checks.whole(f"{who}: max_retry_attempts", max_retry_attempts, 0, 99)
         return max_retry_attempts + 1

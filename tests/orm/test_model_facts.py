@@ -191,6 +191,7 @@ class Unready(AlternatorConnection):
     ("meta", "refused"),
     [
         ({"hedge": 3}, "hedge must be Hedge(...)"),
+        ({"max_pool_connections": "20"}, "max_pool_connections must be a whole number"),
         ({"token_aware": "never"}, "token_aware must be 'auto', True or False"),
         ({"key_route_affinity": "all"}, "key_route_affinity must be one of"),
         ({"canonical_numbers": "all"}, "canonical_numbers must be"),
