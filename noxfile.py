@@ -27,7 +27,7 @@ OLDEST = (
 )
 """The lower bounds of pyproject.toml, except those that depend on one another:"""
 OLDEST_BOTOCORE = ("botocore==1.35.0", "boto3==1.35.0")
-OLDEST_AIOBOTOCORE = ("aiobotocore==3.0.0", "botocore==1.41.0", "boto3==1.41.0")
+OLDEST_AIOBOTOCORE = ("aiobotocore==3.0.0", "botocore==1.41.0", "boto3==1.41.0", "greenlet==3.0.3")
 """aiobotocore allows a few versions of botocore only: 3.0.0 those from 1.41.0 to 1.42.5."""
 AT_THE_BOUNDS = ("tests/scylla", "tests/e2e/test_models.py", "tests/e2e/test_failover.py", "tests/e2e/test_boto3.py")
 """Tests that need no more than the dependency group `harness`. The others need tools that want new versions."""

@@ -53,6 +53,7 @@ ROOMS = {
 
 SEAMS = {
     ("aio/connection.py", "transport.get_extra_info('socket')._sock"): "asyncio gives its socket only wrapped",
+    ("aio/loops.py", "self._client._make_api_call"): "what PynamoDB calls of its client",
     ("contrib/django/checks.py", "sys._getframe"): "documented by Python; Django does not tell a check its tags",
     ("contrib/flask.py", "current_app._get_current_object"): "documented by Flask, to get at the application itself",
     ("local/_relay.py", "os._exit"): "documented by Python, to end a forked child",

@@ -1,22 +1,30 @@
-"""The cluster for asyncio: an aiobotocore client over all nodes.
+"""The cluster for asyncio: models whose requests are awaited, and an aiobotocore client over all nodes.
 
-    from pynamodb_alternator.aio import AsyncCluster
+    from pynamodb_alternator import aio
 
-    async with AsyncCluster("http://10.0.0.1:8000") as cluster:
+    user = await User.aio.get("alice")                  # a model of pynamodb_alternator.Model
+    users = await aio.run(list, User.query("alice"))    # any function that makes requests of models
+
+    client = await aio.get_client()                     # of the cluster that the alias "default" means
+    await client.put_item(TableName="orders", Item={"id": {"S": "a"}})
+
+    async with aio.AsyncCluster("http://10.0.0.1:8000") as cluster:     # a cluster of one's own
         client = await cluster.client()
-        await client.put_item(TableName="orders", Item={"id": {"S": "a"}})
 
 Needs the extra ``pynamodb-alternator[async]``.
 """
 
 try:
     import aiobotocore.session as _  # noqa: F401
+    import greenlet as __  # noqa: F401
 except ModuleNotFoundError as _missing:
     raise ImportError(
-        "pynamodb_alternator.aio needs aiobotocore. Install it with: pip install 'pynamodb-alternator[async]'"
+        f"pynamodb_alternator.aio needs {_missing.name}. Install it with: pip install 'pynamodb-alternator[async]'"
     ) from _missing
 
 from .cluster import AsyncCluster
+from .greenlets import run
+from .loops import get_client, get_cluster
 from .pool import EventLoopError
 
-__all__ = ["AsyncCluster", "EventLoopError"]
+__all__ = ["AsyncCluster", "EventLoopError", "get_client", "get_cluster", "run"]

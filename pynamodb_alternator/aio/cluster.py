@@ -198,6 +198,13 @@ class AsyncCluster:
             if not self._shares:
                 await run_in_thread(loop, self.cluster.close)
 
+    def abandon(self) -> None:
+        """Drop all connections of an event loop that is closed, without a word to the nodes. For the library's own use:
+        an application calls `aclose` before."""
+        self._closed = True
+        self._finalizer()
+        self._pools.after_fork()
+
     async def __aenter__(self) -> Self:
         self._here()
         return self

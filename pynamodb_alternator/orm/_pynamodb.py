@@ -16,6 +16,7 @@ from pynamodb.attributes import Attribute, AttributeContainer, MapAttribute
 from pynamodb.connection.base import Connection
 from pynamodb.connection.table import TableConnection
 from pynamodb.indexes import GlobalSecondaryIndex, LocalSecondaryIndex
+from pynamodb.pagination import PageIterator, ResultIterator
 
 __all__ = [
     "ATTRIBUTE_HOOKS",
@@ -39,6 +40,7 @@ __all__ = [
     "container_serializer_of",
     "description_of",
     "discriminator_of",
+    "give_time",
     "index_schemas_of",
     "inherited_connection",
     "instantiate_in_pynamodbs_way",
@@ -46,6 +48,7 @@ __all__ = [
     "keep_connection",
     "kept_connection",
     "keys_of",
+    "limit_of",
     "make_connection",
     "make_instance",
     "parse_utc",
@@ -249,6 +252,18 @@ def stored_class_of(model: AnyModel, item: dict[str, Any]) -> AnyModel:
     if stored and not issubclass(stored, model):
         raise ValueError(f"Cannot instantiate a {model.__name__} from the returned class: {stored.__name__}")
     return stored or model
+
+
+def give_time(pages: PageIterator[Any], time_module: Any) -> None:
+    """Let the rate limiter of an iterator over pages, if it has one, sleep by this `time`."""
+    limiter = pages._rate_limiter
+    if limiter is not None:
+        limiter._time_module = time_module
+
+
+def limit_of(results: ResultIterator[Any]) -> int | None:
+    """How many items an iterator gives at most, if that is limited."""
+    return results._limit
 
 
 def batch_get_page(model: AnyModel, *args: Any, **kwargs: Any) -> Any:

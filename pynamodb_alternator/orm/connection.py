@@ -32,6 +32,7 @@ from pynamodb.signals import post_dynamodb_send, pre_dynamodb_send
 
 from ..cluster import Cluster
 from ..core import write_isolation as isolation
+from ..core.hand_over import client_of
 from ..core.table_description import index_keys_of
 from ..core.vector_dialects import IndexDefinition, status_of, with_indexes
 from ..core.vector_search import NO_VECTOR_SEARCH, learning, run
@@ -180,8 +181,8 @@ class AlternatorConnection(Connection):
 
     @property
     def client(self) -> Any:
-        """The cluster's one botocore client."""
-        return self.cluster.client
+        """The cluster's one botocore client; in a function that `aio.run` calls, a client of its event loop."""
+        return client_of(self.cluster)
 
     @property
     def session(self) -> botocore.session.Session:
@@ -243,12 +244,11 @@ class AlternatorConnection(Connection):
                 ) from error
 
     def _write_isolation_of(self, table_name: str, new: str | None) -> str | None:
-        cluster = self.cluster
         if new is not None:
-            isolation.set_write_isolation(cluster.client, table_name, new)
-        read = isolation.read_write_isolation(cluster.client, table_name)
+            isolation.set_write_isolation(self.client, table_name, new)
+        read = isolation.read_write_isolation(self.client, table_name)
         if read is not None:
-            cluster.learn_write_isolation(table_name, read)
+            self.cluster.learn_write_isolation(table_name, read)
         return read
 
     def dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:

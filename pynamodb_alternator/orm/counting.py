@@ -24,6 +24,7 @@ from ..cluster import Cluster
 from ..errors import error_code, error_message
 from ._pynamodb import AnyModel, connection_of
 from .connection import AlternatorConnection
+from .waits import paced
 
 __all__ = ["count_of"]
 
@@ -59,7 +60,7 @@ def count_of(
     scan = _CountingScan(table.connection, table.table_name)
     settings = {"consistent_read": consistent_read, "index_name": index_name, "limit": limit}
     pages: ResultIterator[Any] = ResultIterator(scan.page, (), settings, limit=limit, rate_limit=rate_limit)
-    list(pages)  # the pages have no items, and add themselves up
+    list(paced(pages))  # the pages have no items, and add themselves up
     return pages.total_count
 
 

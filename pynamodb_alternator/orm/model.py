@@ -10,6 +10,7 @@ from pynamodb.connection.table import TableConnection
 
 from ..errors import ConfigurationError
 from ._pynamodb import stock_batch_get
+from .async_model import AsyncFace
 from .batch import BatchWrite
 from .connection import AlternatorConnection
 from .counting import count_of
@@ -17,11 +18,12 @@ from .instances import loader_if_worthwhile, serializer_of, short_cut
 from .model_connection import model_connection
 from .pages import batch_get_by_page, by_page
 from .vector_index import wait_for_vector_indexes
+from .waits import WaitsWhereItRuns
 
 __all__ = ["Model"]
 
 
-class Model(_models.Model):
+class Model(WaitsWhereItRuns, _models.Model):
     """PynamoDB's `Model` with more settings in `Meta`:
 
     - `connection_class`: a subclass of PynamoDB's `Connection`; `AlternatorConnection` if it is not given.
@@ -35,6 +37,8 @@ class Model(_models.Model):
     - `canonical_numbers`: overrides the cluster's: which numbers of this model's requests are sent in canonical form.
     - `hedge`: overrides the cluster's `hedge` for this table's reads; False for none.
 
+    `Model.aio` is the same for an event loop: ``await User.aio.get("alice")``, ``await user.aio.save()``.
+
     Each class has a connection of its own: a subclass with another table, cluster or host never uses its parent's.
 
     Methods raise PynamoDB's exceptions, such as `PutError`, whose `cause` is one of ours. A setting that is wrong is a
@@ -44,6 +48,10 @@ class Model(_models.Model):
     if TYPE_CHECKING:
         # PynamoDB's own type of it lists every setting, as if a model had to give them all.
         Meta: Any
+
+    aio: AsyncFace = AsyncFace()
+    """The same for an event loop: ``await User.aio.get("alice")``, ``await user.aio.save()``. See `AsyncModel` and
+    `AsyncInstance`. Needs the extra ``pynamodb-alternator[async]``."""
 
     @classmethod
     def _get_connection(cls) -> TableConnection:

@@ -11,6 +11,7 @@ from pynamodb.pagination import ResultIterator
 
 from ._pynamodb import AnyModel, batch_get_page, instantiate_of, stock_batch_get, stock_from_raw_data
 from .instances import Load, is_short_cut, loader_of
+from .waits import paced
 
 __all__ = ["LoadedByPage", "batch_get_by_page", "by_page"]
 
@@ -32,7 +33,7 @@ def by_page(results: Any) -> Any:
     """What PynamoDB's `query` or `scan` gave, loaded by page; if it is not PynamoDB's own, then as it is."""
     if type(results) is ResultIterator:
         results.__class__ = LoadedByPage
-    return results
+    return paced(results)
 
 
 def batch_get_by_page(model: AnyModel, *args: Any, **kwargs: Any) -> Any:

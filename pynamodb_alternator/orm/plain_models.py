@@ -14,6 +14,7 @@ from ._pynamodb import instantiate_in_pynamodbs_way, serialize_in_pynamodbs_way,
 from .counting import count_of
 from .instances import loader_if_worthwhile, serializer_of, short_cut
 from .pages import batch_get_by_page, by_page
+from .waits import METHODS, waiting_where_it_runs
 
 __all__ = ["quicken", "slow_down"]
 
@@ -29,9 +30,11 @@ def quicken() -> None:
     methods: dict[str, Any] = {
         "_instantiate": classmethod(_instantiate),
         "_container_serialize": _container_serialize,
-        "count": classmethod(_counted(vars(_models.Model)["count"].__func__)),
         **{name: classmethod(_paged(vars(_models.Model)[name].__func__)) for name in ("query", "scan")},
     }
+    for name in METHODS:
+        method = waiting_where_it_runs(vars(_models.Model)[name].__func__)
+        methods[name] = classmethod(_counted(method) if name == "count" else method)
     if vars(_models.Model)["batch_get"].__func__ is stock_batch_get:
         methods["batch_get"] = classmethod(_batch_get)
     for name, method in methods.items():

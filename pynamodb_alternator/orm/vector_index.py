@@ -16,6 +16,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 from pynamodb.indexes import AllProjection, Index, Projection
 
+from ..core.hand_over import sleep
 from ..core.vector_dialects import DISTANCES, Distance, IndexDefinition, Match, Search, status_of
 from ..core.vector_search import Steps, creating, deleting, run, searching
 from ..core.vector_values import Vector, checked_vector
@@ -350,7 +351,7 @@ class VectorIndex(Index[_M]):
         while not self.is_active(self.status()):
             if time.monotonic() + pause > end:
                 raise too_late(self._where(), timeout)
-            time.sleep(pause)
+            sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def is_active(self, status: str | None) -> bool:

@@ -65,6 +65,8 @@ import django
 from django.conf import settings
 settings.configure(ROOT_URLCONF="urls", ALLOWED_HOSTS=["*"], SECRET_KEY="test", DATABASES={{}})
 django.setup()
+from pynamodb_alternator import configure
+configure(default={url!r})
 views = sys.modules["views"] = types.ModuleType("views")
 exec({source!r}, vars(views))
 from django.urls import path
@@ -79,7 +81,6 @@ async def main():
     assert (await browser.get("/orders/b")).status_code == 404
     answers = await asyncio.gather(*(browser.get("/orders/a") for _ in range(30)))
     assert {{answer.status_code for answer in answers}} == {{200}}
-    await views.cluster().aclose()
 
 asyncio.run(main())
 print("fine")
@@ -89,7 +90,7 @@ print("fine")
 def test_an_async_view_of_django(items: LocalCluster) -> None:
     """In a process of its own: Django's settings can be made once in each."""
     pytest.importorskip("django", reason="Django is not installed")
-    program = DJANGO.format(source=example("Django", items))
+    program = DJANGO.format(source=example("Django", items), url=items.url)
     done = subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-c", program],
         cwd=ROOT,

@@ -125,3 +125,21 @@ def test_waiting_until_an_index_is_active(shared: Cluster) -> None:
             assert slow.looks > 0
 
     run(main)
+
+
+def test_models_in_an_event_loop(shared: Cluster) -> None:
+    async def main() -> None:
+        near = Arrow.aio.vector_index(Arrow.near)
+        found = await near.search([1, 0], k=2)
+        assert [item.name for item in found] == ["east", "northeast"]
+        (red,) = await near.search([1, 0], 2, Arrow.color == "red", ["name"])
+        assert red.name == "north"
+        assert await near.status() == "ACTIVE"
+        with pytest.raises(VectorError):
+            await near.search([1, 0], k=0)
+        await near.delete()
+        await near.create(wait=True)
+        await near.wait_until_active()
+        assert len(await near.search([1, 0], k=3)) == 3
+
+    run(main)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,6 +75,26 @@ def test_the_current_span_says_what_was_asked_and_which_node_answered(
         "alternator.routing.reason": "read",
     }
     assert "alice" not in telemetry.span().to_json()
+
+
+def test_each_task_of_an_event_loop_has_its_own_span(telemetry: Telemetry, user: type[User]) -> None:
+    pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip install 'pynamodb-alternator[async]'")
+
+    async def work(number: int) -> None:
+        with telemetry.tracer.start_as_current_span(str(number)):
+            if number % 2:
+                await user(str(number)).aio.save()
+            else:
+                await user.aio.count(str(number))
+
+    async def main() -> None:
+        await asyncio.gather(*map(work, range(20)))
+
+    asyncio.run(main())
+    spans = telemetry.exporter.get_finished_spans()
+    assert {span.name: (span.attributes or {}).get("db.operation.name") for span in spans} == {
+        str(number): "PutItem" if number % 2 else "Query" for number in range(20)
+    }
 
 
 def test_an_error_answer_has_its_status(telemetry: Telemetry, user: type[User]) -> None:

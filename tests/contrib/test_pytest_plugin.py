@@ -294,3 +294,31 @@ def test_it(request):
 def test_the_entry_point_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"alternator": "pynamodb_alternator.pytest_plugin"}
+
+
+def test_event_loops_find_the_cluster_of_the_test(pytester: pytest.Pytester) -> None:
+    """Each test has an event loop of its own, as with pytest-asyncio, and the application asks by the alias."""
+    pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip install 'pynamodb-alternator[async]'")
+    result = run(
+        pytester,
+        """
+import asyncio
+from pynamodb_alternator import aio
+
+async def view(name):
+    client = await aio.get_client()
+    found = await client.get_item(TableName="users", Key={"name": {"S": name}})
+    return found["Item"]["visits"]["N"]
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_view(number, alternator_cluster, alternator_models):
+    alternator_models(User)
+
+    async def main():
+        await User("alice", visits=number).aio.save()
+        assert await view("alice") == str(number)
+
+    asyncio.run(main())
+""",
+    )
+    result.assert_outcomes(passed=3)

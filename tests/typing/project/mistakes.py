@@ -17,6 +17,7 @@ from pynamodb_alternator import (
     Tls,
     VectorAttribute,
     VectorIndex,
+    aio,
     configure,
     get_cluster,
     signals,
@@ -102,3 +103,13 @@ def vectors() -> None:
     Document.embedding_index.search("cat", k=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Document.embedding_index.search([1.0])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Document.embedding_index.search([1.0], k=1)[0].titel  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def models_in_an_event_loop(user: User) -> None:
+    await User.aio.get()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await User.aio.gett("alice")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    await User.aio.save()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    await user.aio.get("alice")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    await user.aio.save(conditon=None)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    User.aio.query("alice", prefetch="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await aio.run(User.get)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -53,4 +53,8 @@ async def look(cluster: AsyncCluster, vector: tuple[float, ...]) -> list[str]:
     found = await Document.embedding_index.on(cluster).search(vector, k=3)
     for item in found:
         assert_type(item, Document)
+    index = Document.aio.vector_index(Document.embedding_index)
+    for item in await index.search(vector, k=3, filter=Document.language == "en"):
+        assert_type(item, Document)
+    assert_type(await index.status(), str | None)
     return [item.name for item in found[:2]]

@@ -1,0 +1,172 @@
+"""The clusters of an event loop: found by their alias when they are used, and closed with the event loop.
+
+For each running event loop there is one `AsyncCluster` over each `Cluster` that its tasks use, so that both share the
+node list, its health and its background thread; only the connections are the event loop's own.
+
+An event loop does not tell of its end. But before it is closed, asynchronous generators are closed in it: `asyncio.run`
+does so, and so do uvicorn, asgiref, pytest-asyncio and anyio. Such a generator waits here for the end, and closes the
+connections. What an event loop leaves that was closed without this, the next one cleans up.
+
+Nothing here takes a lock: each event loop has entries of its own, and the table of them is changed by single steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .. import registry
+from .._stubs import with_async_client_type
+from ..cluster import Cluster
+from .cluster import AsyncCluster
+from .pool import EventLoopError
+
+if TYPE_CHECKING:
+    from .._stubs import AsyncClient
+
+__all__ = ["client_here", "get_client", "get_cluster"]
+
+_T = TypeVar("_T")
+
+
+def get_cluster(alias: str = "default") -> AsyncCluster:
+    """The cluster that `alias` means now, for the event loop that runs here. Ask for it at each use: do not keep it.
+
+    It shares all but the connections with `pynamodb_alternator.get_cluster(alias)`, and is closed with the event loop.
+    Raises `ConfigurationError` if nothing says which cluster is meant, and `EventLoopError` outside of an event loop.
+    """
+    return _here().cluster_of(registry.get_cluster(alias))
+
+
+@with_async_client_type
+async def get_client(alias: str = "default") -> AsyncClient:
+    """The aiobotocore client over all nodes of the cluster that `alias` means now, for the event loop that runs here.
+
+    Ask for it at each use: do not keep it. Raises what `get_cluster` raises.
+    """
+    here: Any = get_cluster(alias)  # the type that its `client` has is what this function has yet to get
+    client: AsyncClient = await here.client()
+    return client
+
+
+def client_here(cluster: Cluster, hand_over: Callable[[Awaitable[Any]], Any]) -> ClientByHandOver:
+    """The client of `cluster` for a greenlet in the event loop that runs here. `hand_over`: see `ClientByHandOver`."""
+    return _here().client_of(cluster, hand_over)
+
+
+class ClientByHandOver:
+    """An aiobotocore client with the methods of a botocore client: `hand_over` gives what an awaitable gives."""
+
+    def __init__(self, client: Any, hand_over: Callable[[Awaitable[Any]], Any]) -> None:
+        self._client = client
+        self._hand_over = hand_over
+
+    def _make_api_call(self, operation_name: str, parameters: Any) -> Any:
+        # PynamoDB calls this private method of its client.
+        return self._hand_over(self._client._make_api_call(operation_name, parameters))
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._client, name)
+        if not inspect.ismethod(value):
+            return value
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            result = value(*args, **kwargs)
+            return self._hand_over(result) if inspect.isawaitable(result) else result
+
+        return called
+
+
+class _LoopClusters:
+    """The clusters of one event loop, which is the one that runs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._clusters: dict[Cluster, AsyncCluster] = {}
+        self._clients: dict[AsyncCluster, ClientByHandOver] = {}
+        self._farewell = self._until_the_end()
+        _start(self._farewell)
+
+    def cluster_of(self, cluster: Cluster) -> AsyncCluster:
+        """The `AsyncCluster` over `cluster`; a new one if there is none yet, or if it was closed."""
+        kept = self._clusters.get(cluster)
+        if kept is not None and not kept.closed:
+            return kept
+        self._forget_closed()
+        made = self._clusters[cluster] = AsyncCluster(cluster)
+        return made
+
+    def client_of(self, cluster: Cluster, hand_over: Callable[[Awaitable[Any]], Any]) -> ClientByHandOver:
+        """The client of `cluster_of`; the first greenlet that asks hands over until it is made."""
+        here = self.cluster_of(cluster)
+        client = self._clients.get(here)
+        if client is None:
+            client = self._clients[here] = ClientByHandOver(hand_over(here.client()), hand_over)
+        return client
+
+    def _forget_closed(self) -> None:
+        for cluster, here in list(self._clusters.items()):
+            if cluster.closed or here.closed:
+                del self._clusters[cluster]
+                self._clients.pop(here, None)
+
+    async def _until_the_end(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            _of_loop.pop(self._loop, None)
+            for cluster in list(self._clusters.values()):
+                await cluster.aclose()
+
+    def abandon(self) -> None:
+        """Drop the connections of an event loop that is closed."""
+        for cluster in self._clusters.values():
+            cluster.abandon()
+
+
+def _start(farewell: AsyncGenerator[None, None]) -> None:
+    """Have a generator wait at its ``yield``, with which the event loop knows of it."""
+    try:
+        farewell.__anext__().send(None)
+    except StopIteration:
+        return
+
+
+_of_loop: dict[asyncio.AbstractEventLoop, _LoopClusters] = {}
+_left_behind: list[object] = []
+"""What event loops of the parent have, in a forked child. These must not be told that it is gone here."""
+
+
+def _here() -> _LoopClusters:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise EventLoopError(
+            "No event loop of asyncio runs here: use pynamodb_alternator.aio in async functions. Ordinary functions "
+            "use models, and pynamodb_alternator.get_cluster()."
+        ) from None
+    clusters = _of_loop.get(loop)
+    if clusters is None:
+        _clean_up()
+        clusters = _of_loop[loop] = _LoopClusters(loop)
+    return clusters
+
+
+def _clean_up() -> None:
+    for loop in list(_of_loop):
+        if loop.is_closed():
+            left = _of_loop.pop(loop, None)
+            if left is not None:
+                left.abandon()
+
+
+def _after_fork() -> None:
+    _left_behind.append(dict(_of_loop))
+    _of_loop.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,57 @@
+"""Who waits, where a model's request has to: the thread, or an event loop in its place.
+
+A function that `aio.run` calls runs in a greenlet. Where it would wait, it hands over to its event loop, which goes on
+with it later. `aio.greenlets` says here how to find that greenlet, once it is imported. So the models know nothing of
+greenlets and need no extra, and a process without asyncio pays one call for the question.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+__all__ = ["HandsOver", "client_of", "hands_over", "set_finder", "sleep"]
+
+
+class HandsOver(Protocol):
+    """The greenlet in which this code runs. Both methods hand over to its event loop, and may raise CancelledError."""
+
+    def client_of(self, cluster: Any) -> Any:
+        """A client over all nodes of the `Cluster`, whose methods are called as those of a botocore client."""
+
+    def sleep(self, seconds: float) -> None:
+        """Go on after this time. Other tasks of the event loop go on meanwhile."""
+
+
+def _no_greenlet() -> None:
+    return None
+
+
+_find: Callable[[], HandsOver | None] = _no_greenlet
+
+
+def set_finder(find: Callable[[], HandsOver | None]) -> None:
+    """Say how the greenlet is found in which code runs."""
+    global _find
+    _find = find
+
+
+def hands_over() -> HandsOver | None:
+    """The greenlet in which this code runs; None if the thread itself has to wait."""
+    return _find()
+
+
+def client_of(cluster: Any) -> Any:
+    """The client of a `Cluster`: in a greenlet one that hands over, else its own."""
+    greenlet = _find()
+    return cluster.client if greenlet is None else greenlet.client_of(cluster)
+
+
+def sleep(seconds: float) -> None:
+    """Wait, in whatever way is right here."""
+    greenlet = _find()
+    if greenlet is None:
+        time.sleep(seconds)
+    else:
+        greenlet.sleep(seconds)

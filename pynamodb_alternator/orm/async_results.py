@@ -1,0 +1,236 @@
+"""The items of a query, a scan or a batch get, for ``async for``.
+
+PynamoDB's iterators stay what they are. Those over pages are given their pages here: one that has come is read at once,
+and one that has not come is fetched in a greenlet, when it is needed or ahead of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from pynamodb.constants import CAMEL_COUNT
+from pynamodb.pagination import PageIterator, ResultIterator
+
+from ..errors import ConfigurationError
+from ._pynamodb import limit_of
+from .in_loop import run
+
+__all__ = ["AsyncItems", "AsyncResults", "results_of"]
+
+_M = TypeVar("_M")
+_END: Any = object()
+
+
+class AsyncItems(Generic[_M]):
+    """Items for ``async for``, whatever iterator gives them: each is asked for in a greenlet."""
+
+    def __init__(self, items: Iterable[_M]) -> None:
+        self._items: Iterator[_M] = iter(items)
+        self._is_over = False
+        self._was_interrupted = False
+
+    def __aiter__(self) -> AsyncItems[_M]:
+        return self
+
+    async def __anext__(self) -> _M:
+        if self._is_over:
+            raise StopAsyncIteration
+        if self._was_interrupted:
+            # A generator has ended then, and would only say so.
+            raise RuntimeError("These items cannot be read on, because an exception came in the middle. Begin anew.")
+        self._was_interrupted = True
+        item: _M = await run(next, self._items, _END)
+        self._was_interrupted = False
+        if item is _END:
+            self._is_over = True
+            raise StopAsyncIteration
+        return item
+
+    async def aclose(self) -> None:
+        """Give no more items."""
+        self._is_over = True
+
+    async def all(self) -> list[_M]:
+        """All items that are left, in a list."""
+        return [item async for item in self]
+
+
+class AsyncResults(AsyncItems[_M]):
+    """The items of a query or scan for ``async for``, as PynamoDB's `ResultIterator` has them for ``for``.
+
+    A page is fetched when its first item is asked for; with `prefetch`, so many pages are fetched ahead of that, by a
+    task of its own. Where a task is cancelled, or a request fails, no item is lost: the next task that asks goes on
+    from there. Only one task may ask at a time.
+    """
+
+    def __init__(self, results: ResultIterator[_M], prefetch: int = 0) -> None:
+        super().__init__(results)
+        self._results = results
+        self._pages = _Pages(results.page_iter, prefetch, limit_of(results))
+        pages: Any = self._pages
+        results.page_iter = pages
+
+    def __aiter__(self) -> AsyncResults[_M]:
+        return self
+
+    async def __anext__(self) -> _M:
+        while not self._is_over:
+            try:
+                return next(self._results)
+            except _NotFetched:
+                await self._pages.fetch()
+            except StopIteration:
+                await self.aclose()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Give no more items, and end what is fetched ahead."""
+        self._is_over = True
+        await self._pages.aclose()
+
+    @property
+    def last_evaluated_key(self) -> dict[str, dict[str, Any]] | None:
+        """Where another query or scan would go on, after the last item that was given."""
+        key: dict[str, dict[str, Any]] | None = self._results.last_evaluated_key
+        return key
+
+    @property
+    def total_count(self) -> int:
+        """The items of the pages that were read."""
+        return int(self._results.total_count)
+
+
+def results_of(results: Any, prefetch: int) -> AsyncResults[Any]:
+    """What a model's `query` or `scan` gave, for ``async for``. That of an application's may give something else."""
+    if isinstance(prefetch, bool) or not isinstance(prefetch, int) or prefetch < 0:
+        raise ConfigurationError(f"prefetch must be the number of pages to fetch ahead, 0 for none (got {prefetch!r}).")
+    if isinstance(results, ResultIterator):
+        return AsyncResults(results, prefetch)
+    if prefetch:
+        raise ConfigurationError(
+            "prefetch is for a query or scan of PynamoDB's own: only these give pages. Leave it out."
+        )
+    others: Any = AsyncItems(results)
+    return others  # type: ignore[no-any-return]
+
+
+class _NotFetched(Exception):
+    """The next page has not come yet."""
+
+
+class _Fetched(NamedTuple):
+    page: Any
+    last_evaluated_key: Any
+    total_scanned_count: int
+
+
+class _Pages:
+    """PynamoDB's `PageIterator` as a `ResultIterator` sees it, except that it fetches nothing by itself.
+
+    `limit`: how many items are asked for, if not all: no page is fetched ahead that is not needed.
+    """
+
+    def __init__(self, pages: PageIterator[Any], prefetch: int, limit: int | None) -> None:
+        self._pages = pages
+        self._prefetch = prefetch
+        self._left = limit
+        self._fetched: deque[_Fetched] = deque()
+        self._read = _Fetched(None, pages.last_evaluated_key, 0)
+        self._is_complete = False
+        self._fetching: asyncio.Task[None] | None = None
+        self._is_asked = False
+
+    # ---- what a ResultIterator uses ----------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._fetched:
+            self._read = self._fetched.popleft()
+            self._fetch_ahead()
+            return self._read.page
+        if self._is_complete:
+            raise StopIteration
+        raise _NotFetched
+
+    next = __next__
+
+    @property
+    def last_evaluated_key(self) -> Any:
+        return self._read.last_evaluated_key
+
+    @property
+    def total_scanned_count(self) -> int:
+        return self._read.total_scanned_count
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pages, name)
+
+    # ---- fetching ----------------------------------------------------------------------------------------------
+
+    async def fetch(self) -> None:
+        """Have the next page, or know that there is none. Raises what the request raises."""
+        if self._is_asked:
+            raise RuntimeError("Another task is waiting for the next item of this query or scan: one task at a time.")
+        self._is_asked = True
+        try:
+            if not self._prefetch:
+                await self._fetch_one()
+                return
+            fetching = self._fetching
+            if fetching is None or (fetching.done() and not _has_failed(fetching)):
+                fetching = self._begin()
+            # A task that is cancelled here leaves the page to the next one that asks.
+            await asyncio.wait([fetching])
+            if not self._fetched and _has_failed(fetching):
+                self._fetching = None
+                fetching.result()
+        finally:
+            self._is_asked = False
+
+    async def _fetch_one(self) -> None:
+        page = await run(next, self._pages, _END)
+        if page is _END:
+            self._is_complete = True
+        else:
+            self._fetched.append(_Fetched(page, self._pages.last_evaluated_key, self._pages.total_scanned_count))
+            if self._left is not None:
+                self._left -= page[CAMEL_COUNT]
+
+    async def _fetch_some(self) -> None:
+        await self._fetch_one()
+        while self._wants_more():
+            await self._fetch_one()
+
+    def _wants_more(self) -> bool:
+        is_enough = self._left is not None and self._left <= 0
+        return not self._is_complete and not is_enough and len(self._fetched) < self._prefetch
+
+    def _fetch_ahead(self) -> None:
+        fetching = self._fetching
+        if not self._wants_more():
+            return
+        # An error is kept for the task that asks for the page; after that the page is asked for again.
+        if fetching is None or (fetching.done() and not _has_failed(fetching)):
+            self._begin()
+
+    def _begin(self) -> asyncio.Task[None]:
+        self._fetching = asyncio.create_task(self._fetch_some())
+        # Perhaps nobody asks for the page: asyncio would complain of an error that nobody has seen.
+        self._fetching.add_done_callback(_has_failed)
+        return self._fetching
+
+    async def aclose(self) -> None:
+        fetching, self._fetching, self._is_complete = self._fetching, None, True
+        self._fetched.clear()
+        if fetching is not None and not fetching.done():
+            fetching.cancel()
+            await asyncio.wait([fetching])
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    return not task.cancelled() and task.exception() is not None

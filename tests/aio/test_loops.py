@@ -1,0 +1,253 @@
+"""Clusters by their alias in event loops: found when they are used, and closed with the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip install 'pynamodb-alternator[async]'")
+
+import pynamodb_alternator
+from pynamodb_alternator import Cluster, ClusterConfig, Model, aio, configure, get_cluster
+from pynamodb_alternator.aio import AsyncCluster
+from pynamodb_alternator.errors import ClusterClosedError, ConfigurationError
+from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.registry import replaced
+
+from .models import User
+from .support import CREATE, KEY, TABLE, run, until
+
+
+@pytest.fixture(autouse=True)
+def configured(local: LocalCluster) -> Iterator[None]:
+    configure(default=local.url)
+    yield
+    pynamodb_alternator.close_all()
+
+
+def open_connections(cluster: Cluster) -> int:
+    return sum(stats.connections_open for stats in cluster.stats().values())
+
+
+def test_one_client_for_all_tasks_of_an_event_loop() -> None:
+    async def main() -> None:
+        clients = await asyncio.gather(*(aio.get_client() for _ in range(20)))
+        assert len(set(map(id, clients))) == 1
+        here = aio.get_cluster()
+        assert here is aio.get_cluster("default")
+        assert here.cluster is get_cluster()
+        assert await here.client() is clients[0]
+        await clients[0].create_table(**CREATE)
+        await clients[0].put_item(TableName=TABLE, Item=KEY)
+
+    run(main)
+
+
+def test_models_and_clients_share_the_connections(local: LocalCluster) -> None:
+    async def main() -> None:
+        await User.aio.create_table()
+        for _ in range(9):
+            await User("a").aio.save()
+        client = await aio.get_client()
+        for _ in range(9):
+            await client.get_item(TableName="users", Key={"name": {"S": "a"}})
+        assert open_connections(get_cluster()) <= len(local.nodes)
+
+    run(main)
+
+
+def test_each_event_loop_has_connections_of_its_own_and_closes_them(local: LocalCluster) -> None:
+    """An application asks by the alias, in one event loop after another: so each test may have its own."""
+
+    async def main() -> None:
+        await User.aio.create_table()
+        await User("a").aio.save()
+        assert (await User.aio.get("a")).name == "a"
+        client = await aio.get_client()
+        await client.list_tables()
+        assert open_connections(get_cluster()) > 0
+
+    for _ in range(3):
+        run(main)  # which looks for warnings of transports and sockets
+        assert open_connections(get_cluster()) == 0
+
+
+def test_event_loops_of_several_threads_at_once(local: LocalCluster) -> None:
+    User.create_table()
+
+    async def main(name: str) -> None:
+        await asyncio.gather(*(User(f"{name}-{number}").aio.save() for number in range(30)))
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(asyncio.run, main(str(number))) for number in range(8)]:
+            done.result()
+    assert len(list(User.scan())) == 240
+
+
+def test_what_an_alias_means_is_found_at_each_use(local: LocalCluster) -> None:
+    async def main() -> None:
+        await User.aio.create_table()
+        first = aio.get_cluster()
+        with LocalCluster(nodes=1) as other:
+            with replaced({"default": other.url}):
+                assert aio.get_cluster() is not first
+                assert not await User.aio.exists()
+                assert (await (await aio.get_client()).list_tables())["TableNames"] == []
+            assert await User.aio.exists()
+            configure(default=other.url)
+            assert not await User.aio.exists()
+            assert aio.get_cluster() is not first
+            with pytest.raises(ClusterClosedError):
+                await first.client()
+
+    run(main)
+
+
+def test_a_request_that_finds_its_cluster_closed_goes_to_the_one_that_is_meant_now(local: LocalCluster) -> None:
+    class Other(Model):
+        Meta: Any = type("Meta", (User.Meta,), {"cluster": "default"})
+        name = User.name
+
+    async def main() -> None:
+        await User.aio.create_table()
+        get_cluster().close()
+        assert await User.aio.exists()
+        await aio.get_cluster().aclose()
+        assert await User.aio.exists()
+
+    run(main)
+
+
+def test_an_alias_that_means_nothing() -> None:
+    async def main() -> None:
+        with pytest.raises(ConfigurationError, match="No cluster is configured under the alias 'nobody'"):
+            await aio.get_client("nobody")
+
+    run(main)
+
+
+def test_clusters_without_an_alias(local: LocalCluster) -> None:
+    class ByHost(User):
+        class Meta(User.Meta):
+            host = local.url
+
+    class ByConfig(User):
+        class Meta(User.Meta):
+            cluster = ClusterConfig.from_url(local.url)
+
+    with Cluster(local.url) as cluster:
+
+        class ByCluster(User):
+            class Meta(User.Meta):
+                pass
+
+        ByCluster.Meta.cluster = cluster
+
+        async def main() -> None:
+            await User.aio.create_table()
+            for model in (ByHost, ByConfig, ByCluster):
+                await model(model.__name__).aio.save()
+            assert len(await User.aio.scan().all()) == 3
+
+        run(main)
+        assert open_connections(cluster) == 0
+
+
+def test_an_event_loop_that_is_closed_without_a_farewell_is_cleaned_up_by_the_next(local: LocalCluster) -> None:
+    User.create_table()
+    before = open_connections(get_cluster())  # of this thread
+    loop = asyncio.new_event_loop()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        loop.run_until_complete(User("a").aio.save())
+        loop.close()
+        assert open_connections(get_cluster()) > before
+
+        async def main() -> None:
+            assert (await User.aio.get("a")).name == "a"
+
+        asyncio.run(main())
+        del loop
+        gc.collect()
+    assert open_connections(get_cluster()) == before
+    assert [str(warning.message) for warning in warned] == []
+
+
+def test_the_end_of_an_event_loop_waits_for_no_task_of_ours(local: LocalCluster) -> None:
+    """A task in the middle of a request is cancelled by `asyncio.run`, and its connection closed."""
+    User.create_table()
+    before = open_connections(get_cluster())
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def main() -> None:
+        await User("a").aio.save()
+        for node in local.nodes:
+            node.delay(60.0)
+        tasks.append(asyncio.create_task(User.aio.get("a")))
+        await until(lambda: any(stats.connections_in_use for stats in get_cluster().stats().values()))
+
+    asyncio.run(main())
+    assert tasks[0].cancelled()
+    assert open_connections(get_cluster()) == before
+
+
+def test_the_documented_pattern_of_a_view(local: LocalCluster) -> None:
+    """What a Django view or a FastAPI route does. It was a cached `AsyncCluster`, which belongs to one event loop."""
+    User.create_table()
+    User("a").save()
+
+    async def view() -> str:
+        client = await aio.get_client()
+        found = await client.get_item(TableName="users", Key={"name": {"S": "a"}})
+        return str(found["Item"]["name"]["S"])
+
+    for _ in range(3):
+        assert asyncio.run(view()) == "a"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_a_forked_child_has_event_loops_of_its_own(local: LocalCluster) -> None:
+    User.create_table()
+    User("a").save()
+
+    async def main() -> None:
+        assert (await User.aio.get("a")).name == "a"
+        pid = os.fork()
+        if pid == 0:
+            os._exit(in_child())
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0  # noqa: ASYNC222 (the child is short)
+        assert (await User.aio.get("a")).name == "a"
+
+    def in_child() -> int:
+        seen: list[str] = []
+        thread = threading.Thread(target=lambda: seen.append(asyncio.run(get())))
+        thread.start()
+        thread.join()
+        return 0 if seen == ["a"] else 1
+
+    async def get() -> str:
+        return str((await User.aio.get("a")).name)
+
+    run(main)
+
+
+def test_a_cluster_of_ones_own_is_as_it_was(local: LocalCluster) -> None:
+    @cache
+    def cluster() -> AsyncCluster:
+        return AsyncCluster(local.url)
+
+    async def main() -> None:
+        assert cluster() is not aio.get_cluster()
+        await (await cluster().client()).list_tables()
+        await cluster().aclose()
+
+    run(main)
