@@ -41,6 +41,7 @@ __all__ = [
     "ReadTimeoutError",
     "RequestRefusedError",
     "ServerFailureError",
+    "SyncInLoopError",
     "SystemTableError",
     "TlsError",
     "TransportError",
@@ -188,6 +189,13 @@ class TlsError(NotSentError, _botocore.SSLError):
 
 class NoNodesAvailableError(NotSentError, _botocore.EndpointConnectionError):
     """There was no node to send the request to."""
+
+
+class SyncInLoopError(AlternatorError, RuntimeError):
+    """A request that waits was made in the thread of a running event loop, and ``sync_in_loop="error"`` forbids it.
+
+    Nothing was sent. It is not one of botocore's errors: PynamoDB passes it on as it is.
+    """
 
 
 class ClusterClosedError(NotSentError, _botocore.EndpointConnectionError):

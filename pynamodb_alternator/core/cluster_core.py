@@ -50,6 +50,7 @@ from ..transport.resolver import resolve
 from ..transport.tls import TlsContexts
 from . import processes
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
+from .loop_watch import watched
 from .own_questions import OwnQuestions
 from .seed_names import SeedNames
 
@@ -90,9 +91,8 @@ class ClusterCore:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._take_overs: dict[int, threading.RLock] = {}
-        self._closed = False
         self._session: Session | None = None
-        self._has_said_so = self._is_forgotten = False
+        self._closed = self._has_said_so = self._is_forgotten = False
         self.seed_names: SeedNames = SeedNames(config, time.monotonic)
         self.has_monitor: bool = config.monitor if config.monitor is not None else not can_be_frozen()
         self.tls: TlsContexts | None = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
@@ -206,12 +206,12 @@ class ClusterCore:
 
     def new_client(self, session: Any, *, validate_parameters: bool, keep_alive: object) -> Any:
         """A botocore client over all nodes. `keep_alive`: what must live as long as the client does."""
-        url = self.seed_url()
+        url, prepare = self.seed_url(), watched(self.prepare, self.config)
         parts = Parts(
             self.config.region,
             self.serializer(validate=validate_parameters),
             lambda events: ClusterEndpoint(
-                url, self.config, self.environment, self.sender, events, prepare=self.prepare, keep_alive=keep_alive
+                url, self.config, self.environment, self.sender, events, prepare=prepare, keep_alive=keep_alive
             ),
         )
         return make_client(session, parts)

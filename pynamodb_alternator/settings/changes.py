@@ -60,6 +60,7 @@ class Changes(TypedDict, total=False):
     allowed_networks: Sequence[IPv4Network | IPv6Network | str]
     address_translator: Callable[[str], str | None] | None
     monitor: bool | None
+    sync_in_loop: Literal["allow", "warn", "error"]
     max_pool_connections: int
     max_connection_idle: float
     max_answer: int

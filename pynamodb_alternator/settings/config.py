@@ -87,6 +87,8 @@ class ClusterConfig:
     `monitor`: whether a background thread keeps the node list and health up to date. None decides by itself: yes,
     except where the process can be frozen between requests (AWS Lambda). Without it a request reads the list when it
     is stale.
+    `sync_in_loop`: what becomes of a request that waits in a thread in which an event loop runs, and so holds it up.
+    ``"allow"``: it is made. ``"warn"``: it is made, with a `SyncInLoopWarning`. ``"error"``: `SyncInLoopError`.
     `max_pool_connections`: connections to one node that are open at once. `max_connection_idle`: seconds after which an
     idle connection is no longer used; a later request closes it.
     `max_answer`: bytes of an answer at most, before and after it is unpacked; at least 1 MiB. A larger one is a
@@ -127,6 +129,7 @@ class ClusterConfig:
     allowed_networks: Sequence[IPv4Network | IPv6Network | str] = ()
     address_translator: Callable[[str], str | None] | None = None
     monitor: bool | None = None
+    sync_in_loop: Literal["allow", "warn", "error"] = "allow"
     max_pool_connections: int = 50
     max_connection_idle: float = 60.0
     max_answer: int = 256 * 1024 * 1024
@@ -176,6 +179,7 @@ class ClusterConfig:
             raise ConfigurationError(
                 f"ClusterConfig: monitor must be True, False or None (got {checks.shown(self.monitor)})."
             )
+        checks.one_of("ClusterConfig: sync_in_loop", self.sync_in_loop, ("allow", "warn", "error"))
         checks.whole("ClusterConfig: max_pool_connections", self.max_pool_connections, 1, 100_000)
         checks.positive("ClusterConfig: max_connection_idle", self.max_connection_idle)
         checks.whole("ClusterConfig: max_answer", self.max_answer, 1024 * 1024, 2**40)

@@ -93,6 +93,7 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "force_read_before_write": Setting(checks.boolean),
     "retry_ambiguous_writes": Setting(checks.boolean),
     "monitor": Setting(checks.boolean),
+    "sync_in_loop": Setting(str),
     "max_pool_connections": Setting(int),
     "max_connection_idle": Setting(float),
     "max_answer": Setting(int),

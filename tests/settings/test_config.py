@@ -76,6 +76,8 @@ class TestFields:
             ("address_translator", {"a": "b"}, "function"),
             ("monitor", "yes", "True, False or None"),
             ("monitor", 1, "True, False or None"),
+            ("sync_in_loop", "warning", "one of 'allow', 'warn', 'error'"),
+            ("sync_in_loop", True, "one of 'allow', 'warn', 'error'"),
             ("max_connection_idle", 0, "greater than 0"),
             ("max_connection_idle", None, "greater than 0"),
             ("max_answer", 1024 * 1024 - 1, "whole number from 1048576"),

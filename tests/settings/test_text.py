@@ -266,6 +266,7 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "force_read_before_write": st.booleans(),
     "retry_ambiguous_writes": st.booleans(),
     "monitor": st.booleans(),
+    "sync_in_loop": st.sampled_from(["allow", "warn", "error"]),
     "max_pool_connections": st.integers(1, 100_000),
     "max_connection_idle": st.floats(1e-3, 1e6),
     "max_answer": st.integers(2**20, 2**40),
