@@ -112,6 +112,10 @@ class Sides:
     def batches(self) -> dict[str, tasks.Batch]:
         return self._stack.enter_context(tasks.batches(self.port))
 
+    @cached_property
+    def model_batches(self) -> dict[str, tasks.Batch]:
+        return self._stack.enter_context(tasks.model_batches(self.cluster))
+
     def get_of_many_keys(self, base: Any, **meta: Any) -> Call:
         """Keys that are all different for a while, so that what is kept of a key is of no use."""
         model, keys = make_model(base, TABLE, **meta), _many_keys()
@@ -195,6 +199,20 @@ def _tasks(count: int) -> Measure:
         fewer = replace(effort, rounds=max(1, effort.rounds // 6))
         done = tasks.operations(count)
         return _turns(lambda: ours(count), lambda: theirs(count), fewer, operations=done, clock=time.thread_time)
+
+    return measure
+
+
+def _async_models(count: int) -> Measure:
+    """A get by models, of the client's and what a model adds to a client's in a thread."""
+
+    def measure(sides: Sides, effort: Effort) -> Measured:
+        models, client = sides.model_batches[tasks.MODELS], sides.model_batches[tasks.OURS]
+        fewer, done = replace(effort, rounds=max(1, effort.rounds // 6)), tasks.operations(count)
+        both = _turns(lambda: models(count), lambda: client(count), fewer, operations=done, clock=time.thread_time)
+        threads = _operation(who.GET, "model", "client")(sides, effort)
+        floor = both.theirs + threads.ours - threads.theirs
+        return Measured(both.ours / floor, both.ours, floor)
 
     return measure
 
@@ -290,6 +308,8 @@ BARS = (
         Bar(f"get, async, {count:,} {'task' if count == 1 else 'tasks'}: of aiobotocore", limit, _tasks(count))
         for count, limit in zip(tasks.TASKS, (0.08, 0.08, 0.10), strict=True)
     ),
+    Bar("get, async model, 1 task: of client and model", 1.35, _async_models(1)),
+    Bar("get, async model, 100 tasks: of client and model", 1.35, _async_models(100)),
     Bar("get, client, 300 nodes: of 3 nodes", 1.1, _sizes),
     Bar("get, client with two receivers: of none", 1.2, _operation(who.GET, "with_receivers", "client")),
     Bar("get, client in a block with a deadline: of none", 1.1, _options),

@@ -1,4 +1,4 @@
-"""Gets by tasks of an event loop: ours, aiobotocore's and pydynox's."""
+"""Gets by tasks of an event loop: ours, aiobotocore's and pydynox's; and those of our models."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Any
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
+import pynamodb_alternator
 from pynamodb_alternator import AsyncCluster
 
 from . import rust_orm
 from .contenders import our_cluster
-from .models import ACCESS, REGION, SECRET
+from .models import ACCESS, REGION, SECRET, make_model
 from .node import TABLE
 
-__all__ = ["OURS", "RUST", "STOCK", "TASKS", "Batch", "batches", "operations"]
+__all__ = ["MODELS", "OURS", "RUST", "STOCK", "TASKS", "Batch", "batches", "model_batches", "operations"]
 
 OURS, STOCK, RUST = "our async client", "aiobotocore, stock", "pydynox, async model"
+MODELS = "our models, in an event loop"
 TASKS = (1, 100, 1000)
 """How many tasks there are at once."""
 _CONNECTIONS = 50
@@ -50,6 +52,20 @@ def batches(port: int) -> Iterator[dict[str, Batch]]:
             yield {name: _batch(loop, get) for name, get in gets.items()}
         finally:
             loop.run_until_complete(stack.aclose())
+
+
+@contextlib.contextmanager
+def model_batches(cluster: Any) -> Iterator[dict[str, Batch]]:
+    """A batch by our models, and one by a client beside them."""
+    loop, beside = asyncio.new_event_loop(), AsyncCluster(cluster)
+    model = make_model(pynamodb_alternator.Model, TABLE, cluster=cluster)
+    with contextlib.closing(loop):
+        try:
+            client = loop.run_until_complete(beside.client())
+            yield {MODELS: _batch(loop, lambda: model.aio.get("alice")), OURS: _batch(loop, _get(client))}
+        finally:
+            loop.run_until_complete(beside.aclose())
+            loop.run_until_complete(loop.shutdown_asyncgens())
 
 
 async def _stack() -> contextlib.AsyncExitStack:
