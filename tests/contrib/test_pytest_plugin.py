@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import tomllib
 
 import pytest
 
+from .inner_runs import run
 from .support import ROOT
 
 pytest_plugins = "pytester"
-
-INSTALLED = any(
-    one.value == "pynamodb_alternator.pytest_plugin" for one in importlib.metadata.entry_points(group="pytest11")
-)
-"""Whether the entry point is there; it is not if the package was installed before it had one."""
-
-MODEL = """
-import pytest
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-
-import pynamodb_alternator
-from pynamodb_alternator import Model
-
-
-class User(Model):
-    class Meta:
-        table_name = "users"
-
-    name = UnicodeAttribute(hash_key=True)
-    visits = NumberAttribute(default=0)
-"""
 
 
 @pytest.fixture(autouse=True)
 def findable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package may be here without being installed."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-
-
-def run(pytester: pytest.Pytester, code: str, *arguments: str) -> pytest.RunResult:
-    pytester.makepyfile(MODEL + code)
-    plugin = () if INSTALLED else ("-p", "pynamodb_alternator.pytest_plugin")
-    return pytester.runpytest_subprocess(
-        *plugin, "-W", "error", "--strict-markers", "-p", "no:cacheprovider", *arguments, timeout=60
-    )
 
 
 def test_a_cluster_for_one_test(pytester: pytest.Pytester) -> None:
@@ -83,7 +54,7 @@ def test_a_cluster_for_one_test(pytester: pytest.Pytester) -> None:
         def test_its_credentials(alternator_models):
             alternator_models(User)
             User("alice").save()
-        """.replace("\n        ", "\n"),
+        """,
     )
     result.assert_outcomes(passed=5)
 
@@ -239,8 +210,6 @@ def test_a(alternator_cluster): pass
 @pytest.mark.alternator(5)
 def test_b(alternator_cluster): pass
 
-def test_c(alternator_cluster, alternator_cluster_session): pass
-
 def test_d(alternator_models):
     alternator_models(int)
 
@@ -266,7 +235,6 @@ def test_h(alternator_models):
     for wanted in (
         "*LocalCluster takes no 'knots'*",
         "*takes names, as in @pytest.mark.alternator(nodes=5)*",
-        "*Name one of them*",
         "*takes PynamoDB models*",
         "*without a model*",
         "*There is no signal 'node_dead'*",

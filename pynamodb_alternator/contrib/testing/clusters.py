@@ -1,0 +1,212 @@
+"""The clusters of tests: how a fixture makes one, lets aliases mean it, and undoes what a test has done to it.
+
+A test's cluster is a `LocalCluster`, or with ``--alternator-url`` a `RemoteCluster`. Those that are active are kept in
+order, the innermost last: a test's own comes after that of its module, and this after that of the session.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .remote import RemoteCluster, from_option
+
+if TYPE_CHECKING:
+    from ...cluster import Cluster
+    from ...local import LocalCluster, LocalNode
+    from ...settings.config import ClusterConfig
+
+__all__ = ["MARKER", "ActiveCluster", "active_cluster", "restore_shared", "running"]
+
+MARKER = "alternator"
+_FIXTURES = ("alternator_cluster", "alternator_cluster_module", "alternator_cluster_session")
+"""The innermost first."""
+_PROBE_TIMEOUT = 1.0
+_MOST_PROBES = 10
+"""For one node: it is to be seen alive several times in a row before it counts as active."""
+
+
+class ActiveCluster:
+    """The cluster of a fixture, from its setup to its teardown.
+
+    `cluster`: what the fixture gives. `aliases`: what mean it. `config`: how a client reaches it. `after_each_test`:
+    called when a test is over that may have used the cluster; filled by the fixtures that make tables.
+    """
+
+    def __init__(self, cluster: LocalCluster | RemoteCluster, config: ClusterConfig, aliases: list[str]) -> None:
+        self.cluster = cluster
+        self.config = config
+        self.aliases = aliases
+        self.after_each_test: list[Callable[[], None]] = []
+        self._client: Cluster | None = None
+        self._nodes: list[tuple[LocalNode, str, str]] = []
+        if not isinstance(cluster, RemoteCluster):
+            self._nodes = [(node, node.datacenter, node.rack) for node in cluster.nodes]
+
+    @property
+    def given(self) -> LocalCluster:
+        """What the fixture gives. To type checkers a `RemoteCluster` is a `LocalCluster`: it skips the tests for which
+        it is not one."""
+        cluster: Any = self.cluster
+        local: LocalCluster = cluster
+        return local
+
+    @property
+    def client(self) -> Cluster:
+        """The `Cluster` that the aliases mean."""
+        from ... import registry
+
+        if self._client is None or self._client.closed:
+            self._client = registry.get_cluster(self.aliases[0])
+        return self._client
+
+    @contextmanager
+    def fresh_client(self) -> Iterator[Any]:
+        """A botocore client that does not know of what a test did to the nodes, and leaves no thread."""
+        from ...cluster import Cluster
+
+        with Cluster(self.config.replace(monitor=False)) as fresh:
+            yield fresh.client
+
+    def restore(self) -> None:
+        """Undo what a test has done: to the nodes, to what the client thinks of them, and to the tables."""
+        self.restore_nodes()
+        for call in self.after_each_test:
+            call()
+
+    def restore_nodes(self) -> None:
+        """Take back faults and deaths; remove nodes that were added, and put others in the place of removed ones."""
+        cluster = self.cluster
+        if isinstance(cluster, RemoteCluster):
+            return
+        from .._local import heal
+
+        heal(cluster)
+        for node in cluster.nodes:
+            if node not in [known for known, _, _ in self._nodes]:
+                cluster.remove_node(node)
+        for place, (node, datacenter, rack) in enumerate(self._nodes):
+            if node not in cluster.nodes:
+                self._nodes[place] = (cluster.add_node(datacenter, rack), datacenter, rack)
+        self._restore_client({node.address for node in cluster.nodes})
+
+    def _restore_client(self, addresses: set[str]) -> None:
+        """Have the client see the nodes as they are: the next test may hold clients that were made before."""
+        client = self._client
+        if client is None or client.closed or client.core.membership.last_success is None:
+            return
+        membership = client.core.membership
+        known = membership.nodes()
+        if {node.address for node in known} == addresses and all(node.condition == "active" for node in known):
+            return
+        client.refresh()
+        for node in membership.view.topology.ring:
+            for _ in range(_MOST_PROBES):
+                view = membership.view
+                if node not in view.down | view.quarantined or not membership.probe(node, _PROBE_TIMEOUT):
+                    break
+
+
+_ACTIVE = pytest.StashKey[list[ActiveCluster]]()
+
+
+def _active(config: pytest.Config) -> list[ActiveCluster]:
+    return config.stash.setdefault(_ACTIVE, [])
+
+
+@contextmanager
+def running(request: pytest.FixtureRequest, options: object) -> Iterator[ActiveCluster]:
+    """``with`` it, there is a cluster, and its aliases mean it. `options`: what `alternator_cluster_options` gives.
+
+    Raises `pytest.UsageError` for options that a cluster does not take.
+    """
+    from ... import registry
+
+    settings, aliases = _settings(request, options)
+    with ExitStack() as undo:
+        remote = from_option(request, _shape_marked(request))
+        cluster = undo.enter_context(_local_cluster(settings)) if remote is None else remote
+        active = ActiveCluster(cluster, _config_of(cluster), aliases)
+        undo.enter_context(registry.replaced(dict.fromkeys(aliases, active.config)))
+        entered = _active(request.config)
+        entered.append(active)
+        undo.callback(entered.remove, active)
+        active.client  # noqa: B018 (now that the alias surely means this cluster)
+        yield active
+
+
+def _config_of(cluster: LocalCluster | RemoteCluster) -> ClusterConfig:
+    from ...settings.config import ClusterConfig
+    from .._local import settings_for
+
+    return cluster.config if isinstance(cluster, RemoteCluster) else ClusterConfig.of(settings_for(cluster))
+
+
+def _settings(request: pytest.FixtureRequest, settings: object) -> tuple[dict[str, Any], list[str]]:
+    if not isinstance(settings, Mapping):
+        raise pytest.UsageError(
+            "The fixture alternator_cluster_options must return a dict of what LocalCluster takes, such as "
+            f"{{'nodes': 5}} (got {type(settings).__name__})."
+        )
+    options: dict[str, Any] = dict(settings)
+    for marker in reversed(list(request.node.iter_markers(MARKER))):
+        if marker.args:
+            raise pytest.UsageError(
+                f"{request.node.nodeid}: @pytest.mark.alternator takes names, as in @pytest.mark.alternator(nodes=5) "
+                f"(got {marker.args!r})."
+            )
+        options.update(marker.kwargs)
+    aliases = options.pop("aliases", ["default"])
+    aliases = [aliases] if isinstance(aliases, str) else list(aliases)
+    if not aliases or not all(isinstance(alias, str) and alias for alias in aliases):
+        raise pytest.UsageError(
+            f"aliases must be the names of clusters, as in aliases=['default', 'analytics'] (got {aliases!r})."
+        )
+    return options, aliases
+
+
+def _shape_marked(request: pytest.FixtureRequest) -> frozenset[str]:
+    """What the markers say of the cluster itself, which no other cluster has."""
+    names = {name for marker in request.node.iter_markers(MARKER) for name in marker.kwargs}
+    return frozenset(names - {"aliases"})
+
+
+@contextmanager
+def _local_cluster(options: Mapping[str, Any]) -> Iterator[LocalCluster]:
+    from ...local import LocalCluster
+
+    known = set(inspect.signature(LocalCluster).parameters)
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise pytest.UsageError(
+            f"LocalCluster takes no {unknown[0]!r}, which @pytest.mark.alternator or the fixture "
+            f"alternator_cluster_options names. It takes {', '.join(sorted(known))}."
+        )
+    with LocalCluster(**options) as cluster:
+        yield cluster
+
+
+# ---- which cluster is meant --------------------------------------------------------------------------------------
+
+
+def active_cluster(request: pytest.FixtureRequest, *, fixtures: tuple[str, ...] = _FIXTURES) -> ActiveCluster:
+    """The cluster of a test: the innermost that the test names, else one that is active, else one of its own.
+
+    `fixtures`: those that come into question, the innermost first.
+    """
+    named = next((name for name in fixtures if name in request.fixturenames), None)
+    active = _active(request.config)
+    if named is None and active:
+        return active[-1]
+    cluster = request.getfixturevalue(named or fixtures[0])
+    return next(one for one in reversed(active) if one.cluster is cluster)
+
+
+def restore_shared(config: pytest.Config) -> None:
+    """A test is over: undo what it did to the clusters that are still active, which later tests will use."""
+    for active in _active(config):
+        active.restore()

@@ -1,0 +1,88 @@
+"""The cluster of ``--alternator-url``: the same tests on a cluster that runs elsewhere."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ...settings.config import ClusterConfig
+
+__all__ = ["OPTION", "RemoteCluster", "from_option", "url_of"]
+
+OPTION = "--alternator-url"
+
+
+class RemoteCluster:
+    """A cluster that the tests have not started. It has `url`, `scheme`, `port` and `config`.
+
+    A test that asks it for what only a `LocalCluster` has, such as `nodes` with their faults, is skipped.
+    """
+
+    def __init__(self, url: str, config: ClusterConfig) -> None:
+        self.url = url
+        self.config = config
+        """How to reach it: the URL, with credentials and certificates of the environment."""
+        self.scheme: str = config.scheme
+        self.port: int = config.node_port
+
+    def __repr__(self) -> str:
+        return f"<RemoteCluster {', '.join(self.config.seeds)}>"
+
+    def __getattr__(self, name: str) -> Any:
+        from ...local import LocalCluster
+
+        if not name.startswith("_") and (hasattr(LocalCluster, name) or name == "failures"):
+            pytest.skip(f"{name} is of the embedded cluster only, and the tests run with {OPTION}.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def url_of(config: pytest.Config) -> str | None:
+    """What ``--alternator-url`` says."""
+    url: str | None = config.getoption(OPTION, None)
+    return url or None
+
+
+def from_option(request: pytest.FixtureRequest, marked: frozenset[str] = frozenset()) -> RemoteCluster | None:
+    """The cluster of ``--alternator-url``; None without it. `marked`: what a test says of the cluster that it needs.
+
+    Raises `pytest.UsageError` for a URL that is none, for a cluster that does not answer, and where several workers of
+    pytest-xdist would share the cluster. Skips a test that needs another cluster.
+    """
+    from ...errors import ConfigurationError
+    from ...settings.config import ClusterConfig
+
+    url = url_of(request.config)
+    if url is None:
+        return None
+    if marked:
+        pytest.skip(f"It needs a cluster with {', '.join(sorted(marked))} of its own, and the tests run with {OPTION}.")
+    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+        raise pytest.UsageError(
+            f"{OPTION} names one cluster, and workers of pytest-xdist would empty each other's tables there. "
+            "Run the tests in one process: -n 0."
+        )
+    try:
+        config = ClusterConfig.from_env({**os.environ, "ALTERNATOR_URL": url})
+    except ConfigurationError as wrong:
+        raise pytest.UsageError(f"{OPTION}: {wrong}") from None
+    _reached(config)
+    return RemoteCluster(url, config)
+
+
+def _reached(config: ClusterConfig) -> None:
+    from ...cluster import Cluster
+    from ...errors import AlternatorError
+
+    with Cluster(config.replace(monitor=False)) as cluster:
+        try:
+            answers = cluster.refresh()
+        except AlternatorError:
+            answers = False
+    if not answers:
+        raise pytest.UsageError(
+            f"{OPTION}: no node answers at {', '.join(config.seeds)} (port {config.node_port}). Start the cluster, or "
+            "leave the option out: the tests run on an embedded cluster then."
+        )
