@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .contrib.testing.asynchronous import alternator_async_client, anyio_client, name_for
 from .contrib.testing.clusters import MARKER, active_cluster, restore_shared, running
 from .contrib.testing.remote import OPTION
 from .contrib.testing.signals import AlternatorSignals, SignalEvent
@@ -35,6 +36,7 @@ __all__ = [
     "AlternatorSignals",
     "SharedModels",
     "SignalEvent",
+    "alternator_async_client",
     "alternator_client",
     "alternator_cluster",
     "alternator_cluster_module",
@@ -44,6 +46,7 @@ __all__ = [
     "alternator_models_module",
     "alternator_models_session",
     "alternator_signals",
+    "anyio_client",
 ]
 
 
@@ -63,6 +66,11 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{MARKER}(aliases=['default'], **options): how the fixture alternator_cluster makes the cluster of this "
         "test: what LocalCluster takes, such as nodes=5, and the aliases that shall mean it.",
     )
+    manager = config.pluginmanager
+    if manager.has_plugin("asyncio") or manager.has_plugin("pytest_asyncio"):
+        from .contrib.testing import pytest_asyncio
+
+        manager.register(pytest_asyncio, name_for(""))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import textwrap
 from pathlib import Path
 
@@ -14,6 +15,8 @@ INSTALLED = any(
     entry.value == "pynamodb_alternator.pytest_plugin" for entry in importlib.metadata.entry_points(group="pytest11")
 )
 """Whether the entry point is there; it is not if the package was installed before it had one."""
+
+HAS_PYTEST_ASYNCIO = importlib.util.find_spec("pytest_asyncio") is not None
 
 MODEL = """
 import pytest
@@ -42,7 +45,9 @@ def run(pytester: pytest.Pytester, code: str, *arguments: str, conftest: str | N
         pytester.makeconftest(textwrap.dedent(conftest))
     if code:
         pytester.makepyfile("from models import *\n" + textwrap.dedent(code))
-    plugin = () if INSTALLED else ("-p", "pynamodb_alternator.pytest_plugin")
+    plugin: tuple[str, ...] = () if INSTALLED else ("-p", "pynamodb_alternator.pytest_plugin")
+    if HAS_PYTEST_ASYNCIO and "no:asyncio" not in arguments:
+        plugin += ("-o", "asyncio_default_fixture_loop_scope=function")  # it warns where this is not set
     return pytester.runpytest_subprocess(
         *plugin, "-W", "error", "--strict-markers", "-p", "no:cacheprovider", *arguments, timeout=60
     )

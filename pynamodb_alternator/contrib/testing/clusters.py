@@ -143,7 +143,11 @@ def _config_of(cluster: LocalCluster | RemoteCluster) -> ClusterConfig:
     from ...settings.config import ClusterConfig
     from .._local import settings_for
 
-    return cluster.config if isinstance(cluster, RemoteCluster) else ClusterConfig.of(settings_for(cluster))
+    if isinstance(cluster, RemoteCluster):
+        return cluster.config
+    # All nodes: the first thing that a test does may be to kill one of them.
+    hosts = [node.host for node in cluster.nodes]
+    return ClusterConfig.of(settings_for(cluster)).replace(seeds=hosts, port=cluster.port)
 
 
 def _settings(request: pytest.FixtureRequest, settings: object) -> tuple[dict[str, Any], list[str]]:

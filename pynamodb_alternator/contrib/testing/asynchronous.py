@@ -1,0 +1,63 @@
+"""The fixture `alternator_async_client`: a client in the event loop of the test, whichever plugin runs that.
+
+pytest-asyncio and anyio each run asynchronous fixtures of their own kind, in event loops of their own. So there is one
+fixture for each of them, and `alternator_async_client`, which is an ordinary function, asks for the right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from .clusters import active_cluster
+
+__all__ = ["alternator_async_client", "anyio_client", "client_here", "name_for"]
+
+_NAME = "_alternator_async_client"
+_ANYIO = f"{_NAME}_anyio"
+
+
+@pytest.fixture
+def alternator_async_client(request: pytest.FixtureRequest) -> Any:
+    """An aiobotocore DynamoDB client on the cluster of the test, in the test's event loop; see `aio.AsyncCluster`.
+
+    For tests of pytest-asyncio, whatever the scope of their event loop is, and of anyio on asyncio. Needs the extra
+    ``async``.
+    """
+    active_cluster(request)  # before the event loop, and closed after it
+    if "anyio_backend" in request.fixturenames:
+        if request.getfixturevalue("anyio_backend_name") != "asyncio":
+            pytest.skip("alternator_async_client is a client of aiobotocore, which needs asyncio.")
+        return request.getfixturevalue(_ANYIO)
+    marker = request.node.get_closest_marker("asyncio")
+    if marker is None or not request.config.pluginmanager.has_plugin(name_for("")):
+        raise pytest.UsageError(
+            f"{request.node.nodeid}: alternator_async_client is for asynchronous tests. Mark the test with "
+            "@pytest.mark.asyncio, which needs pytest-asyncio, or with @pytest.mark.anyio; in other tests use "
+            "alternator_client."
+        )
+    scope = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")
+    return request.getfixturevalue(name_for(scope))
+
+
+def name_for(scope: str) -> str:
+    """The name of the fixture for pytest-asyncio's event loop of this scope; of their plugin, for an empty one."""
+    return f"{_NAME}_{scope}"
+
+
+@asynccontextmanager
+async def client_here(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """A client on the cluster of the test for the event loop that runs here, which is closed at the end."""
+    from ...aio import AsyncCluster
+
+    async with AsyncCluster(active_cluster(request).client) as cluster:
+        yield await cluster.client()
+
+
+@pytest.fixture(name=_ANYIO)
+async def anyio_client(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    async with client_here(request) as client:
+        yield client

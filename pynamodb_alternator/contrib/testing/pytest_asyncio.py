@@ -1,0 +1,28 @@
+"""The fixtures behind `alternator_async_client` for pytest-asyncio: one for each scope that an event loop may have."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+
+import pytest
+import pytest_asyncio
+
+from .asynchronous import client_here, name_for
+
+__all__ = ["class_client", "function_client", "module_client", "package_client", "session_client"]
+
+
+def _fixture(loop_scope: Literal["function", "class", "module", "package", "session"]) -> Any:
+    async def client(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+        async with client_here(request) as made:
+            yield made
+
+    return pytest_asyncio.fixture(client, name=name_for(loop_scope), loop_scope=loop_scope)
+
+
+function_client = _fixture("function")
+class_client = _fixture("class")
+module_client = _fixture("module")
+package_client = _fixture("package")
+session_client = _fixture("session")
