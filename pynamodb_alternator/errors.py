@@ -24,6 +24,7 @@ from botocore import exceptions as _botocore
 
 __all__ = [
     "AlternatorError",
+    "BlockedConnectionError",
     "ClusterClosedError",
     "ConfigurationError",
     "ConnectTimeoutError",
@@ -78,6 +79,15 @@ class AlternatorError(Exception):
 
 class ConfigurationError(AlternatorError, ValueError):
     """A setting is wrong. The message names the setting, what was wrong with it, and what to write instead."""
+
+
+class BlockedConnectionError(AlternatorError, RuntimeError):
+    """A test wanted to connect to an address that is not of its cluster. Nothing was sent.
+
+    The message names the address, the setting that it comes from, and what opens it. Only tests meet it: see the
+    fixtures of the pytest plugin. It is not an error of botocore, so that neither retries nor PynamoDB's own errors
+    hide it.
+    """
 
 
 class SystemTableError(AlternatorError):

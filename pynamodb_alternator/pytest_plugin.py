@@ -12,7 +12,9 @@ embedded cluster and PynamoDB's models are imported by then and not earlier.
 - `alternator_signals`: what the signals say during the test.
 - `alternator_cluster_options`: override it to say how the clusters are made.
 
-``--alternator-url`` runs the same tests on a cluster that is there. The work is done in `contrib.testing`.
+While one of the clusters is active, no cluster of this process connects to anything else, except to what the ini file
+names in ``alternator_allow_hosts``. ``--alternator-url`` runs the same tests on a cluster that is there. The work is
+done in `contrib.testing`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import pytest
 from .contrib.testing.asynchronous import alternator_async_client, anyio_client, name_for
 from .contrib.testing.clusters import MARKER, active_cluster, restore_shared, running
 from .contrib.testing.remote import OPTION
+from .contrib.testing.safety import ALLOW_HOSTS
 from .contrib.testing.signals import AlternatorSignals, SignalEvent
 from .contrib.testing.tables import AlternatorModels, SharedModels
 
@@ -57,6 +60,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="URL",
         help="Run the tests of the alternator fixtures on this cluster, which must be one for tests, and not on an "
         "embedded one. Their tables are created there, emptied and dropped.",
+    )
+    parser.addini(
+        ALLOW_HOSTS,
+        type="args",
+        default=[],
+        help="Addresses besides the embedded cluster's that tests with the alternator fixtures may connect to, such as "
+        "10.0.0.1, 10.0.0.1:8000, *.test.example or 10.0.0.0/8.",
     )
 
 

@@ -62,16 +62,16 @@ class ClusterSource(Protocol):
 
 
 class _Entry:
-    """One configuration, and the cluster of it that is open.
+    """One configuration, and the cluster of it that is open. `origin`: the setting that it comes from.
 
     `key`: what stands for a configuration without an alias. Its cluster is held weakly: connections, and clients that
     were made of it, keep it alive, and the last of them takes the entry along.
     """
 
-    __slots__ = ("_cluster", "_key", "_retired", "config")
+    __slots__ = ("_cluster", "_key", "_origin", "_retired", "config")
 
-    def __init__(self, config: ClusterConfig, key: ClusterConfig | str | None = None) -> None:
-        self.config = config
+    def __init__(self, config: ClusterConfig, origin: str, key: ClusterConfig | str | None = None) -> None:
+        self.config, self._origin = config, origin
         self._key = key
         self._cluster: Callable[[], Cluster | None] = _no_cluster
         self._retired = False
@@ -87,6 +87,7 @@ class _Entry:
                 return None
             if cluster is None or cluster.closed:
                 cluster = Cluster(self.config)
+                cluster.core.admission.comes_from(self._origin)
                 self._hold(cluster)
             return cluster
 
@@ -158,7 +159,7 @@ def configure(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: C
     configs = _configs_of("configure", settings)
     before = dict(_named)
     changed = {
-        alias: _Entry(config)
+        alias: _Entry(config, f"configure({alias}=...)")
         for alias, config in configs.items()
         if alias not in before or before[alias].config != config
     }
@@ -194,7 +195,7 @@ def get_cluster(alias: str = "default") -> Cluster:
     entry = _named.get(alias)
     if entry is None and alias == "default" and os.environ.get("ALTERNATOR_URL"):
         # Outside the lock: it reads files, and what it warns of may reach a handler that wants a cluster as well.
-        entry = _named.setdefault(alias, _Entry(ClusterConfig.from_env()))
+        entry = _named.setdefault(alias, _Entry(ClusterConfig.from_env(), "ALTERNATOR_URL"))
     if entry is None:
         raise ConfigurationError(_no_such_alias(alias))
     cluster = entry.cluster()
@@ -245,10 +246,10 @@ def find_cluster(meant_by: object, host: str | None, asker: str) -> Cluster:
     if isinstance(meant_by, Cluster):
         return meant_by
     if isinstance(meant_by, ClusterConfig):
-        return _shared(meant_by, meant_by)
+        return _shared(meant_by, meant_by, f"cluster=ClusterConfig(...) of {asker}")
     if isinstance(meant_by, str):
         if "://" in meant_by:
-            return _shared(meant_by, ClusterConfig.from_url(meant_by))
+            return _shared(meant_by, ClusterConfig.from_url(meant_by), f"the URL in cluster=... of {asker}")
         return _named_cluster(meant_by, lambda wrong: ConfigurationError(f"{asker}: {wrong}"))
     if meant_by is not None:
         raise ConfigurationError(
@@ -259,7 +260,7 @@ def find_cluster(meant_by: object, host: str | None, asker: str) -> Cluster:
             config = ClusterConfig.from_url(host)
         except ConfigurationError as wrong:
             raise ConfigurationError(f"{asker}: host is taken as a seed URL, and is not one: {wrong}") from None
-        return _shared(host, config)
+        return _shared(host, config, f"host=... of {asker}")
     return _named_cluster(
         "default",
         lambda wrong: ConfigurationError(
@@ -280,13 +281,15 @@ def _named_cluster(alias: str, explained: Callable[[ConfigurationError], Configu
         raise explained(wrong) from None
 
 
-def _shared(key: ClusterConfig | str, config: ClusterConfig) -> Cluster:
+def _shared(key: ClusterConfig | str, config: ClusterConfig, origin: str) -> Cluster:
     """The one cluster of this configuration, for all models that mean it without an alias."""
     entry = _anonymous.get(key)
     if entry is None:
-        entry = _anonymous.setdefault(key, _Entry(config, key))
+        entry = _anonymous.setdefault(key, _Entry(config, origin, key))
     cluster = entry.cluster()
-    return _shared(key, config) if cluster is None else cluster
+    if cluster is not None:
+        cluster.core.admission.comes_from(origin)
+    return _shared(key, config, origin) if cluster is None else cluster
 
 
 def may_change(meant_by: object, host: str | None) -> bool:
@@ -300,10 +303,11 @@ def may_change(meant_by: object, host: str | None) -> bool:
 
 
 class Aliases:
-    """Clusters by alias, each made when it is first asked for: what a `ClusterSource` keeps."""
+    """Clusters by alias, each made when it is first asked for: what a `ClusterSource` keeps. `origin`: what errors call
+    the setting of an alias, with ``{}`` for it."""
 
-    def __init__(self, configs: Mapping[str, ClusterConfig]) -> None:
-        self._entries = {alias: _Entry(config) for alias, config in configs.items()}
+    def __init__(self, configs: Mapping[str, ClusterConfig], origin: str = "the alias {}") -> None:
+        self._entries = {alias: _Entry(config, origin.format(repr(alias))) for alias, config in configs.items()}
 
     @property
     def names(self) -> tuple[str, ...]:

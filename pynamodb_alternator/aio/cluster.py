@@ -69,7 +69,10 @@ class AsyncCluster:
         """The `Cluster` that decides. Its own methods and its `client` wait in a thread: not in an event loop."""
         self.core: ClusterCore = cluster.core
         self._pools = AsyncPools(
-            cluster.config.max_pool_connections, max_idle=cluster.config.max_connection_idle, tls=cluster.core.tls
+            cluster.config.max_pool_connections,
+            max_idle=cluster.config.max_connection_idle,
+            tls=cluster.core.tls,
+            admit=cluster.core.admission.admit,
         )
         self.core.all_pools.add(self._pools)
         self._finalizer = weakref.finalize(self, self.core.all_pools.remove, self._pools)

@@ -192,8 +192,9 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
         max_idle: float = DEFAULT_MAX_IDLE,
         tls: TlsContexts | None = None,
         clock: Clock = time.monotonic,
+        admit: Callable[[Node], None] = lambda node: None,
     ) -> None:
-        super().__init__(limit=limit, max_idle=max_idle, clock=clock)
+        super().__init__(limit=limit, max_idle=max_idle, clock=clock, admit=admit)
         self.loop: asyncio.AbstractEventLoop | None = None
         self._tls = tls
 

@@ -82,7 +82,7 @@ class Alternator:
             )
         for name, default in _DEFAULTS.items():
             app.config.setdefault(name, dict(default) if isinstance(default, dict) else default)
-        _source.add(app, Aliases(_configs(app.config)))
+        _source.add(app, Aliases(_configs(app.config), "app.config, in the cluster {}"))
         app.extensions[EXTENSION] = self
         add_source(_source)
         app.cli.add_command(_commands())

@@ -49,6 +49,7 @@ from ..transport.pool_core import PoolStats
 from ..transport.resolver import resolve
 from ..transport.tls import TlsContexts
 from . import processes
+from .admission import Admission
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
 from .loop_watch import watched
 from .own_questions import OwnQuestions
@@ -91,13 +92,15 @@ class ClusterCore:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._take_overs: dict[int, threading.RLock] = {}
+        self.admission: Admission = Admission(config)
         self._session: Session | None = None
         self._closed = self._has_said_so = self._is_forgotten = False
         self.seed_names: SeedNames = SeedNames(config, time.monotonic)
         self.has_monitor: bool = config.monitor if config.monitor is not None else not can_be_frozen()
         self.tls: TlsContexts | None = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
-        self.control: ControlConnections = ControlConnections(tls=self.tls)
-        self.pools: Pools = Pools(limit=config.max_pool_connections, max_idle=config.max_connection_idle, tls=self.tls)
+        self.control: ControlConnections = ControlConnections(tls=self.tls, admit=self.admission.admit_control)
+        limit, max_idle = config.max_pool_connections, config.max_connection_idle
+        self.pools: Pools = Pools(limit, max_idle=max_idle, tls=self.tls, admit=self.admission.admit)
         """The connections of threads."""
         self.all_pools: AllPools = AllPools(self.pools)
         """All connections: those of threads, and those of the event loops that share the cluster."""
@@ -123,8 +126,10 @@ class ClusterCore:
             also=self._begin_what_waits,
         )
         self.inline: InlineUpkeep = InlineUpkeep(self.membership, fetch, time.monotonic)
-        self.tables: Tables = Tables(config, on_unknown=self._ask_about_table)
-        self.replicas: Replicas = Replicas(config.token_aware_after, on_wanted=self._want_token_ring)
+        self.tables: Tables = Tables(config, on_unknown=lambda table, what: self.questions.lookups.ask(table, what))
+        self.replicas: Replicas = Replicas(
+            config.token_aware_after, on_wanted=lambda table, always: self.questions.token_rings.want(table, always)
+        )
         is_by_load = config.load_balancing == LEAST_BUSY
         self.loads: Loads | None = Loads(self.all_pools.in_flight, time.monotonic) if is_by_load else None
         self.router: Router = router_for(config, self.tables, random.Random(), self.replicas, self.loads)
@@ -177,7 +182,7 @@ class ClusterCore:
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        return self.admission.closed
 
     def owner(self) -> ClientSource:
         """The `Cluster`. Raises `ClusterClosedError` if it is gone."""
@@ -255,12 +260,12 @@ class ClusterCore:
     def use(self, now: float) -> None:
         """A request is about to be made: be awake, and have the monitor thread started. Waits for nothing.
 
-        Raises `ClusterClosedError`.
+        Raises `ClusterClosedError`, and in a test `BlockedConnectionError`.
         """
         if os.getpid() != self._pid:
             self.after_fork()
-        if self._closed:
-            raise ClusterClosedError(f"The cluster {self.name!r} is closed. Make another Cluster for more.")
+        if self.admission.before_request is not None:
+            self.admission.before_request()
         if self.has_monitor:
             self.monitor.used(now)
 
@@ -285,12 +290,6 @@ class ClusterCore:
                 self.name,
                 reason,
             )
-
-    def _ask_about_table(self, table: str, what: str) -> None:
-        self.questions.lookups.ask(table, what)
-
-    def _want_token_ring(self, table: str, always: bool) -> None:
-        self.questions.token_rings.want(table, always)
 
     # ---- what the membership tells -----------------------------------------------------------------------------
 
@@ -362,7 +361,7 @@ class ClusterCore:
     def shut_down(self) -> None:
         """Stop the threads and close all connections. May be called again. Takes at most two seconds."""
         self.check_process()
-        self._closed = True
+        self.admission.close()
         # The threads before the connections: a probe that is cut would take its node down.
         self._stop_threads()
         self.all_pools.close()

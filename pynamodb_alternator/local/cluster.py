@@ -9,12 +9,10 @@ from the handler to the dialect. `close` undoes in the opposite order what `star
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import socket
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Literal, Self
@@ -30,6 +28,7 @@ from .engines import close_engine, engine_of
 from .node import LocalNode
 from .options import COMPRESSION_THRESHOLD, MAX_BODY, Options
 from .placement import Location, locations
+from .running import began, ended
 from .runtime import Runtime, not_running
 from .server import ServerSettings
 from .tls import LocalTls, TlsFiles
@@ -172,7 +171,7 @@ class LocalCluster:
         self._nodes = ()  # those of an earlier start: their event loop is closed
         runtime = Runtime(_ENGINE_THREADS if lock_of(engine) is None else 1, self.failures)
         undo.callback(self._stop, runtime)
-        _running.add(self)
+        began(self)
         self._handler = AlternatorHandler(runtime, engine, self._options, lambda: self._nodes)
         self._runtime = runtime
         self._nodes = tuple(
@@ -203,7 +202,7 @@ class LocalCluster:
                 undo.close()
 
     def _stop(self, runtime: Runtime) -> None:
-        _running.discard(self)
+        ended(self)
         runtime.stop(self._shut)
 
     def _shut(self) -> None:
@@ -376,17 +375,6 @@ class LocalCluster:
 def _close_sockets(sockets: Sequence[socket.socket]) -> None:
     for sock in sockets:
         sock.close()
-
-
-def _close_all() -> None:
-    """At the interpreter's end: clusters that nobody has closed."""
-    for cluster in list(_running):
-        with contextlib.suppress(Exception):
-            cluster.close()
-
-
-_running: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
-atexit.register(_close_all)
 
 
 def _process_node() -> type[LocalNode]:

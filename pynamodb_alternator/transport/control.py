@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import (
@@ -47,10 +47,20 @@ def own_time(node: Node, question: str, timeout: float) -> Iterator[None]:
 
 
 class ControlConnections:
-    """Fetches paths from nodes. Threads may share it; each node has at most one idle connection."""
+    """Fetches paths from nodes. Threads may share it; each node has at most one idle connection.
 
-    def __init__(self, *, tls: TlsSource | None = None, clock: Clock = time.monotonic) -> None:
+    `admit`: is called with the node before each fetch; raises where the cluster must not connect to it.
+    """
+
+    def __init__(
+        self,
+        *,
+        tls: TlsSource | None = None,
+        clock: Clock = time.monotonic,
+        admit: Callable[[Node], None] = lambda node: None,
+    ) -> None:
         self._tls = tls
+        self._admit = admit
         self._clock = clock
         self._lock = threading.Lock()
         self._idle: dict[str, Connection] = {}
@@ -76,6 +86,7 @@ class ControlConnections:
     def _fetch(self, node: Node, path: str, timeout: float) -> Answer:
         if self._closed:
             raise ClusterClosedError("The cluster was closed: make no more requests after close().")
+        self._admit(node)
         deadline = self._clock() + timeout
         head = build_get(path, node.host_header)
         with self._lock:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .http1 import Clock, Steps, StepwiseConnection, TlsSource
@@ -160,7 +161,7 @@ class NodePool(PoolCore[StepwiseConnection]):
 class Pools(PoolMap[NodePool, StepwiseConnection]):
     """The pools of all nodes of a cluster. Threads may share it.
 
-    `limit`, `max_idle`, `clock`: see `PoolMap`. `tls`: where the nodes speak https.
+    `limit`, `max_idle`, `clock`, `admit`: see `PoolMap`. `tls`: where the nodes speak https.
     """
 
     def __init__(
@@ -170,8 +171,9 @@ class Pools(PoolMap[NodePool, StepwiseConnection]):
         max_idle: float = DEFAULT_MAX_IDLE,
         tls: TlsSource | None = None,
         clock: Clock = time.monotonic,
+        admit: Callable[[Node], None] = lambda node: None,
     ) -> None:
-        super().__init__(limit=limit, max_idle=max_idle, clock=clock)
+        super().__init__(limit=limit, max_idle=max_idle, clock=clock, admit=admit)
         self._tls = tls
 
     def _new_pool(self, node: Node) -> NodePool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import ClusterClosedError
@@ -26,10 +26,14 @@ class PoolMap(Generic[P, C]):
     what makes other clients open a connection for most requests.
 
     `limit`: connections to one node that are open at once. `max_idle`: seconds after which an idle connection is no
-    longer used. `clock`: that of all deadlines.
+    longer used. `clock`: that of all deadlines. `admit`: is called with a node before it gets a pool; raises where the
+    cluster must not connect to it.
     """
 
-    def __init__(self, *, limit: int, max_idle: float, clock: Clock) -> None:
+    def __init__(
+        self, *, limit: int, max_idle: float, clock: Clock, admit: Callable[[Node], None] = lambda node: None
+    ) -> None:
+        self._admit = admit
         self._limit = limit
         self._max_idle = max_idle
         self._clock = clock
@@ -45,11 +49,12 @@ class PoolMap(Generic[P, C]):
     # ---- what a request does -----------------------------------------------------------------------------------
 
     def _pool(self, node: Node) -> P:
-        """The pool of the node. Raises `ClusterClosedError`."""
+        """The pool of the node. Raises `ClusterClosedError`, and in a test `BlockedConnectionError`."""
         pool = self._pools.get(node.endpoint)
         return self._add(node) if pool is None or self._closed else pool
 
     def _add(self, node: Node) -> P:
+        self._admit(node)
         with self._lock:
             if self._closed:
                 raise ClusterClosedError("The cluster was closed: make no more requests after close().")

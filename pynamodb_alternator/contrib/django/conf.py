@@ -58,7 +58,8 @@ class _Settings:
         known = self._aliases
         if known is None:
             # Two threads may both do this; the clusters are made later, and only in what one of them has left here.
-            read = Aliases({name: config_of(name, value) for name, value in aliases().items()})
+            configs = {name: config_of(name, value) for name, value in aliases().items()}
+            read = Aliases(configs, f"settings.{SETTING}[{{}}]")
             known = self._aliases = self._aliases or read
         return known.get(alias)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .remote import RemoteCluster, from_option
+from .safety import safe
 
 if TYPE_CHECKING:
     from ...cluster import Cluster
@@ -131,6 +132,10 @@ def running(request: pytest.FixtureRequest, options: object) -> Iterator[ActiveC
         remote = from_option(request, _shape_marked(request))
         cluster = undo.enter_context(_local_cluster(settings)) if remote is None else remote
         active = ActiveCluster(cluster, _config_of(cluster), aliases)
+        if remote is None:
+            undo.enter_context(safe(request.config, cluster.port))
+        else:
+            undo.enter_context(safe(request.config, None, active.config.seed_addresses))
         undo.enter_context(registry.replaced(dict.fromkeys(aliases, active.config)))
         entered = _active(request.config)
         entered.append(active)
