@@ -191,6 +191,13 @@ def test_tools_that_come_and_go(tool: str, cluster: Cluster) -> None:
         assert is_happy(cluster)
 
 
+def test_a_mock_is_called_as_botocore_calls_it(cluster: Cluster) -> None:
+    """Without the client: a mock is no method."""
+    with mock.patch("botocore.client.BaseClient._make_api_call", return_value={}) as call:
+        cluster.client.get_item(TableName="users", Key={"name": {"S": "alice"}})
+    call.assert_called_once_with("GetItem", {"TableName": "users", "Key": {"name": {"S": "alice"}}})
+
+
 def test_a_listener_to_other_operations_changes_nothing(cluster: Cluster) -> None:
     with listening("before-call.dynamodb.PutItem")(cluster), listening("before-send.s3")(cluster):
         assert is_happy(cluster)
