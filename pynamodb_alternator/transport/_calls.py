@@ -129,6 +129,7 @@ def take_over(client_class: type[Any]) -> None:
 
     Such an endpoint has `calls` and `call`. In an event loop both ways give a coroutine, which the client awaits.
     """
+
     def _make_api_call(self: Any, operation_name: str, api_params: Any) -> Any:
         operation = self._endpoint.calls.operation(operation_name, self)
         if operation is None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 
 import pytest
 
-from .inner_runs import run
+from .inner_runs import HAS_PYTEST_ASYNCIO, run
 from .support import ROOT
 
 pytest_plugins = "pytester"
+
+PAGE = ROOT / "docs" / "testing.md"
 
 
 @pytest.fixture(autouse=True)
@@ -290,3 +293,12 @@ def test_a_view(number, alternator_cluster, alternator_models):
 """,
     )
     result.assert_outcomes(passed=3)
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the tests run without the documentation")
+def test_the_tests_of_the_documentation_pass(pytester: pytest.Pytester) -> None:
+    with_pytest = PAGE.read_text(encoding="utf-8").partition("\n## Without pytest")[0]
+    snippets = re.findall(r"^```python\n(.*?)^```", with_pytest, re.MULTILINE | re.DOTALL)
+    known = [code for code in snippets if HAS_PYTEST_ASYNCIO or "asyncio" not in code]
+    pytester.makepyfile(test_page="\n".join(known))
+    run(pytester, "").assert_outcomes(passed=4 if HAS_PYTEST_ASYNCIO else 3)
