@@ -139,13 +139,19 @@ def test_a_test_may_have_a_cluster_of_its_own_beside(pytester: pytest.Pytester) 
             User("alice").save()
             assert sum(node.operations["PutItem"] for node in alternator_cluster.nodes) == 1
 
+        @pytest.mark.alternator(nodes=4)
+        def test_marked(alternator_models, alternator_client, everywhere):
+            alternator_models(User)
+            assert len(pynamodb_alternator.get_cluster().nodes()) == 4
+            assert alternator_client.list_tables()["TableNames"] == ["users"]
+
         def test_shared(table, everywhere):
             assert pynamodb_alternator.get_cluster().config.node_port == everywhere.port
             assert len(list(User.scan())) == 0
         """,
         conftest=SESSION,
     )
-    result.assert_outcomes(passed=2)
+    result.assert_outcomes(passed=3)
 
 
 def test_a_cluster_for_each_module(pytester: pytest.Pytester) -> None:

@@ -39,8 +39,16 @@ def alternator_async_client(request: pytest.FixtureRequest) -> Any:
             "@pytest.mark.asyncio, which needs pytest-asyncio, or with @pytest.mark.anyio; in other tests use "
             "alternator_client."
         )
-    scope = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")
-    return request.getfixturevalue(name_for(scope))
+    return request.getfixturevalue(name_for(_loop_scope(marker, request.config)))
+
+
+def _loop_scope(marker: pytest.Mark, config: pytest.Config) -> str:
+    """The scope of the event loop in which pytest-asyncio runs a test."""
+    try:
+        default = config.getini("asyncio_default_test_loop_scope")
+    except (KeyError, ValueError):  # pytest-asyncio before 0.26
+        default = "function"
+    return str(marker.kwargs.get("loop_scope") or marker.kwargs.get("scope") or default)
 
 
 def name_for(scope: str) -> str:

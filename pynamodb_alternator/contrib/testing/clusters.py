@@ -203,16 +203,25 @@ def _local_cluster(options: Mapping[str, Any]) -> Iterator[LocalCluster]:
 
 
 def active_cluster(request: pytest.FixtureRequest, *, fixtures: tuple[str, ...] = _FIXTURES) -> ActiveCluster:
-    """The cluster of a test: the innermost that the test names, else one that is active, else one of its own.
+    """The cluster of a test: the innermost that the test names, else one that is active, else one of its own. A test
+    whose own marker says how its cluster is made has its own.
 
     `fixtures`: those that come into question, the innermost first.
     """
-    named = next((name for name in fixtures if name in request.fixturenames), None)
+    named = next((name for name in fixtures if name in request.fixturenames or _is_marked_for(name, request)), None)
     active = _active(request.config)
     if named is None and active:
         return active[-1]
     cluster = request.getfixturevalue(named or fixtures[0])
     return next(one for one in reversed(active) if one.cluster is cluster)
+
+
+def _is_marked_for(fixture: str, request: pytest.FixtureRequest) -> bool:
+    """Whether a marker of the test, or of its class, is about the fixture. A module's may mean that of the module."""
+    if fixture != _FIXTURES[0] or request.scope != "function":
+        return False
+    markers = request.node.iter_markers_with_node(MARKER)
+    return any(isinstance(node, pytest.Function | pytest.Class) for node, _ in markers)
 
 
 def restore_shared(config: pytest.Config) -> None:
