@@ -200,7 +200,7 @@ class Cluster:
         They hold in this thread or async task, for this cluster, before those of models and of the cluster. As a
         decorator they hold for each call of a function or coroutine function. Blocks nest: the inner one wins, and what
         it does not name stays. What is not given, or None, stays as well, except `request_compression` and `hedge`,
-        where None means none.
+        where None means none. A block may be kept, and entered by several threads and tasks at once.
 
         `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: one whose nodes the cluster knows,
         because it stands in the configured chain or is the datacenter of a rack there. `consistent_node`: all requests

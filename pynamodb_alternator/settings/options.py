@@ -134,10 +134,11 @@ model_options: contextvars.ContextVar[tuple[object, RequestOptions, Any]] = cont
 """The settings of the model whose request is being made, after the object that stands for its cluster: a receiver of a
 signal may make a request of its own meanwhile, and another cluster must not get these headers and credentials. What
 follows is whatever the one that sets it wants to find again."""
-_blocks: contextvars.ContextVar[Mapping[object, RequestOptions]] = contextvars.ContextVar(
+_blocks: contextvars.ContextVar[Mapping[object, Any]] = contextvars.ContextVar(
     "pynamodb_alternator_block_options", default=MappingProxyType({})
 )
-"""The settings of the blocks that we are in, by the object that stands for their cluster."""
+"""The settings of the blocks that we are in, by the object that stands for their cluster; and by each of these blocks,
+what ends it."""
 
 
 def current(owner: object) -> RequestOptions:
@@ -146,7 +147,8 @@ def current(owner: object) -> RequestOptions:
     if of is not owner:
         model = NO_OPTIONS
     if blocks and owner in blocks:
-        return blocks[owner] if model is NO_OPTIONS else blocks[owner].over(model)
+        options: RequestOptions = blocks[owner]
+        return options if model is NO_OPTIONS else options.over(model)
     return model
 
 
@@ -185,13 +187,17 @@ class block(contextlib.ContextDecorator):
 
     def __enter__(self) -> None:
         outer, options = _blocks.get(), self._options
+        inside: dict[object, Any]
         if outer:
-            self._token = _blocks.set({**outer, self._owner: options.over(outer.get(self._owner, NO_OPTIONS))})
+            inside = {**outer, self._owner: options.over(outer.get(self._owner, NO_OPTIONS))}
         else:
-            self._token = _blocks.set({self._owner: options})
+            inside = {self._owner: options}
+        # Where it holds, too: several threads and tasks may be inside of one block, and one of them twice.
+        inside[self] = self._token = _blocks.set(inside)
 
     def __exit__(self, *_: object) -> None:
-        _blocks.reset(self._token)
+        # A generator may have left an outer block before this one: then it is not there any more.
+        _blocks.reset(_blocks.get().get(self, self._token))
 
 
 _CHECKED: Mapping[str, Callable[[str, Any], Any]] = {

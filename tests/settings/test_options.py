@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -147,3 +149,56 @@ def test_a_generator_cannot_be_decorated() -> None:
     for function in (items, async_items):
         with pytest.raises(ConfigurationError, match=rf"'{function.__name__}'.*generator.*inside of it"):
             THREE_ATTEMPTS(function)
+
+
+def test_one_block_inside_itself() -> None:
+    owner = object()
+    patient = block(owner, block_options({"timeouts": {"read": 30}}))
+    with patient:
+        with patient:
+            assert current(owner).read_timeout == 30
+        assert current(owner).read_timeout == 30
+    assert current(owner).read_timeout is None
+
+
+def test_one_block_in_several_threads_and_tasks_at_once() -> None:
+    owner, both = object(), threading.Barrier(2)
+    patient = block(owner, block_options({"timeouts": {"read": 30}}))
+
+    def in_thread(leaves_first: bool) -> float | None:
+        with patient:
+            both.wait(10)  # both are inside
+            if not leaves_first:
+                both.wait(10)
+        if leaves_first:
+            both.wait(10)
+        return current(owner).read_timeout
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(in_thread, [True, False])) == [None, None]
+
+    async def in_task(turns: int) -> float | None:
+        with patient:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            assert current(owner).read_timeout == 30
+        return current(owner).read_timeout
+
+    async def in_tasks() -> None:
+        with patient:  # which the tasks inherit
+            left = await asyncio.gather(*map(in_task, (3, 1, 2)))
+            assert left == [30, 30, 30]
+        assert current(owner).read_timeout is None
+        assert await asyncio.gather(*map(in_task, (3, 1, 2))) == [None, None, None]
+
+    asyncio.run(in_tasks())
+
+
+def test_blocks_that_end_in_another_order() -> None:
+    owner = object()
+    outer, inner = (block(owner, block_options({"timeouts": {"read": seconds}})) for seconds in (1, 2))
+    outer.__enter__()  # as in a generator that goes on inside of the other
+    inner.__enter__()
+    outer.__exit__()
+    assert current(owner).read_timeout is None
+    inner.__exit__()
