@@ -10,7 +10,7 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from pynamodb_alternator import Model
 
 
-class ByCity(GlobalSecondaryIndex["User"]):
+class ByCity(GlobalSecondaryIndex["Member"]):
     class Meta:
         index_name = "by-city"
         projection = AllProjection()
@@ -18,9 +18,9 @@ class ByCity(GlobalSecondaryIndex["User"]):
     city = UnicodeAttribute(hash_key=True)
 
 
-class User(Model):
+class Member(Model):
     class Meta:
-        table_name = "users"
+        table_name = "members"
         billing_mode = "PAY_PER_REQUEST"
         key_route_affinity = "none"
 

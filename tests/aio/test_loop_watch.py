@@ -17,13 +17,13 @@ from pynamodb_alternator.core.loop_watch import SyncInLoopWarning
 from pynamodb_alternator.errors import SyncInLoopError
 from pynamodb_alternator.local import LocalCluster
 
-from .models import User
+from .models import Member
 
 
 @pytest.fixture(autouse=True)
 def made(local: LocalCluster) -> Iterator[None]:
     configure(default=local.url)
-    User.create_table()
+    Member.create_table()
     yield
     pynamodb_alternator.close_all()
 
@@ -40,14 +40,14 @@ def warned(call: Callable[[], Any]) -> list[warnings.WarningMessage]:
 
 
 def test_by_default_they_are_made() -> None:
-    assert warned(lambda: asyncio.run(in_loop(User.exists))) == []
+    assert warned(lambda: asyncio.run(in_loop(Member.exists))) == []
 
 
 def test_a_warning_names_the_line_that_made_the_request(local: LocalCluster) -> None:
     configure(default=f"{local.url}/?sync_in_loop=warn")
 
     async def main() -> None:
-        assert User.exists()
+        assert Member.exists()
         get_cluster().client.list_tables()
 
     complaints = warned(lambda: asyncio.run(main()))
@@ -62,22 +62,22 @@ def test_an_error(local: LocalCluster) -> None:
 
     async def main() -> None:
         with pytest.raises(SyncInLoopError, match="Cluster 'default': a request was made in the thread of a running"):
-            User.get("a")
+            Member.get("a")
         with pytest.raises(SyncInLoopError):
             get_cluster().client.list_tables()
 
     asyncio.run(main())
-    assert User.exists()  # no event loop runs here
+    assert Member.exists()  # no event loop runs here
 
 
 def test_what_an_event_loop_waits_for_is_no_mistake(local: LocalCluster) -> None:
     configure(default={"url": local.url, "sync_in_loop": "error"})
 
     async def main() -> None:
-        await User("a").aio.save()
-        assert [user.name async for user in User.aio.scan(prefetch=1)] == ["a"]
-        assert await aio.run(User.exists)
-        assert await asyncio.to_thread(User.exists)
+        await Member("a").aio.save()
+        assert [user.name async for user in Member.aio.scan(prefetch=1)] == ["a"]
+        assert await aio.run(Member.exists)
+        assert await asyncio.to_thread(Member.exists)
         await (await aio.get_client()).list_tables()
 
     asyncio.run(main())

@@ -23,7 +23,7 @@ from pynamodb_alternator.errors import ClusterClosedError, ConfigurationError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.registry import replaced
 
-from .models import User
+from .models import Member
 from .support import CREATE, KEY, TABLE, run, until
 
 
@@ -54,12 +54,12 @@ def test_one_client_for_all_tasks_of_an_event_loop() -> None:
 
 def test_models_and_clients_share_the_connections(local: LocalCluster) -> None:
     async def main() -> None:
-        await User.aio.create_table()
+        await Member.aio.create_table()
         for _ in range(9):
-            await User("a").aio.save()
+            await Member("a").aio.save()
         client = await aio.get_client()
         for _ in range(9):
-            await client.get_item(TableName="users", Key={"name": {"S": "a"}})
+            await client.get_item(TableName="members", Key={"name": {"S": "a"}})
         assert open_connections(get_cluster()) <= len(local.nodes)
 
     run(main)
@@ -69,9 +69,9 @@ def test_each_event_loop_has_connections_of_its_own_and_closes_them(local: Local
     """An application asks by the alias, in one event loop after another: so each test may have its own."""
 
     async def main() -> None:
-        await User.aio.create_table()
-        await User("a").aio.save()
-        assert (await User.aio.get("a")).name == "a"
+        await Member.aio.create_table()
+        await Member("a").aio.save()
+        assert (await Member.aio.get("a")).name == "a"
         client = await aio.get_client()
         await client.list_tables()
         assert open_connections(get_cluster()) > 0
@@ -82,29 +82,29 @@ def test_each_event_loop_has_connections_of_its_own_and_closes_them(local: Local
 
 
 def test_event_loops_of_several_threads_at_once(local: LocalCluster) -> None:
-    User.create_table()
+    Member.create_table()
 
     async def main(name: str) -> None:
-        await asyncio.gather(*(User(f"{name}-{number}").aio.save() for number in range(30)))
+        await asyncio.gather(*(Member(f"{name}-{number}").aio.save() for number in range(30)))
 
     with ThreadPoolExecutor(4) as threads:
         for done in [threads.submit(asyncio.run, main(str(number))) for number in range(8)]:
             done.result()
-    assert len(list(User.scan())) == 240
+    assert len(list(Member.scan())) == 240
 
 
 def test_what_an_alias_means_is_found_at_each_use(local: LocalCluster) -> None:
     async def main() -> None:
-        await User.aio.create_table()
+        await Member.aio.create_table()
         first = aio.get_cluster()
         with LocalCluster(nodes=1) as other:
             with replaced({"default": other.url}):
                 assert aio.get_cluster() is not first
-                assert not await User.aio.exists()
+                assert not await Member.aio.exists()
                 assert (await (await aio.get_client()).list_tables())["TableNames"] == []
-            assert await User.aio.exists()
+            assert await Member.aio.exists()
             configure(default=other.url)
-            assert not await User.aio.exists()
+            assert not await Member.aio.exists()
             assert aio.get_cluster() is not first
             with pytest.raises(ClusterClosedError):
                 await first.client()
@@ -114,15 +114,15 @@ def test_what_an_alias_means_is_found_at_each_use(local: LocalCluster) -> None:
 
 def test_a_request_that_finds_its_cluster_closed_goes_to_the_one_that_is_meant_now(local: LocalCluster) -> None:
     class Other(Model):
-        Meta: Any = type("Meta", (User.Meta,), {"cluster": "default"})
-        name = User.name
+        Meta: Any = type("Meta", (Member.Meta,), {"cluster": "default"})
+        name = Member.name
 
     async def main() -> None:
-        await User.aio.create_table()
+        await Member.aio.create_table()
         get_cluster().close()
-        assert await User.aio.exists()
+        assert await Member.aio.exists()
         await aio.get_cluster().aclose()
-        assert await User.aio.exists()
+        assert await Member.aio.exists()
 
     run(main)
 
@@ -136,44 +136,44 @@ def test_an_alias_that_means_nothing() -> None:
 
 
 def test_clusters_without_an_alias(local: LocalCluster) -> None:
-    class ByHost(User):
-        class Meta(User.Meta):
+    class ByHost(Member):
+        class Meta(Member.Meta):
             host = local.url
 
-    class ByConfig(User):
-        class Meta(User.Meta):
+    class ByConfig(Member):
+        class Meta(Member.Meta):
             cluster = ClusterConfig.from_url(local.url)
 
     with Cluster(local.url) as cluster:
 
-        class ByCluster(User):
-            class Meta(User.Meta):
+        class ByCluster(Member):
+            class Meta(Member.Meta):
                 pass
 
         ByCluster.Meta.cluster = cluster
 
         async def main() -> None:
-            await User.aio.create_table()
+            await Member.aio.create_table()
             for model in (ByHost, ByConfig, ByCluster):
                 await model(model.__name__).aio.save()
-            assert len(await User.aio.scan().all()) == 3
+            assert len(await Member.aio.scan().all()) == 3
 
         run(main)
         assert open_connections(cluster) == 0
 
 
 def test_an_event_loop_that_is_closed_without_a_farewell_is_cleaned_up_by_the_next(local: LocalCluster) -> None:
-    User.create_table()
+    Member.create_table()
     before = open_connections(get_cluster())  # of this thread
     loop = asyncio.new_event_loop()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        loop.run_until_complete(User("a").aio.save())
+        loop.run_until_complete(Member("a").aio.save())
         loop.close()
         assert open_connections(get_cluster()) > before
 
         async def main() -> None:
-            assert (await User.aio.get("a")).name == "a"
+            assert (await Member.aio.get("a")).name == "a"
 
         asyncio.run(main())
         del loop
@@ -184,15 +184,15 @@ def test_an_event_loop_that_is_closed_without_a_farewell_is_cleaned_up_by_the_ne
 
 def test_the_end_of_an_event_loop_waits_for_no_task_of_ours(local: LocalCluster) -> None:
     """A task in the middle of a request is cancelled by `asyncio.run`, and its connection closed."""
-    User.create_table()
+    Member.create_table()
     before = open_connections(get_cluster())
     tasks: list[asyncio.Task[Any]] = []
 
     async def main() -> None:
-        await User("a").aio.save()
+        await Member("a").aio.save()
         for node in local.nodes:
             node.delay(60.0)
-        tasks.append(asyncio.create_task(User.aio.get("a")))
+        tasks.append(asyncio.create_task(Member.aio.get("a")))
         await until(lambda: any(stats.connections_in_use for stats in get_cluster().stats().values()))
 
     asyncio.run(main())
@@ -202,12 +202,12 @@ def test_the_end_of_an_event_loop_waits_for_no_task_of_ours(local: LocalCluster)
 
 def test_the_documented_pattern_of_a_view(local: LocalCluster) -> None:
     """What a Django view or a FastAPI route does. It was a cached `AsyncCluster`, which belongs to one event loop."""
-    User.create_table()
-    User("a").save()
+    Member.create_table()
+    Member("a").save()
 
     async def view() -> str:
         client = await aio.get_client()
-        found = await client.get_item(TableName="users", Key={"name": {"S": "a"}})
+        found = await client.get_item(TableName="members", Key={"name": {"S": "a"}})
         return str(found["Item"]["name"]["S"])
 
     for _ in range(3):
@@ -216,16 +216,16 @@ def test_the_documented_pattern_of_a_view(local: LocalCluster) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 def test_a_forked_child_has_event_loops_of_its_own(local: LocalCluster) -> None:
-    User.create_table()
-    User("a").save()
+    Member.create_table()
+    Member("a").save()
 
     async def main() -> None:
-        assert (await User.aio.get("a")).name == "a"
+        assert (await Member.aio.get("a")).name == "a"
         pid = os.fork()
         if pid == 0:
             os._exit(in_child())
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0  # noqa: ASYNC222 (the child is short)
-        assert (await User.aio.get("a")).name == "a"
+        assert (await Member.aio.get("a")).name == "a"
 
     def in_child() -> int:
         seen: list[str] = []
@@ -235,7 +235,7 @@ def test_a_forked_child_has_event_loops_of_its_own(local: LocalCluster) -> None:
         return 0 if seen == ["a"] else 1
 
     async def get() -> str:
-        return str((await User.aio.get("a")).name)
+        return str((await Member.aio.get("a")).name)
 
     run(main)
 

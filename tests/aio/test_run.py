@@ -369,8 +369,12 @@ def test_a_signal_of_the_system_ends_the_call_that_waits() -> None:
             seen.append("cancelled")
             raise
 
-    with pytest.raises(KeyboardInterrupt):
-        asyncio.run(awaited(function))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of pytest-xdist ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(awaited(function))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert seen == ["cancelled"]
 
 

@@ -21,8 +21,8 @@ def _fixture(loop_scope: Literal["function", "class", "module", "package", "sess
     return pytest_asyncio.fixture(client, name=name_for(loop_scope), loop_scope=loop_scope)
 
 
-function_client = _fixture("function")
-class_client = _fixture("class")
-module_client = _fixture("module")
-package_client = _fixture("package")
-session_client = _fixture("session")
+function_client: Any = _fixture("function")
+class_client: Any = _fixture("class")
+module_client: Any = _fixture("module")
+package_client: Any = _fixture("package")
+session_client: Any = _fixture("session")

@@ -59,7 +59,8 @@ def from_option(request: pytest.FixtureRequest, marked: frozenset[str] = frozens
         return None
     if marked:
         pytest.skip(f"It needs a cluster with {', '.join(sorted(marked))} of its own, and the tests run with {OPTION}.")
-    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    # Of this run: the environment would tell of a run around it, too.
+    if int(getattr(request.config, "workerinput", {}).get("workercount", 1)) > 1:
         raise pytest.UsageError(
             f"{OPTION} names one cluster, and workers of pytest-xdist would empty each other's tables there. "
             "Run the tests in one process: -n 0."
