@@ -385,9 +385,8 @@ def test_tasks_are_cancelled_at_any_moment(local: LocalCluster) -> None:
                         assert [user.age async for user in Member.aio.query(str(number), prefetch=1)] == [number]
 
         await asyncio.gather(*map(work, range(30)))
-        async with asyncio.timeout(20):  # pages that are fetched ahead end when nobody reads them any more
-            while sum(stats.connections_in_use for stats in aio.get_cluster().stats().values()):
-                await asyncio.sleep(0.01)
+        # Pages that are fetched ahead end when nobody reads them any more.
+        await until(lambda: not any(stats.connections_in_use for stats in aio.get_cluster().stats().values()))
         ages = await asyncio.gather(*(Member.aio.get(str(number)) for number in range(30)))
         assert [user.age for user in ages] == list(range(30))
 
