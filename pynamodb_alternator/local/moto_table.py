@@ -49,6 +49,11 @@ def backend_class() -> tuple[Any, Any, Any, tuple[Any, ...]]:
             made.__class__ = table
             return made
 
+        def update_item(self, table_name: str, key: dict[str, Any], *arguments: Any, **named: Any) -> Any:
+            changed: Any = self.get_table(table_name)
+            changed.put_copy(key)
+            return super().update_item(table_name, key, *arguments, **named)
+
     return Backend, DynamoHandler, DynamoType, (Item, stored, Table)
 
 
@@ -108,7 +113,8 @@ def _values(dynamo_type: Any) -> tuple[Any, Any]:
 
 def _item(item: Any, value: Any, key: Any) -> Any:
     class StoredItem(item):  # type: ignore[misc]
-        """An item of any size. It never changes: every write puts another in its place, so none has to be copied."""
+        """An item of any size. It is never changed once others may have it: a write puts another in its place, and an
+        update of moto's changes a copy that was put there for it. So no reader needs a copy."""
 
         def __init__(self, hash_key: Any, range_key: Any, attrs: dict[str, Any], hash_names: set[str]) -> None:
             self.hash_key, self.range_key = hash_key, range_key
@@ -148,6 +154,13 @@ def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
             else:
                 self.items[hash_key] = item
             return item
+
+        def put_copy(self, of: dict[str, Any]) -> None:
+            """Put a copy in the place of the item with this key, if there is one."""
+            range_key = of.get(self.range_key_attr) if self.range_key_attr is not None else None
+            item = self.get_item(of.get(self.hash_key_attr, of), range_key)
+            if item is not None:
+                self.put_item(item.to_json()["Attributes"])
 
         def get_item(self, hash_key: Any, range_key: Any = None, projection_expression: Any = None) -> Any:
             return super().get_item(key.of(hash_key), _wrapped(value, range_key), projection_expression)
