@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -31,6 +31,16 @@ class EngineClient:
         if answer.is_error:
             raise EngineRefusal(answer)
         return orjson.loads(answer.body) if answer.body else {}
+
+    def items(self, table: str) -> Iterator[dict[str, Any]]:
+        """All items of a table, page by page. Raises `EngineRefusal`."""
+        request: dict[str, Any] = {"TableName": table}
+        while True:
+            page = self.result("Scan", request)
+            yield from page.get("Items", ())
+            if not page.get("LastEvaluatedKey"):
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 class EngineRefusal(DialectError):

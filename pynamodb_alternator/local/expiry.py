@@ -15,20 +15,13 @@ from typing import Any
 from .answers import Answer, DialectError, json_answer, validation
 from .catalogue import Catalogue, TableInfo
 from .engine_client import EngineClient
-from .parsing import Parsed, Rule
+from .parsing import ITEM_OPERATIONS, Parsed, Rule
 from .schema import check_table_name
 
 _YEARS = 5 * 31_556_952
 """Five years in seconds: what lies further back is taken for a mistake, and does not expire."""
 
 _LONGEST_NAME = 255
-_NOT_DATA = frozenset(
-    [
-        *("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable", "ListTables", "DescribeEndpoints"),
-        *("TagResource", "UntagResource", "ListTagsOfResource"),
-        *("UpdateTimeToLive", "DescribeTimeToLive", "DescribeContinuousBackups"),
-    ]
-)
 
 
 class Expiry:
@@ -126,16 +119,8 @@ class Expiry:
         info = self._catalogue.info(table)
         if info is None or info.ttl_attribute is None:
             return 0
-        request: dict[str, Any] = {"TableName": table}
-        deleted = 0
-        while True:
-            page = self._client.result("Scan", request)
-            for item in page.get("Items", ()):
-                if is_expired(item.get(info.ttl_attribute), now):
-                    deleted += self._delete(table, info, item)
-            if not page.get("LastEvaluatedKey"):
-                return deleted
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        expired = (item for item in self._client.items(table) if is_expired(item.get(info.ttl_attribute), now))
+        return sum(self._delete(table, info, item) for item in expired)
 
     def _delete(self, table: str, info: TableInfo, item: Mapping[str, Any]) -> bool:
         """Delete an item, unless its time was changed since it was read."""
@@ -172,7 +157,7 @@ def is_expired(value: object, now: float) -> bool:
 
 def _tables(parsed: Parsed) -> list[str]:
     """The tables whose items a request is about."""
-    if parsed.operation in _NOT_DATA:
+    if parsed.operation not in ITEM_OPERATIONS:
         return []
     if parsed.table is not None:
         return [parsed.table]

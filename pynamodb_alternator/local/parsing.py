@@ -10,11 +10,17 @@ import orjson
 
 from .answers import Answer, DialectError, validation
 
-OPERATIONS = frozenset(
+ITEM_OPERATIONS = frozenset(
     [
         *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchGetItem", "BatchWriteItem", "Query", "Scan"),
-        *("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable", "ListTables", "DescribeEndpoints"),
         "SearchVectors",
+    ]
+)
+"""Those that read or write items."""
+
+OPERATIONS = ITEM_OPERATIONS | frozenset(
+    [
+        *("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable", "ListTables", "DescribeEndpoints"),
         *("TagResource", "UntagResource", "ListTagsOfResource"),
         *("UpdateTimeToLive", "DescribeTimeToLive", "DescribeContinuousBackups"),
     ]

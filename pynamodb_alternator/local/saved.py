@@ -158,18 +158,8 @@ def _lines_of_table(
     if info.ttl_attribute is not None:
         specification = {"AttributeName": info.ttl_attribute, "Enabled": True}
         yield {"UpdateTimeToLive": {"TableName": name, "TimeToLiveSpecification": specification}}
-    for item in _items(client, name):
+    for item in client.items(name):
         yield {"PutItem": {"TableName": name, "Item": item}}
-
-
-def _items(client: EngineClient, table: str) -> Iterator[dict[str, Any]]:
-    request: dict[str, Any] = {"TableName": table}
-    while True:
-        page = client.result("Scan", request)
-        yield from page.get("Items", ())
-        if not page.get("LastEvaluatedKey"):
-            return
-        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 def _creation(described: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ It is an exact search: all items of the table are read from the engine, filtered
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .answers import Answer, json_answer, validation
@@ -100,20 +100,11 @@ class VectorSearch:
     ) -> list[Match]:
         """All items of the index that fulfil the condition, nearest first."""
         matches = []
-        for item in self._items(name):
+        for item in self._client.items(name):
             vector = stored_vector(item, index)
             if vector is not None and _holds(condition, item, where):
                 matches.append((distance(index.function, target, vector), item))
         return sorted(matches, key=lambda match: match[0])
-
-    def _items(self, name: str) -> Iterator[Item]:
-        request: dict[str, Any] = {"TableName": name}
-        while True:
-            page = self._client.result("Scan", request)
-            yield from page.get("Items", ())
-            if not page.get("LastEvaluatedKey"):
-                return
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 def _index(table: VectorTable, name: Any, where: str) -> VectorIndex:

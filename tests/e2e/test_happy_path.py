@@ -192,7 +192,7 @@ def test_tools_that_come_and_go(tool: str, cluster: Cluster) -> None:
 
 
 def test_a_mock_is_called_as_botocore_calls_it(cluster: Cluster) -> None:
-    """Without the client: a mock is no method."""
+    """Without the client: a mock is not a method."""
     with mock.patch("botocore.client.BaseClient._make_api_call", return_value={}) as call:
         cluster.client.get_item(TableName="users", Key={"name": {"S": "alice"}})
     call.assert_called_once_with("GetItem", {"TableName": "users", "Key": {"name": {"S": "alice"}}})

@@ -103,7 +103,7 @@ def read_source(file: Path, module: str, models: Collection[str]) -> SourceFacts
     shown = shown_path(file)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a wrong escape sequence, say, which is no difference of Alternator's
+            warnings.simplefilter("ignore")  # a wrong escape sequence, say, which is not a difference of Alternator's
             tree = ast.parse(file.read_bytes(), filename=shown)
     except SyntaxError as error:
         return SourceFacts(shown, module, problem=f"it is not Python: {error.msg}", problem_line=error.lineno or 1)

@@ -45,12 +45,12 @@ class References:
         self._used.add(reference)
         return Constant(value)
 
-    def check_all_used(self, operation: str, without: str = "") -> None:
+    def check_all_used(self, operation: str) -> None:
         """Raises `DialectError` where a name or value is used by no expression of the request."""
         for kind, entries in (("Names", self._names), ("Values", self._values)):
             if entries is None:
                 continue
-            if not entries and not without:
+            if not entries:
                 raise validation(f"ExpressionAttribute{kind} must not be empty")
             for reference in entries:
                 if reference not in self._used:
