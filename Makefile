@@ -122,7 +122,7 @@ LOCK := $(PY) -m uv pip compile pyproject.toml --quiet --upgrade --universal --p
 lock: $(VENV)/pyvenv.cfg
 	@$(PIP) install -qq uv
 	$(LOCK) --all-extras --group dev --output-file requirements/dev.lock
-	$(LOCK) --extra local --extra flask --extra django --group build --constraint requirements/dev.lock --output-file requirements/demo.lock
+	$(LOCK) --extra local --extra flask --extra django --extra fastapi --group build --group demo --constraint requirements/dev.lock --output-file requirements/demo.lock
 
 clean:
 	rm -rf build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .ci-venv

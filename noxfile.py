@@ -16,7 +16,7 @@ nox.options.sessions = ["tests", "upstream", "oldest", "oldest_async", "types", 
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 WITHOUT_ASYNC = "local,flask,django,prometheus,opentelemetry,cli,boto3"
-EXTRAS = f"{WITHOUT_ASYNC},async"
+EXTRAS = f"{WITHOUT_ASYNC},async,fastapi"
 FOR_TYPES = "stubs"
 OLDEST = (
     "pynamodb==6.0.0",
@@ -28,6 +28,7 @@ OLDEST = (
 """The lower bounds of pyproject.toml, except those that depend on one another:"""
 OLDEST_BOTOCORE = ("botocore==1.35.0", "boto3==1.35.0")
 OLDEST_AIOBOTOCORE = ("aiobotocore==3.0.0", "botocore==1.41.0", "boto3==1.41.0", "greenlet==3.0.3")
+OLDEST_FASTAPI = ("fastapi==0.115.0", "uvicorn==0.30.0", "httpx==0.27.0")
 """aiobotocore allows a few versions of botocore only: 3.0.0 those from 1.41.0 to 1.42.5."""
 AT_THE_BOUNDS = ("tests/scylla", "tests/e2e/test_models.py", "tests/e2e/test_failover.py", "tests/e2e/test_boto3.py")
 """Tests that need no more than the dependency group `harness`. The others need tools that want new versions."""
@@ -57,9 +58,10 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def oldest_async(session: nox.Session) -> None:
-    """The same with the extra `async`, at its own lower bound, and its tests."""
-    session.install(f".[{EXTRAS}]", *OLDEST, *OLDEST_AIOBOTOCORE, "--group", "harness")
-    session.run("pytest", "-o", "filterwarnings=default", "tests/aio", *AT_THE_BOUNDS, *session.posargs)
+    """The same with the extras `async` and `fastapi`, at their own lower bounds, and their tests."""
+    session.install(f".[{EXTRAS}]", *OLDEST, *OLDEST_AIOBOTOCORE, *OLDEST_FASTAPI, "--group", "harness")
+    tests = ("tests/aio", "tests/contrib/test_fastapi.py")
+    session.run("pytest", "-o", "filterwarnings=default", *tests, *AT_THE_BOUNDS, *session.posargs)
 
 
 @nox.session(python=PYTHONS)

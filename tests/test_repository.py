@@ -134,7 +134,7 @@ def test_nox_covers_every_extra_and_each_lower_bound() -> None:
         pinned.setdefault(name, set()).add(version)
     bounded = [
         *project["dependencies"],
-        *(project["optional-dependencies"][name][0] for name in ("async", "boto3", "local")),
+        *(project["optional-dependencies"][name][0] for name in ("async", "boto3", "fastapi", "local")),
     ]
     for requirement in bounded:
         name, bound = re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement).groups()  # type: ignore[union-attr]

@@ -24,7 +24,7 @@ except ModuleNotFoundError as _missing:
 
 from .cluster import AsyncCluster
 from .greenlets import run
-from .loops import get_client, get_cluster
+from .loops import close_connections, get_client, get_cluster
 from .pool import EventLoopError
 
-__all__ = ["AsyncCluster", "EventLoopError", "get_client", "get_cluster", "run"]
+__all__ = ["AsyncCluster", "EventLoopError", "close_connections", "get_client", "get_cluster", "run"]

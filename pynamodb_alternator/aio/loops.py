@@ -27,7 +27,7 @@ from .pool import EventLoopError
 if TYPE_CHECKING:
     from .._stubs import AsyncClient
 
-__all__ = ["client_here", "get_client", "get_cluster"]
+__all__ = ["client_here", "close_connections", "get_client", "get_cluster"]
 
 _T = TypeVar("_T")
 
@@ -50,6 +50,17 @@ async def get_client(alias: str = "default") -> AsyncClient:
     here: Any = get_cluster(alias)  # the type that its `client` has is what this function has yet to get
     client: AsyncClient = await here.client()
     return client
+
+
+async def close_connections() -> None:
+    """Close the connections that the event loop which runs here has, to the clusters of all aliases and models.
+
+    It is for the end of an application whose event loop goes on. Requests that are under way finish, those that come
+    later open new connections, and an `AsyncCluster` of your own stays open.
+    """
+    clusters = _of_loop.get(asyncio.get_running_loop())
+    if clusters is not None:
+        await clusters.close()
 
 
 def client_here(cluster: Cluster, hand_over: Callable[[Awaitable[Any]], Any]) -> ClientByHandOver:
@@ -118,8 +129,13 @@ class _LoopClusters:
             yield
         finally:
             _of_loop.pop(self._loop, None)
-            for cluster in list(self._clusters.values()):
-                await cluster.aclose()
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the clusters. Those that are asked for later are new ones."""
+        for cluster in list(self._clusters.values()):
+            await cluster.aclose()
+        self._forget_closed()
 
     def abandon(self) -> None:
         """Drop the connections of an event loop that is closed."""

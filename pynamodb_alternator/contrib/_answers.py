@@ -1,0 +1,51 @@
+"""What a web application answers when a request of its own to the cluster has failed.
+
+The rule follows the two questions of `errors`. Where no node can have seen the request, the answer is 503: the
+caller may call again. Where the outcome is open, it is 504, which proxies and clients do not repeat by themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..errors import NotSentError, OutcomeUnknownError, RequestRefusedError, TransportError
+
+__all__ = ["Answer", "answer_to"]
+
+
+class Answer(NamedTuple):
+    """`body`: for JSON. It names no node, because it goes to strangers. `error`: the error of ours that it is about."""
+
+    status: int
+    headers: dict[str, str]
+    body: dict[str, str]
+    error: TransportError
+
+
+def answer_to(error: BaseException) -> Answer | None:
+    """What to answer for an error of this library, or for one of PynamoDB's around it; None for any other.
+
+    A request that no server would take (`RequestRefusedError`) is a mistake of the application, and an error answer of
+    the server is its business: there is no answer for them here.
+    """
+    inner = _ours(error)
+    if isinstance(inner, RequestRefusedError):
+        return None
+    if isinstance(inner, NotSentError):
+        body = {
+            "detail": "The database cannot be reached now. Nothing was changed: try again.",
+            "code": "database_unavailable",
+        }
+        return Answer(503, {"Retry-After": "1"}, body, inner)
+    if isinstance(inner, OutcomeUnknownError):
+        body = {
+            "detail": "The database did not answer. If this was a change, it may have been made.",
+            "code": "outcome_unknown",
+        }
+        return Answer(504, {}, body, inner)
+    return None
+
+
+def _ours(error: BaseException) -> Any:
+    """The error of this library inside: PynamoDB keeps it as `cause`."""
+    return error if isinstance(error, TransportError) else getattr(error, "cause", None)

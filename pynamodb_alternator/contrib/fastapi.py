@@ -1,0 +1,291 @@
+"""Clusters for FastAPI applications.
+
+>>> from typing import Annotated, Any
+>>> from fastapi import Depends, FastAPI
+>>> from pynamodb_alternator.contrib.fastapi import add_exception_handlers, alternator_lifespan, get_client
+>>> app = FastAPI(lifespan=alternator_lifespan("http://10.0.0.1,10.0.0.2:8000"))
+>>> add_exception_handlers(app)
+>>> @app.get("/tables")
+... async def tables(client: Annotated[Any, Depends(get_client)]) -> list[str]:
+...     return (await client.list_tables())["TableNames"]
+
+Models need no dependency: ``await User.aio.get("alice")`` in an ``async def``, ``User.get("alice")`` in a ``def``,
+which FastAPI runs in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pynamodb.exceptions import PynamoDBException
+
+from .. import aio, registry
+from .._stubs import with_async_client_type
+from ..cluster import Cluster
+from ..errors import AlternatorError, ConfigurationError, NoNodesAvailableError, TransportError
+from ..settings.config import ClusterConfig
+from . import _tables as tables
+from ._answers import answer_to
+from ._settings import config_from
+from ._watch import missing
+
+try:
+    from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse
+except ImportError as _cause:
+    missing("fastapi", "FastAPI", _cause)
+
+if TYPE_CHECKING:
+    from pynamodb.models import Model
+
+    from .._stubs import AsyncClient
+
+__all__ = [
+    "add_exception_handlers",
+    "alternator_lifespan",
+    "get_client",
+    "get_client_of",
+    "get_cluster",
+    "get_cluster_of",
+]
+
+_log = logging.getLogger("pynamodb_alternator.fastapi")
+
+ClusterLike: TypeAlias = ClusterConfig | str | Mapping[str, Any]
+Clusters: TypeAlias = str | ClusterConfig | Mapping[str, ClusterLike]
+Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
+"""What ``FastAPI(lifespan=...)`` takes."""
+
+
+# ---- the lifespan ------------------------------------------------------------------------------------------------
+
+
+def alternator_lifespan(
+    clusters: Clusters | Callable[[], Clusters] | None = None,
+    *,
+    lifespan: Lifespan | None = None,
+    connect: bool = False,
+    check: bool = False,
+    create_tables: Iterable[type[Model]] = (),
+) -> Lifespan:
+    """A lifespan for ``FastAPI(lifespan=...)``: while the application runs, aliases mean these clusters.
+
+    `clusters`: a URL or a `ClusterConfig`, for the alias ``default``; or a mapping from alias to a URL, a
+    `ClusterConfig` or a dict of settings; or a function that gives one of these, and is called when the application
+    starts. None leaves the aliases to `pynamodb_alternator.configure` and to ``ALTERNATOR_URL``.
+    `lifespan`: your own. It runs inside, and its state is passed on.
+    `connect`: start only if a node of each cluster answers; else `NoNodesAvailableError` is raised.
+    `check`: look at everything that can be wrong with each cluster, as `Cluster.check` does. Warnings are logged, and
+    an error is raised as an `AlternatorError`.
+    `create_tables`: models whose tables are created if they do not exist.
+
+    Nothing is connected at the start otherwise. At the end the connections of the event loop are closed, and so are the
+    clusters that were given here. It may be started again.
+
+    Raises `ConfigurationError`: here for wrong arguments, and at the start for wrong settings and for an alias that
+    means another cluster in another application that runs in this process.
+    """
+    if lifespan is not None and not callable(lifespan):
+        raise ConfigurationError(
+            "alternator_lifespan: lifespan must be a function as FastAPI(lifespan=...) takes it, such as one with "
+            f"@asynccontextmanager (got {type(lifespan).__name__})."
+        )
+    models = tuple(create_tables)
+    if clusters is not None:
+        registry.add_source(_source)
+        if not callable(clusters):
+            _configs(clusters)  # so that a mistake is found where it is written
+
+    @asynccontextmanager
+    async def run(app: Any) -> AsyncIterator[Any]:
+        async with AsyncExitStack() as undo:
+            configs = _configs(clusters() if callable(clusters) else clusters)
+            if configs is not None:
+                undo.push_async_callback(_source.begin(app, configs).stop)
+            undo.push_async_callback(aio.close_connections)
+            for alias in ("default",) if configs is None else configs:
+                if connect:
+                    await _connect(alias)
+                if check:
+                    await _check(alias)
+            for model in models:
+                await aio.run(tables.create_table, model)
+            yield None if lifespan is None else await undo.enter_async_context(lifespan(app))
+
+    return run
+
+
+def _configs(clusters: object) -> dict[str, ClusterConfig] | None:
+    """What was given, as configurations by alias; None if nothing was. Raises `ConfigurationError`."""
+    caller = "alternator_lifespan"
+    if clusters is None:
+        return None
+    if isinstance(clusters, str | ClusterConfig):
+        return {"default": config_from(clusters, f"{caller}(...)", "default")}
+    if not isinstance(clusters, Mapping) or not clusters:
+        got = "an empty dict" if isinstance(clusters, Mapping) else type(clusters).__name__
+        raise ConfigurationError(
+            f"{caller} takes a URL, or a dict from alias to cluster such as {{'default': 'http://10.0.0.1:8000'}} "
+            f"(got {got})."
+        )
+    for alias in clusters:
+        if not isinstance(alias, str) or not alias:
+            raise ConfigurationError(f"{caller}: an alias is a name such as 'analytics' (got {alias!r}).")
+    return {alias: config_from(value, f"{caller}({alias}=...)", alias) for alias, value in clusters.items()}
+
+
+class _Running:
+    """The clusters of one application that runs."""
+
+    def __init__(self, app: object, configs: Mapping[str, ClusterConfig]) -> None:
+        self.app = app
+        self.configs = configs
+        self.clusters = registry.Aliases(configs, "alternator_lifespan, in the cluster {}")
+
+    async def stop(self) -> None:
+        """The application has ended: its clusters are closed, and the aliases mean what they meant before."""
+        _source.end(self)
+        await asyncio.to_thread(self.clusters.close)
+
+
+class _RunningApplications:
+    """A source of clusters: what an alias means in the applications that run in this process, the newest first."""
+
+    def __init__(self) -> None:
+        self._running: tuple[_Running, ...] = ()
+
+    def begin(self, app: object, configs: Mapping[str, ClusterConfig]) -> _Running:
+        """Let the aliases mean these clusters. Raises `ConfigurationError` if another application says otherwise."""
+        registry.add_source(self)  # again, if a test has removed it
+        for other in self._running:
+            for alias in configs.keys() & other.configs.keys():
+                if other.app is not app and other.configs[alias] != configs[alias]:
+                    raise ConfigurationError(
+                        f"alternator_lifespan: the alias {alias!r} means another cluster in another application that "
+                        "runs in this process, and models could not tell which of them is meant. Give one of the two "
+                        "another alias, and name it in Meta.cluster of its models."
+                    )
+        running = _Running(app, configs)
+        self._running = (running, *self._running)
+        return running
+
+    def end(self, running: _Running) -> None:
+        self._running = tuple(other for other in self._running if other is not running)
+
+    def find(self, alias: str) -> Cluster | None:
+        for running in self._running:
+            cluster = running.clusters.get(alias)
+            if cluster is not None:
+                return cluster
+        return None
+
+    def hint(self, alias: str) -> str:
+        if self._running:
+            return f"Or add {alias!r} to the clusters of alternator_lifespan()."
+        return (
+            "The clusters of alternator_lifespan() are known while the application runs; in a test that is inside of "
+            "`with TestClient(app) as client:`."
+        )
+
+    def close(self) -> None:
+        for running in self._running:
+            running.clusters.close()
+
+
+_source = _RunningApplications()
+
+
+async def _connect(alias: str) -> None:
+    cluster = aio.get_cluster(alias)
+    if not await cluster.refresh():
+        seeds = ", ".join(cluster.config.seeds)
+        raise NoNodesAvailableError(
+            f"The application does not start, because no node of the cluster {alias!r} answers (seeds: {seeds}; port "
+            f"{cluster.config.node_port}). Start the cluster, or leave out connect=True of alternator_lifespan()."
+        )
+
+
+async def _check(alias: str) -> None:
+    errors: list[str] = []
+    for finding in await aio.get_cluster(alias).check():
+        text = f"{finding.id}: {finding.subject}: {finding.message} {finding.remedy}".rstrip()
+        if finding.severity == "error":
+            errors.append(text)
+        elif finding.severity == "warning":
+            _log.warning("Cluster %r: %s", alias, text)
+    if errors:
+        raise AlternatorError(
+            f"The application does not start, because something is wrong with the cluster {alias!r}: "
+            f"{'; '.join(errors)} (this was found by check=True of alternator_lifespan())"
+        )
+
+
+# ---- dependencies ------------------------------------------------------------------------------------------------
+#
+# None has a parameter: FastAPI would take it for one of the query, and let strangers choose the cluster.
+
+
+@with_async_client_type
+async def get_client() -> AsyncClient:
+    """A dependency: the aiobotocore client of the alias ``default``, for the event loop of the request.
+
+    ``client: Annotated[AsyncDynamoDBClient, Depends(get_client)]``, for routes with ``async def``.
+    """
+    client: AsyncClient = await aio.get_client()  # type: ignore[assignment]
+    return client
+
+
+async def get_cluster() -> aio.AsyncCluster:
+    """A dependency: the `AsyncCluster` of the alias ``default``, such as for its ``options``."""
+    return aio.get_cluster()
+
+
+@cache
+def get_client_of(alias: str) -> Callable[[], Awaitable[Any]]:
+    """As `get_client`, for another alias: ``Depends(get_client_of("analytics"))``.
+
+    One alias gives the same function each time, as ``app.dependency_overrides`` needs it.
+    """
+
+    async def get_client() -> Any:
+        return await aio.get_client(alias)
+
+    return get_client
+
+
+@cache
+def get_cluster_of(alias: str) -> Callable[[], Awaitable[aio.AsyncCluster]]:
+    """As `get_cluster`, for another alias: ``Depends(get_cluster_of("analytics"))``."""
+
+    async def get_cluster() -> aio.AsyncCluster:
+        return aio.get_cluster(alias)
+
+    return get_cluster
+
+
+# ---- errors ------------------------------------------------------------------------------------------------------
+
+
+def add_exception_handlers(app: FastAPI) -> None:
+    """Have requests whose cluster fails answered with 503 or 504 and a small JSON, not with 500.
+
+    503, with ``Retry-After``: no node can have seen the request (`NotSentError`, such as `NoNodesAvailableError`).
+    504: the outcome is open (`OutcomeUnknownError`). That holds for errors of this library, and for PynamoDB's that it
+    wraps around them; all other errors go on as before. The error is logged as a warning. A handler of yours for a
+    subclass, such as ``PutError``, or for the same class added later, wins.
+    """
+    app.add_exception_handler(TransportError, _answer)
+    app.add_exception_handler(PynamoDBException, _answer)
+
+
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    answer = answer_to(error)
+    if answer is None or request.scope["type"] != "http":
+        raise error
+    _log.warning("%s %s is answered with %d: %s", request.method, request.url.path, answer.status, answer.error)
+    return JSONResponse(answer.body, answer.status, answer.headers)
