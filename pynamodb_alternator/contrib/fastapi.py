@@ -31,7 +31,7 @@ from ..errors import AlternatorError, ConfigurationError, NoNodesAvailableError,
 from ..settings.config import ClusterConfig
 from . import _tables as tables
 from ._answers import answer_to
-from ._settings import config_from
+from ._settings import KEYS, config_from
 from ._watch import missing
 
 try:
@@ -136,6 +136,11 @@ def _configs(clusters: object) -> dict[str, ClusterConfig] | None:
     for alias in clusters:
         if not isinstance(alias, str) or not alias:
             raise ConfigurationError(f"{caller}: an alias is a name such as 'analytics' (got {alias!r}).")
+        if alias.lower() in KEYS:
+            raise ConfigurationError(
+                f"{caller} takes a dict from alias to cluster, and {alias!r} is a setting of one cluster. "
+                f"Write {{'default': {{{alias!r}: ...}}}}."
+            )
     return {alias: config_from(value, f"{caller}({alias}=...)", alias) for alias, value in clusters.items()}
 
 

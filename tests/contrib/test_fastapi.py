@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
@@ -11,15 +14,22 @@ pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip ins
 pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install 'pynamodb-alternator[fastapi]'")
 pytest.importorskip("httpx", reason="httpx is not installed")
 
-from fastapi import Depends, FastAPI, HTTPException
+import httpx
+from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi.responses import PlainTextResponse
+from pynamodb.exceptions import GetError, PutError
 
-from pynamodb_alternator import registry
+import pynamodb_alternator
+from pynamodb_alternator import Cluster, Model, aio, registry
 from pynamodb_alternator.contrib.fastapi import (
     add_exception_handlers,
     alternator_lifespan,
     get_client,
+    get_client_of,
+    get_cluster,
+    get_cluster_of,
 )
-from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.errors import AlternatorError, ConfigurationError, NoNodesAvailableError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.typing import AsyncDynamoDBClient
 
@@ -32,9 +42,16 @@ with warnings.catch_warnings():
 Client = Annotated[AsyncDynamoDBClient, Depends(get_client)]
 
 
-def shop(**options: Any) -> FastAPI:
-    app = FastAPI(lifespan=alternator_lifespan(**options) if options else None)
-    add_exception_handlers(app)
+class Click(Model):
+    class Meta:
+        table_name = "clicks"
+        cluster = "analytics"
+
+    name = User.name
+
+
+def shop(lifespan: Any = None) -> FastAPI:
+    app = FastAPI(lifespan=lifespan)
 
     @app.get("/users/{name}")
     async def read(name: str) -> dict[str, Any]:
@@ -50,11 +67,12 @@ def shop(**options: Any) -> FastAPI:
 
     @app.put("/users/{name}")
     async def write(name: str) -> None:
-        await User(name).aio.save()
+        await User(name).aio.save(User.name.does_not_exist())
 
     @app.post("/users/{name}/visits")
-    async def visit(name: str) -> None:
-        await User(name).aio.update([User.visits.add(1)])
+    async def visit(name: str, cluster: Annotated[aio.AsyncCluster, Depends(get_cluster)]) -> None:
+        with cluster.options(timeouts={"total": 1.0}):
+            await User(name).aio.update([User.visits.add(1)])
 
     @app.get("/tables")
     async def list_tables(client: Client) -> list[str]:
@@ -71,21 +89,352 @@ def table(local: LocalCluster) -> None:
         User("alice").save()
 
 
+def open_connections(cluster: Cluster) -> int:
+    return sum(stats.connections_open for stats in cluster.stats().values())
+
+
 # ---- the lifespan ------------------------------------------------------------------------------------------------
 
 
 def test_models_and_a_client_while_the_application_runs(local: LocalCluster, table: None) -> None:
-    with TestClient(shop(clusters=local.url)) as browser:
+    with TestClient(shop(alternator_lifespan(local.url))) as browser:
+        cluster = pynamodb_alternator.get_cluster()
         assert browser.get("/users/alice").json() == {"name": "alice", "visits": 0}
         assert browser.get("/users/bob").status_code == 404
         assert browser.get("/in-a-thread/alice").json() == {"name": "alice"}
         assert browser.get("/tables").json() == ["users"]
+        assert open_connections(cluster) > 0
+    assert cluster.closed
+    assert open_connections(cluster) == 0
     with pytest.raises(ConfigurationError, match=r"with TestClient\(app\) as client"):
         User.get("alice")
 
 
 def test_an_application_starts_more_than_once(local: LocalCluster, table: None) -> None:
-    app = shop(clusters=local.url)
+    app = shop(alternator_lifespan(local.url))
     for _ in range(3):
         with TestClient(app) as browser:
             assert browser.get("/users/alice").status_code == 200
+
+
+def test_several_clusters_in_each_form_of_settings(local: LocalCluster, table: None) -> None:
+    with LocalCluster(nodes=1) as other:
+        settings = {"default": {"SEEDS": ["127.0.0.1"], "port": local.port}, "analytics": other.url}
+        app = shop(alternator_lifespan(settings, create_tables=[User, Click]))
+
+        @app.get("/clicks")
+        async def clicks(
+            client: Annotated[Any, Depends(get_client_of("analytics"))],
+            cluster: Annotated[aio.AsyncCluster, Depends(get_cluster_of("analytics"))],
+        ) -> list[Any]:
+            return [(await client.list_tables())["TableNames"], await Click.aio.exists(), cluster.name]
+
+        with TestClient(app) as browser:
+            assert browser.get("/users/alice").status_code == 200
+            assert browser.get("/tables").json() == ["users"]
+            assert browser.get("/clicks").json() == [["clicks"], True, "analytics"]
+
+
+def test_your_own_lifespan_runs_inside_and_its_state_is_passed_on(local: LocalCluster, table: None) -> None:
+    steps: list[str] = []
+
+    @asynccontextmanager
+    async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        steps.append((await User.aio.get("alice")).name)
+        yield {"greeting": "hello"}
+        steps.append((await User.aio.get("alice")).name)
+
+    app = shop(alternator_lifespan(local.url, lifespan=own))
+
+    @app.get("/state")
+    async def state(request: Request) -> str:
+        greeting: str = request.state.greeting
+        return greeting
+
+    with TestClient(app) as browser:
+        assert browser.get("/state").json() == "hello"
+        assert steps == ["alice"]
+    assert steps == ["alice", "alice"]
+
+
+def test_inside_of_your_own_lifespan(local: LocalCluster, table: None) -> None:
+    @asynccontextmanager
+    async def own(app: FastAPI) -> AsyncIterator[None]:
+        async with alternator_lifespan(local.url)(app):
+            yield
+
+    with TestClient(shop(own)) as browser:
+        assert browser.get("/users/alice").status_code == 200
+
+
+def test_an_error_of_your_own_lifespan_leaves_nothing_behind(local: LocalCluster, table: None) -> None:
+    seen: list[Cluster] = []
+
+    @asynccontextmanager
+    async def own(app: FastAPI) -> AsyncIterator[None]:
+        await User.aio.get("alice")
+        seen.append(pynamodb_alternator.get_cluster())
+        raise LookupError("of mine")
+        yield
+
+    with pytest.raises(LookupError, match="of mine"), TestClient(shop(alternator_lifespan(local.url, lifespan=own))):
+        pass
+    assert seen[0].closed
+    with pytest.raises(ConfigurationError):
+        pynamodb_alternator.get_cluster()
+
+
+def test_without_clusters_the_aliases_mean_what_they_meant(table: None, cluster: Cluster) -> None:
+    async def main() -> None:
+        app = shop(alternator_lifespan(connect=True))
+        async with app.router.lifespan_context(app):
+            await User.aio.get("alice")
+            assert open_connections(cluster) > threads
+        assert open_connections(cluster) == threads
+
+    User.get("alice")
+    threads = open_connections(cluster)
+    asyncio.run(main())
+    assert User.get("alice").name == "alice"  # the cluster is as open as before
+
+
+def test_settings_are_read_when_the_application_starts(local: LocalCluster, table: None) -> None:
+    settings: list[str] = []
+    app = shop(alternator_lifespan(lambda: {"default": settings[0]}))
+    settings.append(local.url)
+    with TestClient(app) as browser:
+        assert browser.get("/users/alice").status_code == 200
+    settings[0] = "nowhere"
+    with pytest.raises(ConfigurationError, match=r"alternator_lifespan\(default=\.\.\.\)"), TestClient(app):
+        pass
+
+
+def test_nothing_is_connected_at_the_start(local: LocalCluster) -> None:
+    with TestClient(shop(alternator_lifespan(local.url))):
+        assert pynamodb_alternator.get_cluster().core.membership.last_read is None
+    assert [node.requests for node in local.nodes] == [[], [], []]
+
+
+def test_two_applications_that_mean_different_clusters_by_one_alias(local: LocalCluster, table: None) -> None:
+    with LocalCluster(nodes=1) as other, TestClient(shop(alternator_lifespan(local.url))) as browser:
+        with (
+            pytest.raises(ConfigurationError, match="alias 'default' means another cluster in another application"),
+            TestClient(shop(alternator_lifespan(other.url))),
+        ):
+            pass
+        with TestClient(shop(alternator_lifespan({"analytics": other.url}))):
+            assert not Click.exists()
+        with TestClient(shop(alternator_lifespan(local.url))) as second:
+            assert second.get("/users/alice").status_code == 200
+        assert browser.get("/users/alice").status_code == 200
+
+
+WRONG: list[tuple[Any, str]] = [
+    (5, r"takes a URL, or a dict from alias to cluster.*\(got int\)"),
+    ({}, r"\(got an empty dict\)"),
+    ({"SEEDS": ["10.0.0.1"]}, r"'SEEDS' is a setting of one cluster\. Write \{'default': \{'SEEDS': \.\.\.\}\}"),
+    ({"": "http://10.0.0.1:8000"}, "an alias is a name"),
+    ({"analytics": 5}, r"alternator_lifespan\(analytics=\.\.\.\) must be a URL"),
+    ({"analytics": {"URL": "http://a:1", "PROT": 1}}, r"alternator_lifespan\(analytics=.*'PROT'.*'PORT'"),
+    ("10.0.0.1", r"alternator_lifespan\(\.\.\.\)"),
+]
+
+
+@pytest.mark.parametrize(("clusters", "says"), WRONG)
+def test_wrong_clusters_are_an_error_where_they_are_written(clusters: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        alternator_lifespan(clusters)
+
+
+def test_a_lifespan_that_is_not_a_function() -> None:
+    with pytest.raises(ConfigurationError, match="lifespan must be a function"):
+        alternator_lifespan(lifespan="mine")  # type: ignore[arg-type]
+
+
+# ---- what is looked at before the start --------------------------------------------------------------------------
+
+
+def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the module has logged."""
+    return [record.message for record in caplog.records if record.name == "pynamodb_alternator.fastapi"]
+
+
+def kill_all(local: LocalCluster) -> None:
+    for node in local.nodes:
+        node.kill()
+
+
+def test_connect_wants_a_node_that_answers(local: LocalCluster) -> None:
+    app = shop(alternator_lifespan({"default": local.url}, connect=True))
+    with TestClient(app):
+        assert pynamodb_alternator.get_cluster().core.membership.last_success is not None
+    kill_all(local)
+    with (
+        pytest.raises(NoNodesAvailableError, match=r"no node of the cluster 'default' answers \(seeds: 127"),
+        TestClient(app),
+    ):
+        pass
+    with pytest.raises(ConfigurationError):
+        pynamodb_alternator.get_cluster()
+
+
+def test_check_starts_with_warnings_and_not_with_errors(local: LocalCluster, caplog: pytest.LogCaptureFixture) -> None:
+    app = shop(alternator_lifespan(local.url, check=True))
+    with TestClient(app):
+        assert ours(caplog) == []
+    local.nodes[1].kill(still_listed=True)
+    with TestClient(app):
+        (said,) = ours(caplog)
+        assert said.startswith("Cluster 'default': reachability: 127.0.0.2:")
+    kill_all(local)
+    with (
+        pytest.raises(AlternatorError, match=r"is wrong with the cluster 'default': reachability.*check=True"),
+        TestClient(app),
+    ):
+        pass
+
+
+# ---- dependencies ------------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_cannot_choose_the_cluster(local: LocalCluster) -> None:
+    app = shop(alternator_lifespan(local.url))
+    assert "parameters" not in app.openapi()["paths"]["/tables"]["get"]
+    with TestClient(app) as browser:
+        assert browser.get("/tables?alias=analytics").status_code == 200
+
+
+def test_a_dependency_can_be_overridden(local: LocalCluster) -> None:
+    app = shop(alternator_lifespan(local.url))
+
+    class Other:
+        async def list_tables(self) -> dict[str, list[str]]:
+            return {"TableNames": ["mine"]}
+
+    assert get_client_of("analytics") is get_client_of("analytics")
+    app.dependency_overrides[get_client] = Other
+    with TestClient(app) as browser:
+        assert browser.get("/tables").json() == ["mine"]
+
+
+# ---- errors as answers -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handled(local: LocalCluster, table: None) -> FastAPI:
+    app = shop(alternator_lifespan(f"{local.url}/?connect_timeout=0.5&max_attempts=2"))
+    add_exception_handlers(app)
+    return app
+
+
+@pytest.mark.parametrize("path", ["/users/alice", "/in-a-thread/alice", "/tables"])
+def test_503_where_no_node_can_have_seen_the_request(
+    handled: FastAPI, local: LocalCluster, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TestClient(handled) as browser:
+        assert browser.get(path).status_code == 200
+        kill_all(local)
+        # An idle connection that breaks leaves it open whether the node saw the request.
+        pynamodb_alternator.get_cluster().core.all_pools.keep_only(())
+        answer = browser.get(path)
+    assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "1")
+    assert answer.json()["code"] == "database_unavailable"
+    assert "127.0.0" not in answer.text
+    (said,) = ours(caplog)
+    assert said.startswith(f"GET {path} is answered with 503: ")
+    assert "127.0.0" in said
+
+
+def test_504_where_the_outcome_is_open(handled: FastAPI, local: LocalCluster) -> None:
+    with TestClient(handled) as browser:
+        assert browser.post("/users/alice/visits").status_code == 200
+        for node in local.nodes:
+            node.delay(30.0)
+        answer = browser.post("/users/alice/visits")
+    assert (answer.status_code, "Retry-After" in answer.headers) == (504, False)
+    assert answer.json()["code"] == "outcome_unknown"
+
+
+def test_other_errors_go_on_as_before(handled: FastAPI) -> None:
+    with TestClient(handled) as browser, pytest.raises(PutError, match="conditional request failed"):
+        browser.put("/users/alice")
+    with TestClient(handled, raise_server_exceptions=False) as browser:
+        assert browser.put("/users/alice").status_code == 500
+
+
+def test_a_handler_of_yours_wins(handled: FastAPI) -> None:
+    @handled.exception_handler(PutError)
+    async def refused(request: Request, error: PutError) -> PlainTextResponse:
+        return PlainTextResponse(str(error.cause_response_code), 409)
+
+    with TestClient(handled) as browser:
+        answer = browser.put("/users/alice")
+    assert (answer.status_code, answer.text) == (409, "ConditionalCheckFailedException")
+
+
+def test_a_websocket_gets_the_error_itself(handled: FastAPI, local: LocalCluster) -> None:
+    @handled.websocket("/live")
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+        await User.aio.get("alice")
+
+    with TestClient(handled) as browser:
+        kill_all(local)
+        with pytest.raises(GetError), browser.websocket_connect("/live") as socket:
+            socket.receive_text()
+
+
+# ---- under test --------------------------------------------------------------------------------------------------
+
+REAL = "http://192.0.2.1:8000"
+"""A cluster that must not be reached."""
+app = shop(alternator_lifespan(REAL))
+
+
+def test_with_a_test_client_that_is_entered(alternator_cluster: LocalCluster, alternator_models: Any) -> None:
+    alternator_models(User)
+    with TestClient(app) as browser:
+        assert browser.put("/users/alice").status_code == 200
+        assert browser.get("/users/alice").status_code == 200
+
+
+def test_with_a_test_client_that_is_not_entered(alternator_cluster: LocalCluster, alternator_models: Any) -> None:
+    """Starlette gives each request an event loop of its own then, and does not run the lifespan."""
+    alternator_models(User)
+    browser = TestClient(app)
+    assert browser.put("/users/alice").status_code == 200
+    for _ in range(5):
+        assert browser.get("/users/alice").status_code == 200
+    before = open_connections(pynamodb_alternator.get_cluster())
+    assert browser.get("/tables").json() == ["users"]
+    assert open_connections(pynamodb_alternator.get_cluster()) == before
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_with_httpx_in_an_event_loop_of_the_test(
+    alternator_cluster: LocalCluster, alternator_models: Any, number: int
+) -> None:
+    alternator_models(User)
+
+    async def main() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as browser:
+            assert (await browser.put("/users/alice")).status_code == 200
+            answers = await asyncio.gather(*(browser.get("/users/alice") for _ in range(20)))
+            assert {answer.status_code for answer in answers} == {200}
+
+    asyncio.run(main())
+
+
+def test_an_alias_that_the_test_has_not_replaced_is_refused(alternator_cluster: LocalCluster) -> None:
+    app = shop(alternator_lifespan({"default": REAL, "analytics": REAL}))
+
+    @app.get("/clicks")
+    async def clicks() -> bool:
+        return await Click.aio.exists()
+
+    with (
+        TestClient(app) as browser,
+        pytest.raises(pynamodb_alternator.errors.BlockedConnectionError, match=r"alternator_lifespan.*'analytics'"),
+    ):
+        browser.get("/clicks")

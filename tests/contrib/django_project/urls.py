@@ -4,4 +4,9 @@ from django.urls import path
 
 from .shop import views
 
-urlpatterns = [path("visit/<name>", views.visit)]
+urlpatterns = [
+    path("visit/<name>", views.visit),
+    path("avisit/<name>", views.avisit),
+    path("alook/<name>", views.alook),
+    path("mixed/<name>", views.mixed),
+]
