@@ -21,10 +21,10 @@ from django.test import Client, SimpleTestCase, override_settings
 from pynamodb.exceptions import TableError
 
 import pynamodb_alternator
-from pynamodb_alternator import registry
+from pynamodb_alternator import Cluster, registry
 from pynamodb_alternator.contrib.django.conf import source
 from pynamodb_alternator.contrib.django.test import AlternatorTestMixin
-from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.errors import BlockedConnectionError, ConfigurationError, TransportError
 from pynamodb_alternator.local import LocalCluster
 
 from .support import ROOT, run_python
@@ -306,6 +306,77 @@ class OneTableTests(AlternatorTestMixin, SimpleTestCase):
         assert Visitor.exists()
         with pytest.raises((ConfigurationError, TableError)):
             Receipt.describe_table()
+
+
+REAL = "http://192.0.2.1:8000"
+"""A cluster that must not be reached."""
+
+
+class SafeTests(AlternatorTestMixin, SimpleTestCase):
+    alternator_models = (Visitor,)
+    alternator_allow_hosts = ("192.0.2.2",)
+    alternator_options = {"nodes": 1}  # noqa: RUF012
+
+    def test_another_cluster_is_refused_with_the_setting_that_it_comes_from(self) -> None:
+        pynamodb_alternator.configure(analytics=REAL)
+        with pytest.raises(BlockedConnectionError) as caught:
+            pynamodb_alternator.get_cluster("analytics").client.list_tables()
+        assert str(caught.value) == (
+            "192.0.2.1:8000 is not of the embedded cluster, and tests with AlternatorTestMixin connect to nothing "
+            "else. The address comes from configure(analytics=...). Use an alias there that means the embedded "
+            "cluster: 'default', or one of settings.ALTERNATOR. Or allow the address in the class of the test: "
+            "alternator_allow_hosts = ['192.0.2.1:8000']"
+        )
+
+    def test_what_the_class_allows(self) -> None:
+        with (
+            Cluster("http://192.0.2.2:8000/?connect_timeout=0.05&max_attempts=1&monitor=false") as cluster,
+            pytest.raises(TransportError),
+        ):
+            cluster.client.list_tables()
+
+    def test_the_rule_ends_with_the_class(self) -> None:
+        class Inner(AlternatorTestMixin, SimpleTestCase):
+            alternator_models = ()
+
+        Inner.setUpClass()
+        Inner.doClassCleanups()
+        assert Visitor.exists()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "says"), [("10.0.0.1", "must be a list of hosts"), (["a b"], r"alternator_allow_hosts")]
+)
+def test_the_hosts_that_a_class_allows_are_checked(hosts: Any, says: str) -> None:
+    class Wrong(AlternatorTestMixin, SimpleTestCase):
+        alternator_allow_hosts = hosts
+
+    with pytest.raises(ConfigurationError, match=says):
+        Wrong.setUpClass()
+
+
+def test_the_mixin_does_without_pytest() -> None:
+    out = run_python(
+        """
+import os, unittest, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.contrib.django_project.settings"
+django.setup()
+from django.test import SimpleTestCase
+from pynamodb_alternator.contrib.django.test import AlternatorTestMixin
+from tests.contrib.django_project.shop.models import Visitor
+
+class Tests(AlternatorTestMixin, SimpleTestCase):
+    alternator_models = [Visitor]
+
+    def test_a_view(self):
+        self.assertEqual(self.client.get("/visit/alice").json(), {"visits": 1})
+        print("fine")
+
+unittest.main(module=__name__, argv=["tests"])
+""",
+        without=("pytest",),
+    )
+    assert out == "fine\n"
 
 
 def test_the_mixin_before_the_class() -> None:

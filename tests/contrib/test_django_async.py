@@ -17,10 +17,11 @@ pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip ins
 
 from asgiref.sync import async_to_sync
 from django.core.asgi import get_asgi_application
-from django.test import AsyncClient, AsyncRequestFactory, Client, override_settings
+from django.test import AsyncClient, AsyncRequestFactory, Client, SimpleTestCase, override_settings
 
 import pynamodb_alternator
-from pynamodb_alternator import Cluster, registry
+from pynamodb_alternator import Cluster, aio, registry
+from pynamodb_alternator.errors import BlockedConnectionError
 from pynamodb_alternator.local import LocalCluster
 
 from .serving import served
@@ -29,6 +30,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.contrib.django_project.se
 django.setup()
 
 from pynamodb_alternator.contrib.django.conf import source  # noqa: E402
+from pynamodb_alternator.contrib.django.test import AlternatorTestMixin  # noqa: E402
 
 registry.remove_source(source)  # for the other tests of this process
 
@@ -101,6 +103,33 @@ def test_async_to_sync_in_ordinary_code(cluster: Cluster) -> None:
     for _ in range(3):
         assert async_to_sync(Visitor.aio.get)("alice").visits == 1
     assert open_connections(cluster) == before
+
+
+class AsyncTests(AlternatorTestMixin, SimpleTestCase):
+    """Each of Django's asynchronous tests has an event loop of its own; the mixin's `setUp` runs before it."""
+
+    alternator_models = (Visitor,)
+
+    def setUp(self) -> None:
+        super().setUp()
+        Visitor("alice", visits=4).save()
+
+    async def test_a_view(self) -> None:
+        self.alternator_cluster.nodes[0].kill()
+        answer = await self.async_client.get("/avisit/alice")
+        assert answer.json() == {"visits": 5}
+
+    async def test_another_begins_afresh(self) -> None:
+        assert (await Visitor.aio.get("alice")).visits == 4
+        answers = await asyncio.gather(*(self.async_client.get("/alook/alice") for _ in range(20)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert open_connections(aio.get_cluster().cluster) > 0
+
+    async def test_another_cluster_is_refused(self) -> None:
+        pynamodb_alternator.configure(analytics="http://192.0.2.1:8000")
+        client = await aio.get_client("analytics")
+        with pytest.raises(BlockedConnectionError, match="tests with AlternatorTestMixin connect to nothing else"):
+            await client.list_tables()
 
 
 def test_in_a_real_uvicorn(cluster: Cluster, local: LocalCluster) -> None:

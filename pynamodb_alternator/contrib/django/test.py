@@ -9,8 +9,9 @@ from ... import registry
 from ...errors import ConfigurationError
 from .. import _tables as tables
 from .._local import drop_tables, settings_for
+from .._safety import Hosts, Words, safe
 from .checks import installed_models
-from .conf import aliases
+from .conf import SETTING, aliases
 
 if TYPE_CHECKING:
     from pynamodb.models import Model
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from ...local import LocalCluster
 
 __all__ = ["AlternatorTestMixin"]
+
+_WORDS = Words(
+    whose="tests with AlternatorTestMixin",
+    aliases=f"'default', or one of settings.{SETTING}",
+    allow="in the class of the test: alternator_allow_hosts = ['{}']",
+)
 
 
 class AlternatorTestMixin:
@@ -29,11 +36,15 @@ class AlternatorTestMixin:
 
     `alternator_models`: the models whose tables are made; by default all that the installed applications define.
     `alternator_options`: what `LocalCluster` takes, such as ``{"nodes": 5}``.
+    `alternator_allow_hosts`: addresses that may be connected to besides. Any other is a `BlockedConnectionError`, which
+    says which setting it comes from: hosts such as ``"10.0.0.1"``, ``"10.0.0.1:8000"``, ``"*.test.example"``, or
+    networks such as ``"10.0.0.0/8"``.
     `alternator_cluster`: the `LocalCluster`, with its fault controls.
     """
 
     alternator_models: ClassVar[Sequence[type[Model]] | None] = None
     alternator_options: ClassVar[Mapping[str, Any]] = {}
+    alternator_allow_hosts: ClassVar[Sequence[str]] = ()
     alternator_cluster: ClassVar[LocalCluster]
 
     if TYPE_CHECKING:
@@ -50,8 +61,10 @@ class AlternatorTestMixin:
                 f"{cls.__qualname__}: AlternatorTestMixin goes before Django's class, as in "
                 f"class {cls.__name__}(AlternatorTestMixin, TestCase)."
             )
+        hosts = _hosts(cls.alternator_allow_hosts, f"{cls.__qualname__}.alternator_allow_hosts")
         cluster = cls.enterClassContext(LocalCluster(**cls.alternator_options))
         cls.alternator_cluster = cluster
+        cls.enterClassContext(safe(cluster.port, hosts, _WORDS))
         cls.enterClassContext(registry.replaced(cls._alternator_aliases()))
         super().setUpClass()  # type: ignore[misc]
 
@@ -68,3 +81,10 @@ class AlternatorTestMixin:
         for model in installed_models() if self.alternator_models is None else self.alternator_models:
             if tables.create_table(model):
                 made.append(model.Meta.table_name)
+
+
+def _hosts(entries: object, setting: str) -> Hosts:
+    """Raises `ConfigurationError`."""
+    if isinstance(entries, str) or not isinstance(entries, Sequence):
+        raise ConfigurationError(f"{setting} must be a list of hosts, such as ['10.0.0.1:8000'] (got {entries!r}).")
+    return Hosts.of(entries, setting)

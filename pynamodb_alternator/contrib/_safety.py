@@ -1,0 +1,101 @@
+"""Safe tests: while tests have an embedded cluster, no cluster of this process connects to anything else.
+
+The rule is that of the tests' clusters and of what a setting allows besides; what brings the embedded cluster, such as
+the pytest plugin, says in its own `Words` how a test opens an address. `core.admission` keeps the rule.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, NamedTuple
+
+from ..core.admission import only_where
+from ..settings import addresses
+from ..settings.config import ClusterConfig
+
+__all__ = ["Hosts", "Words", "safe"]
+
+
+class Words(NamedTuple):
+    """How an error speaks of the tests. `whose`: which of them connect to nothing else, as in "tests with ...".
+    `aliases`: which aliases mean the embedded cluster. `allow`: what to write to allow an address, with ``{}`` for it.
+    """
+
+    whose: str
+    aliases: str
+    allow: str
+
+
+class Hosts(NamedTuple):
+    """What a setting allows: hosts, with a port or all ports, and networks."""
+
+    patterns: tuple[tuple[str, int | None], ...]
+    networks: tuple[IPv4Network | IPv6Network, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[str], setting: str) -> Hosts:
+        """Raises `ConfigurationError`, which names the setting."""
+        entries = list(entries)
+        networks = addresses.networks(setting, [entry for entry in entries if "/" in entry])
+        split = [addresses.split_port(entry, setting) for entry in entries if "/" not in entry]
+        for host, _ in split:
+            addresses.check_host(host.replace("*", "any"), setting)
+        return cls(tuple((addresses.without_brackets(host).lower(), port) for host, port in split), networks)
+
+    def have(self, host: str, port: int) -> bool:
+        for pattern, only in self.patterns:
+            if only in (None, port) and fnmatchcase(host, pattern):
+                return True
+        address = addresses.ip_address_of(host) if self.networks else None
+        return address is not None and any(address in network for network in self.networks)
+
+
+def safe(
+    port: int | None, hosts: Hosts, words: Words, opened: Iterable[tuple[str, int]] = ()
+) -> AbstractContextManager[None]:
+    """``with`` it, clusters connect to embedded clusters alone, and to what `hosts` allows. See `_Rule`."""
+    return only_where(_Rule(port, hosts, words, opened))
+
+
+class _Rule:
+    """A `core.admission.Rule`. `port`: of the tests' embedded cluster, which a test may close; None if it is another.
+
+    `opened`: seeds that may be connected to besides, and then the nodes that they list as well.
+    """
+
+    def __init__(self, port: int | None, hosts: Hosts, words: Words, opened: Iterable[tuple[str, int]]) -> None:
+        self._port = port
+        self._hosts = hosts
+        self._words = words
+        self._opened = frozenset(opened)
+
+    def refusal(self, config: ClusterConfig, origin: str, host: str, port: int) -> str | None:
+        host = host.lower()
+        if self._is_embedded(host, port) or self._is_opened(host, port):
+            return None
+        if all(self._is_opened(seed.lower(), its_port) for seed, its_port in config.seed_addresses):
+            return None
+        address = f"{addresses.with_brackets(host)}:{port}"
+        return (
+            f"{address} is not of the embedded cluster, and {self._words.whose} connect to nothing else. The address "
+            f"comes from {origin}. Use an alias there that means the embedded cluster: {self._words.aliases}. Or allow "
+            f"the address {self._words.allow.format(address)}"
+        )
+
+    def _is_embedded(self, host: str, port: int) -> bool:
+        """Its nodes have one port, and loopback addresses. A client may still know those that were removed."""
+        is_here = addresses.kind_of(host) == addresses.LOOPBACK
+        return is_here and (port == self._port or any(port == cluster.port for cluster in _running_clusters()))
+
+    def _is_opened(self, host: str, port: int) -> bool:
+        return (host, port) in self._opened or self._hosts.have(host, port)
+
+
+def _running_clusters() -> tuple[Any, ...]:
+    """The embedded clusters of this process, whatever has started them."""
+    module = sys.modules.get("pynamodb_alternator.local.running")
+    return () if module is None else module.running_clusters()
