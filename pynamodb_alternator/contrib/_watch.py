@@ -11,7 +11,7 @@ from blinker import NamedSignal
 
 from .. import signals
 
-__all__ = ["Clusters", "Handle", "Subscription", "error_name", "missing", "table_of"]
+__all__ = ["Clusters", "Handle", "Subscription", "count_states", "error_name", "missing", "table_of"]
 
 STATES = ("active", "quarantined", "set_aside", "down")
 """As `NodeInfo.condition` has them."""
@@ -86,7 +86,7 @@ class Clusters:
     def nodes(self) -> dict[str, dict[str, int]]:
         """How many nodes of each state each cluster has."""
         with self._lock:
-            return {name: _count(nodes) for name, nodes in self._nodes.items()}
+            return {name: count_states(nodes) for name, nodes in self._nodes.items()}
 
     def ages(self) -> dict[str, float]:
         """How many seconds ago each cluster's node list was read."""
@@ -156,7 +156,8 @@ def nodes_of(sender: Any) -> dict[str, str]:
     return {} if core is None else {node.address: node.condition for node in core.membership.nodes()}
 
 
-def _count(nodes: Mapping[str, str]) -> dict[str, int]:
+def count_states(nodes: Mapping[str, str]) -> dict[str, int]:
+    """How many nodes of each state there are. `nodes`: the state of each, by its address."""
     counts = dict.fromkeys(STATES, 0)
     for state in nodes.values():
         counts[state] = counts.get(state, 0) + 1

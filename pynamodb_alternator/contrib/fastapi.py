@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,6 +31,7 @@ from ..errors import AlternatorError, ConfigurationError, NoNodesAvailableError,
 from ..settings.config import ClusterConfig
 from . import _tables as tables
 from ._answers import answer_to
+from ._health import HEADERS, health_of, looks_at, would_wait
 from ._settings import KEYS, config_from
 from ._watch import missing
 
@@ -52,6 +53,8 @@ __all__ = [
     "get_client_of",
     "get_cluster",
     "get_cluster_of",
+    "healthz",
+    "healthz_of",
 ]
 
 _log = logging.getLogger("pynamodb_alternator.fastapi")
@@ -189,6 +192,10 @@ class _RunningApplications:
                 return cluster
         return None
 
+    def names(self) -> tuple[str, ...]:
+        """All aliases that mean something here."""
+        return tuple(dict.fromkeys(alias for running in self._running for alias in running.configs))
+
     def hint(self, alias: str) -> str:
         if self._running:
             return f"Or add {alias!r} to the clusters of alternator_lifespan()."
@@ -271,6 +278,34 @@ def get_cluster_of(alias: str) -> Callable[[], Awaitable[aio.AsyncCluster]]:
         return aio.get_cluster(alias)
 
     return get_cluster
+
+
+# ---- health ------------------------------------------------------------------------------------------------------
+
+
+async def healthz() -> JSONResponse:
+    """A route for load balancers: ``app.add_api_route("/healthz", healthz)``.
+
+    200 while every cluster of `alternator_lifespan` has a node for requests, else 503; with a small JSON. Where that
+    names no cluster, it is about the alias ``default``. It goes by what is known of the nodes, and sends no request.
+    """
+    return await _health(_source.names() or ("default",))
+
+
+@cache
+def healthz_of(*aliases: str) -> Callable[[], Awaitable[JSONResponse]]:
+    """As `healthz`, for the clusters of these aliases: ``app.add_api_route("/healthz", healthz_of("default"))``."""
+
+    async def healthz() -> JSONResponse:
+        return await _health(aliases)
+
+    return healthz
+
+
+async def _health(aliases: Sequence[str]) -> JSONResponse:
+    looks = await asyncio.to_thread(looks_at, aliases) if would_wait(aliases) else looks_at(aliases)
+    health = health_of(looks)
+    return JSONResponse(health.body, health.status, HEADERS)
 
 
 # ---- errors ------------------------------------------------------------------------------------------------------

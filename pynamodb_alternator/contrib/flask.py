@@ -27,6 +27,7 @@ from ..settings.config import ClusterConfig
 from ..shell.screen import Screen
 from . import _commands as commands
 from . import _tables as tables
+from ._health import HEADERS, health_of, look_at
 from ._settings import FIELDS, KEYS, config_from, setting_meant
 from ._watch import missing
 
@@ -108,6 +109,17 @@ class Alternator:
             raise ConfigurationError(_source.hint(alias))
         return get_cluster(alias)
 
+    def health(self, *aliases: str) -> tuple[dict[str, Any], int, dict[str, str]]:
+        """For a view such as ``/healthz`` to return: 200 while every cluster has a node for requests, else 503, with a
+        small JSON.
+
+        `aliases`: which clusters; by default those of the current application. It goes by what is known of the nodes,
+        and sends no request. Raises `ConfigurationError` for an alias that means no cluster.
+        """
+        names = aliases or _source.names() or ("default",)
+        health = health_of({alias: look_at(self.get_cluster(alias)) for alias in names})
+        return health.body, health.status, HEADERS
+
 
 class _CurrentApp:
     """A source of clusters: what an alias means in the current application, of those that were added."""
@@ -120,12 +132,20 @@ class _CurrentApp:
         self._clusters[app] = clusters
 
     def find(self, alias: str) -> Cluster | None:
+        clusters = self._current()
+        return None if clusters is None else clusters.get(alias)
+
+    def names(self) -> tuple[str, ...]:
+        """The aliases of the current application."""
+        clusters = self._current()
+        return () if clusters is None else clusters.names
+
+    def _current(self) -> Aliases | None:
         if not has_app_context():
             return None
         # The application itself, and not Flask's stand-in for it.
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-        clusters = self._clusters.get(app)
-        return None if clusters is None else clusters.get(alias)
+        return self._clusters.get(app)
 
     def hint(self, alias: str) -> str:
         if not has_app_context():

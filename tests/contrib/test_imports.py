@@ -29,6 +29,7 @@ def test_the_package_works_without_any_extra() -> None:
 @pytest.mark.parametrize(
     ("module", "others"),
     [
+        ("contrib.fastapi", ("flask", "django", "prometheus_client", "moto", "pytest")),
         ("contrib.flask", ("django", "prometheus_client", "opentelemetry", "moto", "pytest")),
         ("contrib.django", ("flask", "prometheus_client", "opentelemetry", "moto", "pytest")),
         ("contrib.prometheus", ("flask", "django", "opentelemetry", "moto", "pytest")),
