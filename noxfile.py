@@ -60,7 +60,7 @@ def oldest(session: nox.Session) -> None:
 def oldest_async(session: nox.Session) -> None:
     """The same with the extras `async` and `fastapi`, at their own lower bounds, and their tests."""
     session.install(f".[{EXTRAS}]", *OLDEST, *OLDEST_AIOBOTOCORE, *OLDEST_FASTAPI, "--group", "harness")
-    tests = ("tests/aio", "tests/contrib/test_fastapi.py")
+    tests = ("tests/aio", "tests/contrib/test_fastapi.py", "tests/contrib/test_fastapi_served.py")
     session.run("pytest", "-o", "filterwarnings=default", *tests, *AT_THE_BOUNDS, *session.posargs)
 
 

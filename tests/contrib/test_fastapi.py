@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.typing import AsyncDynamoDBClient
 
 from .conftest import User
+from .support import ROOT
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # newer versions would rather have another client than httpx
@@ -438,3 +440,37 @@ def test_an_alias_that_the_test_has_not_replaced_is_refused(alternator_cluster: 
         pytest.raises(pynamodb_alternator.errors.BlockedConnectionError, match=r"alternator_lifespan.*'analytics'"),
     ):
         browser.get("/clicks")
+
+
+# ---- the documentation -------------------------------------------------------------------------------------------
+
+PAGE = ROOT / "docs" / "fastapi.md"
+
+
+def test_the_examples_of_the_documentation(
+    alternator_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, alternator_models: Any
+) -> None:
+    first, second, tests = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    shop: dict[str, Any] = {"__name__": "shop"}
+    exec(compile(first, "shop.py", "exec"), shop)
+    alternator_models(shop["Order"])
+    shop["Order"]("a", total=7).save()
+    with TestClient(shop["app"]) as browser:
+        assert browser.get("/orders/a").json() == {"id": "a", "total": 7}
+        assert browser.get("/orders/b").status_code == 404
+        assert browser.get("/receipts/a").json() == "7 EUR"
+        assert browser.get("/tables").json() == ["orders"]
+        assert browser.get("/healthz").status_code == 200
+
+    monkeypatch.setenv("SHOP_CLUSTER", alternator_cluster.url)
+    configs: dict[str, Any] = {"__name__": "settings"}
+    exec(compile(second, "settings.py", "exec"), configs)
+    with (
+        pytest.raises(pynamodb_alternator.errors.BlockedConnectionError, match=r"10\.1\.0\.1:8000"),
+        TestClient(configs["app"]),  # connect=True, and 10.1.0.1 is not of the test
+    ):
+        pass
+
+    exec(compile(tests, "test_shop.py", "exec"), shop)
+    shop["test_with_the_lifespan"](alternator_cluster, lambda model: model("a").delete())
+    asyncio.run(shop["test_in_the_event_loop_of_the_test"](alternator_cluster, alternator_models))
