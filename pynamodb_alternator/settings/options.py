@@ -197,7 +197,15 @@ class block(contextlib.ContextDecorator):
 
     def __exit__(self, *_: object) -> None:
         # A generator may have left an outer block before this one: then it is not there any more.
-        _blocks.reset(_blocks.get().get(self, self._token))
+        token = _blocks.get().get(self, self._token)
+        try:
+            _blocks.reset(token)
+        except ValueError:
+            raise ConfigurationError(
+                "Cluster.options: the block was entered in one context and left in another, and what was called "
+                "meanwhile did not see its settings. A generator that a framework runs in threads does so, such as a "
+                "dependency of FastAPI with `def` and `yield`: write it with `async def`."
+            ) from None
 
 
 _CHECKED: Mapping[str, Callable[[str, Any], Any]] = {

@@ -32,6 +32,7 @@ from pynamodb_alternator.contrib.fastapi import (
 )
 from pynamodb_alternator.errors import AlternatorError, ConfigurationError, NoNodesAvailableError
 from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.settings.options import current
 from pynamodb_alternator.typing import AsyncDynamoDBClient
 
 from .conftest import User
@@ -319,6 +320,33 @@ def test_a_dependency_can_be_overridden(local: LocalCluster) -> None:
         assert browser.get("/tables").json() == ["mine"]
 
 
+def test_settings_of_a_route_by_a_dependency(local: LocalCluster) -> None:
+    app = shop(alternator_lifespan(local.url))
+
+    async def quickly(cluster: Annotated[aio.AsyncCluster, Depends(get_cluster)]) -> AsyncIterator[None]:
+        with cluster.options(timeouts={"total": 0.5}):
+            yield
+
+    def total() -> float | None:
+        return current(pynamodb_alternator.get_cluster().core.key).total_timeout
+
+    @app.get("/quick", dependencies=[Depends(quickly)])
+    async def quick() -> Any:
+        return total()
+
+    @app.get("/quick-in-a-thread", dependencies=[Depends(quickly)])
+    def quick_in_a_thread() -> Any:
+        return total()
+
+    @app.get("/other")
+    async def other() -> Any:
+        return total()
+
+    with TestClient(app) as browser:
+        answers = [browser.get(path).json() for path in ("/quick", "/quick-in-a-thread", "/other")]
+    assert answers == [0.5, 0.5, None]
+
+
 # ---- errors as answers -------------------------------------------------------------------------------------------
 
 
@@ -450,9 +478,10 @@ PAGE = ROOT / "docs" / "fastapi.md"
 def test_the_examples_of_the_documentation(
     alternator_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, alternator_models: Any
 ) -> None:
-    first, second, tests = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    first, second, third, tests = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     shop: dict[str, Any] = {"__name__": "shop"}
     exec(compile(first, "shop.py", "exec"), shop)
+    exec(compile(third, "shop.py", "exec"), shop)
     alternator_models(shop["Order"])
     shop["Order"]("a", total=7).save()
     with TestClient(shop["app"]) as browser:
@@ -461,6 +490,8 @@ def test_the_examples_of_the_documentation(
         assert browser.get("/receipts/a").json() == "7 EUR"
         assert browser.get("/tables").json() == ["orders"]
         assert browser.get("/healthz").status_code == 200
+        assert browser.delete("/orders/a").status_code == 200
+        assert browser.get("/orders/a").status_code == 404
 
     monkeypatch.setenv("SHOP_CLUSTER", alternator_cluster.url)
     configs: dict[str, Any] = {"__name__": "settings"}
@@ -472,5 +503,5 @@ def test_the_examples_of_the_documentation(
         pass
 
     exec(compile(tests, "test_shop.py", "exec"), shop)
-    shop["test_with_the_lifespan"](alternator_cluster, lambda model: model("a").delete())
+    shop["test_with_the_lifespan"](alternator_cluster, alternator_models)
     asyncio.run(shop["test_in_the_event_loop_of_the_test"](alternator_cluster, alternator_models))

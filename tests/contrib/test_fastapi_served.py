@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +21,16 @@ pytest.importorskip("httpx", reason="httpx is not installed")
 
 import httpx
 from fastapi import BackgroundTasks, FastAPI
+from fastapi.responses import StreamingResponse
 
 import pynamodb_alternator
+from pynamodb_alternator import registry
 from pynamodb_alternator.contrib.fastapi import add_exception_handlers, alternator_lifespan
 from pynamodb_alternator.local import LocalCluster
 
 from .conftest import User
-from .serving import served
+from .serving import PATIENCE, served
+from .support import ROOT
 
 
 def shop(url: str) -> FastAPI:
@@ -34,6 +44,14 @@ def shop(url: str) -> FastAPI:
     @app.get("/in-a-thread/{name}")
     def read_in_a_thread(name: str) -> dict[str, Any]:
         return {"name": User.get(name).name}
+
+    @app.get("/all")
+    async def read_all() -> StreamingResponse:
+        async def lines() -> AsyncIterator[str]:
+            async for user in User.aio.scan(page_size=3, prefetch=1):
+                yield f"{user.name:>2000}\n"
+
+        return StreamingResponse(lines())
 
     @app.put("/users/{name}")
     async def write(name: str, later: BackgroundTasks) -> None:
@@ -83,3 +101,89 @@ def test_beside_ordinary_code_of_the_process(local: LocalCluster) -> None:
     with served(shop(local.url)):
         User("a").save()
         assert asyncio.run(User.aio.get("a")).name == "a"
+
+
+def test_an_answer_that_is_streamed_page_by_page(local: LocalCluster) -> None:
+    with served(shop(local.url)) as url, httpx.Client(base_url=url, timeout=60) as browser:
+        for number in range(40):
+            User(str(number)).save()
+        names = browser.get("/all").text.split()
+        assert sorted(map(int, names)) == list(range(40))
+        for _ in range(5):  # the browser goes away in the middle
+            with browser.stream("GET", "/all") as answer:
+                next(answer.iter_lines())
+        assert len(browser.get("/all").text.split()) == 40
+        cluster = pynamodb_alternator.get_cluster()
+    assert sum(stats.connections_open for stats in cluster.stats().values()) == 0
+
+
+PROGRAM = """
+import asyncio, os
+from fastapi import FastAPI
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb_alternator import Model
+from pynamodb_alternator.contrib.fastapi import alternator_lifespan
+
+class User(Model):
+    class Meta:
+        table_name = "users"
+    name = UnicodeAttribute(hash_key=True)
+
+app = FastAPI(lifespan=alternator_lifespan(lambda: os.environ["CLUSTER"]))
+
+@app.get("/users/{name}")
+async def read(name: str) -> int:
+    await User.aio.get(name)
+    await asyncio.gather(*(User.aio.get(name) for _ in range(20)))
+    return os.getpid()
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_processes_of_uvicorn_end_without_a_word(local: LocalCluster, tmp_path: Path, workers: str) -> None:
+    (tmp_path / "a_shop.py").write_text(PROGRAM)
+    with registry.replaced(default=local.url):
+        User.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
+        User("alice").save()
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    # The process that has several workers leaves its own listening socket open.
+    warnings = ["-W", "error::ResourceWarning"] if workers == "1" else []
+    command = [sys.executable, *warnings, "-m", "uvicorn", "a_shop:app", "--port", str(port)]
+    with subprocess.Popen(
+        [*command, "--workers", workers, "--log-level", "warning"],
+        cwd=tmp_path,
+        env={**os.environ, "CLUSTER": local.url, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            wait_for_the_server(f"http://127.0.0.1:{port}/docs", server)
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as browser:
+                for _ in range(10):
+                    assert browser.get("/users/alice").status_code == 200
+        finally:
+            server.terminate()
+        _, said = server.communicate(timeout=60)
+    assert said == ""
+    until_no_connection_is_open(local)
+
+
+def wait_for_the_server(url: str, server: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + PATIENCE
+    while True:
+        assert server.poll() is None, server.communicate()[1]
+        assert time.monotonic() < end, f"no answer of uvicorn within {PATIENCE:g} s"
+        try:
+            httpx.get(url, timeout=PATIENCE)
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+
+
+def until_no_connection_is_open(local: LocalCluster) -> None:
+    end = time.monotonic() + PATIENCE
+    while any(node.open_connections for node in local.nodes):
+        assert time.monotonic() < end, [node.open_connections for node in local.nodes]
+        time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -202,3 +203,14 @@ def test_blocks_that_end_in_another_order() -> None:
     outer.__exit__()
     assert current(owner).read_timeout is None
     inner.__exit__()
+
+
+def test_a_block_that_is_left_in_another_context_says_so() -> None:
+    def dependency() -> Iterator[None]:
+        with THREE_ATTEMPTS:
+            yield
+
+    generator = dependency()
+    contextvars.copy_context().run(next, generator)
+    with pytest.raises(ConfigurationError, match=r"entered in one context and left in another.*`async def`"):
+        contextvars.copy_context().run(next, generator)
