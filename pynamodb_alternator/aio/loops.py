@@ -56,9 +56,10 @@ async def close_connections() -> None:
     """Close the connections that the event loop which runs here has, to the clusters of all aliases and models.
 
     It is for the end of an application whose event loop goes on. Requests that are under way finish, those that come
-    later open new connections, and an `AsyncCluster` of your own stays open.
+    later open new connections, and an `AsyncCluster` of your own stays open. Raises `EventLoopError` outside of an
+    event loop.
     """
-    clusters = _of_loop.get(asyncio.get_running_loop())
+    clusters = _of_loop.get(_running_loop())
     if clusters is not None:
         await clusters.close()
 
@@ -156,14 +157,18 @@ _left_behind: list[object] = []
 """What event loops of the parent have, in a forked child. These must not be told that it is gone here."""
 
 
-def _here() -> _LoopClusters:
+def _running_loop() -> asyncio.AbstractEventLoop:
     try:
-        loop = asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
         raise EventLoopError(
             "No event loop of asyncio runs here: use pynamodb_alternator.aio in async functions. Ordinary functions "
             "use models, and pynamodb_alternator.get_cluster()."
         ) from None
+
+
+def _here() -> _LoopClusters:
+    loop = _running_loop()
     clusters = _of_loop.get(loop)
     if clusters is None:
         _clean_up()

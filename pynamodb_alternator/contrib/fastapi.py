@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
 
 from pynamodb.exceptions import PynamoDBException
 
@@ -162,15 +163,18 @@ class _Running:
 
 
 class _RunningApplications:
-    """A source of clusters: what an alias means in the applications that run in this process, the newest first."""
+    """A source of clusters: what an alias means in the applications that run in this process, the newest first.
+
+    They may start and end in several threads: the table of them is changed by single steps.
+    """
 
     def __init__(self) -> None:
-        self._running: tuple[_Running, ...] = ()
+        self._running: dict[_Running, None] = {}
 
     def begin(self, app: object, configs: Mapping[str, ClusterConfig]) -> _Running:
         """Let the aliases mean these clusters. Raises `ConfigurationError` if another application says otherwise."""
         registry.add_source(self)  # again, if a test has removed it
-        for other in self._running:
+        for other in list(self._running):
             for alias in configs.keys() & other.configs.keys():
                 if other.app is not app and other.configs[alias] != configs[alias]:
                     raise ConfigurationError(
@@ -179,14 +183,14 @@ class _RunningApplications:
                         "another alias, and name it in Meta.cluster of its models."
                     )
         running = _Running(app, configs)
-        self._running = (running, *self._running)
+        self._running[running] = None
         return running
 
     def end(self, running: _Running) -> None:
-        self._running = tuple(other for other in self._running if other is not running)
+        self._running.pop(running, None)
 
     def find(self, alias: str) -> Cluster | None:
-        for running in self._running:
+        for running in reversed(list(self._running)):
             cluster = running.clusters.get(alias)
             if cluster is not None:
                 return cluster
@@ -194,7 +198,7 @@ class _RunningApplications:
 
     def names(self) -> tuple[str, ...]:
         """All aliases that mean something here."""
-        return tuple(dict.fromkeys(alias for running in self._running for alias in running.configs))
+        return tuple(dict.fromkeys(alias for running in list(self._running) for alias in running.configs))
 
     def hint(self, alias: str) -> str:
         if self._running:
@@ -205,7 +209,7 @@ class _RunningApplications:
         )
 
     def close(self) -> None:
-        for running in self._running:
+        for running in list(self._running):
             running.clusters.close()
 
 
@@ -327,5 +331,6 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     answer = answer_to(error)
     if answer is None or request.scope["type"] != "http":
         raise error
-    _log.warning("%s %s is answered with %d: %s", request.method, request.url.path, answer.status, answer.error)
+    path = quote(request.url.path)  # a stranger wrote it
+    _log.warning("%s %s is answered with %d: %s", request.method, path, answer.status, answer.error)
     return JSONResponse(answer.body, answer.status, answer.headers)

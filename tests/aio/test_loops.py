@@ -18,7 +18,7 @@ pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip ins
 
 import pynamodb_alternator
 from pynamodb_alternator import Cluster, ClusterConfig, Model, aio, configure, get_cluster
-from pynamodb_alternator.aio import AsyncCluster
+from pynamodb_alternator.aio import AsyncCluster, EventLoopError
 from pynamodb_alternator.errors import ClusterClosedError, ConfigurationError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.registry import replaced
@@ -160,6 +160,47 @@ def test_clusters_without_an_alias(local: LocalCluster) -> None:
 
         run(main)
         assert open_connections(cluster) == 0
+
+
+def test_connections_are_closed_while_the_event_loop_goes_on(local: LocalCluster) -> None:
+    Member.create_table()
+    before = open_connections(get_cluster())  # of this thread
+
+    async def main() -> None:
+        await aio.close_connections()  # there are none
+        for _ in range(2):
+            await Member("a").aio.save()
+            await (await aio.get_client()).list_tables()
+            assert open_connections(get_cluster()) > before
+            await aio.close_connections()
+            assert open_connections(get_cluster()) == before
+        async with AsyncCluster(local.url) as own:
+            client = await own.client()
+            await aio.close_connections()
+            await client.list_tables()
+
+    run(main)
+
+
+def test_requests_that_are_under_way_finish_when_connections_are_closed(local: LocalCluster) -> None:
+    Member.create_table()
+
+    async def main() -> None:
+        await Member("a").aio.save()
+        for node in local.nodes:
+            node.delay(0.3)
+        under_way = [asyncio.create_task(Member.aio.get("a")) for _ in range(5)]
+        await until(lambda: any(stats.connections_in_use for stats in get_cluster().stats().values()))
+        await aio.close_connections()
+        assert {member.name for member in await asyncio.gather(*under_way)} == {"a"}
+
+    run(main)
+
+
+def test_connections_of_no_event_loop() -> None:
+    closing = aio.close_connections()
+    with pytest.raises(EventLoopError, match="No event loop of asyncio runs here"):
+        closing.send(None)
 
 
 def test_an_event_loop_that_is_closed_without_a_farewell_is_cleaned_up_by_the_next(local: LocalCluster) -> None:
