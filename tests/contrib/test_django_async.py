@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +25,7 @@ from pynamodb_alternator import Cluster, aio, registry
 from pynamodb_alternator.errors import BlockedConnectionError
 from pynamodb_alternator.local import LocalCluster
 
-from .serving import served
+from .serving import PATIENCE, served
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.contrib.django_project.settings")
 django.setup()
@@ -50,6 +51,13 @@ def cluster(local: LocalCluster) -> Iterator[Cluster]:
 
 def open_connections(cluster: Cluster) -> int:
     return sum(stats.connections_open for stats in cluster.stats().values())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, condition
+        time.sleep(0.02)
 
 
 def test_under_asgi(cluster: Cluster, local: LocalCluster) -> None:
@@ -151,3 +159,24 @@ def test_in_a_real_uvicorn(cluster: Cluster, local: LocalCluster) -> None:
     assert Visitor.get("alice").visits == 11
     # uvicorn closes its event loop at the end, and with it go its connections; threads keep theirs.
     assert open_connections(cluster) <= before + 3
+
+
+def test_a_browser_that_goes_away(cluster: Cluster, local: LocalCluster) -> None:
+    """Django cancels the view then: the connection of its request is closed, and nothing else is disturbed."""
+    httpx = pytest.importorskip("httpx", reason="httpx is not installed")
+    for number in range(30):
+        Visitor(f"visitor {number}").save()
+    with served(get_asgi_application(), lifespan="off") as url, httpx.Client(base_url=url, timeout=60) as browser:
+        assert len(browser.get("/aall").text.splitlines()) == 31
+        for _ in range(5):
+            with browser.stream("GET", "/aall") as answer:
+                next(answer.iter_lines())
+        for node in local.nodes:
+            node.delay(60.0)
+        for _ in range(3):
+            with pytest.raises(httpx.ReadTimeout):
+                browser.get("/alook/alice", timeout=0.5)
+        until(lambda: not any(stats.connections_in_use for stats in cluster.stats().values()))
+        for node in local.nodes:
+            node.clear_faults()
+        assert browser.get("/alook/alice").json() == {"visits": 1}

@@ -478,10 +478,13 @@ PAGE = ROOT / "docs" / "fastapi.md"
 def test_the_examples_of_the_documentation(
     alternator_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, alternator_models: Any
 ) -> None:
-    first, second, third, tests = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    first, second, third, streamed, tests = re.findall(
+        r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE
+    )
     shop: dict[str, Any] = {"__name__": "shop"}
     exec(compile(first, "shop.py", "exec"), shop)
     exec(compile(third, "shop.py", "exec"), shop)
+    exec(compile(streamed, "shop.py", "exec"), shop)
     alternator_models(shop["Order"])
     shop["Order"]("a", total=7).save()
     with TestClient(shop["app"]) as browser:
@@ -490,6 +493,7 @@ def test_the_examples_of_the_documentation(
         assert browser.get("/receipts/a").json() == "7 EUR"
         assert browser.get("/tables").json() == ["orders"]
         assert browser.get("/healthz").status_code == 200
+        assert browser.get("/export").text == "a,7\n"
         assert browser.delete("/orders/a").status_code == 200
         assert browser.get("/orders/a").status_code == 404
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ def shop(url: str) -> FastAPI:
     @app.get("/all")
     async def read_all() -> StreamingResponse:
         async def lines() -> AsyncIterator[str]:
-            async for user in User.aio.scan(page_size=3, prefetch=1):
-                yield f"{user.name:>2000}\n"
+            async with aclosing(User.aio.scan(page_size=3, prefetch=1)) as users:
+                async for user in users:
+                    yield f"{user.name:>2000}\n"
 
         return StreamingResponse(lines())
 

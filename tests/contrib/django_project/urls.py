@@ -11,5 +11,6 @@ urlpatterns = [
     path("visit/<name>", views.visit),
     path("avisit/<name>", views.avisit),
     path("alook/<name>", views.alook),
+    path("aall", views.aall),
     path("mixed/<name>", views.mixed),
 ]
