@@ -1,7 +1,7 @@
 """What a wheel and a source distribution have to hold: `python -m tests.packaging dist`, after they were built there.
 
-A source distribution holds every file that is committed, because the documentation and CONTRIBUTING.md name many of them.
-A wheel holds the package, and nothing else.
+A source distribution holds every file that is committed, because the documentation and CONTRIBUTING.md name many of
+them. A wheel holds the package, and nothing else.
 """
 
 from __future__ import annotations
