@@ -71,7 +71,7 @@ def test_each_way_to_another_cluster_is_an_error_that_names_it(
             refused(Cluster(URL).client.list_tables, f"a cluster that was made at {{__file__}}:")
 
         def test_code_before(refused):
-            refused(made_before.client.list_tables, "a cluster that was made in code, before the test")
+            refused(made_before.client.list_tables, f"a cluster that was made at {{__file__}}:")
 
         def test_a_seed_beside(refused, alternator_cluster):
             both = ClusterConfig([alternator_cluster.addresses[0], "192.0.2.1:8000"], port=8000)
