@@ -37,18 +37,17 @@ class _Hosts(NamedTuple):
 
         entries = list(entries)
         try:
+            patterns = tuple(_pattern_of(entry) for entry in entries if "/" not in entry or "://" in entry)
             networks = addresses.networks(ALLOW_HOSTS, [entry for entry in entries if "/" in entry])
-            split = [addresses.split_port(entry, ALLOW_HOSTS) for entry in entries if "/" not in entry]
-            for host, _ in split:
-                addresses.check_host(host.replace("*", "any"), ALLOW_HOSTS)
         except ConfigurationError as wrong:
             raise pytest.UsageError(
                 f"The ini file of pytest: {wrong} Write hosts such as 10.0.0.1, 10.0.0.1:8000, *.test.example or "
                 "10.0.0.0/8, with spaces between them."
             ) from None
-        return cls(tuple((addresses.without_brackets(host).lower(), port) for host, port in split), networks)
+        return cls(patterns, networks)
 
     def have(self, host: str, port: int) -> bool:
+        """`host`: as `_plain` gives it."""
         from ...settings import addresses
 
         for pattern, only in self.patterns:
@@ -56,6 +55,28 @@ class _Hosts(NamedTuple):
                 return True
         address = addresses.ip_address_of(host) if self.networks else None
         return address is not None and any(address in network for network in self.networks)
+
+
+def _pattern_of(entry: str) -> tuple[str, int | None]:
+    from ...errors import ConfigurationError
+    from ...settings import addresses
+    from ...settings.secrets import without_userinfo
+
+    where = f"{ALLOW_HOSTS}: {without_userinfo(repr(entry))}"
+    if "://" in entry:
+        raise ConfigurationError(f"{where} is a URL. Write the host alone, or the host with its port.")
+    host, port = addresses.split_port(entry, where)
+    addresses.check_host(host.replace("*", "any"), where)
+    return _plain(host), port
+
+
+def _plain(host: str) -> str:
+    """A host in the one spelling in which hosts are compared."""
+    from ...settings import addresses
+
+    host = addresses.without_brackets(host).lower().rstrip(".")
+    address = addresses.ip_address_of(host)
+    return host if address is None or "%" in host else str(address)
 
 
 class _Rule:
@@ -67,15 +88,14 @@ class _Rule:
     def __init__(self, port: int | None, hosts: _Hosts, opened: Iterable[tuple[str, int]]) -> None:
         self._port = port
         self._hosts = hosts
-        self._opened = frozenset(opened)
+        self._opened = frozenset((_plain(host), its_port) for host, its_port in opened)
 
     def refusal(self, config: ClusterConfig, origin: str, host: str, port: int) -> str | None:
         from ...settings.addresses import with_brackets
 
-        host = host.lower()
         if self._is_embedded(host, port) or self._is_opened(host, port):
             return None
-        if all(self._is_opened(seed.lower(), its_port) for seed, its_port in config.seed_addresses):
+        if all(self._is_opened(seed, its_port) for seed, its_port in config.seed_addresses):
             return None
         address = f"{with_brackets(host)}:{port}"
         return (
@@ -93,6 +113,7 @@ class _Rule:
         return is_here and (port == self._port or any(port == cluster.port for cluster in _running_clusters()))
 
     def _is_opened(self, host: str, port: int) -> bool:
+        host = _plain(host)
         return (host, port) in self._opened or self._hosts.have(host, port)
 
 
