@@ -16,6 +16,8 @@ SHOP ?= flask
 # Tests run in this many processes; ARGS goes to pytest as it is, such as ARGS="-k failover".
 WORKERS ?= 2
 ARGS ?=
+# The floor of make coverage, in percent of lines and branches.
+COVERED ?= 90
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
@@ -24,7 +26,7 @@ INSTALL := $(PIP) install -qq --require-hashes --requirement
 INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test upstream screenshots bench bars compare chaos test-scylla lint types docs format lock dev clean distclean
+.PHONY: help demo test upstream screenshots bench bars compare chaos test-scylla lint types docs package coverage format lock dev clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,6 +42,8 @@ help:
 	@echo "make lint       ruff, and the direction of imports"
 	@echo "make types      mypy, strict, and pyright on a user's project"
 	@echo "make docs       the documentation, in docs/_build/html"
+	@echo "make package    the wheel and the source distribution, in dist/, and what they hold, checked"
+	@echo "make coverage   the test suite, and which lines of the package it reaches (at least $(COVERED) percent)"
 	@echo "make format     let ruff format the code"
 	@echo "make dev        only make $(VENV), with everything in it"
 	@echo "make lock       resolve the dependencies again, to the newest versions"
@@ -89,6 +93,15 @@ types: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+package: $(VENV)/.dev
+	rm -rf dist
+	$(PY) -m build --no-isolation --outdir dist .
+	$(PY) -m twine check --strict dist/*
+	$(PY) -m tests.packaging dist
+
+coverage: $(VENV)/.dev
+	$(PY) -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERED) $(ARGS)
 
 format: $(VENV)/.dev
 	$(PY) -m ruff format .

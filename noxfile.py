@@ -14,7 +14,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "upstream", "oldest", "oldest_async", "types", "wheel"]
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 WITHOUT_ASYNC = "local,flask,django,prometheus,opentelemetry,cli,boto3"
 EXTRAS = f"{WITHOUT_ASYNC},async,fastapi"
 FOR_TYPES = "stubs"

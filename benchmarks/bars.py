@@ -30,7 +30,7 @@ from .background import LIGHT, background
 from .cold_start import OURS, OURS_WITHOUT_THREADS, STOCK, cold_start
 from .models import ACCESS, REGION, SECRET, make_model, stock_meta
 from .node import TABLE, running
-from .one_core import on_one_core
+from .one_core import on_all_cores, on_one_core
 
 __all__ = ["BARS", "FULL", "QUICK", "Bar", "Effort", "Measured", "main", "measure_bars"]
 
@@ -217,6 +217,20 @@ def _async_models(count: int) -> Measure:
     return measure
 
 
+def _in_threads(count: int) -> Measure:
+    """Our models in an event loop, of the same in the threads of that loop: how long it takes, on all cores."""
+
+    def measure(sides: Sides, effort: Effort) -> Measured:
+        models, threads = sides.model_batches[tasks.MODELS], sides.model_batches[tasks.IN_THREADS]
+        fewer, done = replace(effort, rounds=max(1, effort.rounds // 6)), tasks.operations(count)
+        with on_all_cores():
+            return _turns(
+                lambda: models(count), lambda: threads(count), fewer, operations=done, clock=time.perf_counter
+            )
+
+    return measure
+
+
 def _options(sides: Sides, effort: Effort) -> Measured:
     get, options = sides.client[who.GET], sides.cluster.options
 
@@ -310,6 +324,7 @@ BARS = (
     ),
     Bar("get, async model, 1 task: of client and model", 1.35, _async_models(1)),
     Bar("get, async model, 100 tasks: of client and model", 1.35, _async_models(100)),
+    Bar("get, async model, 200 tasks: of asyncio.to_thread", 0.5, _in_threads(200)),
     Bar("get, client, 300 nodes: of 3 nodes", 1.1, _sizes),
     Bar("get, client with two receivers: of none", 1.2, _operation(who.GET, "with_receivers", "client")),
     Bar("get, client in a block with a deadline: of none", 1.1, _options),

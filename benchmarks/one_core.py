@@ -9,20 +9,34 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["on_one_core"]
+__all__ = ["on_all_cores", "on_one_core"]
 
 
 @contextlib.contextmanager
 def on_one_core() -> Iterator[None]:
     """``with`` it, the threads and processes that this thread starts share one core with it, as far as the platform
     can be told so."""
+    with _on(lambda before: {max(before)}):
+        yield
+
+
+@contextlib.contextmanager
+def on_all_cores() -> Iterator[None]:
+    """Inside `on_one_core`, this thread and those that it starts may run on every core again. Threads that share
+    work have costs that one core hides, because only there they never wait for one another."""
+    with _on(lambda before: range(os.cpu_count() or 1)):
+        yield
+
+
+@contextlib.contextmanager
+def _on(cores: Callable[[set[int]], Iterable[int]]) -> Iterator[None]:
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
+    os.sched_setaffinity(0, cores(before))
     try:
         yield
     finally:

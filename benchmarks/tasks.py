@@ -18,10 +18,11 @@ from .contenders import our_cluster
 from .models import ACCESS, REGION, SECRET, make_model
 from .node import TABLE
 
-__all__ = ["MODELS", "OURS", "RUST", "STOCK", "TASKS", "Batch", "batches", "model_batches", "operations"]
+__all__ = ["IN_THREADS", "MODELS", "OURS", "RUST", "STOCK", "TASKS", "Batch", "batches", "model_batches", "operations"]
 
 OURS, STOCK, RUST = "our async client", "aiobotocore, stock", "pydynox, async model"
 MODELS = "our models, in an event loop"
+IN_THREADS = "our models, by asyncio.to_thread"
 TASKS = (1, 100, 1000)
 """How many tasks there are at once."""
 _CONNECTIONS = 50
@@ -38,7 +39,7 @@ def operations(tasks: int) -> int:
 
 
 def _gets(tasks: int) -> int:
-    return max(1, 200 // tasks)
+    return max(1, 600 // tasks)
 
 
 @contextlib.contextmanager
@@ -56,16 +57,21 @@ def batches(port: int) -> Iterator[dict[str, Batch]]:
 
 @contextlib.contextmanager
 def model_batches(cluster: Any) -> Iterator[dict[str, Batch]]:
-    """A batch by our models, and one by a client beside them."""
+    """A batch by our models, one by a client beside them, and one by our models in the threads of the event loop."""
     loop, beside = asyncio.new_event_loop(), AsyncCluster(cluster)
     model = make_model(pynamodb_alternator.Model, TABLE, cluster=cluster)
     with contextlib.closing(loop):
         try:
             client = loop.run_until_complete(beside.client())
-            yield {MODELS: _batch(loop, lambda: model.aio.get("alice")), OURS: _batch(loop, _get(client))}
+            yield {
+                MODELS: _batch(loop, lambda: model.aio.get("alice")),
+                OURS: _batch(loop, _get(client)),
+                IN_THREADS: _batch(loop, lambda: asyncio.to_thread(model.get, "alice")),
+            }
         finally:
             loop.run_until_complete(beside.aclose())
             loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
 
 
 async def _stack() -> contextlib.AsyncExitStack:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .contrib.testing.asynchronous import alternator_async_client, anyio_client, name_for
-from .contrib.testing.clusters import MARKER, active_cluster, restore_shared, running
+from .contrib.testing.clusters import MARKER, active_cluster, prefer_named, restore_shared, running
 from .contrib.testing.remote import OPTION
 from .contrib.testing.safety import ALLOW_HOSTS
 from .contrib.testing.signals import AlternatorSignals, SignalEvent
@@ -81,6 +81,11 @@ def pytest_configure(config: pytest.Config) -> None:
         from .contrib.testing import pytest_asyncio
 
         manager.register(pytest_asyncio, name_for(""))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    prefer_named(item)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -38,6 +38,7 @@ __all__ = [
     "get_cluster",
     "is_replacement",
     "may_change",
+    "prefer",
     "remove_source",
     "replaced",
     "sources",
@@ -348,15 +349,11 @@ def remove_source(source: ClusterSource) -> None:
         _sources = tuple(other for other in _sources if other is not source)
 
 
-class _Replacement:
+class _Replacement(Aliases):
     """Other clusters for some aliases, whatever a framework's settings say of them."""
 
-    def __init__(self, configs: Mapping[str, ClusterConfig]) -> None:
-        self._aliases = Aliases(configs)
-        self.names = self._aliases.names
-
     def find(self, alias: str) -> Cluster | None:
-        cluster = self._aliases.get(alias)
+        cluster = self.get(alias)
         if cluster is not None and cluster not in _replacing:
             with _lock:
                 _replacing.add(cluster)
@@ -365,13 +362,10 @@ class _Replacement:
     def hint(self, alias: str) -> str:
         return ""
 
-    def close(self) -> None:
-        self._aliases.close()
-
 
 @contextmanager
-def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: ClusterLike) -> Iterator[None]:
-    """Let aliases mean other clusters inside, in all threads, for tests.
+def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: ClusterLike) -> Iterator[ClusterSource]:
+    """Let aliases mean other clusters inside, in all threads, for tests. Gives what knows this block's clusters.
 
     This is asked before frameworks' settings and `configure`, even if an application is made inside. Blocks nest, and
     the innermost one that names an alias wins. At the end these clusters are closed, and the aliases mean again what
@@ -385,16 +379,22 @@ def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: Cl
     for entry in stale:
         entry.close()  # connections keep a cluster for as long as it is open
     try:
-        yield
+        yield source
     finally:
         with _lock:
             _replacements = tuple(other for other in _replacements if other is not source)
         source.close()
 
 
-def is_replacement(cluster: Cluster) -> bool:
-    """Whether a test has put this cluster in another one's place with `replaced`, be it over or not.
+def prefer(*sources: ClusterSource) -> None:
+    """Ask what these blocks of `replaced` have given in this order, and that of all other blocks when it was asked."""
+    global _replacements
+    with _lock:
+        order = iter([source for source in sources if source in _replacements])
+        _replacements = tuple(next(order) if known in sources else known for known in _replacements)
 
-    A request that was on its way to it must not end in the cluster that the alias means outside of the test.
-    """
+
+def is_replacement(cluster: Cluster) -> bool:
+    """Whether a test has put this cluster in another one's place with `replaced`, be it over or not: a request that was
+    on its way to it must not end in the cluster that the alias means outside of the test."""
     return cluster in _replacing

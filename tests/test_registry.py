@@ -198,3 +198,19 @@ def test_the_cluster_of_a_source_is_left_when_the_source_is_gone() -> None:
 def test_a_cluster_without_an_alias_is_refused_in_words(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"no alias for it\. Write configure\(default="):
         configure(wrong)
+
+
+def test_blocks_are_asked_in_the_order_that_is_preferred() -> None:
+    with (
+        registry.replaced(default=NOWHERE, analytics=NOWHERE) as outer,
+        registry.replaced(default="http://127.0.0.1:2") as inner,
+        registry.replaced(reports=NOWHERE, analytics="http://127.0.0.1:3") as other,
+    ):
+        clusters = {source: source.find("default") for source in (outer, inner)}
+        for order in ((outer, inner), (inner, outer), (outer, inner)):
+            registry.prefer(*order)
+            assert registry.get_cluster() is clusters[order[0]]
+            assert registry.get_cluster("analytics") is other.find("analytics")
+    registry.prefer(inner, outer)  # they are over
+    with pytest.raises(ConfigurationError):
+        registry.get_cluster()

@@ -27,7 +27,7 @@ from .pool import EventLoopError
 if TYPE_CHECKING:
     from .._stubs import AsyncClient
 
-__all__ = ["client_here", "close_connections", "get_client", "get_cluster"]
+__all__ = ["client_here", "close_connections", "cluster_here", "get_client", "get_cluster"]
 
 _T = TypeVar("_T")
 
@@ -38,7 +38,12 @@ def get_cluster(alias: str = "default") -> AsyncCluster:
     It shares all but the connections with `pynamodb_alternator.get_cluster(alias)`, and is closed with the event loop.
     Raises `ConfigurationError` if nothing says which cluster is meant, and `EventLoopError` outside of an event loop.
     """
-    return _here().cluster_of(registry.get_cluster(alias))
+    return cluster_here(registry.get_cluster(alias))
+
+
+def cluster_here(cluster: Cluster) -> AsyncCluster:
+    """The `AsyncCluster` over `cluster` for the event loop that runs here."""
+    return _here().cluster_of(cluster)
 
 
 @with_async_client_type

@@ -219,7 +219,8 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
             state = "is closed" if self.loop.is_closed() else "is another one"
             raise EventLoopError(
                 f"This AsyncCluster belongs to the event loop that it was first used in, and that one {state}. "
-                "Make one AsyncCluster for each event loop: AsyncCluster(cluster) shares the nodes and their health."
+                "Ask for it at each use, with aio.get_cluster() or aio.get_client(), which find the one of the running "
+                "event loop. Or make one for each: AsyncCluster(cluster) shares the nodes and their health."
             )
         return loop
 

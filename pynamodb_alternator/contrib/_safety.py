@@ -14,8 +14,10 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
 from ..core.admission import only_where
+from ..errors import ConfigurationError
 from ..settings import addresses
 from ..settings.config import ClusterConfig
+from ..settings.secrets import without_userinfo
 
 __all__ = ["Hosts", "Words", "safe"]
 
@@ -40,18 +42,32 @@ class Hosts(NamedTuple):
     def of(cls, entries: Iterable[str], setting: str) -> Hosts:
         """Raises `ConfigurationError`, which names the setting."""
         entries = list(entries)
-        networks = addresses.networks(setting, [entry for entry in entries if "/" in entry])
-        split = [addresses.split_port(entry, setting) for entry in entries if "/" not in entry]
-        for host, _ in split:
-            addresses.check_host(host.replace("*", "any"), setting)
-        return cls(tuple((addresses.without_brackets(host).lower(), port) for host, port in split), networks)
+        patterns = tuple(_pattern_of(entry, setting) for entry in entries if "/" not in entry or "://" in entry)
+        return cls(patterns, addresses.networks(setting, [entry for entry in entries if "/" in entry]))
 
     def have(self, host: str, port: int) -> bool:
+        """`host`: as `_plain` gives it."""
         for pattern, only in self.patterns:
             if only in (None, port) and fnmatchcase(host, pattern):
                 return True
         address = addresses.ip_address_of(host) if self.networks else None
         return address is not None and any(address in network for network in self.networks)
+
+
+def _pattern_of(entry: str, setting: str) -> tuple[str, int | None]:
+    where = f"{setting}: {without_userinfo(repr(entry))}"
+    if "://" in entry:
+        raise ConfigurationError(f"{where} is a URL. Write the host alone, or the host with its port.")
+    host, port = addresses.split_port(entry, where)
+    addresses.check_host(host.replace("*", "any"), where)
+    return _plain(host), port
+
+
+def _plain(host: str) -> str:
+    """A host in the one spelling in which hosts are compared."""
+    host = addresses.without_brackets(host).lower().rstrip(".")
+    address = addresses.ip_address_of(host)
+    return host if address is None or "%" in host else str(address)
 
 
 def safe(
@@ -71,13 +87,12 @@ class _Rule:
         self._port = port
         self._hosts = hosts
         self._words = words
-        self._opened = frozenset(opened)
+        self._opened = frozenset((_plain(host), its_port) for host, its_port in opened)
 
     def refusal(self, config: ClusterConfig, origin: str, host: str, port: int) -> str | None:
-        host = host.lower()
         if self._is_embedded(host, port) or self._is_opened(host, port):
             return None
-        if all(self._is_opened(seed.lower(), its_port) for seed, its_port in config.seed_addresses):
+        if all(self._is_opened(seed, its_port) for seed, its_port in config.seed_addresses):
             return None
         address = f"{addresses.with_brackets(host)}:{port}"
         return (
@@ -92,6 +107,7 @@ class _Rule:
         return is_here and (port == self._port or any(port == cluster.port for cluster in _running_clusters()))
 
     def _is_opened(self, host: str, port: int) -> bool:
+        host = _plain(host)
         return (host, port) in self._opened or self._hosts.have(host, port)
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Admission", "Rule", "only_where"]
 
 _PACKAGE = __name__.partition(".")[0]
+_MOST_ORIGINS = 4
+"""That an error names. Models that are made at run time may be many, and all name one URL."""
 
 
 class Rule(Protocol):
@@ -52,17 +54,19 @@ class Admission:
         self.before_request: Callable[[], None] | None = None
         self._config = config
         self._origins: dict[str, None] = {}
-        self._made_at = "in code, before the test"
+        self._made_at = _line_of_user()
         self._rule: Rule | None = None
         self._listed: Node | None = None
         _admissions.add(self)  # first: a rule that is laid down meanwhile finds it
         if _rules:
-            self._made_at = _line_of_user()
             self.obey(_rules[0])
 
     def comes_from(self, setting: str) -> None:
         """Remember a setting that means this cluster, as errors name it. Models that name one URL share a cluster."""
-        self._origins[setting] = None
+        if len(self._origins) < _MOST_ORIGINS:
+            self._origins[setting] = None
+        elif setting not in self._origins:
+            self._origins["others"] = None
 
     def close(self) -> None:
         """Take no requests any more."""

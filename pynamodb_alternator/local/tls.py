@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Kind = Literal["good", "expired", "wrong_host", "self_signed"]
 _KINDS = ("good", "expired", "wrong_host", "self_signed")
 _DAY = datetime.timedelta(days=1)
+_FIRST_YEAR, _LAST_YEAR = 2000, 2100
+"""From when to when certificates are valid. Not from the clock: a test may hold that at another time, and the
+handshake goes by that of the system all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,6 @@ class _Authority:
         self._x509, self._hashes, self._serialization, self._ec = x509, hashes, serialization, ec
         self._key = self._new_key()
         self._name = self._subject("pynamodb-alternator local authority")
-        self._now = datetime.datetime.now(datetime.UTC)
         usage = x509.KeyUsage(
             digital_signature=True,
             key_cert_sign=True,
@@ -197,13 +199,14 @@ class _Authority:
         return self._x509.Name([self._x509.NameAttribute(self._x509.oid.NameOID.COMMON_NAME, name)])
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, expired: bool) -> x509.CertificateBuilder:
+        begin, end = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (_FIRST_YEAR, _LAST_YEAR))
         return (
             self._x509.CertificateBuilder()
             .subject_name(subject)
             .public_key(key.public_key())
             .serial_number(self._x509.random_serial_number())
-            .not_valid_before(self._now - 30 * _DAY)
-            .not_valid_after(self._now - _DAY if expired else self._now + 30 * _DAY)
+            .not_valid_before(begin)
+            .not_valid_after(begin + _DAY if expired else end)
         )
 
     def _issued(

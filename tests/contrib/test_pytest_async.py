@@ -37,13 +37,22 @@ def test_pytest_asyncio(pytester: pytest.Pytester, mode: str) -> None:
             assert User.get("alice").name == "alice"
 
         {mark}
+        async def test_it_is_the_client_of_the_application(alternator_async_client):
+            from botocore.stub import Stubber
+            from pynamodb_alternator import aio
+            assert alternator_async_client is await aio.get_client()
+            with Stubber(alternator_async_client) as stub:
+                stub.add_response("get_item", {{"Item": {{"name": {{"S": "alice"}}, "visits": {{"N": "5"}}}}}})
+                assert (await User.aio.get("alice")).visits == 5
+
+        {mark}
         async def test_a_node_dies(alternator_cluster, alternator_async_client):
             alternator_cluster.nodes[0].kill()
             assert (await alternator_async_client.list_tables())["TableNames"] == []
         """,
         f"--asyncio-mode={mode}",
     )
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=4)
 
 
 TWO_TESTS = """

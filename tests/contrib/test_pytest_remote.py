@@ -87,6 +87,48 @@ def test_a_table_that_is_there_is_left_alone(pytester: pytest.Pytester, fixture:
         assert cluster.client.scan(TableName="users")["Count"] == 1
 
 
+def test_fixtures_share_a_table_of_the_session(pytester: pytest.Pytester) -> None:
+    """As on the embedded cluster: a test may name a model whose table the session has, or the one before it had."""
+    with LocalCluster(nodes=1) as elsewhere:
+        for arguments in ((), ("--alternator-url", elsewhere.url)):
+            result = run(
+                pytester,
+                """
+                @pytest.fixture(scope="session", autouse=True)
+                def users(alternator_models_session):
+                    alternator_models_session(User)
+
+                class Order(pynamodb_alternator.Model):
+                    class Meta:
+                        table_name = "orders"
+                    number = UnicodeAttribute(hash_key=True)
+
+                @pytest.mark.parametrize("number", range(2))
+                def test_models(alternator_models, number):
+                    alternator_models(User, Order)
+                    assert not list(User.scan())
+                    User("alice").save()
+
+                @pytest.mark.parametrize("number", range(2))
+                def test_models_of_the_module(alternator_models_module, number):
+                    alternator_models_module(User, Order)
+                    assert not list(User.scan())
+                    User("alice").save()
+
+                def test_a_cluster_of_its_own(alternator_cluster, alternator_models):
+                    alternator_models(User)
+                    User("alice").save()
+
+                def test_the_table_is_still_there(alternator_client):
+                    assert not list(User.scan())
+                """,
+                *arguments,
+            )
+            result.assert_outcomes(passed=6)
+        with Cluster(elsewhere.url) as cluster:
+            assert cluster.client.list_tables()["TableNames"] == []
+
+
 def test_mistakes_are_answered(pytester: pytest.Pytester) -> None:
     code = "def test_it(alternator_cluster_session): pass"
     run(pytester, code, "--alternator-url", "http://127.0.0.1:1").stdout.fnmatch_lines(

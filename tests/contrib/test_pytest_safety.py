@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from pynamodb_alternator import Cluster, ClusterConfig
+from pynamodb_alternator.contrib.testing.safety import safe
+from pynamodb_alternator.errors import BlockedConnectionError
 from pynamodb_alternator.local import LocalCluster
 
 from .inner_runs import run
@@ -71,7 +78,7 @@ def test_each_way_to_another_cluster_is_an_error_that_names_it(
             refused(Cluster(URL).client.list_tables, f"a cluster that was made at {{__file__}}:")
 
         def test_code_before(refused):
-            refused(made_before.client.list_tables, "a cluster that was made in code, before the test")
+            refused(made_before.client.list_tables, f"a cluster that was made at {{__file__}}:")
 
         def test_a_seed_beside(refused, alternator_cluster):
             both = ClusterConfig([alternator_cluster.addresses[0], "192.0.2.1:8000"], port=8000)
@@ -173,9 +180,44 @@ def test_the_ini_file_opens_hosts(pytester: pytest.Pytester, allowed: str) -> No
         result.assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize("allowed", ["http://10.0.0.1", "10.0.0.1:x", "10.0.0.0/99"])
-def test_mistakes_are_answered(pytester: pytest.Pytester, allowed: str) -> None:
+@pytest.mark.parametrize(
+    ("allowed", "host", "port", "opens"),
+    [
+        ("[::1]:8000", "[::1]", 8000, True),
+        ("[::1]:8000", "[::1]", 8001, False),
+        ("0:0:0:0:0:0:0:1", "[::1]", 8000, True),
+        ("::1", "[0:0:0:0:0:0:0:1]", 8000, True),
+        ("2001:DB8::/32", "[2001:db8::1]", 8000, True),
+        ("127.0.0.1", "[::ffff:127.0.0.1]", 8000, True),
+        ("N1.Example.", "n1.example", 8000, True),
+        ("n1.example", "N1.example.", 8000, True),
+        ("*.example:8000", "n1.example", 8000, True),
+        ("*.example:8000", "n1.example", 8001, False),
+        ("*.example", "example", 8000, False),
+        ("10.0.0.1", "10.0.0.10", 8000, False),
+    ],
+)
+def test_hosts_in_several_spellings(allowed: str, host: str, port: int, opens: bool) -> None:
+    config: Any = SimpleNamespace(getini=lambda name: [allowed])
+    with safe(config, None), Cluster(ClusterConfig([host], port=port, monitor=False)) as cluster:
+        check = cluster.core.admission.before_request
+        assert check is not None
+        with nullcontext() if opens else pytest.raises(BlockedConnectionError):
+            check()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "answer"),
+    [
+        ("http://10.0.0.1", "'http://10.0.0.1' is a URL*"),
+        ("https://alice:secret@10.0.0.1", "<hidden>@10.0.0.1' is a URL*"),
+        ("10.0.0.1:x", "*"),
+        ("10.0.0.0/99", "*"),
+        ("10.0.0.0/8 10.0.0.?", "'10.0.0.?' is neither an IP address nor a host name*"),
+    ],
+)
+def test_mistakes_are_answered(pytester: pytest.Pytester, allowed: str, answer: str) -> None:
     pytester.makeini(f"[pytest]\nalternator_allow_hosts = {allowed}")
     result = run(pytester, "def test_it(alternator_cluster): pass")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*The ini file of pytest: alternator_allow_hosts*Write hosts such as*"])
+    result.stdout.fnmatch_lines([f"*The ini file of pytest: alternator_allow_hosts: {answer}Write hosts such as*"])

@@ -191,6 +191,118 @@ def test_the_alias_means_what_it_meant():
     run(pytester, "").assert_outcomes(passed=7)
 
 
+@pytest.mark.parametrize("first", ["", "test_b.py"], ids=["the session's comes second", "the session's comes first"])
+def test_a_test_is_on_the_cluster_that_it_names(pytester: pytest.Pytester, first: str) -> None:
+    """With models, clients and tables alike, whichever cluster of a module and the session was made first."""
+    module = """
+import pytest, pynamodb_alternator.boto3
+from models import User
+
+def check(cluster, client):
+    User("alice").save()
+    assert [item["name"]["S"] for item in client.scan(TableName="users")["Items"]] == ["alice"]
+    with pynamodb_alternator.Cluster(cluster.url) as direct:
+        assert direct.client.scan(TableName="users")["Count"] == 1
+
+def test_module(alternator_cluster_module, alternator_models, alternator_client):
+    alternator_models(User)
+    check(alternator_cluster_module, alternator_client)
+
+def test_session(users, alternator_cluster_session, alternator_client):
+    check(alternator_cluster_session, alternator_client)
+
+def test_drop(users, alternator_client):
+    alternator_client.delete_table(TableName="users")
+
+def test_module_again(alternator_cluster_module, alternator_models, alternator_client):
+    assert alternator_client.list_tables()["TableNames"] == []
+    alternator_models(User)
+    check(alternator_cluster_module, alternator_client)
+
+def test_close(alternator_cluster_module):
+    pynamodb_alternator.close_all()
+
+def test_tables(users):
+    assert list(User.scan()) == []
+    User("bob").save()
+
+def test_none_is_named(alternator_client, alternator_models):
+    assert alternator_client.list_tables()["TableNames"] == []
+    alternator_models(User)
+    User("bob").save()
+"""
+    session = """
+from models import User
+
+def test_of_the_session(users):
+    assert list(User.scan()) == []
+    User("alice").save()
+"""
+    conftest = """
+import pytest
+from models import User
+
+@pytest.fixture(scope="session")
+def users(alternator_models_session):
+    alternator_models_session(User)
+"""
+    pytester.makepyfile(test_a=module, test_b=session)
+    files = (first, "test_a.py") if first else ("test_a.py", "test_b.py")
+    run(pytester, "", *files, "-p", "no:randomly", conftest=conftest).assert_outcomes(passed=8)
+
+
+def test_what_a_test_replaces_itself_stays_in_its_place(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+        from pynamodb_alternator.local import LocalCluster
+
+        @pytest.fixture(scope="module", autouse=True)
+        def own(everywhere):
+            with LocalCluster(nodes=1) as own, pynamodb_alternator.registry.replaced(default=own.url):
+                yield own
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_it(own, number):
+            assert pynamodb_alternator.get_cluster().config.node_port == own.port
+
+        def test_again(own, alternator_cluster):
+            assert pynamodb_alternator.get_cluster().config.node_port == alternator_cluster.port
+
+        def test_afterwards(own):
+            assert pynamodb_alternator.get_cluster().config.node_port == own.port
+        """,
+        "-p",
+        "no:randomly",
+        conftest=SESSION,
+    )
+    result.assert_outcomes(passed=4)
+
+
+def test_every_alias_sees_the_nodes_of_the_next_test(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+        def test_nodes_die(everywhere):
+            held = [pynamodb_alternator.get_cluster(alias) for alias in ("default", "analytics")]
+            for node in everywhere.nodes:
+                node.kill()
+            for cluster in held:
+                with pytest.raises(Exception):
+                    cluster.client.list_tables()
+
+        def test_all_are_well(everywhere):
+            for alias in ("default", "analytics"):
+                nodes = pynamodb_alternator.get_cluster(alias).nodes()
+                assert [node.condition for node in nodes] == ["active"] * len(everywhere.nodes)
+        """,
+        "-p",
+        "no:randomly",
+        conftest=SESSION,
+    )
+    result.assert_outcomes(passed=2)
+
+
 def test_tables_of_a_module_on_the_cluster_of_the_session(pytester: pytest.Pytester) -> None:
     module = """
 from models import *

@@ -92,10 +92,28 @@ def test_where_a_cluster_comes_from() -> None:
             pynamodb_alternator.close_all()
 
 
+def test_the_line_of_a_cluster_that_was_made_before_the_rule() -> None:
+    refused = pytest.raises(BlockedConnectionError, match=r"made at .*test_admission.py:\d+")
+    with Cluster("http://192.0.2.1:8000") as before, only_where(Nowhere()), refused:
+        before.client.list_tables()
+
+
+def test_an_error_names_some_of_many_settings() -> None:
+    admission = Admission(CONFIG)
+    for number in range(100):
+        admission.comes_from(f"setting {number}")
+    admission.comes_from("setting 0")
+    admission.obey(Nowhere())
+    with pytest.raises(BlockedConnectionError) as caught:
+        admission.admit(node("10.0.0.1"))
+    names = " and from ".join(f"setting {number}" for number in range(4))
+    assert str(caught.value) == f"10.0.0.1:8000 from {names} and from others"
+
+
 def test_open_connections_do_not_help_a_cluster_that_is_refused(local: LocalCluster) -> None:
     with Cluster(local.url) as cluster:
         cluster.client.list_tables()
-        with only_where(Nowhere()), pytest.raises(BlockedConnectionError, match="in code, before the test"):
+        with only_where(Nowhere()), pytest.raises(BlockedConnectionError, match=r"test_admission.py:\d+"):
             cluster.client.list_tables()
         assert {info.condition for info in cluster.nodes()} == {"active"}
         cluster.client.list_tables()

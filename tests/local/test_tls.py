@@ -90,6 +90,21 @@ def test_bad_certificates(kind: Any, message: str) -> None:
     assert cluster.failures == []
 
 
+@pytest.mark.parametrize("now", ["2001-01-01", "2099-01-01"])
+def test_the_clock_of_a_test_makes_no_certificate_invalid(now: str) -> None:
+    """The handshake goes by the clock of the system, which freezegun does not stop."""
+    freezegun = pytest.importorskip("freezegun")
+    with LocalCluster(1, tls=True):
+        pass  # cryptography keeps the class datetime that it meets first, which must not be freezegun's
+    with (
+        freezegun.freeze_time(now),
+        LocalCluster(1, tls=True) as cluster,
+        Wire(cluster.nodes[0], trusting(cluster)) as wire,
+    ):
+        assert wire.send("GET", "/")[0] == 200
+    assert cluster.failures == []
+
+
 def test_mutual_tls() -> None:
     with LocalCluster(1, tls=LocalTls(client_certificates="required")) as cluster:
         node = cluster.nodes[0]

@@ -6,8 +6,6 @@ fixture for each of them, and `alternator_async_client`, which is an ordinary fu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -22,7 +20,7 @@ _ANYIO = f"{_NAME}_anyio"
 
 @pytest.fixture
 def alternator_async_client(request: pytest.FixtureRequest) -> Any:
-    """An aiobotocore DynamoDB client on the cluster of the test, in the test's event loop; see `aio.AsyncCluster`.
+    """The aiobotocore DynamoDB client on the cluster of the test, in the test's event loop: that of `aio.get_client`.
 
     For tests of pytest-asyncio, whatever the scope of their event loop is, and of anyio on asyncio. Needs the extra
     ``async``.
@@ -56,16 +54,13 @@ def name_for(scope: str) -> str:
     return f"{_NAME}_{scope}"
 
 
-@asynccontextmanager
-async def client_here(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-    """A client on the cluster of the test for the event loop that runs here, which is closed at the end."""
-    from ...aio import AsyncCluster
+async def client_here(request: pytest.FixtureRequest) -> Any:
+    """The client on the cluster of the test for the event loop that runs here, which is closed with it."""
+    from ...aio.loops import cluster_here
 
-    async with AsyncCluster(active_cluster(request).client) as cluster:
-        yield await cluster.client()
+    return await cluster_here(active_cluster(request).client).client()
 
 
 @pytest.fixture(name=_ANYIO)
-async def anyio_client(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-    async with client_here(request) as client:
-        yield client
+async def anyio_client(request: pytest.FixtureRequest) -> Any:
+    return await client_here(request)

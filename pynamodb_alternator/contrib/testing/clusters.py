@@ -1,7 +1,8 @@
 """The clusters of tests: how a fixture makes one, lets aliases mean it, and undoes what a test has done to it.
 
 A test's cluster is a `LocalCluster`, or with ``--alternator-url`` a `RemoteCluster`. Those that are active are kept in
-order, the innermost last: a test's own comes after that of its module, and this after that of the session.
+order, the one that the aliases mean last. That is the innermost that the test names, whichever was made first, and else
+the innermost: a test's own before that of its module, and this before that of the session.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from .safety import safe
 if TYPE_CHECKING:
     from ...cluster import Cluster
     from ...local import LocalCluster, LocalNode
+    from ...registry import ClusterSource
     from ...settings.config import ClusterConfig
 
-__all__ = ["MARKER", "ActiveCluster", "active_cluster", "restore_shared", "running"]
+__all__ = ["MARKER", "ActiveCluster", "active_cluster", "prefer_named", "restore_shared", "running"]
 
 MARKER = "alternator"
 _FIXTURES = ("alternator_cluster", "alternator_cluster_module", "alternator_cluster_session")
 """The innermost first."""
+_NAMED_BY = {"alternator_models_session": "alternator_cluster_session"}
+"""Other fixtures that are surely on the cluster of this one."""
 _PROBE_TIMEOUT = 1.0
 _MOST_PROBES = 10
 """For one node: it is to be seen alive several times in a row before it counts as active."""
@@ -34,16 +38,25 @@ _MOST_PROBES = 10
 class ActiveCluster:
     """The cluster of a fixture, from its setup to its teardown.
 
-    `cluster`: what the fixture gives. `aliases`: what mean it. `config`: how a client reaches it. `after_each_test`:
-    called when a test is over that may have used the cluster; filled by the fixtures that make tables.
+    `fixture`: its name. `cluster`: what it gives. `config`: how a client reaches that. `after_each_test`: called when a
+    test is over that may have used the cluster; filled by the fixtures that make tables. `source`: knows what `aliases`
+    mean here, even where another cluster that is active hides them.
     """
 
-    def __init__(self, cluster: LocalCluster | RemoteCluster, config: ClusterConfig, aliases: list[str]) -> None:
+    def __init__(
+        self,
+        fixture: str,
+        cluster: LocalCluster | RemoteCluster,
+        config: ClusterConfig,
+        source: ClusterSource,
+        aliases: list[str],
+    ) -> None:
+        self.fixture = fixture
         self.cluster = cluster
         self.config = config
-        self.aliases = aliases
         self.after_each_test: list[Callable[[], None]] = []
-        self._client: Cluster | None = None
+        self.source = source
+        self._aliases = aliases
         self._nodes: list[tuple[LocalNode, str, str]] = []
         if not isinstance(cluster, RemoteCluster):
             self._nodes = [(node, node.datacenter, node.rack) for node in cluster.nodes]
@@ -58,12 +71,12 @@ class ActiveCluster:
 
     @property
     def client(self) -> Cluster:
-        """The `Cluster` that the aliases mean."""
-        from ... import registry
+        """The `Cluster` that the first alias means; a new one if a test has closed it."""
+        return self._clients()[0]
 
-        if self._client is None or self._client.closed:
-            self._client = registry.get_cluster(self.aliases[0])
-        return self._client
+    def _clients(self) -> list[Cluster]:
+        clients = [self.source.find(alias) for alias in self._aliases]
+        return [client for client in clients if client is not None]  # all: the source knows its aliases
 
     @contextmanager
     def fresh_client(self) -> Iterator[Any]:
@@ -93,23 +106,24 @@ class ActiveCluster:
         for place, (node, datacenter, rack) in enumerate(self._nodes):
             if node not in cluster.nodes:
                 self._nodes[place] = (cluster.add_node(datacenter, rack), datacenter, rack)
-        self._restore_client({node.address for node in cluster.nodes})
+        for client in self._clients():
+            _restore_client(client, {node.address for node in cluster.nodes})
 
-    def _restore_client(self, addresses: set[str]) -> None:
-        """Have the client see the nodes as they are: the next test may hold clients that were made before."""
-        client = self._client
-        if client is None or client.closed or client.core.membership.last_success is None:
-            return
-        membership = client.core.membership
-        known = membership.nodes()
-        if {node.address for node in known} == addresses and all(node.condition == "active" for node in known):
-            return
-        client.refresh()
-        for node in membership.view.topology.ring:
-            for _ in range(_MOST_PROBES):
-                view = membership.view
-                if node not in view.down | view.quarantined or not membership.probe(node, _PROBE_TIMEOUT):
-                    break
+
+def _restore_client(client: Cluster, addresses: set[str]) -> None:
+    """Have the client see the nodes as they are: the next test may hold clients that were made before."""
+    membership = client.core.membership
+    if membership.last_read is None:
+        return
+    known = membership.nodes()
+    if {node.address for node in known} == addresses and all(node.condition == "active" for node in known):
+        return
+    client.refresh()
+    for node in membership.view.topology.ring:
+        for _ in range(_MOST_PROBES):
+            view = membership.view
+            if node not in view.down | view.quarantined or not membership.probe(node, _PROBE_TIMEOUT):
+                break
 
 
 _ACTIVE = pytest.StashKey[list[ActiveCluster]]()
@@ -131,16 +145,16 @@ def running(request: pytest.FixtureRequest, options: object) -> Iterator[ActiveC
     with ExitStack() as undo:
         remote = from_option(request, _shape_marked(request))
         cluster = undo.enter_context(_local_cluster(settings)) if remote is None else remote
-        active = ActiveCluster(cluster, _config_of(cluster), aliases)
+        config = _config_of(cluster)
         if remote is None:
             undo.enter_context(safe(request.config, cluster.port))
         else:
-            undo.enter_context(safe(request.config, None, active.config.seed_addresses))
-        undo.enter_context(registry.replaced(dict.fromkeys(aliases, active.config)))
+            undo.enter_context(safe(request.config, None, config.seed_addresses))
+        source = undo.enter_context(registry.replaced(dict.fromkeys(aliases, config)))
+        active = ActiveCluster(str(request.fixturename), cluster, config, source, aliases)
         entered = _active(request.config)
         entered.append(active)
         undo.callback(entered.remove, active)
-        active.client  # noqa: B018 (now that the alias surely means this cluster)
         yield active
 
 
@@ -216,6 +230,24 @@ def active_cluster(request: pytest.FixtureRequest, *, fixtures: tuple[str, ...] 
     return next(one for one in reversed(active) if one.cluster is cluster)
 
 
+def prefer_named(item: pytest.Item) -> None:
+    """A test begins: have the aliases mean the cluster that it names, whatever fixtures were set up in between."""
+    active = _active(item.config)
+    if len(active) < 2:
+        return
+    names = {_NAMED_BY.get(name, name) for name in getattr(item, "fixturenames", ())}
+    active.sort(key=lambda one: (one.fixture in names, -_FIXTURES.index(one.fixture)))
+    _prefer(active[-1], active)
+
+
+def _prefer(active: ActiveCluster, all_active: list[ActiveCluster]) -> None:
+    """Have the aliases mean this one of the clusters of fixtures, unless a test's own `registry.replaced` hides it."""
+    from ... import registry
+
+    others = [other.source for other in reversed(all_active) if other is not active]
+    registry.prefer(active.source, *others)
+
+
 def _is_marked_for(fixture: str, request: pytest.FixtureRequest) -> bool:
     """Whether a marker of the test, or of its class, is about the fixture. A module's may mean that of the module."""
     if fixture != _FIXTURES[0] or request.scope != "function":
@@ -226,5 +258,7 @@ def _is_marked_for(fixture: str, request: pytest.FixtureRequest) -> bool:
 
 def restore_shared(config: pytest.Config) -> None:
     """A test is over: undo what it did to the clusters that are still active, which later tests will use."""
-    for active in _active(config):
+    all_active = _active(config)
+    for active in all_active:  # the one that the aliases mean comes last, and so they mean it afterwards
+        _prefer(active, all_active)  # a table that is made again belongs there
         active.restore()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import pytest
@@ -14,9 +13,8 @@ __all__ = ["class_client", "function_client", "module_client", "package_client",
 
 
 def _fixture(loop_scope: Literal["function", "class", "module", "package", "session"]) -> Any:
-    async def client(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-        async with client_here(request) as made:
-            yield made
+    async def client(request: pytest.FixtureRequest) -> Any:
+        return await client_here(request)
 
     return pytest_asyncio.fixture(client, name=name_for(loop_scope), loop_scope=loop_scope)
 

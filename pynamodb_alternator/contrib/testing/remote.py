@@ -13,18 +13,22 @@ if TYPE_CHECKING:
 __all__ = ["OPTION", "RemoteCluster", "from_option", "url_of"]
 
 OPTION = "--alternator-url"
+_MADE_TABLES = pytest.StashKey[set[str]]()
 
 
 class RemoteCluster:
-    """A cluster that the tests have not started. It has `url`, `scheme`, `port` and `config`.
+    """A cluster that the tests have not started. It has `url`, `scheme`, `port`, `config` and `made_tables`.
 
     A test that asks it for what only a `LocalCluster` has, such as `nodes` with their faults, is skipped.
     """
 
-    def __init__(self, url: str, config: ClusterConfig) -> None:
+    def __init__(self, url: str, config: ClusterConfig, made_tables: set[str]) -> None:
         self.url = url
         self.config = config
         """How to reach it: the URL, with credentials and certificates of the environment."""
+        self.made_tables = made_tables
+        """Those that fixtures of this run have made, and not dropped yet. All fixtures share the cluster with its
+        tables: a test may ask for a table that the session has."""
         self.scheme: str = config.scheme
         self.port: int = config.node_port
 
@@ -70,7 +74,7 @@ def from_option(request: pytest.FixtureRequest, marked: frozenset[str] = frozens
     except ConfigurationError as wrong:
         raise pytest.UsageError(f"{OPTION}: {wrong}") from None
     _reached(config)
-    return RemoteCluster(url, config)
+    return RemoteCluster(url, config, request.config.stash.setdefault(_MADE_TABLES, set()))
 
 
 def _reached(config: ClusterConfig) -> None:

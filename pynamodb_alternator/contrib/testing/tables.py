@@ -39,10 +39,12 @@ class AlternatorModels:
     def _create(self, model: type[Model]) -> None:
         from .._tables import create_table
 
-        name = model.Meta.table_name
+        name, cluster = model.Meta.table_name, self._active.cluster
         if create_table(model):
             self._made[name] = model
-        elif name not in self._made and isinstance(self._active.cluster, RemoteCluster):
+            if isinstance(cluster, RemoteCluster):
+                cluster.made_tables.add(name)
+        elif isinstance(cluster, RemoteCluster) and name not in cluster.made_tables:
             raise pytest.UsageError(
                 f"The table {name!r} exists on the cluster of {OPTION}, and was not made by these tests, which would "
                 "change its items. Delete it, or name a cluster for tests."
@@ -55,6 +57,8 @@ class AlternatorModels:
             with self._active.fresh_client() as client:
                 for table in self._made:
                     _unless_missing(client, lambda table=table: client.delete_table(TableName=table))
+            if isinstance(self._active.cluster, RemoteCluster):
+                self._active.cluster.made_tables.difference_update(self._made)
             self._made.clear()
 
 

@@ -1,0 +1,44 @@
+"""The table of all settings is that of the code, and what it says can be written."""
+
+from __future__ import annotations
+
+import pytest
+
+from pynamodb_alternator import ClusterConfig
+from pynamodb_alternator.settings.options import BLOCK_SETTINGS
+from pynamodb_alternator.settings.text import IN_TEXT
+
+from .. import settings_table
+
+ROWS = tuple(settings_table.rows())
+
+
+def test_the_page_has_the_table() -> None:
+    assert settings_table.written() == settings_table.table(), "write it anew: python -m tests.settings_table"
+
+
+def test_each_setting_says_what_it_means() -> None:
+    assert [row.name for row in ROWS if not row.meaning] == []
+
+
+def test_no_name_is_left_out() -> None:
+    assert {row.url for row in ROWS} - {""} == IN_TEXT.keys()
+    in_meta = {*settings_table.OF_CONNECTIONS, *settings_table.OF_OUR_CONNECTIONS}
+    assert settings_table.IN_META.keys() == in_meta - settings_table.OF_MODELS_ALONE
+    in_blocks = {row.block.partition("=")[0] for row in ROWS} - {""}
+    assert in_blocks == BLOCK_SETTINGS - {"consistent_node"}
+
+
+DEFAULTS = {row.url: row.default.strip("'") for row in ROWS if row.url and row.default not in ("", "None", "()")}
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_a_default_can_be_written_in_a_url(key: str) -> None:
+    scheme = "https" if IN_TEXT[key].group == "tls" else "http"
+    written = ClusterConfig.from_url(f"{scheme}://127.0.0.1:8000/?{key}={DEFAULTS[key].lower()}")
+    plain = ClusterConfig.from_url(f"{scheme}://127.0.0.1:8000")
+    group = IN_TEXT[key].group
+    if getattr(plain, group or key) is None:  # the cluster has none of this group
+        assert getattr(written, group or key) is not None
+    else:
+        assert written == plain
