@@ -116,7 +116,6 @@ class ClusterCore:
             clock=time.monotonic,
             random=random.Random(),
             answers_of=counts.answers_of,
-            trust_listed=not self.has_monitor,
         )
         self.monitor: Monitor = Monitor(
             self.membership,
@@ -125,7 +124,7 @@ class ClusterCore:
             random=random.Random(),
             also=self._begin_what_waits,
         )
-        self.inline: InlineUpkeep = InlineUpkeep(self.membership, fetch, time.monotonic)
+        self.inline: InlineUpkeep = InlineUpkeep(self.membership, fetch, time.monotonic, random.Random())
         self.tables: Tables = Tables(config, on_unknown=lambda table, what: self.questions.lookups.ask(table, what))
         self.replicas: Replicas = Replicas(
             config.token_aware_after, on_wanted=lambda table, always: self.questions.token_rings.want(table, always)

@@ -14,6 +14,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from random import Random
 from typing import TYPE_CHECKING
 
 from ..errors import DeadlineBeforeSendError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DeadlinedFetch", "InlineUpkeep", "can_be_frozen"]
 
+_MOST_TRIED = 3
+"""Nodes that a request probes until one answers, where it has no node to go to."""
 _PROBE_TIMEOUT = 0.5
 """Seconds for a probe that a request waits for. Enough for a node across an ocean."""
 
@@ -76,7 +79,10 @@ class DeadlinedFetch:
 class InlineUpkeep:
     """What a request does where there is no monitor: it refreshes a stale node list and probes one suspect."""
 
-    def __init__(self, membership: Membership, fetch: DeadlinedFetch, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, membership: Membership, fetch: DeadlinedFetch, clock: Callable[[], float], random: Random
+    ) -> None:
+        self._random = random
         self._membership = membership
         self._fetch = fetch
         self._clock = clock
@@ -88,11 +94,24 @@ class InlineUpkeep:
 
     def is_due(self, now: float) -> bool:
         """Whether the next request has something to do here, and so would wait."""
-        return self._list_is_stale(now) or bool(self._suspects)
+        return self._list_is_stale(now) or bool(self._suspects) or self._lacks_a_node()
 
     def _list_is_stale(self, now: float) -> bool:
         last = self._membership.last_read
         return last is None or now - last >= self._membership.config.discovery.interval
+
+    def _lacks_a_node(self) -> bool:
+        """Whether requests have no node to go to, and one of those may be proven that are new."""
+        view = self._membership.view
+        return bool(view.unproven) and len(view.down) >= len(view.topology.ring)
+
+    def _candidates(self) -> list[Node]:
+        """Some nodes of the scope in use that are new: that which told the list, and then others at random."""
+        view = self._membership.view
+        unproven = [node for node in view.topology.nodes if node in view.unproven]
+        self._random.shuffle(unproven)
+        source = self._membership.source
+        return sorted(unproven, key=lambda node: node.address != source)[:_MOST_TRIED]
 
     def run(self, now: float, deadline: float | None) -> None:
         """Do what cannot wait, within `deadline`."""
@@ -106,8 +125,20 @@ class InlineUpkeep:
                 membership.refresh(wait=membership.last_success is None, **most)
                 self._suspects.update(dict.fromkeys((*membership.suspects(), *membership.probes_due(now)), True))
             timeout = min(membership.config.health.probe_timeout, _PROBE_TIMEOUT)
-            if deadline is None or self._clock() + timeout < deadline:
+            if self._lacks_a_node():
+                self._prove_one(timeout, deadline)
+            elif deadline is None or self._clock() + timeout < deadline:
                 # One at a time, because a request waits for it. Another thread may be about to take the same.
                 for node in tuple(self._suspects)[:1]:
                     if self._suspects.pop(node, False):
                         membership.probe(node, timeout)
+
+    def _prove_one(self, timeout: float, deadline: float | None) -> None:
+        """Requests go to no node that has not answered ``GET /``: have one do so."""
+        for node in self._candidates():
+            if deadline is not None and self._clock() + timeout >= deadline:
+                return
+            self._membership.suspect(node)  # so that one that fails is not waited for
+            self._suspects.pop(node, None)
+            if self._membership.probe(node, timeout):
+                return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import InitVar, dataclass, fields
 from typing import Any, Literal
 
 from ..errors import ConfigurationError
@@ -171,6 +171,8 @@ class Discovery:
     node list; after that it goes to a seed. It waits longer for a resolver that has not told where the seeds are: as
     long as the call may take, or `Timeouts.read` without a `total`.
     `scope_restore_after`: how long a better routing scope must have had active nodes before it is used again.
+    `active_interval_max`: how long `interval` may grow while no node comes, goes or is in trouble; None for not at all.
+    `active_interval`: another name of `interval`, which ScyllaDB's drivers use.
     """
 
     interval: float = 1.0
@@ -179,10 +181,29 @@ class Discovery:
     timeout: float = 2.0
     startup_wait: float = 1.0
     scope_restore_after: float = 3.0
+    active_interval_max: float | None = None
+    active_interval: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, active_interval: float | None) -> None:
+        if active_interval is not None:
+            checks.positive("Discovery: active_interval", active_interval)
+            object.__setattr__(self, "interval", active_interval)
         checks.each(self, "Discovery", ("interval", "idle_interval", "idle_after", "timeout"), checks.positive)
         checks.each(self, "Discovery", ("startup_wait", "scope_restore_after"), checks.not_negative)
+        longest = self.active_interval_max
+        if longest is not None:
+            remedy = "or None for an interval that does not grow"
+            checks.positive("Discovery: active_interval_max", longest, remedy=remedy)
+            if longest < self.interval:
+                raise ConfigurationError(
+                    f"Discovery: active_interval_max must be at least interval, which is {self.interval:g} "
+                    f"(got {longest:g}). Give a longer one, or None for an interval that does not grow."
+                )
+
+    @property
+    def longest_interval(self) -> float:
+        """Seconds between two readings while requests are made, at most."""
+        return self.interval if self.active_interval_max is None else self.active_interval_max
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from functools import partial
 
 from ..settings.config import ClusterConfig
 from ..settings.scopes import ClusterScope, DatacenterScope, Scope, chain
+from .calm import sources_in_order
 from .health_book import States
 from .localnodes import IMPOSSIBLE_RACK_PATH, NodeFilter, path_for, read_answer
 from .network import Fetch, Resolve
@@ -80,6 +81,7 @@ class Discovery:
         self._look_again = False
         self._source: Node | None = None
         self._readings_from_source = 0
+        self._readings_that_told = 0
         self._scopes_supported: bool | None = None
         self._scope_is_empty = False
         self._repeatable: Repeatable | None = None
@@ -107,7 +109,7 @@ class Discovery:
             return previous
         self._seen_alive = self._seen_alive.intersection((*quarantined, *down)).union(active)
         walk = SourceWalk(
-            active=self._in_asking_order(active, questions.asked_early()),
+            active=self._in_asking_order(states, questions.asked_early()),
             quarantined=self._shuffled(quarantined),
             down=self._shuffled(down),
             contact=partial(self._contact, questions),
@@ -170,6 +172,7 @@ class Discovery:
         if walk.source is None:
             raise DiscoveryError(f"no node answered: {walk.error}", walk.tried)
         self._remember_source(walk.source)
+        self._readings_that_told += 1
         if not any(members.values()):
             nothing = f"{walk.source.address} lists no node for {self._config.routing_scope}"
             if any(previous.members.values()) or not walk.ask_some([walk.source], ClusterScope()):
@@ -243,13 +246,18 @@ class Discovery:
             if failures >= FAILURES_PER_KIND:
                 return
 
-    def _in_asking_order(self, active: Sequence[Node], asked: Collection[Node]) -> list[Node]:
+    def _in_asking_order(self, states: States, asked: Collection[Node]) -> list[Node]:
         """The source of the last reading first (its connection is open), then those that were asked in this one, and
-        the others in random order."""
-        if self._readings_from_source >= READINGS_PER_SOURCE or self._source not in active:
+        the others in random order. What the first reading has asked were seeds, as all clients do."""
+        active = states.active
+        is_second = self._readings_that_told == 1
+        if is_second or self._readings_from_source >= READINGS_PER_SOURCE or self._source not in active:
             self._source, self._readings_from_source = None, 0
+        order = sources_in_order(
+            active, (*active, *states.quarantined, *states.down), self._seeds.includes, self._random
+        )
         # Not `_source` itself, which is equal: what the list says of the node may have changed since.
-        return sorted(self._shuffled(active), key=lambda node: (node != self._source, node not in asked))
+        return sorted(order, key=lambda node: (node != self._source, node not in asked))
 
     def _shuffled(self, nodes: Iterable[Node]) -> list[Node]:
         shuffled = list(nodes)

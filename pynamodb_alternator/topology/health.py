@@ -55,6 +55,14 @@ class HealthStatus(NamedTuple):
     successes: int = 0
     generation: int = 0
 
+    @property
+    def is_unproven(self) -> bool:
+        """Whether the node has answered no probe since it was listed, nor failed one that requests have asked for.
+
+        Only an answer to ``GET /`` makes such a node active, and one that was down has answered several to be on trial.
+        """
+        return self.state is State.QUARANTINED and self.generation == 0
+
 
 def quarantined() -> HealthStatus:
     """How seeds and newly listed nodes start."""

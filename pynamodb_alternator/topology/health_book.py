@@ -4,15 +4,18 @@ It has no lock of its own: `Membership` holds its lock around each method that c
 dictionary answers (`statuses`, `error_of`, `is_suspect`) may be read without it.
 
 An exception may come between any two lines here, so their order matters: a node whose status says that it is not
-active has a next probe before it has that status, and a suspicion is taken off the book last.
+active has a next probe before it has that status, and a suspicion is taken off the book last. A node that is new has
+none until a request names it, or it is one of the few that are probed unasked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from random import Random
 from typing import NamedTuple
 
 from ..settings.values import Health
+from .calm import jittered, until_next_probe
 from .health import HealthStatus, Observation, State, quarantined, transition
 from .node import Node
 
@@ -21,10 +24,6 @@ __all__ = ["HISTORY", "HealthBook", "Snapshot", "StateChange", "States"]
 HISTORY = 1_000
 """Nodes that left the topology and whose health is remembered, in case they come back."""
 _UNHEARD_OF = quarantined()
-_IMPATIENCE = 0.1
-"""Part of a probe interval after which a node is asked again that has begun to answer."""
-
-
 _LONGEST_REASON = 300
 """Characters of an error that are kept: it goes into signals, log lines and the errors of requests."""
 
@@ -72,18 +71,22 @@ class _Trouble:
 
 class HealthBook:
     """What is known of the health of all nodes, and of those that left. `history`: how many of these are remembered.
+    `random`: varies the times of probes.
 
     `changes`: is raised before a node gets another state, so that who has seen all states at this number knows them.
     """
 
-    def __init__(self, policy: Health, *, history: int = HISTORY) -> None:
+    def __init__(self, policy: Health, random: Random, *, history: int = HISTORY) -> None:
         self.statuses: dict[Node, HealthStatus] = {}
         self.changes: int = 0
         self._by_state: tuple[frozenset[Node], int, States] = (frozenset(), 0, States())
         self._policy = policy
+        self._random = random
         self._history = history
         self._troubles: dict[Node, _Trouble] = {}
         self._next_probe: dict[Node, float] = {}
+        self._failed_probes: dict[Node, int] = {}
+        """How many probes in a row have failed, by node."""
         self._suspects: set[Node] = set()
 
     # ---- what is read ------------------------------------------------------------------------------------------
@@ -117,6 +120,14 @@ class HealthBook:
     def is_suspect(self, node: Node) -> bool:
         return node in self._suspects
 
+    def is_unproven(self, node: Node) -> bool:
+        """See `HealthStatus.is_unproven`. Raises KeyError as `state_of` does."""
+        return self.statuses[node].is_unproven
+
+    def is_tried(self, node: Node) -> bool:
+        """Whether a node has answered a probe, or is due for one."""
+        return node in self._next_probe or not self.is_unproven(node)
+
     def suspects(self) -> tuple[Node, ...]:
         return tuple(self._suspects)
 
@@ -138,14 +149,12 @@ class HealthBook:
 
     # ---- what changes it ---------------------------------------------------------------------------------------
 
-    def admit(self, nodes: Collection[Node], fresh: HealthStatus, now: float) -> None:
-        """New nodes start as `fresh`; those that are known keep what is known of them."""
+    def admit(self, nodes: Collection[Node]) -> None:
+        """New nodes start on trial; those that are known keep what is known of them."""
         for node in nodes:
-            if self.statuses.get(node, _UNHEARD_OF) == _UNHEARD_OF:
+            if node not in self.statuses:
                 self.changes += 1
-                if fresh.state is not State.ACTIVE:
-                    self._next_probe.setdefault(node, now)
-                self.statuses[node] = fresh
+                self.statuses[node] = _UNHEARD_OF
         # Under these very objects, and not under equal ones, such as the seeds: requests then find them by identity.
         self.statuses = {**{node: self.statuses[node] for node in nodes}, **self.statuses}
 
@@ -168,6 +177,7 @@ class HealthBook:
         if after.state is State.ACTIVE:
             self.statuses[node] = after
             self._next_probe.pop(node, None)
+            self._failed_probes.pop(node, None)
             trouble = self._troubles.pop(node, None)
             return StateChange(node, before, after, now - trouble.since if trouble else 0.0)
         self._next_probe.setdefault(node, now)
@@ -185,10 +195,25 @@ class HealthBook:
         self._suspects.add(node)
         return True
 
-    def plan_next_probe(self, node: Node, *, well: bool, now: float) -> None:
-        """The node has been probed. One that has begun to answer is asked again soon: it needs several answers."""
+    def plan_next_probe(self, node: Node, *, well: bool, others_serve: bool, now: float) -> None:
+        """The node has been probed. See `until_next_probe`."""
         if node in self.statuses:
-            self._next_probe[node] = now + self._policy.probe_interval * (_IMPATIENCE if well else 1.0)
+            failures = self._failed_probes[node] = 0 if well else self._failed_probes.get(node, 0) + 1
+            self._next_probe[node] = now + until_next_probe(
+                self._policy, failures=failures, others_serve=others_serve, random=self._random
+            )
+
+    def ask(self, nodes: Iterable[Node], now: float) -> None:
+        """Have nodes probed that are new, although no request has named them."""
+        for node in nodes:
+            self._next_probe.setdefault(node, now)
+
+    def hasten(self, nodes: Iterable[Node], now: float) -> None:
+        """Have these probed within a probe interval, which were to be left alone for longer: they are needed."""
+        for node in nodes:
+            due = self._next_probe.get(node)
+            if due is not None and due > now + self._policy.probe_interval:
+                self._next_probe[node] = now + jittered(self._policy.probe_interval / 2, self._random)
 
     def settle(self, node: Node) -> None:
         """A probe has told what the suspicion asked."""
@@ -202,7 +227,7 @@ class HealthBook:
         excess = len(self.statuses) - len(members) - self._history
         if excess > 0:
             for node in [node for node in self.statuses if node not in members][:excess]:
-                for memory in (self._troubles, self._next_probe, self.statuses):
+                for memory in (self._troubles, self._next_probe, self._failed_probes, self.statuses):
                     memory.pop(node, None)
 
 

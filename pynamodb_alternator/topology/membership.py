@@ -25,23 +25,26 @@ from __future__ import annotations
 import logging
 import random as _random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from ..errors import ClusterClosedError
 from ..settings.config import ClusterConfig
 from ..settings.scopes import Scope, chain
 from .answer_book import AnswerBook
+from .asking import why_not_well
 from .discovery import Discovery, DiscoveryError
 from .emission import Emission, of_failed_reading, of_reading, of_return, of_set_aside, of_state_change
-from .health import PROBE_PATH, HealthStatus, Observation, State, active, is_well, quarantined
+from .health import HealthStatus, Observation, State
 from .health_book import HISTORY, HealthBook, Snapshot, StateChange, States
 from .listener import Listener
 from .network import Fetch, Resolve
+from .newcomers import Newcomers
 from .node import Node, with_names
-from .node_info import NodeInfo, describe
+from .node_info import NodeInfo, describe_all
+from .pacing import ReadingPace
 from .published import Published
 from .reading import Location, Reading, location_of
-from .turns import Claim, Turn, Turns
+from .turns import Turn, Turns
 from .view import View
 
 __all__ = ["Membership"]
@@ -54,10 +57,9 @@ that lasts longer does not keep others from beginning one."""
 
 
 class Membership:
-    """Nodes, their health, and the routing scope in use.
+    """Nodes, their health, and the routing scope in use. `pace`: how often the node list is read.
 
     `answers_of`: how many answers a node has given to requests so far, for the comparison of those that failed.
-    `trust_listed`: whether a newly listed node counts as active at once, where there is no monitor to probe it.
     `history`: how many nodes that left are remembered with their health.
     """
 
@@ -71,7 +73,6 @@ class Membership:
         clock: Callable[[], float],
         random: _random.Random,
         answers_of: Callable[[Node], int] = lambda node: 0,
-        trust_listed: bool = False,
         history: int = HISTORY,
     ) -> None:
         self.config = config
@@ -81,28 +82,25 @@ class Membership:
         self._listener = listener
         self._clock = clock
         self._fetch = fetch
-        self._fresh = active(config.health) if trust_listed else quarantined()
-        self._health = HealthBook(config.health, history=history)
+        self.pace: ReadingPace = ReadingPace(config.discovery, clock, random)
+        self._health = HealthBook(config.health, random, history=history)
+        self._newcomers = Newcomers(self._health, random)
         self._answers = AnswerBook(answers_of)
         self._members_told: frozenset[object] = frozenset()
         self._told_of: frozenset[Node] = frozenset()
         self._asked_in: Mapping[Node, HealthStatus] = {}
         self._locations: Mapping[str, Location] = {}
         self._discovery = Discovery(
-            config,
-            fetch=fetch,
-            resolve=resolve,
-            random=random,
-            answered=self._answered,
-            failed=self.suspect,
+            config, fetch=fetch, resolve=resolve, random=random, answered=self._answered, failed=self.suspect
         )
-        self._published = Published(config, scopes_read=self._discovery.scopes, state_of=self._health.state_of)
+        self._turns = Turns(LONGEST_READING)
+        self._published = Published(config, self._health, scopes_read=self._discovery.scopes)
         self.after_fork()
 
     def after_fork(self) -> None:
         """Fresh locks: another thread of the parent may have held the old ones."""
         self._lock = threading.Lock()
-        self._turns = Turns(LONGEST_READING)
+        self._turns.after_fork()
         # The parent's threads probe them, and this process has no such thread.
         self._health.forget_suspects()
         self._published.reads_go_last(frozenset())
@@ -135,6 +133,11 @@ class Membership:
 
     def is_down(self, node: Node) -> bool:
         return node in self.view.down
+
+    @property
+    def source(self) -> str:
+        """The address of the node that told the last list."""
+        return self._published.reading.source
 
     def stranger_that_tells(self) -> str | None:
         """See `Discovery.stranger_that_told`. None while the list cannot be read."""
@@ -182,10 +185,29 @@ class Membership:
         hedged because of it, and until the probe has told, the node is the last for reads."""
         with self._lock:
             is_new = self._health.suspect(node)
+            if is_new and node not in self.view.unproven:
+                self.pace.trouble(self.last_read)
             if hedged and self._health.is_suspect(node):
                 self._published.reads_go_last(self.view.hedged | {node})
         if is_new:
             self._listener.suspect(node)
+
+    def named(self, node: Node) -> None:
+        """A request would have gone to this node, which is unproven: have it probed, unless too many just were."""
+        if not self.is_suspect(node):
+            with self._lock:
+                may_probe = self._newcomers.may_probe(self._clock())
+            if may_probe:
+                self.suspect(node)
+
+    def needed(self, nodes: Collection[Node]) -> bool:
+        """A request can go to none of these: have them probed soon. Whether it may be proven soon that it can."""
+        unproven = [node for node in nodes if node in self.view.unproven]
+        for node in unproven:
+            self.suspect(node)
+        with self._lock:
+            self._health.hasten(nodes, self._clock())
+        return bool(unproven)
 
     # ---- health ------------------------------------------------------------------------------------------------
 
@@ -208,13 +230,9 @@ class Membership:
         """Ask the node whether it lives, and judge it by that. True if it does."""
         generation = self.generation(node)
         try:
-            began = self._clock()
-            error = self._ask(node, timeout)
-            if error is not None and self._clock() > began + 1.5 * timeout:
-                # This process was held up, so that the failure says nothing of the node.
-                error = self._ask(node, timeout)
+            error = why_not_well(self._published.current(node), self._fetch, timeout, self._clock)
         except ClusterClosedError:
-            return False  # we have closed, which says nothing of the node
+            return False
         with self._lock:
             if error is None:
                 observation = Observation.PROBE_SUCCESS
@@ -223,27 +241,18 @@ class Membership:
                 observation = Observation.SUSPICION_CONFIRMED
             else:
                 observation = Observation.PROBE_FAILURE
-            self._health.plan_next_probe(node, well=error is None, now=self._clock())
+            self._health.plan_next_probe(node, well=error is None, others_serve=self.view.serves, now=self._clock())
             change, emissions = self._judge(node, observation, generation, error)
             self._published.reads_go_last(self.view.hedged - {node})
             self._health.settle(node)  # last: until here, an exception has the node probed again
         self._tell(change, emissions)
         return error is None
 
-    def _ask(self, node: Node, timeout: float) -> Exception | None:
-        """Why the node is not well; None if it is. Raises `ClusterClosedError`."""
-        try:
-            status, _ = self._fetch(self._published.current(node), PROBE_PATH, timeout)
-        except ClusterClosedError:
-            raise
-        except Exception as failure:
-            return failure
-        return None if is_well(status) else ValueError(f"GET {PROBE_PATH} was answered with status {status}")
-
     def _answered(self, node: Node) -> None:
-        """The node told its list: as good as a probe, if it has not gone down since it was asked."""
+        """The node told its list: as good as a probe, except the first, if it has not gone down since it was asked."""
         status = self._asked_in.get(node)
-        self._observe(node, Observation.PROBE_SUCCESS, None if status is None else status.generation)
+        if status is None or not status.is_unproven:
+            self._observe(node, Observation.PROBE_SUCCESS, None if status is None else status.generation)
 
     def _observe(
         self, node: Node, observation: Observation, generation: int | None = None, error: Exception | None = None
@@ -260,7 +269,12 @@ class Membership:
         change = self._health.observe(node, observation, generation, error, now)
         if change is None:
             return None, []
-        return change, [of_state_change(change), *self._published.state_changed(node, change.after.state, now)]
+        emissions = [of_state_change(change), *self._published.state_changed(node, change.after.state, now)]
+        if change.after.state is State.DOWN:
+            self.pace.trouble(self.last_read)
+            if not self.view.serves:
+                self._health.hasten(self._published.members, now)
+        return change, emissions
 
     def _tell(self, change: StateChange | None, emissions: Iterable[Emission]) -> None:
         # First what requests wait for: a receiver of a signal may take its time.
@@ -279,7 +293,7 @@ class Membership:
         with self._lock:
             if self._published.members:
                 return
-            emissions = self._take(reading, quarantined())
+            emissions = self._take(reading)
             self._members_told = with_names(self._published.members)  # there are no connections yet
         self._emit(emissions)
 
@@ -288,18 +302,8 @@ class Membership:
 
         With `wait` False it does nothing while another thread reads. `most`: seconds to wait for that thread.
         """
-        claim = Claim()
-        # The turn is taken inside, so that no exception comes between taking it and being ready to give it back.
-        try:
-            turn = self._turns.take(claim, self._clock())
-            if turn.belongs_to(claim):
-                return self._read(turn)
-        finally:
-            self._turns.give_back(claim)
-        # A receiver of one of our signals would wait for itself.
-        if not wait or turn.thread == threading.get_ident():
-            return self.last_success is not None
-        return turn.wait(most)
+        has_list = self.last_success is not None
+        return self._turns.run(self._read, self._clock(), waits=wait, most=most, otherwise=has_list)
 
     def _read(self, turn: Turn) -> bool:
         started = self._clock()
@@ -316,7 +320,9 @@ class Membership:
             return False
         with self._lock:
             before = self._published.members if self.last_success is not None else frozenset()
-            emissions = self._take(reading, self._fresh)
+            is_calm = self._published.has(reading, self._health.changes) and self.view.all_well
+            emissions = self._take(reading)
+            self.pace.read(is_calm=is_calm)
             now = self.last_success = self._clock()
             failures, self.failed_readings = self.failed_readings, 0
             members, addresses, scope = self._published.members, self._published.addresses, self.view.topology.scope
@@ -348,19 +354,23 @@ class Membership:
         with self._lock:
             self.failed_readings += 1
             consecutive = self.failed_readings
+            self.pace.read(is_calm=False)
+            self._newcomers.listed(self._published, self._published.reading, self._clock(), starts=False)
             # The scope in use may be due for a change all the same.
             emissions = self._published.choose(self._clock())
         stale_for = None if self.last_success is None else now - self.last_success
         self._emit([*emissions, of_failed_reading(error, error.tried, consecutive, stale_for)])
 
-    def _take(self, reading: Reading, fresh: HealthStatus) -> list[Emission]:
-        """Make `reading` the truth; new nodes start as `fresh`. The caller holds the lock."""
+    def _take(self, reading: Reading) -> list[Emission]:
+        """Make `reading` the truth. The caller holds the lock."""
         now = self._clock()
         if self._published.has(reading, self._health.changes):
             return self._published.take_again(reading, now)
         members = reading.nodes
         # Every member has a status before it is one: a process may be forked between two of these lines.
-        self._health.admit(members, fresh, now)
+        self._health.admit(members)
+        self._newcomers.listed(self._published, reading, now, starts=self.last_success is None)
+        self._health.hasten(members - self._published.members, now)
         emissions = self._published.take(reading, members, now, self._health.changes)
         self._health.forget_long_gone(members)
         return [*emissions, *self._review_answers(now)]
@@ -381,18 +391,7 @@ class Membership:
         """Every known node in ring order, with its state."""
         now = self._clock()
         with self._lock:
-            topology, in_scope = self.view.topology, set(self.view.topology.nodes)
-            return tuple(
-                describe(
-                    node,
-                    self._health,
-                    self._answers.aside(node, now),
-                    location=self._locations.get(node.host, (None, None)),
-                    in_scope=node in in_scope,
-                    now=now,
-                )
-                for node in topology.ring
-            )
+            return describe_all(self.view.topology, self._health, self._answers, self._locations, now)
 
     def snapshot(self) -> Snapshot:
         """All that is known, as copies."""

@@ -284,7 +284,7 @@ class Monitor:
         next_return = membership.review_answers(now)
         requests_wait = self._suspect_those_waited_for(now)
         in_use = requests_wait or now - self.last_use < settings.idle_after
-        interval = settings.interval if in_use else settings.idle_interval
+        interval = membership.pace.interval if in_use else settings.idle_interval
         interval *= self._random.uniform(1 - _JITTER, 1 + _JITTER)
         last = membership.last_read
         reads = last is None or now >= last + interval

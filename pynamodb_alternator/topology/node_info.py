@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from .answer_book import AnswerBook
 from .health import State
 from .health_book import HealthBook
 from .node import Node
 from .reading import Location
 from .set_aside import Aside
+from .view import Topology
 
-__all__ = ["NodeInfo", "describe"]
+__all__ = ["NodeInfo", "describe_all"]
 
 
 class NodeInfo(NamedTuple):
@@ -41,7 +44,25 @@ class NodeInfo(NamedTuple):
         return self.state.value if self.set_aside_for is None or self.state is State.DOWN else "set_aside"
 
 
-def describe(
+def describe_all(
+    topology: Topology, health: HealthBook, answers: AnswerBook, locations: Mapping[str, Location], now: float
+) -> tuple[NodeInfo, ...]:
+    """Every node in ring order, with what is known of it now. `locations`: by host, as the system tables say."""
+    in_scope = frozenset(topology.nodes)
+    return tuple(
+        _describe(
+            node,
+            health,
+            answers.aside(node, now),
+            location=locations.get(node.host, (None, None)),
+            in_scope=node in in_scope,
+            now=now,
+        )
+        for node in topology.ring
+    )
+
+
+def _describe(
     node: Node, health: HealthBook, aside: Aside | None, *, location: Location, in_scope: bool, now: float
 ) -> NodeInfo:
     """All that is known of a node now. `aside`: why it is set aside, if it is. `location`: as the system tables say."""

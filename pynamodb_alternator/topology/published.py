@@ -6,13 +6,14 @@ and `view_for` without it: each reads one attribute, which is swapped as a whole
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ..errors import ConfigurationError
 from ..settings.config import ClusterConfig
 from ..settings.scopes import Scope, chain
 from .emission import Emission, of_scope_change
 from .health import State
+from .health_book import HealthBook
 from .node import Node
 from .reading import Reading, location_of
 from .selection import ScopeChoice, choose_scope, make_topology, next_view, view_of, with_state
@@ -24,16 +25,14 @@ __all__ = ["Published"]
 class Published:
     """What was read last, and what is published of it.
 
-    `scopes_read`: the scopes whose node lists are read. `state_of`: the state of a node that is, or was, a member.
+    `health`: of the nodes that are members, or were. `scopes_read`: the scopes whose node lists are read.
     `reading`, `members`: the last node lists. `addresses`: of the members, sorted. `view`: what a request sees.
     """
 
     view: View
     _seen: tuple[View, Reading, dict[Scope, View]]
 
-    def __init__(
-        self, config: ClusterConfig, *, scopes_read: Sequence[Scope], state_of: Callable[[Node], State]
-    ) -> None:
+    def __init__(self, config: ClusterConfig, health: HealthBook, *, scopes_read: Sequence[Scope]) -> None:
         self.reading: Reading = Reading()
         self.members: frozenset[Node] = frozenset()
         self.addresses: tuple[str, ...] = ()
@@ -45,7 +44,7 @@ class Published:
         self._ring_nodes = config.affinity_ring
         self._restore_after = config.discovery.scope_restore_after
         self._scopes_read = scopes_read
-        self._state_of = state_of
+        self._health = health
         self._choice = ScopeChoice()
         self._publish(View(make_topology(self._preferred, self.reading, 0, 0, self._ring_nodes)))
 
@@ -118,6 +117,10 @@ class Published:
         if hedged != self.view.hedged:
             self._publish(self.view._replace(hedged=hedged))
 
+    def lists(self, reading: Reading) -> list[Collection[Node]]:
+        """The nodes of each scope of the chain in a reading, those of the preferred one first."""
+        return [reading.members.get(location_of(scope), ()) for scope in self._scopes]
+
     def groups(self) -> Iterator[Collection[Node]]:
         """The whole cluster, and each scope: what must not lose more than half of its nodes."""
         yield self.members
@@ -132,7 +135,7 @@ class Published:
         return emissions
 
     def _choose(self, now: float) -> list[Emission]:
-        before, state_of = self._choice, self._state_of
+        before, state_of = self._choice, self._health.state_of
         self._choice = choose_scope(
             self._preferred,
             self.reading,
@@ -147,8 +150,10 @@ class Published:
         return [of_scope_change(self._scopes, before.chosen, self._choice.chosen)]
 
     def _publish_reading(self) -> None:
+        chosen, health = self._choice.chosen, self._health
+        state_of, is_unproven = health.state_of, health.is_unproven
         self._publish(
-            next_view(self.view, self._preferred, self.reading, self._choice.chosen, self._ring_nodes, self._state_of)
+            next_view(self.view, self._preferred, self.reading, chosen, self._ring_nodes, state_of, is_unproven)
         )
 
     def _publish(self, view: View) -> None:

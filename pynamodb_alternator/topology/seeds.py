@@ -57,6 +57,12 @@ class Seeds:
         """The nodes, if all seeds are addresses; None if a name has to be resolved."""
         return None if self._has_names else self.nodes()
 
+    def includes(self, node: Node) -> bool:
+        """Whether a node is one of the seeds, by what is known of their names."""
+        if (node.host, node.port) in self._config.seed_addresses:
+            return True
+        return self._has_names and bool(self._known_names(_key(node.host)))
+
     def _named(self, node: Node, names: Iterable[str]) -> Node:
         # Names before the address, as for nodes that are listed.
         first, *others = sorted(names, key=is_ip_address)

@@ -126,7 +126,7 @@ def view_of(scope: Scope, reading: Reading, view: View, ring_nodes: RingNodes) -
         scope,
         reading,
         ScopeChoice(),
-        usable=lambda node: node not in view.down,
+        usable=lambda node: node not in view.down or node in view.unproven,
         active=lambda node: node not in view.down and node not in view.quarantined,
         now=0.0,
         restore_after=0.0,
@@ -141,6 +141,7 @@ def next_view(
     index: int,
     ring_nodes: RingNodes,
     state_of: Callable[[Node], State],
+    is_unproven: Callable[[Node], bool],
 ) -> View:
     """The view of a reading. Its topology is the same object as that of `old` if nothing in it has changed."""
     topology = make_topology(preferred, reading, index, old.topology.version, ring_nodes)
@@ -148,14 +149,15 @@ def next_view(
         topology = old.topology
     else:
         topology = topology._replace(version=topology.version + 1)
-    down, quarantined = set(), set()
+    unproven = frozenset(node for node in topology.ring if is_unproven(node))
+    down, quarantined = set(unproven), set()
     for node in topology.ring:
         state = state_of(node)
         if state is State.DOWN:
             down.add(node)
-        elif state is State.QUARANTINED:
+        elif state is State.QUARANTINED and node not in unproven:
             quarantined.add(node)
-    return old._replace(topology=topology, down=frozenset(down), quarantined=frozenset(quarantined))
+    return old._replace(topology=topology, down=frozenset(down), quarantined=frozenset(quarantined), unproven=unproven)
 
 
 def _details(topology: Topology) -> list[tuple[object, ...]]:
@@ -164,9 +166,10 @@ def _details(topology: Topology) -> list[tuple[object, ...]]:
 
 
 def with_state(view: View, node: Node, state: State) -> View:
-    """`view` with another state of one of its nodes."""
+    """`view` with another state of one of its nodes, which is not unproven any more."""
     nodes = {node}
     return view._replace(
         down=view.down | nodes if state is State.DOWN else view.down - nodes,
         quarantined=view.quarantined | nodes if state is State.QUARANTINED else view.quarantined - nodes,
+        unproven=view.unproven - nodes,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 
 from .waiting import Latch
 
@@ -60,9 +61,30 @@ class Turns:
     """Gives one turn at a time. `longest`: seconds after which a turn that has not ended counts as abandoned."""
 
     def __init__(self, longest: float) -> None:
-        self._lock = threading.Lock()
         self._longest = longest
         self._turn: Turn | None = None
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """In the child of a fork: the thread that has the turn does not exist there, nor one that held the lock."""
+        self._lock = threading.Lock()
+        self._turn = None
+
+    def run(self, work: Callable[[Turn], bool], now: float, *, waits: bool, most: float, otherwise: bool) -> bool:
+        """Have a turn, and do `work` in it; its result. While another thread has it, that of the other one, for which
+        this waits at most `most` seconds, or `otherwise` at once if it does not wait."""
+        claim = Claim()
+        # The turn is taken inside, so that no exception comes between taking it and being ready to give it back.
+        try:
+            turn = self.take(claim, now)
+            if turn.belongs_to(claim):
+                return work(turn)
+        finally:
+            self.give_back(claim)
+        # A receiver of one of our signals would wait for itself.
+        if not waits or turn.thread == threading.get_ident():
+            return otherwise
+        return turn.wait(most)
 
     def take(self, claim: Claim, now: float) -> Turn:
         """The turn of `claim`, or that of another call which has not ended."""

@@ -38,8 +38,10 @@ class Topology(NamedTuple):
 class View(NamedTuple):
     """What one request sees: the topology, and which of its nodes may be used now.
 
-    `down`: get no traffic. `quarantined`: get traffic after the active nodes. `set_aside`: get traffic after all
-    others, because their answers failed. `returning`: were set aside; those requests go there that can be sent again.
+    `down`: get no traffic. `unproven`: those of them that have not answered ``GET /`` yet, and are not known to be
+    down; they are probed when a plan names them. `quarantined`: get traffic after the active nodes. `set_aside`: get
+    traffic after all others, because their answers failed. `returning`: were set aside; those requests go there that
+    can be sent again.
     `hedged`: kept a read waiting, which had to be hedged, and have not been probed since: get reads after all others.
     """
 
@@ -49,6 +51,17 @@ class View(NamedTuple):
     set_aside: frozenset[Node] = frozenset()
     returning: frozenset[Node] = frozenset()
     hedged: frozenset[Node] = frozenset()
+    unproven: frozenset[Node] = frozenset()
+
+    @property
+    def serves(self) -> bool:
+        """Whether the scope in use has an active node."""
+        return any(node not in self.down and node not in self.quarantined for node in self.topology.nodes)
+
+    @property
+    def all_well(self) -> bool:
+        """Whether no node is known to be in trouble."""
+        return not (self.quarantined or self.set_aside) and self.down == self.unproven
 
     def seen_by(self, *, is_read: bool, may_repeat: bool) -> View:
         """What a request sees: the last nodes are those that are `hedged`, for a read, and those that return, for what

@@ -54,7 +54,7 @@ from ..settings.values import Retries, Timeouts
 from ..topology.node import Node
 from ..topology.view import View
 from . import emit, outcome
-from .environment import Environment
+from .environment import PROOF_PAUSE, Environment
 from .http1 import Answer
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class Attempts:
         if begun is None:
             self.plan: QueryPlan = environment.router.plan_of(operation, parameters, view, options)
             self._order: Iterator[Node] = self.plan.order(view)
+            environment.named(self.plan, view)
             emit.affinity_fallback(self)
         else:
             self.plan, self._order, self.node, self._generation = begun.plan, begun.rest(), begun.node, begun.generation
@@ -234,8 +235,11 @@ class Attempts:
             self._scope = view.topology.scope
             self._order = self.plan.order(view)
             return self.next()
-        self._cycles += 1
         found_some = self._nodes_in_cycle > 0
+        if not found_some and self.environment.is_proof_coming(view, self.started + self.timeouts.connect):
+            self._order = self.plan.order(view)
+            return Wait(PROOF_PAUSE)
+        self._cycles += 1
         # A certificate does not get better by trying again. Full pools may, but a whole cycle of waiting is enough.
         hopeless = found_some and self._hopeless_in_cycle == self._nodes_in_cycle
         self._nodes_in_cycle = self._hopeless_in_cycle = 0
@@ -374,8 +378,8 @@ class Attempts:
         last = self._error if self._error is not None else self._maybe_executed
         if isinstance(last, TransportError):
             reason += f"; the last attempt said: {last.reason}"
-        elif self.node is None and (unresolved := self.environment.still_resolving()):
-            reason += f"; {unresolved}"
+        elif self.node is None and (awaited := self.environment.awaited(self._view())):
+            reason += f"; {awaited}"
         kind = DeadlineBeforeSendError if self._maybe_executed is None else DeadlineAfterSendError
         self._raise(kind(reason, node=None if self.node is None else self.node.address))
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from blinker import NamedSignal
 
 from ..errors import TransportError
+from ..routing.plan import QueryPlan
 from ..routing.router import Router
 from ..settings.scopes import Scope
 from ..topology.membership import Membership
@@ -21,7 +22,10 @@ from .hedging import Hedging
 from .http1 import Answer
 from .loads import Loads
 
-__all__ = ["Emit", "Environment"]
+__all__ = ["PROOF_PAUSE", "Emit", "Environment"]
+
+PROOF_PAUSE = 0.01
+"""Seconds between two looks at nodes that are being probed, while a request can go to none."""
 
 
 class Emit(Protocol):
@@ -68,6 +72,20 @@ class Environment:
         if self.loads is not None and outcome.counts_as_slow(by):
             self.loads.failed(node, operation)
 
+    def named(self, plan: QueryPlan, view: View) -> None:
+        """A request has this plan: if the node that it names first is unproven, have that probed."""
+        if view.unproven:
+            node = plan.first(View(view.topology))
+            if node is not None and node in view.unproven:
+                self.membership.named(node)
+
+    def is_proof_coming(self, view: View, until: float) -> bool:
+        """Whether a request that has no node to go to waits for some that are unproven. All of them are probed now.
+
+        `until`: when it waits no longer.
+        """
+        return self.membership.needed(view.topology.nodes) and self.clock() < until
+
     def why_no_node(self, view: View, own_scope: Scope | None) -> str:
         """Why a request that sees `view` has no node to go to. `own_scope`: its own routing scope, if it has one."""
         membership = self.membership
@@ -89,6 +107,13 @@ class Environment:
         more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
         why = f"No node of the routing scope {view.topology.scope} is usable ({'; '.join(troubles[:3])}{more})"
         return f"{why}. {self._likely_cause() or 'Cluster.check() looks for the cause.'}"
+
+    def awaited(self, view: View) -> str:
+        """What there is to say of what a request that sees `view` waits for before it has a node; empty for nothing."""
+        unproven = [node.address for node in view.topology.nodes if node in view.unproven]
+        more = f" and {len(unproven) - 3} more" if len(unproven) > 3 else ""
+        probed = f"no usable node has answered GET / yet ({', '.join(unproven[:3])}{more})" if unproven else ""
+        return self.still_resolving() or probed
 
     def still_resolving(self) -> str:
         """What there is to say of seeds that are waited for; empty if the resolver is not being asked."""

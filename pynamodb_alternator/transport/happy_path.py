@@ -189,6 +189,8 @@ class FirstAttempt:
             plan = self._plan_of(operation.name, parameters, view, options)
         else:
             plan = self._plan(operation.name, parameters, view)
+        if view.unproven:
+            self._environment.named(plan, view)
         node, order = plan.first(view), None
         if node is None:
             return None

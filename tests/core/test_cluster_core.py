@@ -33,6 +33,8 @@ def core_over(network: FakeNetwork, **settings: Any) -> ClusterCore:
     core = ClusterCore(ClusterConfig([ONE], monitor=False, **settings), weakref.ref(owner), network=network)
     core.membership.begin()
     assert core.membership.refresh()
+    for node in core.membership.view.unproven:
+        core.membership.probe(node, 1.0)
     return core
 
 

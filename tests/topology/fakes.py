@@ -176,7 +176,6 @@ class World:
             clock=self.clock,
             random=random.Random(7),
             answers_of=self.answers.__getitem__,
-            trust_listed=self.config.monitor is False,
             history=history,
         )
         self.listener.membership = self.membership
@@ -190,12 +189,17 @@ class World:
             self.probe_all()
         assert self.membership.refresh()
         if probe:
-            self.probe_all()
+            self.prove_all()
         self.listener.clear()
         self.network.log.clear()
 
     def probe_all(self) -> None:
         for node in self.membership.probes_due(self.clock()):
+            self.membership.probe(node, 1.0)
+
+    def prove_all(self) -> None:
+        """As if requests had named each node."""
+        for node in (*self.membership.view.unproven, *self.membership.probes_due(self.clock())):
             self.membership.probe(node, 1.0)
 
     def down(self, *names: str) -> None:
@@ -233,9 +237,12 @@ class World:
 
 
 def will_be_probed(membership: Membership) -> bool:
-    """Whether each member that is not active has a next probe."""
+    """Whether each member that is not active has a next probe, except those that wait until a request names them."""
     snapshot = membership.snapshot()
-    on_trial = {node for node in snapshot.members if snapshot.statuses[node].state is not State.ACTIVE}
+    statuses = {node: snapshot.statuses[node] for node in snapshot.members}
+    on_trial = {
+        node for node, status in statuses.items() if status.state is not State.ACTIVE and not status.is_unproven
+    }
     return on_trial <= snapshot.next_probes.keys()
 
 

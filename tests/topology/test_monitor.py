@@ -155,7 +155,7 @@ class TestStart:
         bench = make()
         bench.hang(N3)
         bench.ready()
-        until(lambda: hosts(bench.membership.view.quarantined) == [N3])
+        until(lambda: hosts(bench.membership.view.unproven) == [N3])
         assert bench.hanging == [N3]
 
     def test_without_any_seed_alive_it_is_ready_to_fail(self, make: Make) -> None:
@@ -454,7 +454,7 @@ class TestProbes:
         bench.start()
         bench.down(N2)
         until(lambda: not bench.monitor.busy)
-        bench.clock.now += 1
+        bench.clock.now += 1.5
         bench.monitor.last_use = bench.clock.now
         bench.membership.last_read = bench.clock.now
         bench.hang(N2)

@@ -1,0 +1,161 @@
+"""How calmly a cluster is asked: when nodes are probed, when and from whom the node list is read. Pure functions.
+
+One client is not a burden. Ten thousand that do the same at the same moment are one: so each wait here is varied at
+random, grows while nothing needs an answer, and is short again when something does. Values, clock and random source are
+passed in, so that a simulation of a fleet can run the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from random import Random
+from typing import NamedTuple
+
+from ..settings.values import Discovery, Health
+from .node import Node
+
+__all__ = [
+    "SPARES",
+    "UNASKED",
+    "Pace",
+    "Wave",
+    "after_reading",
+    "in_trouble",
+    "jittered",
+    "next_in_wave",
+    "share_of_unasked",
+    "sources_in_order",
+    "unasked",
+    "until_next_probe",
+]
+
+_BACK_OFF = (1.0, 2.0, 5.0)
+"""Probe intervals after the first, the second and each later probe in a row that failed, while other nodes serve."""
+_IMPATIENCE = 0.1
+"""Part of a probe interval after which a node is asked again that has begun to answer."""
+_GROWTH = 1.5
+"""By how much the interval of readings grows with each one that finds nothing new."""
+UNASKED = 8
+"""Nodes that are probed at the start before any request names them, seeds included."""
+SPARES = 2
+"""Those of them that each fallback of the routing scope gets, so that it can take over at once."""
+_FIRST_OF_WAVE, _SECONDS_OF_WAVE = 3, 5.0
+
+
+def jittered(seconds: float, random: Random) -> float:
+    """These seconds, more or less by up to half, so that the clients of a fleet do not do the same at once."""
+    return seconds * random.uniform(0.5, 1.5)
+
+
+# ---- probes ------------------------------------------------------------------------------------------------------
+
+
+def until_next_probe(policy: Health, *, failures: int, others_serve: bool, random: Random) -> float:
+    """Seconds until a node that is not active is probed again.
+
+    `failures`: its probes in a row that failed, the last one included; 0 for a node that has answered, which is asked
+    again soon, because it needs several answers. `others_serve`: whether requests have other nodes to go to. While they
+    have none, there is no back-off.
+    """
+    if not failures:
+        factor = _IMPATIENCE
+    elif others_serve:
+        factor = _BACK_OFF[min(failures, len(_BACK_OFF)) - 1]
+    else:
+        factor = _BACK_OFF[0]
+    return jittered(policy.probe_interval * factor, random)
+
+
+def share_of_unasked(scopes: int) -> tuple[int, ...]:
+    """How many nodes of each scope of the chain are probed unasked at the start: `SPARES` of each fallback, as far as
+    that goes, and the rest of the preferred one."""
+    spares = min(SPARES * (scopes - 1), UNASKED - SPARES)
+    return (UNASKED - spares, *(max(0, min(SPARES, spares - SPARES * number)) for number in range(scopes - 1)))
+
+
+def unasked(
+    lists: Sequence[Collection[Node]],
+    *,
+    starts: bool,
+    is_tried: Callable[[Node], bool],
+    serves: Callable[[Node], bool],
+    random: Random,
+) -> list[Node]:
+    """The nodes to probe although no request has named them. `lists`: those of each scope of the chain, in its order.
+
+    `starts`: whether no node list was read before. `is_tried`: whether a node has answered a probe, or is due for one.
+    `serves`: whether a node is active. After the start these are some nodes of a scope of which none serves: requests
+    may well go to another scope, and name none of them.
+    """
+    picked: dict[Node, None] = {}
+    for nodes, share in zip(lists, share_of_unasked(len(lists)), strict=True):
+        known = sum(node in picked or is_tried(node) for node in nodes)
+        if starts:
+            missing = share - known
+        else:
+            missing = 0 if any(map(serves, nodes)) else SPARES - len(picked)
+        strangers = [node for node in nodes if node not in picked and not is_tried(node)]
+        missing = min(missing, UNASKED - len(picked), len(strangers))
+        if missing > 0:
+            picked.update(dict.fromkeys(random.sample(strangers, missing)))
+    return list(picked)
+
+
+class Wave(NamedTuple):
+    """Nodes that are new, and are probed as requests name them. `since`: when they were listed. `probed`: how many of
+    them were probed since, because they were named."""
+
+    since: float
+    probed: int = 0
+
+
+def next_in_wave(wave: Wave, now: float) -> Wave | None:
+    """The wave when one more node of it is probed; None if that has to wait.
+
+    A client of a large cluster names all nodes within a second, and ten thousand that start together would open a
+    million connections in it. So three may be probed at once, eight within five seconds, and then more and more: a
+    hundred within 22 seconds, and a thousand within 71.
+    """
+    most = _FIRST_OF_WAVE + (now - wave.since) ** 2 / _SECONDS_OF_WAVE
+    return wave._replace(probed=wave.probed + 1) if wave.probed + 1 <= most else None
+
+
+# ---- readings ----------------------------------------------------------------------------------------------------
+
+
+class Pace(NamedTuple):
+    """How often the node list is read while requests are made. `interval`: seconds from the last reading to the next.
+    `is_calm`: whether there was no trouble since the last reading."""
+
+    interval: float
+    is_calm: bool = True
+
+
+def after_reading(pace: Pace, settings: Discovery, *, is_calm: bool) -> Pace:
+    """The pace after a reading. `is_calm`: whether it found nothing new, and all nodes are well."""
+    if not (is_calm and pace.is_calm):
+        return Pace(settings.interval)
+    return Pace(min(pace.interval * _GROWTH, settings.longest_interval))
+
+
+def in_trouble(pace: Pace, settings: Discovery, *, since_reading: float, random: Random) -> Pace:
+    """The pace when something has gone wrong: the list is read within one `Discovery.interval`, at a time of its own
+    for each client, because all clients of a node see its trouble at once. `since_reading`: seconds since the last."""
+    if not pace.is_calm:
+        return pace
+    soon = since_reading + random.uniform(0.0, settings.interval)
+    return Pace(min(pace.interval, max(settings.interval, soon)), is_calm=False)
+
+
+def sources_in_order(
+    active: Iterable[Node], members: Sequence[Node], is_seed: Callable[[Node], bool], random: Random
+) -> list[Node]:
+    """The active nodes in the order in which they are asked for the list.
+
+    All clients of a fleet know the same few seeds, and each knows a few other nodes at first. A seed goes first as
+    often as is its share among the members, so that all nodes of the cluster are asked equally often.
+    """
+    order = list(active)
+    random.shuffle(order)
+    seed_first = bool(members) and is_seed(random.choice(members))
+    return sorted(order, key=lambda node: is_seed(node) is not seed_first)

@@ -1,0 +1,43 @@
+"""The nodes that are new: which of them are probed although no request has named them, and how many that are named.
+
+It has no lock of its own: `Membership` holds its lock around each method.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from .calm import Wave, next_in_wave, unasked
+from .health import State
+from .health_book import HealthBook
+from .node import Node
+from .published import Published
+from .reading import Reading
+
+__all__ = ["Newcomers"]
+
+
+class Newcomers:
+    """Has nodes probed that are unproven (see `View.unproven`). The rules are those of `calm`."""
+
+    def __init__(self, health: HealthBook, random: Random) -> None:
+        self._health = health
+        self._random = random
+        self._wave = Wave(float("-inf"))
+
+    def listed(self, published: Published, reading: Reading, now: float, *, starts: bool) -> None:
+        """Node lists were read. `published`: what was known before. `starts`: whether no list was read before."""
+        if not published.view.unproven:
+            self._wave = Wave(now)
+        health, lists = self._health, published.lists(reading)
+        picked = unasked(lists, starts=starts, is_tried=health.is_tried, serves=self._serves, random=self._random)
+        health.ask(picked, now)
+
+    def may_probe(self, now: float) -> bool:
+        """Whether one more that a request has named is probed now. See `next_in_wave`."""
+        wave = next_in_wave(self._wave, now)
+        self._wave = wave or self._wave
+        return wave is not None
+
+    def _serves(self, node: Node) -> bool:
+        return self._health.state_of(node) is State.ACTIVE
