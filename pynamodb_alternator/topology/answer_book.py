@@ -21,6 +21,8 @@ __all__ = ["AnswerBook"]
 
 _BETWEEN_NOTES = 1.0
 """Seconds between two notes, at least."""
+_MOST_NOTED = 3_000
+"""Tallies that are kept at once: a note has one for each node, so those of a large cluster are further apart."""
 _BETWEEN_LOOKS = 0.1
 """Seconds between two comparisons with the others, at least: in a storm, every answer is a reason for one."""
 
@@ -139,7 +141,7 @@ class AnswerBook:
         notes = self._notes
         while notes and notes[0].at < now - WINDOW:
             notes.popleft()
-        if not notes or notes[-1].at <= now - _BETWEEN_NOTES:
+        if not notes or notes[-1].at <= now - max(_BETWEEN_NOTES, WINDOW * len(members) / _MOST_NOTED):
             notes.append(_Note(now, {node: self._now(node) for node in members}))
         elif any(failing in note.tallies for note in notes):
             return

@@ -8,6 +8,7 @@ was made because traffic to the node had just failed, and failed too. It takes t
 from __future__ import annotations
 
 import enum
+import functools
 from typing import NamedTuple
 
 from ..settings.values import Health
@@ -70,7 +71,7 @@ def quarantined() -> HealthStatus:
 
 
 def active(policy: Health) -> HealthStatus:
-    return HealthStatus(State.ACTIVE, successes=policy.quarantine_promotion_threshold)
+    return _well(policy.quarantine_promotion_threshold, 0)
 
 
 def transition(status: HealthStatus, observation: Observation, policy: Health) -> HealthStatus:
@@ -118,7 +119,13 @@ def _from_down(status: HealthStatus, observation: Observation, policy: Health) -
 
 
 def _promoted(status: HealthStatus, policy: Health) -> HealthStatus:
-    return HealthStatus(State.ACTIVE, 0, policy.quarantine_promotion_threshold, status.generation)
+    return _well(policy.quarantine_promotion_threshold, status.generation)
+
+
+@functools.lru_cache(64)
+def _well(successes: int, generation: int) -> HealthStatus:
+    """One object for the many nodes of which there is nothing else to say."""
+    return HealthStatus(State.ACTIVE, 0, successes, generation)
 
 
 def _demoted(status: HealthStatus, failures: int) -> HealthStatus:

@@ -49,8 +49,9 @@ def path_for(scope: Scope) -> str:
     return "/localnodes" + ("?" + "&".join(query) if query else "")
 
 
-_Made: TypeAlias = dict[tuple[str, str, int | None], tuple[list[str], "Node | str"]]
-"""By entry, host and port: the names that the node had, and the node, or in words why there is none."""
+_Made: TypeAlias = dict[str | tuple[str, str, int | None], tuple[tuple[str, ...], "Node | str"]]
+"""By entry (and by host and port, where it is translated): the names that the node had, and the node, or in words why
+there is none."""
 _MOST_MADE = 2 * _MAX_ENTRIES
 _MOST_SOURCES = 100
 """Kinds of sources whose nodes are kept."""
@@ -140,7 +141,8 @@ class NodeFilter:
                 host, port = addresses.split_port(translated, "address_translator")
             except ConfigurationError as error:
                 return str(error)
-        known = made.get((listed, host, port))
+        key = listed if host is listed else (listed, host, port)
+        known = made.get(key)
         if known is not None and known[0] == self._names(host, source):
             return known[1]
         try:
@@ -150,11 +152,11 @@ class NodeFilter:
         names = self._names(host, source)
         # A translator may well send us to a tunnel's end on this machine; then the address is not the listed one.
         node = self._make(host, port, names, source, scope, is_listed=host == listed)
-        made[listed, host, port] = names, node
+        made[key] = names, node
         return node
 
     def _make(
-        self, host: str, port: int | None, names: list[str], source: Node, scope: Scope, *, is_listed: bool
+        self, host: str, port: int | None, names: tuple[str, ...], source: Node, scope: Scope, *, is_listed: bool
     ) -> Node | str:
         is_listed_name = is_listed and addresses.ip_address_of(addresses.without_brackets(host)) is None
         node = Node(
@@ -173,12 +175,12 @@ class NodeFilter:
             return "outside allowed_networks"
         return node
 
-    def _names(self, host: str, source: Node) -> list[str]:
+    def _names(self, host: str, source: Node) -> tuple[str, ...]:
         """The names by which `host`, listed by `source`, may prove itself before its address."""
         if source.scheme != "https":
-            return []
+            return ()
         names = dict.fromkeys(name for name in (source.server_name, *self._names_of(host)) if name is not None)
-        return list(names)[: MOST_NAMES - 1]
+        return tuple(names)[: MOST_NAMES - 1]
 
     def _is_allowed(self, host: str) -> bool:
         address = addresses.ip_address_of(host)

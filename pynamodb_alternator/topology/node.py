@@ -42,6 +42,8 @@ class Node:
 
     def __post_init__(self) -> None:
         host = addresses.without_brackets(self.host.lower())
+        if host == self.host:
+            host = self.host  # the same text once: there may be thousands of nodes, and few bytes for each
         bracketed = addresses.with_brackets(host)
         object.__setattr__(self, "host", host)
         object.__setattr__(self, "address", f"{bracketed}:{self.port}")
@@ -49,7 +51,8 @@ class Node:
         object.__setattr__(self, "endpoint", endpoint)
         # RFC 6874: a zone means something on this machine only, and does not leave it.
         header = _endpoint(self.scheme, addresses.with_brackets(host.partition("%")[0]), self.port)
-        object.__setattr__(self, "host_header", header.partition("://")[2])
+        header = header.partition("://")[2]
+        object.__setattr__(self, "host_header", self.address if header == self.address else header)
 
     def __str__(self) -> str:
         return self.address
@@ -110,5 +113,5 @@ def canonical_endpoint(url: str) -> str:
 
 
 def with_names(nodes: Iterable[Node]) -> frozenset[object]:
-    """What connections go by: the nodes, and the names that their certificates may have."""
-    return frozenset((node, node.certificate_names) for node in nodes)
+    """What connections go by: the nodes, and the names that their certificates may have, if not only the host."""
+    return frozenset((node, node.certificate_names) if node.server_name or node.other_names else node for node in nodes)
