@@ -168,8 +168,8 @@ class Discovery:
     `interval`: between two reads of ``/localnodes`` while requests are made. `idle_interval`: while none are made;
     a request in that time wakes the reader at once. `idle_after`: how long without a request counts as idle.
     `timeout`: for one source to answer. `startup_wait`: how long the first request waits, at most, for the first
-    node list; after that it goes to a seed. It waits longer for a resolver that has not told where the seeds are: as
-    long as the call may take, or `Timeouts.read` without a `total`.
+    node list; after that it goes to any node that has answered a probe. It waits longer for a resolver that has not
+    told where the seeds are: as long as the call may take, or `Timeouts.read` without a `total`.
     `scope_restore_after`: how long a better routing scope must have had active nodes before it is used again.
     `active_interval_max`: how long `interval` may grow while no node comes, goes or is in trouble; None for not at all.
     `active_interval`: another name of `interval`, which ScyllaDB's drivers use.
@@ -213,7 +213,9 @@ class Health:
     The names are those of ScyllaDB's specification for its drivers. `active_failure_threshold`: transport failures
     in a row that take an active node out. `quarantine_failure_threshold`: the same for one on trial.
     `quarantine_promotion_threshold`: answers that make a node on trial active. `down_recovery_threshold`: probes in a
-    row that put a down node on trial again. `probe_interval`, `probe_timeout`: seconds. `suspect_after`: a request that
+    row that put a down node on trial again. `probe_interval`: seconds until a node that is down is probed again; twice
+    and then five times as many after further failures, while other nodes serve, and each time more or less by half.
+    `probe_timeout`: seconds. `suspect_after`: a request that
     has waited this long for a node makes us probe that node. `max_parallel_probes`: probes under way at once.
     """
 

@@ -84,7 +84,8 @@ class Environment:
 
         `until`: when it waits no longer.
         """
-        return self.membership.needed(view.topology.nodes) and self.clock() < until
+        nodes = view.topology.nodes
+        return bool(nodes) and self.membership.needed(nodes) and self.clock() < until
 
     def why_no_node(self, view: View, own_scope: Scope | None) -> str:
         """Why a request that sees `view` has no node to go to. `own_scope`: its own routing scope, if it has one."""

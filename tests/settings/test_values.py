@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from .support import refused
         *((Retries, "silent_writes", bad) for bad in ("", "RAISE", None, True, 1)),
         *((Hedge, "after", bad) for bad in (0, -1, None, "p98", "0.05", float("nan"), True)),
         *((Hedge, "max_extra", bad) for bad in (-0.1, 1.1, None, "1", float("nan"), True)),
+        *((Discovery, name, bad) for name in ("active_interval", "active_interval_max") for bad in (0, -1, "1", True)),
+        *((Discovery, "active_interval_max", bad) for bad in (0.5, float("nan"), 1e9)),
         *((Discovery, name, 0) for name in ("interval", "idle_interval", "idle_after", "timeout")),
         *((Discovery, name, bad) for name in ("startup_wait", "scope_restore_after") for bad in (-1, None, 1e9)),
         *((Health, name, 0) for name in ("active_failure_threshold", "down_recovery_threshold")),
@@ -45,6 +48,14 @@ def test_what_may_be_written_for_a_hedge() -> None:
         ({"after": "soon"}, ("Hedge: after must be", "or 'p99' (got 'soon')")),
     ):
         refused(lambda wrong=wrong: hedge("ClusterConfig: hedge", wrong), *words)
+
+
+def test_how_long_the_interval_of_readings_may_grow() -> None:
+    assert (Discovery().longest_interval, Discovery(interval=7).longest_interval) == (1.0, 7)
+    assert Discovery(active_interval=2, active_interval_max=30) == Discovery(interval=2, active_interval_max=30)
+    assert Discovery(active_interval_max=30).longest_interval == 30
+    assert replace(Discovery(active_interval=2), timeout=1.0).interval == 2
+    refused(lambda: Discovery(interval=5, active_interval_max=4), "at least interval, which is 5 (got 4)", "or None")
 
 
 @pytest.mark.parametrize("digits", [400, 5000])

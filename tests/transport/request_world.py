@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from blinker import NamedSignal
@@ -118,6 +118,12 @@ class FakeMembership:
 
     def is_down(self, node: Node) -> bool:
         return node in self.view.down
+
+    def named(self, node: Node) -> None:
+        self.said.append(("named", node))
+
+    def needed(self, nodes: Collection[Node]) -> bool:
+        return not self.view.unproven.isdisjoint(nodes)
 
     def take_down(self, *nodes: Node) -> None:
         self.view = View(self.view.topology, self.view.down | set(nodes))
