@@ -75,29 +75,41 @@ def share_of_unasked(scopes: int) -> tuple[int, ...]:
 
 def unasked(
     lists: Sequence[Collection[Node]],
+    everyone: Iterable[Node],
     *,
     starts: bool,
     is_tried: Callable[[Node], bool],
     serves: Callable[[Node], bool],
     random: Random,
 ) -> list[Node]:
-    """The nodes to probe although no request has named them. `lists`: those of each scope of the chain, in its order.
+    """The nodes to probe although no request has named them.
 
-    `starts`: whether no node list was read before. `is_tried`: whether a node has answered a probe, or is due for one.
-    `serves`: whether a node is active. After the start these are some nodes of a scope of which none serves: requests
-    may well go to another scope, and name none of them.
+    `lists`: those of each scope of the chain, in its order. `everyone`: all members; those of a rack's datacenter are
+    among them, over which its keys are spread. `starts`: whether no node list was read before. `is_tried`: whether a
+    node has answered a probe, or is due for one. `serves`: whether a node is active.
+
+    After the start these are some nodes of a scope of which none serves, beside those of better scopes: requests may
+    well go to another scope, and name none of them.
     """
     picked: dict[Node, None] = {}
-    for nodes, share in zip(lists, share_of_unasked(len(lists)), strict=True):
-        known = sum(node in picked or is_tried(node) for node in nodes)
-        if starts:
-            missing = share - known
-        else:
-            missing = 0 if any(map(serves, nodes)) else SPARES - len(picked)
+
+    def pick(nodes: Collection[Node], most: int) -> None:
         strangers = [node for node in nodes if node not in picked and not is_tried(node)]
-        missing = min(missing, UNASKED - len(picked), len(strangers))
-        if missing > 0:
-            picked.update(dict.fromkeys(random.sample(strangers, missing)))
+        most = min(most, UNASKED - len(picked), len(strangers))
+        if most > 0:
+            picked.update(dict.fromkeys(random.sample(strangers, most)))
+
+    better: set[Node] = set()
+    for nodes, share in zip(lists, share_of_unasked(len(lists)), strict=True):
+        own = [node for node in nodes if node not in better]
+        better.update(own)
+        if starts:
+            pick(own, share - sum(map(is_tried, own)))
+        elif not any(map(serves, own)):
+            pick(own, SPARES)
+    if starts:
+        members = dict.fromkeys(everyone)
+        pick(members, UNASKED - len(picked) - sum(map(is_tried, members)))
     return list(picked)
 
 

@@ -5,6 +5,7 @@ It has no lock of its own: `Membership` holds its lock around each method.
 
 from __future__ import annotations
 
+from itertools import chain
 from random import Random
 
 from .calm import Wave, next_in_wave, unasked
@@ -30,7 +31,10 @@ class Newcomers:
         if not published.view.unproven:
             self._wave = Wave(now)
         health, lists = self._health, published.lists(reading)
-        picked = unasked(lists, starts=starts, is_tried=health.is_tried, serves=self._serves, random=self._random)
+        everyone = chain.from_iterable(reading.members.values())
+        picked = unasked(
+            lists, everyone, starts=starts, is_tried=health.is_tried, serves=self._serves, random=self._random
+        )
         health.ask(picked, now)
 
     def may_probe(self, now: float) -> bool:
