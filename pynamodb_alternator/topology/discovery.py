@@ -82,6 +82,8 @@ class Discovery:
         self._source: Node | None = None
         self._readings_from_source = 0
         self._readings_that_told = 0
+        self._is_makeshift = False
+        """Whether the source is a seed because no other node was active when it was chosen."""
         self._scopes_supported: bool | None = None
         self._scope_is_empty = False
         self._repeatable: Repeatable | None = None
@@ -250,9 +252,11 @@ class Discovery:
         """The source of the last reading first (its connection is open), then those that were asked in this one, and
         the others in random order. What the first reading has asked were seeds, as all clients do."""
         active = states.active
-        is_second = self._readings_that_told == 1
-        if is_second or self._readings_from_source >= READINGS_PER_SOURCE or self._source not in active:
+        only_seeds = all(map(self._seeds.includes, active))
+        is_due = self._readings_from_source >= READINGS_PER_SOURCE or self._readings_that_told == 1
+        if is_due or self._source not in active or (self._is_makeshift and not only_seeds):
             self._source, self._readings_from_source = None, 0
+            self._is_makeshift = only_seeds
         order = sources_in_order(
             active, (*active, *states.quarantined, *states.down), self._seeds.includes, self._random
         )

@@ -10,6 +10,8 @@ from .node import Node
 
 __all__ = ["Topology", "View", "ring_order"]
 
+_NONE: frozenset[Node] = frozenset()
+
 
 def ring_order(nodes: Iterable[Node]) -> tuple[Node, ...]:
     """The nodes without duplicates, in the canonical order: bytewise by endpoint."""
@@ -59,9 +61,20 @@ class View(NamedTuple):
         return any(node not in self.down and node not in self.quarantined for node in self.topology.nodes)
 
     @property
+    def if_all_were_well(self) -> View:
+        """The same nodes, of which none is in trouble or new."""
+        return self._replace(
+            down=_NONE, unproven=_NONE, quarantined=_NONE, set_aside=_NONE, returning=_NONE, hedged=_NONE
+        )
+
+    def is_active(self, node: Node) -> bool:
+        """Whether requests go to the node before others."""
+        return node not in self.down and node not in self.quarantined and node not in self.set_aside
+
+    @property
     def all_well(self) -> bool:
         """Whether no node is known to be in trouble."""
-        return not (self.quarantined or self.set_aside) and self.down == self.unproven
+        return not (self.quarantined or self.set_aside) and len(self.down) == len(self.unproven)
 
     def seen_by(self, *, is_read: bool, may_repeat: bool) -> View:
         """What a request sees: the last nodes are those that are `hedged`, for a read, and those that return, for what

@@ -237,7 +237,7 @@ class Attempts:
             return self.next()
         found_some = self._nodes_in_cycle > 0
         if not found_some and self.environment.is_proof_coming(view, self.started + self.timeouts.connect):
-            self._order = self.plan.order(view)
+            self._order = (node for _ in (0,) for node in self.plan.order(self._view()))  # as it is after the wait
             return Wait(PROOF_PAUSE)
         self._cycles += 1
         # A certificate does not get better by trying again. Full pools may, but a whole cycle of waiting is enough.

@@ -72,12 +72,20 @@ class Environment:
         if self.loads is not None and outcome.counts_as_slow(by):
             self.loads.failed(node, operation)
 
+    def first(self, plan: QueryPlan, view: View) -> Node | None:
+        """The first node of the plan, where some nodes are unproven. If the plan would name such a node, it is probed,
+        and the next usable one is given."""
+        node = plan.first(view.if_all_were_well)
+        if node is None or view.is_active(node):
+            return node  # an active node that is first among all is first among the usable ones
+        if node in view.unproven:
+            self.membership.named(node)
+        return plan.first(view)
+
     def named(self, plan: QueryPlan, view: View) -> None:
-        """A request has this plan: if the node that it names first is unproven, have that probed."""
+        """A request has this plan: if the node that it would name first is unproven, that is probed."""
         if view.unproven:
-            node = plan.first(View(view.topology))
-            if node is not None and node in view.unproven:
-                self.membership.named(node)
+            self.first(plan, view)
 
     def is_proof_coming(self, view: View, until: float) -> bool:
         """Whether a request that has no node to go to waits for some that are unproven. All of them are probed now.

@@ -189,9 +189,7 @@ class FirstAttempt:
             plan = self._plan_of(operation.name, parameters, view, options)
         else:
             plan = self._plan(operation.name, parameters, view)
-        if view.unproven:
-            self._environment.named(plan, view)
-        node, order = plan.first(view), None
+        node, order = self._environment.first(plan, view) if view.unproven else plan.first(view), None
         if node is None:
             return None
         waits = plan.policy not in FREE_TO_MOVE

@@ -123,7 +123,7 @@ def eleven() -> Iterator[LocalCluster]:
 def test_few_nodes_are_probed_before_requests_name_them(eleven: LocalCluster) -> None:
     with Cluster(config_of(eleven)) as cluster:
         cluster.client.list_tables()
-        until(lambda: len(cluster.nodes()) == 11 and len(probed(eleven)) >= 8, "the start")
+        until(lambda: len(cluster.topology.ring) == 11 and len(probed(eleven)) >= 8, "the start")
         before = sum(map(readings, eleven.nodes))
         until(lambda: sum(map(readings, eleven.nodes)) > before + 10, "some readings")
         assert len(probed(eleven)) <= 9, "eight, and the one that the request may have named"
@@ -136,7 +136,7 @@ def test_a_node_that_joins_is_probed_when_a_request_names_it(local: LocalCluster
     with Cluster(config_of(local)) as cluster:
         until(lambda: bool(cluster.client.list_tables()) and all_active(cluster, local), "all active")
         node = local.add_node()
-        until(lambda: node.address in states(cluster), "it is listed")
+        until(lambda: node.address in {one.address for one in cluster.topology.ring}, "it is listed")
         before = sum(map(readings, local.nodes))
         until(lambda: sum(map(readings, local.nodes)) > before + 10, "some readings")
         assert node.polls["/"] == 0

@@ -239,3 +239,17 @@ def test_the_list_alone_proves_no_node() -> None:
     for _ in range(3):
         assert world.membership.refresh()
     assert N1 in hosts(world.membership.view.down)
+
+
+def test_a_seed_that_is_asked_for_lack_of_others_is_not_asked_for_long() -> None:
+    world = world_of(*MANY, seeds=MANY[:1])
+    world.membership.begin()
+    world.membership.probe(world.node(MANY[0]), 1.0)
+    for _ in range(5):
+        assert world.membership.refresh()
+    assert set(world.network.asked("/localnodes")) == {MANY[0]}
+    world.probe_all()
+    world.network.log.clear()
+    for _ in range(5):
+        assert world.membership.refresh()
+    assert len(set(world.network.asked("/localnodes")) - {MANY[0]}) == 1

@@ -32,6 +32,7 @@ from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.view import Topology, View
 from pynamodb_alternator.transport.attempts import Wait
 from pynamodb_alternator.transport.budget import RetryBudget
+from pynamodb_alternator.transport.environment import PROOF_PAUSE
 from pynamodb_alternator.transport.http1 import Answer
 from pynamodb_alternator.transport.outcome import HandlerAnswer, error_type
 
@@ -654,3 +655,38 @@ def test_an_attempt_that_we_cut_says_nothing_new_of_its_node(world: World, kind:
     world.run(READS["get"], kind("cut", node=A.address, was_cut=True), OK)
     assert world.sent == [A, B]
     assert world.membership.said == [("succeeded", B, 0)]
+
+
+class TestNodesThatAreUnproven:
+    """A plan names them, and no request goes there before they have answered a probe."""
+
+    @staticmethod
+    def world(*unproven: Node) -> World:
+        world = World()
+        view = world.membership.view
+        world.membership.view = view._replace(down=frozenset(unproven), unproven=frozenset(unproven))
+        return world
+
+    def test_the_first_one_that_is_named_is_probed_and_the_next_node_takes_the_request(self) -> None:
+        names = set()
+        for _ in range(60):
+            world = self.world(RING[0], RING[1])
+            world.run(READS["get"], OK)
+            names.update(world.membership.said)
+            assert {said[1] for said in world.membership.said if said[0] == "succeeded"} <= set(RING[2:])
+        assert ("named", RING[0]) in names or ("named", RING[1]) in names
+
+    def test_where_there_is_no_other_it_waits_until_one_is_proven(self) -> None:
+        world = self.world(*RING)
+        with world.attempts(READS["get"], retries=Retries(max_attempts=1)) as attempts:
+            for _ in range(20):
+                assert attempts.next() == Wait(PROOF_PAUSE)
+            world.membership.view = View(world.membership.view.topology)
+            assert attempts.next() in RING
+
+    def test_it_waits_no_longer_than_for_a_connection(self) -> None:
+        world = self.world(*RING)
+        with pytest.raises(NoNodesAvailableError):
+            world.run(READS["get"], OK)
+        assert world.sent == []
+        assert 2.0 <= sum(world.waits) < 3.0
