@@ -198,7 +198,12 @@ def test_a_tablet_that_moves() -> None:
 def test_a_node_that_joins_is_used(local: LocalCluster, people: type[Person]) -> None:
     joined = local.add_node()
     cluster = cluster_of(people)
-    until(lambda: joined.address in {node.address for node in cluster.nodes() if node.state.name == "ACTIVE"})
+
+    def is_active() -> bool:
+        cluster.client.list_tables()  # which any node takes: the new one is probed when such a request names it
+        return joined.address in {node.address for node in cluster.nodes() if node.state.name == "ACTIVE"}
+
+    until(is_active)
     cluster.core.questions.token_rings.read_now("people")
     assert misses(local, lambda: [people.get(key) for key in KEYS for _ in range(2)]) == 0
     assert joined.replica_hits > 0
