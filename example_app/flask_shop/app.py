@@ -36,7 +36,6 @@ from pynamodb_alternator.errors import AlternatorError
 
 from ..shop import pages
 from ..shop.dashboard import STREAM_HEADERS, Dashboard, TooManyStreams
-from ..shop.faults import Refused
 from ..shop.traffic import Traffic
 
 __all__ = ["create_app", "dashboard_of"]
@@ -110,7 +109,7 @@ def _around_requests(app: Flask) -> None:
             "page": request.endpoint,
             "customer": session.get("customer", "new here"),
             "notes": get_flashed_messages,
-            "money": pages.money,
+            **pages.IN_TEMPLATES,
             "csrf_token": token,
             "csrf_input": Markup('<input type="hidden" name="csrfmiddlewaretoken" value="{}">').format(token),
         }
@@ -119,7 +118,7 @@ def _around_requests(app: Flask) -> None:
 def _shop(app: Flask, board: Dashboard) -> None:
     @app.get("/")
     def home() -> str:
-        return render_template("home.html", **pages.home(board.traffic, request.args.get("category")))
+        return render_template("home.html", **pages.home(board, request.args.get("category")))
 
     @app.get("/state.json")
     def state() -> ResponseReturnValue:
@@ -161,17 +160,13 @@ def _dashboard(app: Flask, board: Dashboard) -> None:
     def events() -> ResponseReturnValue:
         try:
             stream = board.stream()
-        except TooManyStreams:
-            return Response("Too many dashboards are open.\n", 503, {"Retry-After": "5"}, mimetype="text/plain")
+        except TooManyStreams as refused:
+            return Response(refused.text, refused.status, refused.headers, mimetype="text/plain")
         return Response(stream, headers=STREAM_HEADERS, mimetype="text/event-stream")
 
     @app.post("/dashboard/nodes")
     def press() -> ResponseReturnValue:
-        status = 200
-        try:
-            said = board.press(request.form.get("action", ""), request.form.get("node", ""))
-        except Refused as refused:
-            said, status = str(refused), refused.status
+        said, status = pages.press(board, request.form.get("action", ""), request.form.get("node", ""))
         if request.accept_mimetypes.best == "application/json":
             return jsonify(said=said), status
         flash(said)

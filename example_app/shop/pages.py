@@ -12,10 +12,13 @@ from pynamodb_alternator.errors import AlternatorError
 
 from . import trade
 from .dashboard import Dashboard
+from .faults import Refused
+from .looks import HEDGE_AFTER
 from .models import Order, Product
 from .traffic import Traffic
+from .words import noun
 
-__all__ = ["HEADERS", "HOSTS", "STATIC", "TEMPLATES", "BadRequest", "NotFound"]
+__all__ = ["HEADERS", "HOSTS", "IN_TEMPLATES", "STATIC", "TEMPLATES", "BadRequest", "NotFound"]
 
 TEMPLATES = Path(__file__).with_name("templates")
 STATIC = Path(__file__).with_name("static")
@@ -50,20 +53,29 @@ def money(cents: float) -> str:
     return f"{cents / 100:,.2f} €"
 
 
+IN_TEMPLATES = {"money": money, "noun": noun}
+"""Functions that all templates know, beside ``url``, ``static``, ``notes`` and ``csrf_input`` of each framework."""
+
+
 def new_customer() -> str:
     return f"guest-{secrets.token_hex(3)}"
 
 
-def home(traffic: Traffic, category: str | None) -> dict[str, Any]:
+def home(board: Dashboard, category: str | None) -> dict[str, Any]:
     trade.bump("visits")
     if category is not None and category not in trade.CATEGORIES:
         raise NotFound
     return {
-        "products": trade.products(category),
+        "products": trade.products() if category is None else _of_category(board, category),
         "categories": trade.CATEGORIES,
         "category": category,
-        "state": state(traffic),
+        "state": state(board.traffic),
     }
+
+
+def _of_category(board: Dashboard, category: str) -> list[Product]:
+    with board.looks.reading():
+        return trade.products(category)
 
 
 def state(traffic: Traffic) -> dict[str, Any]:
@@ -78,7 +90,19 @@ def state(traffic: Traffic) -> dict[str, Any]:
 
 
 def dashboard(board: Dashboard) -> dict[str, Any]:
-    return {"state": board.state(), "why_no_faults": board.why_no_faults}
+    return {
+        "state": board.state(),
+        "why_no_faults": board.why_no_faults,
+        "hedge_after": f"{HEDGE_AFTER * 1000:.0f}",
+    }
+
+
+def press(board: Dashboard, action: str, node: str) -> tuple[str, int]:
+    """What a button of the dashboard has done, or why it was refused; and the HTTP status that says so."""
+    try:
+        return board.press(action, node), 200
+    except Refused as refused:
+        return str(refused), refused.status
 
 
 def cart(customer: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def local() -> Iterator[LocalCluster]:
 
 @pytest.fixture
 def kind() -> str:
-    """Which of the two shops."""
+    """Which of the shops."""
     return "flask"
 
 
@@ -42,7 +42,7 @@ def shop(kind: str, local: LocalCluster) -> Iterator[shops.Shop]:
 
 @pytest.fixture
 def url(shop: shops.Shop) -> Iterator[str]:
-    with shops.served(shop) as url:
+    with shops.busy(shop) as url:
         yield url
 
 

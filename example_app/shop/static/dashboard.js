@@ -5,31 +5,11 @@ const board = document.getElementById("board");
 const cards = board.querySelector("[data-nodes]");
 const live = board.querySelector("[data-live]");
 const said = board.querySelector("[data-said]");
-const number = new Intl.NumberFormat("en");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const WIDTH = 580; // of the charts, in their own units: 60 seconds, of which 58 steps are seen
 const STEP = 10;
 const TRAVEL = 900;
-
-function find(inside, name) {
-  return inside.querySelector(`[data-is="${name}"]`);
-}
-
-function write(element, text) {
-  if (element && element.textContent !== String(text)) element.textContent = text;
-}
-
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-function clock(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString("en-GB");
-}
 
 // ---- charts ---------------------------------------------------------------------------------------------------------
 
@@ -152,16 +132,30 @@ const SITUATIONS = {
   frozen: "Frozen here: it accepts connections, and answers nothing.",
 };
 
+// A node that has come back: with slow start its share grows, and without it is that of the others at once.
+function nameOfReturn(node) {
+  if (node.state !== "active" || node.back_for === null || node.share === null) return "";
+  return `Back for ${Math.round(node.back_for)} s, with ${node.share} % of what another node gets of reads and plain writes.`;
+}
+
+function showHedging(state) {
+  for (const button of board.querySelectorAll(".hedging button")) {
+    button.setAttribute("aria-pressed", String(state.hedged === (button.value === "hedge")));
+  }
+}
+
 function showNode(node, count) {
   const card = cardOf(node);
   const classes = `card ${node.state} c${node.colour}`;
   if (card.className !== classes) card.className = classes;
-  write(find(card, "state"), node.down_for ? `${node.state} ${Math.round(node.down_for)} s` : node.state.replace("_", " "));
+  write(find(card, "state"), nameOfState(node));
   write(find(card, "place"), [node.datacenter, node.rack].filter(Boolean).join(", "));
   write(find(card, "rate"), number.format(Math.round(node.rate)));
   write(find(card, "latency"), node.latency === null ? "–" : node.latency.toFixed(1));
   write(find(card, "count"), count);
+  showNouns(card, { keys: count });
   write(find(card, "note"), SITUATIONS[node.situation] || (node.state === "active" ? "" : node.error || ""));
+  write(find(card, "back"), nameOfReturn(node));
   for (const button of card.querySelectorAll("button")) {
     if (!button.hasAttribute("aria-busy")) button.disabled = !node.may[button.value];
   }
@@ -293,6 +287,8 @@ function show(state) {
     write(figure, value === null ? "–" : number.format(Math.round(value)) + (figure.dataset.unit || ""));
     figure.classList.toggle("bad", name === "errors" && state.errors > 0);
   }
+  showNouns(board.querySelector(".figures"), { ...state, rate: Math.round(state.rate) });
+  showHedging(state);
   showLegend(state);
   for (const node of state.nodes) showNode(node, state.keys.filter((one) => one.node === node.address).length);
   const moved = showKeys(state);

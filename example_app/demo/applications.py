@@ -1,0 +1,60 @@
+"""The shop with each framework, on a local cluster."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from pynamodb_alternator.local import LocalCluster
+
+from ..shop.dashboard import Dashboard
+
+__all__ = ["NEEDS", "SHOPS", "Shop", "url_of"]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A web application of the shop, for WSGI or, if it `is_async`, for ASGI.
+
+    `context`: what its models are used in, outside of its requests.
+    """
+
+    app: Any
+    board: Dashboard
+    context: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
+    is_async: bool = False
+
+
+def url_of(local: LocalCluster) -> str:
+    """With the token rings from the first request on: the shop is too small to be worth them by itself."""
+    return f"{local.url}/?token_aware=true"
+
+
+def flask_shop(local: LocalCluster) -> Shop:
+    from ..flask_shop import create_app, dashboard_of
+
+    app = create_app({"ALTERNATOR_URL": url_of(local), "SHOP_LOCAL_CLUSTER": local})
+    return Shop(app, dashboard_of(app), app.app_context)
+
+
+def django_shop(local: LocalCluster) -> Shop:
+    from ..django_shop import create_app
+
+    app = create_app(url_of(local), local)
+    from ..django_shop.views import board
+
+    return Shop(app, board())
+
+
+SHOPS: dict[str, Callable[[LocalCluster], Shop]] = {
+    "flask": flask_shop,
+    "django": django_shop,
+}
+NEEDS = {
+    "flask": ("flask",),
+    "django": ("django", "jinja2"),
+}
+"""The modules that each shop imports, of packages that this library can do without."""
