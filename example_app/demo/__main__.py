@@ -39,11 +39,11 @@ def main(argv: list[str] | None = None) -> int:
         stack.callback(local.close)
         stack.callback(close_all)
         shop = SHOPS[arguments.shop](local)
+        place = stack.enter_context(served(shop, arguments.port))
         stack.callback(shop.board.traffic.close)
         stack.enter_context(shop.context())
         models.create_tables()
         trade.seed()
-        place = stack.enter_context(served(shop, arguments.port))
         return _run(arguments, local, place, interrupted)
 
 

@@ -19,13 +19,18 @@ __all__ = ["NEEDS", "SHOPS", "Shop", "url_of"]
 class Shop:
     """A web application of the shop, for WSGI or, if it `is_async`, for ASGI.
 
-    `context`: what its models are used in, outside of its requests.
+    `find_board`: gives its dashboard, at the latest while it is served. `context`: what its models are used in, outside
+    of its requests.
     """
 
     app: Any
-    board: Dashboard
+    find_board: Callable[[], Dashboard]
     context: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
     is_async: bool = False
+
+    @property
+    def board(self) -> Dashboard:
+        return self.find_board()
 
 
 def url_of(local: LocalCluster) -> str:
@@ -37,7 +42,7 @@ def flask_shop(local: LocalCluster) -> Shop:
     from ..flask_shop import create_app, dashboard_of
 
     app = create_app({"ALTERNATOR_URL": url_of(local), "SHOP_LOCAL_CLUSTER": local})
-    return Shop(app, dashboard_of(app), app.app_context)
+    return Shop(app, lambda: dashboard_of(app), app.app_context)
 
 
 def django_shop(local: LocalCluster) -> Shop:
@@ -46,15 +51,24 @@ def django_shop(local: LocalCluster) -> Shop:
     app = create_app(url_of(local), local)
     from ..django_shop.views import board
 
-    return Shop(app, board())
+    return Shop(app, board)
+
+
+def fastapi_shop(local: LocalCluster) -> Shop:
+    from ..fastapi_shop import create_app, dashboard_of
+
+    app = create_app(url_of(local), local)
+    return Shop(app, lambda: dashboard_of(app), is_async=True)
 
 
 SHOPS: dict[str, Callable[[LocalCluster], Shop]] = {
     "flask": flask_shop,
     "django": django_shop,
+    "fastapi": fastapi_shop,
 }
 NEEDS = {
     "flask": ("flask",),
     "django": ("django", "jinja2"),
+    "fastapi": ("fastapi", "uvicorn", "jinja2", "itsdangerous", "aiobotocore", "greenlet"),
 }
 """The modules that each shop imports, of packages that this library can do without."""

@@ -23,7 +23,7 @@ PATIENCE = 30.0
 
 THREADS = 4
 """So many place orders, and as many look around."""
-TASKS = 24
+TASKS = 12
 """The same for tasks, of which each pauses longer, so that the cluster has as much to do."""
 
 RESTOCK_BELOW = 40

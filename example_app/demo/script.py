@@ -22,6 +22,10 @@ RETURNING = 4
 """Full seconds after a node's return of which the account tells its share."""
 
 
+USUAL = 5.0
+"""Seconds by which it is known what a node usually gets."""
+
+
 class Taken(Exception):
     """Somebody pressed a button of the dashboard: the nodes are theirs now."""
 
@@ -58,8 +62,10 @@ class Script:
 
     def once(self, orders: int) -> None:
         """One node dies, another one freezes twice, and all come back."""
+        began = time.monotonic()
         with self._stage("with all three nodes"):
             self._wait_for(orders)
+            self._until(lambda: time.monotonic() - began > USUAL, "The clock did not go on")
         self.kill(1, orders)
         waits = [self.freeze(2, max(1, orders // 2), hedged=hedged) for hedged in (False, True)]
         without, with_hedges = (f"{wait:,.0f} ms" for wait in waits)
@@ -91,8 +97,9 @@ class Script:
                 self._until_down(address)
                 self._wait_for(orders)
             hedges, won = self.traffic.hedges - before[0], self.traffic.hedges_won - before[1]
-            self.account.add(f"{counted(hedges, 'hedge')}, of which {won} won")
-        return self.board.looks.slowest(since=began) or 0.0
+            slowest = self.board.looks.slowest(since=began) or 0.0
+            self.account.add(f"{counted(hedges, 'hedge')}, of which {won} won; the slowest look took {slowest:,.0f} ms")
+        return slowest
 
     @contextlib.contextmanager
     def _away(self, action: str, address: str) -> Iterator[None]:
@@ -111,11 +118,11 @@ class Script:
         self.account.add(f"{address} is known to be down: requests go past it now, without trying it")
 
     def _tell_of_return(self, address: str) -> None:
-        """With slow start the share grows, and without it is about that of the others at once."""
+        """With slow start the share grows, and without it is about what it was before at once."""
         self._until(lambda: len(self.traffic.shares(address, RETURNING)) == RETURNING, "The clock did not go on")
         shares = ["–" if share is None else f"{share} %" for share in self.traffic.shares(address, RETURNING)]
-        self.account.add(f"{address} got, of what each other node got of reads and plain writes,")
-        self.account.add(f"in the first seconds after its return: {', '.join(shares)}")
+        self.account.add(f"{address} got, of its usual share of reads and plain writes,")
+        self.account.add(f"in each of the first seconds after its return: {', '.join(shares)}")
 
     def go_on(self) -> None:
         """Keep the shop open, with fewer orders, and let another node die or freeze now and then."""

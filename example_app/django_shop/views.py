@@ -64,7 +64,7 @@ class Shop:
             return bad_request(request)
         if isinstance(error, AlternatorError | PynamoDBException) and pages.is_unavailable(error):
             _log.warning("%s %s: %s", request.method, request.path, error)
-            return render(request, "message.html", pages.UNAVAILABLE, status=503)
+            return render(request, "message.html", pages.UNAVAILABLE.context, status=503)
         return None
 
 
@@ -147,12 +147,12 @@ def press(request: HttpRequest) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "message.html", pages.MISSING, status=404)
+    return render(request, "message.html", pages.MISSING.context, status=404)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "message.html", pages.WRONG, status=400)
+    return render(request, "message.html", pages.WRONG.context, status=400)
 
 
 def forbidden(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return render(request, "message.html", pages.FOREIGN, status=403)
+    return render(request, "message.html", pages.FOREIGN.context, status=403)

@@ -262,11 +262,15 @@ class Stream(_Pictures, Iterator[bytes]):
 class AsyncStream(_Pictures, AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         event = self._opening()
-        if event is None:
-            if self._seen > 0:
-                await asyncio.sleep(self._dashboard.interval)
-            # In a thread, because the cluster may have to ask its nodes something.
-            event = await asyncio.to_thread(self._next)
+        try:
+            if event is None:
+                if self._seen > 0:
+                    await asyncio.sleep(self._dashboard.interval)
+                # In a thread, because the cluster may have to ask its nodes something.
+                event = await asyncio.to_thread(self._next)
+        except asyncio.CancelledError:  # the browser has left, and not every server closes its streams then
+            self.close()
+            raise
         if event is None:
             self.close()
             raise StopAsyncIteration

@@ -1,8 +1,10 @@
-"""What each page of the shop shows, and what its forms do. The two web applications only speak HTTP around it."""
+"""What each page of the shop shows, and what its forms do. The web applications only speak HTTP around it."""
 
 from __future__ import annotations
 
+import os
 import secrets
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from .models import Order, Product
 from .traffic import Traffic
 from .words import noun
 
-__all__ = ["HEADERS", "HOSTS", "IN_TEMPLATES", "STATIC", "TEMPLATES", "BadRequest", "NotFound"]
+__all__ = ["HEADERS", "IN_TEMPLATES", "STATIC", "TEMPLATES", "BadRequest", "NotFound", "hosts", "secret_key"]
 
 TEMPLATES = Path(__file__).with_name("templates")
 STATIC = Path(__file__).with_name("static")
@@ -31,14 +33,40 @@ HEADERS = {
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 """By which names the shop is called: a page of another site must not reach it under a name of its own."""
 
+
+def hosts() -> list[str]:
+    """The names by which the shop is called here: those of ``SHOP_HOSTS``, with commas, or `HOSTS`."""
+    return os.environ["SHOP_HOSTS"].split(",") if "SHOP_HOSTS" in os.environ else list(HOSTS)
+
+
+def secret_key() -> str:
+    """What signs the visitors' cookies: ``SHOP_SECRET_KEY``. By default they hold as long as the process."""
+    return os.environ.get("SHOP_SECRET_KEY") or secrets.token_hex(32)
+
+
 _MOST_PIECES = 99
-UNAVAILABLE = {
-    "title": "One moment, please",
-    "text": "The shop's database did not answer. Please look whether it was done, and try again in a moment.",
-}
-WRONG = {"title": "That was no form of this shop", "text": "Please go back, and try again."}
-FOREIGN = {"title": "That form is too old", "text": "Please go back, load the page again, and press the button again."}
-MISSING = {"title": "There is no such page", "text": "It may have been moved."}
+
+
+@dataclass(frozen=True)
+class Message:
+    """A page that only says something."""
+
+    title: str
+    text: str
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """For the template. A new one each time, because frameworks put the request into it."""
+        return asdict(self)
+
+
+UNAVAILABLE = Message(
+    "One moment, please",
+    "The shop's database did not answer. Please look whether it was done, and try again in a moment.",
+)
+WRONG = Message("That is not a form of this shop", "Please go back, and try again.")
+FOREIGN = Message("That form is too old", "Please go back, load the page again, and press the button again.")
+MISSING = Message("There is no such page", "It may have been moved.")
 
 
 class NotFound(Exception):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -34,6 +34,9 @@ _BOUND = frozenset(["affinity", "batch_affinity"])
 
 _RETURNING = 15
 """Seconds after a node's return for which its share is told."""
+
+_BEFORE = 12
+"""Seconds before a node's departure by which its usual share is known."""
 
 _REMEMBERED = 12
 """Failovers and events that are remembered."""
@@ -158,6 +161,7 @@ class Traffic:
         self.hedges = 0
         self.hedges_won = 0
         self._returned: dict[str, float] = {}
+        self._usual: dict[str, float] = {}
 
     def watch(self, cluster: Cluster) -> Traffic:
         """Count the requests to this cluster from now on."""
@@ -239,9 +243,9 @@ class Traffic:
         return round(100 * self.to_replicas / both, 1) if both else None
 
     def shares(self, address: str, seconds: int) -> list[int | None]:
-        """How many requests a node got when each other one got 100, in each full second since its return.
+        """A node's share of requests in each full second since its return, in percent of what it was before it left.
 
-        Only those count that might have gone elsewhere. None for a second in which the others got nothing.
+        Only requests count that might have gone elsewhere. None for a second without any.
         """
         with self._lock:
             now = int(self._clock())
@@ -256,11 +260,20 @@ class Traffic:
         return {"back_for": round(now - returned, 1), "share": self._share(address, int(now) - 1)}
 
     def _share(self, address: str, second: int) -> int | None:
-        counts = (traffic.unbound(second) for node, traffic in self._nodes.items() if node != address)
-        others = [count for count in counts if count]  # one that is dead gets nothing
-        if not others:
-            return None
-        return round(100 * self._of(address).unbound(second) * len(others) / sum(others))
+        portion = self._portion(address, [second])
+        return None if portion is None else round(100 * portion / self._usual.get(address, 1 / len(self._nodes)))
+
+    def _portion(self, address: str, seconds: Iterable[int]) -> float | None:
+        """Of all requests that might have gone to any node, the part that this one got; None if there were none."""
+        counts = {node: sum(map(traffic.unbound, seconds)) for node, traffic in self._nodes.items()}
+        return counts.get(address, 0) / sum(counts.values()) if any(counts.values()) else None
+
+    def _remember_portion(self, address: str) -> None:
+        """Before a node was seen to be down it got nothing for a moment: that does not count."""
+        now = int(self._clock())
+        portion = self._portion(address, range(now - _BEFORE, now - 2))
+        if portion:
+            self._usual[address] = portion
 
     # ---- what the signals tell -------------------------------------------------------------------------------------
 
@@ -314,6 +327,8 @@ class Traffic:
         self._changed(event.node, "quarantined")
 
     def _down(self, cluster: Cluster, *, event: signals.NodeDown, **extra: Any) -> None:
+        with self._lock:
+            self._remember_portion(event.node)
         self._changed(event.node, "down")
 
     def _set_aside(self, cluster: Cluster, *, event: signals.NodeSetAside, **extra: Any) -> None:

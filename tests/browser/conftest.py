@@ -36,7 +36,7 @@ def kind() -> str:
 
 @pytest.fixture
 def shop(kind: str, local: LocalCluster) -> Iterator[shops.Shop]:
-    with shops.SHOPS[kind](local) as shop, shops.seeded(shop):
+    with shops.SHOPS[kind](local) as shop:
         yield shop
 
 

@@ -73,8 +73,7 @@ def main() -> int:
     with (
         LocalCluster(nodes=3, replication_factor=2) as local,
         shops.at_flask(local) as shop,
-        shops.seeded(shop, stock=20_000),
-        shops.busy(shop, pause=0.15) as url,
+        shops.busy(shop, pause=0.15, stock=20_000) as url,
         chromium.launched() as browser,
     ):
         take(browser, url)

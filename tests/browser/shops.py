@@ -20,7 +20,7 @@ def at_flask(local: LocalCluster, *, real: bool = False) -> Iterator[Shop]:
 
     app = create_app({"ALTERNATOR_URL": url_of(local), "SHOP_LOCAL_CLUSTER": None if real else local, "TESTING": True})
     with _closed(dashboard_of(app)) as board:
-        yield Shop(app, board, app.app_context)
+        yield Shop(app, lambda: board, app.app_context)
 
 
 @contextlib.contextmanager
@@ -42,12 +42,22 @@ def at_django(local: LocalCluster) -> Iterator[Shop]:
         from example_app.django_shop.views import board
 
         with _closed(board()):
-            yield Shop(StaticFilesHandler(WSGIHandler()), board())
+            yield Shop(StaticFilesHandler(WSGIHandler()), board)
+
+
+@contextlib.contextmanager
+def at_fastapi(local: LocalCluster) -> Iterator[Shop]:
+    from example_app.fastapi_shop import create_app, dashboard_of
+
+    app = create_app(url_of(local), local)
+    yield Shop(app, lambda: dashboard_of(app), is_async=True)
+    close_all()
 
 
 SHOPS: dict[str, Callable[[LocalCluster], AbstractContextManager[Shop]]] = {
     "flask": at_flask,
     "django": at_django,
+    "fastapi": at_fastapi,
 }
 
 
@@ -62,19 +72,20 @@ def _closed(board: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def seeded(shop: Shop, **stock: int) -> Iterator[Shop]:
+def opened(shop: Shop, **stock: int) -> Iterator[serving.Served]:
+    """The shop, which is seeded, open to visitors."""
     from example_app.shop import models, trade
 
-    with shop.context():
+    with serving.served(shop) as place, shop.context():
         models.create_tables()
         trade.seed(**stock)
-        yield shop
+        yield place
 
 
 @contextlib.contextmanager
-def busy(shop: Shop, *, pause: float = 0.15) -> Iterator[str]:
-    """The shop's URL, while customers order something and look around."""
-    with serving.served(shop) as place:
+def busy(shop: Shop, *, pause: float = 0.15, **stock: int) -> Iterator[str]:
+    """The URL of the shop, while customers order something and look around."""
+    with opened(shop, **stock) as place:
         customers = place.customers(pause)
         customers.start()
         try:

@@ -27,6 +27,9 @@ from pynamodb_alternator.local import LocalCluster
 pytest.importorskip("flask")
 pytest.importorskip("django")
 pytest.importorskip("httpx")
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+pytest.importorskip("aiobotocore")
 
 from example_app.demo import customers
 from example_app.shop import dashboard, models, pages, trade, words
@@ -492,7 +495,7 @@ def test_the_events_under_asgi(local: LocalCluster) -> None:
         assert answer.is_async
         return [part async for part in answer]
 
-    with shops.at_django(local) as shop, shops.seeded(shop):
+    with shops.at_django(local) as shop, shops.opened(shop):
         shop.board.longest = 0.1
         shop.board.interval = 0.02
         assert next(events_of(iter(asyncio.run(read()))))["nodes"]
@@ -514,7 +517,7 @@ def test_on_a_real_cluster_the_buttons_are_off(board: Dashboard) -> None:
 
 
 def test_the_page_says_why_the_buttons_are_off(local: LocalCluster) -> None:
-    with shops.at_flask(local, real=True) as shop, shops.seeded(shop):
+    with shops.at_flask(local, real=True) as shop, shops.opened(shop):
         page = shop.app.test_client().get("/dashboard").text
     assert "This is a real cluster" in page
     assert page.count("disabled aria-describedby") == 9
@@ -578,15 +581,22 @@ def test_the_share_of_a_node_that_came_back(board: Dashboard) -> None:
         node = next(node for node in traffic.snapshot()["nodes"] if node["address"] == address)
         return node["back_for"], node["share"]
 
+    for _ in range(8):
+        now[0] += 1
+        routed(second, 60, "replica")
+        routed(second, 70, "affinity")
+        routed(first, 40, "round_robin")
+    now[0] += 2  # until it was seen to be down
+    signals.node_down.send(board.cluster, event=signals.NodeDown(cluster_name="c", node=first, failures=1, error=None))
     assert of(first) == (None, None)
+    now[0] = 1020.0
     signals.node_up.send(board.cluster, event=signals.NodeUp(cluster_name="c", node=first, down_for=3.0))
     assert of(first) == (0.0, None)
-    for second_of, share in [(1001, 10), (1002, 50), (1003, 100)]:
-        now[0] = second_of + 0.5
-        routed(second, 100, "replica")
-        routed(second, 70, "affinity")
-        routed(first, share, "round_robin")
-    now[0] = 1004.0
+    for later, (to_first, to_second) in enumerate([(4, 96), (20, 80), (40, 60)], 1):
+        now[0] = 1020.5 + later
+        routed(first, to_first, "replica")
+        routed(second, to_second, "replica")
+    now[0] = 1024.0
     assert traffic.shares(first, 9) == [10, 50, 100]
     assert traffic.shares(first, 2) == [10, 50]
     assert of(first) == (4.0, 100)

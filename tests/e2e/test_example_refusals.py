@@ -9,6 +9,9 @@ import pytest
 
 pytest.importorskip("flask")
 pytest.importorskip("django")
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+pytest.importorskip("aiobotocore")
 pytest.importorskip("httpx")
 
 import httpx

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import httpx
 
-from example_app.demo import serving
 from example_app.shop.dashboard import Dashboard
 from pynamodb_alternator.local import LocalCluster
 from tests.browser import shops
@@ -49,11 +48,7 @@ class Visitor:
 @contextlib.contextmanager
 def visiting(kind: str, local: LocalCluster) -> Iterator[Visitor]:
     """A visitor of a shop of its own, which is seeded and open on a port."""
-    with (
-        shops.SHOPS[kind](local) as shop,
-        shops.seeded(shop, stock=100, rare=3),
-        serving.served(shop) as place,
-    ):
+    with shops.SHOPS[kind](local) as shop, shops.opened(shop, stock=100, rare=3) as place:
         visitor = Visitor(place.url, shop.board)
         with visitor.http:
             yield visitor

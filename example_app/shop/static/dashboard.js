@@ -132,10 +132,10 @@ const SITUATIONS = {
   frozen: "Frozen here: it accepts connections, and answers nothing.",
 };
 
-// A node that has come back: with slow start its share grows, and without it is that of the others at once.
+// A node that has come back: with slow start its share grows, and without it is what it was before at once.
 function nameOfReturn(node) {
   if (node.state !== "active" || node.back_for === null || node.share === null) return "";
-  return `Back for ${Math.round(node.back_for)} s, with ${node.share} % of what another node gets of reads and plain writes.`;
+  return `Back for ${Math.round(node.back_for)} s, with ${node.share} % of its usual share of reads and plain writes.`;
 }
 
 function showHedging(state) {
