@@ -57,7 +57,8 @@ def django_shop(local: LocalCluster) -> Shop:
 def fastapi_shop(local: LocalCluster) -> Shop:
     from ..fastapi_shop import create_app, dashboard_of
 
-    app = create_app(url_of(local), local)
+    # A request that held the event loop would be an error.
+    app = create_app(f"{url_of(local)}&sync_in_loop=error", local)
     return Shop(app, lambda: dashboard_of(app), is_async=True)
 
 

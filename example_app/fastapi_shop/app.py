@@ -47,9 +47,11 @@ def create_app(url: str | None = None, local: LocalCluster | None = None) -> Fas
     async def open_shop(app: FastAPI) -> AsyncIterator[None]:
         cluster = get_cluster()
         app.state.board = board = Dashboard(cluster, Traffic().watch(cluster), local)
-        yield
-        board.close()
-        board.traffic.close()
+        try:
+            yield
+        finally:
+            board.close()
+            board.traffic.close()
 
     app = FastAPI(
         lifespan=alternator_lifespan(url, lifespan=open_shop, create_tables=models.TABLES),

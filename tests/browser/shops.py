@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -24,7 +25,7 @@ def at_flask(local: LocalCluster, *, real: bool = False) -> Iterator[Shop]:
 
 
 @contextlib.contextmanager
-def at_django(local: LocalCluster) -> Iterator[Shop]:
+def at_django(local: LocalCluster, *, asgi: bool = False) -> Iterator[Shop]:
     import django
     from django.conf import settings
     from django.test import override_settings
@@ -36,21 +37,22 @@ def at_django(local: LocalCluster) -> Iterator[Shop]:
         django.setup()
     ours = {**shop_settings.as_dict(), "ALTERNATOR": {"default": {"URL": url_of(local)}}, "SHOP_LOCAL_CLUSTER": local}
     with override_settings(**ours):
-        from django.contrib.staticfiles.handlers import StaticFilesHandler
+        from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler, StaticFilesHandler
+        from django.core.handlers.asgi import ASGIHandler
         from django.core.handlers.wsgi import WSGIHandler
 
         from example_app.django_shop.views import board
 
+        app = ASGIStaticFilesHandler(ASGIHandler()) if asgi else StaticFilesHandler(WSGIHandler())
         with _closed(board()):
-            yield Shop(StaticFilesHandler(WSGIHandler()), board)
+            yield Shop(app, board, is_async=asgi)
 
 
 @contextlib.contextmanager
 def at_fastapi(local: LocalCluster) -> Iterator[Shop]:
-    from example_app.fastapi_shop import create_app, dashboard_of
+    from example_app.demo.applications import fastapi_shop
 
-    app = create_app(url_of(local), local)
-    yield Shop(app, lambda: dashboard_of(app), is_async=True)
+    yield fastapi_shop(local)
     close_all()
 
 
@@ -59,6 +61,8 @@ SHOPS: dict[str, Callable[[LocalCluster], AbstractContextManager[Shop]]] = {
     "django": at_django,
     "fastapi": at_fastapi,
 }
+WITH_ASGI = {**SHOPS, "django-asgi": lambda local: at_django(local, asgi=True)}
+"""Django's has its stream of events in two ways."""
 
 
 @contextlib.contextmanager
@@ -74,12 +78,18 @@ def _closed(board: Any) -> Iterator[Any]:
 @contextlib.contextmanager
 def opened(shop: Shop, **stock: int) -> Iterator[serving.Served]:
     """The shop, which is seeded, open to visitors."""
+    with serving.served(shop) as place, ThreadPoolExecutor(1) as thread, shop.context():
+        # Not in this thread: Playwright keeps an event loop in it, and the shop with FastAPI refuses to hold one up.
+        thread.submit(_seed, shop, stock).result()
+        yield place
+
+
+def _seed(shop: Shop, stock: dict[str, int]) -> None:
     from example_app.shop import models, trade
 
-    with serving.served(shop) as place, shop.context():
+    with shop.context():
         models.create_tables()
         trade.seed(**stock)
-        yield place
 
 
 @contextlib.contextmanager

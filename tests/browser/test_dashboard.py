@@ -118,6 +118,7 @@ def test_the_last_node_is_spared(url: str, visit: Open, local: LocalCluster) -> 
         expect(card).to_contain_text("Killed here")
     for name in ("Kill", "Freeze", "Revive"):
         expect(last.get_by_role("button", name=name)).to_be_disabled()
+    expect(last).to_contain_text("The last node that runs")
     first.get_by_role("button", name="Revive").click()
     expect(last.get_by_role("button", name="Kill")).to_be_enabled()
     assert local.nodes[2].up

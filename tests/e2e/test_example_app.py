@@ -211,6 +211,34 @@ def test_a_node_dies_during_orders(traffic: Traffic, local: LocalCluster) -> Non
     assert placed - traffic.unknown <= trade.count("orders") <= placed
 
 
+@pytest.mark.parametrize("kind", ["flask", "fastapi"])
+@pytest.mark.parametrize("hedged", [False, True])
+def test_a_node_dies_and_another_one_freezes_under_load(kind: str, hedged: bool, local: LocalCluster) -> None:
+    """Customers in threads, and in tasks of the shop's event loop."""
+    with shops.SHOPS[kind](local) as shop, shops.opened(shop, stock=100, rare=3) as place:
+        shop.board.looks.hedged = hedged
+        people = place.customers(0.01)
+        people.start()
+        people.wait_for(20)
+        local.nodes[1].kill(still_listed=True)
+        people.wait_for(40)
+        local.nodes[1].revive()
+        people.wait_for(20)
+        local.nodes[2].hang()
+        people.wait_for(40)
+        local.nodes[2].resume()
+        people.stop()
+        people.stop()  # again, which does nothing
+        traffic = shop.board.traffic
+        assert (people.tally.failed, people.tally.looks_failed) == ([], [])
+        assert traffic.snapshot()["errors"] == 0
+        placed, discrepancies = trade.audit()
+        assert (placed, discrepancies) == (people.tally.placed, [])
+        assert placed - traffic.unknown <= trade.count("orders") <= placed
+        assert hedged or traffic.hedges == 0
+        assert shop.board.looks.slowest() is not None
+
+
 def test_the_home_page_tells_of_the_dead_node(client: Visitor, local: LocalCluster) -> None:
     victim = local.nodes[2]
     victim.kill()
@@ -393,16 +421,15 @@ def test_the_last_node_that_runs_has_no_kill(board: Dashboard, local: LocalClust
 
 
 def test_a_frozen_node_with_hedged_reads(board: Dashboard, local: LocalCluster) -> None:
-    """The keys' replicas are known, so some of the reads go to the frozen node first."""
     board.looks.hedged = True
     local.nodes[1].hang()
     for sku, *_ in trade.GOODS:
         with board.looks.reading():
             models.Product.get(sku)
     state = board.state()
-    assert state["hedges"] == board.traffic.hedges_won >= 1
+    assert state["hedges"] >= 1
+    assert board.traffic.hedges_won >= 1
     assert state["slowest"] >= 50
-    assert state["failovers"] == 0
     local.nodes[1].resume()
 
 

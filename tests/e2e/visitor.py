@@ -48,7 +48,7 @@ class Visitor:
 @contextlib.contextmanager
 def visiting(kind: str, local: LocalCluster) -> Iterator[Visitor]:
     """A visitor of a shop of its own, which is seeded and open on a port."""
-    with shops.SHOPS[kind](local) as shop, shops.opened(shop, stock=100, rare=3) as place:
+    with shops.WITH_ASGI[kind](local) as shop, shops.opened(shop, stock=100, rare=3) as place:
         visitor = Visitor(place.url, shop.board)
         with visitor.http:
             yield visitor

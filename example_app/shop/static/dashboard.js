@@ -132,6 +132,11 @@ const SITUATIONS = {
   frozen: "Frozen here: it accepts connections, and answers nothing.",
 };
 
+function noteOf(node) {
+  if (node.situation === "running" && !node.may.kill) return "The last node that runs: the shop needs it.";
+  return SITUATIONS[node.situation] || (node.state === "active" ? "" : node.error || "");
+}
+
 // A node that has come back: with slow start its share grows, and without it is what it was before at once.
 function nameOfReturn(node) {
   if (node.state !== "active" || node.back_for === null || node.share === null) return "";
@@ -154,7 +159,7 @@ function showNode(node, count) {
   write(find(card, "latency"), node.latency === null ? "–" : node.latency.toFixed(1));
   write(find(card, "count"), count);
   showNouns(card, { keys: count });
-  write(find(card, "note"), SITUATIONS[node.situation] || (node.state === "active" ? "" : node.error || ""));
+  write(find(card, "note"), noteOf(node));
   write(find(card, "back"), nameOfReturn(node));
   for (const button of card.querySelectorAll("button")) {
     if (!button.hasAttribute("aria-busy")) button.disabled = !node.may[button.value];
