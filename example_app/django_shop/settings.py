@@ -50,5 +50,5 @@ SHOP_LOCAL_CLUSTER = None
 
 
 def as_dict() -> dict[str, Any]:
-    """All of the above, for who configures the settings in the process."""
+    """All of the above, for code that configures the settings in the process."""
     return {name: value for name, value in globals().items() if name.isupper()}

@@ -177,12 +177,12 @@ def check_out(customer: str, order_id: str) -> None:
 
 def order(customer: str, order_id: str) -> dict[str, Any]:
     try:
-        found = Order.get(order_id, consistent_read=True)
+        known = Order.get(order_id, consistent_read=True)
     except Order.DoesNotExist:
         raise NotFound from None
-    if found.customer != customer:
+    if known.customer != customer:
         raise NotFound
-    return {"order": found}
+    return {"order": known}
 
 
 def orders(customer: str) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 __all__ = ["counted", "noun"]
 
 
-def noun(count: float | None, one: str, many: str | None = None) -> str:
-    """The form of a noun that fits the number, of which None is an unknown one. `many`: else `one` with an ``s``."""
-    return one if count == 1 else many or f"{one}s"
+def noun(count: float | None, singular: str, plural: str | None = None) -> str:
+    """The form of a noun that fits the number; None is an unknown number. `plural`: else `singular` with an ``s``."""
+    return singular if count == 1 else plural or f"{singular}s"
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
+def counted(count: int, singular: str, plural: str | None = None) -> str:
     """The number and its noun."""
-    return f"{count:,} {noun(count, one, many)}"
+    return f"{count:,} {noun(count, singular, plural)}"

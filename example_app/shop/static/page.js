@@ -18,11 +18,11 @@ function make(tag, className, text) {
   return element;
 }
 
-// Every [data-noun] inside has its forms in data-one and data-many, and the name of its number in data-noun.
+// Every [data-noun] inside has its forms in data-singular and data-plural, and the name of its number in data-noun.
 function showNouns(inside, numbers) {
   for (const element of inside.querySelectorAll("[data-noun]")) {
     const count = numbers[element.dataset.noun];
-    if (count !== undefined) write(element, count === 1 ? element.dataset.one : element.dataset.many);
+    if (count !== undefined) write(element, count === 1 ? element.dataset.singular : element.dataset.plural);
   }
 }
 

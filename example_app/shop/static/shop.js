@@ -31,12 +31,12 @@ function showFailovers(failovers) {
   const list = cluster.querySelector("[data-failovers]");
   if (!failovers.length) return;
   list.replaceChildren(
-    ...failovers.slice(0, 5).map((one) => {
+    ...failovers.slice(0, 5).map((failover) => {
       const item = document.createElement("li");
       const error = document.createElement("small");
-      const what = [one.operation, one.table_name].filter(Boolean).join(" ");
-      error.textContent = ` ${one.error}`;
-      item.append(`${clock(one.at)} ${what}: ${one.from_node} → ${one.to_node || "none"}`, error);
+      const what = [failover.operation, failover.table_name].filter(Boolean).join(" ");
+      error.textContent = ` ${failover.error}`;
+      item.append(`${clock(failover.at)} ${what}: ${failover.from_node} → ${failover.to_node || "none"}`, error);
       return item;
     }),
   );
