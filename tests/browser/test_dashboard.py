@@ -174,6 +174,13 @@ def test_numbers_have_their_nouns(url: str, visit: Open) -> None:
     assert page.evaluate(_NOUN, [".node", "attempts", 1]) == "request"
 
 
+def test_the_answer_to_a_press_leaves_what_the_picture_told(url: str, visit: Open) -> None:
+    page = visit(url).page
+    live(page)
+    page.evaluate("tell('Node B is down.'); tell('It was killed.'); tell('It was killed.')")
+    expect(page.locator("[data-said]")).to_have_text("Node B is down. It was killed.")
+
+
 def test_a_returning_node_tells_its_share(url: str, visit: Open, local: LocalCluster) -> None:
     page = visit(url).page
     live(page)

@@ -276,9 +276,12 @@ function announce(state, moved) {
   if (news.length) tell(news.join(" "));
 }
 
+// What was said just before stays: the answer to a button's press may come after the picture of what it did.
 function tell(text, refused = false) {
+  const now = Date.now();
+  tell.recent = [...(tell.recent || []).filter((other) => other.at > now - 3000 && other.text !== text), { at: now, text }];
   said.className = refused ? "said refused" : "said";
-  write(said, text);
+  write(said, tell.recent.slice(-2).map((other) => other.text).join(" "));
   clearTimeout(tell.fading);
   tell.fading = setTimeout(() => said.classList.add("past"), 5000);
 }
