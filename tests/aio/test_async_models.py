@@ -193,6 +193,34 @@ def test_a_batch_whose_block_fails_is_written_and_one_that_is_cancelled_is_not(l
     on_tables(main)
 
 
+@pytest.mark.parametrize("where", ["save", "commit", "the end of the block"])
+def test_a_batch_that_is_cancelled_under_way_is_told(where: str, local: LocalCluster) -> None:
+    """Some, all or none of it was written: that it is neither pending nor failed would hide this."""
+    batch = Order.aio.batch_write()
+
+    async def write() -> None:
+        async with batch:
+            for order in orders(25):
+                await batch.save(order)
+            if where == "save":
+                await batch.save(Order("alice", 99))
+            elif where == "commit":
+                await batch.commit()
+
+    async def main() -> None:
+        await hang(local)
+        task = asyncio.create_task(write())
+        await under_way(local)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert batch.pending_operations == []
+        put = [entry["PutRequest"]["Item"]["number"]["N"] for entry in batch.failed_operations]
+        assert put == [str(number) for number in range(25)]
+
+    on_tables(main)
+
+
 def test_versions_and_conditions(local: LocalCluster) -> None:
     async def main() -> None:
         order = Order("alice", 1)
