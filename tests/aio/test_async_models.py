@@ -21,6 +21,7 @@ from pynamodb import models as plain
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.connection.base import Connection
 from pynamodb.exceptions import DeleteError, GetError, PutError, TransactWriteError, UpdateError
+from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from pynamodb.signals import pre_dynamodb_send
 from pynamodb.transactions import TransactWrite
 
@@ -264,7 +265,7 @@ def test_what_an_application_overrides_holds(local: LocalCluster) -> None:
         assert (await Careful.aio.get("b")).age == 101
         assert [user.name async for user in Careful.aio.query("a")] == ["a"]
         with pytest.raises(ConfigurationError, match="prefetch is for a query or scan"):
-            Careful.aio.query("a", prefetch=1)
+            await anext(Careful.aio.query("a", prefetch=1))
         assert (await Careful.aio.count()) == 7
 
     on_tables(main)
@@ -306,6 +307,37 @@ def test_other_connections(local: LocalCluster) -> None:
     on_tables(main)
 
 
+class ElsewhereByCity(GlobalSecondaryIndex[Any]):
+    class Meta:
+        projection = AllProjection()
+
+    city = UnicodeAttribute(hash_key=True)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "what"),
+    [
+        (lambda: Member.aio.index("by-city"), r"index\(\.\.\.\) takes an index .*got 'by-city'.*Write Member\.by_city"),
+        (lambda: Member.aio.index(Member), r"Member\.aio\.index\(\.\.\.\) takes an index"),
+        (lambda: Order.aio.index(Order.text), "Order has none"),
+        (lambda: Order.aio.index(Member.by_city), r"an index of Member\. Write Member\.aio\.index\(\.\.\.\)"),
+        (lambda: Member.aio.vector_index(Member.by_city), "takes a vector index of the model"),
+    ],
+)
+def test_what_is_not_an_index_of_the_model(mistake: Callable[[], Any], what: str) -> None:
+    with pytest.raises(ConfigurationError, match=what):
+        mistake()
+
+
+def test_an_index_of_a_base_or_of_a_subclass() -> None:
+    class Special(Member):
+        class Meta(Member.Meta):
+            pass
+
+    assert Special.aio.index(Special.by_city) is not None
+    assert Special.aio.index(Member.by_city) is not None
+
+
 def test_a_model_that_is_not_on_a_cluster() -> None:
     class Elsewhere(Model):
         class Meta:
@@ -313,12 +345,17 @@ def test_a_model_that_is_not_on_a_cluster() -> None:
             connection_class = Connection
 
         name = UnicodeAttribute(hash_key=True)
+        by_city = ElsewhereByCity()
 
     async def main() -> None:
         with pytest.raises(ConfigurationError, match=r"Elsewhere: `aio` is for models on a cluster\..*Connection"):
             await Elsewhere.aio.get("a")
         with pytest.raises(ConfigurationError, match="write AlternatorConnection"):
             await Elsewhere("a").aio.save()
+        with pytest.raises(ConfigurationError, match="write AlternatorConnection"):
+            await Elsewhere.aio.index(Elsewhere.by_city).count("Rome")
+        with pytest.raises(ConfigurationError, match="write AlternatorConnection"):
+            await Elsewhere.aio.index(Elsewhere.by_city).query("Rome").all()
 
     run(main)
 
