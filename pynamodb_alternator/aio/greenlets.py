@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from asyncio import _get_running_loop, current_task
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
@@ -116,6 +117,7 @@ class _Bridge(greenlet):
     that it does. An error ends it. Its parent is where the task runs that awaits."""
 
     _is_given_up = False
+    _task: asyncio.Task[Any] | None = None
 
     # ---- on the side of the event loop -------------------------------------------------------------------------
 
@@ -124,11 +126,12 @@ class _Bridge(greenlet):
         self.parent = current = getcurrent()
         # One object, so that what is set on one side is seen on the other one.
         self.gr_context = current.gr_context
+        self._task = _task_here()
         return self.switch(call)
 
     def park(self) -> None:
         """After a call: be there for another one."""
-        self.gr_context = None
+        self.gr_context = self._task = None
         if len(_parked.bridges) < _MOST_PARKED:
             _parked.bridges.append(self)
 
@@ -154,6 +157,12 @@ class _Bridge(greenlet):
             del error, trace  # it may come out of here, and refer to this frame
 
     # ---- in the greenlet ---------------------------------------------------------------------------------------
+
+    @property
+    def is_of_this_task(self) -> bool:
+        """Whether the code that runs belongs to the task that awaits. Another task may run inside of the function: one
+        that begins at once (`asyncio.eager_task_factory`), or one of an event loop in there (nest_asyncio)."""
+        return self._is_given_up or self._task is _task_here()
 
     def hand_over(self, awaitable: Awaitable[_T]) -> _T:
         """What `awaitable` gives, once the event loop has awaited it. To be called in this greenlet."""
@@ -181,7 +190,12 @@ def _hand_over(awaitable: Awaitable[_T]) -> _T:
 
 def _find() -> _Bridge | None:
     current = getcurrent()
-    return current if type(current) is _Bridge else None
+    return current if type(current) is _Bridge and current.is_of_this_task else None
+
+
+def _task_here() -> asyncio.Task[Any] | None:
+    loop = _get_running_loop()
+    return None if loop is None else current_task(loop)
 
 
 set_finder(_find)
