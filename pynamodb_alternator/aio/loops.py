@@ -167,8 +167,8 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise EventLoopError(
-            "No event loop of asyncio runs here: use pynamodb_alternator.aio in async functions. Ordinary functions "
-            "use models, and pynamodb_alternator.get_cluster()."
+            "No event loop of asyncio runs here (trio's is another one): use pynamodb_alternator.aio in async "
+            "functions. Ordinary functions use models, and pynamodb_alternator.get_cluster()."
         ) from None
 
 
