@@ -22,7 +22,7 @@ import threading
 from asyncio import _get_running_loop, current_task
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
@@ -43,9 +43,13 @@ async def run(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     else that waits, holds the event loop as ever: other clients, files, `time.sleep`. The requests of a model go to the
     cluster that its alias means now, over connections of this event loop.
 
+    An iterator that `function` gives makes its requests where it is read: ``await run(list, User.query("alice"))``.
+
     Raises what `function` raises; CancelledError comes out where it waits. TypeError for a coroutine function, which
-    is awaited and not run; `EventLoopError` outside of an event loop of asyncio.
+    is awaited and not run, and for what is no function; `EventLoopError` outside of an event loop of asyncio.
     """
+    if not callable(function):
+        _complain(function)
     call = _Call(function, args, kwargs)
     bridge = _parked.bridges.pop() if _parked.bridges else _Bridge(_make_calls)
     handed = bridge.begin(call)
@@ -65,6 +69,16 @@ async def run(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
             f"Write `await {_named(function)}(...)`."
         )
     return cast(_T, result)
+
+
+def _complain(given: object) -> NoReturn:
+    if type(given) is CoroutineType:
+        given.close()
+        raise TypeError(f"run() is for ordinary functions: write `await {_named(given)}(...)`, without run().")
+    raise TypeError(
+        f"run() takes a function and its arguments, such as `await run(User.get, 'alice')`; it was given what a call "
+        f"has returned, or something else that cannot be called (a {type(given).__name__})."
+    )
 
 
 class _Call:

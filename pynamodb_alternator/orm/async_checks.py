@@ -1,4 +1,4 @@
-"""Mistakes in the use of `Model.aio` that would hold the event loop, or ask another table, without a word."""
+"""Mistakes in the use of `Model.aio`: what would hold the event loop, or ask another table, and unknown names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..settings import checks
 from ._pynamodb import AnyModel, model_of, python_names_of_indexes
 from .connection import AlternatorConnection
 
-__all__ = ["check_connection", "checked_index", "checked_vector_index"]
+__all__ = ["check_connection", "checked_index", "checked_vector_index", "shown", "what_instead"]
 
 
 def check_connection(model: AnyModel) -> None:
@@ -53,3 +53,25 @@ def _of_model(model: AnyModel, index: Any, method: str, kind: type[Index[Any]]) 
             f"{where} was given an index of {owner.__qualname__}. Write {owner.__qualname__}.aio.{method}(...)."
         )
     return index
+
+
+def shown(on: Any) -> str:
+    """A model, an instance of it or an index, as an error message or a `repr` names it."""
+    if isinstance(on, type):
+        return on.__qualname__
+    owner = model_of(on) if isinstance(on, Index) else None
+    return f"{type(on).__qualname__}(...)" if owner is None else f"{owner.__qualname__}, index {on.Meta.index_name!r}"
+
+
+def what_instead(on: Any, name: str, face: type, other: type | None) -> str:
+    """The error for a method that `aio` does not have. `face`: the class of what was asked; `other`: that of what an
+    instance has, if a class was asked, or the other way round."""
+    model = on if isinstance(on, type) else type(on)
+    what = f"{shown(on)}.aio has no {name!r}."
+    if other is not None and hasattr(other, name):
+        whose, on_other = ("an instance", f"{model.__qualname__}(...)"), ("the class", model.__qualname__)
+        of, written = whose if on is model else on_other
+        return f"{what} It is of {of}: `{written}.aio.{name}(...)`."
+    if callable(getattr(on, name, None)):
+        return f"{what} Write `await aio.run({shown(on)}.{name}, ...)`, with `from pynamodb_alternator import aio`."
+    return f"{what} {checks.did_you_mean(name, [each for each in dir(face) if not each.startswith('_')])}".rstrip()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, overload
 
 from pynamodb import models as _models
 from pynamodb.expressions.condition import Condition
@@ -20,7 +20,7 @@ from pynamodb.expressions.update import Action
 from pynamodb.indexes import Index
 
 from ._pynamodb import model_of
-from .async_checks import check_connection, checked_index, checked_vector_index
+from .async_checks import check_connection, checked_index, checked_vector_index, shown, what_instead
 from .in_loop import run
 
 if TYPE_CHECKING:
@@ -55,6 +55,17 @@ class _Face:
         if model is not None:
             check_connection(model)
         return getattr(on, name)
+
+    def __repr__(self) -> str:
+        return f"<{shown(self._on)}.aio>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):  # what Python itself looks for, in an instance that is not made yet too
+                raise AttributeError(name)
+            other = {AsyncModel: AsyncInstance, AsyncInstance: AsyncModel}.get(type(self))
+            raise AttributeError(what_instead(self._on, name, type(self), other), name=name, obj=self)
 
 
 def _awaits(method: _F) -> _F:

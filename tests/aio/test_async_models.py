@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import random
 import threading
@@ -327,6 +328,42 @@ class ElsewhereByCity(GlobalSecondaryIndex[Any]):
 def test_what_is_not_an_index_of_the_model(mistake: Callable[[], Any], what: str) -> None:
     with pytest.raises(ConfigurationError, match=what):
         mistake()
+
+
+class Friend(Member):
+    """With a method of the application's own."""
+
+    class Meta(Member.Meta):
+        pass
+
+    @classmethod
+    def of(cls, name: str) -> Friend:
+        return cls.get(name)
+
+    def greet(self) -> str:
+        return f"Hello {self.name}"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "what"),
+    [
+        (lambda: Friend.aio.gett, r"Friend\.aio has no 'gett'\. Did you mean 'get'\?"),
+        (lambda: Friend.aio.save, r"It is of an instance: `Friend\(\.\.\.\)\.aio\.save\(\.\.\.\)`"),
+        (lambda: Friend("a").aio.query, r"It is of the class: `Friend\.aio\.query\(\.\.\.\)`"),
+        (lambda: Friend.aio.of, r"Write `await aio\.run\(Friend\.of, \.\.\.\)`, with"),
+        (lambda: Friend("a").aio.greet, r"Write `await aio\.run\(Friend\(\.\.\.\)\.greet, \.\.\.\)`"),
+        (lambda: Friend.aio.index(Friend.by_city).get, r"^Friend, index 'by-city'\.aio has no 'get'\.$"),
+        (lambda: Friend.aio.nothing_like_it, r"^Friend\.aio has no 'nothing_like_it'\.$"),
+    ],
+)
+def test_what_the_facade_does_not_have(mistake: Callable[[], Any], what: str) -> None:
+    with pytest.raises(AttributeError, match=what):
+        mistake()
+
+
+def test_the_facade_is_shown_and_copied() -> None:
+    assert repr(Member.aio) == "<Member.aio>"
+    assert repr(copy.copy(Member("a").aio)) == "<Member(...).aio>"
 
 
 def test_an_index_of_a_base_or_of_a_subclass() -> None:

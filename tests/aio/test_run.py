@@ -231,6 +231,18 @@ def test_a_coroutine_function_is_a_mistake() -> None:
     run(main)
 
 
+def test_what_is_no_function_is_a_mistake() -> None:
+    async def coroutine() -> None: ...
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match=r"takes a function and its arguments, .*\(a bool\)"):
+            await awaited(True)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"write `await .*coroutine\(\.\.\.\)`, without run\(\)"):
+            await awaited(coroutine())  # type: ignore[arg-type]
+
+    run(main)
+
+
 def test_a_generator_goes_on_in_another_greenlet() -> None:
     def generate() -> Iterator[int]:
         for number in range(3):
