@@ -46,7 +46,8 @@ async def run(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     An iterator that `function` gives makes its requests where it is read: ``await run(list, User.query("alice"))``.
 
     Raises what `function` raises; CancelledError comes out where it waits. TypeError for a coroutine function, which
-    is awaited and not run, and for what is no function; `EventLoopError` outside of an event loop of asyncio.
+    is awaited and not run, and for an argument that cannot be called; `EventLoopError` outside of an event loop of
+    asyncio.
     """
     if not callable(function):
         _complain(function)
