@@ -110,6 +110,11 @@ class ClientByHandOver:
 class _ClusterOfLoop(AsyncCluster):
     """A cluster that all tasks of an event loop share: leaving an ``async with`` does not close it under the others."""
 
+    _advice_when_closed = (
+        "It was closed with its event loop, or because its alias means another one now. Keep neither it nor its "
+        "client: write `await aio.get_client()`, or `aio.get_cluster()`, at each use."
+    )
+
     async def __aexit__(self, *_: object) -> None:
         return None
 

@@ -154,6 +154,20 @@ def test_an_alias_that_is_configured_again_and_again_fails_nobody(local: LocalCl
     run(main)
 
 
+def test_a_client_that_was_kept_says_what_to_do(local: LocalCluster) -> None:
+    async def keep() -> None:
+        nonlocal client
+        client = await aio.get_client()
+
+    async def use() -> None:
+        with pytest.raises(ClusterClosedError, match=r"closed with its event loop.*`await aio\.get_client\(\)`"):
+            await client.list_tables()
+
+    client: Any = None
+    run(keep)
+    run(use)
+
+
 def test_a_task_that_leaves_the_cluster_does_not_close_it_under_others(local: LocalCluster) -> None:
     async def leave() -> None:
         async with aio.get_cluster() as cluster:
