@@ -74,6 +74,7 @@ class AsyncCluster:
             cluster.config.max_pool_connections,
             max_idle=cluster.config.max_connection_idle,
             tls=cluster.core.tls,
+            renewal=cluster.core.pools.renewal,
             admit=cluster.core.admission.admit,
         )
         self.core.all_pools.add(self._pools)

@@ -63,6 +63,7 @@ class Changes(TypedDict, total=False):
     sync_in_loop: Literal["allow", "warn", "error"]
     max_pool_connections: int
     max_connection_idle: float
+    max_connection_age: float | None
     max_answer: int
     extra_headers: Mapping[str, str]
 

@@ -90,7 +90,8 @@ class ClusterConfig:
     `sync_in_loop`: what becomes of a request that waits in a thread in which an event loop runs, and so holds it up.
     ``"allow"``: it is made. ``"warn"``: it is made, with a `SyncInLoopWarning`. ``"error"``: `SyncInLoopError`.
     `max_pool_connections`: connections to one node that are open at once. `max_connection_idle`: seconds after which an
-    idle connection is no longer used; a later request closes it.
+    idle connection is no longer used; a later request closes it. `max_connection_age`: seconds, a tenth more or less,
+    after which a connection is closed between two requests, and a new one opened; None or 0 for no such end.
     `max_answer`: bytes of an answer at most, before and after it is unpacked; at least 1 MiB. A larger one is a
     `MalformedAnswerError`. Answers to writes of one item, and errors, have at most 32 MiB in any case.
     `extra_headers`: sent with every request.
@@ -132,6 +133,7 @@ class ClusterConfig:
     sync_in_loop: Literal["allow", "warn", "error"] = "allow"
     max_pool_connections: int = 50
     max_connection_idle: float = 60.0
+    max_connection_age: float | None = 600.0
     max_answer: int = 256 * 1024 * 1024
     extra_headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -182,6 +184,8 @@ class ClusterConfig:
         checks.one_of("ClusterConfig: sync_in_loop", self.sync_in_loop, ("allow", "warn", "error"))
         checks.whole("ClusterConfig: max_pool_connections", self.max_pool_connections, 1, 100_000)
         checks.positive("ClusterConfig: max_connection_idle", self.max_connection_idle)
+        age = values.connection_age("ClusterConfig: max_connection_age", self.max_connection_age)
+        set_field(self, "max_connection_age", age)
         checks.whole("ClusterConfig: max_answer", self.max_answer, 1024 * 1024, 2**40)
         set_field(self, "extra_headers", headers.check("ClusterConfig: extra_headers", self.extra_headers))
         self._check_wire()

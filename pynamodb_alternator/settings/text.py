@@ -96,6 +96,7 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "sync_in_loop": Setting(str),
     "max_pool_connections": Setting(int),
     "max_connection_idle": Setting(float),
+    "max_connection_age": Setting(float),
     "max_answer": Setting(int),
     "connect_timeout": Setting(float, "timeouts", "connect"),
     "read_timeout": Setting(float, "timeouts", "read"),

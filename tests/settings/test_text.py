@@ -269,6 +269,7 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "sync_in_loop": st.sampled_from(["allow", "warn", "error"]),
     "max_pool_connections": st.integers(1, 100_000),
     "max_connection_idle": st.floats(1e-3, 1e6),
+    "max_connection_age": st.one_of(st.just(0), st.floats(1e-3, 1e6)),
     "max_answer": st.integers(2**20, 2**40),
     "datacenter": st.from_regex(r"[^\x00-\x1f\x7f\s]+", fullmatch=True),
     "rack": st.from_regex(r"[^\x00-\x1f\x7f\s]+", fullmatch=True),
