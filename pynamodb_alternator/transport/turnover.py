@@ -13,9 +13,8 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple, Self
 
-__all__ = ["DEFAULT_AGE", "NEVER", "Renewal", "Spares"]
+__all__ = ["NEVER", "Renewal", "Spares"]
 
-DEFAULT_AGE = 600.0
 _JITTER = 0.1
 """Connections that were opened together do not end together: each lives for up to so much more or less of the age."""
 _AFTER_FAILURE = 0.1
