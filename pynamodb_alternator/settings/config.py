@@ -54,6 +54,11 @@ class ClusterConfig:
     `load_balancing`: the order of nodes for requests without affinity. ``"round_robin"``: they take turns.
     ``"random"``. ``"least_busy"``: of two random ones that goes first which has fewer requests of this process in
     flight and answers faster; docs/routing.md tells the rule.
+    `slow_start`: seconds in which a node that returns or joins comes to its share of the requests that any node may
+    serve, and of the reads that its replicas share; 0 for none.
+    `subset`: how many nodes of the routing scope this process uses for what needs neither key route affinity nor all
+    replicas; None for all. `process_number`: the number of this process in its fleet, which decides which nodes these
+    are; None picks them at random. docs/routing.md tells how.
     `key_route_affinity`: see `KeyRouteAffinity`. `rmw_rule`: ``"server"`` decides as the server does, which
     updates need a read first; ``"driver"`` counts as ScyllaDB's other drivers do. `force_read_before_write`: set it
     where the server's option ``alternator_force_read_before_write`` is set.
@@ -106,6 +111,9 @@ class ClusterConfig:
     name: str = "default"
     routing_scope: Scope = field(default_factory=ClusterScope)
     load_balancing: LoadBalancing = "round_robin"
+    slow_start: float = 10.0
+    subset: int | None = None
+    process_number: int | None = None
     key_route_affinity: KeyRouteAffinity = KeyRouteAffinity.AUTO
     rmw_rule: Literal["server", "driver"] = "server"
     force_read_before_write: bool = False
@@ -153,6 +161,7 @@ class ClusterConfig:
             raise ConfigurationError(f"ClusterConfig: name must be a non-empty string (got {checks.shown(self.name)}).")
         scopes.check("ClusterConfig: routing_scope", self.routing_scope)
         checks.one_of("ClusterConfig: load_balancing", self.load_balancing, get_args(LoadBalancing))
+        self._check_spread()
         checks.one_of("ClusterConfig: rmw_rule", self.rmw_rule, ("server", "driver"))
         checks.one_of("ClusterConfig: affinity_ring", self.affinity_ring, get_args(RingNodes))
         checks.one_of("ClusterConfig: affinity_ring_order", self.affinity_ring_order, get_args(RingOrder))
@@ -189,6 +198,13 @@ class ClusterConfig:
         checks.whole("ClusterConfig: max_answer", self.max_answer, 1024 * 1024, 2**40)
         set_field(self, "extra_headers", headers.check("ClusterConfig: extra_headers", self.extra_headers))
         self._check_wire()
+
+    def _check_spread(self) -> None:
+        checks.not_negative("ClusterConfig: slow_start", self.slow_start, zero="no slow start")
+        if self.subset is not None:
+            checks.whole("ClusterConfig: subset", self.subset, 1, 100_000)
+        if self.process_number is not None:
+            checks.whole("ClusterConfig: process_number", self.process_number, 0, 2**63 - 1)
 
     def _check_groups(self) -> None:
         for name, kind in text.GROUPS.items():
@@ -302,7 +318,8 @@ class ClusterConfig:
     def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[TextChanges]) -> Self:
         """From the environment: ``ALTERNATOR_URL``, and optionally ``ALTERNATOR_DATACENTER``, ``ALTERNATOR_RACK``,
         ``ALTERNATOR_ACCESS_KEY``, ``ALTERNATOR_SECRET_KEY`` and ``ALTERNATOR_SESSION_TOKEN``, and for https
-        ``ALTERNATOR_CA``, ``ALTERNATOR_CLIENT_CERT`` and ``ALTERNATOR_CLIENT_KEY``."""
+        ``ALTERNATOR_CA``, ``ALTERNATOR_CLIENT_CERT`` and ``ALTERNATOR_CLIENT_KEY``, and ``ALTERNATOR_PROCESS_NUMBER``
+        where processes of a fleet differ in nothing else."""
         url, options = text.of_environment(os.environ if environ is None else environ, changes)
         return cls.from_url(url, **options)
 

@@ -41,6 +41,7 @@ from .node import Node, with_names
 from .node_info import NodeInfo, describe
 from .published import Published
 from .reading import Location, Reading, location_of
+from .slow_start import earliest
 from .turns import Claim, Turn, Turns
 from .view import View
 
@@ -96,7 +97,8 @@ class Membership:
             answered=self._answered,
             failed=self.suspect,
         )
-        self._published = Published(config, scopes_read=self._discovery.scopes, state_of=self._health.state_of)
+        scopes, state_of = self._discovery.scopes, self._health.state_of
+        self._published = Published(config, scopes_read=scopes, state_of=state_of, random=random)
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -105,7 +107,7 @@ class Membership:
         self._turns = Turns(LONGEST_READING)
         # The parent's threads probe them, and this process has no such thread.
         self._health.forget_suspects()
-        self._published.reads_go_last(frozenset())
+        self._published.after_fork()
         self._answers.after_fork()
 
     # ---- what a request asks: no lock is taken here ------------------------------------------------------------
@@ -163,14 +165,16 @@ class Membership:
             emissions = [] if aside is None else [of_set_aside(node, aside), *self._review_answers(now)]
         self._emit(emissions)
 
-    def review_answers(self, now: float) -> float | None:
-        """Have nodes that were set aside return when they are due; gives when the next one is."""
-        due = self._answers.next_change
+    def review(self, now: float) -> float | None:
+        """Have nodes that were set aside return when they are due, and the shares of those that start grow; gives when
+        the next change is due."""
+        due = earliest(self._answers.next_change, self._published.slow_starts.next_change)
         if due is not None and due <= now:
             with self._lock:
                 emissions = self._review_answers(now)
+                self._published.let_grow(now)
             self._emit(emissions)
-        return self._answers.next_change
+        return earliest(self._answers.next_change, self._published.slow_starts.next_change)
 
     def _review_answers(self, now: float) -> list[Emission]:
         back = self._answers.review(now, self._published.members, self._published.groups())
@@ -381,18 +385,7 @@ class Membership:
         """Every known node in ring order, with its state."""
         now = self._clock()
         with self._lock:
-            topology, in_scope = self.view.topology, set(self.view.topology.nodes)
-            return tuple(
-                describe(
-                    node,
-                    self._health,
-                    self._answers.aside(node, now),
-                    location=self._locations.get(node.host, (None, None)),
-                    in_scope=node in in_scope,
-                    now=now,
-                )
-                for node in topology.ring
-            )
+            return describe(self.view, self._health, self._answers, self._published.slow_starts, self._locations, now)
 
     def snapshot(self) -> Snapshot:
         """All that is known, as copies."""
