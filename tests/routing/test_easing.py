@@ -23,9 +23,12 @@ from pynamodb_alternator.routing.plan import (
     ROUND_ROBIN,
     QueryPlan,
 )
+from pynamodb_alternator.routing.router import Router
+from pynamodb_alternator.routing.tables import Tables
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.selection import spread
 from pynamodb_alternator.topology.view import Topology, View, ring_order
+from tests.topology.fakes import FakeNetwork, World
 
 NODES = ring_order(Node("http", f"10.0.0.{number}", 8000) for number in range(1, 11))
 TURNS = 11_000
@@ -132,6 +135,43 @@ def test_a_plan_has_each_usable_node_once_whatever_starts_and_whatever_the_subse
     used = [node for node in (*replicas, *subset) if node not in down]
     if used and policy != REPLICA:
         assert set(order[: len(used)]) == set(used)
+
+
+@pytest.mark.parametrize("event", ["returns", "joins"])
+@pytest.mark.parametrize("balancing", ["round_robin", "random"])
+def test_second_by_second_a_node_comes_to_its_share_and_never_has_more(event: str, balancing: Any) -> None:
+    """A process on a clock that is set by hand, with a thousand requests a second."""
+    hosts = [f"10.0.0.{number}" for number in range(1, 11)]
+    network = FakeNetwork(**dict.fromkeys(hosts[:9], ("dc1", "r1")))
+    world = World(network, load_balancing=balancing)
+    world.start()
+    network.places[hosts[9]] = ("dc1", "r1")
+    if event == "joins":
+        world.membership.refresh()
+        world.probe_all()
+    else:
+        world.clock.now += 60.0
+        world.membership.refresh()
+        world.probe_all()
+        world.clock.now += 60.0
+        world.membership.review(world.clock())
+        world.down(hosts[9])
+        world.up(hosts[9])
+    router = Router(world.config, Tables(world.config, lambda table, what: None), random.Random(5))
+    parts = []
+    for _ in range(13):
+        counts: Counter[str] = Counter()
+        for _ in range(1_000):
+            seen = world.membership.view
+            first = router.plan("Scan", {"TableName": "t"}, seen).first(seen)
+            assert first is not None
+            counts[first.host] += 1
+            world.clock.now += 0.001
+            world.membership.review(world.clock())
+        parts.append(counts[hosts[9]] / 100)
+    slack = 0.05 if balancing == "round_robin" else 0.35  # about three standard deviations of a share
+    assert parts == pytest.approx([min(1.0, (second + 1) / 11) for second in range(13)], abs=slack)
+    assert max(parts) < 1.2 or balancing == "random"
 
 
 class TestReplicas:
