@@ -1,8 +1,8 @@
 # Everything here works on a machine that has Python 3.11 or newer, make and git, and nothing else.
 #
-#   make demo           a shop on a local cluster of three nodes, one of which is killed and revived
+#   make demo           a shop on a local cluster of three nodes, which are killed, frozen and revived
 #   make demo ONCE=1    the same, and it ends by itself
-#   make demo SHOP=django   the same shop with Django
+#   make demo SHOP=django   the same shop with Django; SHOP=fastapi: with FastAPI, and customers in an event loop
 #   make test           the whole test suite
 #   make help           the rest
 
@@ -30,7 +30,7 @@ INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo       a seeded shop on http://127.0.0.1:$(PORT), over a local cluster of three nodes (PORT=, ONCE=1, SHOP=django)"
+	@echo "make demo       a seeded shop on http://127.0.0.1:$(PORT), over a local cluster of three nodes (PORT=, ONCE=1, SHOP=django, SHOP=fastapi)"
 	@echo "make test       the whole test suite (WORKERS=, ARGS=)"
 	@echo "make upstream   PynamoDB's own unit tests, over this library (downloads its source distribution)"
 	@echo "make chaos      faults of every kind for a quarter of an hour, and a table of what they cost (ARGS=\"--seconds 5\")"

@@ -1,5 +1,6 @@
-"""A small shop on PynamoDB models and an Alternator cluster, twice. ``make demo`` runs it on a local cluster.
+"""A small shop on PynamoDB models and an Alternator cluster. ``make demo`` runs it on a local cluster.
 
-`shop`: the tables, what a shop does, and a dashboard; no framework. `flask_shop` and `django_shop`: its web pages with
-Flask and with Django, from the same templates. `demo`: all of it on a local cluster, with a node that dies.
+`shop`: the tables, what a shop does, and a dashboard, without a framework. `flask_shop`, `django_shop` and
+`fastapi_shop`: its web pages with each of these, from the same templates; the last one in an event loop. `demo`: all of
+it on a local cluster, with customers, and nodes that die and freeze.
 """

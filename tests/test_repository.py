@@ -225,7 +225,7 @@ def test_the_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
 WORDS = (
     "node, seed, topology, datacenter, rack, routing scope, ring, query plan, attempt, failover, coordinator, "
     "key route affinity, token awareness, plain write, quarantined, set aside, probe, replica, token, token ring, "
-    "suspect, slot, view, location, retry, hedge, after_fork"
+    "shard, suspect, slot, view, location, retry, hedge, after_fork, slow start, settled, subset"
 )
 """What this project calls its things, once and for all."""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 from typing import Any
 
 from ..shop import pages
 
-SECRET_KEY = os.environ.get("SHOP_SECRET_KEY") or secrets.token_hex(32)
+SECRET_KEY = pages.secret_key()
 DEBUG = False
-ALLOWED_HOSTS = os.environ["SHOP_HOSTS"].split(",") if "SHOP_HOSTS" in os.environ else [*pages.HOSTS, "testserver"]
+ALLOWED_HOSTS = [*pages.hosts(), "testserver"]
 ROOT_URLCONF = "example_app.django_shop.urls"
 WSGI_APPLICATION = "example_app.django_shop.wsgi.application"
 INSTALLED_APPS = [
@@ -51,5 +50,5 @@ SHOP_LOCAL_CLUSTER = None
 
 
 def as_dict() -> dict[str, Any]:
-    """All of the above, for who configures the settings in the process."""
+    """All of the above, for code that configures the settings in the process."""
     return {name: value for name, value in globals().items() if name.isupper()}

@@ -15,7 +15,9 @@ from ..shop import pages
 
 def environment(**options: Any) -> Environment:
     environment = Environment(**options)
-    environment.globals.update(static=static, money=pages.money, url=lambda name, **parts: reverse(name, kwargs=parts))
+    environment.globals.update(
+        **pages.IN_TEMPLATES, static=static, url=lambda name, **parts: reverse(name, kwargs=parts)
+    )
     return environment
 
 

@@ -21,7 +21,6 @@ from pynamodb_alternator.errors import AlternatorError
 
 from ..shop import pages
 from ..shop.dashboard import STREAM_HEADERS, Dashboard, TooManyStreams
-from ..shop.faults import Refused
 from ..shop.traffic import Traffic
 
 _log = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ class Shop:
             return bad_request(request)
         if isinstance(error, AlternatorError | PynamoDBException) and pages.is_unavailable(error):
             _log.warning("%s %s: %s", request.method, request.path, error)
-            return render(request, "message.html", pages.UNAVAILABLE, status=503)
+            return render(request, "message.html", pages.UNAVAILABLE.context, status=503)
         return None
 
 
@@ -74,7 +73,7 @@ class Shop:
 
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
-    return render(request, "home.html", pages.home(board().traffic, request.GET.get("category")))
+    return render(request, "home.html", pages.home(board(), request.GET.get("category")))
 
 
 @require_GET
@@ -130,18 +129,14 @@ def events(request: HttpRequest) -> Any:
     try:
         # A server with an event loop must not wait in it; one with threads has nothing else to wait in.
         stream: Any = board().async_stream() if isinstance(request, ASGIRequest) else board().stream()
-    except TooManyStreams:
-        return HttpResponse("Too many dashboards are open.\n", "text/plain", 503, headers={"Retry-After": "5"})
+    except TooManyStreams as refused:
+        return HttpResponse(refused.text, "text/plain", refused.status, headers=refused.headers)
     return StreamingHttpResponse(stream, headers=STREAM_HEADERS, content_type="text/event-stream")
 
 
 @require_POST
 def press(request: HttpRequest) -> HttpResponse:
-    status = 200
-    try:
-        said = board().press(request.POST.get("action", ""), request.POST.get("node", ""))
-    except Refused as refused:
-        said, status = str(refused), refused.status
+    said, status = pages.press(board(), request.POST.get("action", ""), request.POST.get("node", ""))
     if request.headers.get("Accept") == "application/json":
         return JsonResponse({"said": said}, status=status)
     messages.info(request, said)
@@ -152,12 +147,12 @@ def press(request: HttpRequest) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "message.html", pages.MISSING, status=404)
+    return render(request, "message.html", pages.MISSING.context, status=404)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "message.html", pages.WRONG, status=400)
+    return render(request, "message.html", pages.WRONG.context, status=400)
 
 
 def forbidden(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return render(request, "message.html", pages.FOREIGN, status=403)
+    return render(request, "message.html", pages.FOREIGN.context, status=403)

@@ -6,9 +6,7 @@ no node could take is answered with a page that says so (503), and may be sent a
 
 from __future__ import annotations
 
-import hmac
 import os
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +24,6 @@ from flask import (
     url_for,
 )
 from flask.typing import ResponseReturnValue
-from markupsafe import Markup
 from pynamodb.exceptions import PynamoDBException
 from werkzeug.exceptions import SecurityError
 
@@ -34,9 +31,8 @@ from pynamodb_alternator import get_cluster
 from pynamodb_alternator.contrib.flask import Alternator
 from pynamodb_alternator.errors import AlternatorError
 
-from ..shop import pages
+from ..shop import pages, tokens
 from ..shop.dashboard import STREAM_HEADERS, Dashboard, TooManyStreams
-from ..shop.faults import Refused
 from ..shop.traffic import Traffic
 
 __all__ = ["create_app", "dashboard_of"]
@@ -52,10 +48,10 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """
     app = Flask(__name__, template_folder=str(pages.TEMPLATES), static_folder=str(pages.STATIC))
     app.config.update(
-        SECRET_KEY=os.environ.get("SHOP_SECRET_KEY") or secrets.token_hex(16),
+        SECRET_KEY=pages.secret_key(),
         SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=64 * 1024,
-        TRUSTED_HOSTS=os.environ["SHOP_HOSTS"].split(",") if "SHOP_HOSTS" in os.environ else list(pages.HOSTS),
+        TRUSTED_HOSTS=pages.hosts(),
         ALTERNATOR_URL=os.environ.get("ALTERNATOR_URL"),
         SHOP_LOCAL_CLUSTER=None,
     )
@@ -75,8 +71,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 def dashboard_of(app: Flask) -> Dashboard:
     """The dashboard of an application, which has its count of requests too."""
-    found: Dashboard = app.extensions["shop_dashboard"]
-    return found
+    board: Dashboard = app.extensions["shop_dashboard"]
+    return board
 
 
 def _around_requests(app: Flask) -> None:
@@ -84,14 +80,14 @@ def _around_requests(app: Flask) -> None:
     def know_customer() -> None:
         if request.endpoint in ("home", "cart", "add", "checkout", "order", "orders", "dashboard", "press"):
             session.setdefault("customer", pages.new_customer())
-            session.setdefault("csrf_token", secrets.token_urlsafe(16))
+            session.setdefault("csrf_token", tokens.new_token())
 
     @app.before_request
     def refuse_foreign_forms() -> None:
         if request.method in ("GET", "HEAD", "OPTIONS"):
             return
-        given = request.headers.get("X-CSRFToken") or request.form.get("csrfmiddlewaretoken", "")
-        if not hmac.compare_digest(given.encode(), session.get("csrf_token", "").encode() or b"-"):
+        sent = request.headers.get(tokens.HEADER) or request.form.get(tokens.FIELD)
+        if not tokens.fits(sent, session.get("csrf_token")):
             abort(403)
 
     @app.after_request
@@ -110,16 +106,16 @@ def _around_requests(app: Flask) -> None:
             "page": request.endpoint,
             "customer": session.get("customer", "new here"),
             "notes": get_flashed_messages,
-            "money": pages.money,
+            **pages.IN_TEMPLATES,
             "csrf_token": token,
-            "csrf_input": Markup('<input type="hidden" name="csrfmiddlewaretoken" value="{}">').format(token),
+            "csrf_input": tokens.field_of(token),
         }
 
 
 def _shop(app: Flask, board: Dashboard) -> None:
     @app.get("/")
     def home() -> str:
-        return render_template("home.html", **pages.home(board.traffic, request.args.get("category")))
+        return render_template("home.html", **pages.home(board, request.args.get("category")))
 
     @app.get("/state.json")
     def state() -> ResponseReturnValue:
@@ -161,17 +157,13 @@ def _dashboard(app: Flask, board: Dashboard) -> None:
     def events() -> ResponseReturnValue:
         try:
             stream = board.stream()
-        except TooManyStreams:
-            return Response("Too many dashboards are open.\n", 503, {"Retry-After": "5"}, mimetype="text/plain")
+        except TooManyStreams as refused:
+            return Response(refused.text, refused.status, refused.headers, mimetype="text/plain")
         return Response(stream, headers=STREAM_HEADERS, mimetype="text/event-stream")
 
     @app.post("/dashboard/nodes")
     def press() -> ResponseReturnValue:
-        status = 200
-        try:
-            said = board.press(request.form.get("action", ""), request.form.get("node", ""))
-        except Refused as refused:
-            said, status = str(refused), refused.status
+        said, status = pages.press(board, request.form.get("action", ""), request.form.get("node", ""))
         if request.accept_mimetypes.best == "application/json":
             return jsonify(said=said), status
         flash(said)
@@ -179,8 +171,8 @@ def _dashboard(app: Flask, board: Dashboard) -> None:
 
 
 def _errors(app: Flask) -> None:
-    def message(what: Mapping[str, str], status: int) -> ResponseReturnValue:
-        return render_template("message.html", **what), status
+    def message(what: pages.Message, status: int) -> ResponseReturnValue:
+        return render_template("message.html", **what.context), status
 
     @app.errorhandler(pages.NotFound)
     @app.errorhandler(404)

@@ -13,14 +13,15 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from pynamodb_alternator import Cluster
 from pynamodb_alternator.errors import AlternatorError
 from pynamodb_alternator.local import LocalCluster
 
 from . import models, trade
-from .faults import FROZEN, KILLED, RUNNING, Faults, Refused
+from .faults import ACTIONS, Faults, Refused
+from .looks import HEDGE_AFTER, Looks
 from .traffic import Traffic
 
 __all__ = ["STREAM_HEADERS", "AsyncStream", "Dashboard", "Stream", "TooManyStreams"]
@@ -44,11 +45,19 @@ _KEYS = (
 
 
 class TooManyStreams(Exception):
-    """The server has as many dashboards open as it wants to serve."""
+    """The server has as many dashboards open as it wants to serve. `text`, `status`, `headers`: what to answer then."""
+
+    text = "Too many dashboards are open.\n"
+    status = 503
+    headers: ClassVar = {"Retry-After": "5"}
 
 
 class Dashboard:
-    """The picture of one cluster. `traffic` watches it; `local` is the embedded cluster, if it is one."""
+    """The picture of one cluster. `traffic` watches it; `local` is the embedded cluster, if it is one.
+
+    `presses`: how often a visitor has pressed a button. A script of faults reads it, and steps back. `last`: what the
+    last press did.
+    """
 
     def __init__(
         self,
@@ -62,7 +71,10 @@ class Dashboard:
     ) -> None:
         self.cluster = cluster
         self.traffic = traffic
+        self.looks = Looks(cluster)
         self.faults = None if local is None else Faults(local)
+        self.presses = 0
+        self.last = ""
         self.interval = interval
         self.longest = longest
         self.clock = clock
@@ -119,6 +131,7 @@ class Dashboard:
             node |= self._buttons(address)
         state["keys"] = self._keys(everybody_is_well=all(node["state"] == "active" for node in nodes))
         state["rate"] = sum(node["rate"] for node in nodes)
+        state |= self.looks.snapshot()
         return state
 
     def _keys(self, *, everybody_is_well: bool) -> list[dict[str, Any]]:
@@ -137,15 +150,11 @@ class Dashboard:
         return keys
 
     def _buttons(self, address: str) -> dict[str, Any]:
-        """What may be done to a node, and its situation as far as the one who does it knows."""
+        """What may be done to a node, and its situation as far as these buttons made it."""
         situation = None if self.faults is None else self.faults.situation(address)
         return {
             "situation": situation,
-            "may": {
-                "kill": situation in (RUNNING, FROZEN),
-                "freeze": situation == RUNNING,
-                "revive": situation in (KILLED, FROZEN),
-            },
+            "may": dict.fromkeys(ACTIONS, False) if self.faults is None else self.faults.may(address),
         }
 
     # ---- the buttons -----------------------------------------------------------------------------------------------
@@ -155,11 +164,23 @@ class Dashboard:
         """Why the buttons are off, or None if they work."""
         return _NO_FAULTS if self.faults is None else None
 
-    def press(self, action: str, address: str) -> str:
-        """Do something to a node, and say what. Raises `Refused`."""
+    def press(self, action: str, address: str = "") -> str:
+        """Do something to a node, or to the reads of those who look around, and say what. Raises `Refused`."""
+        said = self._hedge(action == "hedge") if action in ("hedge", "wait") else self._change(action, address)
+        self.presses += 1
+        self.last = said
+        return said
+
+    def _change(self, action: str, address: str) -> str:
         if self.faults is None:
             raise Refused(_NO_FAULTS)
-        return self.faults.press(action, address)
+        return self.faults.do(action, address)
+
+    def _hedge(self, on: bool) -> str:
+        self.looks.hedged = on
+        if not on:
+            return "Reads are not hedged: each waits for the node that it went to."
+        return f"Reads are hedged: after {HEDGE_AFTER * 1000:.0f} ms they go to a second node as well."
 
     # ---- streams ---------------------------------------------------------------------------------------------------
 
@@ -241,11 +262,15 @@ class Stream(_Pictures, Iterator[bytes]):
 class AsyncStream(_Pictures, AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         event = self._opening()
-        if event is None:
-            if self._seen > 0:
-                await asyncio.sleep(self._dashboard.interval)
-            # In a thread, because the cluster may have to ask its nodes something.
-            event = await asyncio.to_thread(self._next)
+        try:
+            if event is None:
+                if self._seen > 0:
+                    await asyncio.sleep(self._dashboard.interval)
+                # In a thread, because the cluster may have to ask its nodes something.
+                event = await asyncio.to_thread(self._next)
+        except asyncio.CancelledError:  # the browser has left, and not every server closes its streams then
+            self.close()
+            raise
         if event is None:
             self.close()
             raise StopAsyncIteration

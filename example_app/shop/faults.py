@@ -8,9 +8,10 @@ from typing import Any
 
 from pynamodb_alternator.local import LocalCluster
 
-__all__ = ["FROZEN", "KILLED", "RUNNING", "Faults", "Refused"]
+__all__ = ["ACTIONS", "FROZEN", "KILLED", "RUNNING", "Faults", "Refused"]
 
 RUNNING, KILLED, FROZEN = "running", "killed", "frozen"
+ACTIONS = ("kill", "freeze", "revive")
 
 
 class Refused(Exception):
@@ -22,17 +23,12 @@ class Refused(Exception):
 
 
 class Faults:
-    """The faults of one embedded cluster. At least one of its nodes goes on running, so that the shop stays open.
-
-    `presses`: how often a visitor has done something. A script of faults reads it, and steps back.
-    """
+    """The faults of one embedded cluster. At least one of its nodes goes on running, so that the shop stays open."""
 
     def __init__(self, local: LocalCluster) -> None:
         self._local = local
         self._lock = threading.Lock()
         self._frozen: set[str] = set()
-        self.presses = 0
-        self.last = ""
 
     def situation(self, address: str) -> str | None:
         """``running``, ``killed`` or ``frozen``; None for a node that is not of this cluster."""
@@ -40,17 +36,23 @@ class Faults:
             node = self._find(address)
             return None if node is None else self._situation(node)
 
-    def press(self, action: str, address: str) -> str:
-        """Do what a visitor wants, and give a sentence that says what was done. Raises `Refused`."""
-        said = self.do(action, address)
+    def may(self, address: str) -> dict[str, bool]:
+        """Which of ``kill``, ``freeze`` and ``revive`` would be obeyed now, and change something."""
         with self._lock:
-            self.presses += 1
-            self.last = said
-        return said
+            node = self._find(address)
+            situation = None if node is None else self._situation(node)
+            can_be_spared = situation == RUNNING and not self._is_the_last(node)
+            return {
+                "kill": can_be_spared or situation == FROZEN,
+                "freeze": can_be_spared,
+                "revive": situation in (KILLED, FROZEN),
+            }
 
     def do(self, action: str, address: str) -> str:
-        """``kill``, ``freeze`` or ``revive`` a node."""
-        actions: dict[str, Callable[[Any], str]] = {"kill": self._kill, "freeze": self._freeze, "revive": self._revive}
+        """``kill``, ``freeze`` or ``revive`` a node, and give a sentence that says what was done. Raises `Refused`."""
+        actions: dict[str, Callable[[Any], str]] = dict(
+            zip(ACTIONS, (self._kill, self._freeze, self._revive), strict=True)
+        )
         if action not in actions:
             raise Refused(f"There is no action {action[:20]!r}: choose kill, freeze or revive.", 400)
         with self._lock:
@@ -107,7 +109,10 @@ class Faults:
         self._frozen.discard(node.address)
         return f"{node.address} was revived."
 
+    def _is_the_last(self, node: Any) -> bool:
+        """Whether no other node runs."""
+        return not any(self._situation(other) == RUNNING for other in self._local.nodes if other is not node)
+
     def _spare_the_last(self, node: Any) -> None:
-        others = [one for one in self._local.nodes if one is not node and self._situation(one) == RUNNING]
-        if not others and self._situation(node) == RUNNING:
+        if self._situation(node) == RUNNING and self._is_the_last(node):
             raise Refused(f"{node.address} is the last node that runs, and the shop needs one. Revive another first.")

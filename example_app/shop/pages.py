@@ -1,8 +1,10 @@
-"""What each page of the shop shows, and what its forms do. The two web applications only speak HTTP around it."""
+"""What each page of the shop shows, and what its forms do. The web applications only speak HTTP around it."""
 
 from __future__ import annotations
 
+import os
 import secrets
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,13 @@ from pynamodb_alternator.errors import AlternatorError
 
 from . import trade
 from .dashboard import Dashboard
+from .faults import Refused
+from .looks import HEDGE_AFTER
 from .models import Order, Product
 from .traffic import Traffic
+from .words import noun
 
-__all__ = ["HEADERS", "HOSTS", "STATIC", "TEMPLATES", "BadRequest", "NotFound"]
+__all__ = ["HEADERS", "IN_TEMPLATES", "STATIC", "TEMPLATES", "BadRequest", "NotFound", "hosts", "secret_key"]
 
 TEMPLATES = Path(__file__).with_name("templates")
 STATIC = Path(__file__).with_name("static")
@@ -28,14 +33,40 @@ HEADERS = {
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 """By which names the shop is called: a page of another site must not reach it under a name of its own."""
 
+
+def hosts() -> list[str]:
+    """The names by which the shop is called here: those of ``SHOP_HOSTS``, with commas, or `HOSTS`."""
+    return os.environ["SHOP_HOSTS"].split(",") if "SHOP_HOSTS" in os.environ else list(HOSTS)
+
+
+def secret_key() -> str:
+    """What signs the visitors' cookies: ``SHOP_SECRET_KEY``. By default they hold as long as the process."""
+    return os.environ.get("SHOP_SECRET_KEY") or secrets.token_hex(32)
+
+
 _MOST_PIECES = 99
-UNAVAILABLE = {
-    "title": "One moment, please",
-    "text": "The shop's database did not answer. Please look whether it was done, and try again in a moment.",
-}
-WRONG = {"title": "That was no form of this shop", "text": "Please go back, and try again."}
-FOREIGN = {"title": "That form is too old", "text": "Please go back, load the page again, and press the button again."}
-MISSING = {"title": "There is no such page", "text": "It may have been moved."}
+
+
+@dataclass(frozen=True)
+class Message:
+    """A page that only says something."""
+
+    title: str
+    text: str
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """For the template. A new one each time, because frameworks put the request into it."""
+        return asdict(self)
+
+
+UNAVAILABLE = Message(
+    "One moment, please",
+    "The shop's database did not answer. Please look whether it was done, and try again in a moment.",
+)
+WRONG = Message("That is not a form of this shop", "Please go back, and try again.")
+FOREIGN = Message("That form is too old", "Please go back, load the page again, and press the button again.")
+MISSING = Message("There is no such page", "It may have been moved.")
 
 
 class NotFound(Exception):
@@ -50,20 +81,29 @@ def money(cents: float) -> str:
     return f"{cents / 100:,.2f} €"
 
 
+IN_TEMPLATES = {"money": money, "noun": noun}
+"""Functions that all templates know, beside ``url``, ``static``, ``notes`` and ``csrf_input`` of each framework."""
+
+
 def new_customer() -> str:
     return f"guest-{secrets.token_hex(3)}"
 
 
-def home(traffic: Traffic, category: str | None) -> dict[str, Any]:
+def home(board: Dashboard, category: str | None) -> dict[str, Any]:
     trade.bump("visits")
     if category is not None and category not in trade.CATEGORIES:
         raise NotFound
     return {
-        "products": trade.products(category),
+        "products": trade.products() if category is None else _of_category(board, category),
         "categories": trade.CATEGORIES,
         "category": category,
-        "state": state(traffic),
+        "state": state(board.traffic),
     }
+
+
+def _of_category(board: Dashboard, category: str) -> list[Product]:
+    with board.looks.reading():
+        return trade.products(category)
 
 
 def state(traffic: Traffic) -> dict[str, Any]:
@@ -78,7 +118,19 @@ def state(traffic: Traffic) -> dict[str, Any]:
 
 
 def dashboard(board: Dashboard) -> dict[str, Any]:
-    return {"state": board.state(), "why_no_faults": board.why_no_faults}
+    return {
+        "state": board.state(),
+        "why_no_faults": board.why_no_faults,
+        "hedge_after": f"{HEDGE_AFTER * 1000:.0f}",
+    }
+
+
+def press(board: Dashboard, action: str, node: str) -> tuple[str, int]:
+    """What a button of the dashboard has done, or why it was refused; and the HTTP status that says so."""
+    try:
+        return board.press(action, node), 200
+    except Refused as refused:
+        return str(refused), refused.status
 
 
 def cart(customer: str) -> dict[str, Any]:
@@ -125,12 +177,12 @@ def check_out(customer: str, order_id: str) -> None:
 
 def order(customer: str, order_id: str) -> dict[str, Any]:
     try:
-        found = Order.get(order_id, consistent_read=True)
+        known = Order.get(order_id, consistent_read=True)
     except Order.DoesNotExist:
         raise NotFound from None
-    if found.customer != customer:
+    if known.customer != customer:
         raise NotFound
-    return {"order": found}
+    return {"order": known}
 
 
 def orders(customer: str) -> dict[str, Any]:

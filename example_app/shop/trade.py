@@ -191,14 +191,14 @@ def place_order(customer: str, quantities: Mapping[str, int], order_id: str | No
 
 
 def _lines(quantities: Mapping[str, int]) -> Iterator[Line]:
-    wanted = {sku: quantity for sku, quantity in quantities.items() if quantity > 0}
-    if not wanted:
+    positive = {sku: quantity for sku, quantity in quantities.items() if quantity > 0}
+    if not positive:
         raise ValueError("An order needs at least one product.")
-    found = {product.sku: product for product in Product.batch_get(list(wanted))}
-    for sku, quantity in sorted(wanted.items()):
-        if sku not in found:
+    on_sale = {product.sku: product for product in Product.batch_get(list(positive))}
+    for sku, quantity in sorted(positive.items()):
+        if sku not in on_sale:
             raise Product.DoesNotExist(f"There is no product {sku!r}.")
-        product = found[sku]
+        product = on_sale[sku]
         yield Line(sku=sku, name=product.name, quantity=quantity, price_cents=product.price_cents)  # type: ignore[no-untyped-call]
 
 

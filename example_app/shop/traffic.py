@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,16 +29,30 @@ _SAMPLES = 500
 _WITHOUT_REPLICAS = frozenset(["no_token_ring", "no_replica_in_scope", "no_partition_key_name", "no_key_value"])
 """Why a request went to any node that would have gone to a replica of its key."""
 
+_BOUND = frozenset(["affinity", "batch_affinity"])
+"""Policies by which a request has one coordinator, so that its node cannot be chosen by how well it is."""
+
+_RETURNING = 15
+"""Seconds after a node's return for which its share is told."""
+
+_BEFORE = 12
+"""Seconds before a node's departure by which its usual share is known."""
+
 _REMEMBERED = 12
 """Failovers and events that are remembered."""
 
 
 @dataclass
 class Second:
-    """What one node has got in one second. `durations`: those of requests that it answered, in milliseconds."""
+    """What one node has got in one second.
+
+    `unbound`: the attempts that might have gone to another node. `durations`: those of requests that it answered, in
+    milliseconds.
+    """
 
     at: int
     attempts: int = 0
+    unbound: int = 0
     durations: list[float] = field(default_factory=list)
 
 
@@ -50,9 +64,11 @@ class NodeTraffic:
     failures: int = 0
     seconds: deque[Second] = field(default_factory=lambda: deque(maxlen=_SECONDS + 2))
 
-    def count(self, second: int) -> None:
+    def count(self, second: int, *, bound: bool = False) -> None:
         self.attempts += 1
-        self._of(second).attempts += 1
+        this = self._of(second)
+        this.attempts += 1
+        this.unbound += not bound
 
     def took(self, second: int, milliseconds: float) -> None:
         durations = self._of(second).durations
@@ -68,15 +84,19 @@ class NodeTraffic:
         """Requests per second, over the last full seconds."""
         return round(sum(self.history(now)[-_RECENT:]) / _RECENT, 1)
 
+    def unbound(self, second: int) -> int:
+        """Requests in that second that might have gone to another node."""
+        return sum(kept.unbound for kept in self.seconds if kept.at == second)
+
     def latencies(self, now: int) -> list[float | None]:
         """The 95th percentile of durations in each of the last full seconds, in milliseconds, the newest last."""
-        found = {second.at: percentile(second.durations) for second in self.seconds}
-        return [found.get(second) for second in range(now - _SECONDS, now)]
+        known = {second.at: percentile(second.durations) for second in self.seconds}
+        return [known.get(second) for second in range(now - _SECONDS, now)]
 
     def latency(self, now: int) -> float | None:
         """The same over all of the last full seconds."""
         recent = range(now - _RECENT, now)
-        return percentile([one for second in self.seconds if second.at in recent for one in second.durations])
+        return percentile([duration for second in self.seconds if second.at in recent for duration in second.durations])
 
     def _of(self, second: int) -> Second:
         # Threads do not come in the order of the clock: the last second takes what is late.
@@ -120,7 +140,7 @@ class Traffic:
     `requests`: those that got an answer or an error. `failovers`: moves to another node. `unknown`: requests of which
     nobody knows whether they were executed. `errors`: other requests without a good answer. `to_replicas`: reads and
     plain writes that went to the replicas of their key first; `elsewhere`: those that did not, because these are not
-    known.
+    known. `hedges`: reads that were sent to a second node as well; `hedges_won`: those that it answered first.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -138,6 +158,10 @@ class Traffic:
         self.unknown = 0
         self.to_replicas = 0
         self.elsewhere = 0
+        self.hedges = 0
+        self.hedges_won = 0
+        self._returned: dict[str, float] = {}
+        self._usual: dict[str, float] = {}
 
     def watch(self, cluster: Cluster) -> Traffic:
         """Count the requests to this cluster from now on."""
@@ -195,6 +219,7 @@ class Traffic:
                         "latency": traffic.latency(int(now)),
                         "datacenter": None if info is None else info.datacenter,
                         "rack": None if info is None else info.rack,
+                        **self._return_of(address, now),
                     }
                 )
             return {
@@ -205,16 +230,50 @@ class Traffic:
                 "errors": self.errors,
                 "unknown": self.unknown,
                 "replicas": self._share_of_replicas(),
+                "hedges": self.hedges,
                 "last_error": self._last_error,
                 "operations": dict(self._operations.most_common()),
-                "last_failovers": [asdict(one) for one in reversed(self._failovers)],
-                "events": [asdict(one) for one in reversed(self._events)],
+                "last_failovers": [asdict(failover) for failover in reversed(self._failovers)],
+                "events": [asdict(event) for event in reversed(self._events)],
             }
 
     def _share_of_replicas(self) -> float | None:
         """Of 100 reads and plain writes of one key, those that went to its replicas first."""
         both = self.to_replicas + self.elsewhere
         return round(100 * self.to_replicas / both, 1) if both else None
+
+    def shares(self, address: str, seconds: int) -> list[int | None]:
+        """A node's share of requests in each full second since its return, in percent of what it was before it left.
+
+        Only requests count that might have gone elsewhere. None for a second without any.
+        """
+        with self._lock:
+            now = int(self._clock())
+            begin = int(self._returned.get(address, now)) + 1
+            return [self._share(address, second) for second in range(begin, min(begin + seconds, now))]
+
+    def _return_of(self, address: str, now: float) -> dict[str, Any]:
+        """How many seconds ago a node came back, and its share in the last full second; None if that is long ago."""
+        returned = self._returned.get(address)
+        if returned is None or now - returned > _RETURNING:
+            return {"back_for": None, "share": None}
+        return {"back_for": round(now - returned, 1), "share": self._share(address, int(now) - 1)}
+
+    def _share(self, address: str, second: int) -> int | None:
+        portion = self._portion(address, [second])
+        return None if portion is None else round(100 * portion / self._usual.get(address, 1 / len(self._nodes)))
+
+    def _portion(self, address: str, seconds: Iterable[int]) -> float | None:
+        """Of all requests that might have gone to any node, the part that this one got; None if there were none."""
+        counts = {node: sum(map(traffic.unbound, seconds)) for node, traffic in self._nodes.items()}
+        return counts.get(address, 0) / sum(counts.values()) if any(counts.values()) else None
+
+    def _remember_portion(self, address: str) -> None:
+        """Before a node was seen to be down it got nothing for a moment: that does not count."""
+        now = int(self._clock())
+        portion = self._portion(address, range(now - _BEFORE, now - 2))
+        if portion:
+            self._usual[address] = portion
 
     # ---- what the signals tell -------------------------------------------------------------------------------------
 
@@ -224,7 +283,7 @@ class Traffic:
     def _routed(self, cluster: Cluster, *, event: signals.RequestRouted, **extra: Any) -> None:
         second = int(self._clock())
         with self._lock:
-            self._of(event.node).count(second)
+            self._of(event.node).count(second, bound=event.policy in _BOUND)
 
     def _retried(self, cluster: Cluster, *, event: signals.RequestRetried, **extra: Any) -> None:
         failover = Failover(
@@ -243,6 +302,8 @@ class Traffic:
             if event.node is not None and event.attempts == 1 and event.status is not None:
                 self._of(event.node).took(second, event.duration * 1000)
             self._operations[event.operation] += 1
+            self.hedges += event.hedge is not None
+            self.hedges_won += event.hedge == "won"
             if event.policy == "replica":
                 self.to_replicas += 1
             elif event.reason in _WITHOUT_REPLICAS or (
@@ -257,12 +318,17 @@ class Traffic:
                 self._last_error = f"{_word(event.error)}: {event.error}"
 
     def _up(self, cluster: Cluster, *, event: signals.NodeUp, **extra: Any) -> None:
+        if event.down_for:
+            with self._lock:
+                self._returned[event.node] = self._clock()
         self._changed(event.node, "active")
 
     def _quarantined(self, cluster: Cluster, *, event: signals.NodeQuarantined, **extra: Any) -> None:
         self._changed(event.node, "quarantined")
 
     def _down(self, cluster: Cluster, *, event: signals.NodeDown, **extra: Any) -> None:
+        with self._lock:
+            self._remember_portion(event.node)
         self._changed(event.node, "down")
 
     def _set_aside(self, cluster: Cluster, *, event: signals.NodeSetAside, **extra: Any) -> None:

@@ -62,6 +62,8 @@ class AsyncCluster:
     ``async with``, or call `aclose`. A forked child goes on with connections, and an event loop, of its own.
     """
 
+    _advice_when_closed = "Make another AsyncCluster for more."
+
     def __init__(self, config: ClusterConfig | str | Mapping[str, Any] | Cluster) -> None:
         self._shares = isinstance(config, Cluster)
         cluster = config if isinstance(config, Cluster) else Cluster(config)
@@ -72,6 +74,7 @@ class AsyncCluster:
             cluster.config.max_pool_connections,
             max_idle=cluster.config.max_connection_idle,
             tls=cluster.core.tls,
+            renewal=cluster.core.pools.renewal,
             admit=cluster.core.admission.admit,
         )
         self.core.all_pools.add(self._pools)
@@ -230,7 +233,7 @@ class AsyncCluster:
             # What the parent's event loop was about to do is not ours.
             self._pid, self._making, self._preparing = pid, None, None
         if self._closed or self.cluster.closed:
-            raise ClusterClosedError(f"The cluster {self.name!r} is closed. Make another AsyncCluster for more.")
+            raise ClusterClosedError(f"The cluster {self.name!r} is closed. {self._advice_when_closed}")
         return self._pools.bind()
 
     def _prepare(self, now: float, total: float | None) -> Awaitable[None] | None:

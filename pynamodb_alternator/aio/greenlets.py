@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from asyncio import _get_running_loop, current_task
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
@@ -42,9 +43,14 @@ async def run(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     else that waits, holds the event loop as ever: other clients, files, `time.sleep`. The requests of a model go to the
     cluster that its alias means now, over connections of this event loop.
 
+    An iterator that `function` gives makes its requests where it is read: ``await run(list, User.query("alice"))``.
+
     Raises what `function` raises; CancelledError comes out where it waits. TypeError for a coroutine function, which
-    is awaited and not run; `EventLoopError` outside of an event loop of asyncio.
+    is awaited and not run, and for an argument that cannot be called; `EventLoopError` outside of an event loop of
+    asyncio.
     """
+    if not callable(function):
+        _complain(function)
     call = _Call(function, args, kwargs)
     bridge = _parked.bridges.pop() if _parked.bridges else _Bridge(_make_calls)
     handed = bridge.begin(call)
@@ -64,6 +70,16 @@ async def run(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
             f"Write `await {_named(function)}(...)`."
         )
     return cast(_T, result)
+
+
+def _complain(given: object) -> NoReturn:
+    if type(given) is CoroutineType:
+        given.close()
+        raise TypeError(f"run() is for ordinary functions: write `await {_named(given)}(...)`, without run().")
+    raise TypeError(
+        f"run() takes a function and its arguments, such as `await run(User.get, 'alice')`; it was given what a call "
+        f"has returned, or something else that cannot be called (a {type(given).__name__})."
+    )
 
 
 class _Call:
@@ -116,6 +132,7 @@ class _Bridge(greenlet):
     that it does. An error ends it. Its parent is where the task runs that awaits."""
 
     _is_given_up = False
+    _task: asyncio.Task[Any] | None = None
 
     # ---- on the side of the event loop -------------------------------------------------------------------------
 
@@ -124,11 +141,12 @@ class _Bridge(greenlet):
         self.parent = current = getcurrent()
         # One object, so that what is set on one side is seen on the other one.
         self.gr_context = current.gr_context
+        self._task = _task_here()
         return self.switch(call)
 
     def park(self) -> None:
         """After a call: be there for another one."""
-        self.gr_context = None
+        self.gr_context = self._task = None
         if len(_parked.bridges) < _MOST_PARKED:
             _parked.bridges.append(self)
 
@@ -154,6 +172,12 @@ class _Bridge(greenlet):
             del error, trace  # it may come out of here, and refer to this frame
 
     # ---- in the greenlet ---------------------------------------------------------------------------------------
+
+    @property
+    def is_of_this_task(self) -> bool:
+        """Whether the code that runs belongs to the task that awaits. Another task may run inside of the function: one
+        that begins at once (`asyncio.eager_task_factory`), or one of an event loop in there (nest_asyncio)."""
+        return self._is_given_up or self._task is _task_here()
 
     def hand_over(self, awaitable: Awaitable[_T]) -> _T:
         """What `awaitable` gives, once the event loop has awaited it. To be called in this greenlet."""
@@ -181,7 +205,12 @@ def _hand_over(awaitable: Awaitable[_T]) -> _T:
 
 def _find() -> _Bridge | None:
     current = getcurrent()
-    return current if type(current) is _Bridge else None
+    return current if type(current) is _Bridge and current.is_of_this_task else None
+
+
+def _task_here() -> asyncio.Task[Any] | None:
+    loop = _get_running_loop()
+    return None if loop is None else current_task(loop)
 
 
 set_finder(_find)

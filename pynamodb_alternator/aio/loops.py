@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .. import registry
 from .._stubs import with_async_client_type
 from ..cluster import Cluster
+from ..errors import ClusterClosedError
 from .cluster import AsyncCluster
 from .pool import EventLoopError
 
@@ -35,7 +36,8 @@ _T = TypeVar("_T")
 def get_cluster(alias: str = "default") -> AsyncCluster:
     """The cluster that `alias` means now, for the event loop that runs here. Ask for it at each use: do not keep it.
 
-    It shares all but the connections with `pynamodb_alternator.get_cluster(alias)`, and is closed with the event loop.
+    It shares all but the connections with `pynamodb_alternator.get_cluster(alias)`, and is closed with the event loop;
+    an ``async with`` closes nothing.
     Raises `ConfigurationError` if nothing says which cluster is meant, and `EventLoopError` outside of an event loop.
     """
     return cluster_here(registry.get_cluster(alias))
@@ -52,9 +54,17 @@ async def get_client(alias: str = "default") -> AsyncClient:
 
     Ask for it at each use: do not keep it. Raises what `get_cluster` raises.
     """
-    here: Any = get_cluster(alias)  # the type that its `client` has is what this function has yet to get
-    client: AsyncClient = await here.client()
-    return client
+    while True:
+        here: Any = get_cluster(alias)  # the type that its `client` has is what this function has yet to get
+        try:
+            client: AsyncClient = await here.client()
+        except ClusterClosedError:
+            if get_cluster(alias) is here:
+                raise
+        else:
+            # The alias may have been configured anew while the client was made.
+            if get_cluster(alias) is here:
+                return client
 
 
 async def close_connections() -> None:
@@ -97,6 +107,18 @@ class ClientByHandOver:
         return called
 
 
+class _ClusterOfLoop(AsyncCluster):
+    """A cluster that all tasks of an event loop share: leaving an ``async with`` does not close it under the others."""
+
+    _advice_when_closed = (
+        "It was closed with its event loop, or because its alias means another one now. Keep neither it nor its "
+        "client: write `await aio.get_client()`, or `aio.get_cluster()`, at each use."
+    )
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
 class _LoopClusters:
     """The clusters of one event loop, which is the one that runs."""
 
@@ -113,7 +135,7 @@ class _LoopClusters:
         if kept is not None and not kept.closed:
             return kept
         self._forget_closed()
-        made = self._clusters[cluster] = AsyncCluster(cluster)
+        made = self._clusters[cluster] = _ClusterOfLoop(cluster)
         return made
 
     def client_of(self, cluster: Cluster, hand_over: Callable[[Awaitable[Any]], Any]) -> ClientByHandOver:
@@ -167,8 +189,8 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise EventLoopError(
-            "No event loop of asyncio runs here: use pynamodb_alternator.aio in async functions. Ordinary functions "
-            "use models, and pynamodb_alternator.get_cluster()."
+            "No event loop of asyncio runs here (trio's is another one): use pynamodb_alternator.aio in async "
+            "functions. Ordinary functions use models, and pynamodb_alternator.get_cluster()."
         ) from None
 
 

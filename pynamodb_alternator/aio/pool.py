@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AlternatorError, ClusterClosedError
 from ..transport.http1 import Clock
 from ..transport.patience import SharedPatience
-from ..transport.pool_core import DEFAULT_MAX_IDLE, HEAL_EVERY, PARTS, PoolCore, Waiter
+from ..transport.pool_core import DEFAULT_MAX_IDLE, HEAL_EVERY, PARTS, PoolCore
 from ..transport.pool_map import PoolMap
+from ..transport.pooled import Waiter
+from ..transport.turnover import NEVER, Renewal
 from .connection import AsyncConnection
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class _WaitingTask(Waiter[AsyncConnection]):
 
 
 class AsyncNodePool(PoolCore[AsyncConnection]):
-    """The connections of one event loop to one node. `limit`, `max_idle`: see `PoolCore`."""
+    """The connections of one event loop to one node. `limit`, `max_idle`, `renewal`: see `PoolCore`."""
 
     advice = "Make fewer requests at once"
 
@@ -67,8 +69,9 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         max_idle: float = DEFAULT_MAX_IDLE,
         tls: TlsContexts | None = None,
         clock: Clock = time.monotonic,
+        renewal: Renewal = NEVER,
     ) -> None:
-        super().__init__(node, limit=limit, max_idle=max_idle, clock=clock)
+        super().__init__(node, limit=limit, max_idle=max_idle, clock=clock, renewal=renewal)
         self._loop = loop
         self._tls = tls
         self._patience = SharedPatience(clock())
@@ -80,7 +83,7 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
     async def acquire(
         self, connect_timeout: float, deadline: float | None = None, wait: float | None = None
     ) -> AsyncConnection:
-        """A connection that no other task uses: the one used last, or a fresh one.
+        """A connection that no other task uses: the one that was not used for longest, or a fresh one.
 
         `connect_timeout`: seconds. `wait`: seconds in which one of a full pool must come free, for whomever it may be;
         `connect_timeout` if not given. `deadline`: on the clock, for both.
@@ -101,27 +104,39 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
                     if timer is not None:
                         timer.cancel()
                 connection = self._outcome(waiter, since, seconds)
-            if not connection.connected:
-                return await self._connected(connection, connect_timeout, deadline)
-            if self._is_good(connection):
-                return connection
-            self._discard(connection)
+            if connection.connected:
+                connection = self._or_another(connection)
+            if connection is not None:
+                if not connection.connected:
+                    connection = await self._connected(connection, connect_timeout, deadline)
+                break
         return connection
 
     def take(self) -> AsyncConnection | None:
-        """The idle connection that was used last, as `acquire` gives it; None if there is none, or others wait."""
-        idle = self._idle
+        """An idle connection, as `acquire` gives it; None if there is none, if others wait, or if another one is to be
+        opened in its place."""
+        idle, spares = self._idle, self._spares
         while idle and not self._waiters:
-            connection = idle.pop()
+            now = self.clock()
+            if now >= idle[0].renew_at:
+                return None
+            connection = idle.pop(0)
             connection.lent_by = self._live
-            if self._is_good(connection):
+            if len(idle) < spares.fewest:
+                spares.fewest = len(idle)
+            if now - connection.idle_since <= self._max_idle and not connection.is_stale():
                 return connection
             self._discard(connection)
         return None
 
-    def _is_good(self, connection: AsyncConnection) -> bool:
-        """Whether a connection that lay idle can be used."""
-        return self.clock() - connection.idle_since <= self._max_idle and not connection.is_stale()
+    def _or_another(self, connection: AsyncConnection) -> AsyncConnection | None:
+        """A connection that lay idle, if it can be used; or one that is to be connected in its place. None if it is
+        closed, and the next one is to be taken."""
+        now = self.clock()
+        if now - connection.idle_since > self._max_idle or connection.is_stale():
+            self._discard(connection)
+            return None
+        return connection if now < connection.renew_at else self._successor(connection)
 
     def _begin_to_wait(
         self, waiter: _WaitingTask, now: float, seconds: float, deadline: float | None
@@ -172,11 +187,12 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
     ) -> AsyncConnection:
         try:
             await connection.connect(connect_timeout=connect_timeout, deadline=deadline, tls=self._tls)
-        except BaseException:
-            self._discard(connection)
-            raise
-        self._opened += 1
-        return connection
+        except BaseException as error:
+            old = self._not_opened(connection, error)
+            if old is None:
+                raise
+            return old
+        return self._opened_now(connection)
 
 
 class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
@@ -192,9 +208,10 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
         max_idle: float = DEFAULT_MAX_IDLE,
         tls: TlsContexts | None = None,
         clock: Clock = time.monotonic,
+        renewal: Renewal = NEVER,
         admit: Callable[[Node], None] = lambda node: None,
     ) -> None:
-        super().__init__(limit=limit, max_idle=max_idle, clock=clock, admit=admit)
+        super().__init__(limit=limit, max_idle=max_idle, clock=clock, renewal=renewal, admit=admit)
         self.loop: asyncio.AbstractEventLoop | None = None
         self._tls = tls
 
@@ -202,7 +219,15 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
         if self.loop is None:
             raise ClusterClosedError("The cluster was closed: make no more requests after aclose().")
         tls = self._tls if node.scheme == "https" else None
-        return AsyncNodePool(node, self.loop, limit=self._limit, max_idle=self._max_idle, tls=tls, clock=self._clock)
+        return AsyncNodePool(
+            node,
+            self.loop,
+            limit=self._limit,
+            max_idle=self._max_idle,
+            tls=tls,
+            clock=self._clock,
+            renewal=self.renewal,
+        )
 
     def bind(self) -> asyncio.AbstractEventLoop:
         """The event loop that runs here, which is the one of these pools from now on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ __all__ = ["check", "models", "nodes", "only_with_models", "route"]
 def nodes(cluster: Cluster, screen: Screen) -> None:
     """Show the nodes as this process knows them."""
     lines = [NodeLine.of(node) for node in cluster.nodes()]
+    if cluster.config.process_number is None:
+        # A subset at random would be this command's, and that of no other process.
+        lines = [replace(line, in_subset=line.in_scope) for line in lines]
     show_nodes(screen, lines, str(cluster.topology.scope))
 
 

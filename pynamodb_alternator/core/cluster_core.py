@@ -48,6 +48,7 @@ from ..transport.pool import Pools
 from ..transport.pool_core import PoolStats
 from ..transport.resolver import resolve
 from ..transport.tls import TlsContexts
+from ..transport.turnover import Renewal
 from . import processes
 from .admission import Admission
 from .inline import DeadlinedFetch, InlineUpkeep, can_be_frozen
@@ -100,10 +101,10 @@ class ClusterCore:
         self.tls: TlsContexts | None = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
         self.control: ControlConnections = ControlConnections(tls=self.tls, admit=self.admission.admit_control)
         limit, max_idle = config.max_pool_connections, config.max_connection_idle
-        self.pools: Pools = Pools(limit, max_idle=max_idle, tls=self.tls, admit=self.admission.admit)
-        """The connections of threads."""
+        renewal = Renewal.of(config.max_connection_age, random.SystemRandom())
+        self.pools: Pools = Pools(limit, max_idle=max_idle, tls=self.tls, renewal=renewal, admit=self.admission.admit)
         self.all_pools: AllPools = AllPools(self.pools)
-        """All connections: those of threads, and those of the event loops that share the cluster."""
+        """All connections: those of threads (`pools`), and those of the event loops that share the cluster."""
         fetch = DeadlinedFetch(self.control.fetch_answer if network is None else network.fetch, time.monotonic)
         self._until = fetch.until
         self._resolve: Resolve = fetch.resolver(resolve) if network is None else network.resolve

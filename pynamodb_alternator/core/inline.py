@@ -116,7 +116,7 @@ class InlineUpkeep:
     def run(self, now: float, deadline: float | None) -> None:
         """Do what cannot wait, within `deadline`."""
         membership = self._membership
-        membership.review_answers(now)
+        membership.review(now)
         names_until = now + membership.config.timeouts.read if deadline is None else deadline
         with self._fetch.until(deadline, names_until):
             if self._list_is_stale(now):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..routing import router
     from ..routing.by_replica import TokenAware
     from ..topology.node import Node
+    from ..topology.view import View
     from .inside import Inside
 
 __all__ = ["route"]
@@ -50,6 +51,8 @@ _NOT_TO_REPLICAS = {
     reasons.UNSUPPORTED_KEY_TYPE: "A partition key is one string, number or binary value.",
     reasons.NO_REPLICA_IN_SCOPE: "The routing scope in use has no replica of this key, so its requests are spread over "
     "the nodes of the scope.",
+    reasons.NO_REPLICA_IN_SUBSET: "None of the nodes that this process uses is a replica of this key, so its requests "
+    "are spread over these nodes.",
 }
 
 
@@ -93,14 +96,17 @@ def route(inside: Inside, table_name: str, key: Any, index: str | None) -> KeyRo
         all_replicas=_addresses(replicas.everywhere),
         token_ring_age=None if replicas.read_at is None else time.monotonic() - replicas.read_at,
         replicas_reason=replicas.reason,
-        replicas_explanation=_about_replicas(inside, planned, name, mode),
+        replicas_explanation=_about_replicas(inside, planned, name, mode, view),
         reads=_addresses(planned.reads),
         plain_writes=_addresses(planned.plain_writes),
+        subset=_addresses(view.subset),
     )
 
 
-def _about_replicas(inside: Inside, planned: router.KeyRoute, name: str, mode: TokenAware) -> str:
+def _about_replicas(inside: Inside, planned: router.KeyRoute, name: str, mode: TokenAware, view: View) -> str:
     reason = planned.replicas.reason
+    if reason is None and view.subset:
+        return "Of its replicas, its reads and plain writes go to those that this process uses."
     if reason is None:
         reads = "Reads of this key go to its replicas in turn"
         if not planned.plain_writes:

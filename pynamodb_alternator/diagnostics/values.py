@@ -48,6 +48,7 @@ class KeyRoute:
     first, as a word of `routing.reasons`; None if they do. `replicas_explanation`: the same for people.
     `reads`: the addresses in the order in which the next read tries them; reads take turns. `plain_writes`: the same of
     a plain write, which has no affinity and is not a lightweight transaction; empty where the table has none.
+    `subset`: the addresses of the nodes that this process uses for both; empty if it uses all nodes of the scope.
     """
 
     table: str
@@ -70,6 +71,7 @@ class KeyRoute:
     replicas_explanation: str = ""
     reads: tuple[str, ...] = ()
     plain_writes: tuple[str, ...] = ()
+    subset: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class LocalCluster:
     `ttl_period`: the least seconds between two sweeps of a table with time to live; the sweep comes before the next
     request to the table, and deletes what has expired. None: `expire` alone deletes. The server's default is a day.
     `processes`: each node in a process of its own (`ProcessNode`), which can be frozen with SIGSTOP.
+    `shards`: how many cores a node counts connections and requests for; see `LocalNode.shard_requests`.
 
     Raises `ConfigurationError` for settings that contradict each other, here; for what the system lacks, in `start`.
     """
@@ -99,6 +100,7 @@ class LocalCluster:
         ttl_period: float | None = 1.0,
         tls: bool | LocalTls = False,
         processes: bool = False,
+        shards: int = 8,
     ) -> None:
         like = options.version(version)
         self._options = Options(
@@ -117,6 +119,7 @@ class LocalCluster:
             internal_addresses=internal_addresses,
             token_ring=token_ring,
             ttl_period=ttl_period,
+            shards=shards,
             certificate_is_login=isinstance(tls, LocalTls) and tls.certificate_is_login,
         )
         self._locations = locations(
@@ -184,7 +187,7 @@ class LocalCluster:
 
     def _new_node(self, runtime: Runtime, location: Location, placeholder: socket.socket) -> LocalNode:
         context = None if self._tls is None else self._tls.context_of(placeholder.getsockname()[0])
-        settings = ServerSettings(self._options.max_body, self._options.server_header, context)
+        settings = ServerSettings(self._options.max_body, self._options.server_header, context, self._options.shards)
         return self._node_type(runtime, self._handler, settings, location, placeholder)
 
     def _listen(self) -> None:

@@ -23,6 +23,7 @@ import httptools
 
 from .answers import Answer, error_answer
 from .faults import UNHARMED, Effect
+from .shards import Seat
 
 _PHRASES = {
     200: "OK",
@@ -50,6 +51,8 @@ class Request:
     keep_alive: bool
     certified: bool
     """The client has presented a certificate of the cluster's authority."""
+    shard: int
+    """The one to which its connection belongs."""
 
 
 @dataclass(slots=True)
@@ -92,7 +95,8 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """One accepted connection. Requests are answered one after the other, in their order."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, seat: Seat) -> None:
+        self.seat: Seat = seat
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -206,6 +210,7 @@ class Connection(asyncio.Protocol):
             b"".join(self._body),
             self._parser.should_keep_alive(),
             self._certified,
+            self.seat.shard,
         )
         self._begin()
         self._waiting.append(request)

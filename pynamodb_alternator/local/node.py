@@ -83,6 +83,7 @@ class LocalNode(NodeFaults):
         """How many of them it received without being a replica, so that it has to ask one."""
         self.polls: Counter[str] = Counter()
         """How many ``GET /localnodes`` and ``GET /`` it received, by path."""
+        self._shards = self.server.shards
 
     def __repr__(self) -> str:
         state = "up" if self.up else "down"
@@ -134,6 +135,16 @@ class LocalNode(NodeFaults):
         return self.server.accepted
 
     @property
+    def shard_connections(self) -> tuple[int, ...]:
+        """How many connections each of its shards has now."""
+        return self._shards.connections
+
+    @property
+    def shard_requests(self) -> tuple[int, ...]:
+        """How many DynamoDB requests came to each of its shards: the one to which the request's connection belongs."""
+        return self._shards.requests
+
+    @property
     def tls_handshakes(self) -> int:
         """How many TLS handshakes it did."""
         return self.server.tls_handshakes
@@ -149,7 +160,8 @@ class LocalNode(NodeFaults):
         return list(self._requests.copy())
 
     def forget(self) -> None:
-        """Set the counters back: requests, operations, replica hits and misses, polls and accepted connections."""
+        """Set the counters back: requests, also by shard, operations, replica hits and misses, polls, and accepted
+        connections."""
         self._requests.clear()
         self.replica_hits = self.replica_misses = 0
         self.operations.clear()
@@ -219,6 +231,7 @@ class LocalNode(NodeFaults):
         answer: Answer | None = None
         replica: bool | None = None
         if request.method == "POST" and request.path == "/":
+            self._shards.received(request.shard)
             name = "?"
             try:
                 parsed = await self._handler.read(request, self.host)
@@ -249,7 +262,7 @@ class LocalNode(NodeFaults):
         if effect.wire == "drop":
             answer = None
         if request_log.is_on() and request.method == "POST":
-            self._log(name, parsed, answer, time.perf_counter() - begun, replica)
+            self._log(request, name, parsed, answer, time.perf_counter() - begun, replica)
         if answer is None:
             return None
         body, encoding = await self._handler.encode(request, answer)
@@ -270,10 +283,16 @@ class LocalNode(NodeFaults):
         return replica
 
     def _log(
-        self, name: str, parsed: Parsed | None, answer: Answer | None, seconds: float, replica: bool | None
+        self,
+        request: Request,
+        name: str,
+        parsed: Parsed | None,
+        answer: Answer | None,
+        seconds: float,
+        replica: bool | None,
     ) -> None:
         table, token = (None, None) if parsed is None else (parsed.table, self._handler.token(parsed))
-        request_log.note(self.address, name, table, token, answer, seconds, replica)
+        request_log.note(self.address, request.shard, name, table, token, answer, seconds, replica)
 
     def _get(self, request: Request) -> Answer:
         if self._lie is not None and request.method == "GET" and request.path == LOCALNODES:

@@ -38,12 +38,14 @@ class Options:
     internal_addresses: bool = False
     token_ring: bool = True
     ttl_period: float | None = 1.0
+    shards: int = 8
 
     def __post_init__(self) -> None:
         checks.whole("LocalCluster: max_body", self.max_body, 1, 2**40)
         checks.whole("LocalCluster: compression_threshold", self.compression_threshold, 0, 2**40)
         checks.whole("LocalCluster: chunk_threshold", self.chunk_threshold, 0, 2**40)
         checks.whole("LocalCluster: replication_factor", self.replication_factor, 1, 2**16)
+        checks.whole("LocalCluster: shards", self.shards, 1, 1024)
         checks.not_negative("LocalCluster: hop_delay", self.hop_delay)
         if self.ttl_period is not None:
             checks.not_negative("LocalCluster: ttl_period", self.ttl_period)

@@ -22,6 +22,7 @@ def is_on() -> bool:
 
 def note(
     address: str,
+    shard: int,
     operation: str,
     table: str | None,
     token: int | None,
@@ -31,7 +32,7 @@ def note(
 ) -> None:
     """Log a request that took so many seconds in its node; `answer` is None where the client got none."""
     LOGGER.debug(
-        "%s %s %s %s %s %.1f ms %s",
+        "%s %s %s %s %s %.1f ms %s shard=%d",
         address,
         operation,
         table or "-",
@@ -39,6 +40,7 @@ def note(
         _status(answer),
         seconds * 1000,
         _REPLICA[replica],
+        shard,
     )
 
 

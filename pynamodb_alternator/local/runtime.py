@@ -33,7 +33,8 @@ class Runtime:
         self._stopped = False
         self._helpers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="local-alternator-helper")
         self._workers = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="local-alternator-engine")
-        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
+        # Python's own, whatever kind the application has chosen: uvloop's transports answer other calls.
+        self.loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()
         # Not with `python -X dev` either: it would log each slow answer of the engine.
         self.loop.set_debug(False)
         self._thread = threading.Thread(target=self._run, name="local-alternator", daemon=True)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from .addresses import bound
 from .http import Connection, Reply, Request
 from .runtime import Runtime
+from .shards import Seat, Shards
 
 _BACKLOG = 4096
 
@@ -34,6 +35,7 @@ class ServerSettings:
     max_body: int
     server_header: bool
     tls: ssl.SSLContext | None = None
+    shards: int = 8
 
 
 class NodeServer:
@@ -61,12 +63,14 @@ class NodeServer:
         self.tls_handshakes: int = 0
         self.tls_resumed: int = 0
         """How many TLS handshakes it did, and how many of them resumed a session."""
+        self.shards: Shards = Shards(settings.shards)
+        """Its cores, and what each of them has to do."""
         self._runtime = runtime
         self._tls = settings.tls
         self._placeholder: socket.socket | None = placeholder
         self._listener: socket.socket | None = None
         self._open: set[Connection] = set()
-        self._held: list[socket.socket] = []
+        self._held: list[tuple[socket.socket, Seat]] = []
         self._handshakes: set[asyncio.Task[bool]] = set()
         self._resumed: asyncio.Future[None] | None = None
 
@@ -92,6 +96,7 @@ class NodeServer:
 
     def reset_counters(self) -> None:
         self.accepted = self.tls_handshakes = self.tls_resumed = 0
+        self.shards.forget_requests()
 
     # Coming and going
 
@@ -121,8 +126,9 @@ class NodeServer:
             connection.abort()
         for task in list(self._handshakes):
             task.cancel()
-        for held in self._held:
+        for held, seat in self._held:
             held.close()
+            self.shards.leave(seat)
         self._held.clear()
         self.resume()
         self._bind()
@@ -145,8 +151,8 @@ class NodeServer:
         if resumed is not None:
             resumed.set_result(None)
         held, self._held = self._held, []
-        for accepted in held:
-            self._take(accepted)
+        for accepted, seat in held:
+            self._take(accepted, seat)
 
     async def until_resumed(self) -> None:
         """Wait for the end of a hang, if there is one."""
@@ -180,28 +186,30 @@ class NodeServer:
                 return
             accepted.setblocking(False)
             self.accepted += 1
+            seat = self.shards.take()
             if self.hung and self._tls is not None:
                 # A stopped process does not shake hands either.
-                self._held.append(accepted)
+                self._held.append((accepted, seat))
             else:
-                self._take(accepted)
+                self._take(accepted, seat)
 
-    def _take(self, accepted: socket.socket) -> None:
-        task = self._runtime.loop.create_task(self._connect(accepted))
+    def _take(self, accepted: socket.socket, seat: Seat) -> None:
+        task = self._runtime.loop.create_task(self._connect(accepted, seat))
         self._handshakes.add(task)
 
         def done(task: asyncio.Task[bool]) -> None:
             self._handshakes.discard(task)
             if task.cancelled() or not task.result():
                 accepted.close()
+                self.shards.leave(seat)
 
         # Here and not in the task: one that is cancelled before its first step never runs.
         task.add_done_callback(done)
 
-    async def _connect(self, accepted: socket.socket) -> bool:
+    async def _connect(self, accepted: socket.socket, seat: Seat) -> bool:
         """Hand an accepted socket to a connection, after its TLS handshake; whether there is a connection now."""
         try:
-            await self._runtime.loop.connect_accepted_socket(lambda: Connection(self), accepted, ssl=self._tls)
+            await self._runtime.loop.connect_accepted_socket(lambda: Connection(self, seat), accepted, ssl=self._tls)
         except (OSError, EOFError):
             return False
         return True
@@ -228,6 +236,7 @@ class NodeServer:
 
     def lost(self, connection: Connection) -> None:
         self._open.discard(connection)
+        self.shards.leave(connection.seat)
 
 
 def _address(placeholder: socket.socket) -> tuple[str, int]:

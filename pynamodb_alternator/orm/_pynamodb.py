@@ -15,7 +15,7 @@ from pynamodb import attributes, models
 from pynamodb.attributes import Attribute, AttributeContainer, MapAttribute
 from pynamodb.connection.base import Connection
 from pynamodb.connection.table import TableConnection
-from pynamodb.indexes import GlobalSecondaryIndex, LocalSecondaryIndex
+from pynamodb.indexes import GlobalSecondaryIndex, Index, LocalSecondaryIndex
 from pynamodb.pagination import PageIterator, ResultIterator
 
 __all__ = [
@@ -51,8 +51,11 @@ __all__ = [
     "limit_of",
     "make_connection",
     "make_instance",
+    "model_of",
     "parse_utc",
+    "put_back",
     "python_names_of",
+    "python_names_of_indexes",
     "replace_connecting",
     "replace_connections",
     "schema_of",
@@ -264,6 +267,24 @@ def give_time(pages: PageIterator[Any], time_module: Any) -> None:
 def limit_of(results: ResultIterator[Any]) -> int | None:
     """How many items an iterator gives at most, if that is limited."""
     return results._limit
+
+
+def put_back(results: ResultIterator[Any]) -> None:
+    """Let an iterator give its last item once more: the one of which it was about to make an instance."""
+    results._index -= 1
+    if results._limit is not None:
+        results._limit += 1
+
+
+def model_of(index: Index[Any]) -> AnyModel | None:
+    """The model that an index was written into; None if it is in no model."""
+    model: AnyModel | None = getattr(index, "_model", None)
+    return model
+
+
+def python_names_of_indexes(model: AnyModel, kind: type) -> list[str]:
+    """The names of the model's attributes that are an index of this kind."""
+    return [name for name, value in vars(model).items() if isinstance(value, kind)]
 
 
 def batch_get_page(model: AnyModel, *args: Any, **kwargs: Any) -> Any:

@@ -19,8 +19,9 @@ class AsyncBatchWrite(Generic[_M]):
     """A batch writer for an event loop: ``async with User.aio.batch_write() as batch: await batch.save(user)``.
 
     It collects items, and writes 25 at a time, and the rest at the end of the block. When an exception leaves the block
-    it writes them too, as PynamoDB does, except when the task was cancelled: then what was not written stays in
-    `pending_operations`. Tasks may share it: one batch is written at a time.
+    it writes them too, as PynamoDB does, except when the task was cancelled: then what was not sent stays in
+    `pending_operations`. A batch that was under way is in `failed_operations` then: some, all or none of it was
+    written. Tasks may share it: one batch is written at a time.
     """
 
     def __init__(self, batch: _models.BatchWrite[_M]) -> None:

@@ -10,15 +10,18 @@ imported when it is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from functools import partial, wraps
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, overload
 
 from pynamodb import models as _models
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import Index
 
-from .in_loop import check_connection, run
+from ._pynamodb import model_of
+from .async_checks import check_connection, checked_index, checked_vector_index, shown, what_instead
+from .in_loop import run
 
 if TYPE_CHECKING:
     from ..core.vector_values import Vector
@@ -48,9 +51,21 @@ class _Face:
     def method(self, name: str) -> Any:
         """The method of this name. Raises `ConfigurationError` if it would hold the event loop."""
         on = self._on
-        if not isinstance(on, Index):
-            check_connection(on if isinstance(on, type) else type(on))
+        model = model_of(on) if isinstance(on, Index) else on if isinstance(on, type) else type(on)
+        if model is not None:
+            check_connection(model)
         return getattr(on, name)
+
+    def __repr__(self) -> str:
+        return f"<{shown(self._on)}.aio>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):  # what Python itself looks for, in an instance that is not made yet too
+                raise AttributeError(name)
+            other = {AsyncModel: AsyncInstance, AsyncInstance: AsyncModel}.get(type(self))
+            raise AttributeError(what_instead(self._on, name, type(self), other), name=name, obj=self)
 
 
 def _awaits(method: _F) -> _F:
@@ -66,16 +81,38 @@ def _awaits(method: _F) -> _F:
 
 
 def _iterates(method: _F) -> _F:
-    """The same for a method that gives an iterator."""
+    """The same for a method that gives an iterator. It is called when the first item is asked for."""
     name = method.__name__
 
     @wraps(method)
     def iterating(self: _Face, *args: Any, prefetch: int = 0, **kwargs: Any) -> Any:
-        from .async_results import results_of
+        from .async_results import AsyncResults
 
-        return results_of(self.method(name)(*args, **kwargs), prefetch)
+        begin = partial(self.method(name), *args, **kwargs)
+        return AsyncResults(begin, prefetch, partial(_start_of, method, args, kwargs))
 
     return cast(_F, iterating)
+
+
+def _gives_items(method: _F) -> _F:
+    """The same for an iterator that is not one over pages."""
+    name = method.__name__
+
+    @wraps(method)
+    def giving(self: _Face, *args: Any, **kwargs: Any) -> Any:
+        from .async_results import AsyncItems
+
+        return AsyncItems(partial(self.method(name), *args, **kwargs))
+
+    return cast(_F, giving)
+
+
+def _start_of(method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The `last_evaluated_key` that is given to a query or scan."""
+    try:
+        return signature(method).bind_partial(None, *args, **kwargs).arguments.get("last_evaluated_key")
+    except TypeError:  # an application's own may take others
+        return kwargs.get("last_evaluated_key")
 
 
 class AsyncModel(_Face, Generic[_M]):
@@ -136,7 +173,7 @@ class AsyncModel(_Face, Generic[_M]):
         """All items of the table, for ``async for``: see PynamoDB's `Model.scan`. `prefetch`: see `query`."""
         raise NotImplementedError
 
-    @_iterates
+    @_gives_items
     def batch_get(
         self,
         items: Iterable[_Key | Iterable[_Key]],
@@ -168,11 +205,11 @@ class AsyncModel(_Face, Generic[_M]):
 
     def index(self, index: Index[_I]) -> AsyncIndex[_I]:
         """The same for an index of the model: ``User.aio.index(User.by_city).query("Oslo")``."""
-        return AsyncIndex(index)
+        return AsyncIndex(checked_index(self._on, index))
 
     def vector_index(self, index: VectorIndex[_I]) -> AsyncVectors[_I]:
         """The same for a vector index of the model: ``await Note.aio.vector_index(Note.near).search(vector, k=3)``."""
-        return AsyncVectors(index)
+        return AsyncVectors(checked_vector_index(self._on, index))
 
     @_awaits
     async def create_table(

@@ -2,56 +2,78 @@
 
 PynamoDB's iterators stay what they are. Those over pages are given their pages here: one that has come is read at once,
 and one that has not come is fetched in a greenlet, when it is needed or ahead of that.
+
+Whatever an application wrote, a `query` of its own or an attribute, runs in a greenlet too: it may make requests.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pynamodb.constants import CAMEL_COUNT
 from pynamodb.pagination import PageIterator, ResultIterator
 
 from ..errors import ConfigurationError
-from ._pynamodb import limit_of
+from ._pynamodb import limit_of, put_back
 from .in_loop import run
+from .pages import calls_application
 
-__all__ = ["AsyncItems", "AsyncResults", "results_of"]
+__all__ = ["AsyncItems", "AsyncResults"]
 
 _M = TypeVar("_M")
 _END: Any = object()
+_NOT_HERE: Any = object()
+"""The next item is to be waited for."""
 
 
 class AsyncItems(Generic[_M]):
-    """Items for ``async for``, whatever iterator gives them: each is asked for in a greenlet."""
+    """Items for ``async for``. Only one task may ask at a time.
 
-    def __init__(self, items: Iterable[_M]) -> None:
-        self._items: Iterator[_M] = iter(items)
+    `begin`: gives them, in a greenlet, when the first one is asked for.
+    """
+
+    def __init__(self, begin: Callable[[], Iterable[_M]]) -> None:
+        self._begin = begin
+        self._source: _Paged | _Others | None = None
         self._is_over = False
-        self._was_interrupted = False
+        self._is_asked = False
 
     def __aiter__(self) -> AsyncItems[_M]:
         return self
 
     async def __anext__(self) -> _M:
+        if self._is_asked:
+            raise RuntimeError("Another task is waiting for the next of these items: one task at a time.")
         if self._is_over:
             raise StopAsyncIteration
-        if self._was_interrupted:
-            # A generator has ended then, and would only say so.
-            raise RuntimeError("These items cannot be read on, because an exception came in the middle. Begin anew.")
-        self._was_interrupted = True
-        item: _M = await run(next, self._items, _END)
-        self._was_interrupted = False
+        item = _NOT_HERE if self._source is None else self._source.take()
+        if item is _NOT_HERE:
+            self._is_asked = True
+            try:
+                item = await self._next()
+            finally:
+                self._is_asked = False
         if item is _END:
-            self._is_over = True
+            await self.aclose()
             raise StopAsyncIteration
-        return item
+        return item  # type: ignore[no-any-return]
+
+    async def _next(self) -> Any:
+        if self._source is None:
+            self._source = await run(self._begun)
+        return await self._source.next()
+
+    def _begun(self) -> _Paged | _Others:
+        return _Others(self._begin())
 
     async def aclose(self) -> None:
-        """Give no more items."""
+        """Give no more items, and end what is fetched ahead."""
         self._is_over = True
+        if self._source is not None:
+            await self._source.aclose()
 
     async def all(self) -> list[_M]:
         """All items that are left, in a list."""
@@ -66,55 +88,106 @@ class AsyncResults(AsyncItems[_M]):
     from there. Only one task may ask at a time.
     """
 
-    def __init__(self, results: ResultIterator[_M], prefetch: int = 0) -> None:
-        super().__init__(results)
-        self._results = results
-        self._pages = _Pages(results.page_iter, prefetch, limit_of(results))
-        pages: Any = self._pages
-        results.page_iter = pages
+    def __init__(
+        self, begin: Callable[[], Iterable[_M]], prefetch: int = 0, start: Callable[[], Any] = lambda: None
+    ) -> None:
+        if isinstance(prefetch, bool) or not isinstance(prefetch, int) or prefetch < 0:
+            raise ConfigurationError(
+                f"prefetch must be the number of pages to fetch ahead, 0 for none (got {prefetch!r})."
+            )
+        super().__init__(begin)
+        self._prefetch = prefetch
+        self._start = start
 
     def __aiter__(self) -> AsyncResults[_M]:
         return self
 
-    async def __anext__(self) -> _M:
-        while not self._is_over:
-            try:
-                return next(self._results)
-            except _NotFetched:
-                await self._pages.fetch()
-            except StopIteration:
-                await self.aclose()
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Give no more items, and end what is fetched ahead."""
-        self._is_over = True
-        await self._pages.aclose()
+    def _begun(self) -> _Paged | _Others:
+        results = self._begin()
+        if isinstance(results, ResultIterator):
+            return _Paged(results, self._prefetch)
+        if self._prefetch:
+            raise ConfigurationError(
+                "prefetch is for a query or scan of PynamoDB's own: only these give pages. Leave it out."
+            )
+        return _Others(results)
 
     @property
     def last_evaluated_key(self) -> dict[str, dict[str, Any]] | None:
         """Where another query or scan would go on, after the last item that was given."""
-        key: dict[str, dict[str, Any]] | None = self._results.last_evaluated_key
+        results = self._start() if self._source is None else self._source.results.last_evaluated_key
+        key: dict[str, dict[str, Any]] | None = results
         return key
 
     @property
     def total_count(self) -> int:
         """The items of the pages that were read."""
-        return int(self._results.total_count)
+        return 0 if self._source is None else int(self._source.results.total_count)
 
 
-def results_of(results: Any, prefetch: int) -> AsyncResults[Any]:
-    """What a model's `query` or `scan` gave, for ``async for``. That of an application's may give something else."""
-    if isinstance(prefetch, bool) or not isinstance(prefetch, int) or prefetch < 0:
-        raise ConfigurationError(f"prefetch must be the number of pages to fetch ahead, 0 for none (got {prefetch!r}).")
-    if isinstance(results, ResultIterator):
-        return AsyncResults(results, prefetch)
-    if prefetch:
-        raise ConfigurationError(
-            "prefetch is for a query or scan of PynamoDB's own: only these give pages. Leave it out."
-        )
-    others: Any = AsyncItems(results)
-    return others  # type: ignore[no-any-return]
+class _Others:
+    """Items of whatever iterator gives them: each is asked for in a greenlet."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.results: Any = items
+        self._items = iter(items)
+        self._was_interrupted = False
+
+    def take(self) -> Any:
+        """The next item, `_END`, or `_NOT_HERE`."""
+        return _NOT_HERE
+
+    async def next(self) -> Any:
+        """The next item, or `_END`."""
+        if self._was_interrupted:
+            # A generator has ended then, and would only say so.
+            raise RuntimeError("These items cannot be read on, because an exception came in the middle. Begin anew.")
+        self._was_interrupted = True
+        item = await run(next, self._items, _END)
+        self._was_interrupted = False
+        return item
+
+    async def aclose(self) -> None:
+        """Nothing is fetched ahead."""
+
+
+class _Paged:
+    """Items of a query or scan of PynamoDB's own."""
+
+    def __init__(self, results: ResultIterator[Any], prefetch: int) -> None:
+        self.results = results
+        # A greenlet for each item takes longer than making most instances does.
+        self._needs_greenlet = calls_application(results)
+        self._pages = _Pages(results.page_iter, prefetch, limit_of(results))
+        pages: Any = self._pages
+        results.page_iter = pages
+
+    def take(self) -> Any:
+        """The next item, `_END`, or `_NOT_HERE`."""
+        if self._needs_greenlet:
+            return _NOT_HERE
+        try:
+            return next(self.results, _END)
+        except _NotFetched:
+            return _NOT_HERE
+
+    async def next(self) -> Any:
+        """The next item, or `_END`."""
+        while True:
+            try:
+                item = await run(next, self.results, _END) if self._needs_greenlet else self.take()
+            except _NotFetched:
+                item = _NOT_HERE
+            except asyncio.CancelledError:
+                put_back(self.results)  # what was made of it is lost
+                raise
+            if item is not _NOT_HERE:
+                return item
+            await self._pages.fetch()
+
+    async def aclose(self) -> None:
+        """End what is fetched ahead."""
+        await self._pages.aclose()
 
 
 class _NotFetched(Exception):
@@ -141,7 +214,6 @@ class _Pages:
         self._read = _Fetched(None, pages.last_evaluated_key, 0)
         self._is_complete = False
         self._fetching: asyncio.Task[None] | None = None
-        self._is_asked = False
 
     # ---- what a ResultIterator uses ----------------------------------------------------------------------------
 
@@ -174,23 +246,17 @@ class _Pages:
 
     async def fetch(self) -> None:
         """Have the next page, or know that there is none. Raises what the request raises."""
-        if self._is_asked:
-            raise RuntimeError("Another task is waiting for the next item of this query or scan: one task at a time.")
-        self._is_asked = True
-        try:
-            if not self._prefetch:
-                await self._fetch_one()
-                return
-            fetching = self._fetching
-            if fetching is None or (fetching.done() and not _has_failed(fetching)):
-                fetching = self._begin()
-            # A task that is cancelled here leaves the page to the next one that asks.
-            await asyncio.wait([fetching])
-            if not self._fetched and _has_failed(fetching):
-                self._fetching = None
-                fetching.result()
-        finally:
-            self._is_asked = False
+        if not self._prefetch:
+            await self._fetch_one()
+            return
+        fetching = self._fetching
+        if fetching is None or (fetching.done() and not _has_failed(fetching)):
+            fetching = self._begin()
+        # A task that is cancelled here leaves the page to the next one that asks.
+        await asyncio.wait([fetching])
+        if not self._fetched and _has_failed(fetching):
+            self._fetching = None
+            fetching.result()
 
     async def _fetch_one(self) -> None:
         page = await run(next, self._pages, _END)

@@ -6,7 +6,6 @@ from typing import Any, Self, TypeVar
 
 from pynamodb import models as _models
 from pynamodb.constants import DELETE_REQUEST, ITEM, KEY, PUT, PUT_REQUEST
-from pynamodb.exceptions import PynamoDBConnectionError
 
 from ._pynamodb import SERIALIZER_HOOKS, connection_of, keys_of
 from .instances import batch_serializer_of
@@ -33,7 +32,8 @@ class BatchWrite(_models.BatchWrite[_M]):
 
     That has the entries as the server takes them: ``{"PutRequest": {"Item": ...}}`` and
     ``{"DeleteRequest": {"Key": ...}}``, of all batches that failed. Where the error's cause is an
-    `OutcomeUnknownError`, some, all or none of the last batch's entries were executed.
+    `OutcomeUnknownError`, and where a batch was interrupted (a task was cancelled, or a key was pressed), some, all or
+    none of the last batch's entries were executed.
     """
 
     pending_operations: list[dict[str, Any]]
@@ -48,15 +48,14 @@ class BatchWrite(_models.BatchWrite[_M]):
         self.pending_operations = serialized = self._serialized(pending)
         try:
             super().commit()
-        except PynamoDBConnectionError:
-            if self.failed_operations is before:
+        except BaseException:
+            if self.pending_operations is serialized:  # an item could not be serialized: they are still pending
+                self.pending_operations = pending
+            elif self.failed_operations is before:
                 self.failed_operations = [*before, *map(self._entry, pending)]
             else:  # PynamoDB tells itself what the server did not process
                 self.failed_operations = [*before, *self.failed_operations]
             raise
-        finally:
-            if self.pending_operations is serialized:  # an item could not be serialized: they are still pending
-                self.pending_operations = pending
 
     @staticmethod
     def _serialized(operations: list[dict[str, Any]]) -> list[dict[str, Any]]:

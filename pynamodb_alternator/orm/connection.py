@@ -288,11 +288,11 @@ class AlternatorConnection(Connection):
 
     def _call(self, request: RequestUnderWay, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
-            try:
-                return super()._make_api_call(operation_name, operation_kwargs)
-            except ClusterClosedError as error:
-                request.move_to(self, self._cluster_instead(request, error))
-            return super()._make_api_call(operation_name, operation_kwargs)
+            while True:  # as `_on_open_cluster`, without a function more for each request
+                try:
+                    return super()._make_api_call(operation_name, operation_kwargs)
+                except ClusterClosedError as error:
+                    request.move_to(self, self._cluster_instead(request, error))
         except VerboseClientError as error:
             _raise_open_outcome(error)
             raise
@@ -301,12 +301,13 @@ class AlternatorConnection(Connection):
             raise
 
     def _on_open_cluster(self, request: RequestUnderWay, call: Callable[[], _T]) -> _T:
-        """What `call` gives; it is made again, once, if the request's cluster was closed before anything was sent."""
-        try:
-            return call()
-        except ClusterClosedError as error:
-            request.move_to(self, self._cluster_instead(request, error))
-        return call()
+        """What `call` gives; it is made again if the request's cluster was closed before anything was sent, as often as
+        there is another one to go to."""
+        while True:
+            try:
+                return call()
+            except ClusterClosedError as error:
+                request.move_to(self, self._cluster_instead(request, error))
 
     def _cluster_instead(self, request: RequestUnderWay, error: ClusterClosedError) -> Cluster:
         """The cluster that is meant now, if it is not the one that was closed. Else raises `error`."""

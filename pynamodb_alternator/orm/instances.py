@@ -25,6 +25,7 @@ __all__ = [
     "Serialize",
     "batch_serializer_of",
     "functions_of",
+    "is_self_contained",
     "is_short_cut",
     "loader_if_worthwhile",
     "loader_of",
@@ -58,9 +59,10 @@ def is_short_cut(method: Any) -> bool:
 class ItemFunctions:
     """The functions of one class of models, made when they are first used; and whether they may be used."""
 
-    __slots__ = ("_load", "_serialize", "_shape", "chooses_class", "hold")
+    __slots__ = ("_are_self_contained", "_cls", "_load", "_serialize", "_shape", "chooses_class", "hold")
 
     def __init__(self, cls: type[_models.Model]) -> None:
+        self._cls = cls
         snapshot = Snapshot()
         snapshot.watch_class(cls, _pynamodb.DISCRIMINATOR_HOOKS)
         self._shape: Shape | None = shape_of(cls, snapshot)
@@ -72,6 +74,16 @@ class ItemFunctions:
             not are_same(hooks_of(cls, _pynamodb.DISCRIMINATOR_HOOKS), _STOCK_DISCRIMINATOR)
         )
         """Whether an item may be an instance of another class."""
+        self._are_self_contained: bool | None = None
+
+    @property
+    def are_self_contained(self) -> bool:
+        """Whether making an instance calls nothing of the application's."""
+        if self._are_self_contained is None:
+            hooks = hooks_of(self._cls, _pynamodb.DISCRIMINATOR_HOOKS)
+            is_plain = self._shape is not None and self._shape.is_self_contained
+            self._are_self_contained = is_plain and are_same(hooks, _STOCK_DISCRIMINATOR)
+        return self._are_self_contained
 
     @property
     def load(self) -> Load | None:
@@ -114,6 +126,12 @@ def loader_of(cls: type[_models.Model]) -> Load | None:
     functions = functions_of(cls)
     load = functions.load
     return _by_discriminator(cls) if functions.chooses_class and load is not None else load
+
+
+def is_self_contained(cls: type[_models.Model]) -> bool:
+    """Whether nothing of the application's is called where items become instances of this class, or of those that share
+    its table."""
+    return all(functions_of(each).are_self_contained for each in _pynamodb.sharing_table(cls))
 
 
 def loader_if_worthwhile(cls: type[_models.Model]) -> Load | None:

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from pynamodb.pagination import ResultIterator
 
 from ._pynamodb import AnyModel, batch_get_page, instantiate_of, stock_batch_get, stock_from_raw_data
-from .instances import Load, is_short_cut, loader_of
+from .instances import Load, is_self_contained, is_short_cut, loader_of
 from .waits import paced
 
-__all__ = ["LoadedByPage", "batch_get_by_page", "by_page"]
+__all__ = ["LoadedByPage", "batch_get_by_page", "by_page", "calls_application"]
 
 _T = TypeVar("_T")
 
@@ -27,6 +27,17 @@ class LoadedByPage(ResultIterator[_T]):
         super()._get_next_page()
         self._of_pynamodb = self._of_pynamodb or self._map_fn
         self._map_fn = _loader_instead_of(self._of_pynamodb)
+
+    @property
+    def calls_application(self) -> bool:
+        """Whether anything of the application's is called where an item becomes an instance."""
+        from_raw_data: Any = self._of_pynamodb or self._map_fn
+        return not (_may_be_loaded(from_raw_data) and is_self_contained(from_raw_data.__self__))
+
+
+def calls_application(results: Any) -> bool:
+    """Whether anything of the application's may be called where the items of this iterator become instances."""
+    return not isinstance(results, LoadedByPage) or results.calls_application
 
 
 def by_page(results: Any) -> Any:
@@ -59,7 +70,11 @@ class _BatchGet:
 
 def _loader_instead_of(from_raw_data: Any) -> Load | Any:
     """What makes the instances of a page: a loader, if PynamoDB's `from_raw_data` would end in one."""
+    loader = loader_of(from_raw_data.__self__) if _may_be_loaded(from_raw_data) else None
+    return loader or from_raw_data
+
+
+def _may_be_loaded(from_raw_data: Any) -> bool:
+    """Whether it is PynamoDB's own `from_raw_data` of a model, which would end in a loader."""
     model = getattr(from_raw_data, "__self__", None)
-    if getattr(from_raw_data, "__func__", None) is stock_from_raw_data and is_short_cut(instantiate_of(model)):
-        return loader_of(model) or from_raw_data  # type: ignore[arg-type]
-    return from_raw_data
+    return getattr(from_raw_data, "__func__", None) is stock_from_raw_data and is_short_cut(instantiate_of(model))

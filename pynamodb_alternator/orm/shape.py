@@ -30,6 +30,8 @@ _OWN_TYPES = frozenset(
 """Attributes of PynamoDB whose values a short cut converts itself."""
 _FREE_MAPS: tuple[Any, ...] = (attributes.DESERIALIZE_CLASS_MAP, attributes.SERIALIZE_CLASS_MAP)
 _IN_PLACE_OF_METHODS = frozenset({"get_value", "deserialize", "serialize", "attr_type"})
+_OF_PYTHON_ALONE = (bool, dict, float, int, list, set, str)
+"""Defaults that are called, and call nothing else."""
 _METACLASS_HOOKS = ("__call__", "__getattribute__")
 
 
@@ -84,6 +86,13 @@ class Field(NamedTuple):
     inner: Shape | None = None
     element: type[Attribute[Any]] | None = None
 
+    @property
+    def is_self_contained(self) -> bool:
+        """Whether its values, and what stands for a missing one, come without the application's own code."""
+        default = self.attribute.default
+        makes_default = callable(default) and default not in _OF_PYTHON_ALONE
+        return self.kind is not None and not makes_default and (self.inner is None or self.inner.is_self_contained)
+
 
 class Shape:
     """A model or a map with its attributes, in the order in which PynamoDB goes through them."""
@@ -97,6 +106,11 @@ class Shape:
     @property
     def is_map(self) -> bool:
         return issubclass(self.cls, MapAttribute)
+
+    @property
+    def is_self_contained(self) -> bool:
+        """Whether instances are made without the application's own code."""
+        return all(field.is_self_contained for field in self.fields)
 
 
 def shape_of(cls: type[models.Model], snapshot: Snapshot) -> Shape | None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from ..settings.config import ClusterConfig
 from ..topology.node import Node
 from ..topology.replicas import Replicas, TokenRing
-from ..topology.view import Topology
+from ..topology.view import Topology, View
 from . import reasons
 from .hashing import key_hash
 from .key_condition import queried_key
@@ -21,7 +21,7 @@ from .partition_key import KEY_PARAMETERS, as_mapping, key_content
 from .tables import PARTITION_KEY, SYSTEM_TABLES, Tables
 from .token import token_of
 
-__all__ = ["ByReplica", "Holders", "KeyReplicas", "TokenAware", "ring_name"]
+__all__ = ["ByReplica", "Holders", "KeyReplicas", "TokenAware", "in_subset", "ring_name"]
 
 TokenAware = Literal["auto"] | bool
 Holders = tuple[Node, ...] | str | None
@@ -45,6 +45,13 @@ class KeyReplicas(NamedTuple):
 def ring_name(table: str, index: str | None) -> str:
     """The name of the token ring of a table, or of an index, which is a table of its own."""
     return table if index is None else f"{table}:{index}"
+
+
+def in_subset(holders: Holders, view: View) -> Holders:
+    """Those of the nodes that are in the subset which this process uses, or the reason why it uses none of them."""
+    if not isinstance(holders, tuple):
+        return holders
+    return tuple(node for node in holders if node in view.subset) or reasons.NO_REPLICA_IN_SUBSET
 
 
 class ByReplica:

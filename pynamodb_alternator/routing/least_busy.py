@@ -9,7 +9,8 @@ for reads that go to these. Health comes first: candidates are active nodes, as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from ..topology.node import Node
 from ..topology.replicas import Replicas
 from ..topology.view import View
 from . import reasons
-from .by_replica import Holders, TokenAware
+from .by_replica import Holders, TokenAware, in_subset
 from .load import Load
 from .plan import LEAST_BUSY, REPLICA, QueryPlan, by_health
 from .router import Router
@@ -45,16 +46,44 @@ class ByLoad:
 
     def all(self, view: View, operation: str) -> Iterator[Node]:
         """The nodes of the scope in use."""
-        if view.down or view.quarantined or view.set_aside:
+        if view.starting:
+            return self._eased(self._groups(view), view, view.settled, operation)
+        if view.down or view.quarantined or view.set_aside or view.subset:
             return self._through(self._groups(view), operation)
         return self._less_busy_first(view.topology.nodes, operation)
 
     def replicas_first(self, replicas: tuple[Node, ...], view: View, operation: str) -> Iterator[Node]:
         """The replicas, and then the other nodes of the scope; active ones first."""
         near = by_health(replicas, view)
-        yield from self._less_busy_first(near[0], operation)
-        far = by_health([node for node in view.topology.nodes if node not in replicas], view)
-        yield from self._through((far[0], near[1], far[1], near[2], far[2]), operation)
+        settled = [node for node in near[0] if node not in view.starting] if view.starting else ()
+        if settled:
+            yield from self._eased((near[0],), view, settled, operation)
+        else:
+            yield from self._less_busy_first(near[0], operation)
+        others = ([node for node in nodes if node not in replicas] for nodes in _used_first(view))
+        yield from self._through(_by_health((replicas, *others), view)[1:], operation)
+
+    def _eased(self, groups: Groups, view: View, settled: Sequence[Node], operation: str) -> Iterator[Node]:
+        """The groups one after another. Of the two candidates to go first, one that starts slowly leaves its place to a
+        node that is settled, unless this is one of the turns that it takes."""
+        nodes, first = groups[0], None
+        if (count := len(nodes)) > 1:
+            bits = self._random_bits(62)
+            place, other = bits % count, (bits >> 31) % (count - 1)
+            first = self._or_settled(nodes[place], view, settled)
+            rival = self._or_settled(nodes[other + (other >= place)], view, settled)
+            if rival is not first and self._is_less_busy(rival, first, operation):
+                first = rival
+            yield first
+        for node in self._through(groups, operation):
+            if node is not first:
+                yield node
+
+    def _or_settled(self, node: Node, view: View, settled: Sequence[Node]) -> Node:
+        share = view.starting.get(node)
+        if share is None or self._random_bits(32) < share * (1 << 32):
+            return node
+        return settled[self._random_bits(32) % len(settled)]
 
     def _through(self, groups: Groups, operation: str) -> Iterator[Node]:
         for group in groups:
@@ -76,9 +105,21 @@ class ByLoad:
         """The nodes of the scope in use by their health, of a view in which some are not well."""
         known, groups = self._last
         if known is not view:
-            groups = by_health(view.topology.nodes, view)
+            groups = _by_health(_used_first(view), view)
             self._last = (view, groups)
         return groups
+
+
+def _used_first(view: View) -> tuple[Sequence[Node], ...]:
+    """The nodes over which this process spreads its requests, and the others of the scope."""
+    if not view.subset:
+        return (view.topology.nodes,)
+    return view.subset, [node for node in view.topology.nodes if node not in view.subset]
+
+
+def _by_health(sets: Iterable[Sequence[Node]], view: View) -> Groups:
+    """The active nodes of each set, then the quarantined ones of each, then those that are set aside."""
+    return tuple(itertools.chain.from_iterable(zip(*(by_health(nodes, view) for nodes in sets), strict=True)))
 
 
 class _ForOperation(NamedTuple):
@@ -132,6 +173,8 @@ class LeastBusyRouter(Router):
 
     def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:
         """Reads take the less busy of two replicas. Writes do not: all writers of a key take the same one."""
+        if view.subset:
+            holders = in_subset(holders, view)
         if not isinstance(holders, tuple):
             return self._spread(holders or reasons.READ)
         by_load = self._of_operation.get(operation)

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from ..topology.node import Node
 from ..topology.view import Topology, View
+from .easing import eased, scattered
 from .generator import first_below, generator
 from .ring import AffinityRing
 
@@ -40,6 +41,8 @@ REPLICA = "replica"
 FREE_TO_MOVE = (ROUND_ROBIN, RANDOM, LEAST_BUSY, REPLICA)
 """Policies under which any node serves a request as well as another."""
 
+_MOST_LOOKS = 8
+"""At how many places is looked for a node that takes a turn, before the next one in the order takes it."""
 CANONICAL = AffinityRing()
 """The ring of a plan that is not one of affinity."""
 
@@ -67,6 +70,8 @@ class QueryPlan(NamedTuple):
     (batch affinity), or the number that a ``with cluster.options()`` block has chosen (consistent node).
     `replicas`: the nodes that hold the key, of the scope in use in `topology`, in canonical order; they go first.
     `by_load`: what orders the nodes in the place of `seeds`, anew whenever it is asked.
+    `takes_turns`: whether the replicas take turns, so that one which starts slowly may be passed over. All writers of a
+    key take the same one, however new it is.
 
     A tuple, because each request makes one: a frozen dataclass takes four times as long to make. `Router` makes most of
     them of all fields in their order.
@@ -80,6 +85,7 @@ class QueryPlan(NamedTuple):
     replicas: tuple[Node, ...] = ()
     topology: Topology | None = None
     by_load: ByLoad | None = None
+    takes_turns: bool = True
 
     def __repr__(self) -> str:
         nodes = ", ".join(node.address for node in self.replicas)
@@ -90,11 +96,11 @@ class QueryPlan(NamedTuple):
 
         Another order of the same plan begins with the same node, unless it goes by load.
         """
-        if self.by_load is None and not view.down and not view.quarantined and not view.set_aside:
+        if self.by_load is None and not view.down and not view.quarantined and not view.set_aside and not view.starting:
             policy = self.policy
             if policy == REPLICA and (nodes := self.replicas_in(view.topology)):
                 return nodes[self.seeds[0] % len(nodes)]
-            if policy == ROUND_ROBIN and (nodes := view.topology.nodes):
+            if policy == ROUND_ROBIN and (nodes := view.subset or view.topology.nodes):
                 return nodes[self.seeds[0] % len(nodes)]
             if policy == AFFINITY and (nodes := self.ring(view.topology)):
                 return nodes[first_below(self.seeds[0], len(nodes))]
@@ -103,6 +109,9 @@ class QueryPlan(NamedTuple):
     def order(self, view: View) -> Iterator[Node]:
         """One cycle over the usable nodes, each once: active ones first, then quarantined ones, then those that are set
         aside; never down ones.
+
+        Where this process has a subset of the nodes, that comes first. Where nodes start slowly, the first node is one
+        of the others for a part of the turns that fall to them.
 
         Under affinity the ring comes first and then, ordered by the same keys, what else the scope in use has; and
         where these have several datacenters, the whole datacenter of the first node, quarantined nodes included, comes
@@ -119,11 +128,23 @@ class QueryPlan(NamedTuple):
         if self.policy == BATCH_AFFINITY:
             return _over_ring(self.ring(topology), lambda nodes: _by_votes(nodes, self.seeds), view)
         if self.policy == REPLICA:
-            replicas = self.replicas_in(topology)
-            return _active_first(_replicas_first(replicas, topology.nodes, self.seeds[0], view), view)
-        if self.policy in (RANDOM, CONSISTENT_NODE):
-            return _active_first(pick_and_remove(topology.nodes, self.seeds[0]), view)
-        return _active_first(_rotated(topology.nodes, self.seeds[0], view), view)
+            return self._order_of_replicas(self.replicas_in(topology), view)
+        if self.policy == CONSISTENT_NODE:
+            return _active_first(_subset_first(pick_and_remove(topology.nodes, self.seeds[0]), view), view)
+        seed, nodes = self.seeds[0], view.spread_over
+        picked = pick_and_remove(nodes, seed) if self.policy == RANDOM else _rotated(nodes, seed, view)
+        order = _active_first(_and_the_others(picked, seed, view), view)
+        if not view.settled:
+            return order
+        return eased(order, view.starting, view.settled, seed, 1 if self.policy == RANDOM else len(nodes))
+
+    def _order_of_replicas(self, replicas: tuple[Node, ...], view: View) -> Iterator[Node]:
+        turn = self.seeds[0]
+        order = _active_first(_replicas_first(replicas, turn, view), view)
+        if not view.starting or not self.takes_turns:
+            return order
+        settled = [node for node in replicas if node not in view.starting and _is_active(node, view)]
+        return eased(order, view.starting, settled, turn, len(replicas)) if settled else order
 
     def replicas_in(self, topology: Topology) -> tuple[Node, ...]:
         """The replicas that are in the scope in use. Since the plan was made that has changed, perhaps, and a plan
@@ -173,17 +194,52 @@ def _rotated(nodes: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
         return
     start = turn % size
     if size > 2 and (view.down or view.quarantined or view.set_aside) and not _is_active(nodes[start], view):
-        # Its neighbour alone would get its share, and so double the traffic of the others: each time round, the turn
-        # goes to another node.
-        start = (start + 1 + turn // size % (size - 1)) % size
+        start = _another_place(nodes, turn, view)
     for place in range(start, start + size):
         yield nodes[place % size]
 
 
-def _replicas_first(replicas: Sequence[Node], nodes: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
-    """The replicas, and then the other nodes of the scope, both from where the turn says."""
+def _another_place(nodes: Sequence[Node], turn: int, view: View) -> int:
+    """The place of a node that takes a turn of one that is not active. Its neighbour alone would get its share, and so
+    double the traffic of the others: each time round, the turn goes to another node."""
+    size = len(nodes)
+    place = (turn % size + 1 + turn // size % (size - 1)) % size
+    for further in range(_MOST_LOOKS):
+        if _is_active(nodes[place], view):
+            break
+        # Where the nodes of a rack are down, which stand side by side, the node behind them would get all that is left.
+        place = scattered(turn * _MOST_LOOKS + further) * size >> 64
+    return place
+
+
+def _and_the_others(first: Iterator[Node], turn: int, view: View) -> Iterator[Node]:
+    """The nodes over which requests are spread, and then the others of the scope, from where the turn says."""
+    yield from first
+    if view.subset:
+        for node in _rotated(view.topology.nodes, turn, view):
+            if node not in view.subset:
+                yield node
+
+
+def _subset_first(nodes: Iterator[Node], view: View) -> Iterator[Node]:
+    """The nodes, those of the subset first. So a node that comes to the subset changes the first one for some seeds
+    only."""
+    if not view.subset:
+        yield from nodes
+        return
+    others = []
+    for node in nodes:
+        if node in view.subset:
+            yield node
+        else:
+            others.append(node)
+    yield from others
+
+
+def _replicas_first(replicas: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
+    """The replicas, and then the other nodes, all from where the turn says."""
     yield from _rotated(replicas, turn, view)
-    for node in _rotated(nodes, turn, view):
+    for node in _and_the_others(_rotated(view.spread_over, turn, view), turn, view):
         if node not in replicas:
             yield node
 

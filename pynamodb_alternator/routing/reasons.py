@@ -15,6 +15,7 @@ __all__ = [
     "NO_LWT_IN_TABLE",
     "NO_PARTITION_KEY_NAME",
     "NO_REPLICA_IN_SCOPE",
+    "NO_REPLICA_IN_SUBSET",
     "NO_TOKEN_RING",
     "READ",
     "TOKEN_AWARENESS_OFF",
@@ -48,6 +49,9 @@ NO_TOKEN_RING: Final = "no_token_ring"
 
 NO_REPLICA_IN_SCOPE: Final = "no_replica_in_scope"
 """The routing scope in use has no replica of the key."""
+
+NO_REPLICA_IN_SUBSET: Final = "no_replica_in_subset"
+"""None of the nodes that this process uses is a replica of the key."""
 
 TOKEN_AWARENESS_OFF: Final = "token_awareness_off"
 """``token_aware=False`` holds. `Cluster.route` says so; what requests say is why they have no affinity."""

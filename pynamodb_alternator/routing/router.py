@@ -17,7 +17,7 @@ from ..topology.node import Node
 from ..topology.replicas import Replicas
 from ..topology.view import View
 from . import reasons
-from .by_replica import ByReplica, Holders, KeyReplicas, TokenAware
+from .by_replica import ByReplica, Holders, KeyReplicas, TokenAware, in_subset
 from .idempotence import READS, is_vector_search
 from .partition_key import KEY_PARAMETERS, as_mapping, attributes_of_write, partition_key_hash, value_hash
 from .plan import AFFINITY, BATCH_AFFINITY, CANONICAL, CONSISTENT_NODE, RANDOM, REPLICA, ROUND_ROBIN, QueryPlan
@@ -152,6 +152,8 @@ class Router:
             replicas = self._by_replica.of_key(table, index, key_value, view.topology, token_aware)
         except WRONG_VALUE:
             replicas = KeyReplicas(reason=reasons.NO_KEY_VALUE)
+        if replicas.reason is None and view.subset and isinstance(in_subset(replicas.in_scope, view), str):
+            replicas = replicas._replace(reason=reasons.NO_REPLICA_IN_SUBSET)
         all_writes_have_affinity = mode is KeyRouteAffinity.ANY_WRITE and reason is None
         has_plain_writes = index is None and known.write_isolation != ALWAYS and not all_writes_have_affinity
         return KeyRoute(
@@ -171,13 +173,22 @@ class Router:
         """The plan of a write without affinity, as `_plan_plain_write` makes it."""
         if replicas.reason is not None or not isinstance(found, int):
             return self._spread(replicas.reason or reasons.NO_KEY_VALUE)
-        return _to_replicas(replicas.in_scope, found, view)
+        return self._plan_of_all_writers(replicas.in_scope, found, view)
 
     def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:
         """Reads take turns among the replicas."""
+        if view.subset:
+            holders = in_subset(holders, view)
         if isinstance(holders, tuple):
             return _to_replicas(holders, self._next_turn(), view)
         return self._spread(holders or reasons.READ)
+
+    def _plan_of_all_writers(self, holders: tuple[Node, ...], hashed: int, view: View) -> QueryPlan:
+        """All writers of a key take the same replica, as far as it is in their subsets."""
+        used = in_subset(holders, view) if view.subset else holders
+        if isinstance(used, tuple):
+            return _to_replicas(used, hashed, view, takes_turns=False)
+        return self._spread(used or reasons.NO_REPLICA_IN_SUBSET)
 
     def _plan_plain_write(
         self, operation: str, parameters: Mapping[str, Any], view: View, token_aware: TokenAware | None, reason: str
@@ -188,7 +199,7 @@ class Router:
             return self._spread(reason)  # a lightweight transaction: what is not affinity's has no better coordinator
         held = self._by_replica.of_write(operation, parameters, view.topology, token_aware)
         if isinstance(held, tuple):
-            return _to_replicas(*held, view)
+            return self._plan_of_all_writers(*held, view)
         return self._spread(held or reason)
 
     def _plan_write(
@@ -290,14 +301,14 @@ class Router:
 
     def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
         policy = RANDOM if self._is_random else ROUND_ROBIN
-        return _new(QueryPlan, (policy, reason, wanted, (self._next_turn(),), CANONICAL, (), None, None))
+        return _new(QueryPlan, (policy, reason, wanted, (self._next_turn(),), CANONICAL, (), None, None, True))
 
     def _next_turn(self) -> int:
         return self._random.getrandbits(31) if self._is_random else next(self._turns)
 
 
-def _to_replicas(replicas: tuple[Node, ...], turn: int, view: View) -> QueryPlan:
-    return _new(QueryPlan, (REPLICA, None, False, (turn,), CANONICAL, replicas, view.topology, None))
+def _to_replicas(replicas: tuple[Node, ...], turn: int, view: View, *, takes_turns: bool = True) -> QueryPlan:
+    return _new(QueryPlan, (REPLICA, None, False, (turn,), CANONICAL, replicas, view.topology, None, takes_turns))
 
 
 def _reason_for_none(is_learnt: bool) -> str:

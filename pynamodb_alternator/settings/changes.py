@@ -36,6 +36,9 @@ class Changes(TypedDict, total=False):
     name: str
     routing_scope: Scope
     load_balancing: LoadBalancing
+    slow_start: float
+    subset: int | None
+    process_number: int | None
     key_route_affinity: KeyRouteAffinity | Literal["auto", "none", "rmw", "any_write"]
     rmw_rule: Literal["server", "driver"]
     force_read_before_write: bool
@@ -63,6 +66,7 @@ class Changes(TypedDict, total=False):
     sync_in_loop: Literal["allow", "warn", "error"]
     max_pool_connections: int
     max_connection_idle: float
+    max_connection_age: float | None
     max_answer: int
     extra_headers: Mapping[str, str]
 

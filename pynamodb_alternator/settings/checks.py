@@ -30,10 +30,10 @@ def positive(where: str, value: Any, *, remedy: str = "") -> None:
         )
 
 
-def not_negative(where: str, value: Any) -> None:
+def not_negative(where: str, value: Any, *, zero: str = "not waiting") -> None:
     if not is_number(value) or not 0 <= value <= _LONGEST:
         raise ConfigurationError(
-            f"{where} must be a number of seconds, 0 for not waiting, at most {_LONGEST:,} (got {shown(value)})."
+            f"{where} must be a number of seconds, 0 for {zero}, at most {_LONGEST:,} (got {shown(value)})."
         )
 
 

@@ -54,6 +54,11 @@ class ClusterConfig:
     `load_balancing`: the order of nodes for requests without affinity. ``"round_robin"``: they take turns.
     ``"random"``. ``"least_busy"``: of two random ones that goes first which has fewer requests of this process in
     flight and answers faster; docs/routing.md tells the rule.
+    `slow_start`: seconds in which a node that returns or joins comes to its share of the requests that any node may
+    serve, and of the reads that its replicas share; 0 for none.
+    `subset`: how many nodes of the routing scope this process uses for what needs neither key route affinity nor all
+    replicas; None for all. `process_number`: the number of this process in its fleet, which decides which nodes these
+    are; None picks them at random. docs/routing.md tells how.
     `key_route_affinity`: see `KeyRouteAffinity`. `rmw_rule`: ``"server"`` decides as the server does, which
     updates need a read first; ``"driver"`` counts as ScyllaDB's other drivers do. `force_read_before_write`: set it
     where the server's option ``alternator_force_read_before_write`` is set.
@@ -90,7 +95,8 @@ class ClusterConfig:
     `sync_in_loop`: what becomes of a request that waits in a thread in which an event loop runs, and so holds it up.
     ``"allow"``: it is made. ``"warn"``: it is made, with a `SyncInLoopWarning`. ``"error"``: `SyncInLoopError`.
     `max_pool_connections`: connections to one node that are open at once. `max_connection_idle`: seconds after which an
-    idle connection is no longer used; a later request closes it.
+    idle connection is no longer used; a later request closes it. `max_connection_age`: seconds, a tenth more or less,
+    after which a connection is closed between two requests, and a new one opened; None or 0 for no such end.
     `max_answer`: bytes of an answer at most, before and after it is unpacked; at least 1 MiB. A larger one is a
     `MalformedAnswerError`. Answers to writes of one item, and errors, have at most 32 MiB in any case.
     `extra_headers`: sent with every request.
@@ -105,6 +111,9 @@ class ClusterConfig:
     name: str = "default"
     routing_scope: Scope = field(default_factory=ClusterScope)
     load_balancing: LoadBalancing = "round_robin"
+    slow_start: float = 10.0
+    subset: int | None = None
+    process_number: int | None = None
     key_route_affinity: KeyRouteAffinity = KeyRouteAffinity.AUTO
     rmw_rule: Literal["server", "driver"] = "server"
     force_read_before_write: bool = False
@@ -132,6 +141,7 @@ class ClusterConfig:
     sync_in_loop: Literal["allow", "warn", "error"] = "allow"
     max_pool_connections: int = 50
     max_connection_idle: float = 60.0
+    max_connection_age: float | None = 600.0
     max_answer: int = 256 * 1024 * 1024
     extra_headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -151,6 +161,7 @@ class ClusterConfig:
             raise ConfigurationError(f"ClusterConfig: name must be a non-empty string (got {checks.shown(self.name)}).")
         scopes.check("ClusterConfig: routing_scope", self.routing_scope)
         checks.one_of("ClusterConfig: load_balancing", self.load_balancing, get_args(LoadBalancing))
+        self._check_spread()
         checks.one_of("ClusterConfig: rmw_rule", self.rmw_rule, ("server", "driver"))
         checks.one_of("ClusterConfig: affinity_ring", self.affinity_ring, get_args(RingNodes))
         checks.one_of("ClusterConfig: affinity_ring_order", self.affinity_ring_order, get_args(RingOrder))
@@ -182,9 +193,18 @@ class ClusterConfig:
         checks.one_of("ClusterConfig: sync_in_loop", self.sync_in_loop, ("allow", "warn", "error"))
         checks.whole("ClusterConfig: max_pool_connections", self.max_pool_connections, 1, 100_000)
         checks.positive("ClusterConfig: max_connection_idle", self.max_connection_idle)
+        age = values.connection_age("ClusterConfig: max_connection_age", self.max_connection_age)
+        set_field(self, "max_connection_age", age)
         checks.whole("ClusterConfig: max_answer", self.max_answer, 1024 * 1024, 2**40)
         set_field(self, "extra_headers", headers.check("ClusterConfig: extra_headers", self.extra_headers))
         self._check_wire()
+
+    def _check_spread(self) -> None:
+        checks.not_negative("ClusterConfig: slow_start", self.slow_start, zero="no slow start")
+        if self.subset is not None:
+            checks.whole("ClusterConfig: subset", self.subset, 1, 100_000)
+        if self.process_number is not None:
+            checks.whole("ClusterConfig: process_number", self.process_number, 0, 2**63 - 1)
 
     def _check_groups(self) -> None:
         for name, kind in text.GROUPS.items():
@@ -298,7 +318,8 @@ class ClusterConfig:
     def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[TextChanges]) -> Self:
         """From the environment: ``ALTERNATOR_URL``, and optionally ``ALTERNATOR_DATACENTER``, ``ALTERNATOR_RACK``,
         ``ALTERNATOR_ACCESS_KEY``, ``ALTERNATOR_SECRET_KEY`` and ``ALTERNATOR_SESSION_TOKEN``, and for https
-        ``ALTERNATOR_CA``, ``ALTERNATOR_CLIENT_CERT`` and ``ALTERNATOR_CLIENT_KEY``."""
+        ``ALTERNATOR_CA``, ``ALTERNATOR_CLIENT_CERT`` and ``ALTERNATOR_CLIENT_KEY``, and ``ALTERNATOR_PROCESS_NUMBER``
+        where processes of a fleet differ in nothing else."""
         url, options = text.of_environment(os.environ if environ is None else environ, changes)
         return cls.from_url(url, **options)
 

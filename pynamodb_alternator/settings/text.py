@@ -79,6 +79,9 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "port": Setting(int),
     "name": Setting(str),
     "load_balancing": Setting(str),
+    "slow_start": Setting(float),
+    "subset": Setting(int),
+    "process_number": Setting(int),
     "key_route_affinity": Setting(str),
     "rmw_rule": Setting(str),
     "affinity_ring": Setting(str),
@@ -96,6 +99,7 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "sync_in_loop": Setting(str),
     "max_pool_connections": Setting(int),
     "max_connection_idle": Setting(float),
+    "max_connection_age": Setting(float),
     "max_answer": Setting(int),
     "connect_timeout": Setting(float, "timeouts", "connect"),
     "read_timeout": Setting(float, "timeouts", "read"),
@@ -230,7 +234,19 @@ def of_environment(env: Mapping[str, str], changes: Mapping[str, Any]) -> tuple[
     tls = _variables(env, TLS_FILES)
     if tls:
         options.setdefault("tls", tls)
+    if "process_number" not in options and (number := _variables(env, ("process_number",))):
+        options["process_number"] = _process_number(number["process_number"])
     return url, options
+
+
+def _process_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(
+            "The environment variable ALTERNATOR_PROCESS_NUMBER must be a whole number, such as the 3 of a pod that is "
+            f"called web-3 (got {checks.shown(text)})."
+        ) from None
 
 
 def _variables(env: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:

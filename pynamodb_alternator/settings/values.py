@@ -296,6 +296,15 @@ def check_timeout(where: str, name: str, seconds: object) -> None:
         checks.positive(where, seconds, remedy="or None for no limit")
 
 
+def connection_age(where: str, value: Any) -> float | None:
+    """`value`, if it is an age in seconds; None for 0. Raises `ConfigurationError` otherwise."""
+    if value is None or (checks.is_number(value) and value == 0):
+        return None
+    checks.positive(where, value, remedy="or None for connections that are used for as long as they last")
+    seconds: float = value
+    return seconds
+
+
 def silent_writes(where: str, value: Any) -> Literal["raise", "wait", "repeat"]:
     """`value`, if it is a way to treat writes whose node went silent. Raises `ConfigurationError` otherwise."""
     checks.one_of(where, value, ("raise", "wait", "repeat"))

@@ -42,9 +42,8 @@ def _line(node: NodeInfo, answer: float | Exception | str) -> NodeLine:
     """The node by whether it has just answered: its health says less, because this process is only starting."""
     if not isinstance(answer, float):
         return NodeLine(node.address, node.datacenter, node.rack, "down", node.in_scope, note=str(answer))
-    if node.condition == "set_aside":
-        return replace(NodeLine.of(node), latency=answer)
-    return NodeLine(node.address, node.datacenter, node.rack, "active", node.in_scope, answer)
+    line = replace(NodeLine.of(node), latency=answer)
+    return line if node.condition == "set_aside" else replace(line, state="active", note="", start="")
 
 
 def _for_machines(line: NodeLine) -> dict[str, Any]:
@@ -54,6 +53,7 @@ def _for_machines(line: NodeLine) -> dict[str, Any]:
         "rack": line.rack,
         "state": line.state,
         "in_scope": line.in_scope,
+        "in_subset": line.in_subset,
         "latency_ms": None if line.latency is None else round(line.latency * 1000, 3),
         "error": line.note or None,
     }

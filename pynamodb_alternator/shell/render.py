@@ -30,7 +30,9 @@ _MOST_NODES = 20
 
 @dataclass(frozen=True, slots=True)
 class NodeLine:
-    """One node as it is shown. `latency`: seconds, None if it is not known. `note`: what is wrong with it."""
+    """One node as it is shown. `latency`: seconds, None if it is not known. `note`: what is wrong with it. `in_subset`:
+    whether the process uses it for what any node may serve. `start`: what there is to say of its slow start.
+    """
 
     address: str
     datacenter: str | None
@@ -39,16 +41,30 @@ class NodeLine:
     in_scope: bool
     latency: float | None = None
     note: str = ""
+    in_subset: bool = True
+    start: str = ""
 
     @classmethod
     def of(cls, node: NodeInfo) -> NodeLine:
         """The node as this process knows it, without asking it."""
-        note = node.error or ""
+        note, start = node.error or "", ""
         if node.down_for is not None:
             note = f"{node.address} is down for {node.down_for:.0f} s{': ' if note else ''}{note}"
         elif node.set_aside_for is not None:
             note = f"{node.address} goes last for {node.set_aside_for:.0f} s more: {node.set_aside_because}"
-        return cls(node.address, node.datacenter, node.rack, node.condition, node.in_scope, note=note)
+        if node.starts_for is not None:
+            left = f"all in {node.starts_for:.0f} s"
+            start = f"{node.address} starts slowly: it has {node.share:.0%} of its share now, {left}"
+        return cls(
+            node.address,
+            node.datacenter,
+            node.rack,
+            node.condition,
+            node.in_scope,
+            note=note,
+            in_subset=node.in_subset,
+            start=start,
+        )
 
 
 def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, *, good: str = "active") -> None:
@@ -56,6 +72,7 @@ def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, *, good: s
     unknown = screen.char("–", "-")
     timed = any(line.latency is not None for line in lines)
     rows: list[list[Text]] = []
+    has_subset = any(line.in_scope and not line.in_subset for line in lines)
     for line in lines:
         style = PLAIN if line.in_scope else DIM
         row = [
@@ -64,16 +81,22 @@ def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, *, good: s
             (line.rack or unknown, style),
             (line.state, _STATES[line.state]),
         ]
+        if has_subset:
+            row.append(("in the subset" if line.in_subset else unknown, style))
         if timed:
             row.append((unknown if line.latency is None else milliseconds(line.latency), style))
         rows.append(row)
     if rows:
-        head = ["address", "datacenter", "rack", "state", *(["latency"] if timed else [])]
-        screen.table(head, rows, right=[4])
+        head = ["address", "datacenter", "rack", "state"]
+        head += ["subset"] if has_subset else []
+        head += ["latency"] if timed else []
+        screen.table(head, rows, right=[head.index("latency")] if timed else [])
         screen.line()
     for line in lines:
         if line.note:
             screen.paragraph(line.note, BAD)
+        if line.start:
+            screen.paragraph(f"{line.start}.", WARN)
     _total_of_nodes(screen, lines, scope, good)
 
 
@@ -81,7 +104,10 @@ def _total_of_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, good:
     active = sum(line.state == "active" or line.latency is not None for line in lines)
     outside = sum(not line.in_scope for line in lines)
     text = f"{len(lines)} nodes, {active} of them {good}; the scope is {scope}"
-    screen.paragraph(text + (f" ({outside} are outside of it)." if outside else "."), DIM)
+    text += f" ({outside} are outside of it)" if outside else ""
+    if any(line.in_scope and not line.in_subset for line in lines):
+        text += f"; {sum(line.in_subset for line in lines if line.in_scope)} of its nodes are in the subset"
+    screen.paragraph(f"{text}.", DIM)
     if not lines:
         screen.paragraph("No node has told a node list. The command for the check says why.", BAD)
     elif all(line.datacenter is None for line in lines):

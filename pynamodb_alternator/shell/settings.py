@@ -84,6 +84,8 @@ def open_cluster(
         config = ClusterConfig.from_env(env, **changes)
     if not reads_rings:
         config = config.replace(token_aware=config.token_aware is True or getattr(options, "token_aware", False))
+    if config.process_number is None:
+        config = config.replace(subset=None)  # one at random would be this command's, and that of no other process
     return Cluster(config)
 
 

@@ -77,6 +77,7 @@ def unasked(
     lists: Sequence[Collection[Node]],
     everyone: Iterable[Node],
     *,
+    own: Collection[Node] = (),
     starts: bool,
     is_tried: Callable[[Node], bool],
     serves: Callable[[Node], bool],
@@ -85,8 +86,9 @@ def unasked(
     """The nodes to probe although no request has named them.
 
     `lists`: those of each scope of the chain, in its order. `everyone`: all members; those of a rack's datacenter are
-    among them, over which its keys are spread. `starts`: whether no node list was read before. `is_tried`: whether a
-    node has answered a probe, or is due for one. `serves`: whether a node is active.
+    among them, over which its keys are spread. `own`: the subset that this process uses, which is picked first.
+    `starts`: whether no node list was read before. `is_tried`: whether a node has answered a probe, or is due for one.
+    `serves`: whether a node is active.
 
     After the start these are some nodes of a scope of which none serves, beside those of better scopes: requests may
     well go to another scope, and name none of them.
@@ -97,7 +99,9 @@ def unasked(
         strangers = [node for node in nodes if node not in picked and not is_tried(node)]
         most = min(most, UNASKED - len(picked), len(strangers))
         if most > 0:
-            picked.update(dict.fromkeys(random.sample(strangers, most)))
+            shuffled = random.sample(strangers, len(strangers) if own else most)
+            shuffled.sort(key=lambda node: node not in own)
+            picked.update(dict.fromkeys(shuffled[:most]))
 
     better: set[Node] = set()
     for nodes, share in zip(lists, share_of_unasked(len(lists)), strict=True):

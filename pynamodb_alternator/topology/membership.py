@@ -44,6 +44,7 @@ from .node_info import NodeInfo, describe_all
 from .pacing import ReadingPace
 from .published import Published
 from .reading import Location, Reading, location_of
+from .slow_start import earliest
 from .turns import Turn, Turns
 from .view import View
 
@@ -94,7 +95,7 @@ class Membership:
             config, fetch=fetch, resolve=resolve, random=random, answered=self._answered, failed=self.suspect
         )
         self._turns = Turns(LONGEST_READING)
-        self._published = Published(config, self._health, scopes_read=self._discovery.scopes)
+        self._published = Published(config, self._health, scopes_read=self._discovery.scopes, random=random)
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -103,7 +104,7 @@ class Membership:
         self._turns.after_fork()
         # The parent's threads probe them, and this process has no such thread.
         self._health.forget_suspects()
-        self._published.reads_go_last(frozenset())
+        self._published.after_fork()
         self._answers.after_fork()
 
     # ---- what a request asks: no lock is taken here ------------------------------------------------------------
@@ -166,14 +167,16 @@ class Membership:
             emissions = [] if aside is None else [of_set_aside(node, aside), *self._review_answers(now)]
         self._emit(emissions)
 
-    def review_answers(self, now: float) -> float | None:
-        """Have nodes that were set aside return when they are due; gives when the next one is."""
-        due = self._answers.next_change
+    def review(self, now: float) -> float | None:
+        """Have nodes that were set aside return when they are due, and the shares of those that start grow; gives when
+        the next change is due."""
+        due = earliest(self._answers.next_change, self._published.slow_starts.next_change)
         if due is not None and due <= now:
             with self._lock:
                 emissions = self._review_answers(now)
+                self._published.let_grow(now)
             self._emit(emissions)
-        return self._answers.next_change
+        return earliest(self._answers.next_change, self._published.slow_starts.next_change)
 
     def _review_answers(self, now: float) -> list[Emission]:
         back = self._answers.review(now, self._published.members, self._published.groups())
@@ -336,8 +339,7 @@ class Membership:
         return True
 
     def _tell_members(self, members: frozenset[Node]) -> None:
-        named = with_names(members)
-        if named != self._members_told:
+        if (named := with_names(members)) != self._members_told:
             self._listener.members_changed(members)
             self._members_told = named
         self._told_of = members
@@ -389,9 +391,8 @@ class Membership:
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """Every known node in ring order, with its state."""
-        now = self._clock()
         with self._lock:
-            return describe_all(self.view.topology, self._health, self._answers, self._locations, now)
+            return describe_all(self._published, self._health, self._answers, self._locations, self._clock())
 
     def snapshot(self) -> Snapshot:
         """All that is known, as copies."""

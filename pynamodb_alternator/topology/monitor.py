@@ -281,7 +281,7 @@ class Monitor:
         """Look at what is due, begin it, and tell for how many seconds nothing will be. Waits for no node."""
         now = self._clock()
         membership, settings = self._membership, self._settings
-        next_return = membership.review_answers(now)
+        next_change = membership.review(now)
         requests_wait = self._suspect_those_waited_for(now)
         in_use = requests_wait or now - self.last_use < settings.idle_after
         interval = membership.pace.interval if in_use else settings.idle_interval
@@ -299,7 +299,7 @@ class Monitor:
         pauses = [interval if last is None or reads else last + interval - now]
         if in_use:
             pauses += [TICK, self._policy.suspect_after / 2] if requests_wait else [self._quiet_tick]
-            pauses += [at - now for at in (membership.next_probe_at(now), next_return) if at is not None]
+            pauses += [at - now for at in (membership.next_probe_at(now), next_change) if at is not None]
         return max(_SHORTEST_PAUSE, min(pauses))
 
     def _suspect_those_waited_for(self, now: float) -> bool:

@@ -33,7 +33,13 @@ class Newcomers:
         health, lists = self._health, published.lists(reading)
         everyone = chain.from_iterable(reading.members.values())
         picked = unasked(
-            lists, everyone, starts=starts, is_tried=health.is_tried, serves=self._serves, random=self._random
+            lists,
+            everyone,
+            own=published.own_nodes(reading) if starts else (),
+            starts=starts,
+            is_tried=health.is_tried,
+            serves=self._serves,
+            random=self._random,
         )
         health.ask(picked, now)
 

@@ -8,10 +8,8 @@ from typing import NamedTuple
 from .answer_book import AnswerBook
 from .health import State
 from .health_book import HealthBook
-from .node import Node
+from .published import Published
 from .reading import Location
-from .set_aside import Aside
-from .view import Topology
 
 __all__ = ["NodeInfo", "describe_all"]
 
@@ -25,6 +23,9 @@ class NodeInfo(NamedTuple):
     `down_for`: seconds, if it is down. `error`: what was last heard of a node that is not active.
     `set_aside_for`: for how many seconds more it goes last, because its answers failed, and `set_aside_because`: why in
     words; None if it is not set aside.
+    `in_subset`: whether this process spreads over it what any node may serve; without a subset, it is as `in_scope`.
+    `starts_for`: for how many seconds more its share grows, because it has returned or joined; None if it does not.
+    `share`: the part that it takes meanwhile of the turns that fall to it; else 1.
     """
 
     address: str
@@ -37,6 +38,9 @@ class NodeInfo(NamedTuple):
     error: str | None
     set_aside_for: float | None = None
     set_aside_because: str | None = None
+    in_subset: bool = True
+    starts_for: float | None = None
+    share: float = 1.0
 
     @property
     def condition(self) -> str:
@@ -45,38 +49,30 @@ class NodeInfo(NamedTuple):
 
 
 def describe_all(
-    topology: Topology, health: HealthBook, answers: AnswerBook, locations: Mapping[str, Location], now: float
+    published: Published, health: HealthBook, answers: AnswerBook, locations: Mapping[str, Location], now: float
 ) -> tuple[NodeInfo, ...]:
-    """Every node in ring order, with what is known of it now. `locations`: by host, as the system tables say."""
-    in_scope = frozenset(topology.nodes)
-    return tuple(
-        _describe(
-            node,
-            health,
-            answers.aside(node, now),
-            location=locations.get(node.host, (None, None)),
-            in_scope=node in in_scope,
-            now=now,
+    """All that is known of the nodes now, in ring order. `locations`: of hosts, as the system tables say."""
+    view, starts = published.view, published.slow_starts
+    in_scope, in_subset = frozenset(view.topology.nodes), frozenset(view.spread_over)
+    described = []
+    for node in view.topology.ring:
+        status, aside = health.statuses[node], answers.aside(node, now)
+        datacenter, rack = locations.get(node.host, (None, None))
+        described.append(
+            NodeInfo(
+                address=node.address,
+                state=status.state,
+                datacenter=datacenter or node.datacenter,
+                rack=rack or node.rack,
+                in_scope=node in in_scope,
+                failures=status.failures,
+                down_for=health.down_for(node, now),
+                error=health.error_of(node),
+                set_aside_for=None if aside is None else aside.until - now,
+                set_aside_because=None if aside is None else aside.reason,
+                in_subset=node in in_subset,
+                starts_for=starts.seconds_left(node, now) if node in view.starting else None,
+                share=view.starting.get(node, 1.0),
+            )
         )
-        for node in topology.ring
-    )
-
-
-def _describe(
-    node: Node, health: HealthBook, aside: Aside | None, *, location: Location, in_scope: bool, now: float
-) -> NodeInfo:
-    """All that is known of a node now. `aside`: why it is set aside, if it is. `location`: as the system tables say."""
-    status = health.statuses[node]
-    datacenter, rack = location
-    return NodeInfo(
-        address=node.address,
-        state=status.state,
-        datacenter=datacenter or node.datacenter,
-        rack=rack or node.rack,
-        in_scope=in_scope,
-        failures=status.failures,
-        down_for=health.down_for(node, now),
-        error=health.error_of(node),
-        set_aside_for=None if aside is None else aside.until - now,
-        set_aside_because=None if aside is None else aside.reason,
-    )
+    return tuple(described)

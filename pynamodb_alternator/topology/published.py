@@ -7,6 +7,7 @@ and `view_for` without it: each reads one attribute, which is swapped as a whole
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from random import Random
 
 from ..errors import ConfigurationError
 from ..settings.config import ClusterConfig
@@ -16,7 +17,9 @@ from .health import State
 from .health_book import HealthBook
 from .node import Node
 from .reading import Reading, location_of
-from .selection import ScopeChoice, choose_scope, make_topology, next_view, view_of, with_state
+from .selection import ScopeChoice, choose_scope, make_topology, next_view, spread, view_of, with_state
+from .slow_start import NO_SHARES, SlowStarts
+from .subset import Subset
 from .view import View
 
 __all__ = ["Published"]
@@ -25,14 +28,18 @@ __all__ = ["Published"]
 class Published:
     """What was read last, and what is published of it.
 
-    `health`: of the nodes that are members, or were. `scopes_read`: the scopes whose node lists are read.
+    `health`: of the nodes that are members, or were. `scopes_read`: the scopes whose node lists are read. `random`:
+    names the process, for its subset of the nodes.
     `reading`, `members`: the last node lists. `addresses`: of the members, sorted. `view`: what a request sees.
+    `slow_starts`: the nodes that start now.
     """
 
     view: View
     _seen: tuple[View, Reading, dict[Scope, View]]
 
-    def __init__(self, config: ClusterConfig, health: HealthBook, *, scopes_read: Sequence[Scope]) -> None:
+    def __init__(
+        self, config: ClusterConfig, health: HealthBook, *, scopes_read: Sequence[Scope], random: Random
+    ) -> None:
         self.reading: Reading = Reading()
         self.members: frozenset[Node] = frozenset()
         self.addresses: tuple[str, ...] = ()
@@ -45,8 +52,17 @@ class Published:
         self._restore_after = config.discovery.scope_restore_after
         self._scopes_read = scopes_read
         self._health = health
+        self._subset = Subset(config.subset, config.process_number, random)
+        self.slow_starts: SlowStarts = SlowStarts(config.slow_start)
+        self._shares = NO_SHARES
+        self._has_list = False
         self._choice = ScopeChoice()
         self._publish(View(make_topology(self._preferred, self.reading, 0, 0, self._ring_nodes)))
+
+    def after_fork(self) -> None:
+        """The parent's threads probe what was hedged, and this process has no such thread. Its subset is another."""
+        self._subset.after_fork()
+        self._publish(self.view._replace(hedged=frozenset()))
 
     # ---- what is read ------------------------------------------------------------------------------------------
 
@@ -63,7 +79,8 @@ class Published:
         view_of_scope = of_scopes.get(scope)
         if view_of_scope is None:
             self._check_is_read(scope)
-            view_of_scope = of_scopes[scope] = view_of(scope, reading, view, self._ring_nodes)
+            view_of_scope = spread(view_of(scope, reading, view, self._ring_nodes), view.starting, self._subset.among)
+            of_scopes[scope] = view_of_scope
         return view_of_scope
 
     def _check_is_read(self, scope: Scope) -> None:
@@ -85,6 +102,11 @@ class Published:
     def take(self, reading: Reading, members: frozenset[Node], now: float, states: int) -> list[Emission]:
         """Make `reading`, whose nodes are `members`, the truth. All of them have a state. Gives what is to be told."""
         self._states = None  # first: whatever an exception leaves undone, the next reading does
+        if self._has_list:
+            active = [node for node in members if self._health.state_of(node) is State.ACTIVE]
+            self.slow_starts.members_changed(self.members, members, active, now)
+            self._shares = self.slow_starts.shares(now)
+        self._has_list = self._has_list or bool(reading.source)  # the seeds are none
         self.reading = reading
         self.members = members
         self.addresses = tuple(sorted(node.address for node in members))
@@ -102,6 +124,8 @@ class Published:
 
     def state_changed(self, node: Node, state: State, now: float) -> list[Emission]:
         """Publish the state of one node. Gives what is to be told of the scope in use."""
+        self.slow_starts.state_changed(node, state, now)
+        self._shares = self.slow_starts.shares(now)
         emissions = self.choose(now)
         if not emissions and node in self.members:
             self._publish(with_state(self.view, node, state))
@@ -112,6 +136,11 @@ class Published:
         if set_aside != self.view.set_aside or returning != self.view.returning:
             self._publish(self.view._replace(set_aside=set_aside, returning=returning))
 
+    def let_grow(self, now: float) -> None:
+        """Publish the shares that nodes which start have come to."""
+        self._shares = self.slow_starts.shares(now)
+        self._publish(self.view)
+
     def reads_go_last(self, hedged: frozenset[Node]) -> None:
         """Publish which nodes get reads last, because reads that went there had to be hedged."""
         if hedged != self.view.hedged:
@@ -120,6 +149,10 @@ class Published:
     def lists(self, reading: Reading) -> list[Collection[Node]]:
         """The nodes of each scope of the chain in a reading, those of the preferred one first."""
         return [reading.members.get(location_of(scope), ()) for scope in self._scopes]
+
+    def own_nodes(self, reading: Reading) -> tuple[Node, ...]:
+        """The subset of this process of the preferred scope's nodes in a reading; empty if it uses all of them."""
+        return self._subset.among(tuple(self.lists(reading)[0]), (), ())
 
     def groups(self) -> Iterator[Collection[Node]]:
         """The whole cluster, and each scope: what must not lose more than half of its nodes."""
@@ -157,6 +190,7 @@ class Published:
         )
 
     def _publish(self, view: View) -> None:
+        view = spread(view, self._shares, self._subset.among)
         of_scopes: dict[Scope, View] = {}
         # The last one: what requests with a scope of their own see of this view, as far as it was asked for.
         self._seen = (view, self.reading, of_scopes)

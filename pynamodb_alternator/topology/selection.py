@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from ..settings.scopes import ClusterScope, DatacenterScope, Scope, chain
@@ -12,7 +12,7 @@ from .node import Node
 from .reading import Reading, location_of
 from .view import Topology, View, ring_order
 
-__all__ = ["ScopeChoice", "choose_scope", "make_topology", "next_view", "view_of", "with_state"]
+__all__ = ["ScopeChoice", "choose_scope", "make_topology", "next_view", "spread", "view_of", "with_state"]
 
 
 class ScopeChoice(NamedTuple):
@@ -173,3 +173,24 @@ def with_state(view: View, node: Node, state: State) -> View:
         quarantined=view.quarantined | nodes if state is State.QUARANTINED else view.quarantined - nodes,
         unproven=view.unproven - nodes,
     )
+
+
+def spread(
+    view: View,
+    shares: Mapping[Node, float],
+    subset: Callable[[tuple[Node, ...], Collection[Node], Collection[Node]], tuple[Node, ...]],
+) -> View:
+    """`view` with the nodes over which this process spreads what any node may serve.
+
+    `shares`: of the turns of nodes that start. `subset`: see `Subset.among`.
+    """
+    unsettled = {*view.quarantined, *view.set_aside, *view.unproven, *shares}
+    # Those that are only not proven yet count as usable: else all processes would choose among the few that are.
+    chosen = subset(view.topology.nodes, view.down - view.unproven, unsettled)
+    settled: tuple[Node, ...] = ()
+    if shares:
+        nodes = chosen or view.topology.nodes
+        settled = tuple(node for node in nodes if node not in unsettled and node not in view.down)
+    if chosen == view.subset and shares == view.starting and settled == view.settled:
+        return view
+    return view._replace(subset=chosen, starting=shares if settled else {}, settled=settled)

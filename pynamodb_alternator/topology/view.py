@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..settings.scopes import ClusterScope, Scope
 from .node import Node
+from .slow_start import NO_SHARES
 
 __all__ = ["Topology", "View", "ring_order"]
 
@@ -45,6 +46,10 @@ class View(NamedTuple):
     traffic after all others, because their answers failed. `returning`: were set aside; those requests go there that
     can be sent again.
     `hedged`: kept a read waiting, which had to be hedged, and have not been probed since: get reads after all others.
+    `subset`: the nodes of the scope in use over which this process spreads what any node may serve, in canonical order;
+    empty if these are all nodes of the scope. `starting`: for each node that starts slowly, the part of its turns that
+    it takes. `settled`: the nodes that take the others: those of the subset, or of the scope, that are active and do
+    not start; known only while a node starts.
     """
 
     topology: Topology
@@ -54,6 +59,9 @@ class View(NamedTuple):
     returning: frozenset[Node] = frozenset()
     hedged: frozenset[Node] = frozenset()
     unproven: frozenset[Node] = frozenset()
+    subset: tuple[Node, ...] = ()
+    starting: Mapping[Node, float] = NO_SHARES
+    settled: tuple[Node, ...] = ()
 
     @property
     def serves(self) -> bool:
@@ -75,6 +83,11 @@ class View(NamedTuple):
     def all_well(self) -> bool:
         """Whether no node is known to be in trouble."""
         return not (self.quarantined or self.set_aside) and len(self.down) == len(self.unproven)
+
+    @property
+    def spread_over(self) -> tuple[Node, ...]:
+        """The nodes over which this process spreads what any node may serve."""
+        return self.subset or self.topology.nodes
 
     def seen_by(self, *, is_read: bool, may_repeat: bool) -> View:
         """What a request sees: the last nodes are those that are `hedged`, for a read, and those that return, for what

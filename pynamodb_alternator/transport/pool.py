@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from .http1 import Clock, Steps, StepwiseConnection, TlsSource
 from .patience import Patience
-from .pool_core import DEFAULT_LIMIT, DEFAULT_MAX_IDLE, HEAL_EVERY, PARTS, PoolCore, Waiter
+from .pool_core import DEFAULT_LIMIT, DEFAULT_MAX_IDLE, HEAL_EVERY, PARTS, PoolCore
 from .pool_map import PoolMap
+from .pooled import Waiter
+from .turnover import NEVER, Renewal
 
 if TYPE_CHECKING:
     from ..topology.node import Node
@@ -61,7 +63,7 @@ class _Turn:
 
 
 class NodePool(PoolCore[StepwiseConnection]):
-    """The connections to one node. Threads may share it. `limit`, `max_idle`: see `PoolCore`."""
+    """The connections to one node. Threads may share it. `limit`, `max_idle`, `renewal`: see `PoolCore`."""
 
     advice = "Use fewer threads"
 
@@ -73,8 +75,9 @@ class NodePool(PoolCore[StepwiseConnection]):
         max_idle: float = DEFAULT_MAX_IDLE,
         tls: TlsSource | None = None,
         clock: Clock = time.monotonic,
+        renewal: Renewal = NEVER,
     ) -> None:
-        super().__init__(node, limit=limit, max_idle=max_idle, clock=clock)
+        super().__init__(node, limit=limit, max_idle=max_idle, clock=clock, renewal=renewal)
         self._tls = tls
 
     def _new_connection(self) -> StepwiseConnection:
@@ -88,32 +91,41 @@ class NodePool(PoolCore[StepwiseConnection]):
         *,
         connects: bool = True,
     ) -> StepwiseConnection:
-        """A connection that no other thread uses: the one used last, or a fresh one.
+        """A connection that no other thread uses: the one that was not used for longest, or a fresh one.
 
         `connect_timeout`: seconds. `wait`: seconds in which one of a full pool must come free, for whomever it may be;
         `connect_timeout` if not given. `deadline`: on the clock, for both. `connects`: whether a fresh one is
         connected. Raises `NotSentError`s: `PoolTimeoutError`, and what `Connection.connect` raises.
         """
-        idle = self._idle
+        idle, spares = self._idle, self._spares
         while True:
             if idle and not self._waiters:
                 try:
-                    connection = idle.pop()
+                    connection = idle.pop(0)
                 except IndexError:
                     continue  # another thread has taken it
                 connection.lent_by = self._live
+                if len(idle) < spares.fewest:
+                    spares.fewest = len(idle)
             else:
                 connection = self._take_or_wait(connect_timeout if wait is None else wait, deadline)
                 if not connection.connected:
                     return self._connected(connection, connect_timeout, deadline) if connects else connection
+            fresh = None
             try:
-                if self.clock() - connection.idle_since <= self._max_idle and not connection.is_stale():
-                    return connection
+                now = self.clock()
+                if now - connection.idle_since <= self._max_idle and not connection.is_stale():
+                    if now < connection.renew_at:
+                        return connection
+                    fresh = self._successor(connection)
+                else:
+                    self._discard(connection)
             except BaseException:
                 # With gevent, others run while it is looked at, and a Timeout may come.
                 self.release(connection)
                 raise
-            self._discard(connection)
+            if fresh is not None:
+                return self._connected(fresh, connect_timeout, deadline) if connects else fresh
 
     def acquire_in_steps(
         self, connect_timeout: float, deadline: float | None = None, wait: float | None = None
@@ -125,10 +137,12 @@ class NodePool(PoolCore[StepwiseConnection]):
                 yield from connection.connect_in_steps(
                     connect_timeout=connect_timeout, deadline=deadline, tls=self._tls
                 )
-            except BaseException:
-                self._discard(connection)
-                raise
-            self._opened += 1
+            except BaseException as error:
+                old = self._not_opened(connection, error)
+                if old is None:
+                    raise
+                return old
+            self._opened_now(connection)
         return connection
 
     def _take_or_wait(self, seconds: float, deadline: float | None) -> StepwiseConnection:
@@ -151,17 +165,18 @@ class NodePool(PoolCore[StepwiseConnection]):
     ) -> StepwiseConnection:
         try:
             connection.connect(connect_timeout=connect_timeout, deadline=deadline, tls=self._tls)
-        except BaseException:
-            self._discard(connection)
-            raise
-        self._opened += 1
-        return connection
+        except BaseException as error:
+            old = self._not_opened(connection, error)
+            if old is None:
+                raise
+            return old
+        return self._opened_now(connection)
 
 
 class Pools(PoolMap[NodePool, StepwiseConnection]):
     """The pools of all nodes of a cluster. Threads may share it.
 
-    `limit`, `max_idle`, `clock`, `admit`: see `PoolMap`. `tls`: where the nodes speak https.
+    `limit`, `max_idle`, `clock`, `renewal`, `admit`: see `PoolMap`. `tls`: where the nodes speak https.
     """
 
     def __init__(
@@ -171,14 +186,17 @@ class Pools(PoolMap[NodePool, StepwiseConnection]):
         max_idle: float = DEFAULT_MAX_IDLE,
         tls: TlsSource | None = None,
         clock: Clock = time.monotonic,
+        renewal: Renewal = NEVER,
         admit: Callable[[Node], None] = lambda node: None,
     ) -> None:
-        super().__init__(limit=limit, max_idle=max_idle, clock=clock, admit=admit)
+        super().__init__(limit=limit, max_idle=max_idle, clock=clock, renewal=renewal, admit=admit)
         self._tls = tls
 
     def _new_pool(self, node: Node) -> NodePool:
         tls = self._tls if node.scheme == "https" else None
-        return NodePool(node, limit=self._limit, max_idle=self._max_idle, tls=tls, clock=self._clock)
+        return NodePool(
+            node, limit=self._limit, max_idle=self._max_idle, tls=tls, clock=self._clock, renewal=self.renewal
+        )
 
     def acquire(
         self, node: Node, connect_timeout: float, deadline: float | None = None, wait: float | None = None

@@ -7,8 +7,14 @@ exists: `open` is the number of live connections (`LiveConnections`, weak refere
 not lie in the list of idle ones. Nothing is counted up and down, so nothing is lost where an exception comes between
 two steps (gevent's Timeout, KeyboardInterrupt, an exception out of a signal's handler, a task that is cancelled):
 
-- Taking a connection is `pop` from the list of idle ones, giving it back is `append`; neither takes a lock. In between
-  only the function that uses it holds it. If that function ends without giving it back, the connection dies.
+- Taking a connection is `pop(0)` from the list of idle ones, giving it back is `append`; neither takes a lock. In
+  between only the function that uses it holds it. If that function ends without giving it back, the connection dies.
+- So they are used in turn, and with them the cores of the node, each of which has some of them. None falls idle by
+  itself then: how many a pool can do without, it finds by `turnover.Spares`.
+- One that has reached its age is found by what takes it next. If others lie idle, it is closed. Else a new one is
+  opened for the request first, and then the old one is closed, so that the node gives the new one to another core; the
+  new one holds the old one meanwhile (`predecessor`), which serves on if opening fails. In a full pool the slot changes
+  hands, and the old one is closed first. No request is under way on a connection that is closed so.
 - A new connection takes its slot before it is connected, and so does one that is handed to a waiter: it exists.
 - If something keeps a connection that is not used (a traceback, a transport of asyncio), `sweep` closes it: it is seen
   several times, over a second, within one loan, and without an exchange. A full pool is swept, and each one that the
@@ -25,12 +31,13 @@ import contextlib
 import math
 import threading
 import weakref
-from collections import deque
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
-from ..errors import ClusterClosedError, NodeUnreachableError, PoolTimeoutError
+from ..errors import ClusterClosedError, NodeUnreachableError, PoolTimeoutError, TransportError
 from .http1 import Clock
 from .live import LiveConnections
+from .pooled import C, Sightings, Waiter
+from .turnover import NEVER, Renewal, Spares
 
 if TYPE_CHECKING:
     from ..topology.node import Node
@@ -42,8 +49,6 @@ __all__ = [
     "PARTS",
     "PoolCore",
     "PoolStats",
-    "PooledConnection",
-    "Waiter",
 ]
 
 DEFAULT_LIMIT = 50
@@ -53,9 +58,6 @@ PARTS = 4
 thousands may wait."""
 HEAL_EVERY = 0.25
 """Seconds after which waiters look whether a connection was lost, or a waiter was forgotten."""
-_LOST_AFTER = 1.0
-"""Seconds for which a connection was lent, and not used: far more than lies between two steps of a function. Between
-two looks at most half a second counts, because the whole process may have stood still."""
 
 
 class PoolStats(NamedTuple):
@@ -68,86 +70,35 @@ class PoolStats(NamedTuple):
     waiting: int = 0
 
 
-class PooledConnection(Protocol):
-    """What a pool needs of its connections; see `transport.http1.Connection`.
-
-    `idle_since`: when it was given back last, on the clock; 0 if never. `lent_by`: the `LiveConnections` of the pool
-    that has lent it; None while it lies in the pool, and of one that the pool counts no more.
-    """
-
-    node: Node
-    reusable: bool
-    connected: bool
-    busy_since: float | None
-    idle_since: float
-    lent_by: object
-
-    def is_stale(self) -> bool: ...
-
-    def reclaim(self) -> bool: ...
-
-    def cut(self, reason: str) -> None: ...
-
-    def close(self) -> None: ...
-
-    def abandon(self) -> None: ...
-
-
-C = TypeVar("C", bound=PooledConnection)
-
-
-class Waiter(Generic[C]):
-    """Waits in the queue of a full pool. The function that waits holds the only strong reference to it."""
-
-    __slots__ = ("__weakref__", "connection", "error", "gone")
-
-    def __init__(self) -> None:
-        self.connection: C | None = None
-        self.error: Exception | None = None
-        self.gone: bool = False
-        """It waits no longer, and must not be given anything."""
-
-    @property
-    def served(self) -> bool:
-        return self.connection is not None or self.error is not None
-
-    def wake(self) -> None:
-        raise NotImplementedError
-
-
-class _Sight(NamedTuple):
-    """A connection was seen that is lent, and without an exchange: in which loan, when last, and for how long."""
-
-    loan: float
-    at: float
-    seconds: float
-
-
 class PoolCore(Generic[C]):
     """The connections to one node.
 
     `limit`: connections open at once. `max_idle`: seconds after which an idle connection is no longer used.
+    `renewal`: when one has reached its age, and another one takes its place.
     `keeping`: whether connections are kept after use. Not of a node that has left: what is under way there ends well.
     `last_served`: when a waiter was last given something. `advice`: what the user can do against a full pool.
     """
 
     advice = ""
 
-    def __init__(self, node: Node, *, limit: int, max_idle: float, clock: Clock) -> None:
+    def __init__(self, node: Node, *, limit: int, max_idle: float, clock: Clock, renewal: Renewal = NEVER) -> None:
         self.node = node
         self.keeping: bool = True
         self.last_served: float = 0.0
         self.clock = clock
         self._limit = limit
         self._max_idle = max_idle
+        self._renewal = renewal
         self._lock = threading.Lock()
         self._live: LiveConnections[C] = LiveConnections()
-        # In the order of their last use. Only single steps change it: `append`, and `pop` at either end.
+        # In the order of their last use. Only single steps change it: `append` and `pop(0)`. Not a deque: an empty one
+        # takes 600 bytes, and of a large cluster there are thousands.
         self._idle: list[C] = []
-        self._waiters: deque[weakref.ref[Waiter[C]]] = deque()
+        self._spares = Spares()
+        self._waiters: list[weakref.ref[Waiter[C]]] = []
         self._opened = 0
         self._next_sweep = 0.0
-        self._suspicious: dict[weakref.ref[C], _Sight] = {}
+        self._sightings: Sightings[C] = Sightings()
 
     def _new_connection(self) -> C:
         """A connection to the node that is not connected yet."""
@@ -170,15 +121,59 @@ class PoolCore(Generic[C]):
         """The lock is held."""
         connection: C | None
         try:
-            connection = self._idle.pop() if self._idle else None
+            connection = self._idle.pop(0) if self._idle else None
         except IndexError:
             connection = None  # another thread has taken it, which needs no lock if the queue is empty
+        self._spares.seen(len(self._idle))
         if connection is None and self._live.count() < self._limit:
             connection = self._new_connection()
             self._live.add(connection)
         if connection is not None:
             connection.lent_by = self._live
         return connection
+
+    def _successor(self, connection: C) -> C | None:
+        """What takes the place of a connection that was taken, and has reached its age: one that is not connected yet.
+        None where others lie idle, which do as well."""
+        if self._idle and not self._waiters:
+            self._discard(connection)
+            return None
+        fresh = self._new_connection()
+        fresh.lent_by = self._live
+        with self._lock:
+            if self._live.count() < self._limit:
+                fresh.predecessor = connection
+                self._live.add(fresh)
+        if fresh.predecessor is None:
+            connection.close()
+            connection.lent_by = None
+            with self._lock:
+                self._live.discard(connection)
+                self._live.add(fresh)
+        return fresh
+
+    def _opened_now(self, connection: C) -> C:
+        """It is connected."""
+        self._opened += 1
+        connection.renew_at = self._renewal.at(self.clock())
+        old = connection.predecessor
+        if old is not None:
+            connection.predecessor = None
+            self._discard(old)
+        return connection
+
+    def _not_opened(self, connection: C, error: BaseException) -> C | None:
+        """It could not be connected. The one whose place it was to take, if that serves on."""
+        old: C | None = connection.predecessor
+        connection.predecessor = None
+        self._discard(connection)
+        if old is None:
+            return None
+        old.renew_at = self._renewal.after_failure(self.clock())
+        if isinstance(error, TransportError) and old.reusable:
+            return old
+        self.release(old)
+        return None
 
     def _outcome(self, waiter: Waiter[C], since: float, seconds: float) -> C:
         """What the wait has brought. Raises what ends it, such as `PoolTimeoutError`. `since`: when it began."""
@@ -247,7 +242,7 @@ class PoolCore(Generic[C]):
                 waiter.connection = connection
                 self.last_served = self.clock()
                 waiter.wake()
-            self._waiters.popleft()
+            self._waiters.pop(0)
 
     # ---- healing -----------------------------------------------------------------------------------------------
 
@@ -269,30 +264,23 @@ class PoolCore(Generic[C]):
                 self._discard(connection)
 
     def _lost_connections(self, now: float) -> list[C]:
-        idle = {id(connection) for connection in list(self._idle)}
-        before, self._suspicious = self._suspicious, {}
-        lost = []
-        for connection in self._live.all():
-            if connection.busy_since is not None or id(connection) in idle:
-                continue
-            ref, loan = weakref.ref(connection), connection.idle_since
-            seen = before.get(ref)
-            if seen is None or seen.loan != loan:  # it was given back meanwhile, and lent again
-                seen = _Sight(loan, now, 0.0)
-            seconds = seen.seconds + min(now - seen.at, _LOST_AFTER / 2)
-            if seconds >= _LOST_AFTER:
-                lost.append(connection)
-            else:
-                self._suspicious[ref] = _Sight(loan, now, seconds)
-        return lost
+        idle = {id(connection) for connection in self._idle.copy()}
+        return self._sightings.lost((each for each in self._live.all() if id(each) not in idle), now)
 
     # ---- what others do to it ----------------------------------------------------------------------------------
 
-    def drop_idle(self, before: float = math.inf) -> list[C]:
-        """Close idle connections, and give them back; only those not used since `before`, if it is given."""
-        dropped = []
+    def tidy(self, now: float) -> None:
+        """Close what lies idle for too long, and what was not needed lately; look for what was lost."""
+        self.drop_idle(before=now - self._max_idle)
+        self.drop_idle(most=self._spares.next(len(self._idle)))
+        self.heal()
+
+    def drop_idle(self, before: float = math.inf, most: float = math.inf) -> list[C]:
+        """Close idle connections, and give them back; only those not used since `before`, and `most` of them, if that
+        is given."""
+        dropped: list[C] = []
         try:
-            while self._idle[0].idle_since < before:
+            while len(dropped) < most and self._idle[0].idle_since < before:
                 connection = self._idle.pop(0)
                 self._discard(connection)
                 dropped.append(connection)
@@ -326,7 +314,7 @@ class PoolCore(Generic[C]):
                     # Each waiter gets an exception of its own: raising one writes a traceback into it.
                     waiter.error = kind(reason, node=self.node.address, was_cut=True)
                     waiter.wake()
-                self._waiters.popleft()
+                self._waiters.pop(0)
 
     def set_limit(self, limit: int) -> None:
         self._limit = limit

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import ClusterClosedError
 from .http1 import Clock
-from .pool_core import PoolCore, PooledConnection, PoolStats
+from .pool_core import PoolCore, PoolStats
+from .pooled import PooledConnection
+from .turnover import NEVER, Renewal
 
 if TYPE_CHECKING:
     from ..topology.node import Node
@@ -26,18 +28,25 @@ class PoolMap(Generic[P, C]):
     what makes other clients open a connection for most requests.
 
     `limit`: connections to one node that are open at once. `max_idle`: seconds after which an idle connection is no
-    longer used. `clock`: that of all deadlines. `admit`: is called with a node before it gets a pool; raises where the
-    cluster must not connect to it.
+    longer used. `clock`: that of all deadlines. `renewal`: when a connection has reached its age. `admit`: is called
+    with a node before it gets a pool; raises where the cluster must not connect to it.
     """
 
     def __init__(
-        self, *, limit: int, max_idle: float, clock: Clock, admit: Callable[[Node], None] = lambda node: None
+        self,
+        *,
+        limit: int,
+        max_idle: float,
+        clock: Clock,
+        renewal: Renewal = NEVER,
+        admit: Callable[[Node], None] = lambda node: None,
     ) -> None:
         self._admit = admit
         self._limit = limit
         self._max_idle = max_idle
+        self.renewal: Renewal = renewal
         self._clock = clock
-        self._next_tidying = clock() + max_idle
+        self._next_tidying = clock() + max_idle / 2
         self._members: frozenset[str] | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -99,8 +108,7 @@ class PoolMap(Generic[P, C]):
         """Now and then: the connections of nodes that get no requests grow old too, and pools fall empty."""
         self._next_tidying = now + self._max_idle / 2
         for pool in list(self._pools.values()):
-            pool.drop_idle(before=now - self._max_idle)
-            pool.heal()
+            pool.tidy(now)
         with self._lock:
             for endpoint, pool in list(self._pools.items()):
                 if pool.unused and not pool.keeping:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import random
 import threading
@@ -21,6 +22,7 @@ from pynamodb import models as plain
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.connection.base import Connection
 from pynamodb.exceptions import DeleteError, GetError, PutError, TransactWriteError, UpdateError
+from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 from pynamodb.signals import pre_dynamodb_send
 from pynamodb.transactions import TransactWrite
 
@@ -193,6 +195,34 @@ def test_a_batch_whose_block_fails_is_written_and_one_that_is_cancelled_is_not(l
     on_tables(main)
 
 
+@pytest.mark.parametrize("where", ["save", "commit", "the end of the block"])
+def test_a_batch_that_is_cancelled_under_way_is_told(where: str, local: LocalCluster) -> None:
+    """Some, all or none of it was written: that it is neither pending nor failed would hide this."""
+    batch = Order.aio.batch_write()
+
+    async def write() -> None:
+        async with batch:
+            for order in orders(25):
+                await batch.save(order)
+            if where == "save":
+                await batch.save(Order("alice", 99))
+            elif where == "commit":
+                await batch.commit()
+
+    async def main() -> None:
+        await hang(local)
+        task = asyncio.create_task(write())
+        await under_way(local)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert batch.pending_operations == []
+        put = [entry["PutRequest"]["Item"]["number"]["N"] for entry in batch.failed_operations]
+        assert put == [str(number) for number in range(25)]
+
+    on_tables(main)
+
+
 def test_versions_and_conditions(local: LocalCluster) -> None:
     async def main() -> None:
         order = Order("alice", 1)
@@ -236,7 +266,7 @@ def test_what_an_application_overrides_holds(local: LocalCluster) -> None:
         assert (await Careful.aio.get("b")).age == 101
         assert [user.name async for user in Careful.aio.query("a")] == ["a"]
         with pytest.raises(ConfigurationError, match="prefetch is for a query or scan"):
-            Careful.aio.query("a", prefetch=1)
+            await anext(Careful.aio.query("a", prefetch=1))
         assert (await Careful.aio.count()) == 7
 
     on_tables(main)
@@ -278,6 +308,73 @@ def test_other_connections(local: LocalCluster) -> None:
     on_tables(main)
 
 
+class ElsewhereByCity(GlobalSecondaryIndex[Any]):
+    class Meta:
+        projection = AllProjection()
+
+    city = UnicodeAttribute(hash_key=True)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "what"),
+    [
+        (lambda: Member.aio.index("by-city"), r"index\(\.\.\.\) takes an index .*got 'by-city'.*Write Member\.by_city"),
+        (lambda: Member.aio.index(Member), r"Member\.aio\.index\(\.\.\.\) takes an index"),
+        (lambda: Order.aio.index(Order.text), "Order has none"),
+        (lambda: Order.aio.index(Member.by_city), r"an index of Member\. Write Member\.aio\.index\(\.\.\.\)"),
+        (lambda: Member.aio.vector_index(Member.by_city), "takes a vector index of the model"),
+    ],
+)
+def test_what_is_not_an_index_of_the_model(mistake: Callable[[], Any], what: str) -> None:
+    with pytest.raises(ConfigurationError, match=what):
+        mistake()
+
+
+class Friend(Member):
+    """With a method of the application's own."""
+
+    class Meta(Member.Meta):
+        pass
+
+    @classmethod
+    def of(cls, name: str) -> Friend:
+        return cls.get(name)
+
+    def greet(self) -> str:
+        return f"Hello {self.name}"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "what"),
+    [
+        (lambda: Friend.aio.gett, r"Friend\.aio has no 'gett'\. Did you mean 'get'\?"),
+        (lambda: Friend.aio.save, r"It is of an instance: `Friend\(\.\.\.\)\.aio\.save\(\.\.\.\)`"),
+        (lambda: Friend("a").aio.query, r"It is of the class: `Friend\.aio\.query\(\.\.\.\)`"),
+        (lambda: Friend.aio.of, r"Write `await aio\.run\(Friend\.of, \.\.\.\)`, with"),
+        (lambda: Friend("a").aio.greet, r"Write `await aio\.run\(Friend\(\.\.\.\)\.greet, \.\.\.\)`"),
+        (lambda: Friend.aio.index(Friend.by_city).get, r"^Friend, index 'by-city'\.aio has no 'get'\.$"),
+        (lambda: Friend.aio.nothing_like_it, r"^Friend\.aio has no 'nothing_like_it'\.$"),
+    ],
+)
+def test_what_the_facade_does_not_have(mistake: Callable[[], Any], what: str) -> None:
+    with pytest.raises(AttributeError, match=what):
+        mistake()
+
+
+def test_the_facade_is_shown_and_copied() -> None:
+    assert repr(Member.aio) == "<Member.aio>"
+    assert repr(copy.copy(Member("a").aio)) == "<Member(...).aio>"
+
+
+def test_an_index_of_a_base_or_of_a_subclass() -> None:
+    class Special(Member):
+        class Meta(Member.Meta):
+            pass
+
+    assert Special.aio.index(Special.by_city) is not None
+    assert Special.aio.index(Member.by_city) is not None
+
+
 def test_a_model_that_is_not_on_a_cluster() -> None:
     class Elsewhere(Model):
         class Meta:
@@ -285,12 +382,17 @@ def test_a_model_that_is_not_on_a_cluster() -> None:
             connection_class = Connection
 
         name = UnicodeAttribute(hash_key=True)
+        by_city = ElsewhereByCity()
 
     async def main() -> None:
         with pytest.raises(ConfigurationError, match=r"Elsewhere: `aio` is for models on a cluster\..*Connection"):
             await Elsewhere.aio.get("a")
         with pytest.raises(ConfigurationError, match="write AlternatorConnection"):
             await Elsewhere("a").aio.save()
+        with pytest.raises(ConfigurationError, match="write AlternatorConnection"):
+            await Elsewhere.aio.index(Elsewhere.by_city).count("Rome")
+        with pytest.raises(ConfigurationError, match="write AlternatorConnection"):
+            await Elsewhere.aio.index(Elsewhere.by_city).query("Rome").all()
 
     run(main)
 

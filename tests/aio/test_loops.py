@@ -7,7 +7,7 @@ import gc
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -123,6 +123,61 @@ def test_a_request_that_finds_its_cluster_closed_goes_to_the_one_that_is_meant_n
         assert await Member.aio.exists()
         await aio.get_cluster().aclose()
         assert await Member.aio.exists()
+
+    run(main)
+
+
+async def _asked(times: int, ask: Callable[[], Awaitable[object]]) -> None:
+    for _ in range(times):
+        await ask()
+        await asyncio.sleep(0.001)
+
+
+def test_an_alias_that_is_configured_again_and_again_fails_nobody(local: LocalCluster) -> None:
+    """Not even while the client of one is made, which takes longer than the cluster exists."""
+
+    async def ask_by_client() -> None:
+        client = await aio.get_client()
+        await client.describe_table(TableName="members")
+
+    async def change() -> None:
+        for limit in range(10, 30):
+            configure(default={"url": local.url, "max_pool_connections": limit})
+            await asyncio.sleep(0.005)
+
+    async def main() -> None:
+        await Member.aio.create_table()
+        await asyncio.gather(change(), *(_asked(30, Member.aio.exists) for _ in range(10)))
+        await asyncio.gather(change(), *(_asked(5, aio.get_client) for _ in range(10)))
+        await ask_by_client()
+
+    run(main)
+
+
+def test_a_client_that_was_kept_says_what_to_do(local: LocalCluster) -> None:
+    async def keep() -> None:
+        nonlocal client
+        client = await aio.get_client()
+
+    async def use() -> None:
+        with pytest.raises(ClusterClosedError, match=r"closed with its event loop.*`await aio\.get_client\(\)`"):
+            await client.list_tables()
+
+    client: Any = None
+    run(keep)
+    run(use)
+
+
+def test_a_task_that_leaves_the_cluster_does_not_close_it_under_others(local: LocalCluster) -> None:
+    async def leave() -> None:
+        async with aio.get_cluster() as cluster:
+            await cluster.client()
+
+    async def main() -> None:
+        await Member.aio.create_table()
+        before = aio.get_cluster()
+        await asyncio.gather(_asked(20, leave), *(_asked(30, Member.aio.exists) for _ in range(10)))
+        assert aio.get_cluster() is before
 
     run(main)
 

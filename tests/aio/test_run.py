@@ -231,6 +231,18 @@ def test_a_coroutine_function_is_a_mistake() -> None:
     run(main)
 
 
+def test_what_is_no_function_is_a_mistake() -> None:
+    async def coroutine() -> None: ...
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match=r"takes a function and its arguments, .*\(a bool\)"):
+            await awaited(True)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"write `await .*coroutine\(\.\.\.\)`, without run\(\)"):
+            await awaited(coroutine())  # type: ignore[arg-type]
+
+    run(main)
+
+
 def test_a_generator_goes_on_in_another_greenlet() -> None:
     def generate() -> Iterator[int]:
         for number in range(3):
@@ -306,6 +318,51 @@ def test_an_event_loop_inside_of_a_function() -> None:
 
     async def main() -> None:
         assert await awaited(function) == 7
+
+    run(main)
+
+
+def test_another_task_inside_of_a_function_waits_for_itself() -> None:
+    """It would stand still, and with it the event loop: only the task that awaits the function can hand over."""
+
+    async def other() -> object:
+        return hands_over()
+
+    def function() -> tuple[object, object]:
+        loop = asyncio.new_event_loop()
+        running = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            inside = loop.run_until_complete(other())
+        finally:
+            asyncio._set_running_loop(running)
+            loop.close()
+        return inside, hands_over()
+
+    async def main() -> None:
+        inside, behind = await awaited(function)
+        assert inside is None
+        assert behind is not None
+
+    run(main)
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 and newer have eager tasks")
+def test_a_task_that_begins_at_once_inside_of_a_function() -> None:
+    async def other() -> tuple[object, int]:
+        found = hands_over()
+        return found, await awaited(lambda: sleep(0.001) or 7)
+
+    def function() -> tuple[Any, object]:
+        task = asyncio.get_running_loop().create_task(other())
+        sleep(0.001)
+        return task, hands_over()
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        task, behind = await awaited(function)
+        assert await task == (None, 7)
+        assert behind is not None
 
     run(main)
 

@@ -110,6 +110,13 @@ async def fresh(pool: AsyncNodePool) -> None:
     await use(pool)
 
 
+async def renewed(pool: AsyncNodePool) -> None:
+    """The idle connection has reached its age, and another one is opened first."""
+    for connection in pool.connections():
+        connection.renew_at = 0.0
+    await use(pool)
+
+
 async def lost(pool: AsyncNodePool) -> None:
     with contextlib.suppress(ConnectionLostError):
         await use(pool, target="a.Close")
@@ -127,7 +134,7 @@ async def served(pool: AsyncNodePool) -> None:
             pool.release(held.pop())
 
 
-@pytest.mark.parametrize("scene", [idle, fresh, lost, served])
+@pytest.mark.parametrize("scene", [idle, fresh, renewed, lost, served])
 def test_at_every_instruction(scene: Callable[[AsyncNodePool], asyncio.Future[None]]) -> None:
     """In the task's own steps. What asyncio does with an exception in its callbacks is its own affair."""
 

@@ -30,19 +30,19 @@ def local() -> Iterator[LocalCluster]:
 
 @pytest.fixture
 def kind() -> str:
-    """Which of the two shops."""
+    """Which of the shops."""
     return "flask"
 
 
 @pytest.fixture
 def shop(kind: str, local: LocalCluster) -> Iterator[shops.Shop]:
-    with shops.SHOPS[kind](local) as shop, shops.seeded(shop):
+    with shops.SHOPS[kind](local) as shop:
         yield shop
 
 
 @pytest.fixture
 def url(shop: shops.Shop) -> Iterator[str]:
-    with shops.served(shop) as url:
+    with shops.busy(shop) as url:
         yield url
 
 

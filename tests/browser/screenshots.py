@@ -34,8 +34,8 @@ def keep(name: str, png: bytes) -> None:
 
 
 def take(browser: Any, url: str) -> None:
-    """A wide page and a phone look on while a node dies, and then comes back."""
-    wide = browser.new_page(viewport={"width": 1100, "height": 980})
+    """A wide page and a phone look on while a node dies, comes back, and another one freezes."""
+    wide = browser.new_page(viewport={"width": 1100, "height": 1110})
     phone = browser.new_context(
         viewport={"width": 375, "height": 812}, color_scheme="dark", is_mobile=True, has_touch=True
     ).new_page()
@@ -63,6 +63,14 @@ def take(browser: Any, url: str) -> None:
     wide.wait_for_timeout(9000)
     keep("dashboard-dark.png", wide.screenshot())
 
+    wide.emulate_media(color_scheme="light")
+    wide.get_by_role("button", name="Hedged reads on").click()
+    wide.wait_for_timeout(10_000)  # until the slowest read is one of now
+    cards.nth((victim + 1) % cards.count()).get_by_role("button", name="Freeze").click()
+    wide.wait_for_selector(".card.down")
+    wide.wait_for_timeout(1000)
+    keep("dashboard-hedged.png", wide.screenshot())
+
 
 def main() -> int:
     if chromium.executable() is None:
@@ -73,8 +81,7 @@ def main() -> int:
     with (
         LocalCluster(nodes=3, replication_factor=2) as local,
         shops.at_flask(local) as shop,
-        shops.seeded(shop, stock=20_000),
-        shops.served(shop, pause=0.15) as url,
+        shops.busy(shop, pause=0.15, stock=20_000) as url,
         chromium.launched() as browser,
     ):
         take(browser, url)

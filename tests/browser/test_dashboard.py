@@ -10,6 +10,9 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make dev")
 pytest.importorskip("flask")
 pytest.importorskip("django")
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+pytest.importorskip("aiobotocore")
 
 from playwright.sync_api import Page, expect
 
@@ -43,7 +46,7 @@ def live(page: Page) -> None:
     expect(page.locator(".card.active")).to_have_count(3)
 
 
-@pytest.mark.parametrize("kind", ["flask", "django"])
+@pytest.mark.parametrize("kind", list(shops.SHOPS))
 def test_a_node_is_killed_and_revived(url: str, visit: Open, local: LocalCluster) -> None:
     page = visit(url).page
     live(page)
@@ -107,6 +110,21 @@ def test_a_node_is_frozen_by_keyboard(url: str, visit: Open, local: LocalCluster
 
 
 def test_the_last_node_is_spared(url: str, visit: Open, local: LocalCluster) -> None:
+    page = visit(url).page
+    live(page)
+    first, second, last = (card_of(page, node.address) for node in local.nodes)
+    for card in (first, second):
+        card.get_by_role("button", name="Kill").click()
+        expect(card).to_contain_text("Killed here")
+    for name in ("Kill", "Freeze", "Revive"):
+        expect(last.get_by_role("button", name=name)).to_be_disabled()
+    expect(last).to_contain_text("The last node that runs")
+    first.get_by_role("button", name="Revive").click()
+    expect(last.get_by_role("button", name="Kill")).to_be_enabled()
+    assert local.nodes[2].up
+
+
+def test_an_old_page_learns_that_the_last_node_is_spared(url: str, visit: Open, local: LocalCluster) -> None:
     visitor = visit(url)
     page = visitor.page
     live(page)
@@ -114,12 +132,66 @@ def test_the_last_node_is_spared(url: str, visit: Open, local: LocalCluster) -> 
     for node in local.nodes[:2]:
         card_of(page, node.address).get_by_role("button", name="Kill").click()
         expect(card_of(page, node.address)).to_contain_text("Killed here")
-    card_of(page, local.nodes[2].address).get_by_role("button", name="Kill").click()
+    button = card_of(page, local.nodes[2].address).get_by_role("button", name="Kill")
+    expect(button).to_be_disabled()
+    button.evaluate("button => { button.disabled = false; button.click(); }")
     expect(page.locator(".said.refused")).to_contain_text("the last node that runs")
     assert local.nodes[2].up
 
 
-@pytest.mark.parametrize("kind", ["flask", "django"])
+def test_a_frozen_node_with_hedged_reads(url: str, visit: Open, local: LocalCluster) -> None:
+    page = visit(url).page
+    live(page)
+    on = page.get_by_role("button", name="Hedged reads on")
+    expect(on).to_have_attribute("aria-pressed", "false")
+    on.click()
+    expect(on).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Hedged reads off")).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("[data-said]")).to_contain_text("Reads are hedged")
+    card_of(page, local.nodes[1].address).get_by_role("button", name="Freeze").click()
+    expect(page.locator('[data-figure="hedges"]')).not_to_have_text("0")
+    expect(page.locator('[data-figure="slowest"]')).to_contain_text("ms")
+    expect(page.locator('[data-figure="errors"]')).to_have_text("0")
+
+
+_NOUN = """
+([inside, name, count]) => {
+  const copy = document.querySelector(inside).cloneNode(true);
+  showNouns(copy, { [name]: count });
+  return copy.querySelector(`[data-noun="${name}"]`).textContent;
+}
+"""
+
+
+def test_numbers_have_their_nouns(url: str, visit: Open) -> None:
+    page = visit(url).page
+    live(page)
+    nouns = [page.evaluate(_NOUN, [".figures", "failovers", count]) for count in (0, 1, 2)]
+    assert nouns == ["failovers", "failover", "failovers"]
+    assert page.evaluate(_NOUN, [".card", "keys", 1]) == "key"
+    page.goto(url + "/")
+    assert page.evaluate(_NOUN, [".figures", "visits", 1]) == "visit"
+    assert page.evaluate(_NOUN, [".node", "attempts", 1]) == "request"
+
+
+def test_the_answer_to_a_press_leaves_what_the_picture_told(url: str, visit: Open) -> None:
+    page = visit(url).page
+    live(page)
+    page.evaluate("tell('Node B is down.'); tell('It was killed.'); tell('It was killed.')")
+    expect(page.locator("[data-said]")).to_have_text("Node B is down. It was killed.")
+
+
+def test_a_returning_node_tells_its_share(url: str, visit: Open, local: LocalCluster) -> None:
+    page = visit(url).page
+    live(page)
+    card = card_of(page, local.nodes[0].address)
+    card.get_by_role("button", name="Kill").click()
+    expect(card.locator(".pill")).to_contain_text("down")
+    card.get_by_role("button", name="Revive").click()
+    expect(card.locator("[data-is=back]")).to_contain_text("of its usual share")
+
+
+@pytest.mark.parametrize("kind", list(shops.SHOPS))
 def test_on_a_phone_nothing_is_wider_than_the_screen(url: str, visit: Open) -> None:
     page = visit(url, viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True).page
     for path in ("/dashboard", "/", "/cart", "/orders"):
@@ -174,7 +246,7 @@ def test_everybody_can_read_it(url: str, visit: Open, local: LocalCluster) -> No
 
 
 def test_the_page_says_that_the_shop_is_gone(shop: shops.Shop, visit: Open) -> None:
-    with shops.served(shop) as url:
+    with shops.busy(shop) as url:
         visitor = visit(url)
         visitor.page.clock.install()
         visitor.page.reload()
@@ -197,7 +269,7 @@ def test_a_page_that_nobody_sees_takes_no_stream(url: str, visit: Open, shop: sh
 
 
 def test_on_a_real_cluster_the_buttons_are_off(local: LocalCluster, visit: Open) -> None:
-    with shops.at_flask(local, real=True) as shop, shops.seeded(shop), shops.served(shop) as url:
+    with shops.at_flask(local, real=True) as shop, shops.busy(shop) as url:
         visitor = visit(url)
         live(visitor.page)
         expect(visitor.page.locator(".buttons button:disabled")).to_have_count(9)

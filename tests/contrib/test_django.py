@@ -71,7 +71,7 @@ def test_all_forms_of_the_setting() -> None:
     forms = {
         "default": {"SEEDS": ["10.0.0.1", "10.0.0.2"], "PORT": 8043, "SCHEME": "https", "CA": CA},
         "url": {"URL": "http://10.0.0.1:8000/?datacenter=dc1", "RACK": "r1"},
-        "balancer": {"URL": "http://10.0.0.1:80", "PORT": 8000, "MAX_CONNECTION_IDLE": 5},
+        "balancer": {"URL": "http://10.0.0.1:80", "PORT": 8000, "MAX_CONNECTION_IDLE": 5, "SUBSET": 8, "SLOW_START": 0},
         "bare": "http://10.0.0.1:8000",
         "caches": {
             "LOCATION": ["10.0.0.1"],
@@ -88,6 +88,7 @@ def test_all_forms_of_the_setting() -> None:
     assert str(config["url"].routing_scope) == "rack r1 of datacenter dc1"
     assert (config["balancer"].seed_addresses, config["balancer"].node_port) == ((("10.0.0.1", 80),), 8000)
     assert config["balancer"].max_connection_idle == 5
+    assert (config["balancer"].subset, config["balancer"].slow_start) == (8, 0)
     assert config["bare"].name == "bare"
     assert (config["caches"].region, config["caches"].timeouts.read) == ("eu", 3)
     assert config["caches"].credentials.access_key == "a"  # type: ignore[union-attr]

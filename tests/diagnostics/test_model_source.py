@@ -16,6 +16,7 @@ from pynamodb_alternator.diagnostics.models.source import read_source
 from pynamodb_alternator.errors import ConfigurationError
 
 WRITE, GET = [("transaction", "TransactWrite")], [("transaction", "TransactGet")]
+AIO = "from pynamodb_alternator import aio\n"
 INDEXES = [("index_capacity", "INDEXES")]
 MODELS = {"shop.models.Order", "shop.models.User", "shared.models.Person"}
 
@@ -108,6 +109,18 @@ def uses(code: str, module: str = "shop.views", name: str = "views.py") -> list[
                 ("update", "update(actions=...)"),
             ],
         ),
+        # In an event loop, by the facade of a model, and by what calls a function.
+        ("async def f(): await order.aio.save(condition=Order.a == 1)", [("condition", "save(condition=...)")]),
+        ("async def f(): await order.aio.update([Order.a.set(1)])", [("update", "update(actions=...)")]),
+        ("async def f():\n async for u in User.aio.scan(rate_limit=5): pass", [("rate_limit", "scan(rate_limit=...)")]),
+        ("async def f(): await client.transact_get_items()", [("transaction", "transact_get_items")]),
+        (f"{AIO}aio.run(order.save, condition=c)", [("condition", "save(condition=...)")]),
+        (f"{AIO}aio.run(order.update, [Order.a.set(1)])", [("update", "update(actions=...)")]),
+        (f"{AIO}aio.run(list, User.query(1, rate_limit=2))", [("rate_limit", "query(rate_limit=...)")]),
+        (f"{AIO}aio.run(User.count, 1, rate_limit=2)", [("rate_limit", "count(rate_limit=...)")]),
+        (f"{AIO}aio.run()\naio.run(*both)\naio.run(order.save, None)", []),
+        ("import asyncio\nasyncio.to_thread(order.save, condition=c)", [("condition", "save(condition=...)")]),
+        ("asyncio.run(order.save, condition=c)", []),
         ("{}.update([(1, 2)])", []),
         ("{}.update({1: 2})", []),
         ("set().update([f(), a.pop()])", []),
@@ -141,6 +154,17 @@ def test_what_is_seen(code: str, expected: list[tuple[str, str]]) -> None:
         ("from .models import Order\nOrder.count(hash_key=1)", ""),
         ("from .models import Order\nOrder.count(**more)", ""),
         ("from .models import Order\n[Order].count(Order)", ""),
+        ("from .models import Order\nOrder.aio.count()", "shop.models.Order"),
+        ("from . import models\nmodels.Order.aio.count(filter_condition=c)", "shop.models.Order"),
+        ("from .models import Order\nOrder.aio.count(1)", ""),
+        ("from .models import Order\nOrder.aio.index(Order.by_user).count(1)", ""),
+        ("from .models import Order\nfrom pynamodb_alternator.aio import run\nrun(Order.count)", "shop.models.Order"),
+        (
+            "from .models import Order\nimport pynamodb_alternator.aio as a\na.run(Order.count, None)",
+            "shop.models.Order",
+        ),
+        ("from .models import Order\nfrom pynamodb_alternator.aio import run\nrun(Order.count, 1)", ""),
+        ("from .models import Order\nrun(Order.count)", ""),
     ],
 )
 def test_counts_of_models(code: str, model: str) -> None:

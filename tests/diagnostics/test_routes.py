@@ -252,3 +252,20 @@ def test_tables_whose_writes_are_all_transactions_have_no_plain_writes(five: Loc
             cluster.register_table("things", "key")
             cluster.learn_write_isolation("things", "always")
             assert cluster.route("things", "alice").plain_writes == ()
+
+
+def test_a_subset_is_told_and_whether_replicas_are_in_it(five: LocalCluster) -> None:
+    with Cluster(five.url) as cluster:
+        create(cluster, "things")
+    explained = set()
+    for number in range(20):
+        with Cluster(f"{five.url}/?subset=1&process_number={number}&token_aware=true") as cluster:
+            cluster.register_table("things", "key")
+            route = cluster.route("things", "alice")
+        assert len(route.subset) == 1
+        is_replica = route.subset[0] in route.replicas
+        assert route.replicas_reason == (None if is_replica else "no_replica_in_subset")
+        assert route.reads[:1] == route.plain_writes[:1] == route.subset
+        explained.add(route.replicas_explanation)
+    assert len(explained) == 2
+    assert all("this process uses" in explanation for explanation in explained)

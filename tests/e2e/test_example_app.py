@@ -12,7 +12,7 @@ import sys
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,26 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import PutError, UpdateError
 
-from pynamodb_alternator import close_all, registry
+from pynamodb_alternator import close_all, registry, signals
 from pynamodb_alternator.errors import OutcomeUnknownError
 from pynamodb_alternator.local import LocalCluster
 
 pytest.importorskip("flask")
 pytest.importorskip("django")
+pytest.importorskip("httpx")
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+pytest.importorskip("aiobotocore")
 
-from example_app import demo
-from example_app.shop import dashboard, models, pages, trade
+from example_app.demo import customers
+from example_app.shop import dashboard, models, pages, trade, words
 from example_app.shop.dashboard import Dashboard
 from example_app.shop.faults import Faults, Refused
 from example_app.shop.traffic import NodeTraffic, Traffic
 from tests.browser import shops
+from tests.chaos.support import until
+
+from .visitor import Visitor, put_into_cart, visiting
 
 ROOT = Path(__file__).parents[2]
 RARE = trade.GOODS[-1][0]
@@ -57,62 +64,21 @@ def traffic(board: Dashboard) -> Traffic:
     return board.traffic
 
 
-class Visitor:
-    """A browser without JavaScript, at one of the two shops. Its answers have `status_code`, `text` and `headers`."""
-
-    def __init__(self, client: Visitor, board: Dashboard, kind: str) -> None:
-        self.client = client
-        self.board = board
-        self.kind = kind
-        self.token = ""
-
-    def get(self, path: str, **headers: str) -> Any:
-        answer = self._text(self.client.get(path, headers=headers))
-        token = re.search(r'name="csrfmiddlewaretoken" value="([\w-]+)"', answer.text)
-        self.token = token[1] if token else self.token
-        return answer
-
-    def post(self, path: str, data: dict[str, str], follow: bool = False, **headers: str) -> Any:
-        if not self.token:
-            self.get("/")
-        form = {"csrfmiddlewaretoken": self.token, **data}
-        if self.kind == "flask":
-            return self.client.post(path, data=form, headers=headers, follow_redirects=follow)
-        return self._text(self.client.post(path, form, headers=headers, follow=follow))
-
-    def _text(self, answer: Any) -> Any:
-        if not hasattr(answer, "text"):
-            answer.text = answer.content.decode()
-        return answer
-
-
-@pytest.fixture(params=["flask", "django"])
+@pytest.fixture(params=list(shops.SHOPS))
 def client(request: pytest.FixtureRequest, local: LocalCluster) -> Iterator[Visitor]:
-    """Somebody who visits one of the shops, which is seeded."""
-    with shops.SHOPS[request.param](local) as shop, shops.seeded(shop, stock=100, rare=3):
-        if shop.kind == "flask":
-            client = shop.wsgi.test_client()
-        else:
-            from django.test import Client
-
-            client = Client(enforce_csrf_checks=True)
-        yield Visitor(client, shop.board, shop.kind)
+    with visiting(request.param, local) as visitor:
+        yield visitor
 
 
 def stock_of(sku: str) -> int:
     return int(models.Product.get(sku, consistent_read=True).stock)
 
 
-def put_into_cart(client: Visitor, sku: str, quantity: int) -> None:
-    answer = client.post("/cart/add", data={"sku": sku, "quantity": str(quantity)})
-    assert answer.status_code == 302
-
-
 def check_out(client: Visitor) -> str:
     """Press the button on the page of the cart; the page of the order."""
-    found = re.search(r'name="order_id" value="(\w+)"', client.get("/cart").text)
-    assert found
-    return str(client.post("/orders/new", data={"order_id": found[1]}, follow=True).text)
+    order_id = re.search(r'name="order_id" value="(\w+)"', client.get("/cart").text)
+    assert order_id
+    return client.post("/orders/new", data={"order_id": order_id[1]}, follow=True).text
 
 
 # ---- what a customer sees ------------------------------------------------------------------------------------------
@@ -186,33 +152,11 @@ def test_one_piece_left_and_many_who_want_it(traffic: Traffic) -> None:
         ("/orders/new", {}, 400),
         ("/orders/unknown", None, 404),
         ("/nowhere", None, 404),
-        ("/dashboard/nodes", {"action": "kill", "node": "127.0.0.9:1"}, 404),
-        ("/dashboard/nodes", {"action": "reboot", "node": "127.0.0.1:1"}, 400),
-        ("/dashboard/nodes", {}, 400),
     ],
 )
 def test_wrong_requests(client: Visitor, path: str, data: dict[str, str] | None, status: int) -> None:
     answer = client.get(path) if data is None else client.post(path, data, Accept="application/json")
     assert answer.status_code == status
-
-
-def test_a_form_of_another_site_is_refused(client: Visitor, local: LocalCluster) -> None:
-    client.get("/dashboard")
-    client.token = "guessed-by-another-site-which-is-wrong"
-    for path, data in [
-        ("/dashboard/nodes", {"action": "kill", "node": local.nodes[0].address}),
-        ("/cart/add", {"sku": "bowl"}),
-    ]:
-        assert client.post(path, data).status_code == 403
-    assert local.nodes[0].up
-    assert client.get("/dashboard/nodes").status_code in (404, 405)
-
-
-def test_another_name_of_the_server_is_refused(client: Visitor) -> None:
-    # A name that its owner lets point to 127.0.0.1 would make the shop's pages readable by pages of that owner.
-    options = {"base_url": "http://evil.example"} if client.kind == "flask" else {"headers": {"host": "evil.example"}}
-    assert client.client.get("/dashboard", **options).status_code == 400
-    assert client.get("/dashboard").status_code == 200
 
 
 def test_what_the_browser_is_told_to_be_strict_about(client: Visitor) -> None:
@@ -244,7 +188,7 @@ def test_no_node_at_all_is_a_page_that_says_so(client: Visitor, local: LocalClus
 
 def test_a_node_dies_during_orders(traffic: Traffic, local: LocalCluster) -> None:
     victim = local.nodes[1]
-    orders = demo.Orders(pause=0.002)
+    orders = customers.CustomersInThreads(0.002)
     orders.start()
     orders.wait_for(30)
     victim.kill()
@@ -265,6 +209,34 @@ def test_a_node_dies_during_orders(traffic: Traffic, local: LocalCluster) -> Non
     assert placed == orders.tally.placed
     # The counter is never too high, and too low at most by the increments whose outcome nobody knows.
     assert placed - traffic.unknown <= trade.count("orders") <= placed
+
+
+@pytest.mark.parametrize("kind", ["flask", "fastapi"])
+@pytest.mark.parametrize("hedged", [False, True])
+def test_a_node_dies_and_another_one_freezes_under_load(kind: str, hedged: bool, local: LocalCluster) -> None:
+    """Customers in threads, and in tasks of the shop's event loop."""
+    with shops.SHOPS[kind](local) as shop, shops.opened(shop, stock=100, rare=3) as place:
+        shop.board.looks.hedged = hedged
+        people = place.customers(0.01)
+        people.start()
+        people.wait_for(20)
+        local.nodes[1].kill(still_listed=True)
+        people.wait_for(40)
+        local.nodes[1].revive()
+        people.wait_for(20)
+        local.nodes[2].hang()
+        people.wait_for(40)
+        local.nodes[2].resume()
+        people.stop()
+        people.stop()  # again, which does nothing
+        traffic = shop.board.traffic
+        assert (people.tally.failed, people.tally.looks_failed) == ([], [])
+        assert traffic.snapshot()["errors"] == 0
+        placed, discrepancies = trade.audit()
+        assert (placed, discrepancies) == (people.tally.placed, [])
+        assert placed - traffic.unknown <= trade.count("orders") <= placed
+        assert hedged or traffic.hedges == 0
+        assert shop.board.looks.slowest() is not None
 
 
 def test_the_home_page_tells_of_the_dead_node(client: Visitor, local: LocalCluster) -> None:
@@ -401,23 +373,17 @@ def test_the_dashboard_shows_nodes_and_keys(client: Visitor, local: LocalCluster
 
 
 def test_buttons_kill_freeze_and_revive(client: Visitor, local: LocalCluster) -> None:
-    first, second, _ = local.nodes
-    client.get("/dashboard")
-
-    def press(action: str, address: str) -> tuple[int, str]:
-        answer = client.post("/dashboard/nodes", {"action": action, "node": address}, Accept="application/json")
-        return answer.status_code, json.loads(answer.text)["said"]
-
-    assert press("kill", first.address) == (200, f"{first.address} was killed: it refuses connections.")
+    first, second, last = local.nodes
+    assert client.press("kill", first.address) == (200, f"{first.address} was killed: it refuses connections.")
     assert not first.up
-    assert press("kill", first.address)[0] == 200, "pressing it again does no harm"
-    assert press("freeze", first.address)[0] == 409
-    assert press("freeze", second.address)[0] == 200
+    assert client.press("kill", first.address)[0] == 200, "pressing it again does no harm"
+    assert client.press("freeze", first.address)[0] == 409
+    assert client.press("freeze", second.address)[0] == 200
     assert second.hung
-    status, said = press("kill", local.nodes[2].address)
+    status, said = client.press("kill", last.address)
     assert (status, "last node that runs" in said) == (409, True)
-    assert press("revive", first.address)[0] == 200
-    assert press("revive", second.address)[0] == 200
+    assert client.press("revive", first.address)[0] == 200
+    assert client.press("revive", second.address)[0] == 200
     assert first.up
     assert not second.hung
     # Without JavaScript the form leads back to the page, which says what was done.
@@ -428,32 +394,70 @@ def test_buttons_kill_freeze_and_revive(client: Visitor, local: LocalCluster) ->
     assert first.up
 
 
-def events_of(stream: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    for event in stream:
-        found = re.search(rb"^event: state\ndata: (.*)\n\n$", event, re.MULTILINE | re.DOTALL)
-        if found:
-            yield json.loads(found[1])
+def test_hedged_reads_are_turned_on_and_off(client: Visitor) -> None:
+    assert not client.board.looks.hedged
+    assert client.press("hedge") == (200, "Reads are hedged: after 50 ms they go to a second node as well.")
+    assert client.board.looks.hedged
+    assert 'value="hedge" aria-pressed="true"' in client.get("/dashboard").text
+    assert client.press("wait")[0] == 200
+    assert not client.board.looks.hedged
+    assert client.board.presses == 2
+
+
+def test_the_last_node_that_runs_has_no_kill(board: Dashboard, local: LocalCluster) -> None:
+    first, second, last = (node.address for node in local.nodes)
+    faults = board.faults
+    assert faults is not None
+    assert faults.may(last) == {"kill": True, "freeze": True, "revive": False}
+    faults.do("freeze", first)
+    assert faults.may(first) == {"kill": True, "freeze": False, "revive": True}
+    faults.do("kill", second)
+    assert faults.may(second) == {"kill": False, "freeze": False, "revive": True}
+    assert faults.may(last) == {"kill": False, "freeze": False, "revive": False}
+    assert faults.may("127.0.0.99:1") == {"kill": False, "freeze": False, "revive": False}
+    for action in ("kill", "freeze"):
+        with pytest.raises(Refused, match="last node"):
+            faults.do(action, last)
+
+
+def test_a_frozen_node_with_hedged_reads(board: Dashboard, local: LocalCluster) -> None:
+    board.looks.hedged = True
+    local.nodes[1].hang()
+    for sku, *_ in trade.GOODS:
+        with board.looks.reading():
+            models.Product.get(sku)
+    state = board.state()
+    assert state["hedges"] >= 1
+    assert board.traffic.hedges_won >= 1
+    assert state["slowest"] >= 50
+    local.nodes[1].resume()
+
+
+def events_of(stream: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
+    """The pictures in a stream that comes in lines, or in events."""
+    for part in stream:
+        data = re.search(r"^data: (.*)$", part if isinstance(part, str) else part.decode(), re.MULTILINE)
+        if data:
+            yield json.loads(data[1])
 
 
 def test_the_stream_of_events(client: Visitor, local: LocalCluster) -> None:
     client.board.interval = 0.05
-    answer = client.client.get("/dashboard/events")
-    assert answer.headers["Content-Type"].startswith("text/event-stream")
-    assert answer.headers["Cache-Control"] == "no-store"
-    stream = iter(answer.streaming_content if client.kind == "django" else answer.response)
-    events = events_of(stream)
-    state = next(events)
-    assert [(node["label"], node["state"]) for node in state["nodes"]] == [(name, "active") for name in "ABC"]
-    victim = state["keys"][0]["node"]
-    local.node(victim).kill(still_listed=True)
-    for _ in range(12):
-        models.Product.get("bowl")
-    state = next(one for one in events if any(node["state"] == "down" for node in one["nodes"]))
-    for key in state["keys"]:
-        assert (key["node"] != key["home"]) == (key["home"] == victim), "only the keys of the dead node move"
-    assert client.board.streams == 1
-    answer.close()
-    assert client.board.streams == 0
+    with client.http.stream("GET", "/dashboard/events") as answer:
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        assert answer.headers["Cache-Control"] == "no-store"
+        events = events_of(line + "\n" for line in answer.iter_lines())
+        state = next(events)
+        assert [(node["label"], node["state"]) for node in state["nodes"]] == [(name, "active") for name in "ABC"]
+        victim = state["keys"][0]["node"]
+        local.node(victim).kill(still_listed=True)
+        for _ in range(12):
+            models.Product.get("bowl")
+        state = next(state for state in events if any(node["state"] == "down" for node in state["nodes"]))
+        for key in state["keys"]:
+            assert (key["node"] != key["home"]) == (key["home"] == victim), "only the keys of the dead node move"
+        assert client.board.streams == 1
+    until(lambda: client.board.streams == 0)
 
 
 def test_only_so_many_dashboards(client: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -518,7 +522,7 @@ def test_the_events_under_asgi(local: LocalCluster) -> None:
         assert answer.is_async
         return [part async for part in answer]
 
-    with shops.at_django(local) as shop, shops.seeded(shop):
+    with shops.at_django(local) as shop, shops.opened(shop):
         shop.board.longest = 0.1
         shop.board.interval = 0.02
         assert next(events_of(iter(asyncio.run(read()))))["nodes"]
@@ -540,8 +544,8 @@ def test_on_a_real_cluster_the_buttons_are_off(board: Dashboard) -> None:
 
 
 def test_the_page_says_why_the_buttons_are_off(local: LocalCluster) -> None:
-    with shops.at_flask(local, real=True) as shop, shops.seeded(shop):
-        page = shop.wsgi.test_client().get("/dashboard").text
+    with shops.at_flask(local, real=True) as shop, shops.opened(shop):
+        page = shop.app.test_client().get("/dashboard").text
     assert "This is a real cluster" in page
     assert page.count("disabled aria-describedby") == 9
 
@@ -578,6 +582,56 @@ def test_latencies_are_counted_by_second() -> None:
     assert NodeTraffic().latency(103) is None
 
 
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 failovers"), (1, "1 failover"), (2, "2 failovers"), (1234, "1,234 failovers")]
+)
+def test_numbers_have_their_nouns(count: int, text: str) -> None:
+    assert words.counted(count, "failover") == text
+    assert words.noun(count, "entry", "entries") == ("entry" if count == 1 else "entries")
+    assert words.noun(None, "visit") == "visits"
+
+
+def test_the_share_of_a_node_that_came_back(board: Dashboard) -> None:
+    now = [1000.0]
+    traffic = Traffic(clock=lambda: now[0]).watch(board.cluster)
+    first, second, _ = (node.address for node in board.cluster.nodes())
+
+    def routed(node: str, count: int, policy: str) -> None:
+        for _ in range(count):
+            event = signals.RequestRouted(
+                cluster_name="c", operation="GetItem", table_name=None, request_id="r", node=node, attempt=1,
+                policy=policy, reason=None,
+            )  # fmt: skip
+            signals.request_routed.send(board.cluster, event=event)
+
+    def of(address: str) -> tuple[float | None, int | None]:
+        node = next(node for node in traffic.snapshot()["nodes"] if node["address"] == address)
+        return node["back_for"], node["share"]
+
+    for _ in range(8):
+        now[0] += 1
+        routed(second, 60, "replica")
+        routed(second, 70, "affinity")
+        routed(first, 40, "round_robin")
+    now[0] += 2  # until it was seen to be down
+    signals.node_down.send(board.cluster, event=signals.NodeDown(cluster_name="c", node=first, failures=1, error=None))
+    assert of(first) == (None, None)
+    now[0] = 1020.0
+    signals.node_up.send(board.cluster, event=signals.NodeUp(cluster_name="c", node=first, down_for=3.0))
+    assert of(first) == (0.0, None)
+    for later, (to_first, to_second) in enumerate([(4, 96), (20, 80), (40, 60)], 1):
+        now[0] = 1020.5 + later
+        routed(first, to_first, "replica")
+        routed(second, to_second, "replica")
+    now[0] = 1024.0
+    assert traffic.shares(first, 9) == [10, 50, 100]
+    assert traffic.shares(first, 2) == [10, 50]
+    assert of(first) == (4.0, 100)
+    now[0] = 1050.0
+    assert of(first) == (None, None)
+    traffic.close()
+
+
 # ---- the demo ------------------------------------------------------------------------------------------------------
 
 
@@ -587,13 +641,16 @@ def _run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shop", ["flask", "django"])
+@pytest.mark.parametrize("shop", list(shops.SHOPS))
 def test_the_demo_ends_by_itself(shop: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     ended = _run_demo("--once", "--orders", "40", "--port", str(port), "--shop", shop)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "killed the node" in ended.stdout
+    assert ended.stdout.count("froze the node") == 2
+    assert "the slowest look at a product while the node was frozen" in ended.stdout
+    assert not re.search(r"\b1 (orders|requests|failovers|errors|hedges)\b", ended.stdout)
     assert "all orders and stocks agree" in ended.stdout
     assert ended.stderr == ""
 
@@ -613,11 +670,11 @@ def test_the_demo_leaves_the_nodes_to_a_visitor() -> None:
             visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
             with visitor.open(url) as answer:
                 page = answer.read().decode()
-            found = re.search(r'name="csrfmiddlewaretoken" value="([\w-]+)"', page)
+            token = re.search(r'name="csrfmiddlewaretoken" value="([\w-]+)"', page)
             node = re.search(r'data-node="([\d.:]+)"', page)
-            assert found
+            assert token
             assert node
-            form = {"csrfmiddlewaretoken": found[1], "action": "kill", "node": node[1]}
+            form = {"csrfmiddlewaretoken": token[1], "action": "kill", "node": node[1]}
             visitor.open(f"{url}/nodes", urllib.parse.urlencode(form).encode()).close()
             while f"{node[1]} was killed" not in lines[-1]:
                 lines.append(running.stdout.readline())

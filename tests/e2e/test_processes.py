@@ -274,6 +274,34 @@ def test_two_threads_of_a_child_take_it_over_once(prepared: Cluster, recorder: R
     assert [(event["old_pid"], event["new_pid"]) for event in recorder.of("client_forked")] == [(-1, os.getpid())]
 
 
+def test_a_forked_child_has_a_subset_of_its_own(local: LocalCluster) -> None:
+    code = """
+        import os, sys
+        from pynamodb_alternator import Cluster
+
+        def used(cluster):
+            cluster.client.list_tables()
+            return ",".join(node.address for node in cluster.nodes() if node.in_subset)
+
+        cluster = Cluster(sys.argv[1])
+        subsets = [used(cluster)]
+        for _ in range(6):
+            reading, writing = os.pipe()
+            if os.fork() == 0:
+                os.write(writing, used(cluster).encode())
+                os._exit(0)
+            os.wait()
+            subsets.append(os.read(reading, 1000).decode())
+        assert all(subset.count(",") == 2 for subset in subsets), subsets
+        assert len(set(subsets)) > 3, subsets
+        assert used(cluster) == subsets[0]
+        cluster.close()
+    """
+    for _ in range(7):
+        local.add_node()
+    run(code, f"{local.url}/?subset=3&process_number=7")
+
+
 def test_closing_in_a_child_leaves_the_parents_connections_alone(local: LocalCluster, prepared: Cluster) -> None:
     """All requests go to one node, and none but these: the parent needs one connection, if it keeps that."""
     code = """

@@ -206,7 +206,7 @@ def test_a_node_that_joins_is_used(local: LocalCluster, people: type[Person]) ->
     until(is_active)
     cluster.core.questions.token_rings.read_now("people")
     assert misses(local, lambda: [people.get(key) for key in KEYS for _ in range(2)]) == 0
-    assert joined.replica_hits > 0
+    until(lambda: [people.get(key) for key in KEYS] and joined.replica_hits)  # few at first
 
 
 def test_a_rack_that_is_strict_stays_strict() -> None:

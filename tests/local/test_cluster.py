@@ -113,6 +113,7 @@ def test_a_forgotten_cluster_ends_with_the_interpreter(settings: str) -> None:
         ({"version": "new"}, "version must be a ScyllaDB version"),
         ({"write_isolation": "lwt"}, "write_isolation must be one of"),
         ({"max_body": 0}, "max_body"),
+        ({"shards": 0}, "shards must be a whole number from 1"),
         ({"nodes": 4, "datacenters": {"dc1": 3}}, "nodes=4, but the datacenters have 3"),
         ({"datacenters": {}}, "datacenters is empty"),
         ({"datacenters": "dc1"}, "must be a list of names"),

@@ -32,7 +32,9 @@ def test_a_line_for_each_request(caplog: pytest.LogCaptureFixture) -> None:
             wire.send("GET", "/localnodes", b"")
         first, second = local.addresses
         (replica,) = local.replicas("tab", "alice")
-        lines = [re.sub(r"\d+\.\d ms", "T ms", record.getMessage()) for record in caplog.records if record.name == NAME]
+        messages = [record.getMessage() for record in caplog.records if record.name == NAME]
+        assert all(re.search(r" shard=[0-7]$", message) for message in messages)
+        lines = [re.sub(r"\d+\.\d ms", "T ms", message).rpartition(" shard=")[0] for message in messages]
         assert lines == [
             f"{first} PutItem tab token={token} 200 T ms {'replica' if replica is local.nodes[0] else 'no replica'}",
             f"{second} PutItem tab token={token} 200 T ms {'replica' if replica is local.nodes[1] else 'no replica'}",

@@ -89,3 +89,19 @@ def test_stop_ends_tasks_and_threads_and_refuses_what_comes_later() -> None:
     assert set(threading.enumerate()) == before
     with pytest.raises(AlternatorError, match="not running"):
         runtime.in_loop(lambda: None)
+
+
+def test_the_kind_of_event_loop_that_the_application_has_chosen_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after `uvloop.install()`: the nodes answered nothing then."""
+
+    def of_the_application() -> None:
+        pytest.fail("the embedded cluster runs in an event loop of the kind that the application has chosen")
+
+    monkeypatch.setattr(asyncio, "new_event_loop", of_the_application)
+    runtime = Runtime(2, [])
+    try:
+        assert runtime.in_loop(lambda: 7) == 7
+    finally:
+        runtime.stop(lambda: None)

@@ -295,6 +295,37 @@ def test_a_scope_without_a_replica_has_its_order() -> None:
     assert set(plan.order(view)) == {NODES[0], NODES[8]}
 
 
+@pytest.mark.parametrize(("operation", "parameters"), [("GetItem", GET), ("Query", QUERY), ("PutItem", PUT)])
+def test_a_subset_has_its_replicas_first_and_then_its_other_nodes(operation: str, parameters: dict[str, Any]) -> None:
+    replicas = holders("alice")
+    others = tuple(node for node in NODES if node not in replicas)
+    view = VIEW._replace(subset=ring_order((replicas[1], *others[:2])))
+    plan = Setup().plan(operation, parameters, view)
+    assert (plan.policy, plan.reason, plan.replicas) == ("replica", None, (replicas[1],))
+    order = list(plan.order(view))
+    assert (order[0], set(order[1:3]), set(order)) == (replicas[1], set(others[:2]), set(NODES))
+    without = VIEW._replace(subset=others[:3])
+    plan = Setup().plan(operation, parameters, without)
+    assert (plan.policy, plan.reason) == ("round_robin", "no_replica_in_subset")
+    assert set(list(plan.order(without))[:3]) == set(others[:3])
+
+
+def test_all_writers_of_a_key_take_the_same_of_two_replicas_in_a_subset() -> None:
+    replicas = holders("alice")
+    view = VIEW._replace(subset=replicas[:2], starting={replicas[0]: 0.1}, settled=replicas[1:2])
+    firsts = {Setup().plan("PutItem", PUT, view).first(view) for _ in range(20)}
+    assert firsts == {replicas[:2][key_hash("S", "alice") % 2]}
+
+
+def test_the_route_of_a_key_goes_by_the_subset() -> None:
+    replicas = holders("alice")
+    others = tuple(node for node in NODES if node not in replicas)
+    view = VIEW._replace(subset=others[:2])
+    route = Setup().router.route_key("t", {"S": "alice"}, view)
+    assert (route.replicas.in_scope, route.replicas.reason) == (replicas, "no_replica_in_subset")
+    assert set(route.reads[:2]) == set(route.plain_writes[:2]) == set(others[:2])
+
+
 def test_a_scope_that_changes_after_the_plan() -> None:
     plan = Setup().plan("GetItem", GET)
     replicas = holders("alice")

@@ -18,6 +18,7 @@ from pynamodb_alternator.settings.config import ClusterConfig
 from pynamodb_alternator.settings.options import RequestOptions
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.topology.replicas import ANY_PORT, Replicas, TokenRange, make_ring
+from pynamodb_alternator.topology.selection import spread
 from pynamodb_alternator.topology.view import Topology, View, ring_order
 
 NODES = ring_order(Node("http", f"10.0.0.{number}", 8000) for number in range(1, 7))
@@ -55,6 +56,47 @@ def make(loads: Loads | None = None, **config: Any) -> Router:
 
 def orders(router: Router, operation: str, parameters: Any, view: View = VIEW, count: int = 300) -> list[list[Node]]:
     return [list(router.plan(operation, parameters, view).order(view)) for _ in range(count)]
+
+
+def firsts(router: Router, view: View, operation: str = "Scan", parameters: Any = GET) -> Counter[Node]:
+    return Counter(order[0] for order in orders(router, operation, parameters, view, 3_000))
+
+
+def test_a_candidate_that_starts_slowly_leaves_its_place_to_another() -> None:
+    seen = spread(VIEW, {NODES[2]: 0.25}, lambda *_: ())
+    counts = firsts(make(), seen)
+    assert counts.pop(NODES[2]) == pytest.approx(125, rel=0.4)
+    assert min(counts.values()) > 0.8 * max(counts.values())
+    for order in orders(make(), "Scan", {}, seen):
+        assert sorted(order, key=str) == sorted(NODES, key=str)
+
+
+def test_an_idle_node_that_starts_does_not_get_what_the_others_are_busy_with() -> None:
+    busy = Loads({node: 5 for node in NODES if node is not NODES[2]})
+    counts = firsts(make(busy), spread(VIEW, {NODES[2]: 0.25}, lambda *_: ()))
+    assert counts[NODES[2]] < 1.2 * 2 * 0.25 * 3_000 / len(NODES)
+
+
+def test_a_replica_that_starts_slowly_leaves_reads_to_the_others() -> None:
+    counts = firsts(make(), spread(VIEW, {HOLDERS[0]: 0.25}, lambda *_: ()), "GetItem")
+    assert counts.keys() == set(HOLDERS)
+    assert counts[HOLDERS[0]] == pytest.approx(250, rel=0.4)
+    alone = spread(VIEW, dict.fromkeys(HOLDERS, 0.1), lambda *_: ())
+    assert min(firsts(make(), alone, "GetItem").values()) > 700
+
+
+def test_the_subset_goes_first_and_replicas_in_it() -> None:
+    seen = spread(VIEW, {}, lambda *_: NODES[2:4])
+    assert firsts(make(), seen).keys() == set(NODES[2:4])
+    for order in orders(make(), "Scan", {}, seen):
+        assert set(order[:2]) == set(NODES[2:4])
+        assert set(order) == set(NODES)
+    assert firsts(make(), seen, "GetItem").keys() == {NODES[2]}
+    plan = make().plan("GetItem", GET, spread(VIEW, {}, lambda *_: NODES[4:]))
+    assert (plan.policy, plan.reason) == ("least_busy", "no_replica_in_subset")
+    sick = seen._replace(down=frozenset(NODES[2:3]), quarantined=frozenset(NODES[3:4]))
+    for order in orders(make(), "Scan", {}, sick):
+        assert order[-1] == NODES[3]
 
 
 def said(router: Router, operation: str, parameters: Any) -> tuple[str, str | None]:

@@ -78,8 +78,18 @@ class TestFields:
             ("monitor", 1, "True, False or None"),
             ("sync_in_loop", "warning", "one of 'allow', 'warn', 'error'"),
             ("sync_in_loop", True, "one of 'allow', 'warn', 'error'"),
+            ("slow_start", -1, "0 for no slow start"),
+            ("slow_start", None, "0 for no slow start"),
+            ("subset", 0, "whole number from 1"),
+            ("subset", 2.0, "whole number from 1"),
+            ("subset", True, "whole number from 1"),
+            ("process_number", -1, "whole number from 0"),
+            ("process_number", "web-3", "whole number from 0"),
             ("max_connection_idle", 0, "greater than 0"),
             ("max_connection_idle", None, "greater than 0"),
+            ("max_connection_age", -1, "or None for connections"),
+            ("max_connection_age", False, "greater than 0"),
+            ("max_connection_age", "600", "greater than 0"),
             ("max_answer", 1024 * 1024 - 1, "whole number from 1048576"),
             ("max_answer", 1e8, "whole number from 1048576"),
             ("max_answer", "256 MiB", "whole number from 1048576"),
@@ -94,6 +104,10 @@ class TestFields:
     @pytest.mark.parametrize("text", ["auto", " RMW ", "Any_Write", KeyRouteAffinity.NONE])
     def test_affinity_by_name(self, text: Any) -> None:
         assert isinstance(ClusterConfig("a", key_route_affinity=text).key_route_affinity, KeyRouteAffinity)
+
+    @pytest.mark.parametrize(("given", "kept"), [(None, None), (0, None), (0.0, None), (600, 600), (0.5, 0.5)])
+    def test_the_age_of_connections(self, given: float | None, kept: float | None) -> None:
+        assert ClusterConfig("a", max_connection_age=given).max_connection_age == kept
 
     def test_a_config_does_not_change(self) -> None:
         keys = {"orders": "id"}

@@ -52,7 +52,7 @@ class TestUrl:
             "&name=shop&load_balancing=random&key_route_affinity=any_write&rmw_rule=driver&region=eu"
             "&force_read_before_write=yes&retry_ambiguous_writes=0&max_pool_connections=7&affinity_ring_order=host"
             "&affinity_ring=scope"
-            "&max_connection_idle=2.5&monitor=no&max_answer=2000000"
+            "&max_connection_idle=2.5&monitor=no&max_answer=2000000&slow_start=2.5&subset=8&process_number=41"
         )
         assert config.routing_scope == RackScope("dc1", "r 1")
         assert config.timeouts == Timeouts(0.5, 3, 9, 8)
@@ -64,6 +64,7 @@ class TestUrl:
         assert (config.max_pool_connections, config.affinity_ring_order) == (7, "host")
         assert config.affinity_ring == "scope"
         assert (config.max_connection_idle, config.monitor, config.max_answer) == (2.5, False, 2_000_000)
+        assert (config.slow_start, config.subset, config.process_number) == (2.5, 8, 41)
 
     @pytest.mark.parametrize(
         ("url", "word"),
@@ -175,6 +176,16 @@ class TestEnvironment:
         env = {"ALTERNATOR_URL": "http://a/?datacenter=dc1", "ALTERNATOR_RACK": "r1"}
         assert ClusterConfig.from_env(env, routing_scope=ClusterScope()).routing_scope == ClusterScope()
 
+    def test_the_number_of_the_process(self) -> None:
+        env = {"ALTERNATOR_URL": "http://a/?subset=8&process_number=3", "ALTERNATOR_PROCESS_NUMBER": "12"}
+        assert ClusterConfig.from_env(env).process_number == 12
+        assert ClusterConfig.from_env(env, process_number=5).process_number == 5
+        refused(
+            lambda: ClusterConfig.from_env({**env, "ALTERNATOR_PROCESS_NUMBER": "web-3"}),
+            "ALTERNATOR_PROCESS_NUMBER must be a whole number",
+            "'web-3'",
+        )
+
     def test_the_processs_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ALTERNATOR_URL", "http://a:1")
         assert ClusterConfig.from_env().port == 1
@@ -252,6 +263,9 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "port": st.integers(1, 65535),
     "name": st.text(min_size=1),
     "load_balancing": st.sampled_from(["round_robin", "random", "least_busy"]),
+    "slow_start": st.floats(0, 1e6),
+    "subset": st.integers(1, 100_000),
+    "process_number": st.integers(0, 2**63 - 1),
     "key_route_affinity": st.sampled_from([mode.value for mode in KeyRouteAffinity]),
     "rmw_rule": st.sampled_from(["server", "driver"]),
     "affinity_ring": st.sampled_from(["datacenter", "scope"]),
@@ -269,6 +283,7 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "sync_in_loop": st.sampled_from(["allow", "warn", "error"]),
     "max_pool_connections": st.integers(1, 100_000),
     "max_connection_idle": st.floats(1e-3, 1e6),
+    "max_connection_age": st.one_of(st.just(0), st.floats(1e-3, 1e6)),
     "max_answer": st.integers(2**20, 2**40),
     "datacenter": st.from_regex(r"[^\x00-\x1f\x7f\s]+", fullmatch=True),
     "rack": st.from_regex(r"[^\x00-\x1f\x7f\s]+", fullmatch=True),

@@ -56,6 +56,27 @@ def test_a_node_that_is_set_aside(paper: Paper) -> None:
     ]
 
 
+def test_nodes_of_a_subset_and_one_that_starts_slowly(paper: Paper) -> None:
+    young = WELL._replace(address="10.0.0.3:8000", starts_for=6.6, share=4 / 11)
+    other = WELL._replace(address="10.0.0.4:8000", in_subset=False)
+    lines = [NodeLine.of(node) for node in (WELL, young, other, FAR._replace(in_subset=False))]
+    show_nodes(Screen(out=paper), lines, "datacenter dc1")
+    assert paper.getvalue().splitlines() == [
+        "address        datacenter  rack  state        subset",
+        "10.0.0.1:8000  dc1         r1    active       in the subset",
+        "10.0.0.3:8000  dc1         r1    active       in the subset",
+        "10.0.0.4:8000  dc1         r1    active       -",
+        "10.0.1.1:8000  dc2         r1    quarantined  -",
+        "",
+        "10.0.0.3:8000 starts slowly: it has 36% of its share now, all in 7 s.",
+        "4 nodes, 3 of them active; the scope is datacenter dc1 (1 are outside of it); 2 of its nodes are in",
+        "the subset.",
+    ]
+    paper.truncate(0)
+    show_nodes(Screen(out=paper), [line for line in lines if line.in_subset or not line.in_scope], "cluster")
+    assert "subset" not in paper.getvalue()
+
+
 @pytest.mark.parametrize(
     ("state", "set_aside_for", "condition"),
     [

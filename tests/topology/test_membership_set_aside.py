@@ -31,7 +31,7 @@ def world() -> World:
 
 def pass_time(world: World, seconds: float) -> None:
     world.clock.now += seconds
-    world.membership.review_answers(world.clock())
+    world.membership.review(world.clock())
 
 
 def test_a_node_whose_answers_fail_is_set_aside_and_stays_active_and_in_the_ring(world: World) -> None:
@@ -140,7 +140,7 @@ def test_a_node_that_is_not_a_member_any_more_is_not_judged(world: World) -> Non
 
 def test_while_none_is_set_aside_a_review_takes_no_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.membership, "_lock", None)
-    world.membership.review_answers(world.clock())
+    world.membership.review(world.clock())
 
 
 @pytest.mark.parametrize("moment", ["set aside", "return"])
@@ -157,7 +157,7 @@ def test_an_exception_at_any_place_heals_with_the_next_reading(moment: str) -> N
             return lambda: world.membership.answer_failed(node, "status 503")
         world.membership.answer_failed(node, "status 503")
         world.clock.now += PERIOD
-        return lambda: world.membership.review_answers(world.clock())
+        return lambda: world.membership.review(world.clock())
 
     places = 0
     for _ in interruptions(prepare, membership_module, answer_book, set_aside, published):

@@ -77,6 +77,7 @@ class Run:
             ["127.0.0.1"],
             port=port,
             max_pool_connections=slots,
+            max_connection_age=0.05,
             key_route_affinity="none",
             timeouts=Timeouts(connect=5.0, read=5.0, pool=10.0),
         )

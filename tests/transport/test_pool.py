@@ -91,14 +91,14 @@ def unused_node() -> Node:
 # ---- taking and giving back ------------------------------------------------------------------------------------
 
 
-def test_the_connection_used_last_is_used_next() -> None:
+def test_connections_are_used_in_turn() -> None:
     with Server() as server, closing(Pools()) as pools:
         node = server.node()
         first, second = pools.acquire(node, 5), pools.acquire(node, 5)
         pools.release(first)
         pools.release(second)
-        assert pools.acquire(node, 5) is second
         assert pools.acquire(node, 5) is first
+        assert pools.acquire(node, 5) is second
         assert pools.stats() == {node.address: PoolStats(opened=2, open=2, in_use=2)}
         pools.release(first)
         pools.release(second)

@@ -94,6 +94,22 @@ def lost(pool: NodePool) -> Callable[[], None]:
     return run
 
 
+def renewed(pool: NodePool) -> Callable[[], None]:
+    """The idle connection has reached its age, and another one is opened first."""
+    use(pool)
+    pool.connections()[0].renew_at = 0.0
+    return lambda: use(pool)
+
+
+def renewed_in_a_full_pool(pool: NodePool) -> Callable[[], None]:
+    """The idle connection has reached its age, and is closed first."""
+    give_back(pool, all_slots(pool))
+    held = [pool.acquire(5.0, wait=0.0)]
+    (free,) = [connection for connection in pool.connections() if connection not in held]
+    free.renew_at = 0.0
+    return _giving_back(pool, held, lambda: use(pool))
+
+
 def full(pool: NodePool) -> Callable[[], None]:
     """There is none, and the wait is over at once."""
     held = all_slots(pool)
@@ -181,7 +197,20 @@ def _giving_back(pool: NodePool, held: list[Connection], action: Callable[[], No
     return run
 
 
-SCENES = [idle, fresh, stale, lost, full, handed_over, served, room_is_served, dropped, cut]
+SCENES = [
+    idle,
+    fresh,
+    stale,
+    lost,
+    renewed,
+    renewed_in_a_full_pool,
+    full,
+    handed_over,
+    served,
+    room_is_served,
+    dropped,
+    cut,
+]
 
 
 @pytest.mark.parametrize("scene", SCENES)

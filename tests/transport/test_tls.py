@@ -37,7 +37,8 @@ from pynamodb_alternator.errors import (
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.control import ControlConnections
 from pynamodb_alternator.transport.http1 import Connection
-from pynamodb_alternator.transport.pool import Pools
+from pynamodb_alternator.transport.pool import NodePool, Pools
+from pynamodb_alternator.transport.pool_core import PoolStats
 from pynamodb_alternator.transport.request import build_head
 from pynamodb_alternator.transport.tls import InsecureTlsWarning, Tls, TlsContexts
 
@@ -858,3 +859,28 @@ def test_key_log(authority: Authority, tmp_path: Path) -> None:
     ):
         send(connection)
     assert "CLIENT_TRAFFIC_SECRET_0" in log.read_text()
+
+
+# ---- at its age --------------------------------------------------------------------------------------------------
+
+
+def test_a_renewed_connection_resumes_the_session_and_the_old_one_ends_in_order(authority: Authority) -> None:
+    ended: list[bytes] = []
+
+    def note_the_end(sock: socket.socket) -> None:
+        while (asked := read_request(sock)) is not None:
+            sock.sendall(ok(asked[1]))
+        ended.append(sock.recv(1))  # and no ConnectionResetError
+
+    with Server(note_the_end, tls=authority.server("127.0.0.1")) as server:
+        pool = NodePool(server.node(), tls=TlsContexts(Tls(ca=authority.file)))
+        for _ in range(3):
+            connection = pool.acquire(5.0)
+            assert send(connection) == b"{}"
+            connection.renew_at = 0.0
+            pool.release(connection)
+        assert pool.stats() == PoolStats(3, 1, 0)
+        until(lambda: ended == [b"", b""])
+        assert isinstance(connection._sock, ssl.SSLSocket)
+        assert connection._sock.session_reused
+        pool.close()

@@ -5,31 +5,11 @@ const board = document.getElementById("board");
 const cards = board.querySelector("[data-nodes]");
 const live = board.querySelector("[data-live]");
 const said = board.querySelector("[data-said]");
-const number = new Intl.NumberFormat("en");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const WIDTH = 580; // of the charts, in their own units: 60 seconds, of which 58 steps are seen
 const STEP = 10;
 const TRAVEL = 900;
-
-function find(inside, name) {
-  return inside.querySelector(`[data-is="${name}"]`);
-}
-
-function write(element, text) {
-  if (element && element.textContent !== String(text)) element.textContent = text;
-}
-
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-function clock(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString("en-GB");
-}
 
 // ---- charts ---------------------------------------------------------------------------------------------------------
 
@@ -65,7 +45,7 @@ function line(values, top) {
 
 function nice(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
-  return [1, 2, 3, 5, 10].map((one) => one * power).find((one) => one >= value);
+  return [1, 2, 3, 5, 10].map((factor) => factor * power).find((top) => top >= value);
 }
 
 function slide(group) {
@@ -102,7 +82,7 @@ function draw(state) {
   slide(group);
   write(board.querySelector("[data-top]"), `top line: ${number.format(top)}`);
   const most = Math.max(4, ...nodes.flatMap((node) => node.history));
-  const slowest = Math.max(5, ...nodes.flatMap((node) => node.latencies.slice(-30).filter((one) => one !== null)));
+  const slowest = Math.max(5, ...nodes.flatMap((node) => node.latencies.slice(-30).filter((latency) => latency !== null)));
   for (const node of nodes) {
     const card = cardOf(node);
     const rates = find(card, "rates");
@@ -116,9 +96,9 @@ function draw(state) {
 
 function showLegend(state) {
   const legend = board.querySelector("[data-legend]");
-  const wanted = state.nodes.map((node) => `${node.label} ${node.address}`).join();
-  if (legend.dataset.of === wanted) return;
-  legend.dataset.of = wanted;
+  const names = state.nodes.map((node) => `${node.label} ${node.address}`).join();
+  if (legend.dataset.of === names) return;
+  legend.dataset.of = names;
   legend.replaceChildren(
     ...state.nodes.map((node) => {
       const item = make("span", `c${node.colour}`);
@@ -152,16 +132,35 @@ const SITUATIONS = {
   frozen: "Frozen here: it accepts connections, and answers nothing.",
 };
 
+function noteOf(node) {
+  if (node.situation === "running" && !node.may.kill) return "The last node that runs: the shop needs it.";
+  return SITUATIONS[node.situation] || (node.state === "active" ? "" : node.error || "");
+}
+
+// A node that has come back: with slow start its share grows, and without it is what it was before at once.
+function nameOfReturn(node) {
+  if (node.state !== "active" || node.back_for === null || node.share === null) return "";
+  return `Back for ${Math.round(node.back_for)} s, with ${node.share} % of its usual share of reads and plain writes.`;
+}
+
+function showHedging(state) {
+  for (const button of board.querySelectorAll(".hedging button")) {
+    button.setAttribute("aria-pressed", String(state.hedged === (button.value === "hedge")));
+  }
+}
+
 function showNode(node, count) {
   const card = cardOf(node);
   const classes = `card ${node.state} c${node.colour}`;
   if (card.className !== classes) card.className = classes;
-  write(find(card, "state"), node.down_for ? `${node.state} ${Math.round(node.down_for)} s` : node.state.replace("_", " "));
+  write(find(card, "state"), nameOfState(node));
   write(find(card, "place"), [node.datacenter, node.rack].filter(Boolean).join(", "));
   write(find(card, "rate"), number.format(Math.round(node.rate)));
   write(find(card, "latency"), node.latency === null ? "–" : node.latency.toFixed(1));
   write(find(card, "count"), count);
-  write(find(card, "note"), SITUATIONS[node.situation] || (node.state === "active" ? "" : node.error || ""));
+  showNouns(card, { keys: count });
+  write(find(card, "note"), noteOf(node));
+  write(find(card, "back"), nameOfReturn(node));
   for (const button of card.querySelectorAll("button")) {
     if (!button.hasAttribute("aria-busy")) button.disabled = !node.may[button.value];
   }
@@ -169,8 +168,8 @@ function showNode(node, count) {
 
 // ---- keys -----------------------------------------------------------------------------------------------------------
 
-function nameOf(one) {
-  return `${one.table}/${one.key}`;
+function nameOf(key) {
+  return `${key.table}/${key.key}`;
 }
 
 function showKeys(state) {
@@ -178,35 +177,35 @@ function showKeys(state) {
   const loose = board.querySelector("[data-loose]");
   const known = new Map([...board.querySelectorAll("[data-key]")].map((chip) => [chip.dataset.key, chip]));
   const moves = [];
-  for (const one of state.keys) {
-    const place = one.node && nodes.has(one.node) ? find(cardOf(nodes.get(one.node)), "keys") : loose;
-    let chip = known.get(nameOf(one));
+  for (const key of state.keys) {
+    const place = key.node && nodes.has(key.node) ? find(cardOf(nodes.get(key.node)), "keys") : loose;
+    let chip = known.get(nameOf(key));
     if (!chip) {
-      chip = make("li", "key", one.label);
-      chip.dataset.key = nameOf(one);
+      chip = make("li", "key", key.label);
+      chip.dataset.key = nameOf(key);
     }
-    if ((chip.dataset.replicas || "") !== one.replicas) {
-      chip.dataset.replicas = one.replicas;
-      chip.title = `${one.table}: ${one.key}` + (one.replicas ? `; it is on ${[...one.replicas].join(", ")}` : "");
+    if ((chip.dataset.replicas || "") !== key.replicas) {
+      chip.dataset.replicas = key.replicas;
+      chip.title = `${key.table}: ${key.key}` + (key.replicas ? `; it is on ${[...key.replicas].join(", ")}` : "");
     }
-    const home = nodes.get(one.home || one.node);
-    const moved = Boolean(home && one.node && one.node !== one.home && one.home);
+    const home = nodes.get(key.home || key.node);
+    const moved = Boolean(home && key.node && key.node !== key.home && key.home);
     const classes = `key${home ? ` c${home.colour}` : ""}${moved ? " moved" : ""}`;
     if (chip.className !== classes) chip.className = classes;
     if (moved) chip.dataset.from = home.label;
     else delete chip.dataset.from;
     if (chip.parentNode !== place) moves.push([chip, place]);
   }
-  board.querySelector("[data-hint]").hidden = state.keys.every((one) => !one.replicas);
-  board.querySelector("[data-nowhere]").hidden = state.keys.every((one) => one.node);
+  board.querySelector("[data-hint]").hidden = state.keys.every((key) => !key.replicas);
+  board.querySelector("[data-nowhere]").hidden = state.keys.every((key) => key.node);
   if (!moves.length) return 0;
   // First where they are, then where they will be, and then they travel from the one to the other.
   const everybody = [...board.querySelectorAll("[data-key]")];
   const before = new Map(everybody.map((chip) => [chip, chip.getBoundingClientRect()]));
   for (const [chip, place] of moves) {
-    const order = state.keys.findIndex((one) => nameOf(one) === chip.dataset.key);
+    const order = state.keys.findIndex((key) => nameOf(key) === chip.dataset.key);
     const after = [...place.children].find(
-      (other) => state.keys.findIndex((one) => nameOf(one) === other.dataset.key) > order,
+      (other) => state.keys.findIndex((key) => nameOf(key) === other.dataset.key) > order,
     );
     place.insertBefore(chip, after || null);
   }
@@ -237,35 +236,35 @@ function travel(chip, from, far) {
 
 function showList(name, entries, show) {
   const list = board.querySelector(`[data-${name}]`);
-  const wanted = entries.map((one) => one.at).join();
-  if (!entries.length || list.dataset.of === wanted) return;
-  list.dataset.of = wanted;
+  const times = entries.map((entry) => entry.at).join();
+  if (!entries.length || list.dataset.of === times) return;
+  list.dataset.of = times;
   list.replaceChildren(
-    ...entries.slice(0, 6).map((one) => {
+    ...entries.slice(0, 6).map((entry) => {
       const item = make("li");
       const what = make("span");
-      what.append(...show(one));
-      item.append(make("time", "", clock(one.at)), what);
+      what.append(...show(entry));
+      item.append(make("time", "", clock(entry.at)), what);
       return item;
     }),
   );
 }
 
-function failover(one) {
+function failover(entry) {
   return [
-    make("b", "", one.operation),
-    ` ${one.table_name || ""}`,
-    make("small", "", `${one.from_node} → ${one.to_node || "none"}, ${one.error}`),
+    make("b", "", entry.operation),
+    ` ${entry.table_name || ""}`,
+    make("small", "", `${entry.from_node} → ${entry.to_node || "none"}, ${entry.error}`),
   ];
 }
 
-function happened(one) {
-  return [make("b", "", one.node), " is ", make("span", `pill ${one.what}`, one.what)];
+function happened(entry) {
+  return [make("b", "", entry.node), " is ", make("span", `pill ${entry.what}`, entry.what)];
 }
 
 const states = new Map();
 
-// For who cannot see the picture: one sentence when a node changed.
+// For visitors who cannot see the picture: a sentence when a node has changed.
 function announce(state, moved) {
   const news = [];
   for (const node of state.nodes) {
@@ -277,9 +276,12 @@ function announce(state, moved) {
   if (news.length) tell(news.join(" "));
 }
 
+// What was said just before stays: the answer to a button's press may come after the picture of what it did.
 function tell(text, refused = false) {
+  const now = Date.now();
+  tell.recent = [...(tell.recent || []).filter((other) => other.at > now - 3000 && other.text !== text), { at: now, text }];
   said.className = refused ? "said refused" : "said";
-  write(said, text);
+  write(said, tell.recent.slice(-2).map((other) => other.text).join(" "));
   clearTimeout(tell.fading);
   tell.fading = setTimeout(() => said.classList.add("past"), 5000);
 }
@@ -293,8 +295,10 @@ function show(state) {
     write(figure, value === null ? "–" : number.format(Math.round(value)) + (figure.dataset.unit || ""));
     figure.classList.toggle("bad", name === "errors" && state.errors > 0);
   }
+  showNouns(board.querySelector(".figures"), { ...state, rate: Math.round(state.rate) });
+  showHedging(state);
   showLegend(state);
-  for (const node of state.nodes) showNode(node, state.keys.filter((one) => one.node === node.address).length);
+  for (const node of state.nodes) showNode(node, state.keys.filter((key) => key.node === node.address).length);
   const moved = showKeys(state);
   draw(state);
   showList("failovers", state.last_failovers, failover);

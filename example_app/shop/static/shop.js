@@ -2,15 +2,6 @@
 "use strict";
 
 const cluster = document.getElementById("cluster");
-const number = new Intl.NumberFormat("en");
-
-function find(inside, name) {
-  return inside.querySelector(`[data-is="${name}"]`);
-}
-
-function write(element, text) {
-  if (element && element.textContent !== String(text)) element.textContent = text;
-}
 
 function line(history, top) {
   const step = 60 / (history.length - 1);
@@ -28,10 +19,11 @@ function showNode(node, top) {
   }
   card.className = `node ${node.state}`;
   card.title = node.error || "";
-  write(find(card, "state"), node.down_for ? `${node.state} ${Math.round(node.down_for)} s` : node.state.replace("_", " "));
+  write(find(card, "state"), nameOfState(node));
   write(find(card, "attempts"), number.format(node.attempts));
   write(find(card, "rate"), number.format(node.history[node.history.length - 1]));
   write(find(card, "failures"), number.format(node.failures));
+  showNouns(card, node);
   find(card, "line").setAttribute("d", line(node.history, top));
 }
 
@@ -39,19 +31,15 @@ function showFailovers(failovers) {
   const list = cluster.querySelector("[data-failovers]");
   if (!failovers.length) return;
   list.replaceChildren(
-    ...failovers.slice(0, 5).map((one) => {
+    ...failovers.slice(0, 5).map((failover) => {
       const item = document.createElement("li");
       const error = document.createElement("small");
-      const what = [one.operation, one.table_name].filter(Boolean).join(" ");
-      error.textContent = ` ${one.error}`;
-      item.append(`${clock(one.at)} ${what}: ${one.from_node} → ${one.to_node || "none"}`, error);
+      const what = [failover.operation, failover.table_name].filter(Boolean).join(" ");
+      error.textContent = ` ${failover.error}`;
+      item.append(`${clock(failover.at)} ${what}: ${failover.from_node} → ${failover.to_node || "none"}`, error);
       return item;
     }),
   );
-}
-
-function clock(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString("en-GB");
 }
 
 function show(state) {
@@ -59,6 +47,7 @@ function show(state) {
     const value = state[figure.dataset.figure];
     write(figure, value === null ? "–" : number.format(value));
   }
+  showNouns(cluster.querySelector(".figures"), state);
   const top = Math.max(1, ...state.nodes.flatMap((node) => node.history));
   state.nodes.forEach((node) => showNode(node, top));
   showFailovers(state.last_failovers);

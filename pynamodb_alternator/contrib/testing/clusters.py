@@ -166,7 +166,8 @@ def _config_of(cluster: LocalCluster | RemoteCluster) -> ClusterConfig:
         return cluster.config
     # All nodes: the first thing that a test does may be to kill one of them.
     hosts = [node.host for node in cluster.nodes]
-    return ClusterConfig.of(settings_for(cluster)).replace(seeds=hosts, port=cluster.port)
+    # Without a slow start: a node that the test before has killed shall have its share in the next one.
+    return ClusterConfig.of(settings_for(cluster)).replace(seeds=hosts, port=cluster.port, slow_start=0)
 
 
 def _settings(request: pytest.FixtureRequest, settings: object) -> tuple[dict[str, Any], list[str]]:

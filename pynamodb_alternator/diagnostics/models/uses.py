@@ -14,6 +14,14 @@ from .service_calls import is_none, service_calls
 __all__ = ["classes_in", "uses_in"]
 
 _TRANSACTIONS = frozenset({"pynamodb.transactions.TransactGet", "pynamodb.transactions.TransactWrite"})
+_RUNNERS = frozenset(
+    {
+        "asyncio.to_thread",
+        "pynamodb_alternator.aio.run",
+        "pynamodb_alternator.aio.greenlets.run",
+    }
+)
+"""What calls the function that it is given, with the arguments behind it."""
 _ACTIONS = frozenset({"add", "append", "delete", "prepend", "remove", "set"})
 """What PynamoDB's attributes make actions of an update with."""
 
@@ -53,7 +61,7 @@ class _Search:
             if isinstance(node, ast.ClassDef):
                 in_model = self._names.model(ast.Name(node.name))
             elif isinstance(node, ast.Call):
-                yield from self._of_call(node, in_model)
+                yield from self._of_call(self._meant_by(node), in_model)
                 yield from self._number_conditions(node, in_model)
             elif isinstance(node, ast.Compare):
                 yield from self._number_conditions(node, in_model)
@@ -67,6 +75,12 @@ class _Search:
                 if transaction:
                     yield node.lineno, "transaction", transaction.rpartition(".")[2], ""
             waiting += [(child, in_model) for child in ast.iter_child_nodes(node)]
+
+    def _meant_by(self, call: ast.Call) -> ast.Call:
+        """The call that a runner makes: ``User.count(1)`` of ``aio.run(User.count, 1)``. Any other is as it is."""
+        if not call.args or self._names.origin(call.func) not in _RUNNERS:
+            return call
+        return ast.copy_location(ast.Call(call.args[0], call.args[1:], call.keywords), call)
 
     def _of_call(self, call: ast.Call, in_model: str) -> Iterator[_Raw]:
         arguments = {keyword.arg: keyword.value for keyword in call.keywords}
@@ -101,8 +115,11 @@ class _Search:
     ) -> Iterator[_Raw]:
         if not is_none(next(iter(call.args), arguments.get("hash_key"))) or None in arguments:
             return
-        is_own = isinstance(func.value, ast.Name) and func.value.id == "self"
-        model = in_model if is_own else self._model_of(in_model)(func.value)
+        on = func.value
+        if isinstance(on, ast.Attribute) and on.attr == "aio":
+            on = on.value  # ``User.aio.count()``
+        is_own = isinstance(on, ast.Name) and on.id == "self"
+        model = in_model if is_own else self._model_of(in_model)(on)
         if model:
             yield call.lineno, "count", f"{model.rpartition('.')[2]}.count()", model
 

@@ -8,10 +8,11 @@ Source: RFC 9112 (HTTP/1.1).
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
 
@@ -85,7 +86,7 @@ class ResponseRules:
     well, so whatever breaks an exchange, KeyboardInterrupt too, leaves a connection that is not used again.
     `busy_since`: when the exchange or the connecting under way began; None in between.
     `connected`: whether it has been ready for requests.
-    `idle_since`, `lent_by`: for the pool's own use; see `transport.pool_core.PooledConnection`.
+    `idle_since`, `lent_by`, `renew_at`, `predecessor`: for the pool's own use; see `transport.pooled.PooledConnection`.
     """
 
     __slots__ = (
@@ -104,6 +105,8 @@ class ResponseRules:
         "idle_since",
         "lent_by",
         "node",
+        "predecessor",
+        "renew_at",
         "reusable",
     )
 
@@ -114,6 +117,8 @@ class ResponseRules:
         self.busy_since: float | None = None
         self.idle_since: float = 0.0
         self.lent_by: object = None
+        self.renew_at: float = math.inf
+        self.predecessor: Any = None
         self._clock = clock
         self._max_body = MAX_BODY
         self._tls: TlsSource | None = None

@@ -39,6 +39,7 @@ CONFIG = ClusterConfig(
     token_aware="auto",
     load_balancing="least_busy",
     max_connection_idle=30,
+    max_connection_age=300,
 )
 CHANGED = CONFIG.replace(port=8000, scheme="http", tls=None, timeouts=Timeouts(read=5))
 FROM_URL = ClusterConfig.from_url(

@@ -1,0 +1,262 @@
+"""Customers: some place orders, others look at products, each with a pause between two. In threads, or in tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..shop import models, trade
+from ..shop.looks import Looks
+
+__all__ = ["PATIENCE", "Customers", "CustomersInTasks", "CustomersInThreads", "Failed", "Stopped", "Tally"]
+
+NAMES = ("ada", "barbara", "edsger", "frances", "grace", "hedy", "margaret", "radia")
+PATIENCE = 30.0
+"""Seconds within which something that must happen has happened."""
+
+THREADS = 4
+"""So many place orders, and as many look around."""
+TASKS = 12
+"""The same for tasks, of which each pauses longer, so that the cluster has as much to do."""
+
+RESTOCK_BELOW = 40
+DELIVERY = 200
+
+
+class Failed(Exception):
+    """The demo did not show what it should have."""
+
+
+class Stopped(Exception):
+    """Somebody pressed Ctrl-C."""
+
+
+@dataclass
+class Tally:
+    """What became of the orders, and which looks failed."""
+
+    placed: int = 0
+    sold_out: int = 0
+    failed: list[str] = field(default_factory=list)
+    looks_failed: list[str] = field(default_factory=list)
+
+    @property
+    def all(self) -> int:
+        return self.placed + self.sold_out + len(self.failed)
+
+
+class Customers(ABC):
+    """What customers in threads and in tasks have in common: what they want, and what became of it.
+
+    `pause`: seconds that one waits after an order or a look, half of it or up to half as long again. Without `looks`
+    nobody looks around.
+    """
+
+    def __init__(self, pause: float, looks: Looks | None, interrupted: threading.Event | None) -> None:
+        self.pause = pause
+        self.looks = looks
+        self.tally = Tally()
+        self._interrupted = interrupted or threading.Event()
+        self._stopping = threading.Event()
+        self._changed = threading.Condition()
+
+    @abstractmethod
+    def start(self) -> None: ...
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Finish the orders that are under way. Calling it again does nothing."""
+
+    def wait_for(self, count: int, unless: Callable[[], bool] = lambda: False) -> None:
+        """Wait until so many more orders were dealt with, or there is no need to wait."""
+        with self._changed:
+            goal = self.tally.all + count
+            self._changed.wait_for(lambda: self.tally.all >= goal or self._interrupted.is_set() or unless(), PATIENCE)
+            if self._interrupted.is_set():
+                raise Stopped
+            if self.tally.all < goal and not unless():
+                raise Failed(f"The orders stand still: {self.tally.all} of {goal} in {PATIENCE:.0f} s.")
+
+    def _ordered(self, status: str) -> None:
+        with self._changed:
+            if status == "placed":
+                self.tally.placed += 1
+            elif status == "rejected":
+                self.tally.sold_out += 1
+            else:
+                self.tally.failed.append(f"an order stayed {status}")
+            self._changed.notify_all()
+
+    def _failed(self, error: Exception) -> None:
+        with self._changed:
+            self.tally.failed.append(_reason(error))
+            self._changed.notify_all()
+
+    def _saw_nothing(self, error: Exception) -> None:
+        with self._changed:
+            self.tally.looks_failed.append(_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _rest(chance: random.Random) -> float:
+    return chance.uniform(0.5, 1.5)
+
+
+def _any_product(chance: random.Random) -> str:
+    return chance.choice(trade.GOODS)[0]
+
+
+def _some_products(chance: random.Random) -> dict[str, int]:
+    goods = [sku for sku, *_ in trade.GOODS]
+    return {sku: chance.randint(1, 3) for sku in chance.sample(goods, chance.randint(1, 3))}
+
+
+def _delivery_for(product: models.Product) -> str | None:
+    """The id of a delivery of what runs low, except of the rare product, which may sell out.
+
+    One delivery for each level of what was ever received: those who see the same level order it once.
+    """
+    if product.sku == trade.GOODS[-1][0] or product.stock >= RESTOCK_BELOW:
+        return None
+    return f"delivery-{int(product.received)}"
+
+
+class CustomersInThreads(Customers):
+    """Each customer is a thread. `context`: what it uses models in."""
+
+    def __init__(
+        self,
+        pause: float,
+        *,
+        context: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
+        looks: Looks | None = None,
+        interrupted: threading.Event | None = None,
+    ) -> None:
+        super().__init__(pause, looks, interrupted)
+        self._context = context
+        self._threads = [self._thread(self._order, f"orders-{number}", number) for number in range(THREADS)]
+        if looks is not None:
+            self._threads += [self._thread(self._look, f"looks-{number}", number, looks) for number in range(THREADS)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(PATIENCE)
+
+    def _thread(self, run: Callable[..., None], name: str, number: int, *arguments: Any) -> threading.Thread:
+        def in_context() -> None:
+            with self._context():
+                run(random.Random(number), *arguments)
+
+        return threading.Thread(target=in_context, name=name, daemon=True)
+
+    def _order(self, chance: random.Random) -> None:
+        while not self._stopping.wait(self.pause * _rest(chance)):
+            try:
+                order = trade.place_order(chance.choice(NAMES), _some_products(chance))
+                for line in order.lines:
+                    product = models.Product.get(line.sku)
+                    delivery = _delivery_for(product)
+                    if delivery is not None:
+                        trade.deliver(product.sku, DELIVERY, delivery)
+            except Exception as error:
+                self._failed(error)
+            else:
+                self._ordered(order.status)
+
+    def _look(self, chance: random.Random, looks: Looks) -> None:
+        while not self._stopping.wait(self.pause * _rest(chance)):
+            try:
+                with looks.reading():
+                    models.Product.get(_any_product(chance))
+            except Exception as error:
+                self._saw_nothing(error)
+
+
+class CustomersInTasks(Customers):
+    """Each customer is a task of `loop`, which runs in another thread, such as that of the shop's server.
+
+    What needs one request awaits ``Product.aio``; what a shop does in several, such as placing an order, is the
+    function that threads call too, with `aio.run`.
+    """
+
+    def __init__(
+        self,
+        pause: float,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        looks: Looks | None = None,
+        interrupted: threading.Event | None = None,
+    ) -> None:
+        super().__init__(pause, looks, interrupted)
+        self._loop = loop
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._in_loop(self._begin())
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if not self._loop.is_closed():
+            self._in_loop(self._end())
+
+    def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
+
+    async def _begin(self) -> None:
+        for number in range(TASKS):
+            self._tasks.append(asyncio.create_task(self._order(random.Random(number))))
+            if self.looks is not None:
+                self._tasks.append(asyncio.create_task(self._look(random.Random(number), self.looks)))
+
+    async def _end(self) -> None:
+        await asyncio.gather(*self._tasks)
+
+    async def _comes_again(self, chance: random.Random) -> bool:
+        """False at the end. The pause is that of all tasks together what it would be of the threads."""
+        until = self._loop.time() + self.pause * TASKS / THREADS * _rest(chance)
+        while not self._stopping.is_set():
+            left = until - self._loop.time()
+            if left <= 0:
+                return True
+            await asyncio.sleep(min(left, 0.5))
+        return False
+
+    async def _order(self, chance: random.Random) -> None:
+        from pynamodb_alternator import aio
+
+        while await self._comes_again(chance):
+            try:
+                order = await aio.run(trade.place_order, chance.choice(NAMES), _some_products(chance))
+                for line in order.lines:
+                    product = await models.Product.aio.get(line.sku)
+                    delivery = _delivery_for(product)
+                    if delivery is not None:
+                        await aio.run(trade.deliver, product.sku, DELIVERY, delivery)
+            except Exception as error:
+                self._failed(error)
+            else:
+                self._ordered(order.status)
+
+    async def _look(self, chance: random.Random, looks: Looks) -> None:
+        while await self._comes_again(chance):
+            try:
+                with looks.reading():
+                    await models.Product.aio.get(_any_product(chance))
+            except Exception as error:
+                self._saw_nothing(error)

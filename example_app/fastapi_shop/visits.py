@@ -1,0 +1,78 @@
+"""Who a visitor is, and whose forms are taken: dependencies of the routes, and what the templates know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.templating import Jinja2Templates
+
+from ..shop import pages, tokens
+from ..shop.dashboard import Dashboard
+
+__all__ = ["Board", "Customer", "Form", "say", "templates"]
+
+MOST_BYTES = 64 * 1024
+"""Of a form."""
+
+
+def board_of(request: Request) -> Dashboard:
+    board: Dashboard = request.app.state.board
+    return board
+
+
+def customer_of(request: Request) -> str:
+    """The visitor's name. A new one gets a name and a token, and keeps them in a signed cookie."""
+    request.session.setdefault("token", tokens.new_token())
+    return str(request.session.setdefault("customer", pages.new_customer()))
+
+
+async def form_of(request: Request) -> Mapping[str, str]:
+    """A form of the shop's own pages. One that another site has sent knows no token, and is answered with 403."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413)
+    try:
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
+    except ValueError:
+        raise HTTPException(400) from None
+    if not tokens.fits(request.headers.get(tokens.HEADER) or fields.get(tokens.FIELD), request.session.get("token")):
+        raise HTTPException(403)
+    return fields
+
+
+Board = Annotated[Dashboard, Depends(board_of)]
+Customer = Annotated[str, Depends(customer_of)]
+Form = Annotated[Mapping[str, str], Depends(form_of)]
+
+
+def say(request: Request, text: str) -> None:
+    """Show this on the visitor's next page."""
+    request.session.setdefault("notes", []).append(text)
+
+
+def _notes(request: Request) -> Iterator[str]:
+    yield from request.session.pop("notes", [])
+
+
+def _names(request: Request) -> dict[str, Any]:
+    """What the templates know, whichever framework fills them."""
+    token = request.session.get("token", "")
+    route = request.scope.get("route")
+    return {
+        "url": request.app.url_path_for,
+        "static": lambda name: request.app.url_path_for("static", path=name),
+        "page": None if route is None else route.name,
+        "customer": request.session.get("customer", "new here"),
+        "notes": lambda: _notes(request),
+        "csrf_token": token,
+        "csrf_input": tokens.field_of(token),
+    }
+
+
+templates = Jinja2Templates(directory=pages.TEMPLATES, context_processors=[_names])
+templates.env.globals.update(pages.IN_TEMPLATES)

@@ -1,0 +1,35 @@
+// What the scripts of all pages share: finding and writing elements, numbers with their nouns, the time of day.
+"use strict";
+
+const number = new Intl.NumberFormat("en");
+
+function find(inside, name) {
+  return inside.querySelector(`[data-is="${name}"]`);
+}
+
+function write(element, text) {
+  if (element && element.textContent !== String(text)) element.textContent = text;
+}
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+// Every [data-noun] inside has its forms in data-singular and data-plural, and the name of its number in data-noun.
+function showNouns(inside, numbers) {
+  for (const element of inside.querySelectorAll("[data-noun]")) {
+    const count = numbers[element.dataset.noun];
+    if (count !== undefined) write(element, count === 1 ? element.dataset.singular : element.dataset.plural);
+  }
+}
+
+function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString("en-GB");
+}
+
+function nameOfState(node) {
+  return node.down_for ? `${node.state} ${Math.round(node.down_for)} s` : node.state.replace("_", " ");
+}
