@@ -26,7 +26,7 @@ INSTALL := $(PIP) install -qq --require-hashes --requirement
 INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test upstream screenshots bench bars compare chaos test-scylla lint types docs package coverage format lock dev clean distclean
+.PHONY: help demo test upstream screenshots bench bars compare fleet chaos test-scylla lint types docs package coverage format lock dev clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo "make bench      what a request costs, and what it costs with others; writes docs/benchmarks.md"
 	@echo "make bars       the ratios to others that a request has to stay below, and which of them hold (ARGS=\"--only get\")"
 	@echo "make compare OTHER=path  what a request costs here and in another checkout, in turn"
+	@echo "make fleet      what 10,000 clients cost a cluster, simulated; ARGS=--write writes docs/scale.md"
 	@echo "make screenshots  the pictures of the documentation, taken of the demo's pages (needs Chromium)"
 	@echo "make lint       ruff, and the direction of imports"
 	@echo "make types      mypy, strict, and pyright on a user's project"
@@ -80,6 +81,9 @@ bars: $(VENV)/.dev
 compare: $(VENV)/.dev
 	@test -n "$(OTHER)" || { echo "make: say which checkout: make compare OTHER=../before" >&2; exit 1; }
 	$(PY) -m benchmarks.compare $(OTHER) $(ARGS)
+
+fleet: $(VENV)/.dev
+	$(PY) -m benchmarks.fleet $(ARGS)
 
 lint: $(VENV)/.dev
 	$(PY) -m ruff check .

@@ -1,0 +1,168 @@
+"""What befalls a simulated fleet: the cluster, the clients and the events of each scenario."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pynamodb_alternator import ClusterConfig
+
+from .client import TABLE, Client, Load, simulated
+from .cluster import NODE_PORT, Cluster, Event, State
+from .tally import Tally
+from .wires import Network
+from .world import World
+
+__all__ = ["CLIENTS", "DEATH", "RETURN", "SCENARIOS", "SEEDS", "Scenario", "run"]
+
+CLIENTS = 10_000
+"""The fleet."""
+DEATH, RETURN = 5.0, 60.0
+"""Seconds after which a node dies and returns, in the scenario ``death``."""
+SEEDS = 3
+"""Nodes that the clients are configured with, at most."""
+
+
+class Scenario(NamedTuple):
+    """`simulated`: clients that are simulated, each of which stands for its part of the fleet. `seconds`: the time that
+    is simulated. `within`: seconds in which all clients start. `focus`: the nodes that it is about. `settings`: of the
+    clients, beside the defaults."""
+
+    name: str
+    words: str
+    cluster: Callable[[], Cluster]
+    seconds: int
+    simulated: int
+    load: Load = Load()
+    focus: Sequence[int] = (0,)
+    within: float = 1.0
+    settings: Mapping[str, Any] = {}
+
+
+def run(scenario: Scenario, part: float = 1.0, seed: int = 1) -> Tally:
+    """What the nodes see. `part`: of the scenario's clients that are simulated."""
+    cluster, count = scenario.cluster(), max(1, round(scenario.simulated * part))
+    tally = Tally(cluster.size, scenario.seconds, CLIENTS / count)
+    config = ClusterConfig(
+        cluster.hosts[:SEEDS],
+        port=NODE_PORT,
+        **_known({"token_aware": False, "partition_keys": {TABLE: "id"}, **scenario.settings}),
+    )
+    starts = random.Random(seed)
+    Network.running = Network(cluster, tally)
+    log = logging.getLogger("pynamodb_alternator")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with simulated():
+            for number in range(count):
+                world = World(seed * 1_000_003 + number)
+                # Evenly spread, so that a sample of the fleet has the spread of the whole fleet.
+                client = Client(world, config, scenario.load, scenario.within * (number + starts.random()) / count)
+                world.run(scenario.seconds)
+                del client
+    finally:
+        log.setLevel(level)
+    return tally
+
+
+def _known(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name in ClusterConfig.__dataclass_fields__}
+
+
+def _restarts(nodes: Iterable[int], *, begin: float, every: float, lasts: float) -> list[Event]:
+    """One node after another is restarted: its process leaves the list of the others, and comes back to it."""
+    events = []
+    for turn, node in enumerate(nodes):
+        at = begin + turn * every
+        events += [Event(at, [node], State.REFUSES, listed=False), Event(at + lasts, [node], State.UP)]
+    return sorted(events, key=lambda event: event.at)
+
+
+def _died() -> Cluster:
+    return Cluster(3, [Event(DEATH, [1], State.REFUSES), Event(RETURN, [1], State.UP)])
+
+
+def _rack_cut() -> Cluster:
+    rack = list(range(0, 30, 3))
+    return Cluster(30, [Event(10.0, rack, State.SILENT), Event(40.0, rack, State.UP)])
+
+
+def _scaled() -> Cluster:
+    return Cluster(30, [Event(10.0 + number - 3, [number], State.UP) for number in range(3, 30)], first=3)
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        "start",
+        "10,000 clients start within one second, on 100 nodes.",
+        lambda: Cluster(100),
+        60,
+        300,
+        Load(rate=5.0),
+    ),
+    Scenario(
+        "start-1000",
+        "10,000 clients start within one second, on 1,000 nodes.",
+        lambda: Cluster(1000),
+        10,
+        80,
+        Load(rate=5.0),
+    ),
+    Scenario(
+        "start-subset",
+        "10,000 clients with subset=8 start within one second, on 100 nodes.",
+        lambda: Cluster(100),
+        30,
+        300,
+        Load(rate=5.0),
+        settings={"subset": 8},
+    ),
+    Scenario(
+        "death",
+        "One of three nodes refuses connections from second 5 to second 60, and the others go on listing it.",
+        _died,
+        90,
+        500,
+        Load(rate=10.0),
+        focus=(1,),
+    ),
+    Scenario(
+        "rack-cut",
+        "One rack of three, with 10 of 30 nodes, goes silent from second 10 to second 40.",
+        _rack_cut,
+        60,
+        200,
+        Load(rate=10.0),
+        focus=tuple(range(0, 30, 3)),
+    ),
+    Scenario(
+        "rolling-restart",
+        "The 12 nodes of a cluster restart one after another, each for 3 seconds of 5, and leave the list meanwhile.",
+        lambda: Cluster(12, _restarts(range(12), begin=10.0, every=5.0, lasts=3.0)),
+        75,
+        200,
+        Load(rate=10.0),
+        focus=(6,),
+    ),
+    Scenario(
+        "scale-out",
+        "A cluster of three nodes grows to 30, by one node each second from second 10 on.",
+        _scaled,
+        60,
+        200,
+        Load(rate=10.0),
+        focus=tuple(range(3, 30)),
+    ),
+    Scenario(
+        "hot-key",
+        "A tenth of the requests is for one key. Writes have affinity, and reads, one half, go to replicas. 30 nodes.",
+        lambda: Cluster(30),
+        20,
+        100,
+        Load(rate=10.0, writes=0.5, hot=0.1),
+        settings={"key_route_affinity": "any_write", "token_aware": True},
+    ),
+)

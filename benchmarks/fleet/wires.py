@@ -1,0 +1,162 @@
+"""Connections without sockets: what the pools and the control connections use instead in a simulated process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pynamodb_alternator.transport.control import ControlConnections
+from pynamodb_alternator.transport.http1 import Answer, StepwiseConnection
+
+from .cluster import Cluster, State
+from .tally import BYTES, HANDSHAKES, OWN_HANDSHAKES, PROBES, READINGS, REQUESTS, Tally
+from .world import World, now
+
+if TYPE_CHECKING:
+    from pynamodb_alternator.topology.node import Node
+
+__all__ = ["ControlWire", "CountedControl", "Network", "RequestWire"]
+
+HANDSHAKE = 0.002
+"""Seconds to connect: TCP and TLS, within a datacenter."""
+ANSWER = 0.001
+"""Seconds until an answer comes."""
+_LIST = b"GET /localnodes"
+
+
+class Network:
+    """What all connections of a simulated process share: the cluster, and where is counted what it sees."""
+
+    running: Network
+
+    def __init__(self, cluster: Cluster, tally: Tally) -> None:
+        self.cluster = cluster
+        self.tally = tally
+
+
+class _Wire(StepwiseConnection):
+    """A connection that lives in the head of the simulator. Its rules and errors are those of the real ones."""
+
+    __slots__ = ("_boots", "_number", "_wait")
+
+    handshakes = HANDSHAKES
+
+    def __init__(self, node: Node, *, clock: Any) -> None:
+        super().__init__(node, clock=clock)
+        self._number = Network.running.cluster.number[node.host]
+        self._boots = 0
+        self._wait: Any = None
+
+    def connect(self, *, connect_timeout: float, deadline: float | None = None, tls: Any = None) -> None:
+        network, world = Network.running, World.running
+        with self._connecting(connect_timeout, deadline) as until:
+            network.tally.add(self.handshakes, self._number, world.now)
+            state, self._boots = network.cluster.at(self._number, world.now)
+            if state is State.SILENT or state is State.ABSENT:
+                self._sleep(until - world.now)
+                if self._cut_reason is not None:
+                    raise OSError(self._cut_reason)
+                raise TimeoutError
+            self._sleep(HANDSHAKE)
+            if self._cut_reason is not None:
+                raise OSError(self._cut_reason)
+            if state is State.REFUSES:
+                raise ConnectionRefusedError("it refused the connection")
+            self.connected = self.reusable = True
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until it is cut."""
+        if self._cut_reason is None:
+            self._wait = World.running.new_wait()
+            World.running.wait(self._wait, seconds)
+            self._wait = None
+
+    def exchange(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        read_timeout: float,
+        deadline: float | None = None,
+        patient: bool = False,
+        max_body: int = 0,
+    ) -> Answer:
+        network, world = Network.running, World.running
+        usable, self.reusable = self.reusable, False
+        if not usable:
+            raise self._unreachable("its connection was closed")
+        self.busy_since = world.now
+        try:
+            state, boots = network.cluster.at(self._number, world.now)
+            if state is State.UP:
+                self._sleep(ANSWER)
+                state, boots = network.cluster.at(self._number, world.now)
+            if state is State.SILENT:
+                until = read_timeout if deadline is None else min(read_timeout, deadline - world.now)
+                self._sleep(until)
+                if self._cut_reason is None:
+                    raise self._read_timeout(read_timeout, deadline, 0)
+            if self._cut_reason is not None or state is not State.UP or boots != self._boots:
+                raise self._lost(None, 0)
+            self._exchanges += 1
+            self.reusable = True
+            return Answer(200, {}, self._answer(head))
+        finally:
+            self.busy_since = None
+
+    def _answer(self, head: bytes) -> bytes:
+        raise NotImplementedError
+
+    def is_stale(self) -> bool:
+        state, boots = Network.running.cluster.at(self._number, World.running.now)
+        return not self.reusable or boots != self._boots or state in (State.REFUSES, State.ABSENT)
+
+    def cut(self, reason: str = "it was declared down") -> None:
+        self.reusable = False
+        self._cut_reason = reason
+        if self._wait is not None:
+            World.running.wake(self._wait)
+
+    def close(self) -> None:
+        self.reusable = False
+
+    def abandon(self) -> None:
+        self.reusable = False
+
+
+class RequestWire(_Wire):
+    """Of a request: counts what is answered."""
+
+    __slots__ = ()
+
+    def _answer(self, head: bytes) -> bytes:
+        Network.running.tally.add(REQUESTS, self._number, World.running.now)
+        return b"{}"
+
+
+class ControlWire(_Wire):
+    """Of list readings and probes."""
+
+    __slots__ = ()
+
+    handshakes = OWN_HANDSHAKES
+
+    def _answer(self, head: bytes) -> bytes:
+        if not head.startswith(_LIST):
+            return b"healthy"
+        network, world = Network.running, World.running
+        body = network.cluster.node_list(world.now)
+        network.tally.add(BYTES, self._number, world.now, len(body))
+        return body
+
+
+class CountedControl(ControlConnections):
+    """The control connections of a process: counts the readings and probes that are tried."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(clock=now, **settings)
+
+    def fetch_answer(self, node: Node, path: str, timeout: float) -> tuple[int, bytes]:
+        network = Network.running
+        kind = READINGS if path.startswith("/localnodes") else PROBES
+        network.tally.add(kind, network.cluster.number[node.host], now())
+        return super().fetch_answer(node, path, timeout)
