@@ -1,18 +1,20 @@
 """`make fleet`: what a fleet of 10,000 clients costs a cluster, simulated, in less than two minutes.
 
-`--write` puts the figures and charts into docs/; `--csv FOLDER` writes each node's counts in each second.
+`--write` puts the figures and charts into docs/ (with `--only`, the charts alone); `--csv FOLDER` writes each node's
+counts in each second.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
 
 from .figures import figures
 from .memory import megabytes
-from .report import by_node, by_second, figures_table, load_before, save_before, write_docs
+from .report import by_node, by_second, figures_table, load_before, save_before, write_charts, write_table
 from .scenarios import SCENARIOS, run
 from .tally import Tally
 
@@ -48,9 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.save_before:
         save_before(judged, tallies)
     if chosen.write:
-        write_docs(table, tallies, before["courses"])
+        write_charts(tallies, before["courses"])
+        if not chosen.only:
+            write_table(table)
     return 0
 
 
 if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The order of nodes in a set goes by it, and each run is to be the same.
+        os.execve(sys.executable, [*sys.orig_argv], {**os.environ, "PYTHONHASHSEED": "0"})
     sys.exit(main())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from .scenarios import Scenario
@@ -13,24 +13,32 @@ __all__ = ["Courses", "chart", "courses"]
 Courses = Mapping[str, Mapping[str, Sequence[float]]]
 """By panel and line: a number for each second."""
 
-BUSIEST, MEAN, FOCUS, OTHERS = "busiest node", "mean of all nodes", "nodes in question, mean", "other nodes, mean"
-_COLOURS = {BUSIEST: "#2a6f97", MEAN: "#89b8d4", FOCUS: "#c1553b", OTHERS: "#89b8d4"}
+_COLOURS = ("#c1553b", "#89b8d4")
 _BEFORE = "#b9bec9"
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT = 372, 132, 52, 62, 16
 _PANEL = _HEIGHT + 62
 
 
 def courses(scenario: Scenario, tally: Tally) -> dict[str, dict[str, list[float]]]:
-    """What is drawn of a run."""
-    others = [node for node in range(tally.nodes) if node not in scenario.focus] or list(range(tally.nodes))
-    both = [own + mine for own, mine in zip(tally.busiest(OWN_HANDSHAKES), tally.busiest(HANDSHAKES), strict=True)]
-    means = [own + mine for own, mine in zip(tally.mean(OWN_HANDSHAKES), tally.mean(HANDSHAKES), strict=True)]
-    return {
-        "list readings": {BUSIEST: tally.busiest(READINGS), MEAN: tally.mean(READINGS)},
-        "probes": {BUSIEST: tally.busiest(PROBES), MEAN: tally.mean(PROBES)},
-        "handshakes": {BUSIEST: both, MEAN: means},
-        "requests": {FOCUS: tally.mean(REQUESTS, scenario.focus), OTHERS: tally.mean(REQUESTS, others)},
+    """What is drawn of a run: means of the nodes that the scenario is about, and of the others."""
+    others = [node for node in range(tally.nodes) if node not in scenario.focus]
+    kinds = {
+        "list readings": (READINGS,),
+        "probes": (PROBES,),
+        "handshakes": (HANDSHAKES, OWN_HANDSHAKES),
+        "requests": (REQUESTS,),
     }
+    return {
+        panel: {
+            f"{scenario.called}, mean": _added(tally.mean(kind, scenario.focus) for kind in of_panel),
+            "other nodes, mean": _added(tally.mean(kind, others) for kind in of_panel),
+        }
+        for panel, of_panel in kinds.items()
+    }
+
+
+def _added(lines: Iterable[Sequence[float]]) -> list[float]:
+    return [sum(values) for values in zip(*lines, strict=True)]
 
 
 def chart(scenario: Scenario, now: Courses, before: Courses | None) -> str:
@@ -45,16 +53,14 @@ def chart(scenario: Scenario, now: Courses, before: Courses | None) -> str:
         "<style>text{font:12px system-ui,sans-serif;fill:#222}.title{font-weight:600;font-size:13px}"
         ".head{font-weight:600;font-size:15px}.small{font-size:11px;fill:#555}</style>"
     )
-    note = "for each node and second" + (
-        "; grey: the busiest node, or those in question, before" if before is not None else ""
-    )
+    note = "for each node and second" + (f"; grey: {scenario.called}, before" if before is not None else "")
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
             f'height="{height}" role="img" aria-label="{escape(scenario.words)}">',
             style,
             f'<rect width="{width}" height="{height}" fill="#fff"/>',
-            f'<text x="14" y="22" class="head">{escape(scenario.words)}</text>',
+            f'<text x="14" y="22" class="head">{escape(scenario.title)}</text>',
             f'<text x="14" y="39" class="small">{note}</text>',
             *lines,
             "</svg>\n",
@@ -82,11 +88,11 @@ def _panel(
         lines.append(f'<text x="{at:.1f}" y="{floor + 14}" text-anchor="middle" class="small">{second} s</text>')
     if past:
         lines.append(_line(past, left, right, floor, top, _BEFORE, 1.5))
-    for name, values in reversed(list(now.items())):
-        lines.append(_line(values, left, right, floor, top, _COLOURS[name], 1.7))
+    for colour, values in reversed(list(zip(_COLOURS, now.values(), strict=True))):
+        lines.append(_line(values, left, right, floor, top, colour, 1.7))
     at_key = left
-    for name in now:
-        lines.append(f'<rect x="{at_key}" y="{floor + 22}" width="10" height="10" fill="{_COLOURS[name]}"/>')
+    for colour, name in zip(_COLOURS, now, strict=True):
+        lines.append(f'<rect x="{at_key}" y="{floor + 22}" width="10" height="10" fill="{colour}"/>')
         lines.append(f'<text x="{at_key + 14}" y="{floor + 31}" class="small">{escape(name)}</text>')
         at_key += 150
     return lines

@@ -21,9 +21,10 @@ from .tally import FAILED
 from .wires import ControlWire, CountedControl, Network, RequestWire
 from .world import World, now, virtual_time
 
-__all__ = ["TABLE", "Client", "Load", "simulated"]
+__all__ = ["HOT", "TABLE", "Client", "Load", "simulated"]
 
-TABLE = "t"
+TABLE, HOT = "t", "hot"
+"""The name of the table, and the key that many requests are for."""
 
 
 class Load(NamedTuple):
@@ -65,7 +66,7 @@ class Client:
 
     def _next(self) -> tuple[str, Mapping[str, Any]]:
         load, random = self._load, self._random
-        key = {"id": {"S": "hot" if random.random() < load.hot else f"k{random.randrange(load.keys)}"}}
+        key = {"id": {"S": HOT if random.random() < load.hot else f"k{random.randrange(load.keys)}"}}
         if random.random() < load.writes:
             return "PutItem", {"TableName": TABLE, "Item": key}
         return "GetItem", {"TableName": TABLE, "Key": key}

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from random import Random
 from typing import NamedTuple
+
+from pynamodb_alternator.topology.node import Node
+from pynamodb_alternator.topology.subset import Subset
+from pynamodb_alternator.topology.view import ring_order
 
 from .scenarios import CLIENTS, DEATH, RETURN, SEEDS
 from .tally import BYTES, HANDSHAKES, OWN_HANDSHAKES, PROBES, READINGS, REQUESTS, RING_BYTES, SLOTS, Tally
@@ -43,36 +49,30 @@ def figures(tallies: Mapping[str, Tally], megabytes: float | None = None) -> dic
 
 
 def _start(tally: Tally) -> list[Figure]:
-    readings = tally.sum(READINGS)
-    of_seeds = tally.sum(READINGS, range(SEEDS))
+    readings, seeds = tally.sum(READINGS), range(SEEDS)
+    of_seeds = [
+        mine + own for mine, own in zip(tally.mean(HANDSHAKES, seeds), tally.mean(OWN_HANDSHAKES, seeds), strict=True)
+    ]
     return [
-        Figure("start, 100 nodes: handshakes in its busiest second", max(_handshakes(tally))),
+        Figure("start, 100 nodes: handshakes in the busiest second", max(_handshakes(tally))),
+        Figure("… of one seed", max(of_seeds)),
+        _own_connections(tally),
+        Figure("… a seed's most requests in a second, of the mean", _most_of_share(tally, seeds, 1)),
+        Figure("… seconds in which a seed gets over twice the mean", _seconds_over(tally, seeds, 2.0), " s"),
         Figure(
-            "… of one node", max(map(sum, zip(tally.busiest(HANDSHAKES), tally.busiest(OWN_HANDSHAKES), strict=True)))
+            "… list readings of the first minute that go to seeds",
+            100 * sum(tally.sum(READINGS, seeds)) / sum(readings),
+            " %",
         ),
-        Figure(
-            "… for readings and probes, per client in five seconds",
-            _at_start(tally, OWN_HANDSHAKES) / CLIENTS,
-            "",
-            16.0,
-        ),
-        Figure(
-            "… part of the first minute's list readings that go to the seeds", 100 * sum(of_seeds) / sum(readings), " %"
-        ),
-        Figure("… list readings of one node in a second, from second 10 on", max(tally.busiest(READINGS)[10:])),
+        Figure("… list readings of one seed in a second, from second 10 on", max(tally.mean(READINGS, seeds)[10:])),
         Figure("… bytes of node lists in a second, from second 10 on", _steady(tally, BYTES) / 1e6, " MB"),
     ]
 
 
 def _start_1000(tally: Tally) -> list[Figure]:
     return [
-        Figure("start, 1,000 nodes: handshakes in its busiest second", max(_handshakes(tally))),
-        Figure(
-            "… for readings and probes, per client in five seconds",
-            _at_start(tally, OWN_HANDSHAKES) / CLIENTS,
-            "",
-            16.0,
-        ),
+        Figure("start, 1,000 nodes: handshakes in the busiest second", max(_handshakes(tally))),
+        _own_connections(tally),
         Figure("… bytes of node lists in a second, from second 5 on", sum(tally.sum(BYTES)[5:]) / 5 / 1e6, " MB"),
     ]
 
@@ -85,9 +85,24 @@ def _own_connections(tally: Tally) -> Figure:
 def _subset(tally: Tally) -> list[Figure]:
     opened = _at_start(tally, OWN_HANDSHAKES) + _at_start(tally, HANDSHAKES)
     return [
-        Figure("start, 100 nodes, subset=8: handshakes in its busiest second", max(_handshakes(tally))),
+        Figure("start, 100 nodes, subset=8: handshakes in the busiest second", max(_handshakes(tally))),
         Figure("… all connections, per client in five seconds", opened / CLIENTS, "", 16.0),
-        Figure("… the busiest node's requests, of the mean", _evenness(tally)),
+        *_subsets(100, 8),
+    ]
+
+
+def _subsets(count: int, size: int) -> list[Figure]:
+    """What all 10,000 subsets are together, by the rule itself: this is not sampled."""
+    nodes = ring_order(Node("http", f"10.0.0.{number}", 8000) for number in range(count))
+    used, moved = Counter[Node](), 0
+    for number in range(CLIENTS):
+        subset = Subset(size, number, Random(0))
+        before = subset.among(nodes, (), ())
+        used.update(before)
+        moved += len({*before}.difference(nodes[:1]) - {*subset.among(nodes[1:], (), ())})
+    return [
+        Figure("… subsets that the most used node is in, of the mean", max(used.values()) * count / used.total()),
+        Figure("… connections that move besides, when one node leaves", float(moved)),
     ]
 
 
@@ -110,8 +125,13 @@ def _death(tally: Tally) -> list[Figure]:
 def _rack_cut(tally: Tally) -> list[Figure]:
     rack = range(0, tally.nodes, 3)
     lost = tally.sum(PROBES, rack)[20:40]
+    requests = tally.sum(REQUESTS)
+    usual = sum(requests[5:10]) / 5
+    cut = requests[10:40]
     return [
-        Figure("rack cut: probes of one silent node a second, from 10 s on", sum(lost) / len(lost) / len(rack)),
+        Figure("rack cut: requests of the fleet in the worst second, of the usual", 100 * min(cut) / usual, " %"),
+        Figure("… seconds with less than nine tenths of the usual", sum(count < 0.9 * usual for count in cut), " s"),
+        Figure("… probes of one silent node a second, from 10 s on", sum(lost) / len(lost) / len(rack)),
         Figure("… handshakes in the busiest second after the rack's return", max(_handshakes(tally)[40:])),
         Figure("… the rack's most requests in a second after that, of its share", _most_of_share(tally, rack, 40)),
     ]
@@ -167,7 +187,12 @@ def _steady(tally: Tally, kind: str) -> float:
 def _most_of_share(tally: Tally, nodes: Sequence[int], begin: int) -> float:
     """The requests of these nodes in their fullest second from `begin` on, of the mean of all nodes."""
     shares = zip(tally.mean(REQUESTS, nodes), tally.mean(REQUESTS), strict=True)
-    return max([mine / mean for mine, mean in shares][begin:])
+    return max(mine / mean for mine, mean in list(shares)[begin:] if mean)
+
+
+def _seconds_over(tally: Tally, nodes: Sequence[int], times: float) -> int:
+    shares = zip(tally.mean(REQUESTS, nodes), tally.mean(REQUESTS), strict=True)
+    return sum(mine > times * mean for mine, mean in shares)
 
 
 def _evenness(tally: Tally) -> float:

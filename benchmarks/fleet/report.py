@@ -12,7 +12,7 @@ from .figures import Figure
 from .scenarios import SCENARIOS, Scenario
 from .tally import HANDSHAKES, OWN_HANDSHAKES, PROBES, READINGS, REQUESTS, Tally
 
-__all__ = ["by_node", "by_second", "figures_table", "load_before", "save_before", "write_docs"]
+__all__ = ["by_node", "by_second", "figures_table", "load_before", "save_before", "write_charts", "write_table"]
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BEFORE = Path(__file__).with_name("before.json")
@@ -100,12 +100,16 @@ def save_before(judged: Mapping[str, Figure], tallies: Mapping[str, Tally]) -> N
     _BEFORE.write_text(json.dumps({"figures": figures, "courses": kept}, indent=None, separators=(",", ":")) + "\n")
 
 
-def write_docs(table: str, tallies: Mapping[str, Tally], before: Mapping[str, Courses]) -> None:
-    """Put the table into docs/scale.md, and a chart of each scenario beside it."""
+def write_table(table: str) -> None:
+    """Put the table into docs/scale.md."""
     page = DOCS / "scale.md"
     start, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
     _, _, end = rest.partition(_END)
     page.write_text(f"{start}{_BEGIN}\n\n{table}\n\n{_END}{end}", encoding="utf-8")
+
+
+def write_charts(tallies: Mapping[str, Tally], before: Mapping[str, Courses]) -> None:
+    """Put a chart of each scenario that was run into docs/images/."""
     for scenario in _run(tallies):
         drawn = chart(scenario, courses(scenario, tallies[scenario.name]), before.get(scenario.name))
         (DOCS / "images" / f"scale-{scenario.name}.svg").write_text(drawn, encoding="utf-8")

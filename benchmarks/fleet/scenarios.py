@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pynamodb_alternator import ClusterConfig
+from pynamodb_alternator.routing.generator import first_below
+from pynamodb_alternator.routing.hashing import key_hash
+from pynamodb_alternator.topology.node import Node
+from pynamodb_alternator.topology.view import ring_order
 
-from .client import TABLE, Client, Load, simulated
+from .client import HOT, TABLE, Client, Load, simulated
 from .cluster import NODE_PORT, Cluster, Event, State
 from .tally import Tally
 from .wires import Network
@@ -27,16 +31,18 @@ SEEDS = 3
 
 class Scenario(NamedTuple):
     """`simulated`: clients that are simulated, each of which stands for its part of the fleet. `seconds`: the time that
-    is simulated. `within`: seconds in which all clients start. `focus`: the nodes that it is about. `settings`: of the
-    clients, beside the defaults."""
+    is simulated. `within`: seconds in which all clients start. `focus`: the nodes that it is about, which are `called`
+    so. `settings`: of the clients, beside the defaults."""
 
     name: str
+    title: str
     words: str
     cluster: Callable[[], Cluster]
     seconds: int
     simulated: int
     load: Load = Load()
-    focus: Sequence[int] = (0,)
+    focus: Sequence[int] = range(SEEDS)
+    called: str = "seeds"
     within: float = 1.0
     settings: Mapping[str, Any] = {}
 
@@ -48,7 +54,7 @@ def run(scenario: Scenario, part: float = 1.0, seed: int = 1) -> Tally:
     config = ClusterConfig(
         cluster.hosts[:SEEDS],
         port=NODE_PORT,
-        **_known({"token_aware": False, "partition_keys": {TABLE: "id"}, **scenario.settings}),
+        **{"token_aware": False, "partition_keys": {TABLE: "id"}, **scenario.settings},
     )
     starts = random.Random(seed)
     Network.running = Network(cluster, tally)
@@ -60,16 +66,13 @@ def run(scenario: Scenario, part: float = 1.0, seed: int = 1) -> Tally:
             for number in range(count):
                 world = World(seed * 1_000_003 + number)
                 # Evenly spread, so that a sample of the fleet has the spread of the whole fleet.
-                client = Client(world, config, scenario.load, scenario.within * (number + starts.random()) / count)
+                mine = config.replace(process_number=number * CLIENTS // count)
+                client = Client(world, mine, scenario.load, scenario.within * (number + starts.random()) / count)
                 world.run(scenario.seconds)
                 del client
     finally:
         log.setLevel(level)
     return tally
-
-
-def _known(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name in ClusterConfig.__dataclass_fields__}
 
 
 def _restarts(nodes: Iterable[int], *, begin: float, every: float, lasts: float) -> list[Event]:
@@ -94,9 +97,16 @@ def _scaled() -> Cluster:
     return Cluster(30, [Event(10.0 + number - 3, [number], State.UP) for number in range(3, 30)], first=3)
 
 
+def _coordinator_of_hot_key(size: int) -> int:
+    cluster = Cluster(size)
+    ring = ring_order(Node("http", host, NODE_PORT) for host in cluster.hosts)
+    return cluster.number[ring[first_below(key_hash("S", HOT), size)].host]
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "start",
+        "All clients start, 100 nodes",
         "10,000 clients start within one second, on 100 nodes.",
         lambda: Cluster(100),
         60,
@@ -105,6 +115,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "start-1000",
+        "All clients start, 1,000 nodes",
         "10,000 clients start within one second, on 1,000 nodes.",
         lambda: Cluster(1000),
         10,
@@ -113,6 +124,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "start-subset",
+        "All clients start, 100 nodes, subset=8",
         "10,000 clients with subset=8 start within one second, on 100 nodes.",
         lambda: Cluster(100),
         30,
@@ -122,47 +134,58 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "death",
+        "A node dies and returns",
         "One of three nodes refuses connections from second 5 to second 60, and the others go on listing it.",
         _died,
         90,
         500,
         Load(rate=10.0),
         focus=(1,),
+        called="the node",
     ),
     Scenario(
         "rack-cut",
+        "A rack is cut off",
         "One rack of three, with 10 of 30 nodes, goes silent from second 10 to second 40.",
         _rack_cut,
         60,
         200,
         Load(rate=10.0),
-        focus=tuple(range(0, 30, 3)),
+        focus=range(0, 30, 3),
+        called="the rack",
     ),
     Scenario(
         "rolling-restart",
+        "A rolling restart",
         "The 12 nodes of a cluster restart one after another, each for 3 seconds of 5, and leave the list meanwhile.",
         lambda: Cluster(12, _restarts(range(12), begin=10.0, every=5.0, lasts=3.0)),
         75,
         200,
         Load(rate=10.0),
         focus=(6,),
+        called="node 7",
     ),
     Scenario(
         "scale-out",
+        "Three nodes become thirty",
         "A cluster of three nodes grows to 30, by one node each second from second 10 on.",
         _scaled,
         60,
         200,
         Load(rate=10.0),
-        focus=tuple(range(3, 30)),
+        focus=range(3, 30),
+        called="the new nodes",
     ),
     Scenario(
         "hot-key",
+        "A hot key",
         "A tenth of the requests is for one key. Writes have affinity, and reads, one half, go to replicas. 30 nodes.",
         lambda: Cluster(30),
         20,
         100,
         Load(rate=10.0, writes=0.5, hot=0.1),
+        focus=[_coordinator_of_hot_key(30)],
+        called="coordinator",
         settings={"key_route_affinity": "any_write", "token_aware": True},
     ),
 )

@@ -253,7 +253,9 @@ def _stand_ins() -> dict[ModuleType, ModuleType]:
         ),
         starting: _StandIn(starting, start_new_thread=lambda call, args: World.running.spawn(call, *args)),
         time: _StandIn(time, monotonic=now, time=now, sleep=lambda seconds: World.running.sleep(seconds)),
-        random: _StandIn(random, Random=lambda: World.running.new_random()),
+        random: _StandIn(
+            random, Random=lambda: World.running.new_random(), SystemRandom=lambda: World.running.new_random()
+        ),
     }
 
 
