@@ -225,7 +225,8 @@ def test_the_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
 WORDS = (
     "node, seed, topology, datacenter, rack, routing scope, ring, query plan, attempt, failover, coordinator, "
     "key route affinity, token awareness, plain write, quarantined, set aside, probe, replica, token, token ring, "
-    "shard, suspect, slot, view, location, retry, hedge, after_fork, slow start, settled, subset"
+    "shard, suspect, slot, view, location, retry, hedge, after_fork, slow start, settled, subset, "
+    "unproven"
 )
 """What this project calls its things, once and for all."""
 
