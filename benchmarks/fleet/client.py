@@ -121,7 +121,7 @@ def simulated() -> Iterator[None]:
         {
             cluster_core: {"Pools": _Pools, "ControlConnections": CountedControl},
             pool: {"StepwiseConnection": RequestWire},
-            control: {"Connection": ControlWire},
+            control: {"StepwiseConnection": ControlWire},
         }
     ):
         yield

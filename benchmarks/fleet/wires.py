@@ -36,7 +36,7 @@ class Network:
 class _Wire(StepwiseConnection):
     """A connection that lives in the head of the simulator. Its rules and errors are those of the real ones."""
 
-    __slots__ = ("_boots", "_number", "_wait")
+    __slots__ = ("_boots", "_connected_at", "_number", "_wait")
 
     handshakes = HANDSHAKES
 
@@ -44,11 +44,13 @@ class _Wire(StepwiseConnection):
         super().__init__(node, clock=clock)
         self._number = Network.running.cluster.number[node.host]
         self._boots = 0
+        self._connected_at = 0.0
         self._wait: Any = None
 
     def connect(self, *, connect_timeout: float, deadline: float | None = None, tls: Any = None) -> None:
         network, world = Network.running, World.running
         with self._connecting(connect_timeout, deadline) as until:
+            self._connected_at = world.now
             network.tally.add(self.handshakes, self._number, world.now)
             state, self._boots = network.cluster.at(self._number, world.now)
             if state is State.SILENT or state is State.ABSENT:
@@ -104,7 +106,15 @@ class _Wire(StepwiseConnection):
             self.busy_since = None
 
     def _answer(self, head: bytes) -> bytes:
-        raise NotImplementedError
+        network, world = Network.running, World.running
+        if head.startswith(_LIST):
+            body = network.cluster.node_list(world.now)
+            network.tally.add(BYTES, self._number, world.now, len(body))
+            return body
+        if head.startswith(b"GET"):
+            return b"healthy"
+        network.tally.add(REQUESTS, self._number, world.now)
+        return b"{}"
 
     def is_stale(self) -> bool:
         state, boots = Network.running.cluster.at(self._number, World.running.now)
@@ -124,29 +134,23 @@ class _Wire(StepwiseConnection):
 
 
 class RequestWire(_Wire):
-    """Of a request: counts what is answered."""
+    """Opened for a request."""
 
     __slots__ = ()
 
-    def _answer(self, head: bytes) -> bytes:
-        Network.running.tally.add(REQUESTS, self._number, World.running.now)
-        return b"{}"
-
 
 class ControlWire(_Wire):
-    """Of list readings and probes."""
+    """Opened for list readings and probes. A pool may take it over."""
 
     __slots__ = ()
 
     handshakes = OWN_HANDSHAKES
 
-    def _answer(self, head: bytes) -> bytes:
-        if not head.startswith(_LIST):
-            return b"healthy"
-        network, world = Network.running, World.running
-        body = network.cluster.node_list(world.now)
-        network.tally.add(BYTES, self._number, world.now, len(body))
-        return body
+    def is_taken_over(self) -> None:
+        """From now on it is one that requests use, and counts as such."""
+        tally = Network.running.tally
+        tally.add(OWN_HANDSHAKES, self._number, self._connected_at, -1)
+        tally.add(HANDSHAKES, self._number, self._connected_at)
 
 
 class CountedControl(ControlConnections):
@@ -160,3 +164,9 @@ class CountedControl(ControlConnections):
         kind = READINGS if path.startswith("/localnodes") else PROBES
         network.tally.add(kind, network.cluster.number[node.host], now())
         return super().fetch_answer(node, path, timeout)
+
+    def hand_over(self, node: Node) -> StepwiseConnection | None:
+        connection = super().hand_over(node)
+        if isinstance(connection, ControlWire):
+            connection.is_taken_over()
+        return connection

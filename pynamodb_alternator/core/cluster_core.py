@@ -102,7 +102,8 @@ class ClusterCore:
         self.control: ControlConnections = ControlConnections(tls=self.tls, admit=self.admission.admit_control)
         limit, max_idle = config.max_pool_connections, config.max_connection_idle
         renewal = Renewal.of(config.max_connection_age, random.SystemRandom())
-        self.pools: Pools = Pools(limit, max_idle=max_idle, tls=self.tls, renewal=renewal, admit=self.admission.admit)
+        admit, spare = self.admission.admit, self.control.hand_over
+        self.pools: Pools = Pools(limit, max_idle=max_idle, tls=self.tls, renewal=renewal, admit=admit, hand_over=spare)
         self.all_pools: AllPools = AllPools(self.pools)
         """All connections: those of threads (`pools`), and those of the event loops that share the cluster."""
         fetch = DeadlinedFetch(self.control.fetch_answer if network is None else network.fetch, time.monotonic)

@@ -1,6 +1,7 @@
 """GET requests for discovery and probes, each node's on a connection of its own.
 
-They do not share the requests' pools: a full pool must not hold up the probe that finds out why it is full.
+They do not share the requests' pools: a full pool must not hold up the probe that finds out why it is full. But a
+pool that lacks a connection takes over the one that lies idle here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from ..errors import (
     ReadTimeoutError,
     TransportError,
 )
-from .http1 import Answer, Clock, Connection, TlsSource
+from ..topology.health import PROBE_PATH
+from .http1 import Answer, Clock, StepwiseConnection, TlsSource
 from .live import LiveConnections
 from .request import build_get
 
@@ -63,10 +65,12 @@ class ControlConnections:
         self._admit = admit
         self._clock = clock
         self._lock = threading.Lock()
-        self._idle: dict[str, Connection] = {}
+        self._idle: dict[str, StepwiseConnection] = {}
         # Those in use belong to the threads that use them; here is only known which there are.
-        self._live: LiveConnections[Connection] = LiveConnections()
+        self._live: LiveConnections[StepwiseConnection] = LiveConnections()
         self._members: frozenset[str] | None = None
+        self._asked: str | None = None
+        """The endpoint that was asked last for more than a probe: the node that tells the list."""
         self._closed = False
 
     def fetch_answer(self, node: Node, path: str, timeout: float) -> tuple[int, bytes]:
@@ -89,6 +93,8 @@ class ControlConnections:
         self._admit(node)
         deadline = self._clock() + timeout
         head = build_get(path, node.host_header)
+        if path != PROBE_PATH:
+            self._asked = node.endpoint
         with self._lock:
             kept = self._idle.pop(node.endpoint, None)
         if kept is not None and kept.is_stale():
@@ -101,19 +107,19 @@ class ControlConnections:
             except TransportError as error:
                 if error.was_cut:
                     raise
-        fresh = Connection(node, clock=self._clock)
+        fresh = StepwiseConnection(node, clock=self._clock)
         self._live.add(fresh)
         tls = self._tls if node.scheme == "https" else None
         fresh.connect(connect_timeout=timeout, deadline=deadline, tls=tls)
         return self._exchange(fresh, head, timeout, deadline)
 
-    def _exchange(self, connection: Connection, head: bytes, timeout: float, deadline: float) -> Answer:
+    def _exchange(self, connection: StepwiseConnection, head: bytes, timeout: float, deadline: float) -> Answer:
         try:
             return connection.exchange(head, b"", read_timeout=timeout, deadline=deadline, max_body=_MAX_BODY)
         finally:
             self._give_back(connection)
 
-    def _give_back(self, connection: Connection) -> None:
+    def _give_back(self, connection: StepwiseConnection) -> None:
         endpoint = connection.node.endpoint
         with self._lock:
             stays = self._members is None or endpoint in self._members
@@ -124,6 +130,21 @@ class ControlConnections:
                 # The one that has waited longest: a dict keeps the order in which they came.
                 connection = self._idle.pop(next(iter(self._idle)))
         connection.close()
+
+    def hand_over(self, node: Node) -> StepwiseConnection | None:
+        """The idle connection to a node, which is its new owner's then. None if there is none that can be done without:
+        the one over which the list is read each second stays.
+
+        So a node that was probed for the first time, because a request has named it, is connected to once and not
+        twice.
+        """
+        if node.endpoint not in self._idle or node.endpoint == self._asked:
+            return None
+        with self._lock:
+            connection = self._idle.pop(node.endpoint, None)
+        if connection is not None:
+            self._live.discard(connection)
+        return connection
 
     def keep_only(self, nodes: Collection[Node]) -> None:
         """Close the idle connections to all other nodes."""
@@ -153,6 +174,6 @@ class ControlConnections:
         for connection in connections:
             connection.abandon()
 
-    def connections(self) -> list[Connection]:
+    def connections(self) -> list[StepwiseConnection]:
         """Those that exist, idle or not."""
         return self._live.all()

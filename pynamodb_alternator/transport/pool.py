@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["NodePool", "Pools"]
 
+HandOver = Callable[["Node"], StepwiseConnection | None]
+
+
+def _nothing(node: Node) -> None:
+    """There is no connection to hand over."""
+
+
 _HEALERS = 16
 """So many looks are made in `HEAL_EVERY` seconds by all waiters of a long queue together."""
 
@@ -63,7 +70,8 @@ class _Turn:
 
 
 class NodePool(PoolCore[StepwiseConnection]):
-    """The connections to one node. Threads may share it. `limit`, `max_idle`, `renewal`: see `PoolCore`."""
+    """The connections to one node. Threads may share it. `limit`, `max_idle`, `renewal`: see `PoolCore`. `hand_over`:
+    gives a connection to the node that was opened for something else, if there is one that can be done without."""
 
     advice = "Use fewer threads"
 
@@ -76,12 +84,17 @@ class NodePool(PoolCore[StepwiseConnection]):
         tls: TlsSource | None = None,
         clock: Clock = time.monotonic,
         renewal: Renewal = NEVER,
+        hand_over: HandOver = _nothing,
     ) -> None:
         super().__init__(node, limit=limit, max_idle=max_idle, clock=clock, renewal=renewal)
         self._tls = tls
+        self._hand_over = hand_over
 
     def _new_connection(self) -> StepwiseConnection:
         return StepwiseConnection(self.node, clock=self.clock)
+
+    def _handed_over(self) -> StepwiseConnection | None:
+        return self._hand_over(self.node)
 
     def acquire(
         self,
@@ -176,7 +189,8 @@ class NodePool(PoolCore[StepwiseConnection]):
 class Pools(PoolMap[NodePool, StepwiseConnection]):
     """The pools of all nodes of a cluster. Threads may share it.
 
-    `limit`, `max_idle`, `clock`, `renewal`, `admit`: see `PoolMap`. `tls`: where the nodes speak https.
+    `limit`, `max_idle`, `clock`, `renewal`, `admit`: see `PoolMap`. `tls`: where the nodes speak https. `hand_over`:
+    see `NodePool`.
     """
 
     def __init__(
@@ -188,14 +202,22 @@ class Pools(PoolMap[NodePool, StepwiseConnection]):
         clock: Clock = time.monotonic,
         renewal: Renewal = NEVER,
         admit: Callable[[Node], None] = lambda node: None,
+        hand_over: HandOver = _nothing,
     ) -> None:
         super().__init__(limit=limit, max_idle=max_idle, clock=clock, renewal=renewal, admit=admit)
         self._tls = tls
+        self._hand_over = hand_over
 
     def _new_pool(self, node: Node) -> NodePool:
         tls = self._tls if node.scheme == "https" else None
         return NodePool(
-            node, limit=self._limit, max_idle=self._max_idle, tls=tls, clock=self._clock, renewal=self.renewal
+            node,
+            limit=self._limit,
+            max_idle=self._max_idle,
+            tls=tls,
+            clock=self._clock,
+            renewal=self.renewal,
+            hand_over=self._hand_over,
         )
 
     def acquire(

@@ -16,6 +16,7 @@ two steps (gevent's Timeout, KeyboardInterrupt, an exception out of a signal's h
   new one holds the old one meanwhile (`predecessor`), which serves on if opening fails. In a full pool the slot changes
   hands, and the old one is closed first. No request is under way on a connection that is closed so.
 - A new connection takes its slot before it is connected, and so does one that is handed to a waiter: it exists.
+- Before a new one is opened, one is taken over that others can do without (`_handed_over`): that of a probe.
 - If something keeps a connection that is not used (a traceback, a transport of asyncio), `sweep` closes it: it is seen
   several times, over a second, within one loan, and without an exchange. A full pool is swept, and each one that the
   monitor looks at, and now and then all.
@@ -104,6 +105,10 @@ class PoolCore(Generic[C]):
         """A connection to the node that is not connected yet."""
         raise NotImplementedError
 
+    def _handed_over(self) -> C | None:
+        """A connection to the node that others have opened and can do without, if there is one."""
+        return None
+
     # ---- taking ------------------------------------------------------------------------------------------------
 
     def _take_or_queue(self, waiter: Waiter[C]) -> C | None:
@@ -126,10 +131,18 @@ class PoolCore(Generic[C]):
             connection = None  # another thread has taken it, which needs no lock if the queue is empty
         self._spares.seen(len(self._idle))
         if connection is None and self._live.count() < self._limit:
-            connection = self._new_connection()
+            connection = self._taken_over() or self._new_connection()
             self._live.add(connection)
         if connection is not None:
             connection.lent_by = self._live
+        return connection
+
+    def _taken_over(self) -> C | None:
+        connection = self._handed_over()
+        if connection is not None:
+            self._opened += 1
+            connection.idle_since = now = self.clock()
+            connection.renew_at = self._renewal.at(now)
         return connection
 
     def _successor(self, connection: C) -> C | None:

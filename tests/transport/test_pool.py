@@ -637,6 +637,49 @@ def test_control_keeps_one_connection_per_node() -> None:
         control.close()
 
 
+def test_a_pool_takes_over_the_connection_of_a_probe() -> None:
+    control = ControlConnections()
+    with Server(paths) as server, closing(Pools(hand_over=control.hand_over)) as pools:
+        node = server.node()
+        control.fetch(node, "/", timeout=5)
+        connection = pools.acquire(node, 5)
+        assert (server.accepted, control.connections(), pools.stats()[node.address]) == (1, [], PoolStats(1, 1, 1))
+        pools.release(connection)
+        assert pools.acquire(node, 5) is connection
+        other = pools.acquire(node, 5)  # there is no further one to take over
+        assert (server.accepted, pools.stats()[node.address]) == (2, PoolStats(2, 2, 2))
+        pools.release(connection)
+        pools.release(other)
+        control.close()
+        assert pools.acquire(node, 5) is connection  # whoever opened it has nothing to do with it any more
+        pools.release(connection)
+
+
+def test_a_pool_takes_over_no_connection_that_was_closed_meanwhile() -> None:
+    control = ControlConnections()
+    with Server(paths) as server, closing(Pools(hand_over=control.hand_over)) as pools:
+        control.fetch(server.node(), "/", timeout=5)
+        server.hang_up()
+        (closed,) = control.connections()
+        until(closed.is_stale)
+        connection = pools.acquire(server.node(), 5)
+        assert connection is not closed
+        assert (server.accepted, pools.stats()[server.node().address].open) == (2, 1)
+        pools.release(connection)
+    control.close()
+
+
+def test_the_connection_over_which_the_list_is_read_stays() -> None:
+    control = ControlConnections()
+    with Server(paths) as server:
+        control.fetch(server.node(), "/", timeout=5)
+        control.fetch(server.node(), "/localnodes", timeout=5)
+        assert control.hand_over(server.node()) is None
+        control.fetch(server.node(), "/localnodes", timeout=5)
+        assert server.accepted == 1
+    control.close()
+
+
 def test_control_tries_again_after_a_kept_connection_failed() -> None:
     def once(sock: socket.socket) -> None:
         read_request(sock)
