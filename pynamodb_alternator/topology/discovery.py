@@ -300,6 +300,10 @@ class Discovery:
             return None
         return source if self._seen_alive.isdisjoint(reading.nodes) else None
 
+    def is_seed(self, node: Node) -> bool:
+        """See `Seeds.includes`."""
+        return self._seeds.includes(node)
+
     @property
     def scopes(self) -> tuple[Scope, ...]:
         """The scopes whose nodes are asked for, without their fallbacks."""

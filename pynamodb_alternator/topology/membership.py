@@ -95,7 +95,8 @@ class Membership:
             config, fetch=fetch, resolve=resolve, random=random, answered=self._answered, failed=self.suspect
         )
         self._turns = Turns(LONGEST_READING)
-        self._published = Published(config, self._health, scopes_read=self._discovery.scopes, random=random)
+        scopes, is_seed = self._discovery.scopes, self._discovery.is_seed
+        self._published = Published(config, self._health, scopes_read=scopes, random=random, is_seed=is_seed)
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -121,8 +122,7 @@ class Membership:
         return self._published.view_for(scope)
 
     def generation(self, node: Node) -> int:
-        status = self._health.statuses.get(node)
-        return 0 if status is None else status.generation
+        return 0 if (status := self._health.statuses.get(node)) is None else status.generation
 
     def trouble_with(self, node: Node) -> str | None:
         """What was last heard of a node that is not active."""

@@ -6,7 +6,7 @@ and `view_for` without it: each reads one attribute, which is swapped as a whole
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from random import Random
 
 from ..errors import ConfigurationError
@@ -29,7 +29,7 @@ class Published:
     """What was read last, and what is published of it.
 
     `health`: of the nodes that are members, or were. `scopes_read`: the scopes whose node lists are read. `random`:
-    names the process, for its subset of the nodes.
+    names the process, for its subset of the nodes. `is_seed`: tells the nodes that all processes know.
     `reading`, `members`: the last node lists. `addresses`: of the members, sorted. `view`: what a request sees.
     `slow_starts`: the nodes that start now.
     """
@@ -38,7 +38,13 @@ class Published:
     _seen: tuple[View, Reading, dict[Scope, View]]
 
     def __init__(
-        self, config: ClusterConfig, health: HealthBook, *, scopes_read: Sequence[Scope], random: Random
+        self,
+        config: ClusterConfig,
+        health: HealthBook,
+        *,
+        scopes_read: Sequence[Scope],
+        random: Random,
+        is_seed: Callable[[Node], bool],
     ) -> None:
         self.reading: Reading = Reading()
         self.members: frozenset[Node] = frozenset()
@@ -52,6 +58,8 @@ class Published:
         self._restore_after = config.discovery.scope_restore_after
         self._scopes_read = scopes_read
         self._health = health
+        self._is_seed = is_seed
+        self._seeds: tuple[Node, ...] = ()
         self._subset = Subset(config.subset, config.process_number, random)
         self.slow_starts: SlowStarts = SlowStarts(config.slow_start)
         self._shares = NO_SHARES
@@ -79,7 +87,7 @@ class Published:
         view_of_scope = of_scopes.get(scope)
         if view_of_scope is None:
             self._check_is_read(scope)
-            view_of_scope = spread(view_of(scope, reading, view, self._ring_nodes), view.starting, self._subset.among)
+            view_of_scope = self._spread(view_of(scope, reading, view, self._ring_nodes))
             of_scopes[scope] = view_of_scope
         return view_of_scope
 
@@ -111,6 +119,7 @@ class Published:
         self.members = members
         self.addresses = tuple(sorted(node.address for node in members))
         self._current = {node: node for node in members}
+        self._seeds = tuple(filter(self._is_seed, members))
         emissions = self._choose(now)
         self._publish_reading()
         self._states = states
@@ -189,8 +198,11 @@ class Published:
             next_view(self.view, self._preferred, self.reading, chosen, self._ring_nodes, state_of, is_unproven)
         )
 
+    def _spread(self, view: View) -> View:
+        return spread(view, self._shares, self._subset.among, self._seeds)
+
     def _publish(self, view: View) -> None:
-        view = spread(view, self._shares, self._subset.among)
+        view = self._spread(view)
         of_scopes: dict[Scope, View] = {}
         # The last one: what requests with a scope of their own see of this view, as far as it was asked for.
         self._seen = (view, self.reading, of_scopes)

@@ -14,6 +14,9 @@ from .view import Topology, View, ring_order
 
 __all__ = ["ScopeChoice", "choose_scope", "make_topology", "next_view", "spread", "view_of", "with_state"]
 
+_MOST = 0.75
+"""The part of the nodes from which on it makes no difference whether the others are proven."""
+
 
 class ScopeChoice(NamedTuple):
     """Which scope of the chain is in use. `chosen`: its index in the chain; 0 is the preferred one.
@@ -179,14 +182,19 @@ def spread(
     view: View,
     shares: Mapping[Node, float],
     subset: Callable[[tuple[Node, ...], Collection[Node], Collection[Node]], tuple[Node, ...]],
+    seeds: Collection[Node] = (),
 ) -> View:
     """`view` with the nodes over which this process spreads what any node may serve.
 
-    `shares`: of the turns of nodes that start. `subset`: see `Subset.among`.
+    `shares`: of the turns of nodes that start. `subset`: see `Subset.among`. `seeds`: members that all processes know
+    from their configuration.
     """
-    unsettled = {*view.quarantined, *view.set_aside, *view.unproven, *shares}
-    # Those that are only not proven yet count as usable: else all processes would choose among the few that are.
+    # Those that are only not proven yet count as settled: else all processes would use the few that are, the seeds.
+    unsettled = {*view.quarantined, *view.set_aside, *shares}
     chosen = subset(view.topology.nodes, view.down - view.unproven, unsettled)
+    if seeds and view.unproven and not chosen:
+        shares = {**_shares_of_seeds(view, seeds), **shares}
+        unsettled.update(shares)
     settled: tuple[Node, ...] = ()
     if shares:
         nodes = chosen or view.topology.nodes
@@ -194,3 +202,16 @@ def spread(
     if chosen == view.subset and shares == view.starting and settled == view.settled:
         return view
     return view._replace(subset=chosen, starting=shares if settled else {}, settled=settled)
+
+
+def _shares_of_seeds(view: View, seeds: Collection[Node]) -> dict[Node, float]:
+    """The part of its turns that each seed takes while nodes of the scope are unproven.
+
+    A turn of an unproven node falls to one that is proven. Each process has other nodes proven, except the seeds, which
+    all have: so these leave such turns to the others, and keep what their share is when all nodes are proven.
+    """
+    nodes = view.topology.nodes
+    proven = len(nodes) - sum(node in view.unproven for node in nodes)
+    if proven >= _MOST * len(nodes):
+        return {}
+    return {node: proven / len(nodes) for node in seeds if node not in view.down}

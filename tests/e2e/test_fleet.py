@@ -55,15 +55,7 @@ SAMPLED = 1.05
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # seconds where nothing else runs
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="a seed out of the subset costs a connection as well"))
-        if name == "start-subset"
-        else name
-        for name in BARS
-    ],
-)
+@pytest.mark.parametrize("name", BARS)
 def test_a_fleet_keeps_its_bars(name: str) -> None:
     scenario, limits = BARS[name]
     judged = {figure.words: figure for figure in figures({name: run(scenario)}).values()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from pynamodb_alternator.settings.scopes import ClusterScope, DatacenterScope, RackScope, Scope, chain
 from pynamodb_alternator.topology.discovery import Reading, location_of
 from pynamodb_alternator.topology.node import Node
-from pynamodb_alternator.topology.selection import ScopeChoice, choose_scope, make_topology, view_of
+from pynamodb_alternator.topology.selection import ScopeChoice, choose_scope, make_topology, spread, view_of
 from pynamodb_alternator.topology.view import Topology, View
 
 from .fakes import hosts
@@ -254,3 +256,40 @@ def test_the_order_of_the_lists_does_not_matter(index: int, random: object) -> N
     assert narrow.affinity_ring is narrow.nodes, "a plan need not look for nodes outside of the ring"
     assert (narrow.scope, narrow.affinity_scope, narrow.nodes) == (topology.scope, topology.scope, topology.nodes)
     assert [node.endpoint for node in topology.ring] == sorted(node.endpoint for node in topology.ring)
+
+
+SPREAD = tuple(Node("http", f"n{number}", 8000) for number in range(20))
+
+
+@pytest.mark.parametrize(
+    ("proven", "subset", "shares"),
+    [
+        (8, (), {"n0": 0.4, "n1": 0.4}),  # and the others take what falls to the two beside that
+        (14, (), {"n0": 0.7, "n1": 0.7}),
+        (15, (), {}),  # nearly all are proven
+        (20, (), {}),
+        (2, (), {}),  # there is nobody else
+        (8, SPREAD[3:6], {}),  # the seeds are in the subsets of few processes
+    ],
+)
+def test_seeds_take_no_more_than_their_share_while_other_nodes_are_unproven(
+    proven: int, subset: tuple[Node, ...], shares: dict[str, float]
+) -> None:
+    unproven = frozenset(SPREAD[proven:])
+    view = View(Topology(ring=SPREAD, nodes=SPREAD), down=unproven, unproven=unproven)
+    after = spread(view, {}, lambda nodes, down, unsettled: subset, SPREAD[:2])
+    assert {node.host: share for node, share in after.starting.items()} == shares
+    assert after.settled == (SPREAD[2:proven] if shares else ())
+
+
+def test_unproven_nodes_of_a_subset_have_no_stand_ins() -> None:
+    unproven = frozenset(SPREAD[3:])
+    view = View(Topology(ring=SPREAD, nodes=SPREAD), down=unproven, unproven=unproven)
+    asked: list[tuple[Collection[Node], Collection[Node]]] = []
+
+    def among(nodes: tuple[Node, ...], down: Collection[Node], unsettled: Collection[Node]) -> tuple[Node, ...]:
+        asked.append((down, unsettled))
+        return SPREAD[10:14]
+
+    assert spread(view, {}, among, SPREAD[:3]).subset == SPREAD[10:14]
+    assert [(set(down), set(unsettled)) for down, unsettled in asked] == [(set(), set())]
