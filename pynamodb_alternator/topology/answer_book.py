@@ -112,6 +112,8 @@ class AnswerBook:
         self, now: float, members: Collection[Node], groups: Iterable[Collection[Node]]
     ) -> list[tuple[Node, Aside]]:
         """Have nodes return whose time is over, or of which too many are aside now. Gives these, as they were."""
+        if not self._asides and not self._out:
+            return []  # as nearly always, and without a look at all members
         for node in in_excess(self._present(now, members), groups):
             self._asides[node] = self._asides[node]._replace(until=now)
         back = [(node, self._asides[node]) for node in self._out if self.aside(node, now) is None]

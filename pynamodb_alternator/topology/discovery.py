@@ -137,6 +137,7 @@ class Discovery:
             or self._readings_from_source >= READINGS_PER_SOURCE
             or self._config.address_translator is not None  # which may say something else each time
             or not last.begins_with(previous, states)
+            or (self._is_makeshift and states != last.states)  # a better source has come, perhaps
             or not all(questions.tells_again(answer) for answer in last.answers)
         ):
             return False

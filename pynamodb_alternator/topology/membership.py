@@ -367,7 +367,7 @@ class Membership:
         """Make `reading` the truth. The caller holds the lock."""
         now = self._clock()
         if self._published.has(reading, self._health.changes):
-            return self._published.take_again(reading, now)
+            return [*self._published.take_again(reading, now), *self._review_answers(now)]
         members = reading.nodes
         # Every member has a status before it is one: a process may be forked between two of these lines.
         self._health.admit(members)

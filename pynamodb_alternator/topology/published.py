@@ -50,7 +50,8 @@ class Published:
         self.members: frozenset[Node] = frozenset()
         self.addresses: tuple[str, ...] = ()
         self._states: int | None = None
-        """What `HealthBook.changes` was when the last reading was published with all states; None while it is not."""
+        """What `HealthBook.changes` was when the last reading was published with all states; None while it is not. It
+        goes along with nodes that become active."""
         self._current: dict[Node, Node] = {}
         self._preferred = config.routing_scope
         self._scopes = tuple(chain(config.routing_scope))
@@ -138,6 +139,9 @@ class Published:
         emissions = self.choose(now)
         if not emissions and node in self.members:
             self._publish(with_state(self.view, node, state))
+            # A node that has become active is as the next reading would publish it, which need not do that then.
+            if state is State.ACTIVE and self._states == self._health.changes - 1:
+                self._states = self._health.changes
         return emissions
 
     def go_last(self, set_aside: frozenset[Node], returning: frozenset[Node]) -> None:

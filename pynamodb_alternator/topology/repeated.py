@@ -2,8 +2,8 @@
 
 A full reading of thousands of nodes takes milliseconds, and nearly all of them find what was known. So `Discovery`
 remembers what it asked in a reading that went smoothly and changed nothing, and asks these sources for the same lists.
-Where all answers have the same bytes, and the nodes are in the same states, a full reading would end where the last one
-did. Where something differs, a full reading follows, and takes the answers that are there.
+Where all answers have the same bytes, and no node has gone down or come back, a full reading would end where the last
+one did. Where something differs, a full reading follows, and takes the answers that are there.
 """
 
 from __future__ import annotations
@@ -52,8 +52,13 @@ class Repeatable(NamedTuple):
         return Repeatable(reading, states, kept, seeds is not None and active.issuperset(seeds))
 
     def begins_with(self, reading: Reading, states: States) -> bool:
-        """Whether a reading that begins with these would ask the same."""
-        return reading is self.reading and states == self.states
+        """Whether a reading that begins with these would ask the same. That more nodes are active changes nothing."""
+        if reading is not self.reading or states.down != self.states.down:
+            return False
+        if states == self.states:
+            return True
+        active = set(map(id, states.active))  # a hash of each node would cost more
+        return all(id(answer.node) in active for answer in self.answers)
 
 
 class Questions:

@@ -92,6 +92,22 @@ class TestWhatNothingCosts:
         world = started(DC1, routing_scope=scope)
         read_in_vain(world, work, READINGS_PER_LOOK_OUTSIDE)
 
+    def test_a_node_that_becomes_active_has_nothing_read_anew(self, work: Counter[str]) -> None:
+        world = started(DC1)
+        world.network.places["10.0.0.50"] = ("dc1", "r0")
+        settle(world)
+        late = world.node("10.0.0.50")
+        assert late in world.membership.view.unproven
+        assert world.membership.probe(late, 1.0)
+        view, members = world.membership.view, world.membership.snapshot().members
+        assert late not in view.unproven
+        work.clear()
+        read(world)
+        del work["__hash__"]
+        assert dict(work) == {}
+        assert world.membership.view is view
+        assert world.membership.snapshot().members is members
+
     def test_each_list_is_asked_for_once(self) -> None:
         scope = RackScope("dc1", "r1", fallback=ClusterScope())
         world = started({**DC1, **DC2}, BOTH, routing_scope=scope)
