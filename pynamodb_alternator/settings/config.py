@@ -96,7 +96,8 @@ class ClusterConfig:
     ``"allow"``: it is made. ``"warn"``: it is made, with a `SyncInLoopWarning`. ``"error"``: `SyncInLoopError`.
     `max_pool_connections`: connections to one node that are open at once. `max_connection_idle`: seconds after which an
     idle connection is no longer used; a later request closes it. `max_connection_age`: seconds, a tenth more or less,
-    after which a connection is closed between two requests, and a new one opened; None or 0 for no such end.
+    after which a connection is closed between two requests, and a new one opened (one that took no other one's place
+    ends earlier, after a tenth of that or more); None or 0 for no such end.
     `max_answer`: bytes of an answer at most, before and after it is unpacked; at least 1 MiB. A larger one is a
     `MalformedAnswerError`. Answers to writes of one item, and errors, have at most 32 MiB in any case.
     `extra_headers`: sent with every request.

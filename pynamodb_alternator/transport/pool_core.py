@@ -142,7 +142,7 @@ class PoolCore(Generic[C]):
         if connection is not None:
             self._opened += 1
             connection.idle_since = now = self.clock()
-            connection.renew_at = self._renewal.at(now)
+            connection.renew_at = self._renewal.at(now, takes_place=False)
         return connection
 
     def _successor(self, connection: C) -> C | None:
@@ -168,8 +168,8 @@ class PoolCore(Generic[C]):
     def _opened_now(self, connection: C) -> C:
         """It is connected."""
         self._opened += 1
-        connection.renew_at = self._renewal.at(self.clock())
         old = connection.predecessor
+        connection.renew_at = self._renewal.at(self.clock(), takes_place=old is not None)
         if old is not None:
             connection.predecessor = None
             self._discard(old)

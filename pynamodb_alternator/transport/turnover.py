@@ -17,6 +17,9 @@ __all__ = ["NEVER", "Renewal", "Spares"]
 
 _JITTER = 0.1
 """Connections that were opened together do not end together: each lives for up to so much more or less of the age."""
+_EARLIEST = 0.1
+"""The part of the age that the first connections live for at least. All clients of a fleet may open theirs within a
+second, and they would renew all of them within two minutes, ten minutes later, at five times the usual rate."""
 _AFTER_FAILURE = 0.1
 """The part of the age after which it is tried again, where no other connection could be opened."""
 
@@ -36,11 +39,13 @@ class Renewal(NamedTuple):
         they would renew their connections together."""
         return cls(seconds or math.inf, random.uniform)
 
-    def at(self, now: float) -> float:
-        """When a connection that is connected now is renewed."""
+    def at(self, now: float, *, takes_place: bool) -> float:
+        """When a connection that is connected now is renewed. `takes_place`: whether it took the place of another."""
         if self.age == math.inf:
             return math.inf
-        return now + self.age * self.uniform(1.0 - _JITTER, 1.0 + _JITTER)
+        if takes_place:
+            return now + self.age * self.uniform(1.0 - _JITTER, 1.0 + _JITTER)
+        return now + self.age * self.uniform(_EARLIEST, 1.0)
 
     def after_failure(self, now: float) -> float:
         """When to try again, after the new connection could not be opened."""

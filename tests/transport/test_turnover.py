@@ -8,7 +8,7 @@ import math
 import random
 import socket
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 
 import pytest
@@ -26,7 +26,7 @@ from .servers import Server, ok, read_request, until
 from .test_pool import Clock, closing, in_threads, request
 
 AGE = 600.0
-EXACT = Renewal(AGE, lambda low, high: (low + high) / 2)
+EXACT = Renewal(AGE, lambda low, high: 1.0)
 """Without jitter."""
 
 
@@ -35,19 +35,31 @@ EXACT = Renewal(AGE, lambda low, high: (low + high) / 2)
 
 @given(st.floats(1e-3, 1e6), st.floats(0, 1e6), st.integers())
 def test_a_tenth_more_or_less(age: float, now: float, seed: int) -> None:
-    moment = Renewal(age, random.Random(seed).uniform).at(now)
-    assert now + age * 0.9 <= moment + 1e-6 <= now + age * 1.1 + 2e-6
+    renewal = Renewal(age, random.Random(seed).uniform)
+    assert now + age * 0.9 <= renewal.at(now, takes_place=True) + 1e-6 <= now + age * 1.1 + 2e-6
+    assert now + age * 0.1 <= renewal.at(now, takes_place=False) + 1e-6 <= now + age + 2e-6
 
 
 def test_connections_that_were_opened_together_do_not_end_together() -> None:
     renewal = Renewal(AGE, random.Random(1).uniform)
-    ends = sorted(renewal.at(0.0) for _ in range(50))
+    ends = sorted(renewal.at(0.0, takes_place=True) for _ in range(50))
     assert ends[-1] - ends[0] > 100.0
     assert max(later - earlier for earlier, later in itertools.pairwise(ends)) < 20.0
 
 
+def test_connections_that_a_fleet_opens_together_are_renewed_at_a_steady_rate() -> None:
+    renewal, count = Renewal(AGE, random.Random(1).uniform), 10_000
+    minutes: Counter[int] = Counter()
+    for _ in range(count):
+        moment = renewal.at(0.0, takes_place=False)
+        while moment < 3 * AGE:
+            minutes[int(moment // 60)] += 1
+            moment = renewal.at(moment, takes_place=True)
+    assert max(minutes.values()) < 1.25 * count * 60 / AGE  # and five times, if all lived for ten minutes at first
+
+
 def test_never() -> None:
-    assert (NEVER.at(5.0), NEVER.after_failure(5.0)) == (math.inf, math.inf)
+    assert (NEVER.at(5.0, takes_place=True), NEVER.after_failure(5.0)) == (math.inf, math.inf)
 
 
 def test_what_always_lay_idle_is_spare() -> None:
