@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import ClusterClosedError
+from ..errors import ClusterClosedError, ConnectTimeoutError, ReadTimeoutError
 from .health import PROBE_PATH, is_well
 from .network import Fetch
 from .node import Node
 
-__all__ = ["why_not_well"]
+__all__ = ["is_silence", "why_not_well"]
+
+
+def is_silence(error: Exception | None) -> bool:
+    """Whether the node has not said anything within the time, instead of refusing."""
+    return isinstance(error, ConnectTimeoutError | ReadTimeoutError)
 
 
 def why_not_well(node: Node, fetch: Fetch, timeout: float, clock: Callable[[], float]) -> Exception | None:

@@ -20,6 +20,7 @@ __all__ = [
     "Pace",
     "Wave",
     "after_reading",
+    "beside",
     "in_trouble",
     "jittered",
     "next_in_wave",
@@ -34,6 +35,8 @@ _BACK_OFF = (1.0, 2.0, 5.5)
 last one leaves ten thousand clients room below 2,000 probes a second of a dead node."""
 _IMPATIENCE = 0.1
 """Part of a probe interval after which a node is asked again that has begun to answer."""
+_BESIDE = 8
+"""Other nodes that are probed when one has gone silent."""
 _GROWTH = 1.5
 """By how much the interval of readings grows with each one that finds nothing new."""
 UNASKED = 8
@@ -65,6 +68,18 @@ def until_next_probe(policy: Health, *, failures: int, others_serve: bool, rando
     else:
         factor = _BACK_OFF[0]
     return jittered(policy.probe_interval * factor, random)
+
+
+def beside(node: Node, active: Sequence[Node], random: Random) -> list[Node]:
+    """The nodes to probe because this one has gone silent: with it, its rack or its network may have.
+
+    `active`: to choose from. Those of its rack come first, as far as that is known. Each of them that is silent has
+    further ones probed.
+    """
+    near = [other for other in active if (other.datacenter, other.rack) == (node.datacenter, node.rack)]
+    far = [other for other in active if other not in near]
+    few = (random.sample(nodes, min(_BESIDE, len(nodes))) for nodes in (near, far))
+    return [*next(few), *next(few)][:_BESIDE]
 
 
 def share_of_unasked(scopes: int) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from ..settings.values import Health
-from .calm import jittered, until_next_probe
+from .calm import beside, jittered, until_next_probe
 from .health import HealthStatus, Observation, State, quarantined, transition
 from .node import Node
 
@@ -194,6 +194,11 @@ class HealthBook:
             return False
         self._suspects.add(node)
         return True
+
+    def suspect_beside(self, node: Node, nodes: Iterable[Node]) -> None:
+        """A node has gone silent: put some of these down as suspects, too. See `beside`."""
+        active = [other for other in nodes if other not in self._suspects and self.state_of(other) is State.ACTIVE]
+        self._suspects.update(beside(node, active, self._random))
 
     def plan_next_probe(self, node: Node, *, well: bool, others_serve: bool, now: float) -> None:
         """The node has been probed. See `until_next_probe`."""

@@ -31,7 +31,7 @@ from ..errors import ClusterClosedError
 from ..settings.config import ClusterConfig
 from ..settings.scopes import Scope, chain
 from .answer_book import AnswerBook
-from .asking import why_not_well
+from .asking import is_silence, why_not_well
 from .discovery import Discovery, DiscoveryError
 from .emission import Emission, of_failed_reading, of_reading, of_return, of_set_aside, of_state_change
 from .health import HealthStatus, Observation, State
@@ -253,8 +253,7 @@ class Membership:
 
     def _answered(self, node: Node) -> None:
         """The node told its list: as good as a probe, except the first, if it has not gone down since it was asked."""
-        status = self._asked_in.get(node)
-        if status is None or not status.is_unproven:
+        if (status := self._asked_in.get(node)) is None or not status.is_unproven:
             self._observe(node, Observation.PROBE_SUCCESS, None if status is None else status.generation)
 
     def _observe(
@@ -275,6 +274,8 @@ class Membership:
         emissions = [of_state_change(change), *self._published.state_changed(node, change.after.state, now)]
         if change.after.state is State.DOWN:
             self.pace.trouble(self.last_read)
+            if observation is Observation.SUSPICION_CONFIRMED and is_silence(error):
+                self._health.suspect_beside(node, self.view.spread_over)
             if not self.view.serves:
                 self._health.hasten(self._published.members, now)
         return change, emissions
@@ -341,8 +342,7 @@ class Membership:
     def _tell_members(self, members: frozenset[Node]) -> None:
         if (named := with_names(members)) != self._members_told:
             self._listener.members_changed(members)
-            self._members_told = named
-        self._told_of = members
+        self._members_told, self._told_of = named, members
 
     def _sources(self) -> tuple[Reading, States]:
         """The last reading, and the members by their state: what the next reading begins with."""

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from blinker import NamedSignal
 
+from pynamodb_alternator.errors import ReadTimeoutError
 from pynamodb_alternator.settings.config import ClusterConfig
 from pynamodb_alternator.topology.health import State
 from pynamodb_alternator.topology.membership import Membership
@@ -35,14 +36,15 @@ class FakeClock:
 class FakeNetwork:
     """Nodes by host: datacenter and rack of each. Answers ``/`` and ``/localnodes`` as servers do.
 
-    `dead`: hosts that fail. `answers`: a body or function that replaces a host's list. `ill`: hosts that answer probes
-    with this status. `old`: servers ignore dc and rack. `log`: pairs of host and path, in order. `before`: is called
-    before each answer.
+    `dead`: hosts that refuse. `silent`: hosts that say nothing. `answers`: a body or function that replaces a host's
+    list. `ill`: hosts that answer probes with this status. `old`: servers ignore dc and rack.
+    `log`: pairs of host and path, in order. `before`: is called before each answer.
     """
 
     def __init__(self, **places: tuple[str, str]) -> None:
         self.places: dict[str, tuple[str, str]] = dict(places)
         self.dead: set[str] = set()
+        self.silent: set[str] = set()
         self.answers: dict[str, Any] = {}
         self.ill: dict[str, int] = {}
         self.old = False
@@ -57,6 +59,8 @@ class FakeNetwork:
         self.before(node, path)
         if node.host in self.dead:
             raise ConnectionRefusedError(f"{node} refused")
+        if node.host in self.silent:
+            raise ReadTimeoutError(f"Node {node} did not answer")
         if path == "/":
             return self.ill.get(node.host, 200), b"healthy: x"
         if node.host in self.answers:

@@ -16,6 +16,7 @@ from pynamodb_alternator.topology.calm import (
     Pace,
     Wave,
     after_reading,
+    beside,
     in_trouble,
     jittered,
     next_in_wave,
@@ -72,6 +73,18 @@ def test_probes_of_a_dead_node_by_ten_thousand_clients_are_spread_and_few() -> N
     mean = sum(late) / len(late)
     assert mean < 1_900
     assert max(late) < 1.2 * mean
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "picked"),
+    [(0, 0, (0, 0)), (3, 20, (3, 5)), (20, 20, (8, 0)), (2, 2, (2, 2))],
+)
+def test_nodes_of_its_rack_are_probed_first_when_one_goes_silent(near: int, far: int, picked: tuple[int, int]) -> None:
+    racks = ["r1"] * (near + 1) + ["r2"] * far
+    node, *others = [Node("http", f"n{number}", 8000, datacenter="dc1", rack=rack) for number, rack in enumerate(racks)]
+    chosen = beside(node, others, Random(1))
+    assert (sum(other.rack == "r1" for other in chosen), sum(other.rack == "r2" for other in chosen)) == picked
+    assert len(set(chosen)) == len(chosen)
 
 
 # ---- new nodes ---------------------------------------------------------------------------------------------------

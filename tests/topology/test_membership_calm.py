@@ -30,10 +30,29 @@ class TestProbesOfADeadNode:
         world = world_of(N1, N2, N3)
         world.start()
         world.down(N2)
-        for least, most in ((0.5, 1.5), (1.0, 3.0), (2.5, 7.5), (2.5, 7.5)):
+        for least, most in ((0.5, 1.5), (1.0, 3.0), (2.75, 8.25), (2.75, 8.25)):
             assert least <= due(world, N2) <= most
             world.clock.now += due(world, N2)
             assert not world.membership.probe(world.node(N2), 1.0)
+
+    def test_one_that_goes_silent_has_others_probed_and_one_that_refuses_has_not(self) -> None:
+        world = world_of(*MANY)
+        world.start()
+        world.down(MANY[0])
+        assert world.membership.suspects() == ()
+        world.network.silent.update(MANY[1:3])
+        node = world.node(MANY[1])
+        world.membership.failed(node, 0, OSError("traffic failed"))
+        world.membership.probe(node, 1.0)
+        suspects = set(world.membership.suspects())
+        assert len(suspects) == 8
+        assert suspects.isdisjoint(map(world.node, MANY[:2]))  # which are down already
+        for suspect in suspects - {world.node(MANY[2])}:
+            assert world.membership.probe(suspect, 1.0)
+        world.membership.suspect(world.node(MANY[2]))
+        assert not world.membership.probe(world.node(MANY[2]), 1.0)
+        assert len(world.membership.suspects()) == 8  # it has others probed in turn
+        assert sorted(world.listener.cut) == sorted(MANY[:3])
 
     def test_they_do_not_while_none_serves(self) -> None:
         world = world_of(N1, N2)
