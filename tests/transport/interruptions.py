@@ -48,6 +48,8 @@ class Tracer:
 
     def __enter__(self) -> Tracer:
         self._before = sys.gettrace()
+        # Python 3.12 traces instructions only if a frame had asked for them before.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(self._on_call)
         return self
 
@@ -57,6 +59,8 @@ class Tracer:
     def _on_call(self, frame: FrameType, event: str, _: object) -> Any:
         if not frame.f_code.co_filename.startswith(_TRACED):
             return None
+        # In this order: Python 3.13 looks at the second only where the first is set.
+        frame.f_trace = self._on_instruction
         frame.f_trace_opcodes = True
         return self._on_instruction
 
