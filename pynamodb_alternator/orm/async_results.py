@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pynamodb.constants import CAMEL_COUNT
@@ -189,6 +190,11 @@ class _Paged:
         """End what is fetched ahead."""
         await self._pages.aclose()
 
+    def __del__(self) -> None:
+        """The same where an ``async for`` was left: the task that fetches holds the pages, and not this."""
+        if hasattr(self, "_pages"):
+            self._pages.abandon()
+
 
 class _NotFetched(Exception):
     """The next page has not come yet."""
@@ -296,6 +302,14 @@ class _Pages:
         if fetching is not None and not fetching.done():
             fetching.cancel()
             await asyncio.wait([fetching])
+
+    def abandon(self) -> None:
+        """End what is being fetched, in the event loop that fetches it. The garbage collector calls this, in whatever
+        thread, and perhaps when that event loop is over."""
+        fetching, self._fetching = self._fetching, None
+        if fetching is not None and not fetching.done():
+            with suppress(RuntimeError):  # it is closed
+                fetching.get_loop().call_soon_threadsafe(fetching.cancel)
 
 
 def _has_failed(task: asyncio.Task[None]) -> bool:
