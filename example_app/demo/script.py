@@ -140,7 +140,7 @@ class Script:
             else:
                 self.freeze(victim, orders=60, hedged=number % 4 == 0)
             with contextlib.suppress(PynamoDBException):
-                trade.settle()
+                trade.settle(unless=self.interrupted.is_set)
 
     def leave_it_to_the_visitor(self) -> None:
         """No node dies by itself any more: two who play with the same nodes confuse each other."""
@@ -154,7 +154,7 @@ class Script:
                     self.account.say(seen)
                 self.pause(0.5)
             with contextlib.suppress(PynamoDBException):
-                trade.settle()
+                trade.settle(unless=self.interrupted.is_set)
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 

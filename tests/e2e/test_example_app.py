@@ -360,6 +360,21 @@ def test_settle_gives_back_what_an_unfinished_order_reserved(traffic: Traffic) -
     assert trade.audit() == (1, [])
 
 
+def test_settle_takes_few_requests_and_leaves_the_rest_if_it_is_told_to(traffic: Traffic, local: LocalCluster) -> None:
+    for _ in range(60):
+        trade.place_order("ada", {"vase": 1})
+    assert trade.settle(older_than=-1, unless=lambda: True) == 0
+    assert len(models.Product.get("vase").marks.as_dict()) == 60
+    for node in local.nodes:
+        node.forget()
+    told = iter([False, True])
+    assert trade.settle(older_than=-1, unless=lambda: next(told)) == 50
+    assert sum(request.operation in ("GetItem", "UpdateItem") for node in local.nodes for request in node.requests) == 1
+    assert trade.settle(older_than=-1) == 10
+    assert not models.Product.get("vase").marks.as_dict()
+    assert trade.audit() == (60, [])
+
+
 # ---- the dashboard -------------------------------------------------------------------------------------------------
 
 
