@@ -180,7 +180,8 @@ class _RunningApplications:
 
     def hint(self, alias: str) -> str:
         if self._running:
-            return f"Or add {alias!r} to the clusters of alternator_lifespan()."
+            names = ", ".join(repr(name) for name in self.names())
+            return f"Or add {alias!r} to the clusters of alternator_lifespan() (these are: {names})."
         return (
             "The clusters of alternator_lifespan() are known while the application runs; in a test that is inside of "
             "`with TestClient(app) as client:`."

@@ -309,6 +309,16 @@ def test_an_alias_is_a_name(of: Any, alias: Any) -> None:
         of(alias)
 
 
+def test_an_alias_that_the_lifespan_does_not_have(local: LocalCluster) -> None:
+    app = shop(alternator_lifespan({"default": local.url, "reports": local.url}))
+    app.add_api_route("/healthz", healthz_of("analytics"))
+    with (
+        TestClient(app) as browser,
+        pytest.raises(ConfigurationError, match=r"alternator_lifespan\(\) \(these are: 'default', 'reports'\)"),
+    ):
+        browser.get("/healthz")
+
+
 def test_one_alias_gives_one_dependency() -> None:
     assert get_client_of("analytics") is get_client_of("analytics")
     assert get_cluster_of("analytics") is get_cluster_of("analytics")

@@ -706,7 +706,7 @@ def test_the_demo_leaves_the_nodes_to_a_visitor() -> None:
 def test_the_demo_says_that_the_port_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = _run_demo("--once", "--port", str(port))
+        ended = _run_demo("--once", "--port", str(port), "--shop", "django")
     assert ended.returncode == 2
     assert f"port {port} of 127.0.0.1 is in use" in ended.stderr
-    assert "make demo PORT=" in ended.stderr
+    assert "make demo SHOP=django PORT=" in ended.stderr
