@@ -120,7 +120,7 @@ def alternator_lifespan(
                 if check:
                     await _check(alias)
             for model in models:
-                await aio.run(tables.create_table, model)
+                await _create_table(model)
             yield None if lifespan is None else await undo.enter_async_context(lifespan(app))
 
     return run
@@ -218,6 +218,17 @@ async def _check(alias: str) -> None:
             f"The application does not start, because something is wrong with the cluster {alias!r}: "
             f"{'; '.join(errors)} (this was found by check=True of alternator_lifespan())"
         )
+
+
+async def _create_table(model: type[Model]) -> None:
+    try:
+        await aio.run(tables.create_table, model)
+    except Exception as error:
+        error.add_note(
+            f"The application does not start, because the table of {model.__qualname__} could not be looked for or "
+            "created. Start the cluster, or leave the model out of create_tables of alternator_lifespan()."
+        )
+        raise
 
 
 # ---- dependencies ------------------------------------------------------------------------------------------------

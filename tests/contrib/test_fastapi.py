@@ -18,7 +18,7 @@ pytest.importorskip("httpx", reason="httpx is not installed")
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.responses import PlainTextResponse
-from pynamodb.exceptions import GetError, PutError
+from pynamodb.exceptions import GetError, PutError, TableError
 
 import pynamodb_alternator
 from pynamodb_alternator import Cluster, Model, aio, registry
@@ -351,6 +351,14 @@ def test_connect_wants_a_node_that_answers(local: LocalCluster) -> None:
         pass
     with pytest.raises(ConfigurationError):
         pynamodb_alternator.get_cluster()
+
+
+def test_tables_that_cannot_be_created(local: LocalCluster) -> None:
+    app = shop(alternator_lifespan(local.url, create_tables=[User]))
+    kill_all(local)
+    with pytest.raises(TableError) as caught, TestClient(app):
+        pass
+    assert re.search(r"does not start, because the table of User .* create_tables", caught.value.__notes__[0])
 
 
 def test_check_starts_with_warnings_and_not_with_errors(local: LocalCluster, caplog: pytest.LogCaptureFixture) -> None:
