@@ -105,20 +105,20 @@ def test_two_applications_at_once_in_threads(app: Flask, other_local: LocalClust
     other = make_app("other", ALTERNATOR_URL=other_local.url)
     with other.app_context():
         User.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
-    found: dict[str, list[int]] = {"shop": [], "other": []}
+    visits: dict[str, list[int]] = {"shop": [], "other": []}
 
-    def work(one: Flask) -> None:
-        with one.app_context():
+    def work(application: Flask) -> None:
+        with application.app_context():
             for _ in range(20):
-                User("alice", visits=len(one.name)).save()
-                found[one.name].append(int(User.get("alice").visits))
+                User("alice", visits=len(application.name)).save()
+                visits[application.name].append(int(User.get("alice").visits))
 
-    threads = [threading.Thread(target=work, args=(one,)) for one in (app, other)]
+    threads = [threading.Thread(target=work, args=(application,)) for application in (app, other)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert found == {"shop": [4] * 20, "other": [5] * 20}
+    assert visits == {"shop": [4] * 20, "other": [5] * 20}
 
 
 def test_each_cluster_hears_of_the_models_partition_key(app: Flask, other_local: LocalCluster) -> None:
@@ -132,8 +132,8 @@ def test_each_cluster_hears_of_the_models_partition_key(app: Flask, other_local:
             policies.append(policy)
 
     with signals.request_completed.connected_to(completed):
-        for one in (app, other):
-            with one.app_context():
+        for application in (app, other):
+            with application.app_context():
                 User("alice").save(condition=User.name.does_not_exist())
     assert policies == ["affinity", "affinity"]
 
@@ -200,14 +200,14 @@ def test_outside_of_the_context_the_error_says_what_to_do(app: Flask) -> None:
 
 def test_one_extension_for_several_applications(local: LocalCluster, other_local: LocalCluster) -> None:
     alternator = Alternator()
-    found = []
+    counts = []
     for url in (local.url, other_local.url):
         app = Flask("shop")
         app.config["ALTERNATOR_URL"] = url
         alternator.init_app(app)
         with app.app_context():
-            found.append(len(alternator.cluster.nodes()))
-    assert found == [3, 1]
+            counts.append(len(alternator.cluster.nodes()))
+    assert counts == [3, 1]
 
 
 def test_initialising_twice_is_refused(app: Flask) -> None:

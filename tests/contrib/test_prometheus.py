@@ -60,8 +60,8 @@ def test_requests_of_a_model_are_counted(registry: CollectorRegistry, user: type
     with pytest.raises(User.DoesNotExist):
         user.get("bob")
     labels = {"cluster_name": "default", "operation": "GetItem", "table_name": "users"}
-    wanted = {**labels, "status": "200", "error": ""}
-    assert registry.get_sample_value("alternator_client_requests_total", wanted) == 2
+    labels_of_requests = {**labels, "status": "200", "error": ""}
+    assert registry.get_sample_value("alternator_client_requests_total", labels_of_requests) == 2
     assert registry.get_sample_value("alternator_client_request_duration_seconds_count", labels) == 2
     seconds = registry.get_sample_value("alternator_client_request_duration_seconds_sum", labels)
     assert seconds is not None

@@ -248,7 +248,7 @@ def test_the_home_page_tells_of_the_dead_node(client: Visitor, local: LocalClust
     dead = next(node for node in state["nodes"] if node["address"] == victim.address)
     assert dead["state"] != "active"
     assert state["failovers"] == dead["failures"] >= 1
-    assert {one["from_node"] for one in state["last_failovers"]} == {victim.address}
+    assert {failover["from_node"] for failover in state["last_failovers"]} == {victim.address}
     assert state["errors"] == 0
     assert victim.address in client.get("/").text
 
@@ -491,8 +491,8 @@ def test_a_stream_that_nobody_reads_is_forgotten(board: Dashboard) -> None:
 
 def test_pictures_are_shared_and_bounded_in_rate(board: Dashboard) -> None:
     board.interval = 3600
-    one, two = board.stream(), board.stream()
-    state = [next(one), next(one), next(two), next(two)]
+    first, second = board.stream(), board.stream()
+    state = [next(first), next(first), next(second), next(second)]
     assert state[1] == state[3]
     assert state[0] == b"retry: 300\n\n"
     assert board.latest() == board.latest()

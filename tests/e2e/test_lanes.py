@@ -63,11 +63,11 @@ def traffic(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Traffic:
     for name, kind in (("short", ShortLane), ("compatible", CompatibleLane)):
         original: Any = kind.exchange
 
-        def exchange(self: Any, *given: Any, original: Any = original, name: str = name) -> Any:
+        def exchange(self: Any, *arguments: Any, original: Any = original, name: str = name) -> Any:
             lane.of_thread = name
             seen.lanes.append(name)
             try:
-                return original(self, *given)
+                return original(self, *arguments)
             finally:
                 lane.of_thread = None
 
@@ -417,7 +417,7 @@ def test_sentry(local: LocalCluster, cluster: Cluster, traffic: Traffic) -> None
             setattr(BaseClient, name, method)
     assert traffic.lanes == ["compatible"]
     assert trace in traffic.last()["sentry-trace"]
-    (envelope,) = [one for one in events if one.get_transaction_event() is not None]
+    (envelope,) = [event for event in events if event.get_transaction_event() is not None]
     (span,) = envelope.get_transaction_event()["spans"]
     assert "GetItem" in span["description"]
 

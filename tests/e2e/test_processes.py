@@ -269,8 +269,8 @@ def test_two_threads_of_a_child_take_it_over_once(prepared: Cluster, recorder: R
     prepared.core.pools._lock.acquire()  # as if a thread of the parent had held it
     prepared.core._lock.acquire()
     with ThreadPoolExecutor(8) as threads:
-        for one in [threads.submit(put, prepared.client, f"k{number}") for number in range(40)]:
-            one.result(30)
+        for future in [threads.submit(put, prepared.client, f"k{number}") for number in range(40)]:
+            future.result(30)
     assert [(event["old_pid"], event["new_pid"]) for event in recorder.of("client_forked")] == [(-1, os.getpid())]
 
 

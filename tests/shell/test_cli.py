@@ -67,7 +67,7 @@ def create(cluster: Cluster, name: str = "orders", kind: str = "S", *, sort: boo
 
 
 def written_operations(local: LocalCluster) -> set[str]:
-    return {one.operation for node in local.nodes for one in node.requests} & {
+    return {request.operation for node in local.nodes for request in node.requests} & {
         "PutItem",
         "UpdateItem",
         "DeleteItem",
@@ -93,13 +93,13 @@ def test_nodes(local: LocalCluster, at: Run) -> None:
 def test_nodes_for_machines(local: LocalCluster, at: Run) -> None:
     local[2].kill(still_listed=True)
     status, out, _ = at("nodes", "--json")
-    found = json.loads(out)
+    printed = json.loads(out)
     assert status == 0
-    assert found["scope"] == "cluster"
-    assert [one["address"] for one in found["nodes"]] == local.addresses
-    assert [one["state"] for one in found["nodes"]] == ["active", "active", "down"]
-    assert found["nodes"][0]["latency_ms"] > 0
-    assert found["nodes"][2]["latency_ms"] is None
+    assert printed["scope"] == "cluster"
+    assert [node["address"] for node in printed["nodes"]] == local.addresses
+    assert [node["state"] for node in printed["nodes"]] == ["active", "active", "down"]
+    assert printed["nodes"][0]["latency_ms"] > 0
+    assert printed["nodes"][2]["latency_ms"] is None
 
 
 def test_a_node_that_is_set_aside(
@@ -117,7 +117,9 @@ def test_a_node_that_is_set_aside(
     assert told["latency_ms"] > 0
     assert "status 503" in told["error"]
     assert "! set aside" in at("check")[1]
-    (finding,) = (one for one in json.loads(at("check", "--json")[1])["findings"] if one["id"] == "set_aside")
+    (finding,) = (
+        finding for finding in json.loads(at("check", "--json")[1])["findings"] if finding["id"] == "set_aside"
+    )
     assert (finding["severity"], finding["subject"]) == ("warning", local[1].address)
     assert "status 503" in finding["message"]
     assert finding["remedy"]
@@ -168,12 +170,12 @@ def _route_of(cluster: Cluster, key: Any) -> Any:
 
 def test_route_for_machines_asks_nothing_if_it_need_not(local: LocalCluster, cluster: Cluster, at: Run) -> None:
     status, out, _ = at("route", "orders", "7", "--type", "N", "--partition-key", "customer", "--json")
-    found = json.loads(out)
+    printed = json.loads(out)
     route = _route_of(cluster, 7)
     assert status == 0
-    assert (found["hash"], found["nodes"], found["reason"]) == (route.hash, list(route.nodes), None)
-    assert found["type"] == "N"
-    assert (found["ring_scope"], found["ring_order"]) == ("cluster", "endpoint")
+    assert (printed["hash"], printed["nodes"], printed["reason"]) == (route.hash, list(route.nodes), None)
+    assert printed["type"] == "N"
+    assert (printed["ring_scope"], printed["ring_order"]) == ("cluster", "endpoint")
     assert [node.requests for node in local.nodes] == [[], [], []]
 
 
@@ -197,9 +199,9 @@ def test_route_shows_replicas_if_it_is_asked_to(local: LocalCluster, cluster: Cl
     assert "Add --token-aware" in out
     assert _ring_questions(local) == 0
     _, out, _ = at("route", "orders", "alice", "--token-aware", "--json")
-    found = json.loads(out)
-    assert set(found["replicas"]) == {node.address for node in local.replicas("orders", "alice")}
-    assert found["token"] is not None
+    printed = json.loads(out)
+    assert set(printed["replicas"]) == {node.address for node in local.replicas("orders", "alice")}
+    assert printed["token"] is not None
     assert _ring_questions(local) == 1
     _, out, _ = run("route", "orders", "alice", "--url", local.url + "/?token_aware=true")
     assert re.search(r"^replicas +127\.0\.0\.1", out, re.MULTILINE)
@@ -207,7 +209,7 @@ def test_route_shows_replicas_if_it_is_asked_to(local: LocalCluster, cluster: Cl
 
 
 def _ring_questions(local: LocalCluster) -> int:
-    return sum("token_ring" in (one.table or "") for node in local.nodes for one in node.requests)
+    return sum("token_ring" in (request.table or "") for node in local.nodes for request in node.requests)
 
 
 @pytest.mark.parametrize(
@@ -256,9 +258,9 @@ def test_check_with_an_error(run: Run, at: Run) -> None:
     with LocalCluster(nodes=1, credentials={"alice": "s3cr3t"}) as local:
         status, out, _ = run("check", "--url", local.url, "--json")
     assert status == 1
-    found = json.loads(out)
-    assert (found["errors"], found["warnings"]) == (1, 0)
-    (error,) = (one for one in found["findings"] if one["severity"] == "error")
+    printed = json.loads(out)
+    assert (printed["errors"], printed["warnings"]) == (1, 0)
+    (error,) = (finding for finding in printed["findings"] if finding["severity"] == "error")
     assert error["id"] == "authentication"
     assert "ALTERNATOR_ACCESS_KEY" in error["remedy"]
 
@@ -299,7 +301,7 @@ def test_bench_reads_and_writes_nothing(local: LocalCluster, cluster: Cluster, a
     assert re.search(r"^ +60 ", out, re.MULTILINE)
     assert "p99" in out
     assert written_operations(local) == set()
-    assert sum(one.operation == "GetItem" for node in local.nodes for one in node.requests) == 60
+    assert sum(request.operation == "GetItem" for node in local.nodes for request in node.requests) == 60
 
 
 @pytest.mark.parametrize(("kind", "sort"), [("S", False), ("N", False), ("B", True)])
@@ -308,11 +310,11 @@ def test_bench_that_writes_leaves_nothing(
 ) -> None:
     create(cluster, kind=kind, sort=sort)
     status, out, _ = at("bench", "orders", "--requests", "40", "--keys", "30", "--write", "--json")
-    found = json.loads(out)
-    assert status == 0, found
-    assert (found["operation"], found["requests"], found["not_deleted"]) == ("PutItem", 40, 0)
-    assert sum(found["nodes"].values()) == 40
-    assert found["latency_ms"]["p50"] <= found["latency_ms"]["p99"] <= found["latency_ms"]["max"]
+    printed = json.loads(out)
+    assert status == 0, printed
+    assert (printed["operation"], printed["requests"], printed["not_deleted"]) == ("PutItem", 40, 0)
+    assert sum(printed["nodes"].values()) == 40
+    assert printed["latency_ms"]["p50"] <= printed["latency_ms"]["p99"] <= printed["latency_ms"]["max"]
     assert cluster.client.scan(TableName="orders")["Count"] == 0
     assert "PutItem" in written_operations(local)
 
@@ -515,12 +517,12 @@ def test_text_that_the_terminal_does_not_have() -> None:
 @pytest.fixture
 def options() -> Any:
     parser = cli.make_parser()
-    return lambda *given: parser.parse_args(["nodes", *given])
+    return lambda *words: parser.parse_args(["nodes", *words])
 
 
 def test_settings_become_a_configuration(options: Any) -> None:
-    given = options("--url", "http://127.0.0.1:1", "--datacenter", "dc1", "--rack", "r1", "--timeout", "3")
-    with settings.open_cluster(given, {}) as cluster:
+    parsed = options("--url", "http://127.0.0.1:1", "--datacenter", "dc1", "--rack", "r1", "--timeout", "3")
+    with settings.open_cluster(parsed, {}) as cluster:
         config = cluster.config
     assert str(config.routing_scope) == "rack r1 of datacenter dc1"
     assert (config.timeouts.connect, config.timeouts.read, config.timeouts.total) == (3, 3, 6)
