@@ -73,8 +73,8 @@ class Seeds:
     def _resolve_name(self, host: str) -> None:
         try:
             # Another dict: a reading that takes long may still look at the one before.
-            found = {address: _key(address) for address in self._resolve(host)}
-            self._resolved = {**self._resolved, host: found}
+            addresses = {address: _key(address) for address in self._resolve(host)}
+            self._resolved = {**self._resolved, host: addresses}
         except (OSError, UnicodeError) as error:
             if host not in self._unresolved:
                 self._unresolved.add(host)

@@ -112,7 +112,7 @@ class TestOrder:
         for _ in range(3 * READINGS_PER_SOURCE):
             bench.read(active=list(ONE))
             sources.append(bench.network.asked()[0])
-        changes = sum(one != other for one, other in itertools.pairwise(sources))
+        changes = sum(earlier != later for earlier, later in itertools.pairwise(sources))
         assert 1 <= changes <= 3
 
     def test_a_source_that_fails_is_left(self) -> None:
@@ -280,8 +280,8 @@ class TestScopes:
         scope = RackScope("east", "r1", RackScope("west", "r1", DatacenterScope("east", ClusterScope())))
         bench = Bench(FakeNetwork(**TWO), ["a1"], scope)
         bench.read()
-        found = {where: hosts(nodes) for where, nodes in bench.reading.members.items()}
-        assert found == {
+        by_scope = {where: hosts(nodes) for where, nodes in bench.reading.members.items()}
+        assert by_scope == {
             ("east", "r1"): ["a1"],
             ("east", None): EAST,
             ("west", "r1"): ["b1"],
