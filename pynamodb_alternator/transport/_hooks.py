@@ -42,10 +42,10 @@ class Hooks:
         known = self._known
         if known[0] is not cache or known[1] is not method:
             known = self._known = (cache, method, {})
-        found = known[2].get(operation)
-        if found is None:
-            found = known[2][operation] = self._look(operation, method)
-        return found
+        hooked = known[2].get(operation)
+        if hooked is None:
+            hooked = known[2][operation] = self._look(operation, method)
+        return hooked
 
     def _look(self, operation: str, prepare_request: Any) -> bool:
         # OpenTelemetry's and X-Ray's instrumentations wrap this method, to add their headers.
@@ -70,16 +70,16 @@ def is_stock_handler(event: str, handler: Any) -> bool:
     """
     if type(handler).__module__.startswith("moto."):
         return True  # It is in all clients once moto is imported, as for the embedded cluster; AWS's hosts are its own.
-    return any(handler is one for one in _STOCK_HANDLERS.get(event, ()))
+    return any(handler is stock for stock in _STOCK_HANDLERS.get(event, ()))
 
 
 def _stock_handlers() -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {event: [] for event in _REQUEST_EVENTS}
+    handlers: dict[str, list[Any]] = {event: [] for event in _REQUEST_EVENTS}
     for entry in botocore.handlers.BUILTIN_HANDLERS:
         name, _, service = str(entry[0]).partition(".")
-        if name in found and service in ("", "*", SERVICE):
-            found[name].append(entry[1])
-    return found
+        if name in handlers and service in ("", "*", SERVICE):
+            handlers[name].append(entry[1])
+    return handlers
 
 
 _STOCK_HANDLERS = _stock_handlers()

@@ -345,13 +345,14 @@ def _capacity(value: Any, has_null: bool, look: Look | None) -> bool:
         if type(units) is float and units < _LARGEST_EXACT and len(value) == 2 and type(value.get("TableName")) is str:
             return units > -_LARGEST_EXACT  # as Alternator tells it
         return value.keys() <= _CAPACITY and all(
-            type(one) in (str, int) or (type(one) is float and abs(one) < _LARGEST_EXACT) for one in value.values()
+            type(units) in (str, int) or (type(units) is float and abs(units) < _LARGEST_EXACT)
+            for units in value.values()
         )
     return False
 
 
 def _capacities(value: Any, has_null: bool, look: Look | None) -> bool:
-    return type(value) is list and all(_capacity(one, has_null, look) for one in value)
+    return type(value) is list and all(_capacity(capacity, has_null, look) for capacity in value)
 
 
 _Places = Mapping[str, Callable[[Any, bool, Look | None], bool]]

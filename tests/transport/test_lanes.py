@@ -200,9 +200,9 @@ def test_each_client_takes_its_lane(clients: dict[str, Any], sent: Sent, monkeyp
     for kind in (ShortLane, CompatibleLane):
         stock_exchange: Any = kind.exchange
 
-        def exchange(self: Any, *given: Any, kind: Any = kind, original: Any = stock_exchange) -> Any:
+        def exchange(self: Any, *arguments: Any, kind: Any = kind, original: Any = stock_exchange) -> Any:
             taken.append(kind)
-            return original(self, *given)
+            return original(self, *arguments)
 
         monkeypatch.setattr(kind, "exchange", exchange)
     for lane in LANES:
@@ -281,12 +281,12 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
         optional={"ReturnConsumedCapacity": capacity, "ReturnItemCollectionMetrics": st.just("SIZE")},
     ),
     "TransactGetItems": st.fixed_dictionaries(
-        {"TransactItems": st.lists(_in_table.map(lambda one: {"Get": one}), max_size=3)}
+        {"TransactItems": st.lists(_in_table.map(lambda part: {"Get": part}), max_size=3)}
     ),
     "TransactWriteItems": st.fixed_dictionaries(
         # Without a token botocore makes one up, and so do we.
         {
-            "TransactItems": st.lists(_in_table.map(lambda one: {"Delete": one}), max_size=3),
+            "TransactItems": st.lists(_in_table.map(lambda part: {"Delete": part}), max_size=3),
             "ClientRequestToken": asked.texts,
         }
     ),

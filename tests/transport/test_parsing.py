@@ -82,7 +82,7 @@ def same(operation: str, answer: Any) -> None:
 def canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: canonical(value[key]) for key in sorted(value)}
-    return [canonical(one) for one in value] if isinstance(value, list) else repr(value)
+    return [canonical(element) for element in value] if isinstance(value, list) else repr(value)
 
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=10) | st.sampled_from(

@@ -46,12 +46,12 @@ def test_what_is_not_checked_before_is_refused_when_the_request_is_written(evil:
 def test_a_listed_address_cannot_end_the_host_header() -> None:
     source = Node("http", "10.0.0.1", 8000)
     for evil in INJECTIONS:
-        for found in (
+        for address in (
             NodeFilter().node(f"10.0.0.2{evil}", source, ClusterScope(), {}),
             NodeFilter(translate=lambda _, evil=evil: evil).node("10.0.0.2", source, ClusterScope(), {}),
         ):
             # Refused; or it was space around the address, which is not part of it.
-            assert isinstance(found, str) or found.host_header == "10.0.0.2:8000"
+            assert isinstance(address, str) or address.host_header == "10.0.0.2:8000"
 
 
 def wire(**settings: Any) -> Sender:
@@ -101,7 +101,7 @@ NODE = Node("http", "127.0.0.1", 1)
 
 def signers_kept() -> int:
     gc.collect()
-    return sum(type(one) is Signers for one in gc.get_objects())
+    return sum(type(each) is Signers for each in gc.get_objects())
 
 
 def test_credentials_that_change_with_each_connection_are_not_kept_for_ever() -> None:
