@@ -163,12 +163,12 @@ class LeastBusyRouter(Router):
         key = operation, plan.reason, plan.wanted_affinity
         return self._plans.get(key) or self._plans.setdefault(key, self._new_plan(*key))
 
-    def _new_plan(self, operation: str, reason: str | None, wanted: bool) -> QueryPlan:
-        return QueryPlan(LEAST_BUSY, reason, wanted, (), by_load=_ForOperation(self._by_load, operation))
+    def _new_plan(self, operation: str, reason: str | None, wanted_affinity: bool) -> QueryPlan:
+        return QueryPlan(LEAST_BUSY, reason, wanted_affinity, (), by_load=_ForOperation(self._by_load, operation))
 
-    def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
+    def _spread(self, reason: str, *, wanted_affinity: bool = False) -> QueryPlan:
         """The plan but for the operation, which is added in `plan`."""
-        key = reason, wanted
+        key = reason, wanted_affinity
         return self._spreads.get(key) or self._spreads.setdefault(key, self._new_plan("", *key))
 
     def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:

@@ -27,10 +27,10 @@ def partition_key_hash(attributes: object, name: str) -> int | str:
 
     `attributes`: the request's `Key` or `Item`, such as ``{"id": {"S": "alice"}}``.
     """
-    found = as_mapping(attributes)
-    if found is None:
+    item = as_mapping(attributes)
+    if item is None:
         return reasons.NO_KEY_VALUE
-    return value_hash(found.get(name))
+    return value_hash(item.get(name))
 
 
 def value_hash(value: object) -> int | str:
