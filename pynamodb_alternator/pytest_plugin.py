@@ -116,7 +116,7 @@ def alternator_cluster(
     Other settings: ``@pytest.mark.alternator(nodes=5, aliases=["default", "analytics"])``.
     """
     with running(request, alternator_cluster_options) as active:
-        yield active.given
+        yield active.fixture_value
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def alternator_cluster_module(
     Other settings: ``pytestmark = pytest.mark.alternator(nodes=5)`` in the module.
     """
     with running(request, alternator_cluster_options) as active:
-        yield active.given
+        yield active.fixture_value
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +143,7 @@ def alternator_cluster_session(
     test that asks for an `alternator_cluster` as well uses that one.
     """
     with running(request, alternator_cluster_options) as active:
-        yield active.given
+        yield active.fixture_value
 
 
 # ---- tables ------------------------------------------------------------------------------------------------------

@@ -72,13 +72,13 @@ async def run(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     return cast(_T, result)
 
 
-def _complain(given: object) -> NoReturn:
-    if type(given) is CoroutineType:
-        given.close()
-        raise TypeError(f"run() is for ordinary functions: write `await {_named(given)}(...)`, without run().")
+def _complain(value: object) -> NoReturn:
+    if type(value) is CoroutineType:
+        value.close()
+        raise TypeError(f"run() is for ordinary functions: write `await {_named(value)}(...)`, without run().")
     raise TypeError(
         f"run() takes a function and its arguments, such as `await run(User.get, 'alice')`; it was given what a call "
-        f"has returned, or something else that cannot be called (a {type(given).__name__})."
+        f"has returned, or something else that cannot be called (a {type(value).__name__})."
     )
 
 

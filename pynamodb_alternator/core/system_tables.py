@@ -141,13 +141,13 @@ def _plain(value: Any) -> Any:
             case "NULL":
                 return None
             case "NS":
-                return {_number(one) for one in content}
+                return {_number(element) for element in content}
             case "SS" | "BS":
                 return set(content)
             case "L":
-                return [_plain(one) for one in content]
+                return [_plain(element) for element in content]
             case "M":
-                return {key: _plain(one) for key, one in content.items()}
+                return {key: _plain(element) for key, element in content.items()}
     except (TypeError, ValueError, ArithmeticError, AttributeError):
         pass  # not what its kind says: as it came, then
     return content
@@ -163,7 +163,7 @@ def _number(text: str) -> int | Decimal:
 
 def read_locations(rows: Callable[[str], Iterable[Mapping[str, Any]]]) -> dict[str, Location]:
     """Datacenter and rack by the address under which a node is listed. `rows` reads a system table of one node."""
-    found: dict[str, Location] = {}
+    locations: dict[str, Location] = {}
     for table in ("system.local", "system.peers"):
         for row in rows(table):
             location = (_text(row.get("data_center")), _text(row.get("rack")))
@@ -171,9 +171,9 @@ def read_locations(rows: Callable[[str], Iterable[Mapping[str, Any]]]) -> dict[s
             for column in ("rpc_address", "broadcast_address", "peer"):
                 address = _text(row.get(column))
                 if address is not None and location != (None, None):
-                    found.setdefault(address, location)
+                    locations.setdefault(address, location)
                     break
-    return found
+    return locations
 
 
 def known_address(
@@ -233,7 +233,7 @@ class NodeLocations:
         if not self._reading.acquire(blocking=False):
             return
         try:
-            found = {
+            locations = {
                 known_address(address, self._translate)[0]: location
                 for address, location in read_locations(self._one_node()).items()
             }
@@ -242,9 +242,9 @@ class NodeLocations:
             self._not_before = self._clock() + (_REST_IF_DENIED if denied else _REST)
             _log.debug("Datacenter and rack of the nodes cannot be read: %s", error)
         else:
-            self._membership.learn_locations(found)
+            self._membership.learn_locations(locations)
             self._known_for = ring
-            if not all(node.host in found for node in ring):
+            if not all(node.host in locations for node in ring):
                 # The node that we have asked has not heard of all the others yet.
                 self._known_for, self._not_before = (), self._clock() + _REST
         finally:

@@ -104,11 +104,11 @@ class ItemRules:
         if not self._in_process:
             return self._engine(parsed.operation, parameters, write.with_capacity)
         with self._lock:
-            found = self._found(parsed.table, key)
-            old = None if found is None else keys.as_read(found, info.kept_as_written)
+            stored = self._found(parsed.table, key)
+            old = None if stored is None else keys.as_read(stored, info.kept_as_written)
             write.check(old)
             changes = write.changes(old)
-            new = {**(found or {}), **key}
+            new = {**(stored or {}), **key}
             for name, value in changes.values.items():
                 if value is None:
                     new.pop(name, None)

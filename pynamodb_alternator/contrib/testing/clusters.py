@@ -62,7 +62,7 @@ class ActiveCluster:
             self._nodes = [(node, node.datacenter, node.rack) for node in cluster.nodes]
 
     @property
-    def given(self) -> LocalCluster:
+    def fixture_value(self) -> LocalCluster:
         """What the fixture gives. To type checkers a `RemoteCluster` is a `LocalCluster`: it skips the tests for which
         it is not one."""
         cluster: Any = self.cluster
@@ -228,7 +228,7 @@ def active_cluster(request: pytest.FixtureRequest, *, fixtures: tuple[str, ...] 
     if named is None and active:
         return active[-1]
     cluster = request.getfixturevalue(named or fixtures[0])
-    return next(one for one in reversed(active) if one.cluster is cluster)
+    return next(entry for entry in reversed(active) if entry.cluster is cluster)
 
 
 def prefer_named(item: pytest.Item) -> None:
@@ -237,7 +237,7 @@ def prefer_named(item: pytest.Item) -> None:
     if len(active) < 2:
         return
     names = {_NAMED_BY.get(name, name) for name in getattr(item, "fixturenames", ())}
-    active.sort(key=lambda one: (one.fixture in names, -_FIXTURES.index(one.fixture)))
+    active.sort(key=lambda entry: (entry.fixture in names, -_FIXTURES.index(entry.fixture)))
     _prefer(active[-1], active)
 
 

@@ -89,12 +89,12 @@ def _finding(examination: Examination, table: str, of: str, sample: _Sample) -> 
     if not sample.looked_at:
         return _without_items(table, of, sample.is_all)
     some = "all" if sample.is_all else "a sample"
-    found = f"The partition keys{of} of {some} of its items ({sample.looked_at:,}) are in canonical form"
+    observation = f"The partition keys{of} of {some} of its items ({sample.looked_at:,}) are in canonical form"
     is_on = examination.config.canonical_numbers is True
     if not sample.astray:
         safe = "" if sample.is_all else ", as far as a sample tells"
         verdict = "they are found" if is_on else f"canonical_numbers=True is safe for it{safe}"
-        return Finding(_ID, "ok", table, f"{found}: {verdict}.")
+        return Finding(_ID, "ok", table, f"{observation}: {verdict}.")
     keys = f"{len(sample.astray):,} of {sample.looked_at:,} partition keys{of} that were looked at"
     stored = f"{keys} are numbers that are not stored in canonical form (1.0 for 1, say)"
     how = (
