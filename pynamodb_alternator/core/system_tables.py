@@ -38,7 +38,7 @@ _MISSING = "ResourceNotFoundException"
 _TOKEN_RING = "system.token_ring"
 """The table that the library asks for by itself, and that a user has not named."""
 _REST, _REST_IF_DENIED = 10.0, 300.0
-"""Seconds before the places of the nodes are asked for again, where they could not be read."""
+"""Seconds before the locations of the nodes are asked for again, where they could not be read."""
 
 AtOneNode = Callable[[], AbstractContextManager[Any]]
 """Makes a ``with`` block whose requests all prefer the same node: each node has system tables of its own."""
@@ -49,8 +49,9 @@ def read_system_table(
 ) -> Iterator[dict[str, Any]]:
     """The rows of a system table as plain dicts; those whose partition key has a value, if `equals` names one.
 
-    Numbers come as int or Decimal, binary values as bytes, sets and maps as theirs, and whatever else as the text that
-    the server makes of it. Raises `ConfigurationError` for what is not a name, `SystemTableError` and transport errors.
+    Numbers come as int or Decimal, binary values as bytes, sets as sets and maps as dicts, and everything else as the
+    text that the server makes of it. Raises `ConfigurationError` for what is not a name, `SystemTableError` and
+    transport errors.
     """
     keyspace, dot, table = name.partition(".") if isinstance(name, str) else ("", "", "")
     if not dot or not keyspace or not table:
@@ -69,7 +70,8 @@ def read_system_table(
 def query_system_table(
     client: Any, name: str, equals: Mapping[str, Any], at_one_node: AtOneNode
 ) -> Iterator[dict[str, Any]]:
-    """The same for a table whose name is one, and `equals` of the first columns of its key, partition key first."""
+    """The same for a table name that was checked. `equals` has values for the first columns of its key, partition key
+    first."""
     values = {key: _key(name, key, value) for key, value in equals.items()}
     return _rows(client.query, key_query(name, values), name, at_one_node)
 
@@ -130,7 +132,7 @@ def _key(name: str, key: str, value: object) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """An attribute value as a plain one; whatever it is, something comes out."""
+    """An attribute value as a plain value of Python. Never raises."""
     if not isinstance(value, Mapping) or len(value) != 1:
         return value
     ((kind, content),) = value.items()
@@ -222,9 +224,9 @@ class NodeLocations:
         self._reading = threading.Lock()
 
     def update(self) -> None:
-        """Read the places, if nodes have come or gone since they were read. Never raises.
+        """Read the locations, if nodes have come or gone since they were read. Never raises.
 
-        Who comes while they are being read (a receiver of the request's signals, perhaps) goes on without them.
+        A call that comes while another one reads them (such as from a receiver of the request's signals) does not wait.
         """
         view = self._membership.view
         ring = view.topology.ring
