@@ -1,4 +1,4 @@
-"""Taking the partition key's value out of a request. What is malformed gives a reason, never an exception."""
+"""Taking the partition key's value out of a request. A malformed request gives a reason, never an exception."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a request to its query plan."""
+"""The router: it makes the query plan of each request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ __all__ = ["KeyRoute", "Router"]
 _log = logging.getLogger("pynamodb_alternator.routing")
 
 _new = tuple.__new__
-"""Makes a plan of all its fields, without the function in Python that takes them by name: each request makes one."""
+"""Makes a plan from all its fields in order. `QueryPlan(...)` is slower: it is a function in Python. Each request makes
+a plan."""
 
 
 class KeyRoute(NamedTuple):
@@ -86,7 +87,7 @@ class Router:
     ) -> QueryPlan:
         """The query plan of one request. Never raises, whatever the parameters are.
 
-        `affinity`, `token_aware`: what the request's own options say; it holds before the table's and the cluster's.
+        `affinity`, `token_aware`: what the request's own options say; they win over the table's and the cluster's.
         """
         try:
             if operation in KEY_PARAMETERS:
@@ -109,7 +110,8 @@ class Router:
             return self._spread(reasons.MALFORMED_PARAMETERS)
 
     def plan_of(self, operation: str, parameters: Mapping[str, Any], view: View, options: RequestOptions) -> QueryPlan:
-        """The same for the request's own options. Those of a block may be to prefer one node, while it is well."""
+        """The same for the request's own options. The options of a block may name one node to prefer, as long as it is
+        well."""
         number = options.consistent_node
         if number is None or number is False:
             return self.plan(
