@@ -1,9 +1,10 @@
 """The items of a query, a scan or a batch get, for ``async for``.
 
-PynamoDB's iterators stay what they are. Those over pages are given their pages here: one that has come is read at once,
-and one that has not come is fetched in a greenlet, when it is needed or ahead of that.
+PynamoDB's iterators are used as they are. Iterators over pages get their pages from here: a page that has come is read
+at once, and a page that has not come is fetched in a greenlet, when it is needed or before.
 
-Whatever an application wrote, a `query` of its own or an attribute, runs in a greenlet too: it may make requests.
+The application's own code, such as a `query` or an attribute of its own, runs in a greenlet too, because it may make
+requests.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class AsyncResults(AsyncItems[_M]):
 
 
 class _Others:
-    """Items of whatever iterator gives them: each is asked for in a greenlet."""
+    """Items of any other iterator. Each item is asked for in a greenlet."""
 
     def __init__(self, items: Iterable[Any]) -> None:
         self.results: Any = items
