@@ -26,10 +26,11 @@ class Answer(NamedTuple):
 def answer_to(error: BaseException) -> Answer | None:
     """What to answer for an error of this library, or for one of PynamoDB's around it; None for any other.
 
-    Of a group each error must be such a one. If the outcome of one is open, that of all is.
+    An error that holds several (an exception group) is answered if each of them is. If the outcome of one of them is open,
+    that of the whole is.
 
-    A request that no server would take (`RequestRefusedError`) is a mistake of the application, and an error answer of
-    the server is its business: there is no answer for them here.
+    The result is also None for a request that no server would take (`RequestRefusedError`) and for an error answer of
+    the server: the application must treat these itself.
     """
     if isinstance(error, BaseExceptionGroup):
         answers = [answer for answer in map(answer_to, error.exceptions) if answer is not None]

@@ -56,9 +56,10 @@ class Handle:
 
 
 class Clusters:
-    """Which nodes each cluster has and in which state, and when its node list was last read: all by its signals.
+    """The nodes of each cluster with their states, and when its node list was last read. All of it is learnt from
+    signals.
 
-    A subscriber that comes late, when the nodes have long announced themselves, starts with what the sender of a signal
+    A subscriber that comes late has missed the signals of the nodes. So it starts with what the sender of a signal
     knows.
     """
 
@@ -150,7 +151,7 @@ class Clusters:
 def nodes_of(sender: Any) -> dict[str, str]:
     """The state of each node, by its address, as the sender of a signal knows it now; empty if it is not a cluster.
 
-    Not by `Cluster.nodes`, which may read the node list first.
+    `Cluster.nodes` is not used, because it may read the node list first.
     """
     core = getattr(sender, "core", None)
     return {} if core is None else {node.address: node.condition for node in core.membership.nodes()}

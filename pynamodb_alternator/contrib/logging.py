@@ -6,8 +6,8 @@
 The logger is ``pynamodb_alternator.requests``. A line reads ``cluster=default operation=GetItem table=users
 node=10.0.0.1:8000 attempts=1 status=200 duration_ms=1.234 policy=round_robin reason=read request_id=1f3-2``, and the
 record carries the same as a dict in its attribute `alternator`, for formatters that write JSON. A read that was hedged
-has ``hedge=won`` or ``hedge=lost`` too. Keys and values of items are in neither, nor is the text of an error: its class
-is.
+has ``hedge=won`` or ``hedge=lost`` too. Neither has keys or values of items, nor the text of an error, but only its
+class.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def instrument(
     """Write a line for each request from now on, of all clusters.
 
     `logger`: another one than ``pynamodb_alternator.requests``. `level`: of a request that went well. `trouble_level`:
-    of one that failed, got a status from 500 on, or took more than one attempt, of which a hedge does not count.
+    of one that failed, got a status from 500 on, or took more than one attempt. A hedge does not count as an attempt
+    here.
 
     A logger that is instrumented already stays as it is, with the levels given last. Raises `ConfigurationError`.
     """

@@ -95,7 +95,7 @@ def _check_models(models: tuple[Any, ...]) -> None:
 
 
 def _unless_missing(client: Any, call: Any) -> bool:
-    """Call it. False if there is no such table."""
+    """Make the call. False if there is no such table."""
     try:
         call()
     except client.exceptions.ResourceNotFoundException:
