@@ -27,7 +27,8 @@ __all__ = ["Examination"]
 
 
 class Examination:
-    """One look at a cluster. Each fact is gathered when the first check asks for it, and stays as it was then.
+    """One examination of a cluster. Each fact is gathered when the first check asks for it, and does not change after
+    that.
 
     `timeout`: seconds for each question. `wall_clock`: what the nodes' clocks are compared with. `signer`: see
     `Questions`.
@@ -85,7 +86,7 @@ class Examination:
 
     @cached_property
     def is_admitted(self) -> bool:
-        """Whether requests are let in: what comes after authentication makes no sense without it."""
+        """Whether the server lets our requests in. Without that, the checks that follow make no sense."""
         return any(
             not isinstance(answer, Exception) and (answer.status < 300 or refusal(answer)[0] == "AccessDeniedException")
             for answer in self.listings.values()

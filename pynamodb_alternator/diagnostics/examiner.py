@@ -70,7 +70,7 @@ def examine(
     """The findings as they come. `timeout`: seconds for each question. `signer`: what gives the signer of requests; the
     cluster's credentials are asked, once, if it is not given.
 
-    Raises `ConfigurationError` for a timeout that is not one, and with the first finding `ClusterClosedError`.
+    Raises `ConfigurationError` for a wrong timeout, and `ClusterClosedError` when the first finding is asked for.
     """
     settings.positive("Cluster.check: timeout", timeout)
     return _findings(Examination(inside, timeout, wall_clock, signer))

@@ -1,7 +1,8 @@
 """Are the partition keys that are numbers stored in canonical form, so that ``canonical_numbers=True`` finds them?
 
-The server writes every number in canonical form, also the key of an item that was saved under 1.0. So a sample of keys
-is read, and each is asked for as it was read: what is not found under it is stored under another form of the number.
+The server answers with every number in canonical form, even where the key of an item was saved as 1.0. So a sample of
+keys is read, and each item is asked for with the key that was read. If it is not found, it is stored under another form
+of the number.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class _Sample(NamedTuple):
 
 
 def check(examination: Examination) -> Iterator[Finding]:
-    """Tables without a number as a partition key, of their own or of an index, are passed over."""
+    """Tables are skipped if neither they nor their indexes have a number as a partition key."""
     names = dict.fromkeys(examination.inside.tables.names())
     with contextlib.suppress(*_TROUBLE):  # another check says so
         names.update(dict.fromkeys(examination.client.list_tables(Limit=_MOST_TABLES)["TableNames"]))
@@ -76,8 +77,8 @@ def _of_table(examination: Examination, table: str) -> Iterator[Finding]:
 
 
 def _twice(take: Callable[[], _Sample]) -> _Sample:
-    """A sample. What seems to be astray may have been deleted meanwhile, or be on its way into the index: it is looked
-    at again."""
+    """A sample. An item that was not found may have been deleted meanwhile, or be on its way into the index: it is
+    asked for again."""
     first = take()
     if not first.astray:
         return first
@@ -146,7 +147,7 @@ def _sample_of_table(client: NodesClient, table: str, description: Mapping[str, 
 
 
 def _found(client: NodesClient, table: str, names: list[str], keys: list[Key]) -> set[str]:
-    """Those of these keys that have an item, or that the server has left out this time."""
+    """The keys that have an item, and those that the server has left unprocessed."""
     request = {"Keys": keys, "ConsistentRead": True, **_projection(names)}
     answer = client.batch_get_item(RequestItems={table: request})
     read = [{name: item[name] for name in names} for item in answer["Responses"].get(table, ())]

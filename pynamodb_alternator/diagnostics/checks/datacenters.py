@@ -1,4 +1,4 @@
-"""Has each datacenter a seed, where the scope is the whole cluster? A node lists its own datacenter only."""
+"""Does each datacenter have a seed, if the scope is the whole cluster? A node lists its own datacenter only."""
 
 from __future__ import annotations
 

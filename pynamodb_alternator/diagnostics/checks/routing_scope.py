@@ -1,4 +1,4 @@
-"""Has the cluster nodes in each datacenter and rack that the configuration names?"""
+"""Does the cluster have nodes in each datacenter and rack that the configuration names?"""
 
 from __future__ import annotations
 

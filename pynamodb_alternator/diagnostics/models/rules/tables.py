@@ -1,4 +1,4 @@
-"""Has the cluster the tables and indexes of the models, with the same keys?"""
+"""Does the cluster have the tables and indexes of the models, with the same keys?"""
 
 from __future__ import annotations
 
