@@ -2,8 +2,8 @@
 
 asyncio hands a connection the bytes that come, and httptools cuts them into requests, which wait in a queue. One task
 answers them in their order: it asks the `Owner` for the `Reply`, and sends it whole or spoilt as its effect says.
-What cannot be read as HTTP is refused after the answers to the requests before it. Everything happens in the thread
-of the event loop.
+Bytes that are not HTTP are refused after the answers to the requests before them. Everything happens in the thread of
+the event loop.
 """
 
 from __future__ import annotations
