@@ -12,9 +12,9 @@ embedded cluster and PynamoDB's models are imported by then and not earlier.
 - `alternator_signals`: what the signals say during the test.
 - `alternator_cluster_options`: override it to say how the clusters are made.
 
-While one of the clusters is active, no cluster of this process connects to anything else, except to what the ini file
-names in ``alternator_allow_hosts``. ``--alternator-url`` runs the same tests on a cluster that is there. The work is
-done in `contrib.testing`.
+While one of the clusters is active, no cluster of this process connects to anything else, except to the hosts that the
+ini file names in ``alternator_allow_hosts``. ``--alternator-url`` runs the same tests on a cluster that runs elsewhere.
+The work is done in `contrib.testing`.
 """
 
 from __future__ import annotations

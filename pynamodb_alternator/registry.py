@@ -296,8 +296,7 @@ def _shared(key: ClusterConfig | str, config: ClusterConfig, origin: str) -> Clu
 def may_change(meant_by: object, host: str | None) -> bool:
     """Whether `find_cluster` may give another cluster the next time, although this one is still open.
 
-    That is so for an alias inside an application with several contexts. Such an alias must be looked up at each
-    request.
+    That is so for an alias in an application with several contexts: it must be looked up at each request.
     """
     if not _sources and not _replacements:
         return False
@@ -366,8 +365,7 @@ class _Replacement(Aliases):
 
 @contextmanager
 def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: ClusterLike) -> Iterator[ClusterSource]:
-    """Let aliases mean other clusters inside the block, in all threads, for tests. Gives the source of this block's
-    clusters.
+    """Let aliases mean other clusters inside, in all threads, for tests. Gives the source of this block's clusters.
 
     This is asked before frameworks' settings and `configure`, even if an application is made inside. Blocks nest, and
     the innermost one that names an alias wins. At the end these clusters are closed, and the aliases mean again what
@@ -398,5 +396,5 @@ def prefer(*sources: ClusterSource) -> None:
 
 def is_replacement(cluster: Cluster) -> bool:
     """Whether a test has put this cluster in another one's place with `replaced`, now or earlier. A request that was on
-    its way to it must not go to the cluster that the alias means outside of the test."""
+    its way to it must not go to another cluster."""
     return cluster in _replacing
