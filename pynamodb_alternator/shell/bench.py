@@ -187,7 +187,7 @@ def _shown_key(key: dict[str, Any]) -> str:
 
 
 def _clean_up(cluster: Cluster, table: str, keys: Sequence[dict[str, Any]], screen: Screen) -> int:
-    """Delete what was put. How many may be left."""
+    """Delete what was put. Gives the number of items that may be left."""
     left = 0
     with screen.waiting("deleting the items"):
         for start in range(0, len(keys), 25):

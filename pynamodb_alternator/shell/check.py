@@ -1,4 +1,4 @@
-"""``pynamodb-alternator check``: the doctor, and with ``--models`` the check of models."""
+"""``pynamodb-alternator check``: the doctor; with ``--models``, the check of models."""
 
 from __future__ import annotations
 

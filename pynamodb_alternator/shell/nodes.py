@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _line(node: NodeInfo, answer: float | Exception | str) -> NodeLine:
-    """The node by whether it has just answered: its health says less, because this process is only starting."""
+    """The node, shown by whether it has just answered. This process has just started, so its own record of health says
+    less."""
     if not isinstance(answer, float):
         return NodeLine(node.address, node.datacenter, node.rack, "down", node.in_scope, note=str(answer))
     line = replace(NodeLine.of(node), latency=answer)

@@ -139,7 +139,7 @@ def show_finding(screen: Screen, finding: Finding, cluster_name: str) -> None:
 
 
 def show_total(screen: Screen, findings: Iterable[Finding]) -> None:
-    """How many findings there were of each severity."""
+    """The number of findings of each severity."""
     counts = Counter(finding.severity for finding in findings)
     style = BAD if counts["error"] else WARN if counts["warning"] else GOOD
     warnings, errors = _some(counts["warning"], "warning"), _some(counts["error"], "error")
