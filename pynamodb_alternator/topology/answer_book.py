@@ -3,9 +3,9 @@
 It has no lock of its own: `Membership` holds its lock around each method that changes something. `next_change` may be
 read without it.
 
-An answer that is fine costs nothing here: how many answers each node gave is counted elsewhere anyway, by one number
-that only grows. Only when an answer failed, and at most once in a second, these numbers are noted for all nodes; the
-oldest note that is still in the window says from which number on the answers count.
+A good answer costs nothing here: the answers of each node are counted elsewhere anyway, by one number that only grows.
+When an answer has failed, at most once a second, these numbers are noted for all nodes. The answers that count are
+those since the oldest note in the window.
 """
 
 from __future__ import annotations

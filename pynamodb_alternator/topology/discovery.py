@@ -3,15 +3,15 @@
 Theory of operation. `Discovery` knows which scopes a configuration names, and reads the node list of each: `read` takes
 the reading before and the nodes by their state, and gives the next `Reading`. The way through the sources of one
 reading is a `SourceWalk`, the meaning of an answer is in `localnodes`, the seeds are in `seeds`. Most readings find
-nothing new, and are `repeated` without a walk.
+nothing new. Such a reading is recognised by its bytes, and needs no walk (`repeated`).
 
-What it owns is memory between readings: the source of the last reading, whose connection is open; when to look again at
-seeds that are not members; which members were seen alive, so that nodes which were not are not kept as a datacenter;
-whether the server honours scopes, and whether those of the configuration are empty; what was logged already. One thread
-at a time reads, so there is no lock: `Membership.refresh` calls `read` in the thread that has the turn (the reader
-thread of the monitor, that of a request where there is none, or a user's), and under no lock, because it waits for the
-network and the resolver, which are passed in. An answer is reported to `answered`, a source that
-fails to `failed`, both in that thread.
+Between readings it remembers: the source of the last reading, whose connection is open; when to look again at seeds
+that are not members; which members were seen alive, so that nodes which never answered are not kept as a datacenter;
+whether the server honours scopes, and whether those of the configuration are empty; and what was logged already. Only
+one thread reads at a time, so it needs no lock: `Membership.refresh` calls `read` in the thread that has the turn (the
+reader thread of the monitor, the thread of a request where there is no monitor, or a user's). No lock is held then,
+because a reading waits for the network and the resolver, which are passed in. An answer is reported to `answered`, and
+a source that fails to `failed`, both in that thread.
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ class HealthBook:
     """What is known of the health of all nodes, and of those that left. `history`: how many of these are remembered.
     `random`: varies the times of probes.
 
-    `changes`: is raised before a node gets another state, so that who has seen all states at this number knows them.
+    `changes`: is raised before a node gets another state, so that a reader that has seen all states at this number need
+    not read them again.
     """
 
     def __init__(self, policy: Health, random: Random, *, history: int = HISTORY) -> None:
