@@ -10,11 +10,11 @@ Nothing here waits or does I/O, so that a thread and an event loop can drive the
 
 **Nodes.** The router has made a query plan, an order of nodes. `next` goes through it, node after node: this is one
 *cycle*, and the plan is asked anew for each. Nodes that went down meanwhile are left out; nodes whose pool is full come
-last, where any node serves the request as well. After a cycle in which no node took the request comes a wait, which
-grows, and then the next cycle, up to `Retries.max_attempts`.
+last, where any node serves the request as well. If no node took the request in a cycle, a wait follows, which grows
+from cycle to cycle, and then the next cycle, up to `Retries.max_attempts`.
 
-**Ends of attempts.** Each attempt ends with `answered` or `failed`. What an answer or a failure means stands in
-`outcome`. A request that surely never reached a server goes to the next node at once, and costs nothing but the cycle.
+**Ends of attempts.** Each attempt ends with `answered` or `failed`. `outcome` says what an answer or a failure means. A
+request that certainly never reached a server goes to the next node at once, and uses up only its place in the cycle.
 Everything else was *sent*: sending it again costs a token of the retry budget, and there are at most
 `Retries.max_attempts` sends.
 
@@ -24,7 +24,7 @@ later, on top of newer writes (`OutcomeUnknownError.may_still_execute`).
 
 **What the caller gets** is the last answer or failure, except that nothing undoes an earlier attempt that may have been
 executed: where the outcome of a write is open, the caller hears of that (`_give_up`, `open_outcome`), also where a
-later attempt was refused for another reason. What the signals are told of all this is in `emit`.
+later attempt was refused for another reason. `emit` sends the signals.
 """
 
 from __future__ import annotations
