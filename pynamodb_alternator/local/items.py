@@ -104,7 +104,7 @@ class ItemRules:
         if not self._in_process:
             return self._engine(parsed.operation, parameters, write.with_capacity)
         with self._lock:
-            stored = self._found(parsed.table, key)
+            stored = self._stored(parsed.table, key)
             old = None if stored is None else keys.as_read(stored, info.kept_as_written)
             write.check(old)
             changes = write.changes(old)
@@ -123,10 +123,10 @@ class ItemRules:
         return write.answer(write.returned(old, new_as_read, changes), size)
 
     def _read(self, table: str | None, info: TableInfo, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        item = self._found(table, key)
+        item = self._stored(table, key)
         return None if item is None else keys.as_read(item, info.kept_as_written)
 
-    def _found(self, table: str | None, key: Mapping[str, Any]) -> Item | None:
+    def _stored(self, table: str | None, key: Mapping[str, Any]) -> Item | None:
         return self._client.result("GetItem", {"TableName": table, "Key": key}).get("Item")
 
     def _engine(self, operation: str, parameters: Mapping[str, Any], with_capacity: bool) -> Answer:

@@ -63,7 +63,7 @@ class _Loader:
         self._written[shape.cls] = function
         new = source.name("new", object.__new__)
         with source.block(f"def {function}(item):"):
-            # What is no dict is looked at as PynamoDB does, or raises its errors.
+            # A value that is not a dict is read as PynamoDB reads it, or raises PynamoDB's errors.
             with source.block("if type(item) is not dict:"):
                 names = tuple(field.wire for field in shape.fields)
                 source.add(f"item = {{name: item.get(name) for name in {names!r}}}")

@@ -65,8 +65,8 @@ class Hooks:
 def is_stock_handler(event: str, handler: Any) -> bool:
     """Whether botocore itself has `handler` listen to `event`, for all services or for ours.
 
-    What else is there was registered by somebody, be it when the client was made: Sentry does it then. Function and
-    event must both match, because `choose-signer` with botocore's own `disable_signing` is a user's doing.
+    Any other handler was registered by the user or a tool, perhaps when the client was made, as Sentry does. Function
+    and event must both match, because `choose-signer` with botocore's own `disable_signing` is a user's doing.
     """
     if type(handler).__module__.startswith("moto."):
         return True  # It is in all clients once moto is imported, as for the embedded cluster; AWS's hosts are its own.

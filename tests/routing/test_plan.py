@@ -78,9 +78,9 @@ def test_generator_constants_vectors() -> None:
     assert list(COOKED) == expected
 
 
-@pytest.mark.parametrize(("case", "given_", "canonical", "representatives"), rows("endpoint-order.tsv"))
-def test_endpoint_order_vectors(case: str, given_: str, canonical: str, representatives: str) -> None:
-    order = canonical_order(given_.split(","))
+@pytest.mark.parametrize(("case", "urls", "canonical", "representatives"), rows("endpoint-order.tsv"))
+def test_endpoint_order_vectors(case: str, urls: str, canonical: str, representatives: str) -> None:
+    order = canonical_order(urls.split(","))
     assert list(order) == canonical.split(","), case
     assert list(order.values()) == representatives.split(","), case
     assert [canonical_endpoint(endpoint) for endpoint in order.values()] == list(order), case

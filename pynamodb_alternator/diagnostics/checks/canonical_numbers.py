@@ -142,11 +142,11 @@ def _sample_of_table(client: NodesClient, table: str, description: Mapping[str, 
         if str(key) in keys:
             astray.add(str(key))  # two items that are one key in canonical form
         keys[str(key)] = key
-    there = _found(client, table, names, list(keys.values())) if keys else set()
+    there = _existing(client, table, names, list(keys.values())) if keys else set()
     return _Sample(len(keys), frozenset(astray | (keys.keys() - there)), is_all)
 
 
-def _found(client: NodesClient, table: str, names: list[str], keys: list[Key]) -> set[str]:
+def _existing(client: NodesClient, table: str, names: list[str], keys: list[Key]) -> set[str]:
     """The keys that have an item, and those that the server has left unprocessed."""
     request = {"Keys": keys, "ConsistentRead": True, **_projection(names)}
     answer = client.batch_get_item(RequestItems={table: request})
