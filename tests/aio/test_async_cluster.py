@@ -467,7 +467,7 @@ def test_asyncio_timeout(local: LocalCluster) -> None:
 
 
 def test_a_node_whose_requests_are_always_cancelled_is_probed_all_the_same(local: LocalCluster) -> None:
-    """Whoever waits less than `suspect_after` would never find out that a node hangs."""
+    """A task that waits less than `suspect_after` would never find out that a node hangs."""
 
     async def main() -> None:
         async with AsyncCluster(config_of(local, health=Health(probe_timeout=0.3))) as cluster:

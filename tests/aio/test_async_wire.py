@@ -28,7 +28,7 @@ REQUESTS = 300
 
 
 class Wiretap:
-    """What the nodes received: node, headers in their order, body, save what discovery and probes ask."""
+    """What the nodes received: node, headers in their order, body; without the requests of discovery and probes."""
 
     def __init__(self, nodes: Sequence[LocalNode]) -> None:
         self.received: list[tuple[str, list[tuple[str, str]], bytes]] = []

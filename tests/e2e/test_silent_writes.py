@@ -66,7 +66,7 @@ def test_plain_writes_to_a_node_that_hangs(local: LocalCluster, settings: Any, e
         outcomes = list(threads.map(lambda number: outcome(cluster, number), range(12)))
         assert set(outcomes) == expected
         assert states(cluster)[local.nodes[1].address] == "down"
-        # Reads move on as ever, and so does what has not been sent yet.
+        # Reads move on as usual, and so do requests that have not been sent yet.
         assert [get(cluster.client, "k") for _ in range(6)] == [0] * 6
 
 

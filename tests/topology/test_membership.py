@@ -925,7 +925,8 @@ def test_a_thousand_nodes_cost_little() -> None:
 
 class TestClosing:
     def test_what_is_closed_says_nothing_of_the_nodes(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A reader or probe that outlives `close` finds no connection: that is no sign of sick nodes, and no news."""
+        """A reader or probe that outlives `close` finds no connection: that says nothing of the nodes, and is not
+        told."""
         world = three()
         world.start()
 

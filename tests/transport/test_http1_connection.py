@@ -460,7 +460,8 @@ def test_a_patient_exchange_is_not_cut() -> None:
         thread.join(10)
         assert [answer.status for answer in answers] == [200]
         assert connection.reusable
-        # What is not patient is cut as ever, and what was cut before it began has surely not been sent.
+        # An exchange that is not patient is cut as usual, and one that was cut before it began has certainly not been
+        # sent.
         connection.cut()
         with pytest.raises(NodeUnreachableError):
             connection.exchange(HEAD, b"", read_timeout=60, patient=True)

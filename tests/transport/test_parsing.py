@@ -75,7 +75,7 @@ def same(operation: str, answer: Any) -> None:
             with pytest.raises(MalformedAnswerError):
                 ours(operation, body)
         else:
-            # repr too: NaN equals nothing, 1 equals True and 1.0, and a list of bytes is no list of text.
+            # repr too: NaN equals nothing, 1 equals True and 1.0, and a list of bytes is not a list of text.
             assert canonical(ours(operation, body)) == canonical(expected)
 
 
