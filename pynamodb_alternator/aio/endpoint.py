@@ -152,7 +152,7 @@ class AsyncSender:
         if not asking.done():
             raise CredentialsError(
                 "ClusterConfig: credentials: what gives them did not answer before the deadline of the call. Nothing "
-                "was sent. Retry with a longer Timeouts(total=...), or mend what gives the credentials."
+                "was sent. Retry with a longer Timeouts(total=...), or correct what gives the credentials."
             )
         try:
             return asking.result()

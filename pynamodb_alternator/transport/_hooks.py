@@ -1,4 +1,4 @@
-"""Who listens to what happens to a request between botocore's client and the wire."""
+"""Finds out whether a handler or a tool listens to a request between botocore's client and the wire."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REQUEST_EVENTS = (
 
 
 class Hooks:
-    """Tells whether somebody listens to what happens to a request between the client and the wire.
+    """Tells whether a handler or a tool listens to a request between the client and the wire.
 
     Those are handlers of the six events of an attempt that botocore has not registered itself, and tools that have
     replaced or wrapped `Endpoint.prepare_request`. The answer is kept for each operation, for as long as botocore keeps

@@ -388,7 +388,7 @@ class Attempts:
         raise error
 
     def _finish(self, error: TransportError) -> None:
-        """What all attempts together have to say."""
+        """The error text, from all attempts together."""
         if isinstance(error, OutcomeUnknownError):
             error.may_still_execute = self._may_still_execute
             if not is_read(self.operation) and not isinstance(error, ServerFailureError):

@@ -35,7 +35,7 @@ start need no connection each."""
 
 @contextlib.contextmanager
 def own_time(node: Node, question: str, timeout: float) -> Iterator[None]:
-    """A timeout inside tells the time of this `question`: it does not belong to a call with a deadline."""
+    """An error of a timeout inside names the time of this `question`, because no call with a deadline is under way."""
     try:
         yield
     except (ConnectTimeoutError, ReadTimeoutError, DeadlineExceededError) as error:

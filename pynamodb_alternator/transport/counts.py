@@ -13,7 +13,7 @@ _HISTORY = 1_000
 
 
 class NodeCounts:
-    """`answers`: attempts that were answered, with whatever. `failures`: those that were not."""
+    """`answers`: attempts that got any answer. `failures`: attempts that got none."""
 
     __slots__ = ("answers", "failures")
 

@@ -1,4 +1,4 @@
-"""What the signals are told of a request.
+"""Sends the signals of a request.
 
 Each function emits one signal, with the whole payload of its event in one call: `Environment.emit` adds the cluster's
 name and hands the same dict on to the receivers. A caller that every request passes looks first whether the signal

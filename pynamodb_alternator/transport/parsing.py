@@ -158,7 +158,7 @@ def _watched_parser(answer: Any, look: Look) -> DocumentParser:
 
 
 def _error_document(body: bytes, look: Look) -> Any:
-    """The document of an error, or what botocore's parser takes for it where it is not JSON."""
+    """The document of an error; if it is not JSON, the document that botocore's parser makes of it."""
     try:
         return document(body, look)
     except (ValueError, RecursionError):
@@ -227,7 +227,8 @@ def _is_settled(
 
 
 def _without_unknown(answer: dict[str, Any], places: _Places, operation_model: OperationModel) -> bool:
-    """Take out what no answer of the operation has; nothing where there is something else that is not looked at."""
+    """Remove members that no answer of the operation has. Remove nothing if there is another member that is not handled
+    here."""
     unknown = answer.keys() - places.keys()
     if operation_model.output_shape is None or not unknown.isdisjoint(operation_model.output_shape.members):
         return False

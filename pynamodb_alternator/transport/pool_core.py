@@ -137,8 +137,8 @@ class PoolCore(Generic[C]):
         return connection
 
     def _successor(self, connection: C) -> C | None:
-        """What takes the place of a connection that was taken, and has reached its age: one that is not connected yet.
-        None where others lie idle, which do as well."""
+        """A new connection, not connected yet, in place of one that was taken and has reached its age. None if others
+        are idle, which can be used instead."""
         if self._idle and not self._waiters:
             self._discard(connection)
             return None
@@ -167,7 +167,8 @@ class PoolCore(Generic[C]):
         return connection
 
     def _not_opened(self, connection: C, error: BaseException) -> C | None:
-        """It could not be connected. The one whose place it was to take, if that serves on."""
+        """It could not be connected. Gives the old connection, whose place it was to take, if that can still be
+        used."""
         old: C | None = connection.predecessor
         connection.predecessor = None
         self._discard(connection)
@@ -180,7 +181,8 @@ class PoolCore(Generic[C]):
         return None
 
     def _outcome(self, waiter: Waiter[C], since: float, seconds: float) -> C:
-        """What the wait has brought. Raises what ends it, such as `PoolTimeoutError`. `since`: when it began."""
+        """The result of the wait: a connection. Raises what ended it, such as `PoolTimeoutError`. `since`: when it
+        began."""
         if waiter.connection is None:
             self._leave(waiter)  # and perhaps it is served just before
         if waiter.error is not None:
