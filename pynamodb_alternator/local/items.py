@@ -1,8 +1,8 @@
 """The operations on one item: what the server checks, which condition holds, what is written and given back.
 
 Over an engine in process, conditions, updates and projections are this module's: it reads the item, decides, and writes
-the whole item, all under the engine's lock. An engine behind a URL cannot be locked; what it is asked is checked here,
-and left to its own conditions.
+the whole item, all under the engine's lock. An engine behind a URL cannot be locked; requests to it are checked here,
+and it applies their conditions itself.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class _Write:
     _has_expressions = False
 
     def _read_expressions(self, info: TableInfo) -> None:
-        """Parse what else the request has: nothing, here."""
+        """Parse the other members of the request. Here there are none."""
 
     @property
     def reads(self) -> bool:

@@ -1,6 +1,6 @@
 """How Query and Scan read the rows of a system table: conditions, pages, projections.
 
-Of conditions they understand what is asked of such tables: comparisons for equality, joined by AND.
+They understand only the conditions that clients use for such tables: comparisons for equality, joined by AND.
 """
 
 from __future__ import annotations

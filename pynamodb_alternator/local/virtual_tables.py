@@ -1,7 +1,7 @@
 """ScyllaDB's own tables, seen through Alternator as ``.scylla.alternator.<keyspace>.<table>``.
 
-Query and Scan only. What a table's rows are is here; how they are read is in `system_reads`. Values that are neither
-text, number nor blob come as strings, as the server has them.
+Query and Scan only. This module makes the rows; `system_reads` reads them. Values that are neither text, number nor
+blob come as strings, as the server has them.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ RingNodes = Literal["datacenter", "scope"]
 """The nodes over which partition keys are spread where the scope in use is a rack: its datacenter's, or its own."""
 
 RingOrder = Literal["endpoint", "host", "endpoint_with_port"]
-"""By what these nodes are sorted: the canonical endpoint, the bare host, or the endpoint with its port, even where that
-is the scheme's default."""
+"""The sort key of these nodes: the canonical endpoint, the bare host, or the endpoint with its port, even where that is
+the scheme's default."""
 
 
 CanonicalNumbers = Literal["sets"] | bool
@@ -62,7 +62,8 @@ class KeyRouteAffinity(enum.Enum):
     ANY_WRITE = "any_write"
     """All writes, for tables whose write isolation is ``always``."""
     AUTO = "auto"
-    """What helps the table, learnt once from its ``system:write_isolation`` tag; RMW until it is known."""
+    """The widest mode that helps the table, learnt once from its ``system:write_isolation`` tag; RMW until it is
+    known."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -125,7 +126,7 @@ class Timeouts:
 
     @classmethod
     def of_checked(cls, connect: float, read: float, total: float | None, pool: float | None) -> Timeouts:
-        """Of values that have been checked, each by itself: a request that has settings of its own makes one."""
+        """From values that were checked before. A request with settings of its own makes one."""
         made, set_field = object.__new__(cls), object.__setattr__
         set_field(made, "connect", connect)
         set_field(made, "read", read)
