@@ -210,7 +210,8 @@ class HealthBook:
             self._next_probe.setdefault(node, now)
 
     def hasten(self, nodes: Iterable[Node], now: float) -> None:
-        """Have these probed within a probe interval, which were to be left alone for longer: they are needed."""
+        """Have these nodes probed within one probe interval, although their pause was to be longer: requests need
+        them."""
         for node in nodes:
             due = self._next_probe.get(node)
             if due is not None and due > now + self._policy.probe_interval:
