@@ -52,7 +52,8 @@ PAGE_RICH = "page of 1,000, nine attributes"
 OPERATIONS = (GET, TLS, SAVE, UPDATE, BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000)
 """Not every contender has each of them."""
 _DEADLINE = 5.0
-"""Seconds that a request over TLS may take: in all for ours, and without an answer for the others, who have no more."""
+"""Seconds that a request over TLS may take: in all for our client; without an answer for the others, which have no
+other limit."""
 
 Calls = dict[str, Callable[[], Any]]
 
@@ -225,7 +226,8 @@ def know_rings(cluster: Cluster, tables: Sequence[str]) -> None:
 
 
 def _tls_gets(stack: contextlib.ExitStack, port: int, authority: str) -> dict[str, Callable[[], Any]]:
-    """A get over TLS by those who can be told of an authority, with as much of a deadline as each of them has."""
+    """A get over TLS, by the contenders that can be told of an authority. Each has the strictest deadline that it
+    offers."""
     timeouts = Timeouts(total=_DEADLINE)
     of_tls: dict[str, Any] = {"scheme": "https", "tls": Tls(ca=authority), "timeouts": timeouts}
     cluster = stack.enter_context(our_cluster(port, tables=(TABLE,), **of_tls))

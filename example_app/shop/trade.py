@@ -206,7 +206,8 @@ def _lines(quantities: Mapping[str, int]) -> Iterator[Line]:
 
 
 def _decide(order_id: str, status: str, reason: str | None = None) -> bool:
-    """Give a pending order its final status, or leave it the one that it has. True if surely this call gave it."""
+    """Give a pending order its final status; an order that has one keeps it. True only if this call certainly gave
+    it."""
     actions: list[Action] = [Order.status.set(status)]
     if reason is not None:
         actions.append(Order.reason.set(reason))
@@ -234,7 +235,8 @@ def orders_of(customer: str, limit: int = 20) -> list[Order]:
 
 
 def settle(older_than: float = SETTLE_AFTER, unless: Callable[[], bool] = lambda: False) -> int:
-    """Clear away old marks; and what a process left behind that died in the middle of an order. Tells how many marks.
+    """Remove old marks, and what a process that died in the middle of an order has left behind. Gives the number of
+    marks.
 
     A shop runs this now and then. It may run several times at once. It does nothing while a node does not answer: that
     node may be frozen, and execute an old request when it thaws, for which the mark must still be there.

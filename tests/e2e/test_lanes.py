@@ -1,4 +1,4 @@
-"""The lane of a request follows from who listens: tools that hook botocore's requests go on working."""
+"""The lane of a request depends on its listeners: tools that hook botocore's requests go on working."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def _start(engine: RecordingEngine, tls: bool) -> LocalCluster:
 
 
 class Machine(RuleBasedStateMachine):
-    """The rules. `users_type`: who makes the requests."""
+    """The rules. `users_type`: makes the requests."""
 
     users_type: ClassVar[type[Users]]
     findings: ClassVar[list[str]] = []
