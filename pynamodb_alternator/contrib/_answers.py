@@ -26,8 +26,7 @@ class Answer(NamedTuple):
 def answer_to(error: BaseException) -> Answer | None:
     """What to answer for an error of this library, or for one of PynamoDB's around it; None for any other.
 
-    An error that holds several (an exception group) is answered if each of them is. If the outcome of one of them is open,
-    that of the whole is.
+    A group of exceptions is answered if each of them is. If the outcome of one of them is open, that of the group is.
 
     The result is also None for a request that no server would take (`RequestRefusedError`) and for an error answer of
     the server: the application must treat these itself.

@@ -118,7 +118,9 @@ class TokenRingReader:
             raise NoTokenRingError("the server tells no token ring for it")
         if self._only_keyspaces and "table_name" in rows[0]:
             self._only_keyspaces = False
-            raise UnusableTokenRingError("the server has just learnt to tell the token rings of tables")
+            raise UnusableTokenRingError(
+                "the server was upgraded just now, and tells the token rings of tables from now on"
+            )
         ring = self._ring(query, rows)
         if replication is not None:
             self._shared[replication] = ring, hosts
@@ -143,7 +145,7 @@ class TokenRingReader:
         addresses = self._addresses(query, {endpoint for _, _, endpoint in ends})
         ring = make_ring((TokenRange(start, end, addresses[of]) for start, end, of in ends), self._clock())
         if ring is None:
-            raise UnusableTokenRingError("its token ring has gaps, or says two things of one token")
+            raise UnusableTokenRingError("its token ring has gaps, or has one token in two ranges")
         return ring
 
     def _addresses(self, query: Query, endpoints: Collection[str]) -> dict[str, Address]:
