@@ -20,8 +20,8 @@ from ..cluster import Cluster
 from ..core.table_description import hash_key_of, key_types_of
 from ..diagnostics import said
 from . import settings
+from .names import describe
 from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Line, Screen, Text
-from .tables import describe
 
 _BOUNDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
 """Milliseconds at which the chart's bars end."""
