@@ -6,8 +6,8 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .._version import __version__
 from ..diagnostics.clients import Clients, clients
+from ..settings.headers import OWN_USER_AGENT
 from . import settings
 from .render import some
 from .screen import BAD, DIM, PLAIN, Screen, Text
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add", "run", "show"]
 
 _SECONDS = 2.0
-_OWN = f"pynamodb-alternator/{__version__} (clients)"
+_OWN = f"{OWN_USER_AGENT} (clients)"
 """The User-Agent of this command, by which it leaves itself out."""
 
 

@@ -805,7 +805,13 @@ def test_redirects_and_cookies_are_not_followed(local: LocalCluster, lane: str) 
 
 @pytest.mark.parametrize(
     ("given", "sent"),
-    [(None, None), (False, None), (True, r"pynamodb_alternator/\d+\.\d+\S*"), ("shop/1.0", r"shop/1\.0")],
+    [
+        (None, None),
+        (False, None),
+        (True, r"pynamodb-alternator/\d+\.\d+\S*"),
+        ("shop/1.0", r"shop/1\.0"),
+        (lambda ours: f"shop/1.0 {ours}", r"shop/1\.0 pynamodb-alternator/\d+\.\d+\S*"),
+    ],
 )
 def test_the_user_agent(local: LocalCluster, lane: str, given: Any, sent: str | None) -> None:
     import re
