@@ -15,6 +15,7 @@ from .screen import DIM, Screen
 
 if TYPE_CHECKING:
     from ..cluster import Cluster
+    from ..settings.config import ClusterConfig
 
 __all__ = ["EVERY", "add", "run", "show", "watch"]
 
@@ -50,11 +51,13 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one look at the nodes has found. `troubles`: why nodes that were asked for are missing."""
+    """What one look at the nodes has found. `troubles`: why nodes that were asked for are missing. `notes`: what is
+    switched off."""
 
     lines: Sequence[NodeLine]
     scope: str
     troubles: Sequence[Finding]
+    notes: Sequence[str] = ()
 
     @property
     def is_well(self) -> bool:
@@ -105,7 +108,13 @@ def _look(cluster: Cluster, timeout: float) -> _Look:
         lines = [replace(line, in_subset=line.in_scope) for line in lines]
     scope = cluster.topology.scope
     is_complete = lines and scope == cluster.config.routing_scope
-    return _Look(lines, str(scope), () if is_complete else troubles(cluster.core, timeout=timeout))
+    missing = () if is_complete else troubles(cluster.core, timeout=timeout)
+    return _Look(lines, str(scope), missing, _notes(cluster.config))
+
+
+def _notes(config: ClusterConfig) -> list[str]:
+    notes = [] if config.discovery.enabled else ["Discovery is switched off: these are the seeds."]
+    return notes if config.health.enabled else [*notes, "Health checks are switched off: requests try each of them."]
 
 
 def _show_at(screen: Screen, look: _Look, name: str) -> None:
@@ -115,6 +124,8 @@ def _show_at(screen: Screen, look: _Look, name: str) -> None:
 
 def _show(screen: Screen, look: _Look, name: str) -> None:
     show_nodes(screen, look.lines, look.scope)
+    for note in look.notes:
+        screen.paragraph(note, DIM)
     for finding in look.troubles:
         show_finding(screen, finding, name)
 
@@ -123,6 +134,7 @@ def _for_machines(look: _Look) -> dict[str, Any]:
     return {
         "scope": look.scope,
         "nodes": [_node_for_machines(line) for line in look.lines],
+        "notes": list(look.notes),
         "findings": [asdict(finding) for finding in look.troubles],
     }
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..cluster import Cluster
@@ -78,11 +79,11 @@ def open_cluster(
         changes["tls"] = tls
     seconds = options.timeout
     changes["timeouts"] = {"connect": seconds, "read": seconds, "total": 2 * seconds}
-    changes["discovery"] = {"timeout": seconds, "startup_wait": seconds}
     with warnings.catch_warnings():
         # A user who writes --insecure knows it.
         warnings.simplefilter("ignore", InsecureTlsWarning)
         config = ClusterConfig.from_env(env, **changes)
+    config = config.replace(discovery=replace(config.discovery, timeout=seconds, startup_wait=seconds))
     if not reads_rings:
         config = config.replace(token_aware=config.token_aware is True or getattr(options, "token_aware", False))
     if config.process_number is None:

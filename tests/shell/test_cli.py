@@ -470,3 +470,14 @@ def test_the_route_on_a_dead_cluster(run: Run) -> None:
         status, out, _ = run("route", "orders", "alice", "--url", "http://127.0.0.1:1", *more)
         assert status == 1
         assert "No node answers." in out
+
+
+def test_nodes_say_what_is_switched_off(local: LocalCluster, run: Run) -> None:
+    url = f"{local.url}/?discovery_enabled=no&health_enabled=no"
+    status, out, _ = run("nodes", "--url", url)
+    assert status == 0
+    assert "1 node, 1 of them answer" in out
+    assert "Discovery is switched off: these are the seeds." in out
+    assert "Health checks are switched off" in out
+    assert len(json.loads(run("nodes", "--url", url, "--json")[1])["notes"]) == 2
+    assert run("check", "--url", url)[0] == 0
