@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import django
 import pytest
@@ -161,22 +162,38 @@ def test_a_route_of_a_table_that_does_not_exist_yet(local: LocalCluster, make: C
     assert "this is what its model says: The cluster has no table 'users'." in " ".join(out.split())
 
 
+MANAGE = """
+import django
+django.setup()
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "alternator_nodes"])
+"""
+APPLICATION = """
+import os
+from flask import Flask
+from flask.cli import FlaskGroup
+from pynamodb_alternator.contrib.flask import Alternator
+def create_app():
+    app = Flask("shop")
+    app.config["ALTERNATOR_URL"] = os.environ["SHOP_URL"]
+    Alternator(app)
+    return app
+FlaskGroup(create_app=create_app).main(["alternator", "nodes"])
+"""
+
+
+@pytest.mark.parametrize("program", [MANAGE, APPLICATION], ids=["django", "flask"])
 @pytest.mark.parametrize("output", [">&-", "| true", ">/dev/full"])
-def test_an_output_that_takes_nothing(local: LocalCluster, output: str) -> None:
-    lines = [
-        "import django, sys",
-        "django.setup()",
-        "from django.core.management import execute_from_command_line",
-        "execute_from_command_line(['manage.py', 'alternator_nodes'])",
-    ]
+def test_an_output_that_takes_nothing(local: LocalCluster, tmp_path: Path, program: str, output: str) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(program, encoding="utf-8")
     environment = {
         "PYTHONPATH": str(ROOT),
         "DJANGO_SETTINGS_MODULE": "tests.contrib.django_project.settings",
         "SHOP_URL": local.url,
     }
-    command = f'{sys.executable} -c "{"; ".join(lines)}" {output}'
     done = subprocess.run(
-        ["bash", "-c", command],
+        ["bash", "-c", f'"{sys.executable}" "{script}" {output}'],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

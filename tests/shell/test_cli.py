@@ -389,10 +389,11 @@ def test_a_terminal_gets_colours(local: LocalCluster) -> None:
     assert "\x1b[32mactive" in out
 
 
-def test_a_terminal_gets_a_chart_that_moves(local: LocalCluster, cluster: Cluster) -> None:
+@pytest.mark.parametrize("columns", [24, 90])
+def test_a_terminal_gets_a_chart_that_moves(local: LocalCluster, cluster: Cluster, columns: int) -> None:
     pytest.importorskip("rich")
     create(cluster)
-    status, out = in_terminal(["bench", "orders", "--seconds", "1", "--requests", "1000000"], local.url)
+    status, out = in_terminal(["bench", "orders", "--seconds", "1", "--requests", "1000000"], local.url, columns)
     assert status == 0, out
     assert len(re.findall(r"\d+ done, 0 failed", out)) > 1
     assert "█" in out
