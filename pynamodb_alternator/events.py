@@ -52,6 +52,8 @@ class RequestEvent(Event):
     """The tables of a batch are joined with commas. None for an operation without a table."""
     request_id: str
     """The same in all events of one request, and in those of no other request of this machine."""
+    own: bool = False
+    """Whether the library makes the request for itself: a look-up of a table, or a reading of a system table."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,6 +165,7 @@ def test_a_fallback_of_affinity_has_its_reason(telemetry: Telemetry) -> None:
             operation="PutItem",
             table_name="t",
             request_id="1-1",
+            own=False,
             reason="no_key_value",
         )
     assert (telemetry.span().attributes or {})["alternator.affinity.fallback_reason"] == "no_key_value"

@@ -49,6 +49,7 @@ def completed(**changes: Any) -> None:
         "hedge": None,
         "reason": "read",
         "request_id": "1-1",
+        "own": False,
     }
     signals.emit(signals.request_completed, object(), **{**payload, **changes})
 
@@ -106,6 +107,7 @@ def test_affinity_is_counted(registry: CollectorRegistry, user: type[User]) -> N
         table_name="t",
         reason="no_key_value",
         request_id="1-1",
+        own=False,
     )
     fallback = {"cluster_name": "default", "outcome": "fallback", "reason": "no_key_value"}
     assert registry.get_sample_value("alternator_client_affinity_total", fallback) == 1
