@@ -110,6 +110,9 @@ class RequestCompleted(RequestEvent):
     hedge: str | None = None
     """``won``: the caller has the answer of a hedge. ``lost``: a hedge was sent, and the caller has something else.
     None: no hedge was sent."""
+    on_replica: bool | None = None
+    """Whether `node` holds the key, as far as the table's token ring says. None where replicas did not decide about the
+    order of the nodes, and where there was no attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,7 @@ def completed(
     request: Attempts | Told, answer: Answer | None, error: BaseException | None, *, hedge: str | None = None
 ) -> None:
     """`hedge`: as in `signals.RequestCompleted`."""
-    node = request.node
+    node, replicas = request.node, request.plan.replicas
     environment = request.environment
     environment.emit(
         signals.request_completed,
@@ -95,6 +95,7 @@ def completed(
         policy=request.plan.policy,
         hedge=hedge,
         reason=request.plan.reason,
+        on_replica=node in replicas if node is not None and replicas else None,
     )
 
 

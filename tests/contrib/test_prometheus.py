@@ -47,6 +47,7 @@ def completed(**changes: Any) -> None:
         "duration": 0.002,
         "policy": "round_robin",
         "hedge": None,
+        "on_replica": None,
         "reason": "read",
         "request_id": "1-1",
         "own": False,

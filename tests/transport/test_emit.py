@@ -78,6 +78,7 @@ def test_the_signals_of_a_request(world: World, heard: None) -> None:
                 "duration": 0.5,
                 "policy": "round_robin",
                 "hedge": None,
+                "on_replica": None,
                 "reason": "affinity_off",
             },
         ),
