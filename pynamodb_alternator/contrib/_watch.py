@@ -13,7 +13,17 @@ from blinker import NamedSignal
 from .. import signals
 from ..transport.pool_core import PoolStats
 
-__all__ = ["NO_CONNECTIONS", "Clusters", "Handle", "Subscription", "count_states", "error_name", "missing", "table_of"]
+__all__ = [
+    "NO_CONNECTIONS",
+    "Clusters",
+    "Handle",
+    "Receiver",
+    "Subscription",
+    "count_states",
+    "error_name",
+    "missing",
+    "table_of",
+]
 
 STATES = ("active", "quarantined", "set_aside", "down")
 """As `NodeInfo.condition` has them."""
