@@ -23,7 +23,7 @@ from ._watch import NO_CONNECTIONS, Clusters, Handle, Subscription, missing
 
 try:
     from opentelemetry import metrics
-    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+    from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
     from opentelemetry.trace import TracerProvider
 
     from ._spans import Spans, suppressed  # which needs the second one
@@ -90,6 +90,21 @@ class OpenTelemetry(Handle):
         self._refreshes = meter.create_counter(
             "alternator.client.topology.refreshes", unit="{refresh}", description="Readings of the node list."
         )
+        self._create_observed(meter)
+        self._subscription = Subscription(
+            [
+                (signals.request_completed, self._completed),
+                (signals.request_retried, self._retried),
+                (signals.affinity_fallback, self._fell_back),
+                (signals.topology_refreshed, self._refreshed),
+                (signals.discovery_failed, self._discovery_failed),
+                *self._clusters.receivers(),
+            ]
+        )
+        self._look_again = None if own_requests else surround(suppressed)
+
+    def _create_observed(self, meter: Meter) -> None:
+        """The instruments that are asked at each collection."""
         meter.create_observable_gauge(
             "alternator.client.nodes",
             [self._observe_nodes],
@@ -114,17 +129,6 @@ class OpenTelemetry(Handle):
             unit="{request}",
             description="The number of current pending requests for an open connection.",
         )
-        self._subscription = Subscription(
-            [
-                (signals.request_completed, self._completed),
-                (signals.request_retried, self._retried),
-                (signals.affinity_fallback, self._fell_back),
-                (signals.topology_refreshed, self._refreshed),
-                (signals.discovery_failed, self._discovery_failed),
-                *self._clusters.receivers(),
-            ]
-        )
-        self._look_again = None if own_requests else surround(suppressed)
 
     def uninstrument(self) -> None:
         """Measure no more, and leave spans alone. May be called again."""

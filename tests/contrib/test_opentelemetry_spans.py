@@ -197,6 +197,28 @@ def test_each_task_of_an_event_loop_has_its_own_spans(telemetry: Telemetry, user
     assert {parent_of(span) for span in requests} == tasks
 
 
+@pytest.mark.usefixtures("instrumented")
+def test_a_request_that_is_cancelled_has_its_span(telemetry: Telemetry, user: type[User], local: LocalCluster) -> None:
+    pytest.importorskip("aiobotocore", reason=ASYNC)
+    for node in local.nodes:
+        node.delay(60, operation="GetItem")
+
+    async def main() -> None:
+        with telemetry.tracer.start_as_current_span("page"):
+            task = asyncio.create_task(user.aio.get("alice"))
+            while not any(node.operations.get("GetItem") for node in local.nodes):
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    span = telemetry.span("DynamoDB.GetItem")
+    assert attributes_of(span)["error.type"] == "CancelledError"
+    assert span.status.status_code is StatusCode.ERROR
+    assert parent_of(span) == id_of(telemetry.span("page"))
+
+
 # ---- beside botocore's instrumentation -----------------------------------------------------------------------------
 
 SAID_BY_BOTOCORE = {"db.system.name", "db.operation.name", "db.collection.name", "db.response.status_code"}
