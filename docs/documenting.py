@@ -94,11 +94,12 @@ def _process_signature(
 
 
 def _tidy_fields(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
-    """No "Return type: None", and no arguments of errors."""
+    """No "Return type: None", no arguments of errors, and none that are private."""
     for field in list(content.findall(nodes.field)):
         name, body = (part.astext().strip() for part in field)
         of_constructor = name == "rtype" or name.startswith(("param ", "type "))
-        if (name, body) == ("rtype", "None") or (kind == "exception" and of_constructor):
+        is_private = of_constructor and name.rpartition(" ")[2].startswith("_")
+        if (name, body) == ("rtype", "None") or is_private or (kind == "exception" and of_constructor):
             field.parent.remove(field)
     for fields in list(content.findall(nodes.field_list)):
         if not fields.children:

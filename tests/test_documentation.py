@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -230,6 +232,35 @@ def test_each_row_of_the_troubleshooting_begins_with_a_message() -> None:
     tables = page.partition("<!-- messages: begin -->")[2].partition("<!-- messages: end -->")[0]
     rows = [line for line in tables.splitlines() if line.startswith("|") and not line.startswith(("|---", "| message"))]
     assert len(rows) == len(messages_of_the_page()) > 30
+
+
+# ---- names -------------------------------------------------------------------------------------------------------
+
+
+def _public_classes() -> dict[str, type[Any]]:
+    modules = ("", ".aio", ".contrib.django.test", ".errors", ".local", ".signals")
+    homes = [importlib.import_module(f"pynamodb_alternator{module}") for module in modules]
+    values = {name: getattr(home, name) for home in homes for name in home.__all__}
+    return {name: value for name, value in values.items() if isinstance(value, type)}
+
+
+def _has(kind: type[Any], name: str) -> bool:
+    annotated = {attribute for base in kind.__mro__ for attribute in inspect.get_annotations(base)}
+    return hasattr(kind, name) or name in annotated
+
+
+OF_OTHER_DRIVERS = {"from-go.md", "from-java.md"}
+"""Pages that name classes of other languages."""
+OWN = [page for page in sorted(DOCS.rglob("*.md")) if page.name not in OF_OTHER_DRIVERS]
+
+
+@pytest.mark.parametrize("page", OWN, ids=lambda page: str(page.relative_to(DOCS)))
+def test_a_page_names_what_the_classes_have(page: Path) -> None:
+    """`Cluster.nodes` in the text of a page is there. Snippets run, so that they need no look."""
+    classes = _public_classes()
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    named = re.findall(r"`(?:\w+\.)*([A-Z]\w+)\.([a-z]\w*)[^`]*`", text)
+    assert [f"{kind}.{name}" for kind, name in named if kind in classes and not _has(classes[kind], name)] == []
 
 
 # ---- links -------------------------------------------------------------------------------------------------------
