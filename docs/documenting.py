@@ -29,8 +29,11 @@ from pynamodb_alternator import events, pytest_plugin, signals
 # ---- arguments ---------------------------------------------------------------------------------------------------
 
 _NAMES = r"`\w+`(?:, `\w+`)*: "
-_ITEM = re.compile(rf"(?:^|(?<=[.;?)] ))(?={_NAMES}|Raises `)")
+_ITEM = re.compile(rf"(?:^|(?<=[.;?)] ))(?={_NAMES}|Raises [`A-Z])")
 """Where the description of an argument begins, or what comes after the last one."""
+
+
+_PAGE = re.compile(r"\bdocs/([a-z/-]+)\.md\b")
 
 
 def with_parameters(lines: Iterable[str], parameters: Iterable[str], attributes: bool) -> list[str]:
@@ -80,6 +83,7 @@ def _parameters_of(thing: object) -> tuple[str, ...]:
 
 
 def _process_docstring(app: Sphinx, what: str, name: str, thing: Any, options: object, lines: list[str]) -> None:
+    lines[:] = [_PAGE.sub(r":doc:`docs/\1 </\1>`", line) for line in lines]
     if what in ("class", "exception", "function", "method"):
         lines[:] = with_parameters(lines, _parameters_of(thing), what in ("class", "exception"))
 
