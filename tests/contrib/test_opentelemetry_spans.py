@@ -206,7 +206,7 @@ def test_a_request_that_is_cancelled_has_its_span(telemetry: Telemetry, user: ty
     async def main() -> None:
         with telemetry.tracer.start_as_current_span("page"):
             task = asyncio.create_task(user.aio.get("alice"))
-            while not any(node.operations.get("GetItem") for node in local.nodes):
+            while not any(node.operations.get("GetItem") for node in local.nodes):  # noqa: ASYNC110 - nothing tells it
                 await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
