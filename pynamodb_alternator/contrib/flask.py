@@ -113,10 +113,10 @@ class Alternator:
 
     def health(self, *aliases: str) -> tuple[dict[str, Any], int, dict[str, str]]:
         """For a view such as ``/healthz`` to return: 200 while every cluster has a node for requests, else 503, with a
-        small JSON.
+        small JSON. It goes by what is known of the nodes, and sends no request.
 
-        `aliases`: which clusters; by default those of the current application. It goes by what is known of the nodes,
-        and sends no request. Raises `ConfigurationError` for an alias that means no cluster.
+        `aliases`: which clusters; by default those of the current application. Raises `ConfigurationError` for an alias
+        that means no cluster.
         """
         names = aliases or _source.names() or ("default",)
         health = health_of({alias: look_at(self.get_cluster(alias)) for alias in names})
