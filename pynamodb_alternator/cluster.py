@@ -50,10 +50,10 @@ _NOTHING = (NOT_GIVEN, None, None, None, None, None, None, None, NOT_GIVEN)
 class Cluster:
     """A cluster of Alternator nodes, and one botocore client over all of them.
 
-    `config`: a `ClusterConfig`, a URL such as ``"http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1"``, or a mapping.
-    Nothing is connected before the first request, or the first look at `nodes`, `topology` or `refresh`.
+    Nothing is connected before the first request, or the first look at `nodes`, `topology` or `refresh`. A cluster may
+    be shared by threads, and is a context manager. A forked child goes on with connections of its own.
 
-    A cluster may be shared by threads, and is a context manager. A forked child goes on with connections of its own.
+    `config`: a `ClusterConfig`, a URL such as ``"http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1"``, or a mapping.
     """
 
     def __init__(self, config: ClusterConfig | str | Mapping[str, Any]) -> None:

@@ -222,9 +222,9 @@ def _asked() -> tuple[ClusterSource, ...]:
 
 
 def _no_such_alias(alias: str) -> str:
-    known = ", ".join(repr(name) for name in sorted(_named)) or "none"
+    known = ", ".join(repr(name) for name in sorted(_named))
     return (
-        f"No cluster is configured under the alias {alias!r} (configured: {known}). "
+        f"No cluster is configured under the alias {alias!r}{f' (configured: {known})' if known else ''}. "
         f"Call pynamodb_alternator.configure({alias}='http://10.0.0.1:8000') when your application starts"
         + ("; or set ALTERNATOR_URL." if alias == "default" else ".")
         + _hints(alias)

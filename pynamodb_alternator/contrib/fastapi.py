@@ -29,9 +29,9 @@ from .. import aio, registry
 from .._stubs import with_async_client_type
 from ..cluster import Cluster
 from ..errors import AlternatorError, ConfigurationError, NoNodesAvailableError, TransportError
+from ..orm import model_tables as tables
 from ..settings.config import ClusterConfig
 from . import _lifespan_arguments as arguments
-from . import _tables as tables
 from ._answers import answer_to
 from ._health import HEADERS, health_of, looks_at, would_wait
 from ._lifespan_arguments import Clusters

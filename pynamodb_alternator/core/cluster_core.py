@@ -99,7 +99,8 @@ class ClusterCore:
         self.seed_names: SeedNames = SeedNames(config, time.monotonic)
         self.has_monitor: bool = config.monitor if config.monitor is not None else not can_be_frozen()
         self.tls: TlsContexts | None = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
-        self.control: ControlConnections = ControlConnections(tls=self.tls, admit=self.admission.admit_control)
+        admit, agent = self.admission.admit_control, config.user_agent_sent
+        self.control: ControlConnections = ControlConnections(tls=self.tls, admit=admit, user_agent=agent)
         limit, max_idle = config.max_pool_connections, config.max_connection_idle
         renewal = Renewal.of(config.max_connection_age, random.SystemRandom())
         self.pools: Pools = Pools(limit, max_idle=max_idle, tls=self.tls, renewal=renewal, admit=self.admission.admit)
@@ -253,8 +254,7 @@ class ClusterCore:
             self.questions.run_inline(now, deadline)
 
     def prepare_at_once(self, now: float) -> bool:
-        """The part of `prepare` that waits for nothing. True if nothing else is to be done; if False, call
-        `prepare`."""
+        """The part of `prepare` that waits for nothing. False: `prepare` has to be called."""
         self.use(now)
         return self.has_monitor and self.monitor.no_thread is None and self.monitor.ready.is_set()
 

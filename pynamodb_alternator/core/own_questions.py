@@ -19,6 +19,7 @@ from ..settings.values import Timeouts
 from ..topology.membership import Membership
 from ..topology.replicas import Replicas
 from .lookups import Lookups
+from .own_requests import surrounded
 from .system_tables import NodeLocations, query_system_table, read_system_table
 from .token_ring_reader import Query, TokenRingReader
 from .token_rings import TokenRings
@@ -63,7 +64,7 @@ class OwnQuestions:
             client,
             may_ask=has_thread(),
             wake=wake,
-            asking=lambda: block(key, RequestOptions(is_lookup=True)),
+            asking=lambda: surrounded(block(key, RequestOptions(is_lookup=True))),
             clock=time.monotonic,
             random=random.Random(),
         )
@@ -133,11 +134,12 @@ class OwnQuestions:
         return lambda: block(self._key, options)
 
     def _asking_one_node(self, seconds: float) -> Callable[[], AbstractContextManager[None]]:
-        return self.at_one_node(
+        at_one_node = self.at_one_node(
             all_timeouts=Timeouts(connect=min(seconds, 2.0), read=seconds, total=seconds),
             max_attempts=2,
             is_lookup=True,
         )
+        return lambda: surrounded(at_one_node())
 
     def _tables_of_one_node(self) -> Callable[[str], Iterator[Mapping[str, Any]]]:
         at_one_node = self._asking_one_node(_FOR_LOCATIONS / 2)  # for each of the two tables

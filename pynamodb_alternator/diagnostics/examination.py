@@ -14,7 +14,7 @@ from ..topology.localnodes import path_for
 from ..topology.node import Node
 from ..topology.reading import Location
 from ..topology.view import ring_order
-from .node_report import NodeReport, look_at
+from .node_report import NodeReport, look_at, reach
 from .questions import NodesClient, Questions, at_once, refusal
 from .seed_report import SeedReport, look_at_seeds
 
@@ -72,7 +72,8 @@ class Examination:
         """Every node that the cluster or a seed names."""
         known = self.inside.membership.view.topology.ring
         nodes = ring_order([*known, *(node for seed in self.seeds for node in seed.nodes)])
-        return tuple(at_once(lambda node: look_at(self._questions, node, self._wall_clock), nodes))
+        look = look_at if self.config.discovery.enabled else reach
+        return tuple(at_once(lambda node: look(self._questions, node, self._wall_clock), nodes))
 
     @cached_property
     def well(self) -> tuple[NodeReport, ...]:

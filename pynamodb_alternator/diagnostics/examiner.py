@@ -38,11 +38,12 @@ if TYPE_CHECKING:
     from ..transport.signing import Signer
     from .inside import Inside
 
-__all__ = ["examine", "ping"]
+__all__ = ["examine", "ping", "troubles"]
 
 Check = Callable[[Examination], Iterator[Finding]]
 
 _ALWAYS: tuple[Check, ...] = (seeds.check, reachability.check, set_aside.check)
+_WHY_NO_NODE: tuple[Check, ...] = (seeds.check, reachability.check, routing_scope.check)
 _IF_A_NODE_ANSWERS: tuple[Check, ...] = (
     topology.check,
     rack_support.check,
@@ -103,3 +104,14 @@ def ping(inside: Inside, *, timeout: float = 2.0) -> dict[str, float | Exception
 
     reports = at_once(look, inside.membership.view.topology.ring)
     return {report.node.address: report.error or report.latency for report in reports}
+
+
+def troubles(inside: Inside, *, timeout: float = 2.0) -> list[Finding]:
+    """Why the cluster has no node, or none in the routing scope: the warnings and errors that `examine` has about it.
+
+    `timeout`: seconds for each question. Raises `ClusterClosedError`.
+    """
+    examination = Examination(inside, timeout, time.time)
+    inside.prepare(time.monotonic(), timeout)
+    findings = (finding for check in _WHY_NO_NODE for finding in check(examination))
+    return [finding for finding in findings if finding.severity != "ok"]

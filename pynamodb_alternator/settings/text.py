@@ -106,6 +106,8 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "total_timeout": Setting(float, "timeouts", "total"),
     "pool_timeout": Setting(float, "timeouts", "pool"),
     "max_attempts": Setting(int, "retries"),
+    "discovery_enabled": Setting(checks.boolean, "discovery", "enabled"),
+    "health_enabled": Setting(checks.boolean, "health", "enabled"),
     "silent_writes": Setting(str, "retries"),
     "hedge_after": Setting(_p99_or_seconds, "hedge", "after"),
     "hedge_max_extra": Setting(float, "hedge", "max_extra"),

@@ -173,7 +173,8 @@ class Discovery:
     told where the seeds are: as long as the call may take, or `Timeouts.read` without a `total`.
     `scope_restore_after`: how long a better routing scope must have had active nodes before it is used again.
     `active_interval_max`: how long `interval` may grow while no node comes, goes or is in trouble; None for not at all.
-    `active_interval`: another name of `interval`, which ScyllaDB's drivers use.
+    `active_interval`: another name of `interval`, which ScyllaDB's drivers use. `enabled`: False reads no list: the
+    seeds are the nodes, and there are no others. That is for a proxy in front of the cluster.
     """
 
     interval: float = 1.0
@@ -183,12 +184,14 @@ class Discovery:
     startup_wait: float = 1.0
     scope_restore_after: float = 3.0
     active_interval_max: float | None = None
+    enabled: bool = True
     active_interval: InitVar[float | None] = None
 
     def __post_init__(self, active_interval: float | None) -> None:
         if active_interval is not None:
             checks.positive("Discovery: active_interval", active_interval)
             object.__setattr__(self, "interval", active_interval)
+        checks.each(self, "Discovery", ("enabled",), checks.flag)
         checks.each(self, "Discovery", ("interval", "idle_interval", "idle_after", "timeout"), checks.positive)
         checks.each(self, "Discovery", ("startup_wait", "scope_restore_after"), checks.not_negative)
         longest = self.active_interval_max
@@ -218,6 +221,8 @@ class Health:
     and then five times as many after further failures, while other nodes serve, and each time more or less by half.
     `probe_timeout`: seconds. `suspect_after`: a request that
     has waited this long for a node makes us probe that node. `max_parallel_probes`: probes under way at once.
+    `enabled`: False probes no node, and takes none out: each is tried as if it were well, and a request that fails goes
+    to another one. That is for a proxy in front of the cluster, which knows better.
     """
 
     active_failure_threshold: int = 10
@@ -228,8 +233,10 @@ class Health:
     probe_timeout: float = 1.0
     suspect_after: float = 1.0
     max_parallel_probes: int = 4
+    enabled: bool = True
 
     def __post_init__(self) -> None:
+        checks.each(self, "Health", ("enabled",), checks.flag)
         counts = (
             "active_failure_threshold",
             "down_recovery_threshold",

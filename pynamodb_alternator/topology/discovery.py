@@ -27,7 +27,7 @@ from .calm import sources_in_order
 from .health_book import States
 from .localnodes import IMPOSSIBLE_RACK_PATH, NodeFilter, path_for, read_answer
 from .network import Fetch, Resolve
-from .node import Node
+from .node import Node, with_names
 from .reading import Location, Reading, location_of
 from .repeated import Answer, Questions, Repeatable
 from .seeds import Seeds
@@ -87,6 +87,7 @@ class Discovery:
         self._scopes_supported: bool | None = None
         self._scope_is_empty = False
         self._repeatable: Repeatable | None = None
+        self._seeds_alone: tuple[Node, ...] = ()
 
     def seeds(self) -> tuple[Node, ...]:
         """The nodes to begin with, as long as no node has told which nodes the scopes have."""
@@ -101,6 +102,8 @@ class Discovery:
         tell the same bytes as before, and has its members and groups if nothing else has changed.
         """
         self._readings += 1
+        if not self._config.discovery.enabled:
+            return self._read_seeds(previous)
         # Just before the first reading they were resolved: see `seeds`.
         self._seeds.new_reading(
             may_resolve=self._readings > 1, look_again=self._readings % READINGS_PER_LOOK_OUTSIDE == 0
@@ -127,6 +130,19 @@ class Discovery:
             of = Repeatable.of(reading, states, questions.answers, self._seeds.addresses)
             self._repeatable = of if walk.smooth else None
         return reading
+
+    def _read_seeds(self, previous: Reading) -> Reading:
+        """Where discovery is switched off: the seeds are the nodes of each scope. Asks the resolver, and no node."""
+        if self._readings % READINGS_PER_LOOK_OUTSIDE == 1 or not self._seeds_alone:
+            seeds = ring_order(self._seeds.nodes())
+            # The very nodes of before, as long as they are the same: then nothing has changed for anybody.
+            if with_names(seeds) != with_names(self._seeds_alone):
+                self._seeds_alone = seeds or self._seeds_alone
+        if not self._seeds_alone:
+            raise DiscoveryError("no seed can be resolved", tuple(self._config.seeds))
+        members = {location_of(scope): self._seeds_alone for scope in self._scopes}
+        reading = Reading(members, (frozenset(self._seeds_alone),), self._seeds_alone[0].address)
+        return previous if reading.says_the_same_as(previous) else reading
 
     def _is_repeated(self, previous: Reading, states: States, questions: Questions) -> bool:
         """Whether the sources of the last reading tell the same bytes, and nothing else has to be looked at."""

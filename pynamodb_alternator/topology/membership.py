@@ -86,7 +86,7 @@ class Membership:
         self.pace: ReadingPace = ReadingPace(config.discovery, clock, random)
         self._health = HealthBook(config.health, random, history=history)
         self._newcomers = Newcomers(self._health, random)
-        self._answers = AnswerBook(answers_of)
+        self._answers = AnswerBook(answers_of, sets_aside=config.health.enabled)
         self._members_told: frozenset[object] = frozenset()
         self._told_of: frozenset[Node] = frozenset()
         self._asked_in: Mapping[Node, HealthStatus] = {}

@@ -84,8 +84,7 @@ class AllPools:
         total: dict[str, PoolStats] = {}
         for pools in self.all():
             for address, stats in pools.stats().items():
-                before = total.get(address, PoolStats(0, 0, 0))
-                total[address] = PoolStats(*(a + b for a, b in zip(before, stats, strict=True)))
+                total[address] = stats.plus(total[address]) if address in total else stats
         return total
 
     def close(self) -> None:

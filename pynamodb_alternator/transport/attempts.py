@@ -133,7 +133,7 @@ class Attempts:
         )
         """Whether an exchange goes on when its node is declared down, and waits for the node's own answer."""
         self._own_scope = options.routing_scope
-        self._is_lookup = options.is_lookup
+        self.is_lookup: bool = options.is_lookup  # the library asks for itself
         self._tried: list[str] = []
         view = self._view()
         self._scope = view.topology.scope
@@ -269,7 +269,7 @@ class Attempts:
         leaves_it_open = verdict is not None and verdict.leaves_it_open
         if not leaves_it_open:
             membership.succeeded(node, self._generation)
-        elif not self._is_lookup:
+        elif not self.is_lookup:
             against = outcome.complaint(answer, repeatable=is_idempotent(self.operation, self.parameters))
             if against is not None:
                 membership.answer_failed(node, against)
@@ -315,16 +315,16 @@ class Attempts:
         if outcome.ends_the_call(error):
             self._ended = True
             return
-        if not self._is_lookup:
+        if not self.is_lookup:
             self.environment.counts[node.address].failures += 1
             self.environment.failed_at(node, self.operation, error)
         if error.node is None:
             error.node = node.address  # of an answer that only its parser has found wanting
         out_of_time = self.deadline is not None and self.environment.clock() >= self.deadline
         if outcome.makes_suspect(error):
-            counts = not self._is_lookup and outcome.counts_against_node(error, out_of_time=out_of_time)
+            counts = not self.is_lookup and outcome.counts_against_node(error, out_of_time=out_of_time)
             membership.failed(node, self._generation, error, counts=counts)
-        if outcome.is_foreign(error) and not self._is_lookup:
+        if outcome.is_foreign(error) and not self.is_lookup:
             membership.answer_failed(node, error.reason, counted=False)
         if isinstance(error, NotSentError):
             self._hopeless_in_cycle += isinstance(error, TlsError | PoolTimeoutError)

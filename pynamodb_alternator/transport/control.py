@@ -49,7 +49,8 @@ def own_time(node: Node, question: str, timeout: float) -> Iterator[None]:
 class ControlConnections:
     """Fetches paths from nodes. Threads may share it; each node has at most one idle connection.
 
-    `admit`: is called with the node before each fetch; raises where the cluster must not connect to it.
+    `admit`: is called with the node before each fetch; raises where the cluster must not connect to it. `user_agent`:
+    what fetches say they come from; None for nothing.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class ControlConnections:
         tls: TlsSource | None = None,
         clock: Clock = time.monotonic,
         admit: Callable[[Node], None] = lambda node: None,
+        user_agent: str | None = None,
     ) -> None:
         self._tls = tls
         self._admit = admit
+        self._headers = () if user_agent is None else (("User-Agent", user_agent),)
         self._clock = clock
         self._lock = threading.Lock()
         self._idle: dict[str, Connection] = {}
@@ -88,7 +91,7 @@ class ControlConnections:
             raise ClusterClosedError("The cluster was closed: make no more requests after close().")
         self._admit(node)
         deadline = self._clock() + timeout
-        head = build_get(path, node.host_header)
+        head = build_get(path, node.host_header, self._headers)
         with self._lock:
             kept = self._idle.pop(node.endpoint, None)
         if kept is not None and kept.is_stale():

@@ -79,6 +79,7 @@ class Told:
 
     __slots__ = ("environment", "node", "operation", "parameters", "plan", "request_id", "started")
     count = 1
+    is_lookup = False
 
     def __init__(self, environment: Environment, request: Request, plan: QueryPlan, node: Node) -> None:
         self.environment: Environment = environment

@@ -73,6 +73,10 @@ class PoolStats(NamedTuple):
     in_use: int
     waiting: int = 0
 
+    def plus(self, other: PoolStats) -> PoolStats:
+        """The connections of both."""
+        return PoolStats(*map(int.__add__, self, other))
+
 
 class PoolCore(Generic[C]):
     """The connections to one node.

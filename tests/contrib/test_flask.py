@@ -250,7 +250,7 @@ def test_the_commands(app: Flask, local: LocalCluster) -> None:
     assert "name = alice (S)" in route.output
     wrong = runner.invoke(args=["alternator", "route", "users", "alice", "--index", "by_city"])
     assert wrong.exit_code == 1
-    assert "User has no index 'by_city'" in wrong.output
+    assert "users has no index 'by_city'" in wrong.output
     check = runner.invoke(args=["alternator", "check"])
     assert "errors" in check.output
     assert check.exit_code == 0, check.output

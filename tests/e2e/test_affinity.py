@@ -334,6 +334,7 @@ def test_the_key_of_a_table_without_a_model_is_asked_for(local: LocalCluster, re
             "table_name": "raw",
             "reason": "no_partition_key_name",
             "request_id": routed["request_id"],
+            "own": False,
             "event": event["event"],
         }
         until(lambda: cluster.core.tables.get("raw").partition_key == "pk")

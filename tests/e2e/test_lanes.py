@@ -150,7 +150,9 @@ def test_both_lanes_send_the_same(cluster: Cluster, traffic: Traffic) -> None:
     assert traffic.bodies[0] == traffic.bodies[1]
     short, compatible = traffic.heads
     assert (
-        short.keys() == compatible.keys() == {"host", "x-amz-target", "content-length", "x-amz-date", "authorization"}
+        short.keys()
+        == compatible.keys()
+        == {"host", "x-amz-target", "content-length", "user-agent", "x-amz-date", "authorization"}
     )
     assert short["x-amz-target"] == compatible["x-amz-target"]
     assert get(client)["Item"]["blob"] == {"B": b"\x00\xff"}
@@ -287,7 +289,7 @@ def test_an_unsigned_cluster_is_unsigned_in_both_lanes() -> None:
             "before-send.dynamodb", lambda request, **_: heads.append(set(request.headers.keys()))
         )
         cluster.client.list_tables()
-        assert heads == [{"X-Amz-Target", "Content-Length"}]
+        assert heads == [{"X-Amz-Target", "Content-Length", "User-Agent"}]
 
 
 # ---- attempts ----------------------------------------------------------------------------------------------------

@@ -5,13 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,38 +17,7 @@ from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.shell import bench, cli, screen, settings
 from tests.diagnostics.support import set_aside
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("ALTERNATOR_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "100")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command: its exit status, and what it wrote to standard output and standard error."""
-
-    def run_it(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            status = cli.main(arguments)
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        written = capsys.readouterr()
-        assert "Traceback" not in written.err
-        return status, written.out, written.err
-
-    return run_it
-
-
-@pytest.fixture
-def at(run: Run, local: LocalCluster) -> Run:
-    """The same, with the URL of the embedded cluster."""
-    return lambda *arguments: run(*arguments, "--url", local.url)
+from .support import Run, in_terminal
 
 
 def create(cluster: Cluster, name: str = "orders", kind: str = "S", *, sort: bool = False) -> None:
@@ -137,7 +102,7 @@ def test_nodes_where_nobody_answers(run: Run, local: LocalCluster) -> None:
         node.kill()
     status, out, _ = run("nodes", "--url", local.url, "--timeout", "0.5")
     assert status == 1
-    assert "0 of them answer" in out
+    assert "none of them answer" in out
 
 
 def test_nodes_of_a_server_that_denies_the_system_tables(run: Run) -> None:
@@ -374,7 +339,7 @@ def test_percentiles() -> None:
     ("arguments", "said"),
     [
         (["nods"], "'nods' is not known. Did you mean 'nodes'?"),
-        (["frobnicate"], "Write one of: nodes, route, check, bench, local."),
+        (["frobnicate"], "Write one of: nodes, clients, route, check, tables,"),
         (["nodes"], "Add --url http://10.0.0.1:8000, or set the environment variable ALTERNATOR_URL."),
         (["nodes", "--url", "10.0.0.1"], "has no scheme"),
         (["nodes", "--url", "http://a:b@10.0.0.1"], "ALTERNATOR_ACCESS_KEY"),
@@ -419,42 +384,6 @@ def test_version(run: Run) -> None:
 # ---- how it looks -----------------------------------------------------------------------------------------------
 
 
-def in_terminal(arguments: list[str], url: str, columns: int = 90) -> tuple[int, str]:
-    """Run the program in a terminal of its own: its status, and everything it wrote there."""
-    leader, follower = pty.openpty()
-    env = {**os.environ, "ALTERNATOR_URL": url, "COLUMNS": str(columns), "TERM": "xterm-256color", "LINES": "40"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pynamodb_alternator", *arguments],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        env=env,
-        close_fds=True,
-    )
-    os.close(follower)
-    written = bytearray()
-
-    def read() -> None:
-        while True:
-            try:
-                part = os.read(leader, 65536)
-            except OSError:  # how Linux says that the other end is closed
-                return
-            if not part:
-                return
-            written.extend(part)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        status = process.wait(60)
-    finally:
-        process.kill()
-        reader.join(10)
-        os.close(leader)
-    return status, written.decode()
-
-
 def test_a_terminal_gets_colours(local: LocalCluster) -> None:
     pytest.importorskip("rich")
     status, out = in_terminal(["nodes"], local.url)
@@ -462,10 +391,11 @@ def test_a_terminal_gets_colours(local: LocalCluster) -> None:
     assert "\x1b[32mactive" in out
 
 
-def test_a_terminal_gets_a_chart_that_moves(local: LocalCluster, cluster: Cluster) -> None:
+@pytest.mark.parametrize("columns", [24, 90])
+def test_a_terminal_gets_a_chart_that_moves(local: LocalCluster, cluster: Cluster, columns: int) -> None:
     pytest.importorskip("rich")
     create(cluster)
-    status, out = in_terminal(["bench", "orders", "--seconds", "1", "--requests", "1000000"], local.url)
+    status, out = in_terminal(["bench", "orders", "--seconds", "1", "--requests", "1000000"], local.url, columns)
     assert status == 0, out
     assert len(re.findall(r"\d+ done, 0 failed", out)) > 1
     assert "█" in out
@@ -526,3 +456,31 @@ def test_settings_become_a_configuration(options: Any) -> None:
         config = cluster.config
     assert str(config.routing_scope) == "rack r1 of datacenter dc1"
     assert (config.timeouts.connect, config.timeouts.read, config.timeouts.total) == (3, 3, 6)
+
+
+def test_nodes_of_a_wrong_datacenter_say_what_the_check_knows(at: Run) -> None:
+    status, out, _ = at("nodes", "--datacenter", "datacentre1")
+    assert status == 1
+    assert "Did you mean 'datacenter1'? The cluster has: datacenter1 (racks rack1)." in " ".join(out.split())
+    status, out, _ = at("nodes", "--datacenter", "datacentre1", "--json")
+    assert status == 1
+    assert [finding["id"] for finding in json.loads(out)["findings"]] == ["routing_scope"]
+    assert json.loads(at("nodes", "--json")[1])["findings"] == []
+
+
+def test_the_route_on_a_dead_cluster(run: Run) -> None:
+    for more in ([], ["--partition-key", "customer"]):
+        status, out, _ = run("route", "orders", "alice", "--url", "http://127.0.0.1:1", *more)
+        assert status == 1
+        assert "No node answers." in out
+
+
+def test_nodes_say_what_is_switched_off(local: LocalCluster, run: Run) -> None:
+    url = f"{local.url}/?discovery_enabled=no&health_enabled=no"
+    status, out, _ = run("nodes", "--url", url)
+    assert status == 0
+    assert "1 node, 1 of them answer" in out
+    assert "Discovery is switched off: these are the seeds." in out
+    assert "Health checks are switched off" in out
+    assert len(json.loads(run("nodes", "--url", url, "--json")[1])["notes"]) == 2
+    assert run("check", "--url", url)[0] == 0

@@ -182,7 +182,14 @@ def same(sent: Sent, stock: Any, clients: dict[str, Any]) -> Callable[[str, Any]
                 value = headers.pop(name)
                 assert value == (stock_headers[name] if name == "x-amz-target" else str(len(body)))
                 headers[name] = value
-            assert headers.keys() == {"host", "x-amz-target", "content-length", "x-amz-date", "authorization"}
+            assert headers.keys() == {
+                "host",
+                "x-amz-target",
+                "content-length",
+                "user-agent",
+                "x-amz-date",
+                "authorization",
+            }
             assert_validly_signed(headers, body)
             assert answered.canonical(without_objects(got)) == answered.canonical(without_objects(expected))
             bodies.add(body)

@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pynamodb_alternator import Cluster, ClusterConfig
 from pynamodb_alternator.errors import (
     ClusterClosedError,
     ConnectionLostError,
@@ -25,6 +27,7 @@ from pynamodb_alternator.errors import (
     ReadTimeoutError,
     TransportError,
 )
+from pynamodb_alternator.settings.headers import OWN_USER_AGENT
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.all_pools import AllPools
 from pynamodb_alternator.transport.control import ControlConnections
@@ -637,6 +640,29 @@ def test_control_keeps_one_connection_per_node() -> None:
         assert server.accepted == accepted + 1
         control.close()
         control.close()
+
+
+@pytest.mark.parametrize(
+    ("agent", "line"),
+    [
+        ({}, f"\r\nUser-Agent: {OWN_USER_AGENT}".encode()),
+        ({"user_agent": lambda ours: "shop/1"}, b"\r\nUser-Agent: shop/1"),
+        ({"user_agent": None}, b""),
+        ({"extra_headers": {"User-Agent": "of requests", "X-Secret": "s"}}, b""),
+    ],
+)
+def test_list_readings_and_probes_say_where_they_come_from(agent: dict[str, Any], line: bytes) -> None:
+    heads: list[bytes] = []
+
+    def note(sock: socket.socket) -> None:
+        while (request := read_request(sock)) is not None:
+            heads.append(request[0])
+            sock.sendall(ok())
+
+    with Server(note) as server, Cluster(ClusterConfig([server.node().address], **agent)) as cluster:
+        node = server.node()
+        cluster.core.control.fetch(node, "/localnodes", timeout=5)
+    assert heads == [b"GET /localnodes HTTP/1.1\r\nHost: %b%b" % (node.host_header.encode(), line)]
 
 
 def test_control_tries_again_after_a_kept_connection_failed() -> None:

@@ -82,8 +82,9 @@ def test_a_body_that_is_too_long_is_not_made_short() -> None:
 
 def test_the_headers_of_a_request() -> None:
     config = {"extra_headers": {"X-A": "1", "X-B": "2"}, "user_agent": "shop/1", "response_compression": True}
-    assert wire().extra_headers(NO_OPTIONS) == []
-    assert wire(user_agent=True).extra_headers(NO_OPTIONS)[0][1].startswith("pynamodb_alternator/")
+    assert wire(user_agent=None).extra_headers(NO_OPTIONS) == []
+    assert wire().extra_headers(NO_OPTIONS)[0][1].startswith("pynamodb-alternator/")
+    assert wire(extra_headers={"user-agent": "x"}).extra_headers(NO_OPTIONS) == [("user-agent", "x")]
     assert wire(**config).extra_headers(NO_OPTIONS) == [
         ("X-A", "1"),
         ("X-B", "2"),
@@ -93,7 +94,7 @@ def test_the_headers_of_a_request() -> None:
     own = RequestOptions(extra_headers={"x-a": "3", "USER-AGENT": "mine"}, response_compression=())
     assert wire(**config).extra_headers(own) == [("X-B", "2"), ("x-a", "3"), ("USER-AGENT", "mine")]
     own = RequestOptions(response_compression=("deflate",))
-    assert wire().extra_headers(own) == [("Accept-Encoding", "deflate")]
+    assert wire(user_agent=None).extra_headers(own) == [("Accept-Encoding", "deflate")]
 
 
 NODE = Node("http", "127.0.0.1", 1)

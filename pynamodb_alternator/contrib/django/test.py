@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ... import registry
 from ...errors import ConfigurationError
-from .. import _tables as tables
+from ...orm import model_tables as tables
 from .._local import drop_tables, settings_for
 from .._safety import Hosts, Words, safe
 from .checks import installed_models

@@ -17,6 +17,8 @@ __all__ = ["check"]
 
 
 def check(examination: Examination) -> Iterator[Finding]:
+    if not examination.config.discovery.enabled:
+        return  # no node is asked which nodes there are
     if not examination.covers_whole_cluster:
         return
     try:

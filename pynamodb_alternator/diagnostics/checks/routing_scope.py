@@ -21,6 +21,8 @@ _ID = "routing_scope"
 
 
 def check(examination: Examination) -> Iterator[Finding]:
+    if not examination.config.discovery.enabled:
+        return  # no node is asked which nodes there are
     source = next((report.node for report in examination.well if report.rack_support), None)
     if source is None:
         return
