@@ -42,7 +42,7 @@ help:
 	@echo "make screenshots  the pictures of the documentation, taken of the demo's pages (needs Chromium)"
 	@echo "make lint       ruff, and the direction of imports"
 	@echo "make types      mypy, strict, and pyright on a user's project"
-	@echo "make docs       the documentation, in docs/_build/html"
+	@echo "make docs       the documentation, in docs/_build/html, and its links, checked"
 	@echo "make package    the wheel and the source distribution, in dist/, and what they hold, checked"
 	@echo "make coverage   the test suite, and which lines of the package it reaches (at least $(COVERED) percent)"
 	@echo "make format     let ruff format the code"
@@ -96,6 +96,7 @@ types: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(PY) -m tests.links docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 package: $(VENV)/.dev

@@ -52,7 +52,7 @@ FULL, QUICK = Effort(60, 0.008, 20.0), Effort(1, 0.001, 0.5)
 
 
 class Measured(NamedTuple):
-    """One bar's figure, and what it is the ratio of: µs of CPU on each side. They are 0 where it is no ratio."""
+    """One bar's figure, and the two sides of its ratio in µs of CPU, which are 0 where the figure is not a ratio."""
 
     value: float
     ours: float = 0.0

@@ -60,9 +60,9 @@ def _calls(cluster: Cluster, table: str, pages: dict[str, str]) -> dict[str, Cal
         paged = model(pages[str(size)])
 
         def page() -> None:
-            found = sum(1 for _ in paged.query("alice", limit=size))
-            if found != size:
-                raise SystemExit(f"a page had {found} items")
+            count = sum(1 for _ in paged.query("alice", limit=size))
+            if count != size:
+                raise SystemExit(f"a page had {count} items")
 
         return page
 

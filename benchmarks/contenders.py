@@ -52,7 +52,8 @@ PAGE_RICH = "page of 1,000, nine attributes"
 OPERATIONS = (GET, TLS, SAVE, UPDATE, BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000)
 """Not every contender has each of them."""
 _DEADLINE = 5.0
-"""Seconds that a request over TLS may take: in all for ours, and without an answer for the others, who have no more."""
+"""Seconds that a request over TLS may take: in all for our client; without an answer for the others, which have no
+other limit."""
 
 Calls = dict[str, Callable[[], Any]]
 
@@ -95,7 +96,7 @@ def model_calls(base: Any, **meta: Any) -> Calls:
     values = {"number": 3, "name": "user-3", "text": "x" * 100, "flag": True, "score": 3.5}
     rich = make_rich_model(base, RICH, **meta)
     keys = [f"k{number}" for number in range(100)]
-    one = model("alice", **values)
+    item = model("alice", **values)
     several = [model(f"k{number}", **values) for number in range(25)]
 
     def batch_write() -> None:
@@ -106,7 +107,7 @@ def model_calls(base: Any, **meta: Any) -> Calls:
     return {
         GET: lambda: model.get("alice"),
         SAVE: lambda: model("alice", **values).save(),
-        UPDATE: lambda: one.update(actions=[model.number.set(5)], condition=model.number == 3),
+        UPDATE: lambda: item.update(actions=[model.number.set(5)], condition=model.number == 3),
         BATCH_WRITE: batch_write,
         BATCH_GET: lambda: list(model.batch_get(keys)),
         PAGE_100: lambda: list(pages[PAGE_100].query("alice")),
@@ -148,7 +149,7 @@ def http_client_calls(port: int, authority: str | None = None) -> Calls:
 
         return request
 
-    return {name: call(*one) for name, one in _CALLS.items()}
+    return {name: call(*parts) for name, parts in _CALLS.items()}
 
 
 def socket_calls(port: int) -> Calls:
@@ -176,7 +177,7 @@ def socket_calls(port: int) -> Calls:
 
         return exchange
 
-    return {name: call(*one) for name, one in _CALLS.items()}
+    return {name: call(*parts) for name, parts in _CALLS.items()}
 
 
 def stock_client(port: int, authority: str | None = None) -> Any:
@@ -225,7 +226,8 @@ def know_rings(cluster: Cluster, tables: Sequence[str]) -> None:
 
 
 def _tls_gets(stack: contextlib.ExitStack, port: int, authority: str) -> dict[str, Callable[[], Any]]:
-    """A get over TLS by those who can be told of an authority, with as much of a deadline as each of them has."""
+    """A get over TLS, by the contenders that can be told of an authority. Each has the strictest deadline that it
+    offers."""
     timeouts = Timeouts(total=_DEADLINE)
     of_tls: dict[str, Any] = {"scheme": "https", "tls": Tls(ca=authority), "timeouts": timeouts}
     cluster = stack.enter_context(our_cluster(port, tables=(TABLE,), **of_tls))
@@ -248,7 +250,7 @@ def _tls_gets(stack: contextlib.ExitStack, port: int, authority: str) -> dict[st
 def all_calls(port: int, tls_port: int, authority: str) -> Iterator[dict[str, Calls]]:
     """What each contender does for each operation, on a cluster at `port`, and on one that speaks TLS."""
     with contextlib.ExitStack() as stack:
-        found = {STOCK_MODEL: model_calls(pynamodb.models.Model, **stock_meta(port))}
+        calls = {STOCK_MODEL: model_calls(pynamodb.models.Model, **stock_meta(port))}
         ours = {}
         for model, client, signed, compatible in (
             (MODEL, CLIENT, True, False),
@@ -258,17 +260,17 @@ def all_calls(port: int, tls_port: int, authority: str) -> Iterator[dict[str, Ca
         ):
             cluster = stack.enter_context(our_cluster(port, signed=signed, compatible=compatible))
             if model is not None:
-                found[model] = model_calls(pynamodb_alternator.Model, cluster=cluster)
+                calls[model] = model_calls(pynamodb_alternator.Model, cluster=cluster)
             ours[client] = client_calls(cluster.client)
-        found[STOCK_CLIENT] = client_calls(stock_client(port))
-        found[ALTERNATOR] = client_calls(stack.enter_context(alternator_client(port)))
-        found = {**found, **ours, HTTP_CLIENT: http_client_calls(port), SOCKET: socket_calls(port)}
+        calls[STOCK_CLIENT] = client_calls(stock_client(port))
+        calls[ALTERNATOR] = client_calls(stack.enter_context(alternator_client(port)))
+        calls = {**calls, **ours, HTTP_CLIENT: http_client_calls(port), SOCKET: socket_calls(port)}
         if rust_orm.INSTALLED:
             get, save = rust_orm.calls(port, ACCESS, SECRET, REGION)
-            found[RUST_MODEL] = {GET: get, SAVE: save}
+            calls[RUST_MODEL] = {GET: get, SAVE: save}
         for name, call in _tls_gets(stack, tls_port, authority).items():
-            found[name] = {**found[name], TLS: call}
-        yield found
+            calls[name] = {**calls[name], TLS: call}
+        yield calls
 
 
 VERSIONS = {"botocore": botocore.__version__, "boto3": boto3.__version__, "pynamodb": pynamodb.__version__}

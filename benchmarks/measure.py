@@ -166,7 +166,7 @@ def _threaded(calls: dict[str, who.Calls], port: int, plan: Plan, threads: int) 
     own = {who.HTTP_CLIENT: who.http_client_calls, who.SOCKET: who.socket_calls}
     work: dict[str, list[Callable[[], Any]]] = {}
     for name, of in calls.items():
-        # What is no client for threads gets one connection for each.
+        # A contender whose client cannot be shared by threads gets one connection for each.
         work[name] = [own[name](port)[who.GET] if name in own else of[who.GET] for _ in range(threads)]
     rounds: dict[str, list[Figure]] = {name: [] for name in work}
     with ThreadPoolExecutor(threads) as pool:

@@ -140,8 +140,8 @@ class _Connection:
             with contextlib.suppress(*_NOT_NOW):
                 self.unsent = self.unsent[self.sock.send(self.unsent) :]
         if bool(was_waiting) != bool(self.unsent):
-            wanted = selectors.EVENT_WRITE if self.unsent else selectors.EVENT_READ
-            selector.modify(self.sock, wanted, partial(self.ready, selector))
+            event = selectors.EVENT_WRITE if self.unsent else selectors.EVENT_READ
+            selector.modify(self.sock, event, partial(self.ready, selector))
 
     def _shake_hands(self) -> None:
         assert isinstance(self.sock, ssl.SSLSocket)

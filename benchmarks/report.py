@@ -177,9 +177,9 @@ def ratios(results: Results) -> list[tuple[str, str, float, float, str]]:
 
 def _ratios(results: Results) -> str:
     rows = []
-    for words, sign, limit, found, unit in ratios(results):
-        reached = found <= limit if sign == "≤" else found >= limit
-        rows.append([words, f"{sign} {limit:g}{unit}", f"{found:.2f}{unit}", "yes" if reached else "NO"])
+    for words, sign, limit, measured, unit in ratios(results):
+        reached = measured <= limit if sign == "≤" else measured >= limit
+        rows.append([words, f"{sign} {limit:g}{unit}", f"{measured:.2f}{unit}", "yes" if reached else "NO"])
     return _table("What is to be reached besides", ["", "goal", "measured", "reached"], rows)
 
 

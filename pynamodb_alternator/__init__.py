@@ -1,8 +1,8 @@
 """PynamoDB models on a ScyllaDB Alternator cluster.
 
 Set ``Meta.connection_class = AlternatorConnection`` on your models (or derive them from `Model`), tell with `configure`
-which cluster is meant, and every request goes to the right node, survives the loss of nodes, and says on blinker
-`signals` what it did.
+which cluster is meant. Every request then goes to the right node and survives the loss of nodes, and blinker `signals`
+tell what it did.
 """
 
 import importlib

@@ -5,8 +5,8 @@ types have no "if this module is installed". But a class that is derived from wh
 stand where any other class is expected, while a class of installed stubs may not stand where `Missing` is expected. So
 the first overload that matches tells which stubs are installed.
 
-A decorated function has no parameter of the type Any, nor of one that stubs must tell: where such a parameter is, mypy
-takes no overload for sure.
+A decorated function must not have a parameter of the type Any, or of a type that comes from stubs: with such a
+parameter mypy cannot decide for one overload.
 
 At run time the decorators do nothing. docs/typing.md says what users see of this.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     @final
     class Missing:
-        """What only a class with a missing base may stand for."""
+        """Only a class with a missing base is accepted in its place."""
 
     class _Boto3Client(boto3_stubs.DynamoDBClient): ...
 

@@ -41,9 +41,10 @@ _SERVICE = "dynamodb"
 def client(cluster: Cluster | ClusterConfig | str | None = None) -> Client:
     """A boto3 DynamoDB client over all nodes of `cluster`.
 
-    `cluster`: a `Cluster`, a `ClusterConfig`, an alias or a URL; the default cluster without it. Parameters are
-    validated as boto3 does. It has event handlers of its own, and everything else is the cluster's: closing it closes
-    nothing.
+    Parameters are validated as boto3 does. The client has event handlers of its own, and everything else is the
+    cluster's: closing it closes nothing.
+
+    `cluster`: a `Cluster`, a `ClusterConfig`, an alias or a URL; the default cluster without it.
 
     Raises `ConfigurationError` if no cluster is meant.
     """

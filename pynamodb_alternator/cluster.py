@@ -42,18 +42,18 @@ _REST = (
     "canonical_numbers",
     "hedge",
 )
-"""The settings of `Cluster.options` that hold as they are given, except the timeouts."""
+"""The settings of `Cluster.options` that are passed on as they are given: all except the timeouts."""
 _NOTHING = (NOT_GIVEN, None, None, None, None, None, None, None, NOT_GIVEN)
-"""What they are where they are not given."""
+"""The defaults of these settings."""
 
 
 class Cluster:
     """A cluster of Alternator nodes, and one botocore client over all of them.
 
-    `config`: a `ClusterConfig`, a URL such as ``"http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1"``, or a mapping.
-    Nothing is connected before the first request, or the first look at `nodes`, `topology` or `refresh`.
+    Nothing is connected before the first request, or the first look at `nodes`, `topology` or `refresh`. A cluster may
+    be shared by threads, and is a context manager. A forked child goes on with connections of its own.
 
-    A cluster may be shared by threads, and is a context manager. A forked child goes on with connections of its own.
+    `config`: a `ClusterConfig`, a URL such as ``"http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1"``, or a mapping.
     """
 
     def __init__(self, config: ClusterConfig | str | Mapping[str, Any]) -> None:
@@ -152,7 +152,8 @@ class Cluster:
         return list(diagnostics.examine(self.core, timeout=timeout))
 
     def stats(self) -> dict[str, NodeStats]:
-        """Counters of each node by its address, since this process has known it. Asks nobody, and waits for nobody."""
+        """Counters of each node by its address, since this process has known it. It sends no request, and does not
+        wait."""
         from . import diagnostics
 
         return diagnostics.stats(self.core)
@@ -199,13 +200,13 @@ class Cluster:
 
         They hold in this thread or async task, for this cluster, before those of models and of the cluster. As a
         decorator they hold for each call of a function or coroutine function. Blocks nest: the inner one wins, and what
-        it does not name stays. What is not given, or None, stays as well, except `request_compression` and `hedge`,
-        where None means none. A block may be kept, and entered by several threads and tasks at once.
+        it does not name stays. A setting that is not given, or is None, stays too. Only for `request_compression` and
+        `hedge` does None mean none. A block may be kept, and entered by several threads and tasks at once.
 
-        `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: one whose nodes the cluster knows,
-        because it stands in the configured chain or is the datacenter of a rack there. `consistent_node`: all requests
-        inside prefer one node, which a name of your own picks (the same in all processes), or True (any); they move on
-        if it fails. False ends that in an inner block. `silent_writes`: as in `Retries`. `token_aware`,
+        `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: a scope of the configured chain,
+        or the datacenter of a rack there, because only their nodes are known. `consistent_node`: all requests inside
+        prefer one node, which a name of your own picks (the same in all processes), or True (any); they move on if it
+        fails. False ends that in an inner block. `silent_writes`: as in `Retries`. `token_aware`,
         `canonical_numbers`: as in `ClusterConfig`. `hedge`: a `Hedge`, or a mapping of its settings.
 
         Nodes, TLS and credentials belong to the cluster and cannot be changed so. Raises `ConfigurationError`, here and

@@ -66,7 +66,7 @@ def _of_answer(error: BaseException, name: str) -> str:
 
 
 WRONG_VALUE: Final = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What reading a value raises that has another type or shape than expected.
+"""The exceptions of a value that does not have the expected type or shape.
 
 Not `Exception`: an exception that a signal's handler raises, such as Celery's soft time limit, may come at any place,
 and must end the request.
@@ -235,8 +235,8 @@ class ReadTimeoutError(OutcomeUnknownError, _botocore.ReadTimeoutError):
 class ConnectionLostError(OutcomeUnknownError, _botocore.ConnectionClosedError):
     """The connection broke after the request had begun to leave, before the answer was complete.
 
-    `was_idle`: it had been kept alive after an earlier request, and no byte of the answer had come. The node may have
-    closed it in the meantime, which says nothing about the node's health.
+    `was_idle`: the connection had been kept alive after an earlier request, and no byte of the answer had come. The
+    node may have closed it in the meantime, which says nothing about the node's health.
     """
 
     may_still_execute: bool = False
@@ -255,12 +255,12 @@ class MalformedAnswerError(OutcomeUnknownError, _botocore.HTTPClientError):
 
 class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
     """A write was answered with 500, 502, 503 or 504, or with an error that is not Alternator's, such as a proxy's page
-    with 404. It does not tell whether the write was executed. Or a repeated write was refused, such as with a
-    ValidationException, and an earlier attempt of it may have been executed.
+    with 404. It does not tell whether the write was executed. It is also raised where a repeated write was refused,
+    such as with a ValidationException, and an earlier attempt may have been executed.
 
     It is the `ClientError` that botocore raises for such an answer, with `response` and `operation_name`, and of the
-    class that ``client.exceptions`` has for its code. `may_still_execute` is False of an error of Alternator's own,
-    such as InternalServerError, and True of any other: a proxy may speak for a node that is silent.
+    class that ``client.exceptions`` has for its code. `may_still_execute` is False for an error of Alternator's own,
+    such as InternalServerError, and True for any other: a proxy may speak for a node that is silent.
     """
 
     operation_name: str
@@ -288,7 +288,7 @@ class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
         *,
         refused: bool = False,
     ) -> Self:
-        """The error for an answer that botocore has parsed, which `node` gave to a write.
+        """The error for the answer of `node` to a write. botocore has parsed the answer.
 
         `refused`: this attempt was not executed, and the answer says nothing of an earlier one.
         """

@@ -52,6 +52,8 @@ class RequestEvent(Event):
     """The tables of a batch are joined with commas. None for an operation without a table."""
     request_id: str
     """The same in all events of one request, and in those of no other request of this machine."""
+    own: bool = False
+    """Whether the library makes the request for itself: a look-up of a table, or a reading of a system table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,9 @@ class RequestCompleted(RequestEvent):
     hedge: str | None = None
     """``won``: the caller has the answer of a hedge. ``lost``: a hedge was sent, and the caller has something else.
     None: no hedge was sent."""
+    on_replica: bool | None = None
+    """Whether `node` holds the key, as far as the table's token ring says. None where replicas did not decide about the
+    order of the nodes, and where there was no attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)

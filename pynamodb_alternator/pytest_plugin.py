@@ -12,9 +12,9 @@ embedded cluster and PynamoDB's models are imported by then and not earlier.
 - `alternator_signals`: what the signals say during the test.
 - `alternator_cluster_options`: override it to say how the clusters are made.
 
-While one of the clusters is active, no cluster of this process connects to anything else, except to what the ini file
-names in ``alternator_allow_hosts``. ``--alternator-url`` runs the same tests on a cluster that is there. The work is
-done in `contrib.testing`.
+While one of the clusters is active, no cluster of this process connects to anything else, except to the hosts that the
+ini file names in ``alternator_allow_hosts``. ``--alternator-url`` runs the same tests on a cluster that runs elsewhere.
+The work is done in `contrib.testing`.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def alternator_cluster(
     Other settings: ``@pytest.mark.alternator(nodes=5, aliases=["default", "analytics"])``.
     """
     with running(request, alternator_cluster_options) as active:
-        yield active.given
+        yield active.fixture_value
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def alternator_cluster_module(
     Other settings: ``pytestmark = pytest.mark.alternator(nodes=5)`` in the module.
     """
     with running(request, alternator_cluster_options) as active:
-        yield active.given
+        yield active.fixture_value
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +143,7 @@ def alternator_cluster_session(
     test that asks for an `alternator_cluster` as well uses that one.
     """
     with running(request, alternator_cluster_options) as active:
-        yield active.given
+        yield active.fixture_value
 
 
 # ---- tables ------------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ Nothing is resolved at import: a model may be defined before its cluster is conf
 first asked for, and made anew once it was closed.
 
 Readers take no lock: they look things up in tables that are replaced or changed by one step. The lock guards changes,
-and the making of a cluster, which calls nothing of the user's: sources are asked, configurations are compared and
-clusters are closed outside of it.
+and the making of a cluster, which calls nothing of the user's: outside of the lock, sources are asked, configurations
+are compared and clusters are closed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ClusterLike = ClusterConfig | str | Mapping[str, Any]
 
 
 class ClusterSource(Protocol):
-    """What knows which cluster an alias means here and now, before `configure` is asked: a web framework with several
+    """It knows which cluster an alias means here and now, and is asked before `configure`: a web framework with several
     applications in one process, or a test."""
 
     def find(self, alias: str) -> Cluster | None:
@@ -56,7 +56,7 @@ class ClusterSource(Protocol):
         quick. May raise `ConfigurationError`."""
 
     def hint(self, alias: str) -> str:
-        """What to write so that the alias means something, for the error that says it does not; or nothing."""
+        """A remedy for the error that the alias means nothing: what the user can write. It may be empty."""
 
     def close(self) -> None:
         """Close the clusters that this source has made. It makes new ones if it is asked again."""
@@ -65,8 +65,8 @@ class ClusterSource(Protocol):
 class _Entry:
     """One configuration, and the cluster of it that is open. `origin`: the setting that it comes from.
 
-    `key`: what stands for a configuration without an alias. Its cluster is held weakly: connections, and clients that
-    were made of it, keep it alive, and the last of them takes the entry along.
+    `key`: what stands for a configuration without an alias. The entry refers to its cluster weakly: connections and
+    clients keep the cluster alive, and the entry goes with the last of them.
     """
 
     __slots__ = ("_cluster", "_key", "_origin", "_retired", "config")
@@ -99,7 +99,7 @@ class _Entry:
             self._cluster = weakref.ref(cluster, self._collected)
 
     def _collected(self, reference: object) -> None:
-        """The garbage collector has found the cluster, in whatever thread: so no lock is taken here."""
+        """The garbage collector calls this, in any thread: so no lock is taken here."""
         if self._cluster is reference and self._key is not None:
             self._retired = True
             _anonymous.pop(self._key, None)
@@ -123,7 +123,7 @@ def _no_cluster() -> None:
 
 _lock = threading.Lock()
 _sources: tuple[ClusterSource, ...] = ()
-"""The one that is asked first comes first."""
+"""The source that is asked first comes first."""
 _replacements: tuple[_Replacement, ...] = ()
 """What `replaced` has put in place, the innermost first. These are asked before all sources, even before sources that
 are added later: an application that is made inside a test adds its own there."""
@@ -222,9 +222,9 @@ def _asked() -> tuple[ClusterSource, ...]:
 
 
 def _no_such_alias(alias: str) -> str:
-    known = ", ".join(repr(name) for name in sorted(_named)) or "none"
+    known = ", ".join(repr(name) for name in sorted(_named))
     return (
-        f"No cluster is configured under the alias {alias!r} (configured: {known}). "
+        f"No cluster is configured under the alias {alias!r}{f' (configured: {known})' if known else ''}. "
         f"Call pynamodb_alternator.configure({alias}='http://10.0.0.1:8000') when your application starts"
         + ("; or set ALTERNATOR_URL." if alias == "default" else ".")
         + _hints(alias)
@@ -294,9 +294,9 @@ def _shared(key: ClusterConfig | str, config: ClusterConfig, origin: str) -> Clu
 
 
 def may_change(meant_by: object, host: str | None) -> bool:
-    """Whether what `find_cluster` answers may be another cluster the next time, with this one still open.
+    """Whether `find_cluster` may give another cluster the next time, although this one is still open.
 
-    So it is for an alias inside an application with several contexts: it must be asked for at each request.
+    That is so for an alias in an application with several contexts: it must be looked up at each request.
     """
     if not _sources and not _replacements:
         return False
@@ -304,8 +304,8 @@ def may_change(meant_by: object, host: str | None) -> bool:
 
 
 class Aliases:
-    """Clusters by alias, each made when it is first asked for: what a `ClusterSource` keeps. `origin`: what errors call
-    the setting of an alias, with ``{}`` for it."""
+    """The clusters of a `ClusterSource` by their aliases. Each is made when it is first asked for. `origin`: what
+    errors call the setting of an alias, with ``{}`` for it."""
 
     def __init__(self, configs: Mapping[str, ClusterConfig], origin: str = "the alias {}") -> None:
         self._entries = {alias: _Entry(config, origin.format(repr(alias))) for alias, config in configs.items()}
@@ -334,7 +334,7 @@ def sources() -> tuple[ClusterSource, ...]:
 def add_source(source: ClusterSource) -> None:
     """Ask `source` first from now on, before other sources and before what `configure` was told.
 
-    What `replaced` says is asked before it all the same. Adding it again changes nothing.
+    Only `replaced` comes before it. Adding a source again changes nothing.
     """
     global _sources
     with _lock:
@@ -365,7 +365,7 @@ class _Replacement(Aliases):
 
 @contextmanager
 def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: ClusterLike) -> Iterator[ClusterSource]:
-    """Let aliases mean other clusters inside, in all threads, for tests. Gives what knows this block's clusters.
+    """Let aliases mean other clusters inside, in all threads, for tests. Gives the source of this block's clusters.
 
     This is asked before frameworks' settings and `configure`, even if an application is made inside. Blocks nest, and
     the innermost one that names an alias wins. At the end these clusters are closed, and the aliases mean again what
@@ -387,7 +387,7 @@ def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: Cl
 
 
 def prefer(*sources: ClusterSource) -> None:
-    """Ask what these blocks of `replaced` have given in this order, and that of all other blocks when it was asked."""
+    """Ask the sources of these `replaced` blocks in this order. The sources of all other blocks keep their turns."""
     global _replacements
     with _lock:
         order = iter([source for source in sources if source in _replacements])
@@ -395,6 +395,6 @@ def prefer(*sources: ClusterSource) -> None:
 
 
 def is_replacement(cluster: Cluster) -> bool:
-    """Whether a test has put this cluster in another one's place with `replaced`, be it over or not: a request that was
-    on its way to it must not end in the cluster that the alias means outside of the test."""
+    """Whether a test has put this cluster in another one's place with `replaced`, now or earlier. A request that was on
+    its way to it must not go to another cluster."""
     return cluster in _replacing

@@ -101,7 +101,7 @@ _Receiver = TypeVar("_Receiver", bound=Callable[..., Any])
 
 
 class _Signal(NamedSignal):
-    """A signal whose events have a class, which is there before the first receiver is."""
+    """A signal with a class for its events. The class is loaded when the first receiver is connected."""
 
     def connect(self, receiver: _Receiver, sender: Any = ANY, weak: bool = True) -> _Receiver:
         # Not when something happens: a process without a free file descriptor can import nothing when a node fails it.

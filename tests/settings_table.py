@@ -1,4 +1,4 @@
-"""The table of all settings in docs/settings.md, made from the settings themselves.
+"""The tables of all settings in docs/settings.md, made from the settings themselves.
 
 ``python -m tests.settings_table`` writes it anew; tests/settings/test_settings_table.py fails where it is out of date.
 """
@@ -9,7 +9,7 @@ import dataclasses
 import enum
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,8 +61,10 @@ MEANINGS: Mapping[str, str] = {
     "retries.backoff_base": "Seconds before the first retry, at most; they double",
     "retries.backoff_max": "Seconds before any retry, at most",
     "discovery": "A `Discovery`: how the nodes are found, in seconds",
+    "discovery.enabled": "False reads no node list: the seeds are the nodes",
     "discovery.idle_interval": "Between two reads of `/localnodes` while no requests are made",
     "health": "A `Health`: when a node counts as down, and as usable again",
+    "health.enabled": "False probes no node, and takes none out",
     "health.quarantine_failure_threshold": "Transport failures in a row that take a node on trial out",
     "health.probe_interval": "Seconds between two probes of a node that is not active",
     "health.probe_timeout": "Seconds in which a probe must be answered",
@@ -70,7 +72,18 @@ MEANINGS: Mapping[str, str] = {
     "extra_headers": "Headers that are sent with every request",
 }
 """Where the docstring says it together with something else."""
-HEADINGS = ("setting", "meaning", "default", "in a URL", "environment", "Flask", "Django", "in `Meta`", "in a block")
+COLUMNS = ("setting", "meaning", "default", "in a URL", "environment", "Flask", "Django", "in `Meta`", "in a block")
+HEADINGS: Mapping[str, str] = {
+    "": "The cluster",
+    "credentials": "Credentials",
+    "tls": "TLS",
+    "timeouts": "Timeouts",
+    "retries": "Retries",
+    "hedge": "Hedged reads",
+    "discovery": "Discovery",
+    "health": "Health",
+}
+"""A table for each class: the settings of `ClusterConfig` itself, then those of its parts."""
 
 
 class Row(NamedTuple):
@@ -82,6 +95,13 @@ class Row(NamedTuple):
     settings_file: str = ""
     meta: str = ""
     block: str = ""
+
+    @property
+    def group(self) -> str:
+        """The setting in which it stands; empty for one of the cluster itself."""
+        if self.name == "client_key":
+            return "tls"
+        return self.name.partition(".")[0] if "." in self.name else ""
 
     def cells(self) -> Iterator[str]:
         yield _code(self.name)
@@ -173,23 +193,33 @@ def _code(value: str) -> str:
     return f"`{value}`" if value else ""
 
 
-def table() -> str:
-    lines = [f"| {' | '.join(HEADINGS)} |", f"|{'---|' * len(HEADINGS)}"]
-    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row.cells())} |" for row in rows()]
-    return "\n".join(lines)
+def tables() -> str:
+    """A heading and a table for each class."""
+    groups: dict[str, list[Row]] = {group: [] for group in HEADINGS}
+    for row in rows():
+        groups[row.group].append(row)
+    return "\n\n".join(f"## {HEADINGS[group]}\n\n{_table(of_group)}" for group, of_group in groups.items())
+
+
+def _table(of_group: Iterable[Row]) -> str:
+    """Without the columns in which nothing would stand."""
+    columns = [column for column in zip(COLUMNS, *(row.cells() for row in of_group), strict=True) if any(column[1:])]
+    headings, *lines = zip(*columns, strict=True)
+    written = [headings, ("---",) * len(headings), *lines]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in written)
 
 
 def written() -> str:
-    """The table as it stands in the page."""
+    """The tables as they stand in the page."""
     return PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip()
 
 
 def write() -> None:
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
-__all__ = ["IN_META", "OF_CONNECTIONS", "OF_MODELS_ALONE", "OF_OUR_CONNECTIONS", "rows", "table", "write", "written"]
+__all__ = ["IN_META", "OF_CONNECTIONS", "OF_MODELS_ALONE", "OF_OUR_CONNECTIONS", "rows", "tables", "write", "written"]
 
 if __name__ == "__main__":
     write()

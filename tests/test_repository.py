@@ -46,7 +46,7 @@ def _committed() -> list[Path]:
     try:
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this is no git work tree")
+        pytest.skip("this is not a git work tree")
     return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
 
 

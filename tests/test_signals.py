@@ -145,7 +145,7 @@ def test_a_signal_of_somebody_else_has_the_plain_event() -> None:
 
 def own_fields(kind: type[signals.Event]) -> dict[str, str]:
     """The names and types of an event's fields, except that which all have."""
-    return {str(one.name): str(one.type) for one in dataclasses.fields(kind) if one.name != "cluster_name"}
+    return {str(field.name): str(field.type) for field in dataclasses.fields(kind) if field.name != "cluster_name"}
 
 
 def test_each_signal_has_an_event_of_its_own() -> None:
@@ -229,11 +229,11 @@ class Sites(ast.NodeVisitor):
 
 
 def sites() -> dict[str, tuple[set[str], set[str]]]:
-    found = {}
+    calls = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         for line, names, payload in Sites(ast.parse(path.read_text(encoding="utf-8"))).sites:
-            found[f"{path.relative_to(ROOT)}:{line}"] = names, payload
-    return found
+            calls[f"{path.relative_to(ROOT)}:{line}"] = names, payload
+    return calls
 
 
 @pytest.mark.parametrize(("names", "payload"), sites().values(), ids=sites())

@@ -17,7 +17,7 @@ RACKS = 3
 class State(enum.Enum):
     UP = "up"
     REFUSES = "refuses"
-    """Its process is dead, and its machine lives: whoever connects is refused at once."""
+    """Its process is dead, and its machine lives: each new connection is refused at once."""
     SILENT = "silent"
     """Its machine or its network is gone: nothing is answered."""
     ABSENT = "absent"

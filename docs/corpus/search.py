@@ -44,8 +44,8 @@ def fill() -> None:
 def answer(question: str, topic: str | None) -> None:
     """Print the three notes that are nearest to the question."""
     condition = None if topic is None else Note.topic == topic
-    found = Note.embedding_index.search(embed(question), k=3, filter=condition, attributes=["name", "text"])
-    for note, _, distance in found.scored():
+    results = Note.embedding_index.search(embed(question), k=3, filter=condition, attributes=["name", "text"])
+    for note, _, distance in results.scored():
         print(f"{distance:.2f}  {note.name:<12} {note.text}")
 
 

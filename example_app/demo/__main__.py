@@ -96,7 +96,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     if is_taken(arguments.port):
         parser.error(
             f"port {arguments.port} of {HOST} is in use. Choose another one: "
-            f"make demo PORT={arguments.port % 65535 + 1}"
+            f"make demo SHOP={arguments.shop} PORT={arguments.port % 65535 + 1}"
         )
     return arguments
 

@@ -124,7 +124,7 @@ def _some_products(chance: random.Random) -> dict[str, int]:
 def _delivery_for(product: models.Product) -> str | None:
     """The id of a delivery of what runs low, except of the rare product, which may sell out.
 
-    One delivery for each level of what was ever received: those who see the same level order it once.
+    Each level of the total received has one delivery: customers that see the same level order it once.
     """
     if product.sku == trade.GOODS[-1][0] or product.stock >= RESTOCK_BELOW:
         return None
@@ -228,7 +228,7 @@ class CustomersInTasks(Customers):
         await asyncio.gather(*self._tasks)
 
     async def _comes_again(self, chance: random.Random) -> bool:
-        """False at the end. The pause is that of all tasks together what it would be of the threads."""
+        """False at the end. The pause is so long that all tasks together make as many requests as the threads would."""
         until = self._loop.time() + self.pause * TASKS / THREADS * _rest(chance)
         while not self._stopping.is_set():
             left = until - self._loop.time()

@@ -19,15 +19,15 @@ from .customers import PATIENCE, Customers, Failed, Stopped
 __all__ = ["Account", "Script", "Taken"]
 
 RETURNING = 4
-"""Full seconds after a node's return of which the account tells its share."""
+"""For so many full seconds after a node's return, the account tells its share."""
 
 
 USUAL = 5.0
-"""Seconds by which it is known what a node usually gets."""
+"""Seconds that it takes to learn what a node usually gets."""
 
 
 class Taken(Exception):
-    """Somebody pressed a button of the dashboard: the nodes are theirs now."""
+    """A visitor pressed a button of the dashboard, and controls the nodes now."""
 
 
 class Account:
@@ -44,7 +44,7 @@ class Account:
 
 
 class Script:
-    """Kills and freezes nodes until somebody else does. `account` tells what came of it."""
+    """Kills and freezes nodes, until a visitor does so. `account` tells the results."""
 
     def __init__(
         self, local: LocalCluster, board: Dashboard, customers: Customers, interrupted: threading.Event
@@ -118,7 +118,7 @@ class Script:
         self.account.add(f"{address} is known to be down: requests go past it now, without trying it")
 
     def _tell_of_return(self, address: str) -> None:
-        """With slow start the share grows, and without it is about what it was before at once."""
+        """With slow start the share grows; without it, the share is at once about what it was before."""
         self._until(lambda: len(self.traffic.shares(address, RETURNING)) == RETURNING, "The clock did not go on")
         shares = ["–" if share is None else f"{share} %" for share in self.traffic.shares(address, RETURNING)]
         self.account.add(f"{address} got, of its usual share of reads and plain writes,")
@@ -140,10 +140,10 @@ class Script:
             else:
                 self.freeze(victim, orders=60, hedged=number % 4 == 0)
             with contextlib.suppress(PynamoDBException):
-                trade.settle()
+                trade.settle(unless=self.interrupted.is_set)
 
     def leave_it_to_the_visitor(self) -> None:
-        """No node dies by itself any more: two who play with the same nodes confuse each other."""
+        """The script kills no node any more: it and a visitor would disturb each other."""
         self.customers.pause = 0.05
         self.account.say("somebody uses the buttons of the dashboard; the nodes are yours now, until you press Ctrl-C")
         seen = ""
@@ -154,7 +154,7 @@ class Script:
                     self.account.say(seen)
                 self.pause(0.5)
             with contextlib.suppress(PynamoDBException):
-                trade.settle()
+                trade.settle(unless=self.interrupted.is_set)
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ __all__ = ["STREAM_HEADERS", "AsyncStream", "Dashboard", "Stream", "TooManyStrea
 INTERVAL = 0.5
 """Seconds between two pictures."""
 LONGEST = 10.0
-"""Seconds that one stream lasts, and so what a server waits at most that stops when its responses have ended."""
+"""Seconds that one stream lasts. A server that waits for its responses when it stops waits no longer than that."""
 MOST_STREAMS = 16
 """Each takes a thread of a threaded server."""
 
@@ -227,7 +227,8 @@ class _Pictures:
         return None
 
     def _next(self) -> str | None:
-        """The next event, or None at the end. Without news it is a comment, by which a server notices who has left."""
+        """The next event, or None at the end. Without news it is a comment: sending it shows a server which readers
+        have left."""
         dashboard = self._dashboard
         if self._is_over or dashboard.closed.is_set() or dashboard.clock() >= self._ends:
             return None

@@ -15,7 +15,7 @@ ACTIONS = ("kill", "freeze", "revive")
 
 
 class Refused(Exception):
-    """A button's press that was not obeyed. `status`: the HTTP status that says so."""
+    """The press of a button was refused. `status`: the HTTP status that says so."""
 
     def __init__(self, text: str, status: int = 409) -> None:
         super().__init__(text)

@@ -18,7 +18,7 @@ def new_token() -> str:
 
 
 def fits(sent: str | None, kept: str | None) -> bool:
-    """Whether what was sent is the token of the visitor's session, who may have none yet."""
+    """Whether what was sent is the token of the visitor's session. A new session has none yet."""
     return bool(kept) and hmac.compare_digest((sent or "").encode(), (kept or "").encode())
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -55,6 +55,9 @@ SETTLE_AFTER = 60.0
 after ten."""
 
 _TRIES = 10
+_SETTLED_AT_ONCE = 50
+"""So many marks of a product are cleared away by one request: a busy shop makes more of them than it could clear by one
+request each."""
 
 CATEGORIES = ("Tea", "Pottery", "Garden")
 
@@ -203,7 +206,8 @@ def _lines(quantities: Mapping[str, int]) -> Iterator[Line]:
 
 
 def _decide(order_id: str, status: str, reason: str | None = None) -> bool:
-    """Give a pending order its final status, or leave it the one that it has. True if surely this call gave it."""
+    """Give a pending order its final status; an order that has one keeps it. True only if this call certainly gave
+    it."""
     actions: list[Action] = [Order.status.set(status)]
     if reason is not None:
         actions.append(Order.reason.set(reason))
@@ -217,9 +221,12 @@ def _give_back(order: Order) -> None:
         release(line.sku, int(line.quantity), order.order_id)
 
 
-def _clear_mark(sku: str, change_id: str) -> None:
-    mark = Product.marks[change_id]
-    change_once(lambda: Product(sku).update(actions=[mark.remove()], condition=mark.exists()), lambda: True)
+def _clear_marks(sku: str, change_ids: Sequence[str]) -> None:
+    marks = [Product.marks[change_id] for change_id in change_ids]
+    change_once(
+        lambda: Product(sku).update(actions=[mark.remove() for mark in marks], condition=marks[0].exists()),
+        lambda: True,
+    )
 
 
 def orders_of(customer: str, limit: int = 20) -> list[Order]:
@@ -227,28 +234,42 @@ def orders_of(customer: str, limit: int = 20) -> list[Order]:
     return list(Order.by_customer.query(customer, scan_index_forward=False, limit=limit))
 
 
-def settle(older_than: float = SETTLE_AFTER) -> int:
-    """Clear away old marks; and what a process left behind that died in the middle of an order. Tells how many marks.
+def settle(older_than: float = SETTLE_AFTER, unless: Callable[[], bool] = lambda: False) -> int:
+    """Remove old marks, and what a process that died in the middle of an order has left behind. Gives the number of
+    marks.
 
     A shop runs this now and then. It may run several times at once. It does nothing while a node does not answer: that
     node may be frozen, and execute an old request when it thaws, for which the mark must still be there.
+    `unless`: there is something better to do. It leaves the rest to the next time then.
     """
     if any(node.state.value != "active" for node in get_cluster().nodes()):
         return 0
     cleared = 0
     oldest = _now() - older_than
     for product in Product.scan(consistent_read=True):
-        for change_id, marked_at in product.marks.as_dict().items():
-            if marked_at > oldest:
-                continue
-            if not change_id.startswith("delivery-"):
-                _decide(change_id, "rejected", "It was not completed.")
-                order = Order.get(change_id, consistent_read=True)
-                if order.status == "rejected":
-                    _give_back(order)
-            _clear_mark(product.sku, change_id)
-            cleared += 1
+        old = [change_id for change_id, marked_at in product.marks.as_dict().items() if marked_at <= oldest]
+        for first in range(0, len(old), _SETTLED_AT_ONCE):
+            if unless():
+                return cleared
+            some = old[first : first + _SETTLED_AT_ONCE]
+            _settle_marks(product.sku, some)
+            cleared += len(some)
     return cleared
+
+
+def _settle_marks(sku: str, change_ids: Sequence[str]) -> None:
+    order_ids = [change_id for change_id in change_ids if not change_id.startswith("delivery-")]
+    orders = Order.batch_get(order_ids, consistent_read=True) if order_ids else ()
+    unfinished = set(order_ids) - {order.order_id for order in orders if order.status == "placed"}
+    for order_id in sorted(unfinished):
+        _decide(order_id, "rejected", "It was not completed.")
+        order = Order.get(order_id, consistent_read=True)
+        if order.status == "rejected":
+            _give_back(order)
+        _clear_marks(sku, [order_id])
+    finished = [change_id for change_id in change_ids if change_id not in unfinished]
+    if finished:
+        _clear_marks(sku, finished)
 
 
 # ---- the rest ------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ _KIT = Kit(AioClientCreator, AioRequestSigner, AioConfig)
 def _with_parameters_of(
     other: Callable[Concatenate[Any, _P], Any],
 ) -> Callable[[Callable[..., _T]], Callable[Concatenate[Any, _P], _T]]:
-    """For type checkers a method has the parameters of `other`, to which it passes them all."""
+    """For type checkers: the method has the parameters of `other`, because it passes all of them on to it."""
     return lambda method: method
 
 
@@ -68,7 +68,8 @@ class AsyncCluster:
         self._shares = isinstance(config, Cluster)
         cluster = config if isinstance(config, Cluster) else Cluster(config)
         self.cluster: Cluster = cluster
-        """The `Cluster` that decides. Its own methods and its `client` wait in a thread: not in an event loop."""
+        """The `Cluster` that decides. Its methods and its `client` block the thread: do not use them in an event
+        loop."""
         self.core: ClusterCore = cluster.core
         self._pools = AsyncPools(
             cluster.config.max_pool_connections,
@@ -205,7 +206,7 @@ class AsyncCluster:
                 await run_in_thread(loop, self.cluster.close)
 
     def abandon(self) -> None:
-        """Drop all connections of an event loop that is closed, without a word to the nodes. For the library's own use:
+        """Drop all connections of an event loop that is closed, and tell the nodes nothing. For the library's own use:
         an application calls `aclose` before."""
         self._closed = True
         self._finalizer()
@@ -226,7 +227,8 @@ class AsyncCluster:
     # ---- the inside --------------------------------------------------------------------------------------------
 
     def _here(self) -> asyncio.AbstractEventLoop:
-        """The event loop, which must be the right one, in whatever process this is."""
+        """The event loop that runs. Raises `EventLoopError` if the cluster belongs to another one, and
+        `ClusterClosedError`."""
         self.core.check_process()
         pid = os.getpid()
         if pid != self._pid:
@@ -237,7 +239,8 @@ class AsyncCluster:
         return self._pools.bind()
 
     def _prepare(self, now: float, total: float | None) -> Awaitable[None] | None:
-        """Before each request: be awake, and have nodes to route to. What is to be awaited for that, if anything is."""
+        """Before each request: be awake, and have nodes to route to. Gives what the caller must await for that; None
+        for nothing."""
         core, loop = self.core, self._pools.loop
         if loop is None or loop is not _get_running_loop() or self._closed or core.closed or os.getpid() != self._pid:
             self._here()
@@ -278,7 +281,7 @@ class AsyncCluster:
 
 
 def _ready(loop: asyncio.AbstractEventLoop, core: ClusterCore) -> asyncio.Future[None]:
-    """Done when the monitor has nodes, or is to be waited for no longer: it has had some time, and has the seeds."""
+    """Ends when the monitor has nodes, or when it has the seeds and has had enough time to find others."""
     result: asyncio.Future[None] = loop.create_future()
 
     def settle() -> None:

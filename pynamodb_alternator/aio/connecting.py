@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "ConnectingProtocol"]
 
 PARTS = 16
-"""How often a wait for the node is looked at: more often than an event loop turns while it connects with TLS."""
+"""How many times a wait for the node is checked: more often than an event loop turns while it connects with TLS."""
 _NEVER = 1e6
 """Seconds. asyncio's own limit for a TLS handshake would count time in which the event loop was held."""
 

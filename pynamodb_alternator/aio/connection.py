@@ -31,14 +31,15 @@ _FIRST, _MORE = 8 * 1024, 64 * 1024
 """Bytes that are asked of the kernel at once: for the beginning of an answer, and for the rest of a long one. Each
 connection keeps a buffer for the first: memory from the system for each answer would cost more than reading it."""
 _left_behind: list[object] = []
-"""Transports of the parent, in a forked child. Their own farewell would warn of a socket that is closed already."""
+"""Transports of the parent, kept in a forked child: when one is collected, it would warn that its socket is closed
+already."""
 
 
 class AsyncConnection(ConnectingProtocol):
     """One connection to one node, for one task at a time. All methods are called in its event loop.
 
-    An exchange has no timer of its own: that of the connection goes off when an exchange would have to be looked at
-    that began when it was set, and is set anew then. Answers mostly come long before.
+    An exchange has no timer of its own. The connection has one, which runs for as long as an exchange may wait, and is
+    then set anew. Most answers come long before that.
     """
 
     __slots__ = (
@@ -141,7 +142,7 @@ class AsyncConnection(ConnectingProtocol):
         super()._stop_timer()
 
     def _remember_session(self) -> None:
-        """Of TLS: by now the tickets, which follow the handshake, have been read."""
+        """TLS only: by now the tickets, which follow the handshake, have been read."""
         if self._tls is not None and self._transport is not None:
             secured = self._transport.get_extra_info("ssl_object")
             if secured is not None:
@@ -226,8 +227,8 @@ class AsyncConnection(ConnectingProtocol):
             self._end(self._read_timeout(self._read_within, self._deadline, self._received))
 
     def _end(self, error: Exception) -> None:
-        """Wake the task, to raise `error`. It is not the future's exception: a task that is cancelled at the same
-        moment would leave that behind, for asyncio to complain of."""
+        """Wake the task, which raises `error`. The future does not hold the exception: if the task is cancelled at the
+        same moment, asyncio would complain that nothing has read it."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             self._error = error
@@ -254,7 +255,7 @@ class AsyncConnection(ConnectingProtocol):
     def cut(self, reason: str = "it was declared down") -> None:
         """End what a task does on this connection: it fails in a moment, and the error says why.
 
-        Not an exchange that asked to be spared: it goes on until its answer comes or its time is up.
+        An exchange that must not be cut goes on until its answer comes or its time is up.
         """
         if self._patient:
             return
@@ -286,8 +287,8 @@ class AsyncConnection(ConnectingProtocol):
             await self._gone
 
     def abandon(self) -> None:
-        """Drop the socket in a forked child, without a word to the node. The parent's loop must not be touched: it
-        would forget the parent's own sockets."""
+        """Drop the socket in a forked child, and tell the node nothing. The parent's loop must not be touched: it would
+        forget the parent's own sockets."""
         self.reusable = False
         transport, self._transport = self._transport, None
         if transport is not None:

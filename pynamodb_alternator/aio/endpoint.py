@@ -54,7 +54,7 @@ class AsyncSender:
         self._questions: dict[Signers, asyncio.Task[Signer | None]] = {}
         self.has_room: Callable[[Node], bool] = pools.has_room
         self.any_has_room: Callable[[Iterable[Node]], bool] = pools.any_has_room
-        """As those of `transport.lanes.Sender`."""
+        """The same as the methods of `transport.lanes.Sender`."""
 
     async def send(
         self,
@@ -152,7 +152,7 @@ class AsyncSender:
         if not asking.done():
             raise CredentialsError(
                 "ClusterConfig: credentials: what gives them did not answer before the deadline of the call. Nothing "
-                "was sent. Retry with a longer Timeouts(total=...), or mend what gives the credentials."
+                "was sent. Retry with a longer Timeouts(total=...), or correct what gives the credentials."
             )
         try:
             return asking.result()
@@ -283,7 +283,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
             return self._result(attempts, lane, await self._drive(attempts, lane))
 
     def call(self, operation: Operation, parameters: Any, body: bytes) -> Any:
-        """What a client's call awaits, where nobody listens to it. Raises what aiobotocore's client would raise."""
+        """The call of a client, if nothing listens to it. Raises what aiobotocore's client would raise."""
         return self._async_happy_path(operation, parameters, body)
 
     async def _make(self, request: Request, begun: Begun | None, end: Answer | TransportError | None) -> Any:
@@ -355,7 +355,7 @@ async def _before_the_deadline(done: asyncio.Future[_T], watch: Watch) -> _T:
 
 
 class _NoSession:
-    """Stands where aiobotocore keeps its HTTP session, for ``async with client``: leaving it closes nothing."""
+    """Takes the place of aiobotocore's HTTP session, for ``async with client``: leaving it closes nothing."""
 
     async def __aenter__(self) -> None:
         return None

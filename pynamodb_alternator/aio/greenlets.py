@@ -7,12 +7,12 @@
       │  switch, or throw ────────▶  the answer, or the error, where it was waited for
       │  ◀──────────────────────── the end: what function gives, or its error
 
-There is no thread, and nothing is scheduled: the task that awaits `run` awaits what the function waits for. So it is
-that task which is cancelled, and whose timeouts and context variables hold: the greenlet has the context of the task,
-the very same object.
+There is no thread, and nothing is scheduled: the task that awaits `run` awaits what the function waits for. So
+cancelling, timeouts and context variables are those of this task: the greenlet has the context of the task, the same
+object.
 
-The function must not hold a lock of a thread while it waits: another task of the same thread would wait for it for
-ever. This package holds none.
+The function must not hold a `threading.Lock` while it waits: another task of the same thread that waits for the lock
+would never end. This package holds none.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _T = TypeVar("_T")
 async def run(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """What `function` gives, an ordinary function that makes requests of models: ``await run(User.get, "alice")``.
 
-    The event loop goes on with other tasks while the requests of models wait, and while PynamoDB sleeps. Everything
-    else that waits, holds the event loop as ever: other clients, files, `time.sleep`. The requests of a model go to the
+    The event loop goes on with other tasks while the requests of models wait, and while PynamoDB sleeps. All other code
+    that waits holds the event loop up, as always: other clients, files, `time.sleep`. The requests of a model go to the
     cluster that its alias means now, over connections of this event loop.
 
     An iterator that `function` gives makes its requests where it is read: ``await run(list, User.query("alice"))``.
@@ -72,19 +72,19 @@ async def run(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     return cast(_T, result)
 
 
-def _complain(given: object) -> NoReturn:
-    if type(given) is CoroutineType:
-        given.close()
-        raise TypeError(f"run() is for ordinary functions: write `await {_named(given)}(...)`, without run().")
+def _complain(value: object) -> NoReturn:
+    if type(value) is CoroutineType:
+        value.close()
+        raise TypeError(f"run() is for ordinary functions: write `await {_named(value)}(...)`, without run().")
     raise TypeError(
         f"run() takes a function and its arguments, such as `await run(User.get, 'alice')`; it was given what a call "
-        f"has returned, or something else that cannot be called (a {type(given).__name__})."
+        f"has returned, or something else that cannot be called (a {type(value).__name__})."
     )
 
 
 class _Call:
-    """A function to call, and then its result. Each is forgotten when it was taken: a greenlet that waits for the next
-    call keeps the last one."""
+    """A function to call, and then its result. Each is dropped once it is taken, because a greenlet keeps this object
+    until its next call."""
 
     __slots__ = ("_result", "_what")
 
@@ -103,7 +103,8 @@ class _Call:
 
 
 def _make_calls(call: _Call) -> None:
-    """What runs in a greenlet. It does not refer to the greenlet: nothing would ever collect that."""
+    """The function that runs in a greenlet. It does not refer to the greenlet: otherwise the greenlet would never be
+    collected."""
     while True:
         call.make()
         call = getcurrent().parent.switch(_END)
@@ -118,7 +119,7 @@ class _Parked(threading.local):
 
 _parked = _Parked()
 _MOST_PARKED = 100
-"""More would keep memory, of 20 KiB each, for a peak that may not come again."""
+"""Each takes 20 KiB. More of them would keep memory for a peak that may not come again."""
 _END: Any = object()
 """The function has come to its end."""
 
@@ -128,8 +129,8 @@ def _named(function: object) -> str:
 
 
 class _Bridge(greenlet):
-    """A greenlet that calls a function for `run`, and another one after that: making a greenlet takes longer than all
-    that it does. An error ends it. Its parent is where the task runs that awaits."""
+    """A greenlet that calls functions for `run`, one after another: making a greenlet takes longer than all that it
+    does. An error ends it. Its parent is the greenlet in which the awaiting task runs."""
 
     _is_given_up = False
     _task: asyncio.Task[Any] | None = None
@@ -145,7 +146,7 @@ class _Bridge(greenlet):
         return self.switch(call)
 
     def park(self) -> None:
-        """After a call: be there for another one."""
+        """After a call: keep the greenlet for another one."""
         self.gr_context = self._task = None
         if len(_parked.bridges) < _MOST_PARKED:
             _parked.bridges.append(self)
@@ -157,8 +158,8 @@ class _Bridge(greenlet):
         return self.switch(value)
 
     def fail(self, error: BaseException) -> Any:
-        """The same with the error in which the wait has ended. Its traceback is without the frame of `run`, which comes
-        once more, at its beginning."""
+        """The same with the error in which the wait has ended. The frame of `run` is left out of its traceback, because
+        it comes again at the beginning."""
         self._is_given_up = isinstance(error, GeneratorExit)
         try:
             self.parent = getcurrent()

@@ -3,9 +3,9 @@
 For each running event loop there is one `AsyncCluster` over each `Cluster` that its tasks use, so that both share the
 node list, its health and its background thread; only the connections are the event loop's own.
 
-An event loop does not tell of its end. But before it is closed, asynchronous generators are closed in it: `asyncio.run`
-does so, and so do uvicorn, asgiref, pytest-asyncio and anyio. Such a generator waits here for the end, and closes the
-connections. What an event loop leaves that was closed without this, the next one cleans up.
+An event loop does not tell when it ends. But asynchronous generators are closed in it before that: `asyncio.run` does
+so, and so do uvicorn, asgiref, pytest-asyncio and anyio. Such a generator waits here for the end, and closes the
+connections. If an event loop is closed without this, the next event loop drops its connections.
 
 Nothing here takes a lock: each event loop has entries of its own, and the table of them is changed by single steps.
 """
@@ -139,7 +139,7 @@ class _LoopClusters:
         return made
 
     def client_of(self, cluster: Cluster, hand_over: Callable[[Awaitable[Any]], Any]) -> ClientByHandOver:
-        """The client of `cluster_of`; the first greenlet that asks hands over until it is made."""
+        """The client of `cluster_of`. The first greenlet that asks for it hands over until the client is made."""
         here = self.cluster_of(cluster)
         client = self._clients.get(here)
         if client is None:
@@ -172,7 +172,8 @@ class _LoopClusters:
 
 
 def _start(farewell: AsyncGenerator[None, None]) -> None:
-    """Have a generator wait at its ``yield``, with which the event loop knows of it."""
+    """Start the generator, which then waits at its ``yield``: from now on the event loop knows it, and closes it at the
+    end."""
     try:
         farewell.__anext__().send(None)
     except StopIteration:
@@ -181,7 +182,8 @@ def _start(farewell: AsyncGenerator[None, None]) -> None:
 
 _of_loop: dict[asyncio.AbstractEventLoop, _LoopClusters] = {}
 _left_behind: list[object] = []
-"""What event loops of the parent have, in a forked child. These must not be told that it is gone here."""
+"""In a forked child: the entries of the parent's event loops. They are kept: the parent's event loops must not be told
+here that they are gone."""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

@@ -1,7 +1,7 @@
 """The connections of an event loop to each node. The rules are those of `transport.pool_core`, the waiting is not.
 
-Everything happens in the loop. What the cluster's monitor tells, it tells from its own thread: it is handed over to
-the loop.
+Everything happens in the loop. What the cluster's monitor tells comes from its own thread, and is handed over to the
+loop.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class EventLoopError(AlternatorError, RuntimeError):
 
 
 _SOONEST = 0.01
-"""Seconds until the next look at a queue, at least: thousands may wait in it, each until another moment."""
+"""The least number of seconds until the next look at a queue: thousands of tasks may wait in it, each until another
+moment."""
 _LOOKED_AT = 10_000
 """So many waiters are looked at in `HEAL_EVERY` seconds."""
 
@@ -141,7 +142,8 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
     def _begin_to_wait(
         self, waiter: _WaitingTask, now: float, seconds: float, deadline: float | None
     ) -> asyncio.TimerHandle | None:
-        """Have it looked whether a task has waited for long enough. The timer for its deadline, if it has one."""
+        """Start the checks whether a task has waited for too long. Gives the timer for the task's deadline, if it has
+        one."""
         if seconds <= 0.0 or (deadline is not None and now >= deadline):
             waiter.wake()
             return None
@@ -155,15 +157,15 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         return None if deadline is None else self._loop.call_later(deadline - now, waiter.wake)
 
     def _set_timer(self, now: float, next_look: float) -> None:
-        """There is one for all waiters, because there may be thousands, of which hardly any waits for as long as it
-        may."""
+        """One timer serves all waiters: there may be thousands of them, and hardly any waits for as long as it may."""
         before, self._timer = self._timer, self._loop.call_later(next_look - now, self._look)
         self._patience.next_look = next_look
         if before is not None:
             before.cancel()
 
     def _look(self) -> None:
-        """Wake the tasks that have waited for long enough, and set the timer anew. What was lost is looked for."""
+        """Wake the tasks that have waited for too long, and set the timer anew. Connections that were lost are looked
+        for."""
         self._timer = None
         if not self._waiters:
             return

@@ -1,7 +1,8 @@
 """What a web application answers when a request of its own to the cluster has failed.
 
-The rule follows the two questions of `errors`. Where no node can have seen the request, the answer is 503: the
-caller may call again. Where the outcome is open, it is 504, which proxies and clients do not repeat by themselves.
+The rule follows the two questions of `errors`. Where no node can have seen the request that failed, the answer is 503:
+the caller may call again. Where the outcome is open, it is 504, which proxies and clients do not repeat by themselves.
+Neither says what the application did before that, or in other tasks.
 """
 
 from __future__ import annotations
@@ -25,15 +26,20 @@ class Answer(NamedTuple):
 def answer_to(error: BaseException) -> Answer | None:
     """What to answer for an error of this library, or for one of PynamoDB's around it; None for any other.
 
-    A request that no server would take (`RequestRefusedError`) is a mistake of the application, and an error answer of
-    the server is its business: there is no answer for them here.
+    A group of exceptions is answered if each of them is. If the outcome of one of them is open, that of the group is.
+
+    The result is also None for a request that no server would take (`RequestRefusedError`) and for an error answer of
+    the server: the application must treat these itself.
     """
+    if isinstance(error, BaseExceptionGroup):
+        answers = [answer for answer in map(answer_to, error.exceptions) if answer is not None]
+        return max(answers, key=lambda answer: answer.status) if len(answers) == len(error.exceptions) else None
     inner = _ours(error)
     if isinstance(inner, RequestRefusedError):
         return None
     if isinstance(inner, NotSentError):
         body = {
-            "detail": "The database cannot be reached now. Nothing was changed: try again.",
+            "detail": "The database cannot be reached now. Try again in a moment.",
             "code": "database_unavailable",
         }
         return Answer(503, {"Retry-After": "1"}, body, inner)

@@ -1,46 +1,60 @@
-"""What the commands of Flask and Django show of a cluster, as the shell shows it."""
+"""The commands of Flask and Django: those of the shell, on the clusters and the models of the application."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.table_description import attribute_types_of, hash_key_of, index_keys_of
 from ..errors import ConfigurationError
-from ..orm._pynamodb import description_of
+from ..orm._pynamodb import AnyModel, description_of
+from ..orm.model_tables import is_on_cluster, models_of, models_on
 from ..registry import get_cluster
 from ..settings import values
+from ..shell import create_tables as shell_create_tables
+from ..shell import nodes as shell_nodes
+from ..shell import route as shell_route
+from ..shell import tables as shell_tables
+from ..shell.check import show as check
 from ..shell.check_models import show_report
-from ..shell.render import NodeLine, show_finding, show_nodes, show_route, show_total
-from ..shell.tables import key_value
-from ._tables import models_of
+from ..shell.models import by_table
+from ..shell.nodes import EVERY
 
 if TYPE_CHECKING:
     from ..cluster import Cluster
     from ..diagnostics.severities import FailLevel
     from ..shell.screen import Screen
 
-__all__ = ["check", "models", "nodes", "only_with_models", "route"]
+__all__ = [
+    "EVERY",
+    "TIMEOUT",
+    "check",
+    "create_tables",
+    "models",
+    "models_in",
+    "nodes",
+    "only_with_models",
+    "route",
+    "tables",
+]
+
+TIMEOUT = 2.0
+"""Seconds for each question, unless ``--timeout`` says another number."""
 
 
-def nodes(cluster: Cluster, screen: Screen) -> None:
-    """Show the nodes as this process knows them."""
-    lines = [NodeLine.of(node) for node in cluster.nodes()]
-    if cluster.config.process_number is None:
-        # A subset at random would be this command's, and that of no other process.
-        lines = [replace(line, in_subset=line.in_scope) for line in lines]
-    show_nodes(screen, lines, str(cluster.topology.scope))
+@contextmanager
+def _within(cluster: Cluster, timeout: float) -> Iterator[None]:
+    """Requests inside take no longer than the questions of the command, whatever the settings say."""
+    with cluster.options(timeouts={"connect": timeout, "read": timeout, "total": 2 * timeout}):
+        yield
 
 
-def check(cluster: Cluster, screen: Screen) -> bool:
-    """Show what the doctor says. True if it has found no error."""
-    findings = cluster.check()
-    for finding in findings:
-        show_finding(screen, finding, cluster.name)
-    show_total(screen, findings)
-    return all(finding.severity != "error" for finding in findings)
+def nodes(cluster: Cluster, screen: Screen, *, timeout: float = TIMEOUT, every: float | None = None) -> bool:
+    """Show the nodes. True if one answers. `every`: look again after so many seconds, until Ctrl-C."""
+    if every is not None:
+        return shell_nodes.watch(cluster, screen, timeout=timeout, every=every)
+    return shell_nodes.show(cluster, screen, timeout=timeout)
 
 
 def only_with_models(options: Mapping[str, object]) -> None:
@@ -79,31 +93,78 @@ def models(
 
 
 def route(
-    cluster: Cluster, table: str, key: str, screen: Screen, *, index: str | None = None, token_aware: bool = False
-) -> None:
-    """Show where the requests of a key go. What is known of the table is what its model says.
+    cluster: Cluster,
+    table: str,
+    key: str,
+    screen: Screen,
+    *,
+    index: str | None = None,
+    token_aware: bool = False,
+    timeout: float = TIMEOUT,
+) -> bool:
+    """Show where the requests of a key go, as the table's model has them sent. True if a node answers.
 
     `token_aware`: read the token ring, whatever the settings say. Raises `ConfigurationError`.
     """
-    value: Any = key
-    mode: Any = None
-    numbers: Any = None
-    for model in models_of():
-        meta: Any = getattr(model, "Meta", None)
-        if meta.table_name != table:
-            continue
-        affinity = getattr(meta, "key_route_affinity", None)
-        if affinity is not None:
-            affinity = values.affinity(f"{model.__qualname__}: Meta.key_route_affinity", affinity)
-        mode, numbers = getattr(meta, "token_aware", None), getattr(meta, "canonical_numbers", None)
-        description = description_of(model)
-        index_keys = index_keys_of(description)
-        cluster.register_table(table, hash_key_of(description), affinity, index_keys)
-        if index is not None and index not in index_keys:
-            has = f"Its indexes are: {', '.join(index_keys) or 'none'}."
-            raise ConfigurationError(f"{model.__qualname__} has no index {index!r}. {has}")
-        name = hash_key_of(description) if index is None else index_keys[index]
-        value = key_value(key, attribute_types_of(description)[name])
-        break
-    with cluster.options(token_aware=True if token_aware else mode, canonical_numbers=numbers):
-        show_route(screen, cluster.route(table, value, index), key)
+    model = next((model for model in models_of() if _table_of(model) == table), None)
+    meta: Any = getattr(model, "Meta", None)
+    affinity = getattr(meta, "key_route_affinity", None)
+    if model is not None and affinity is not None:
+        affinity = values.affinity(f"{model.__qualname__}: Meta.key_route_affinity", affinity)
+    mode, numbers = getattr(meta, "token_aware", None), getattr(meta, "canonical_numbers", None)
+    instead = None if model is None else description_of(model)
+    with (
+        _within(cluster, timeout),
+        cluster.options(token_aware=True if token_aware else mode, canonical_numbers=numbers),
+    ):
+        known = shell_route.ask(cluster, table, index, instead=instead, affinity=affinity)
+        return shell_route.show(
+            *(cluster, screen, table, key, known),
+            index=index,
+            token_aware=token_aware or mode is True,
+            timeout=timeout,
+        )
+
+
+def _table_of(model: AnyModel) -> Any:
+    meta: Any = getattr(model, "Meta", None)
+    return meta.table_name
+
+
+def tables(cluster: Cluster, screen: Screen, *, timeout: float = TIMEOUT) -> bool:
+    """Show the tables of the cluster, and which models use them. True if none is missing."""
+    with _within(cluster, timeout):
+        return shell_tables.show(cluster, screen, by_table(models_on(cluster, models_of())))
+
+
+def models_in(modules: Sequence[str]) -> list[AnyModel]:
+    """The models on clusters that these modules define; they are imported. Raises `ConfigurationError`."""
+    from ..diagnostics.models import import_module  # here, because most commands do without it
+
+    for module in modules:
+        import_module(module)
+    return [model for model in models_of(modules) if is_on_cluster(model)]
+
+
+def create_tables(
+    screen: Screen,
+    chosen: Sequence[AnyModel] | None = None,
+    *,
+    alias: str | None = None,
+    dry_run: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Create the tables of models that are missing. `chosen`: None for all models on clusters. `alias`: only those of
+    this cluster. Raises one of `model_tables.ERRORS`."""
+    models = [model for model in models_of() if is_on_cluster(model)] if chosen is None else chosen
+    if alias is not None:
+        cluster = get_cluster(alias)
+        models = models_on(cluster, models)
+        if not models:
+            raise ConfigurationError(f"No model is on the cluster {alias!r}, so there is no table to create.")
+    if not models:
+        raise ConfigurationError(
+            "No model was found. Models are looked for in the modules that the application has imported: import the "
+            "module that defines them, or name it: --models shop.models"
+        )
+    shell_create_tables.create(models, screen, dry_run=dry_run, quiet=quiet)

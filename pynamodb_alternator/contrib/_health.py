@@ -19,7 +19,7 @@ from ._watch import count_states
 __all__ = ["HEADERS", "Health", "Look", "health_of", "look_at", "looks_at", "would_wait"]
 
 HEADERS = {"Cache-Control": "no-store"}
-"""Of the answer."""
+"""The headers of the answer."""
 
 _OK, _DEGRADED, _UNAVAILABLE = "ok", "degraded", "unavailable"
 _WORST_LAST = (_OK, _DEGRADED, _UNAVAILABLE)
@@ -44,8 +44,8 @@ def health_of(looks: Mapping[str, Look]) -> Health:
     """The health of clusters, by their aliases.
 
     A cluster is ``unavailable`` if requests have no node to go to: each node of the routing scope in use is down, or
-    the node list was never read and no node has answered. It is ``degraded`` if a node is not active, be it in the
-    scope or not, or the node list cannot be read now; else it is ``ok``. The worst of them is the status of all.
+    the node list was never read and no node has answered. It is ``degraded`` if any node is not active, in the scope or
+    out of it, or the node list cannot be read now; else it is ``ok``. The worst of them is the status of all.
     """
     clusters = {
         alias: {

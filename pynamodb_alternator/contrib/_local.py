@@ -13,7 +13,7 @@ __all__ = ["drop_tables", "heal", "settings_for"]
 
 
 def settings_for(cluster: LocalCluster) -> dict[str, Any]:
-    """How a client reaches the cluster: with what it demands."""
+    """The configuration with which a client reaches the cluster."""
     settings: dict[str, Any] = {"url": cluster.url}
     credentials = cluster.credentials
     if credentials:

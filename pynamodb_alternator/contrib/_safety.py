@@ -1,7 +1,7 @@
 """Safe tests: while tests have an embedded cluster, no cluster of this process connects to anything else.
 
-The rule is that of the tests' clusters and of what a setting allows besides; what brings the embedded cluster, such as
-the pytest plugin, says in its own `Words` how a test opens an address. `core.admission` keeps the rule.
+Addresses of the tests' clusters are allowed, and those that a setting names. The module that starts the embedded
+cluster, such as the pytest plugin, says in its `Words` how a test opens an address. `core.admission` applies the rule.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def _plain(host: str) -> str:
 def safe(
     port: int | None, hosts: Hosts, words: Words, opened: Iterable[tuple[str, int]] = ()
 ) -> AbstractContextManager[None]:
-    """``with`` it, clusters connect to embedded clusters alone, and to what `hosts` allows. See `_Rule`."""
+    """A context manager: inside, clusters connect only to embedded clusters, and to what `hosts` allows. See
+    `_Rule`."""
     return only_where(_Rule(port, hosts, words, opened))
 
 
@@ -112,6 +113,6 @@ class _Rule:
 
 
 def _running_clusters() -> tuple[Any, ...]:
-    """The embedded clusters of this process, whatever has started them."""
+    """All embedded clusters of this process."""
     module = sys.modules.get("pynamodb_alternator.local.running")
     return () if module is None else module.running_clusters()

@@ -11,7 +11,7 @@ from ..settings import text
 from ..settings.checks import did_you_mean
 from ..settings.config import ClusterConfig, named_by
 
-__all__ = ["FIELDS", "KEYS", "config_from", "setting_meant"]
+__all__ = ["FIELDS", "KEYS", "config_from", "known_aliases", "setting_meant"]
 
 FIELDS = tuple(field.name for field in fields(ClusterConfig))
 KEYS = ("url", *text.SCOPE_NAMES, *text.CREDENTIALS, *text.TLS_FILES, *FIELDS)
@@ -99,3 +99,11 @@ def setting_meant(key: object, known: Iterable[str]) -> str:
     """Which setting an unknown key resembles, in capitals as settings files have it; else where all of them stand."""
     meant = did_you_mean(key, (name.upper() for name in known))
     return meant or "See docs/configuration for the settings that exist."
+
+
+def known_aliases(whose: str, alias: str, known: Iterable[str]) -> str:
+    """For an error about an alias that means nothing: which ones `whose` settings know."""
+    names = sorted(known)
+    if not names:
+        return f"{whose} has no cluster."
+    return f"{whose} has {', '.join(map(repr, names))}. {did_you_mean(alias, names)}".rstrip()

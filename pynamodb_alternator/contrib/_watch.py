@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, Self
 
 from blinker import NamedSignal
 
 from .. import signals
+from ..transport.pool_core import PoolStats
 
-__all__ = ["Clusters", "Handle", "Subscription", "count_states", "error_name", "missing", "table_of"]
+__all__ = [
+    "NO_CONNECTIONS",
+    "Clusters",
+    "Handle",
+    "Receiver",
+    "Subscription",
+    "count_states",
+    "error_name",
+    "missing",
+    "table_of",
+]
 
 STATES = ("active", "quarantined", "set_aside", "down")
 """As `NodeInfo.condition` has them."""
+
+NO_CONNECTIONS = PoolStats(0, 0, 0, 0)
 
 Receiver = Callable[..., None]
 
@@ -56,10 +70,12 @@ class Handle:
 
 
 class Clusters:
-    """Which nodes each cluster has and in which state, and when its node list was last read: all by its signals.
+    """The nodes of each cluster with their states, and when its node list was last read. All of it is learnt from
+    signals.
 
     A subscriber that comes late, when the nodes have long announced themselves, starts with what the sender of a signal
-    knows.
+    knows. The connections are asked for, of each cluster that has sent a signal of its nodes and is neither closed nor
+    collected.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -67,6 +83,7 @@ class Clusters:
         self._lock = threading.Lock()
         self._nodes: dict[str, dict[str, str]] = {}
         self._read_at: dict[str, float] = {}
+        self._senders: weakref.WeakSet[Any] = weakref.WeakSet()
         self.changed: Callable[[str, Mapping[str, int]], None] | None = None
         """Called with a cluster's name and its nodes by state when these may have changed."""
 
@@ -98,9 +115,23 @@ class Clusters:
         """The same of one cluster; not a number if its list was never read."""
         return self.ages().get(cluster_name, float("nan"))
 
+    def pools(self) -> dict[str, dict[str, PoolStats]]:
+        """The connections of each cluster by its name, and by node. Clusters of one name count together."""
+        with self._lock:
+            senders = list(self._senders)
+        figures: dict[str, dict[str, PoolStats]] = {}
+        for core in (sender.core for sender in senders):
+            if not core.closed:
+                of_cluster = figures.setdefault(core.name, {})
+                for node, stats in core.pool_stats().items():
+                    of_cluster[node] = stats.plus(of_cluster.get(node, NO_CONNECTIONS))
+        return figures
+
     def _refreshed(self, sender: Any, *, event: signals.TopologyRefreshed, **_: Any) -> None:
         name, known = event.cluster_name, nodes_of(sender)
         with self._lock:
+            if hasattr(sender, "core"):
+                self._senders.add(sender)
             self._read_at[name] = self._clock()
             before = self._nodes.get(name, {})
             self._nodes[name] = {node: known.get(node) or before.get(node, "quarantined") for node in event.nodes}
@@ -150,7 +181,7 @@ class Clusters:
 def nodes_of(sender: Any) -> dict[str, str]:
     """The state of each node, by its address, as the sender of a signal knows it now; empty if it is not a cluster.
 
-    Not by `Cluster.nodes`, which may read the node list first.
+    `Cluster.nodes` is not used, because it may read the node list first.
     """
     core = getattr(sender, "core", None)
     return {} if core is None else {node.address: node.condition for node in core.membership.nodes()}

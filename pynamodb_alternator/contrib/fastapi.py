@@ -29,16 +29,18 @@ from .. import aio, registry
 from .._stubs import with_async_client_type
 from ..cluster import Cluster
 from ..errors import AlternatorError, ConfigurationError, NoNodesAvailableError, TransportError
+from ..orm import model_tables as tables
 from ..settings.config import ClusterConfig
-from . import _tables as tables
+from . import _lifespan_arguments as arguments
 from ._answers import answer_to
 from ._health import HEADERS, health_of, looks_at, would_wait
-from ._settings import KEYS, config_from
+from ._lifespan_arguments import Clusters
 from ._watch import missing
 
 try:
     from fastapi import FastAPI, Request
     from fastapi.responses import JSONResponse
+    from starlette.applications import Starlette
 except ImportError as _cause:
     missing("fastapi", "FastAPI", _cause)
 
@@ -60,8 +62,6 @@ __all__ = [
 
 _log = logging.getLogger("pynamodb_alternator.fastapi")
 
-ClusterLike: TypeAlias = ClusterConfig | str | Mapping[str, Any]
-Clusters: TypeAlias = str | ClusterConfig | Mapping[str, ClusterLike]
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 """What ``FastAPI(lifespan=...)`` takes."""
 
@@ -94,21 +94,23 @@ def alternator_lifespan(
     Raises `ConfigurationError`: here for wrong arguments, and at the start for wrong settings and for an alias that
     means another cluster in another application that runs in this process.
     """
-    if lifespan is not None and not callable(lifespan):
+    if isinstance(clusters, Starlette):
         raise ConfigurationError(
-            "alternator_lifespan: lifespan must be a function as FastAPI(lifespan=...) takes it, such as one with "
-            f"@asynccontextmanager (got {type(lifespan).__name__})."
+            "FastAPI was given alternator_lifespan itself. Call it: FastAPI(lifespan=alternator_lifespan(...))."
         )
-    models = tuple(create_tables)
+    arguments.check_lifespan(lifespan)
+    models = arguments.models_of(create_tables)
+    if callable(clusters):
+        arguments.check_function(clusters)
+    else:
+        arguments.configs_of(clusters)
     if clusters is not None:
         registry.add_source(_source)
-        if not callable(clusters):
-            _configs(clusters)  # so that a mistake is found where it is written
 
     @asynccontextmanager
     async def run(app: Any) -> AsyncIterator[Any]:
         async with AsyncExitStack() as undo:
-            configs = _configs(clusters() if callable(clusters) else clusters)
+            configs = arguments.configs_from(clusters) if callable(clusters) else arguments.configs_of(clusters)
             if configs is not None:
                 undo.push_async_callback(_source.begin(app, configs).stop)
             undo.push_async_callback(aio.close_connections)
@@ -118,34 +120,10 @@ def alternator_lifespan(
                 if check:
                     await _check(alias)
             for model in models:
-                await aio.run(tables.create_table, model)
+                await _create_table(model)
             yield None if lifespan is None else await undo.enter_async_context(lifespan(app))
 
     return run
-
-
-def _configs(clusters: object) -> dict[str, ClusterConfig] | None:
-    """What was given, as configurations by alias; None if nothing was. Raises `ConfigurationError`."""
-    caller = "alternator_lifespan"
-    if clusters is None:
-        return None
-    if isinstance(clusters, str | ClusterConfig):
-        return {"default": config_from(clusters, f"{caller}(...)", "default")}
-    if not isinstance(clusters, Mapping) or not clusters:
-        got = "an empty dict" if isinstance(clusters, Mapping) else type(clusters).__name__
-        raise ConfigurationError(
-            f"{caller} takes a URL, or a dict from alias to cluster such as {{'default': 'http://10.0.0.1:8000'}} "
-            f"(got {got})."
-        )
-    for alias in clusters:
-        if not isinstance(alias, str) or not alias:
-            raise ConfigurationError(f"{caller}: an alias is a name such as 'analytics' (got {alias!r}).")
-        if alias.lower() in KEYS:
-            raise ConfigurationError(
-                f"{caller} takes a dict from alias to cluster, and {alias!r} is a setting of one cluster. "
-                f"Write {{'default': {{{alias!r}: ...}}}}."
-            )
-    return {alias: config_from(value, f"{caller}({alias}=...)", alias) for alias, value in clusters.items()}
 
 
 class _Running:
@@ -202,7 +180,8 @@ class _RunningApplications:
 
     def hint(self, alias: str) -> str:
         if self._running:
-            return f"Or add {alias!r} to the clusters of alternator_lifespan()."
+            names = ", ".join(repr(name) for name in self.names())
+            return f"Or add {alias!r} to the clusters of alternator_lifespan() (these are: {names})."
         return (
             "The clusters of alternator_lifespan() are known while the application runs; in a test that is inside of "
             "`with TestClient(app) as client:`."
@@ -241,6 +220,17 @@ async def _check(alias: str) -> None:
         )
 
 
+async def _create_table(model: type[Model]) -> None:
+    try:
+        await aio.run(tables.create_table, model)
+    except Exception as error:
+        error.add_note(
+            f"The application does not start, because the table of {model.__qualname__} could not be looked for or "
+            "created. Start the cluster, or leave the model out of create_tables of alternator_lifespan()."
+        )
+        raise
+
+
 # ---- dependencies ------------------------------------------------------------------------------------------------
 #
 # None has a parameter: FastAPI would take it for one of the query, and let strangers choose the cluster.
@@ -261,27 +251,42 @@ async def get_cluster() -> aio.AsyncCluster:
     return aio.get_cluster()
 
 
-@cache
 def get_client_of(alias: str) -> Callable[[], Awaitable[Any]]:
     """As `get_client`, for another alias: ``Depends(get_client_of("analytics"))``.
 
-    One alias gives the same function each time, as ``app.dependency_overrides`` needs it.
+    One alias gives the same function each time, as ``app.dependency_overrides`` needs it. Raises `ConfigurationError`
+    if the alias is not a name.
     """
+    _check_aliases("get_client_of", alias)
+    return _client_of(alias)
 
+
+@cache
+def _client_of(alias: str) -> Callable[[], Awaitable[Any]]:
     async def get_client() -> Any:
         return await aio.get_client(alias)
 
     return get_client
 
 
-@cache
 def get_cluster_of(alias: str) -> Callable[[], Awaitable[aio.AsyncCluster]]:
     """As `get_cluster`, for another alias: ``Depends(get_cluster_of("analytics"))``."""
+    _check_aliases("get_cluster_of", alias)
+    return _cluster_of(alias)
 
+
+@cache
+def _cluster_of(alias: str) -> Callable[[], Awaitable[aio.AsyncCluster]]:
     async def get_cluster() -> aio.AsyncCluster:
         return aio.get_cluster(alias)
 
     return get_cluster
+
+
+def _check_aliases(caller: str, *aliases: object) -> None:
+    for alias in aliases:
+        if not isinstance(alias, str) or not alias:
+            raise ConfigurationError(f"{caller}() takes the name of a cluster, such as 'analytics' (got {alias!r}).")
 
 
 # ---- health ------------------------------------------------------------------------------------------------------
@@ -296,10 +301,14 @@ async def healthz() -> JSONResponse:
     return await _health(_source.names() or ("default",))
 
 
-@cache
 def healthz_of(*aliases: str) -> Callable[[], Awaitable[JSONResponse]]:
     """As `healthz`, for the clusters of these aliases: ``app.add_api_route("/healthz", healthz_of("default"))``."""
+    _check_aliases("healthz_of", *aliases)
+    return _healthz_of(*aliases) if aliases else healthz
 
+
+@cache
+def _healthz_of(*aliases: str) -> Callable[[], Awaitable[JSONResponse]]:
     async def healthz() -> JSONResponse:
         return await _health(aliases)
 
@@ -319,12 +328,18 @@ def add_exception_handlers(app: FastAPI) -> None:
     """Have requests whose cluster fails answered with 503 or 504 and a small JSON, not with 500.
 
     503, with ``Retry-After``: no node can have seen the request (`NotSentError`, such as `NoNodesAvailableError`).
-    504: the outcome is open (`OutcomeUnknownError`). That holds for errors of this library, and for PynamoDB's that it
-    wraps around them; all other errors go on as before. The error is logged as a warning. A handler of yours for a
-    subclass, such as ``PutError``, or for the same class added later, wins.
+    504: the outcome is open (`OutcomeUnknownError`). That holds for errors of this library, for PynamoDB's that it
+    wraps around them, and for a group of such errors, as ``asyncio.TaskGroup`` raises it; all other errors go on as
+    before. The error is logged as a warning. A handler of yours for a subclass, such as ``PutError``, or for the same
+    class added later, wins. Raises `ConfigurationError` if that is not an application.
     """
-    app.add_exception_handler(TransportError, _answer)
-    app.add_exception_handler(PynamoDBException, _answer)
+    if not isinstance(app, Starlette):
+        raise ConfigurationError(
+            f"add_exception_handlers() takes the application, such as FastAPI(), which has the handlers of its routers "
+            f"(got {type(app).__name__})."
+        )
+    for error in (TransportError, PynamoDBException, ExceptionGroup):
+        app.add_exception_handler(error, _answer)
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:

@@ -16,19 +16,21 @@ different clusters can live in one process, on the same models.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ..cluster import Cluster
 from ..diagnostics.severities import FAIL_LEVELS, FailLevel
-from ..errors import AlternatorError, ConfigurationError
+from ..errors import ConfigurationError
+from ..orm import model_tables
 from ..registry import Aliases, add_source, get_cluster
 from ..settings.config import ClusterConfig
+from ..shell.output import ends_quietly
 from ..shell.screen import Screen
 from . import _commands as commands
-from . import _tables as tables
 from ._health import HEADERS, health_of, look_at
-from ._settings import FIELDS, KEYS, config_from, setting_meant
+from ._settings import FIELDS, KEYS, config_from, known_aliases, setting_meant
 from ._watch import missing
 
 try:
@@ -111,10 +113,10 @@ class Alternator:
 
     def health(self, *aliases: str) -> tuple[dict[str, Any], int, dict[str, str]]:
         """For a view such as ``/healthz`` to return: 200 while every cluster has a node for requests, else 503, with a
-        small JSON.
+        small JSON. It goes by what is known of the nodes, and sends no request.
 
-        `aliases`: which clusters; by default those of the current application. It goes by what is known of the nodes,
-        and sends no request. Raises `ConfigurationError` for an alias that means no cluster.
+        `aliases`: which clusters; by default those of the current application. Raises `ConfigurationError` for an alias
+        that means no cluster.
         """
         names = aliases or _source.names() or ("default",)
         health = health_of({alias: look_at(self.get_cluster(alias)) for alias in names})
@@ -153,7 +155,9 @@ class _CurrentApp:
         if EXTENSION not in current_app.extensions:
             return "The current Flask application has no Alternator of its own: call init_app(app) on one."
         setting = "ALTERNATOR_URL" if alias == "default" else f"ALTERNATOR_CLUSTERS = {{{alias!r}: ...}}"
-        return f"Or set {setting} in the configuration of the Flask application, before init_app()."
+        clusters = self._clusters.get(current_app._get_current_object())  # type: ignore[attr-defined]
+        has = known_aliases("This Flask application", alias, () if clusters is None else clusters.names)
+        return f"Or set {setting} in the configuration of the Flask application, before init_app(). {has}"
 
     def close(self) -> None:
         for clusters in list(self._clusters.values()):
@@ -200,7 +204,7 @@ def _configs(settings: Mapping[str, Any]) -> dict[str, ClusterConfig]:
 
 def _shell_context() -> dict[str, Any]:
     names: dict[str, Any] = {"get_cluster": get_cluster}
-    for model in tables.models_of():
+    for model in model_tables.models_of():
         if not model.__module__.startswith("pynamodb_alternator."):
             names.setdefault(model.__name__, model)
     return names
@@ -209,27 +213,74 @@ def _shell_context() -> dict[str, Any]:
 def _commands() -> AppGroup:
     group = AppGroup(EXTENSION, short_help="Look at the ScyllaDB Alternator clusters of this application.")
     alias = click.option("--cluster", "alias", default="default", show_default=True, help="The cluster's alias.")
+    timeout = click.option(
+        "--timeout",
+        type=click.FloatRange(0.001, 3600),
+        default=commands.TIMEOUT,
+        show_default=True,
+        metavar="SECONDS",
+        help="For each question.",
+    )
+    as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document, for machines.")
 
     @group.command("nodes")
+    @click.option(
+        "--watch",
+        "every",
+        is_flag=False,
+        flag_value=commands.EVERY,
+        type=click.FloatRange(0.1, 3600),
+        metavar="SECONDS",
+        help=f"Look again every so many seconds ({commands.EVERY:g}), until Ctrl-C.",
+    )
+    @timeout
+    @as_json
     @alias
-    def nodes(alias: str) -> None:
-        """The nodes, their datacenters and racks, and their state."""
-        with _Told():
-            commands.nodes(get_cluster(alias), Screen())
+    def nodes(every: float | None, timeout: float, as_json: bool, alias: str) -> None:
+        """The nodes, their datacenters and racks, their state and latency. The exit status is 1 if none answers."""
+        with _told():
+            _ended(commands.nodes(get_cluster(alias), Screen(as_json=as_json), timeout=timeout, every=every))
 
     @group.command("route")
     @click.argument("table")
     @click.argument("key")
     @click.option("--index", help="KEY is one of this index.")
     @click.option("--token-aware", is_flag=True, help="Read the table's token ring, and show the key's replicas.")
+    @timeout
+    @as_json
     @alias
-    def route(table: str, key: str, index: str | None, token_aware: bool, alias: str) -> None:
-        """To which nodes the requests of KEY, a partition key of TABLE, go.
+    def route(
+        table: str, key: str, index: str | None, token_aware: bool, timeout: float, as_json: bool, alias: str
+    ) -> None:
+        """To which nodes the requests of KEY, a partition key of TABLE, go. The exit status is 1 if no node answers.
 
-        A number is taken for one where a model of the table says that its key is one; binary keys are in base64.
+        The type of the key is that of the table, or of its model where the table cannot be looked at; binary keys are
+        in base64.
         """
-        with _Told():
-            commands.route(get_cluster(alias), table, key, Screen(), index=index, token_aware=token_aware)
+        screen = Screen(as_json=as_json)
+        with _told():
+            cluster = get_cluster(alias)
+            _ended(commands.route(cluster, table, key, screen, index=index, token_aware=token_aware, timeout=timeout))
+
+    @group.command("tables")
+    @timeout
+    @as_json
+    @alias
+    def tables(timeout: float, as_json: bool, alias: str) -> None:
+        """The tables of a cluster, and which models use them. The exit status is 1 if one is missing."""
+        with _told():
+            _ended(commands.tables(get_cluster(alias), Screen(as_json=as_json), timeout=timeout))
+
+    @group.command("create-tables")
+    @click.option("--models", "modules", multiple=True, metavar="MODULE", help="Only the models of this module.")
+    @click.option("--dry-run", is_flag=True, help="Say which tables are missing; create none.")
+    @click.option("--cluster", "alias", help="Only the models of this cluster.")
+    @as_json
+    def create_tables(modules: tuple[str, ...], dry_run: bool, alias: str | None, as_json: bool) -> None:
+        """Create the tables of the models. Tables that exist are left as they are."""
+        with _told():
+            chosen = commands.models_in(modules) if modules else None
+            commands.create_tables(Screen(as_json=as_json), chosen, alias=alias, dry_run=dry_run)
 
     @group.command("check")
     @click.option("--cluster", "alias", help="The cluster's alias (default; with --models none).")
@@ -237,7 +288,9 @@ def _commands() -> AppGroup:
     @click.option("--source", "sources", multiple=True, metavar="PATH", help="With --models: search this as well.")
     @click.option("--ignore", multiple=True, metavar="NAME", help="With --models: accept the findings of this name.")
     @click.option("--fail-level", type=click.Choice(FAIL_LEVELS), help="With --models: what sets the status to 1.")
-    @click.option("--format", "form", type=click.Choice(["text", "json"]), help="With --models: how to say it.")
+    @click.option("--format", "form", type=click.Choice(["text", "json"]), help="json is --json.")
+    @timeout
+    @as_json
     def check(
         alias: str | None,
         modules: tuple[str, ...],
@@ -245,40 +298,44 @@ def _commands() -> AppGroup:
         ignore: tuple[str, ...],
         fail_level: FailLevel | None,
         form: str | None,
+        timeout: float,
+        as_json: bool,
     ) -> None:
         """Ask all nodes, and say what is wrong. The exit status is 1 if anything is.
 
         With --models: what behaves differently on Alternator in the PynamoDB models of a module, such as shop.models,
         or of a package whose modules the application imports. Add --cluster to look at the tables of a cluster too.
         """
-        with _Told(_WrongOptions if modules else click.ClickException):
+        with _told(_WrongOptions if modules else click.ClickException):
             if modules:
-                screen = Screen(as_json=form == "json")
+                screen = Screen(as_json=as_json or form == "json")
                 level = fail_level or "error"
                 well = commands.models(modules, screen, alias=alias, ignore=ignore, level=level, sources=sources)
             else:
-                options = {"source": sources, "ignore": ignore, "fail_level": fail_level, "format": form}
+                options = {"source": sources, "ignore": ignore, "fail_level": fail_level}
                 commands.only_with_models(options)
-                well = commands.check(get_cluster(alias or "default"), Screen())
-        if not well:
-            raise click.exceptions.Exit(1)
+                screen = Screen(as_json=as_json or form == "json")
+                well = commands.check(get_cluster(alias or "default"), screen, timeout=timeout)
+            _ended(well)
 
     return group
+
+
+def _ended(well: bool) -> None:
+    """The exit status of a command."""
+    if not well:
+        raise click.exceptions.Exit(1)
 
 
 class _WrongOptions(click.ClickException):
     exit_code = 2
 
 
-class _Told:
-    """Errors of ours are lines on the terminal, not tracebacks. `kind`: what to raise for them."""
-
-    def __init__(self, kind: type[click.ClickException] = click.ClickException) -> None:
-        self._kind = kind
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, AlternatorError):
-            raise self._kind(str(error)) from None
+@contextmanager
+def _told(kind: type[click.ClickException] = click.ClickException) -> Iterator[None]:
+    """Errors are lines on the terminal, not tracebacks. `kind`: what to raise for them."""
+    try:
+        with ends_quietly():
+            yield
+    except model_tables.ERRORS as error:
+        raise kind(str(error)) from None

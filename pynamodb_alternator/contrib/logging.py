@@ -1,32 +1,50 @@
-"""One structured line for each request, in the standard library's logging.
+"""Structured lines for requests, and for what becomes of nodes, in the standard library's logging.
 
 >>> from pynamodb_alternator.contrib import logging as requests_log
 >>> handle = requests_log.instrument()
 
 The logger is ``pynamodb_alternator.requests``. A line reads ``cluster=default operation=GetItem table=users
 node=10.0.0.1:8000 attempts=1 status=200 duration_ms=1.234 policy=round_robin reason=read request_id=1f3-2``, and the
-record carries the same as a dict in its attribute `alternator`, for formatters that write JSON. A read that was hedged
-has ``hedge=won`` or ``hedge=lost`` too. Keys and values of items are in neither, nor is the text of an error: its class
-is.
+record carries the same as a dict in its attribute `alternator`, which `JsonFormatter` writes as JSON. A read that was
+hedged has ``hedge=won`` or ``hedge=lost`` too. Keys and values of items are in neither, nor is the text of an error of
+a request: its class is.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from .. import signals
 from ..errors import ConfigurationError
-from ._watch import Handle, Subscription, error_name
+from ..settings import checks
+from ._watch import Handle, Receiver, Subscription, error_name
 
-__all__ = ["Logging", "instrument"]
+__all__ = ["JsonFormatter", "Logging", "instrument"]
 
 LOGGER = "pynamodb_alternator.requests"
 
 _PLAIN = re.compile('[^ "=]+').fullmatch
 """Whether a text can stand in a line as it is, if it is printable."""
+
+OF_NODES = {
+    signals.node_added: False,
+    signals.node_removed: False,
+    signals.node_quarantined: False,
+    signals.node_down: True,
+    signals.node_up: False,
+    signals.node_set_aside: True,
+    signals.node_restored: False,
+    signals.scope_fallback: True,
+    signals.scope_restored: False,
+    signals.discovery_failed: True,
+}
+"""The signals of nodes that become lines, and whether they tell of trouble."""
 
 _lock = threading.Lock()
 _active: dict[str, Logging] = {}
@@ -35,11 +53,14 @@ _active: dict[str, Logging] = {}
 class Logging(Handle):
     """The subscription of `instrument`."""
 
-    def __init__(self, logger: logging.Logger, level: int, trouble_level: int) -> None:
+    def __init__(self, logger: logging.Logger, level: int, trouble_level: int, nodes: bool, own_requests: bool) -> None:
         self.logger = logger
         self.level = level
         self.trouble_level = trouble_level
-        self._subscription = Subscription([(signals.request_completed, self._completed)])
+        self.nodes = nodes
+        self.own_requests = own_requests
+        of_nodes = [(signal, self._of_nodes(signal.name, trouble)) for signal, trouble in OF_NODES.items()]
+        self._subscription = Subscription([(signals.request_completed, self._completed), *of_nodes])
 
     def uninstrument(self) -> None:
         """Write no more lines. May be called again."""
@@ -49,6 +70,8 @@ class Logging(Handle):
         self._subscription.close()
 
     def _completed(self, cluster: Any, *, event: signals.RequestCompleted, **_: Any) -> None:
+        if event.own and not self.own_requests:
+            return
         status = event.status
         trouble = (
             event.error is not None or status is None or status >= 500 or event.attempts > 1 + (event.hedge is not None)
@@ -70,16 +93,55 @@ class Logging(Handle):
         }
         if event.hedge is not None:
             said["hedge"] = event.hedge
+        if event.on_replica is not None:
+            said["on_replica"] = event.on_replica
+        if event.own:
+            said["own"] = True
         if event.error is not None:
             said["error"] = error_name(event.error)
+        self._write(level, said)
+
+    def _of_nodes(self, name: str, trouble: bool) -> Receiver:
+        def changed(cluster: Any, *, event: signals.Event, **_: Any) -> None:
+            level = self.trouble_level if trouble else self.level
+            if self.nodes and self.logger.isEnabledFor(level):
+                fields = dict(vars(event))
+                self._write(level, {"event": name.replace("-", "_"), "cluster": fields.pop("cluster_name"), **fields})
+
+        return changed
+
+    def _write(self, level: int, said: Mapping[str, Any]) -> None:
         line = " ".join(f"{name}={_word(value)}" for name, value in said.items())
         self.logger.log(level, "%s", line, extra={"alternator": said})
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes each record as one line of JSON, those of other loggers too.
+
+    `time` (UTC, as ISO 8601 has it), `level`, `logger`, `message`; what `instrument` tells is the object `alternator`.
+    The trace of an exception is `exception`. `trace_id` and `span_id` are there where OpenTelemetry's instrumentation
+    of logging has put them on the record.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name, attribute in (("alternator", "alternator"), ("trace_id", "otelTraceID"), ("span_id", "otelSpanID")):
+            if hasattr(record, attribute):
+                said[name] = getattr(record, attribute)
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        return json.dumps(said, default=str)
 
 
 def _word(value: object) -> str:
     if value is None:
         return "-"
-    text = str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     if _PLAIN(text) and text.isprintable():
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -87,15 +149,25 @@ def _word(value: object) -> str:
 
 
 def instrument(
-    logger: logging.Logger | str | None = None, *, level: int | str = "INFO", trouble_level: int | str = "WARNING"
+    logger: logging.Logger | str | None = None,
+    *,
+    level: int | str = "INFO",
+    trouble_level: int | str = "WARNING",
+    nodes: bool = False,
+    own_requests: bool = False,
 ) -> Logging:
     """Write a line for each request from now on, of all clusters.
 
     `logger`: another one than ``pynamodb_alternator.requests``. `level`: of a request that went well. `trouble_level`:
     of one that failed, got a status from 500 on, or took more than one attempt, of which a hedge does not count.
+    `nodes`: write a line for each change of a node or of the routing scope, too, and where no node tells the node list;
+    these have ``event=node_down`` and the like. `own_requests`: write lines for the requests that the library makes for
+    itself, too; these have ``own=True``.
 
-    A logger that is instrumented already stays as it is, with the levels given last. Raises `ConfigurationError`.
+    A logger that is instrumented already stays as it is, with what was given last. Raises `ConfigurationError`.
     """
+    checks.flag("instrument(): nodes", nodes)
+    checks.flag("instrument(): own_requests", own_requests)
     levels = _level("level", level), _level("trouble_level", trouble_level)
     if logger is not None and not isinstance(logger, str | logging.Logger):
         raise ConfigurationError(
@@ -105,9 +177,10 @@ def instrument(
     with _lock:
         handle = _active.get(target.name)
         if handle is None:
-            handle = _active[target.name] = Logging(target, *levels)
+            handle = _active[target.name] = Logging(target, *levels, nodes, own_requests)
         else:
             handle.level, handle.trouble_level = levels
+            handle.nodes, handle.own_requests = nodes, own_requests
         return handle
 
 

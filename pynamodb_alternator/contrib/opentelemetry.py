@@ -1,13 +1,11 @@
-"""OpenTelemetry: attributes and retry events on the current span, and metrics. A subscriber of the signals.
+"""OpenTelemetry: a span for each request, and metrics. A subscriber of the signals.
 
 >>> from pynamodb_alternator.contrib import opentelemetry
 >>> handle = opentelemetry.instrument()
 
-It makes no spans of its own. Where opentelemetry-instrumentation-botocore is installed and active, the current span is
-its client span of the request; else it is the one that the application has opened.
-
-The names are those of OpenTelemetry's semantic conventions for database clients, as far as these have one; ours begin
-with ``alternator.``.
+Where opentelemetry-instrumentation-botocore is active, its client span of the request is completed, and there is no
+second one: see `_spans`. The names are those of OpenTelemetry's semantic conventions, as far as these have one
+(`_conventions`); ours begin with ``alternator.``.
 """
 
 from __future__ import annotations
@@ -18,40 +16,46 @@ from typing import Any
 
 from .. import signals
 from .._version import __version__
+from ..core.own_requests import surround
 from ..errors import ConfigurationError
 from ..settings import checks
-from ..settings.addresses import without_brackets
-from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
+from ._watch import NO_CONNECTIONS, Clusters, Handle, Subscription, missing
 
 try:
-    from opentelemetry import metrics, trace
-    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+    from opentelemetry import metrics
+    from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
+    from opentelemetry.trace import TracerProvider
+
+    from ._spans import Spans, suppressed  # which needs the second one
 except ImportError as _cause:
-    missing("opentelemetry", "opentelemetry-api", _cause)
+    missing("opentelemetry", "opentelemetry-api and opentelemetry-instrumentation", _cause)
+
+from ._conventions import BUCKETS, SCHEMA_URL, described, error_of_retry, ours, routed, server
 
 __all__ = ["OpenTelemetry", "instrument"]
 
-SYSTEM = "aws.dynamodb"
-"""What the conventions call the protocol that Alternator speaks."""
-
-BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
-"""Seconds, as the conventions advise them."""
-
 _lock = threading.Lock()
 _active: OpenTelemetry | None = None
-
-Attributes = dict[str, str | int]
 
 
 class OpenTelemetry(Handle):
     """The subscription and the instruments of `instrument`."""
 
-    def __init__(self, meter_provider: MeterProvider | None, *, spans: bool, node_attributes: bool) -> None:
-        self.settings: tuple[MeterProvider | None, bool, bool] = (meter_provider, spans, node_attributes)
-        self._spans, self._node_attributes = spans, node_attributes
+    def __init__(
+        self,
+        meter_provider: MeterProvider | None,
+        tracer_provider: TracerProvider | None,
+        *,
+        spans: bool,
+        node_attributes: bool,
+        own_requests: bool,
+    ) -> None:
+        self.settings: tuple[object, ...] = (meter_provider, tracer_provider, spans, node_attributes, own_requests)
+        self._spans = Spans(tracer_provider) if spans else None
+        self._node_attributes, self._own_requests = node_attributes, own_requests
         self._clusters = Clusters()
         self._over = False
-        meter = metrics.get_meter("pynamodb_alternator", __version__, meter_provider)
+        meter = metrics.get_meter("pynamodb_alternator", __version__, meter_provider, SCHEMA_URL)
         self._durations = meter.create_histogram(
             "db.client.operation.duration",
             unit="s",
@@ -78,9 +82,29 @@ class OpenTelemetry(Handle):
             unit="{request}",
             description="Requests by how their nodes were chosen, and why neither by affinity nor by replicas.",
         )
+        self._replica_hits = meter.create_counter(
+            "alternator.client.replica.hits",
+            unit="{request}",
+            description="Requests whose replicas were known: whether one of them was the last node.",
+        )
         self._refreshes = meter.create_counter(
             "alternator.client.topology.refreshes", unit="{refresh}", description="Readings of the node list."
         )
+        self._create_observed(meter)
+        self._subscription = Subscription(
+            [
+                (signals.request_completed, self._completed),
+                (signals.request_retried, self._retried),
+                (signals.affinity_fallback, self._fell_back),
+                (signals.topology_refreshed, self._refreshed),
+                (signals.discovery_failed, self._discovery_failed),
+                *self._clusters.receivers(),
+            ]
+        )
+        self._look_again = None if own_requests else surround(suppressed)
+
+    def _create_observed(self, meter: Meter) -> None:
+        """The instruments that are asked at each collection."""
         meter.create_observable_gauge(
             "alternator.client.nodes",
             [self._observe_nodes],
@@ -93,15 +117,17 @@ class OpenTelemetry(Handle):
             unit="s",
             description="Time since the node list was read.",
         )
-        self._subscription = Subscription(
-            [
-                (signals.request_completed, self._completed),
-                (signals.request_retried, self._retried),
-                (signals.affinity_fallback, self._fell_back),
-                (signals.topology_refreshed, self._refreshed),
-                (signals.discovery_failed, self._discovery_failed),
-                *self._clusters.receivers(),
-            ]
+        meter.create_observable_up_down_counter(
+            "db.client.connection.count",
+            [self._observe_connections],
+            unit="{connection}",
+            description="The number of connections that are currently in state described by the state attribute.",
+        )
+        meter.create_observable_up_down_counter(
+            "db.client.connection.pending_requests",
+            [self._observe_waiting],
+            unit="{request}",
+            description="The number of current pending requests for an open connection.",
         )
 
     def uninstrument(self) -> None:
@@ -112,86 +138,55 @@ class OpenTelemetry(Handle):
                 _active = None
             self._over = True
             self._subscription.close()
+            if self._look_again is not None:
+                self._look_again()
 
     # ---- what the signals say ----------------------------------------------------------------------------------
 
     def _completed(self, cluster: Any, *, event: signals.RequestCompleted, **_: Any) -> None:
-        common: Attributes = {"db.system.name": SYSTEM, "db.operation.name": event.operation}
-        table = table_of(event.table_name)
-        if table and table != "several":
-            common["db.collection.name"] = table
-        status = event.status
-        failed = event.error is not None or status is None or status >= 400
-        if failed:
-            common["error.type"] = error_name(event.error) or str(status)
-            if status is not None:
-                common["db.response.status_code"] = str(status)
-        ours: Attributes = {"alternator.cluster.name": event.cluster_name}
-        measured = {**common, **ours, **_server(event.node)} if self._node_attributes else {**common, **ours}
-        self._durations.record(event.duration, measured)
+        if event.own and not self._own_requests:
+            return
+        whose, operation = ours(event), {"db.operation.name": event.operation}
+        node = server(event.node) if self._node_attributes else {}
+        self._durations.record(event.duration, {**described(event), **whose, **node})
         if event.hedge is not None:
-            outcome: Attributes = {"alternator.hedge.outcome": event.hedge}
-            self._hedges.add(1, {**ours, "db.operation.name": event.operation, **outcome})
-            common.update(outcome)
-        routed: Attributes = {"alternator.routing.policy": event.policy}
-        if event.reason is not None:
-            routed["alternator.routing.reason"] = event.reason
-        self._routed.add(1, {**ours, **routed, "db.operation.name": event.operation})
+            self._hedges.add(1, {**whose, **operation, "alternator.hedge.outcome": event.hedge})
+        self._routed.add(1, {**whose, **routed(event), **operation})
+        if event.on_replica is not None:
+            self._replica_hits.add(1, {**whose, **operation, "alternator.routing.on_replica": event.on_replica})
         if event.policy.endswith("affinity"):
-            self._affinity.add(1, {**ours, "alternator.affinity.outcome": "used"})
-        if not self._spans:
-            return
-        span = trace.get_current_span()
-        if not span.is_recording():
-            return
-        # On the span of a request to this program, server.address means this program.
-        serves = getattr(span, "kind", None) in (trace.SpanKind.SERVER, trace.SpanKind.CONSUMER)
-        if serves:
-            common.pop("error.type", None)
-        span.set_attributes(
-            {
-                **common,
-                **({} if serves else _server(event.node)),
-                **ours,
-                "alternator.attempts": event.attempts,
-                **routed,
-            }
-        )
+            self._affinity.add(1, {**whose, "alternator.affinity.outcome": "used"})
+        if self._spans is not None:
+            self._spans.completed(event)
 
     def _retried(self, cluster: Any, *, event: signals.RequestRetried, **_: Any) -> None:
-        kind = error_name(event.error) or "_OTHER"
-        self._retries.add(
-            1, {"alternator.cluster.name": event.cluster_name, "db.operation.name": event.operation, "error.type": kind}
-        )
-        if self._spans:
-            attributes: Attributes = {
-                "alternator.from_node": event.from_node,
-                "alternator.to_node": event.to_node,
-                "alternator.attempt": event.attempt,
-                "error.type": kind,
-            }
-            trace.get_current_span().add_event("alternator.retry", attributes)
+        if event.own and not self._own_requests:
+            return
+        operation = {"db.operation.name": event.operation}
+        self._retries.add(1, {**ours(event), **operation, "error.type": error_of_retry(event)})
+        if self._spans is not None:
+            self._spans.retried(event)
 
     def _fell_back(self, cluster: Any, *, event: signals.AffinityFallback, **_: Any) -> None:
-        self._affinity.add(
-            1,
-            {
-                "alternator.cluster.name": event.cluster_name,
-                "alternator.affinity.outcome": "fallback",
-                "alternator.affinity.fallback_reason": event.reason,
-            },
-        )
-        if self._spans:
-            trace.get_current_span().set_attribute("alternator.affinity.fallback_reason", event.reason)
+        if event.own and not self._own_requests:
+            return
+        outcome = {"alternator.affinity.outcome": "fallback", "alternator.affinity.fallback_reason": event.reason}
+        self._affinity.add(1, {**ours(event), **outcome})
+        if self._spans is not None:
+            self._spans.fell_back(event)
 
     def _refreshed(self, cluster: Any, *, event: signals.TopologyRefreshed, **_: Any) -> None:
         self._count_refresh(event, "read")
+        if self._spans is not None and self._own_requests:
+            self._spans.list_was_read(event)
 
     def _discovery_failed(self, cluster: Any, *, event: signals.DiscoveryFailed, **_: Any) -> None:
         self._count_refresh(event, "failed")
 
     def _count_refresh(self, event: signals.Event, result: str) -> None:
-        self._refreshes.add(1, {"alternator.cluster.name": event.cluster_name, "alternator.refresh.result": result})
+        self._refreshes.add(1, {**ours(event), "alternator.refresh.result": result})
+
+    # ---- what is asked for at each collection ------------------------------------------------------------------
 
     def _observe_nodes(self, options: CallbackOptions) -> Iterable[Observation]:
         if self._over:
@@ -206,39 +201,74 @@ class OpenTelemetry(Handle):
         for cluster_name, age in self._clusters.ages().items():
             yield Observation(age, {"alternator.cluster.name": cluster_name})
 
+    def _observe_connections(self, options: CallbackOptions) -> Iterable[Observation]:
+        for pool, open_now, in_use, _ in self._pools():
+            for state, count in (("used", in_use), ("idle", open_now - in_use)):
+                yield Observation(count, {**pool, "db.client.connection.state": state})
 
-def _server(node: str | None) -> Attributes:
-    if node is None:
-        return {}
-    host, _, port = node.rpartition(":")
-    return {"server.address": without_brackets(host), "server.port": int(port)}
+    def _observe_waiting(self, options: CallbackOptions) -> Iterable[Observation]:
+        for pool, _, _, waiting in self._pools():
+            yield Observation(waiting, pool)
+
+    def _pools(self) -> Iterable[tuple[dict[str, str | int | bool], int, int, int]]:
+        """Of each cluster, or of each of its nodes: what names it, connections open and in use, requests that wait."""
+        if self._over:
+            return
+        for cluster_name, nodes in self._clusters.pools().items():
+            if not self._node_attributes:
+                total = NO_CONNECTIONS
+                for stats in nodes.values():
+                    total = total.plus(stats)
+                nodes = {"": total}
+            for node, stats in nodes.items():
+                yield {"db.client.connection.pool.name": cluster_name, **server(node or None)}, *stats[1:]
 
 
 def instrument(
-    meter_provider: MeterProvider | None = None, *, spans: bool = True, node_attributes: bool = False
+    meter_provider: MeterProvider | None = None,
+    *,
+    tracer_provider: TracerProvider | None = None,
+    spans: bool = True,
+    node_attributes: bool = False,
+    own_requests: bool = False,
 ) -> OpenTelemetry:
-    """Measure from now on what all clusters do, and describe requests on the spans in which they are made.
+    """Measure from now on what all clusters do, and have a span for each request.
 
-    `meter_provider`: the global one, if none is given. `spans`: False leaves spans alone. `node_attributes`: put
-    ``server.address`` and ``server.port`` on the durations too, which makes as many series more as there are nodes;
-    spans have them always.
+    `meter_provider`, `tracer_provider`: the global ones, if none are given. `spans`: False makes none, and leaves those
+    of botocore's instrumentation alone. `node_attributes`: put ``server.address`` and ``server.port`` on the metrics
+    too, which makes as many series more as there are nodes; spans have them always. `own_requests`: tell of the
+    requests that the library makes for itself, too, with ``alternator.own_request``: look-ups of tables, readings of
+    system tables, and in spans readings of the node list.
 
     Called again with the same settings it gives back the same handle. Raises `ConfigurationError` for other ones.
     """
     global _active
     checks.flag("opentelemetry.instrument(): spans", spans)
     checks.flag("opentelemetry.instrument(): node_attributes", node_attributes)
-    if meter_provider is not None and not isinstance(meter_provider, MeterProvider):
-        raise ConfigurationError(
-            "opentelemetry.instrument(): meter_provider must be an OpenTelemetry MeterProvider, or None for the "
-            f"global one (got {type(meter_provider).__name__})."
-        )
+    checks.flag("opentelemetry.instrument(): own_requests", own_requests)
+    _check_provider("meter_provider", meter_provider, MeterProvider)
+    _check_provider("tracer_provider", tracer_provider, TracerProvider)
+    settings = (meter_provider, tracer_provider, spans, node_attributes, own_requests)
     with _lock:
         if _active is None:
-            _active = OpenTelemetry(meter_provider, spans=spans, node_attributes=node_attributes)
-        elif _active.settings != (meter_provider, spans, node_attributes):
+            _active = OpenTelemetry(
+                meter_provider,
+                tracer_provider,
+                spans=spans,
+                node_attributes=node_attributes,
+                own_requests=own_requests,
+            )
+        elif _active.settings != settings:
             raise ConfigurationError(
                 "opentelemetry.instrument() was called before, with other settings. Call uninstrument() on the handle "
                 "of that call first."
             )
         return _active
+
+
+def _check_provider(name: str, provider: object, kind: type) -> None:
+    if provider is not None and not isinstance(provider, kind):
+        raise ConfigurationError(
+            f"opentelemetry.instrument(): {name} must be an OpenTelemetry {kind.__name__}, or None for the global one "
+            f"(got {type(provider).__name__})."
+        )

@@ -12,10 +12,15 @@
 | ``alternator_client_hedges_total`` | cluster_name, operation, outcome (won, lost) |
 | ``alternator_client_affinity_total`` | cluster_name, outcome (used, fallback), reason |
 | ``alternator_client_routed_total`` | cluster_name, operation, policy, reason |
+| ``alternator_client_replica_hits_total`` | cluster_name, operation, outcome (hit, miss) |
+| ``alternator_client_no_nodes_available_total`` | cluster_name |
+| ``alternator_client_set_aside_total`` | cluster_name |
+| ``alternator_client_connections_open`` | cluster_name |
+| ``alternator_client_connections_in_use`` | cluster_name |
+| ``alternator_client_requests_waiting`` | cluster_name |
 | ``alternator_client_nodes`` | cluster_name, state (active, quarantined, set_aside, down) |
 | ``alternator_client_topology_age_seconds`` | cluster_name |
 | ``alternator_client_topology_refreshes_total`` | cluster_name, result (read, failed) |
-| ``alternator_client_no_nodes_available_total`` | cluster_name |
 
 Labels take few values: `status` is that of HTTP, or ``none``; `error` the class of an error, or empty; a batch over
 more than one table has the table ``several``.
@@ -36,6 +41,9 @@ from ._watch import Clusters, Handle, Subscription, error_name, missing, table_o
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client.registry import Collector
+
+    from ._pool_gauges import PoolGauges
 except ImportError as _cause:
     missing("prometheus", "prometheus_client", _cause)
 
@@ -55,106 +63,85 @@ class Prometheus(Handle):
     """The subscription and the metrics of `instrument`."""
 
     def __init__(
-        self, registry: CollectorRegistry, *, node_label: bool, table_label: bool, buckets: tuple[float, ...]
+        self,
+        registry: CollectorRegistry,
+        *,
+        node_label: bool,
+        table_label: bool,
+        buckets: tuple[float, ...],
+        own_requests: bool,
     ) -> None:
         # Not the registry itself: it would never be collected, being the key of a weak dictionary.
         self._registry = weakref.ref(registry)
-        self.settings: tuple[bool, bool, tuple[float, ...]] = (node_label, table_label, buckets)
-        self._node_label, self._table_label = node_label, table_label
+        self.settings: tuple[object, ...] = (node_label, table_label, buckets, own_requests)
+        self._node_label, self._table_label, self._own_requests = node_label, table_label, own_requests
         self._tables: set[str] = set()
+        self._aged: set[str] = set()
         self._clusters = Clusters()
         self._clusters.changed = self._nodes_changed
-        node = ("node",) if node_label else ()
-        table = ("table_name",) if table_label else ()
-        self._metrics: list[Counter | Gauge | Histogram] = []
-
-        def add(kind: Any, name: str, text: str, labels: Sequence[str], **more: Any) -> Any:
-            try:
-                metric = kind(f"alternator_client_{name}", text, labels, registry=registry, **more)
-            except ValueError as wrong:
-                self._unregister()
-                raise ConfigurationError(
-                    f"prometheus.instrument(): the registry has a metric of this name already: {wrong}. "
-                    "Give another registry: instrument(registry=CollectorRegistry())."
-                ) from None
-            self._metrics.append(metric)
-            return metric
-
-        self._requests = add(
-            Counter,
-            "requests_total",
-            "Requests that got an answer or an error.",
-            ("cluster_name", "operation", *table, "status", "error", *node),
-        )
-        self._durations = add(
-            Histogram,
-            "request_duration_seconds",
-            "Time from a request to its answer or error, retries included.",
-            ("cluster_name", "operation", *table, *node),
-            buckets=buckets,
-        )
-        self._unknown = add(
-            Counter,
-            "outcome_unknown_total",
-            "Writes of which the caller was told that their outcome is unknown.",
-            ("cluster_name", "operation", *table, "may_still_execute"),
-        )
-        self._retries = add(
-            Counter,
-            "retries_total",
-            "Attempts that failed, after which another node took over.",
-            ("cluster_name", "operation", "error", *node),
-        )
-        self._hedges = add(
-            Counter,
-            "hedges_total",
-            "Reads that were sent to a second node as well: whether its answer came first.",
-            ("cluster_name", "operation", "outcome"),
-        )
-        self._affinity = add(
-            Counter,
-            "affinity_total",
-            "Requests for which key route affinity was wanted: used, or not, and why not.",
-            ("cluster_name", "outcome", "reason"),
-        )
-        self._routed = add(
-            Counter,
-            "routed_total",
-            "Requests by how their nodes were chosen, and why neither by affinity nor by replicas.",
-            ("cluster_name", "operation", "policy", "reason"),
-        )
-        self._nodes = add(
-            Gauge,
-            "nodes",
-            "Nodes of the cluster by their state.",
-            ("cluster_name", "state"),
-            multiprocess_mode="livemax",
-        )
-        self._age = add(
-            Gauge,
-            "topology_age_seconds",
-            "Time since the node list was read.",
-            ("cluster_name",),
-            multiprocess_mode="livemax",
-        )
-        self._refreshes = add(
-            Counter, "topology_refreshes_total", "Readings of the node list.", ("cluster_name", "result")
-        )
-        self._no_nodes = add(
-            Counter, "no_nodes_available_total", "Requests that found no node to go to.", ("cluster_name",)
-        )
-        self._aged: set[str] = set()
+        self._metrics: list[Collector] = []
+        try:
+            self._register(registry, buckets)
+        except ValueError as wrong:
+            self._unregister()
+            raise ConfigurationError(
+                f"prometheus.instrument(): the registry has a metric of this name already: {wrong}. "
+                "Give another registry: instrument(registry=CollectorRegistry())."
+            ) from None
         self._subscription = Subscription(
             [
                 (signals.request_completed, self._completed),
                 (signals.request_retried, self._retried),
                 (signals.affinity_fallback, self._fell_back),
                 (signals.no_nodes_available, self._found_no_node),
+                (signals.node_set_aside, self._set_aside),
                 (signals.discovery_failed, self._discovery_failed),
-                (signals.topology_refreshed, self._refreshed),
+                # First what keeps account of the clusters, and then what shows it.
                 *self._clusters.receivers(),
+                (signals.topology_refreshed, self._refreshed),
             ]
         )
+
+    def _register(self, registry: CollectorRegistry, buckets: tuple[float, ...]) -> None:
+        """Make all metrics. Raises ValueError if the registry has one of such a name."""
+
+        def add(kind: Any, name: str, text: str, *labels: str, **more: Any) -> Any:
+            metric = kind(f"alternator_client_{name}", text, labels, registry=registry, **more)
+            self._metrics.append(metric)
+            return metric
+
+        node = ("node",) if self._node_label else ()
+        own = ("own",) if self._own_requests else ()
+        request = ("cluster_name", "operation", *(("table_name",) if self._table_label else ()))
+        text = "Requests that got an answer or an error."
+        self._requests = add(Counter, "requests_total", text, *request, "status", "error", *node, *own)
+        text = "Time from a request to its answer or error, retries included."
+        self._durations = add(Histogram, "request_duration_seconds", text, *request, *node, *own, buckets=buckets)
+        text = "Writes of which the caller was told that their outcome is unknown."
+        self._unknown = add(Counter, "outcome_unknown_total", text, *request, "may_still_execute")
+        text = "Attempts that failed, after which another node took over."
+        self._retries = add(Counter, "retries_total", text, "cluster_name", "operation", "error", *node)
+        text = "Reads that were sent to a second node as well: whether its answer came first."
+        self._hedges = add(Counter, "hedges_total", text, "cluster_name", "operation", "outcome")
+        text = "Requests for which key route affinity was wanted: used, or not, and why not."
+        self._affinity = add(Counter, "affinity_total", text, "cluster_name", "outcome", "reason")
+        text = "Requests by how their nodes were chosen, and why neither by affinity nor by replicas."
+        self._routed = add(Counter, "routed_total", text, "cluster_name", "operation", "policy", "reason")
+        text = "Requests whose replicas were known: whether one of them was the last node."
+        self._replica_hits = add(Counter, "replica_hits_total", text, "cluster_name", "operation", "outcome")
+        text = "Requests that found no node to go to."
+        self._no_nodes = add(Counter, "no_nodes_available_total", text, "cluster_name")
+        text = "Times that a node was set aside, because its answers failed."
+        self._asides = add(Counter, "set_aside_total", text, "cluster_name", *node)
+        text = "Readings of the node list."
+        self._refreshes = add(Counter, "topology_refreshes_total", text, "cluster_name", "result")
+        text = "Nodes of the cluster by their state."
+        self._nodes = add(Gauge, "nodes", text, "cluster_name", "state", multiprocess_mode="livemax")
+        text = "Time since the node list was read."
+        self._age = add(Gauge, "topology_age_seconds", text, "cluster_name", multiprocess_mode="livemax")
+        self._pools = PoolGauges(self._clusters.pools, by_node=self._node_label)
+        registry.register(self._pools)
+        self._metrics.append(self._pools)
 
     def uninstrument(self) -> None:
         """Count no more, and take the metrics out of the registry. May be called again."""
@@ -175,17 +162,23 @@ class Prometheus(Handle):
     # ---- what the signals say ----------------------------------------------------------------------------------
 
     def _completed(self, cluster: Any, *, event: signals.RequestCompleted, **_: Any) -> None:
+        if event.own and not self._own_requests:
+            return
         # Values in the order of the names above: by name, prometheus_client would sort them for each request.
         table = (self._table(event.table_name),) if self._table_label else ()
         node = (event.node or "",) if self._node_label else ()
+        own = (str(event.own).lower(),) if self._own_requests else ()
         request = (event.cluster_name, event.operation, *table)
-        self._durations.labels(*request, *node).observe(event.duration)
+        self._durations.labels(*request, *node, *own).observe(event.duration)
         status = "none" if event.status is None else str(event.status)
-        self._requests.labels(*request, status, error_name(event.error), *node).inc()
+        self._requests.labels(*request, status, error_name(event.error), *node, *own).inc()
         if isinstance(event.error, OutcomeUnknownError) and not is_read(event.operation):
             self._unknown.labels(*request, str(event.error.may_still_execute).lower()).inc()
         if event.hedge is not None:
             self._hedges.labels(event.cluster_name, event.operation, event.hedge).inc()
+        if event.on_replica is not None:
+            outcome = "hit" if event.on_replica else "miss"
+            self._replica_hits.labels(event.cluster_name, event.operation, outcome).inc()
         self._routed.labels(event.cluster_name, event.operation, event.policy, event.reason or "").inc()
         if event.policy.endswith("affinity"):
             self._affinity.labels(event.cluster_name, "used", "").inc()
@@ -203,10 +196,16 @@ class Prometheus(Handle):
         self._retries.labels(event.cluster_name, event.operation, error_name(event.error), *node).inc()
 
     def _fell_back(self, cluster: Any, *, event: signals.AffinityFallback, **_: Any) -> None:
-        self._affinity.labels(event.cluster_name, "fallback", event.reason).inc()
+        if not event.own or self._own_requests:
+            self._affinity.labels(event.cluster_name, "fallback", event.reason).inc()
 
     def _found_no_node(self, cluster: Any, *, event: signals.NoNodesAvailable, **_: Any) -> None:
-        self._no_nodes.labels(event.cluster_name).inc()
+        if not event.own or self._own_requests:
+            self._no_nodes.labels(event.cluster_name).inc()
+
+    def _set_aside(self, cluster: Any, *, event: signals.NodeSetAside, **_: Any) -> None:
+        node = (event.node,) if self._node_label else ()
+        self._asides.labels(event.cluster_name, *node).inc()
 
     def _discovery_failed(self, cluster: Any, *, event: signals.DiscoveryFailed, **_: Any) -> None:
         self._refreshes.labels(event.cluster_name, "failed").inc()
@@ -218,6 +217,7 @@ class Prometheus(Handle):
             self._aged.add(cluster_name)
             clusters = self._clusters
             self._age.labels(cluster_name).set_function(lambda: clusters.age(cluster_name))
+        self._pools.update()
 
     def _nodes_changed(self, cluster_name: str, counts: Mapping[str, int]) -> None:
         for state, count in counts.items():
@@ -230,11 +230,14 @@ def instrument(
     *,
     table_label: bool = True,
     buckets: Sequence[float] = BUCKETS,
+    own_requests: bool = False,
 ) -> Prometheus:
     """Count from now on what all clusters do, in `registry` (prometheus_client's own, if none is given).
 
-    `node_label`: tell the nodes apart in requests, durations and retries; as many series more as there are nodes.
-    `table_label`: tell the tables apart, the first hundred. `buckets`: of the durations, in seconds.
+    `node_label`: tell the nodes apart in requests, durations, retries and connections; as many series more as there are
+    nodes. `table_label`: tell the tables apart, the first hundred. `buckets`: of the durations, in seconds.
+    `own_requests`: count the requests that the library makes for itself, too, and tell them apart in requests and
+    durations by the label `own` (true, false).
 
     Called again with the same settings it gives back the same handle. Raises `ConfigurationError` for other settings
     on a registry that is instrumented already.
@@ -248,12 +251,17 @@ def instrument(
         )
     checks.flag("prometheus.instrument(): node_label", node_label)
     checks.flag("prometheus.instrument(): table_label", table_label)
-    settings = (node_label, table_label, tuple(buckets))
+    checks.flag("prometheus.instrument(): own_requests", own_requests)
+    settings = (node_label, table_label, tuple(buckets), own_requests)
     with _lock:
         handle = _active.get(registry)
         if handle is None:
             handle = _active[registry] = Prometheus(
-                registry, node_label=node_label, table_label=table_label, buckets=settings[2]
+                registry,
+                node_label=node_label,
+                table_label=table_label,
+                buckets=settings[2],
+                own_requests=own_requests,
             )
         elif handle.settings != settings:
             raise ConfigurationError(

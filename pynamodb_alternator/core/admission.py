@@ -1,12 +1,12 @@
 """Whether a cluster takes requests, and where it may connect: what is asked before a request and before a connection.
 
-Of a cluster that is open there is nothing to ask. A test may lay down a `Rule` for all clusters of the process, those
-that exist and those that are made meanwhile (`only_where`): the rule knows which addresses belong to the test.
+An open cluster takes all requests. A test may set a `Rule` for all clusters of the process (`only_where`), those that
+exist and those that are made later: the rule knows which addresses belong to the test.
 
-A request is refused by the seeds of its cluster, whatever connections are open, with an error that no retry and no
-PynamoDB's ``except`` hides. A node that a seed has listed is refused when it is connected to, and so is the next
-request if it was the cluster itself that wanted to, for a probe say. Such a probe ends as if the cluster were closed,
-which says nothing of a node's health.
+If the rule refuses the seeds of a cluster, its requests are refused, whatever connections are open, with an error that
+no retry and no ``except`` of PynamoDB's hides. A node that a seed has listed is refused at the moment of connecting. If
+the cluster itself wanted to connect, such as for a probe, the next request is refused too. Such a probe ends as if the
+cluster were closed, which says nothing of a node's health.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Admission", "Rule", "only_where"]
 
 _PACKAGE = __name__.partition(".")[0]
 _MOST_ORIGINS = 4
-"""That an error names. Models that are made at run time may be many, and all name one URL."""
+"""How many settings an error names. There may be many models that are made at run time, and all name one URL."""
 
 
 class Rule(Protocol):
@@ -83,7 +83,7 @@ class Admission:
             self.before_request = None if rule is None else self._check_seeds
 
     def admit(self, node: Node) -> None:
-        """See that a request may connect to the node. Raises `BlockedConnectionError`."""
+        """Check that a request may connect to the node. Raises `BlockedConnectionError`."""
         if self._rule is not None:
             self._check(node.host, node.port)
 
@@ -140,7 +140,7 @@ def _lay_down(rules: tuple[Rule, ...]) -> None:
 
 
 def _line_of_user() -> str:
-    """Where code that is not of this package has called into it."""
+    """The place where code outside of this package has called it."""
     for frame, line in traceback.walk_stack(None):
         if frame.f_globals.get("__name__", "").partition(".")[0] != _PACKAGE:
             return f"at {frame.f_code.co_filename}:{line}"

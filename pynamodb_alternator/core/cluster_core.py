@@ -3,9 +3,9 @@
 `ClusterCore` owns everything that a cluster consists of, and is made in one phase: each part is given what it needs
 when it is made. `Cluster` and `AsyncCluster` hold a core; diagnostics and orm/ use the methods of a cluster's.
 
-What refers to what decides what is collected: the threads and the botocore endpoints hold the core, the core refers to
-its `Cluster` weakly, and only users (and the clients that users hold) hold a `Cluster`. So a cluster that nobody holds
-is collected, and its finalizer shuts the core down.
+The references decide what the garbage collector takes: the threads and the botocore endpoints hold the core, the core
+refers to its `Cluster` weakly, and only users (and the clients that users hold) hold a `Cluster`. So a cluster that
+nobody holds is collected, and its finalizer shuts the core down.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class ClusterCore:
         self.seed_names: SeedNames = SeedNames(config, time.monotonic)
         self.has_monitor: bool = config.monitor if config.monitor is not None else not can_be_frozen()
         self.tls: TlsContexts | None = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
-        self.control: ControlConnections = ControlConnections(tls=self.tls, admit=self.admission.admit_control)
+        admit, agent = self.admission.admit_control, config.user_agent_sent
+        self.control: ControlConnections = ControlConnections(tls=self.tls, admit=admit, user_agent=agent)
         limit, max_idle = config.max_pool_connections, config.max_connection_idle
         renewal = Renewal.of(config.max_connection_age, random.SystemRandom())
         admit, spare = self.admission.admit, self.control.hand_over
@@ -205,7 +206,7 @@ class ClusterCore:
 
     @contextlib.contextmanager
     def making(self) -> Iterator[None]:
-        """``with`` it, one thread at a time makes what there is to be one of, such as the cluster's client."""
+        """A lock: one thread at a time makes what a cluster has once, such as its client."""
         self.check_process()
         with self._lock:
             yield
@@ -254,7 +255,7 @@ class ClusterCore:
             self.questions.run_inline(now, deadline)
 
     def prepare_at_once(self, now: float) -> bool:
-        """As `prepare`, where that waits for nothing and does no work; whether it is so."""
+        """The part of `prepare` that waits for nothing. False: `prepare` has to be called."""
         self.use(now)
         return self.has_monitor and self.monitor.no_thread is None and self.monitor.ready.is_set()
 
@@ -318,7 +319,7 @@ class ClusterCore:
         self.all_pools.cut(node, f"the node was declared down{f' ({cause})' if cause else ''}")
 
     def _begin_what_waits(self) -> None:
-        """In the monitor thread: what other threads have asked for, which start none themselves."""
+        """In the monitor thread: do what other threads have asked for, because they start no threads themselves."""
         self.questions.begin()
         if self._is_forgotten:
             self.shut_down()
@@ -337,7 +338,7 @@ class ClusterCore:
             self.after_fork()
 
     def after_fork(self) -> None:
-        """In a forked child: what the parent's threads and sockets were is dropped. More than once does no harm."""
+        """In a forked child: drop what belongs to the parent's threads and sockets. May be called more than once."""
         pid = os.getpid()
         # A lock of this process alone: an inherited one may be held by a thread that exists in the parent only.
         with self._take_overs.setdefault(pid, threading.RLock()):
@@ -377,7 +378,7 @@ class ClusterCore:
     def go_on_without_threads(self) -> None:
         """The interpreter ends: stop the threads and close what is idle, but serve those that make requests still.
 
-        Other exit handlers may do so, which were registered before ours. They are in the mode without threads.
+        Exit handlers that were registered before ours may still make requests. They use the mode without threads.
         """
         self.check_process()
         self.has_monitor = False
@@ -386,8 +387,8 @@ class ClusterCore:
         self.control.keep_only(())
 
     def forgotten(self) -> None:
-        """The garbage collector has found the cluster, in whatever thread, at whatever place: perhaps in one that holds
-        a lock of ours. So nothing is done here that takes one."""
+        """The garbage collector calls this, in any thread and at any place: the thread may hold a lock of ours. So
+        nothing here takes a lock."""
         if os.getpid() != self._pid:
             self.all_pools.after_fork()
             self.control.after_fork()

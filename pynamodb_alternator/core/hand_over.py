@@ -1,4 +1,4 @@
-"""Who waits, where a model's request has to: the thread, or an event loop in its place.
+"""What waits while a model's request is under way: its thread, or an event loop.
 
 A function that `aio.run` calls runs in a greenlet. Where it would wait, it hands over to its event loop, which goes on
 with it later. `aio.greenlets` says here how to find that greenlet, once it is imported. So the models know nothing of
@@ -32,7 +32,7 @@ _find: Callable[[], HandsOver | None] = _no_greenlet
 
 
 def set_finder(find: Callable[[], HandsOver | None]) -> None:
-    """Say how the greenlet is found in which code runs."""
+    """Set the function that finds the greenlet in which code runs."""
     global _find
     _find = find
 
@@ -49,7 +49,7 @@ def client_of(cluster: Any) -> Any:
 
 
 def sleep(seconds: float) -> None:
-    """Wait, in whatever way is right here."""
+    """Wait, in the thread or in the event loop."""
     greenlet = _find()
     if greenlet is None:
         time.sleep(seconds)

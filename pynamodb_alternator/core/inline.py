@@ -5,7 +5,7 @@ its own thread and within its own deadline.
 
 An exception may come between any two lines of it (a signal handler raises in the thread of a request). So what is to be
 probed is put together again with each reading, from what the membership knows: its suspects, and the nodes that are not
-active. A suspect that an exception made us lose is probed after that.
+active. So a suspect that was lost through an exception is probed after the next reading.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def can_be_frozen() -> bool:
 
 
 class DeadlinedFetch:
-    """Fetches for discovery and probes, and resolves names, within the deadline of the request in whose thread that is
-    done, if there is one."""
+    """Fetches for discovery and probes, and resolves names. If a request does that in its thread, its deadline
+    holds."""
 
     def __init__(self, fetch: Fetch, clock: Callable[[], float]) -> None:
         self._fetch = fetch
@@ -48,8 +48,8 @@ class DeadlinedFetch:
 
     @contextlib.contextmanager
     def until(self, deadline: float | None, names_until: float | None = None) -> Iterator[None]:
-        """``with`` it, and no fetch of this thread takes longer than `deadline`, and no name longer than `names_until`,
-        which is `deadline` if it is not given."""
+        """A context manager: inside, no fetch of this thread takes longer than `deadline`, and no name longer than
+        `names_until`, which is `deadline` if it is not given."""
         try:
             # Inside, so that no exception comes before it is sure to be taken back.
             self._of_thread.deadline = deadline
@@ -101,12 +101,12 @@ class InlineUpkeep:
         return last is None or now - last >= self._membership.config.discovery.interval
 
     def _lacks_a_node(self) -> bool:
-        """Whether requests have no node to go to, and one of those may be proven that are new."""
+        """Whether requests have no node to go to, and there are new nodes, of which a probe may prove one."""
         view = self._membership.view
         return bool(view.unproven) and len(view.down) >= len(view.topology.ring)
 
     def _candidates(self) -> list[Node]:
-        """Some nodes of the scope in use that are new: that which told the list, and then others at random."""
+        """Some new nodes of the scope in use: first the node that told the list, then others at random."""
         view = self._membership.view
         unproven = [node for node in view.topology.nodes if node in view.unproven]
         self._random.shuffle(unproven)
@@ -134,7 +134,7 @@ class InlineUpkeep:
                         membership.probe(node, timeout)
 
     def _prove_one(self, timeout: float, deadline: float | None) -> None:
-        """Requests go to no node that has not answered ``GET /``: have one do so."""
+        """Probe new nodes until one answers: requests go only to nodes that have answered ``GET /``."""
         for node in self._candidates():
             if deadline is not None and self._clock() + timeout >= deadline:
                 return

@@ -2,9 +2,9 @@
 isolation of a table whose affinity mode is AUTO.
 
 No request waits for an answer. A failure is tried again a few times; if it does not pass, the question rests: for a
-second, and for twice as long each time that it happens again, up to half a minute. Only what waiting does not mend (no
-such table, no permission, a question that the server does not take) is permanent, and rests for five minutes. After the
-rest the next request that lacks the answer asks anew.
+second, and for twice as long each time that it happens again, up to half a minute. Only a failure that waiting does not
+change (no such table, no permission, a question that the server does not take) is permanent, and rests for five
+minutes. After the rest the next request that lacks the answer asks anew.
 
 What was answered is not asked again, except for the partition key: a request without a value of it shows that the table
 may have been made anew with another key. Then the question is put again, with the same rests between two answers as
@@ -12,8 +12,8 @@ between failures, because the request itself may as well be wrong.
 
 The questions go through the cluster's ordinary client, to the nodes of a query plan, but their failures count for no
 node: neither towards taking it down nor in its counters (`RequestOptions.is_lookup`). They are the library's own, and
-few: what is known of a node's traffic must not depend on which of them happened to be under way. A node that refuses
-one becomes suspect, as any node of which something was seen: it is probed at once, and the probe tells.
+few, and what is known of a node's traffic must not depend on them. But a node that fails one becomes suspect, as with
+any failure: it is probed at once, and the probe decides.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _JITTER = 0.1, 2.0, 0.2
 _REST = 300.0
 """Seconds before a question that had a permanent failure is put again."""
 _SHORTEST_REST, _SHORT_REST = 1.0, 30.0
-"""The same where the failures may pass, and did not in time: at first, and at most."""
+"""The same for failures that may pass, but did not in time: the first rest and the longest one."""
 
 Question = tuple[str, str]
 
@@ -82,7 +82,8 @@ class Lookups:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """The child has no thread of the parent: what was under way is asked anew when it is wanted."""
+        """The child has no thread of the parent: a question that was under way is put again when a request needs the
+        answer."""
         self._lock = threading.Lock()
         self._waiting: dict[Question, None] = {}
         self._asking: Question | None = None
@@ -105,7 +106,7 @@ class Lookups:
         self._wake()
 
     def begin(self) -> None:
-        """Have the questions asked that wait for that. Returns at once."""
+        """Start to ask the questions that wait. Returns at once."""
         if not self._waiting:
             return
         with self._lock:

@@ -21,8 +21,8 @@ class SyncInLoopWarning(RuntimeWarning):
 
 
 def watched(prepare: Prepare, config: ClusterConfig) -> Prepare:
-    """`prepare`, which is called before each request of a thread, as it is; or with the look for an event loop before
-    it, if `config` asks for that."""
+    """`prepare`, which is called before each request of a thread. If `config` asks for it, a check for a running event
+    loop comes before it."""
     if config.sync_in_loop == "allow":
         return prepare
 
@@ -59,8 +59,8 @@ def _complain(config: ClusterConfig) -> None:
 
 
 def _level_of_caller() -> int:
-    """How far up the code stands that is neither ours nor PynamoDB's nor botocore's, as `warnings.warn` counts in
-    `_complain`."""
+    """The `stacklevel` for `warnings.warn` in `_complain`: that of the first code that is not ours, PynamoDB's or
+    botocore's."""
     level, frame = 0, inspect.currentframe()
     while frame is not None and _is_of_a_library(frame):
         level, frame = level + 1, frame.f_back

@@ -1,4 +1,5 @@
-"""What the library asks the cluster for itself: about tables, where the nodes stand, and which of them hold which keys.
+"""The library's own questions to the cluster: about tables, the locations of the nodes, and which nodes hold which
+keys.
 
 The questions go through the cluster's ordinary client. Their failures count for no node (`RequestOptions.is_lookup`).
 """
@@ -18,6 +19,7 @@ from ..settings.values import Timeouts
 from ..topology.membership import Membership
 from ..topology.replicas import Replicas
 from .lookups import Lookups
+from .own_requests import surrounded
 from .system_tables import NodeLocations, query_system_table, read_system_table
 from .token_ring_reader import Query, TokenRingReader
 from .token_rings import TokenRings
@@ -26,7 +28,7 @@ from .vector_search import LearntDialect
 __all__ = ["OwnQuestions"]
 
 _FOR_LOCATIONS = 1.0
-"""Seconds that reading where the nodes stand takes, at most: a user waits for it."""
+"""Seconds that reading the locations of the nodes may take: a user waits for it."""
 _FOR_TOKEN_RING, _FOR_TOKEN_RING_INLINE = 15.0, 1.0
 """The same for a page of a token ring: in the background, and where a request waits for it."""
 
@@ -62,7 +64,7 @@ class OwnQuestions:
             client,
             may_ask=has_thread(),
             wake=wake,
-            asking=lambda: block(key, RequestOptions(is_lookup=True)),
+            asking=lambda: surrounded(block(key, RequestOptions(is_lookup=True))),
             clock=time.monotonic,
             random=random.Random(),
         )
@@ -90,7 +92,7 @@ class OwnQuestions:
         )
 
     def begin(self) -> None:
-        """In the monitor thread: have asked what waits for it. Returns at once."""
+        """In the monitor thread: start to ask the questions that wait. Returns at once."""
         self.lookups.begin()
         self.token_rings.begin()
 
@@ -99,7 +101,8 @@ class OwnQuestions:
         return self.token_rings.is_due_inline(now)
 
     def run_inline(self, now: float, deadline: float | None) -> None:
-        """In a request, where there is no thread: ask what cannot be left out, if the request has the time."""
+        """In a request, where there is no thread: ask the questions that cannot be left out, if the request has the
+        time."""
         if deadline is None or deadline - now > 2 * _FOR_TOKEN_RING_INLINE:
             self.token_rings.run_inline(now)
 
@@ -123,7 +126,7 @@ class OwnQuestions:
     # ---- system tables -----------------------------------------------------------------------------------------
 
     def at_one_node(self, **settings: Any) -> Callable[[], AbstractContextManager[None]]:
-        """Makes ``with`` blocks whose requests all prefer one node: the one chosen by the caller, else any."""
+        """Makes ``with`` blocks in which all requests prefer one node: the one that the caller has chosen, else any."""
         number = current(self._key).consistent_node
         if number is None or number is False:
             number = random.getrandbits(31)
@@ -131,11 +134,12 @@ class OwnQuestions:
         return lambda: block(self._key, options)
 
     def _asking_one_node(self, seconds: float) -> Callable[[], AbstractContextManager[None]]:
-        return self.at_one_node(
+        at_one_node = self.at_one_node(
             all_timeouts=Timeouts(connect=min(seconds, 2.0), read=seconds, total=seconds),
             max_attempts=2,
             is_lookup=True,
         )
+        return lambda: surrounded(at_one_node())
 
     def _tables_of_one_node(self) -> Callable[[str], Iterator[Mapping[str, Any]]]:
         at_one_node = self._asking_one_node(_FOR_LOCATIONS / 2)  # for each of the two tables

@@ -1,4 +1,4 @@
-"""Seeds that are names: there is no node to go to before the resolver has answered, and it may take its time."""
+"""Seeds that are names: before the resolver has answered, which may take long, no node is known."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["SeedNames"]
 
 _A_WHILE = 0.5
-"""Seconds between two looks whether the monitor thread, which asks the resolver, is there."""
+"""Seconds between two checks whether the monitor thread, which asks the resolver, lives."""
 
 
 class SeedNames:
-    """The hosts of a configuration's seeds that are not addresses: true if there are any."""
+    """The hosts of a configuration's seeds that are names and not addresses. Empty if there are none."""
 
     def __init__(self, config: ClusterConfig, clock: Callable[[], float]) -> None:
         self._names = tuple(dict.fromkeys(host for host, _ in config.seed_addresses if not is_ip_address(host)))
@@ -37,9 +37,9 @@ class SeedNames:
         return self._read_timeout if total is None else total
 
     def left_to(self, monitor: Monitor, until: float) -> bool:
-        """Wait until the monitor thread knows what they stand for, or that this cannot be known. `until`: on the clock.
+        """Wait until the monitor thread has resolved the names, or has failed to. `until`: on the clock.
 
-        False if there is no name to be known, or no thread: then it is for the request to begin.
+        False if no name has to be resolved, or if there is no thread: then the request itself resolves them.
         """
         while self._names and monitor.is_coming and (left := until - self._clock()) > 0.0:
             if monitor.begun.wait(min(left, _A_WHILE)):

@@ -38,7 +38,7 @@ _MISSING = "ResourceNotFoundException"
 _TOKEN_RING = "system.token_ring"
 """The table that the library asks for by itself, and that a user has not named."""
 _REST, _REST_IF_DENIED = 10.0, 300.0
-"""Seconds before the places of the nodes are asked for again, where they could not be read."""
+"""Seconds before the locations of the nodes are asked for again, where they could not be read."""
 
 AtOneNode = Callable[[], AbstractContextManager[Any]]
 """Makes a ``with`` block whose requests all prefer the same node: each node has system tables of its own."""
@@ -49,8 +49,9 @@ def read_system_table(
 ) -> Iterator[dict[str, Any]]:
     """The rows of a system table as plain dicts; those whose partition key has a value, if `equals` names one.
 
-    Numbers come as int or Decimal, binary values as bytes, sets and maps as theirs, and whatever else as the text that
-    the server makes of it. Raises `ConfigurationError` for what is not a name, `SystemTableError` and transport errors.
+    Numbers come as int or Decimal, binary values as bytes, sets as sets and maps as dicts, and everything else as the
+    text that the server makes of it. Raises `ConfigurationError` for what is not a name, `SystemTableError` and
+    transport errors.
     """
     keyspace, dot, table = name.partition(".") if isinstance(name, str) else ("", "", "")
     if not dot or not keyspace or not table:
@@ -69,7 +70,8 @@ def read_system_table(
 def query_system_table(
     client: Any, name: str, equals: Mapping[str, Any], at_one_node: AtOneNode
 ) -> Iterator[dict[str, Any]]:
-    """The same for a table whose name is one, and `equals` of the first columns of its key, partition key first."""
+    """The same for a table name that was checked. `equals` has values for the first columns of its key, partition key
+    first."""
     values = {key: _key(name, key, value) for key, value in equals.items()}
     return _rows(client.query, key_query(name, values), name, at_one_node)
 
@@ -130,7 +132,7 @@ def _key(name: str, key: str, value: object) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """An attribute value as a plain one; whatever it is, something comes out."""
+    """An attribute value as a plain value of Python. Never raises."""
     if not isinstance(value, Mapping) or len(value) != 1:
         return value
     ((kind, content),) = value.items()
@@ -141,13 +143,13 @@ def _plain(value: Any) -> Any:
             case "NULL":
                 return None
             case "NS":
-                return {_number(one) for one in content}
+                return {_number(element) for element in content}
             case "SS" | "BS":
                 return set(content)
             case "L":
-                return [_plain(one) for one in content]
+                return [_plain(element) for element in content]
             case "M":
-                return {key: _plain(one) for key, one in content.items()}
+                return {key: _plain(element) for key, element in content.items()}
     except (TypeError, ValueError, ArithmeticError, AttributeError):
         pass  # not what its kind says: as it came, then
     return content
@@ -163,7 +165,7 @@ def _number(text: str) -> int | Decimal:
 
 def read_locations(rows: Callable[[str], Iterable[Mapping[str, Any]]]) -> dict[str, Location]:
     """Datacenter and rack by the address under which a node is listed. `rows` reads a system table of one node."""
-    found: dict[str, Location] = {}
+    locations: dict[str, Location] = {}
     for table in ("system.local", "system.peers"):
         for row in rows(table):
             location = (_text(row.get("data_center")), _text(row.get("rack")))
@@ -171,9 +173,9 @@ def read_locations(rows: Callable[[str], Iterable[Mapping[str, Any]]]) -> dict[s
             for column in ("rpc_address", "broadcast_address", "peer"):
                 address = _text(row.get(column))
                 if address is not None and location != (None, None):
-                    found.setdefault(address, location)
+                    locations.setdefault(address, location)
                     break
-    return found
+    return locations
 
 
 def known_address(
@@ -222,9 +224,9 @@ class NodeLocations:
         self._reading = threading.Lock()
 
     def update(self) -> None:
-        """Read the places, if nodes have come or gone since they were read. Never raises.
+        """Read the locations, if nodes have come or gone since they were read. Never raises.
 
-        Who comes while they are being read (a receiver of the request's signals, perhaps) goes on without them.
+        A call that comes while another one reads them (such as from a receiver of the request's signals) does not wait.
         """
         view = self._membership.view
         ring = view.topology.ring
@@ -233,7 +235,7 @@ class NodeLocations:
         if not self._reading.acquire(blocking=False):
             return
         try:
-            found = {
+            locations = {
                 known_address(address, self._translate)[0]: location
                 for address, location in read_locations(self._one_node()).items()
             }
@@ -242,9 +244,9 @@ class NodeLocations:
             self._not_before = self._clock() + (_REST_IF_DENIED if denied else _REST)
             _log.debug("Datacenter and rack of the nodes cannot be read: %s", error)
         else:
-            self._membership.learn_locations(found)
+            self._membership.learn_locations(locations)
             self._known_for = ring
-            if not all(node.host in found for node in ring):
+            if not all(node.host in locations for node in ring):
                 # The node that we have asked has not heard of all the others yet.
                 self._known_for, self._not_before = (), self._clock() + _REST
         finally:

@@ -24,9 +24,10 @@ __all__ = ["LargeTokenRingError", "NoTokenRingError", "Query", "TokenRingReader"
 _TABLE = "system.token_ring"
 _ALL = "<ALL>"
 _BYTES_OF_ROW = 234
-"""Of a row of the token ring, as JSON: the names of its columns, two tokens, an address, a datacenter and a rack."""
+"""Bytes of a row of the token ring, as JSON: the names of its columns, two tokens, an address, a datacenter and a
+rack."""
 _BYTES_OF_QUESTION = 300
-"""Of a question and its answer, without the rows."""
+"""Bytes of a question and its answer, without the rows."""
 _FRESH = 30.0
 """Seconds for which a ring that was read for one keyspace is taken for others of equal replication."""
 
@@ -35,7 +36,7 @@ Query = Callable[[str, Mapping[str, Any]], Iterator[Mapping[str, Any]]]
 
 
 class NoTokenRingError(Exception):
-    """The server tells none, or one that is too large."""
+    """The server tells no token ring, or one that is too large."""
 
 
 class LargeTokenRingError(NoTokenRingError):
@@ -117,7 +118,9 @@ class TokenRingReader:
             raise NoTokenRingError("the server tells no token ring for it")
         if self._only_keyspaces and "table_name" in rows[0]:
             self._only_keyspaces = False
-            raise UnusableTokenRingError("the server has just learnt to tell the token rings of tables")
+            raise UnusableTokenRingError(
+                "the server was upgraded just now, and tells the token rings of tables from now on"
+            )
         ring = self._ring(query, rows)
         if replication is not None:
             self._shared[replication] = ring, hosts
@@ -142,15 +145,16 @@ class TokenRingReader:
         addresses = self._addresses(query, {endpoint for _, _, endpoint in ends})
         ring = make_ring((TokenRange(start, end, addresses[of]) for start, end, of in ends), self._clock())
         if ring is None:
-            raise UnusableTokenRingError("its token ring has gaps, or says two things of one token")
+            raise UnusableTokenRingError("its token ring has gaps, or has one token in two ranges")
         return ring
 
     def _addresses(self, query: Query, endpoints: Collection[str]) -> dict[str, Address]:
         """Under which host and port the replicas are known here.
 
-        One that is known under none stays as it is: a node that has just died, or is in a datacenter of which the list
-        is not read. Which address means which is asked for when some replica is not known, and again when others are
-        not, or when the nodes are others. Raises what that raises, if not one of the replicas is known.
+        A replica that no known node matches stays as it is: a node that has just died, or one in a datacenter of which
+        the list is not read. The table of addresses is read when a replica is not known. It is read again when other
+        replicas are not known, or when the nodes have changed. Raises what that raises, if not one of the replicas is
+        known.
         """
         hosts = self._hosts()
         addresses = self._of_clients(endpoints)

@@ -9,9 +9,9 @@ random time within ten seconds, because a fleet of clients sees that at once. A 
 its bytes take at 10 KB/s, so that all readings of a process together cost no more than that on average, whatever the
 number of tables and the size of their rings.
 
-**Where there is none.** A table whose ring is denied, too large or not told is used without it, which a debug line
-says, and is asked for again in ten minutes. What may pass is asked for again in ten seconds, and twice as late each
-time; the ring that is known stays in use meanwhile.
+**Where there is none.** Where the server denies a ring, does not tell it, or it is too large, requests for the table do
+without it; a debug line says so, and the ring is asked for again in ten minutes. After a failure that may pass, it is
+asked for again in ten seconds, and then after twice the time each time; meanwhile the ring that is known stays in use.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MOST_ROWS = 20_000
 """Rows of the largest ring that the mode "auto" reads."""
 _FIRST_INTERVAL, _LONGEST_INTERVAL, _GROWTH = 60.0, 600.0, 1.5
 _REST = 600.0
-"""Seconds before a ring is asked for again of which the server has said that there is none for us."""
+"""Seconds before a ring is asked for again, where the server has said that there is none for us."""
 _FIRST_RETRY, _LONGEST_RETRY = 10.0, 300.0
 _NODES_CHANGED_WITHIN = 10.0
 _BYTES_PER_SECOND = 10_000
@@ -148,7 +148,7 @@ class TokenRings:
     def read_unless_tried(self, name: str) -> None:
         """For a user who asks about a ring that is not known: read it in this thread, whatever its size.
 
-        Not again where that was tried: it is asked for when it is due.
+        If that was tried before, nothing is read: the ring is read when it is due.
         """
         with self._lock:
             plan = self._plans.get(name)

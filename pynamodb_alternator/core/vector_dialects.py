@@ -72,8 +72,8 @@ class IndexDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One of the conditions that a filter consists of, which all must hold. `attribute`: that it is about; None if it
-    is not a comparison of one attribute with values. `kinds`: the types of these. `text`: it, as an expression."""
+    """One of the conditions of a filter, which all must hold. `attribute`: the attribute that it compares with values;
+    None if it is something else. `kinds`: the types of the values. `text`: the condition as an expression."""
 
     attribute: str | None
     operator: str
@@ -224,7 +224,8 @@ def older_search(search: Search, limit: int) -> Call:
 
 
 def filters_before(search: Search, term: Term) -> bool:
-    """Whether the older dialect filters by this before the search: so that it leaves no less than asked for."""
+    """Whether the older dialect filters by this before the search, so that the search gives as many items as were asked
+    for."""
     return term.attribute in search.keys and term.operator in _OF_KEYS and term.kinds <= {"S", "N"}
 
 

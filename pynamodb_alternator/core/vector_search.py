@@ -1,4 +1,4 @@
-"""Searching for vectors, and making vector indexes, in whatever dialect the cluster speaks.
+"""Searching for vectors, and making vector indexes, in the dialect that the cluster speaks.
 
 Here stands what is asked, and in which order: AWS's dialect first, and the older one where the server does not know
 SearchVectors. A cluster's dialect is learnt once, and again when an index is made. What is asked is yielded, and the
@@ -93,8 +93,8 @@ def searching(learnt: LearntDialect, search: Search) -> Steps[list[Match]]:
 
 
 def _older_searching(search: Search) -> Steps[list[Match]]:
-    """Where a filter comes after the search, more candidates are asked for, so that the nearest that pass are found
-    among them: first some more, and then, if these did not suffice, as many as the server gives."""
+    """Where a filter comes after the search, more candidates are asked for, so that enough of them pass the filter:
+    first some more, and then, if these did not suffice, as many as the server gives."""
     if search.k > LARGEST_LIMIT:
         raise VectorError(f"{search.where}: k must be at most {LARGEST_LIMIT} for this server (got {search.k}).")
     is_filtered_after = not all(filters_before(search, term) for term in search.terms)
@@ -148,7 +148,7 @@ def _updating(request: dict[str, Any]) -> Steps[Any]:
 
 
 def _explain(error: ClientError) -> None:
-    """Add a sentence to the text of an error that is one of a server which overlooks what vector search adds."""
+    """Add a sentence to the text of an error that comes from a server without vector search."""
     text = str(error)
     is_of_search = "Requested resource not found: Index" in text
     is_of_update = "UpdateTable requires one of" in text and "VectorIndexUpdates" not in text
@@ -157,7 +157,7 @@ def _explain(error: ClientError) -> None:
 
 
 def run(steps: Steps[_T], call: Callable[[str, dict[str, Any]], Any]) -> _T:
-    """What the steps come to. `call`: makes a request."""
+    """Run the steps, and give their result. `call`: makes a request."""
     try:
         request = next(steps)
         while True:

@@ -1,7 +1,8 @@
 """Looking at a cluster: the doctor's findings, where the requests of a key go, and counters of each node."""
 
-from .examiner import examine, ping
+from .examiner import examine, ping, troubles
 from .inside import Inside
+from .questions import at_once
 from .routes import route
 from .stats import stats
 from .values import Finding, KeyRoute, NodeStats, Severity
@@ -13,6 +14,7 @@ __all__ = [
     "KeyRoute",
     "NodeStats",
     "Severity",
+    "at_once",
     "duration",
     "examine",
     "milliseconds",
@@ -20,4 +22,5 @@ __all__ = [
     "route",
     "said",
     "stats",
+    "troubles",
 ]

@@ -14,7 +14,7 @@ from ..topology.localnodes import path_for
 from ..topology.node import Node
 from ..topology.reading import Location
 from ..topology.view import ring_order
-from .node_report import NodeReport, look_at
+from .node_report import NodeReport, look_at, reach
 from .questions import NodesClient, Questions, at_once, refusal
 from .seed_report import SeedReport, look_at_seeds
 
@@ -27,7 +27,8 @@ __all__ = ["Examination"]
 
 
 class Examination:
-    """One look at a cluster. Each fact is gathered when the first check asks for it, and stays as it was then.
+    """One examination of a cluster. Each fact is gathered when the first check asks for it, and does not change after
+    that.
 
     `timeout`: seconds for each question. `wall_clock`: what the nodes' clocks are compared with. `signer`: see
     `Questions`.
@@ -71,7 +72,8 @@ class Examination:
         """Every node that the cluster or a seed names."""
         known = self.inside.membership.view.topology.ring
         nodes = ring_order([*known, *(node for seed in self.seeds for node in seed.nodes)])
-        return tuple(at_once(lambda node: look_at(self._questions, node, self._wall_clock), nodes))
+        look = look_at if self.config.discovery.enabled else reach
+        return tuple(at_once(lambda node: look(self._questions, node, self._wall_clock), nodes))
 
     @cached_property
     def well(self) -> tuple[NodeReport, ...]:
@@ -85,7 +87,7 @@ class Examination:
 
     @cached_property
     def is_admitted(self) -> bool:
-        """Whether requests are let in: what comes after authentication makes no sense without it."""
+        """Whether the server lets our requests in. Without that, the checks that follow make no sense."""
         return any(
             not isinstance(answer, Exception) and (answer.status < 300 or refusal(answer)[0] == "AccessDeniedException")
             for answer in self.listings.values()

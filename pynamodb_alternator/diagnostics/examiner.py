@@ -38,11 +38,12 @@ if TYPE_CHECKING:
     from ..transport.signing import Signer
     from .inside import Inside
 
-__all__ = ["examine", "ping"]
+__all__ = ["examine", "ping", "troubles"]
 
 Check = Callable[[Examination], Iterator[Finding]]
 
 _ALWAYS: tuple[Check, ...] = (seeds.check, reachability.check, set_aside.check)
+_WHY_NO_NODE: tuple[Check, ...] = (seeds.check, reachability.check, routing_scope.check)
 _IF_A_NODE_ANSWERS: tuple[Check, ...] = (
     topology.check,
     rack_support.check,
@@ -70,7 +71,7 @@ def examine(
     """The findings as they come. `timeout`: seconds for each question. `signer`: what gives the signer of requests; the
     cluster's credentials are asked, once, if it is not given.
 
-    Raises `ConfigurationError` for a timeout that is not one, and with the first finding `ClusterClosedError`.
+    Raises `ConfigurationError` for a wrong timeout, and `ClusterClosedError` when the first finding is asked for.
     """
     settings.positive("Cluster.check: timeout", timeout)
     return _findings(Examination(inside, timeout, wall_clock, signer))
@@ -103,3 +104,14 @@ def ping(inside: Inside, *, timeout: float = 2.0) -> dict[str, float | Exception
 
     reports = at_once(look, inside.membership.view.topology.ring)
     return {report.node.address: report.error or report.latency for report in reports}
+
+
+def troubles(inside: Inside, *, timeout: float = 2.0) -> list[Finding]:
+    """Why the cluster has no node, or none in the routing scope: the warnings and errors that `examine` has about it.
+
+    `timeout`: seconds for each question. Raises `ClusterClosedError`.
+    """
+    examination = Examination(inside, timeout, time.time)
+    inside.prepare(time.monotonic(), timeout)
+    findings = (finding for check in _WHY_NO_NODE for finding in check(examination))
+    return [finding for finding in findings if finding.severity != "ok"]

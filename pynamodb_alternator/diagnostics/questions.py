@@ -1,4 +1,4 @@
-"""Questions to single nodes. They change nothing, and neither health nor signals hear of them or of their answers."""
+"""Questions to single nodes. They change nothing, do not count for health, and send no signals."""
 
 from __future__ import annotations
 

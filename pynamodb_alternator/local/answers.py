@@ -1,4 +1,4 @@
-"""What a node answers, before it becomes bytes, and the errors of Alternator's dialect."""
+"""The answers of a node before they become bytes, and the errors of Alternator's dialect."""
 
 from __future__ import annotations
 

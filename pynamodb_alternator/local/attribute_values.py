@@ -52,8 +52,8 @@ def content_of(value: Mapping[str, Any]) -> Any:
 def check(value: object, caller: str) -> None:
     """Raises `DialectError` for what is not a value, or has something within it that is none.
 
-    The server looks at the outermost layer alone. What is wrong further in can be stored there, as it came, and makes
-    trouble when it is read: no client sends it on purpose.
+    The server checks only the outermost layer. It stores a wrong value further in as it came, and fails when it reads
+    the value: no client sends one on purpose.
     """
     if not isinstance(value, dict) or len(value) != 1:
         raise validation(f"{caller}: improperly formatted value '{shown(value)}'")

@@ -72,6 +72,12 @@ def verify(
     return access_key
 
 
+def access_key(headers: Mapping[str, str]) -> str:
+    """The access key that the request names, whether or not its signature is good; empty if it names none."""
+    match = re.search(r"Credential=([^/, ]+)/", headers.get("authorization", ""))
+    return match[1] if match else ""
+
+
 def _fields(authorization: str) -> dict[str, str]:
     """The parts of the Authorization header, which are parted by commas, spaces or both."""
     fields = {}

@@ -1,4 +1,4 @@
-"""What the nodes know of the tables beside the engine: partition keys, indexes, tags, ARNs.
+"""What the nodes know of tables and the engine does not keep for them: partition keys, indexes, tags, ARNs.
 
 Tags are kept here and not in the engine, since DynamoDB's own engines know tables by another ARN, or know no tags at
 all. A table's entry is an immutable value: readers take no lock, and a change puts another entry in its place.

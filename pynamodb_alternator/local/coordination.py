@@ -1,4 +1,4 @@
-"""Which nodes are replicas of what a request, or a test, is about.
+"""Finds the replicas of the partition that a request or a test is about.
 
 The counters of hits and misses, and what a miss costs, need to know of each request whether it came to a replica.
 A request for one item, or a Query of one partition, has a key, its key has a token, and the token has replicas, in the

@@ -1,7 +1,8 @@
 """Time to live: the operations that turn it on and off, when an item has expired, and the sweep that deletes items.
 
 The server looks through a table once in a period, and an expired item stays visible until then. So it is here: the
-first request to a table for which a sweep is due does the sweep before it is executed. Nothing runs while nobody asks.
+first request to a table for which a sweep is due does the sweep before it is executed. Nothing runs while no request
+comes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .parsing import ITEM_OPERATIONS, Parsed, Rule
 from .schema import check_table_name
 
 _YEARS = 5 * 31_556_952
-"""Five years in seconds: what lies further back is taken for a mistake, and does not expire."""
+"""Five years in seconds. A time that lies further back is taken for a mistake, and the item does not expire."""
 
 _LONGEST_NAME = 255
 
@@ -95,7 +96,7 @@ class Expiry:
         return self._monotonic() - self._swept.get(table, 0.0) >= self._period
 
     def _begin(self, table: str) -> bool:
-        """Whether it is for the caller to do the sweep, and not for another thread."""
+        """Whether the caller must do the sweep. False if another thread does it."""
         with self._lock:
             due = self._is_due(table)
             if due:

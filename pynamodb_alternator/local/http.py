@@ -2,8 +2,8 @@
 
 asyncio hands a connection the bytes that come, and httptools cuts them into requests, which wait in a queue. One task
 answers them in their order: it asks the `Owner` for the `Reply`, and sends it whole or spoilt as its effect says.
-What cannot be read as HTTP is refused after the answers to the requests before it. Everything happens in the thread
-of the event loop.
+Bytes that are not HTTP are refused after the answers to the requests before them. Everything happens in the thread of
+the event loop.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ class Request:
     """The client has presented a certificate of the cluster's authority."""
     shard: int
     """The one to which its connection belongs."""
+    client: tuple[str, int]
+    """Address and port that it comes from."""
+    secure: bool
+    """It came over TLS."""
 
 
 @dataclass(slots=True)
@@ -107,7 +111,8 @@ class Connection(asyncio.Protocol):
         self._rejection: Answer | None = None
         self._deaf = False
         """Nothing more is read: the connection is about to close."""
-        self._certified = False
+        self._certified = self._secure = False
+        self._client = ("", 0)
         self.resumed: bool | None = None
         """Whether its TLS session was resumed; None without TLS."""
         self._begin()
@@ -117,8 +122,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        # None of a client that has gone already.
+        self._client = transport.get_extra_info("peername") or self._client
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
+            self._secure = True
             self.resumed = bool(tls.session_reused)
             self._certified = bool(tls.getpeercert())
         if not self._owner.opened(self):
@@ -211,6 +219,8 @@ class Connection(asyncio.Protocol):
             self._parser.should_keep_alive(),
             self._certified,
             self.seat.shard,
+            self._client,
+            self._secure,
         )
         self._begin()
         self._waiting.append(request)

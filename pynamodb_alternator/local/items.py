@@ -1,8 +1,8 @@
 """The operations on one item: what the server checks, which condition holds, what is written and given back.
 
 Over an engine in process, conditions, updates and projections are this module's: it reads the item, decides, and writes
-the whole item, all under the engine's lock. An engine behind a URL cannot be locked; what it is asked is checked here,
-and left to its own conditions.
+the whole item, all under the engine's lock. An engine behind a URL cannot be locked; requests to it are checked here,
+and it applies their conditions itself.
 """
 
 from __future__ import annotations
@@ -104,11 +104,11 @@ class ItemRules:
         if not self._in_process:
             return self._engine(parsed.operation, parameters, write.with_capacity)
         with self._lock:
-            found = self._found(parsed.table, key)
-            old = None if found is None else keys.as_read(found, info.kept_as_written)
+            stored = self._stored(parsed.table, key)
+            old = None if stored is None else keys.as_read(stored, info.kept_as_written)
             write.check(old)
             changes = write.changes(old)
-            new = {**(found or {}), **key}
+            new = {**(stored or {}), **key}
             for name, value in changes.values.items():
                 if value is None:
                     new.pop(name, None)
@@ -123,10 +123,10 @@ class ItemRules:
         return write.answer(write.returned(old, new_as_read, changes), size)
 
     def _read(self, table: str | None, info: TableInfo, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        item = self._found(table, key)
+        item = self._stored(table, key)
         return None if item is None else keys.as_read(item, info.kept_as_written)
 
-    def _found(self, table: str | None, key: Mapping[str, Any]) -> Item | None:
+    def _stored(self, table: str | None, key: Mapping[str, Any]) -> Item | None:
         return self._client.result("GetItem", {"TableName": table, "Key": key}).get("Item")
 
     def _engine(self, operation: str, parameters: Mapping[str, Any], with_capacity: bool) -> Answer:
@@ -173,7 +173,7 @@ class _Write:
     _has_expressions = False
 
     def _read_expressions(self, info: TableInfo) -> None:
-        """Parse what else the request has: nothing, here."""
+        """Parse the other members of the request. Here there are none."""
 
     @property
     def reads(self) -> bool:

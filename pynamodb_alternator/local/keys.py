@@ -96,7 +96,8 @@ def token_of_value(value: object) -> int | None:
 
 @functools.lru_cache(16_384)
 def _token(kind: str, content: str) -> int | None:
-    """Kept for the keys that were used last: a token takes longer than all else that is done for the counters."""
+    """The tokens of the keys that were used last are kept: computing one takes longer than all other work for the
+    counters."""
     try:
         return token_of(kind, base64.b64decode(content) if kind == "B" else content)
     except (ValueError, LookupError):
@@ -109,7 +110,7 @@ def segment_of(token: int, total: int) -> int:
 
 
 def identity(key: Mapping[str, Any], keys: Keys) -> Hashable:
-    """What two keys have in common that are the same key: numbers by value, binaries by their bytes."""
+    """An identity of a key, equal for equal keys: numbers by value, binaries by their bytes."""
     parts: list[Hashable] = []
     for name, kind in keys.types.items():
         content = content_of(key[name])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs
+
+if TYPE_CHECKING:
+    from .http import Request
 
 
 class Member(Protocol):
@@ -31,6 +34,9 @@ class Member(Protocol):
     @property
     def listed(self) -> bool:
         """Whether its peers believe it to be up."""
+
+    def under_way(self) -> list[Request]:
+        """The DynamoDB requests that it is answering."""
 
 
 Members = Callable[[], Sequence[Member]]

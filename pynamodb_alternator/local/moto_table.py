@@ -2,8 +2,8 @@
 
 Derived from moto's own classes when the engine is made, since moto is imported then and not before. A table stores what
 passed the dialect's checks, so it checks nothing again: items may have any size, keys too. Binaries are ordered by
-their bytes and not by their base64 text. Of a number that is a partition key the digits after the point count: for the
-server 1 and 1.0 are two keys.
+their bytes and not by their base64 text. For a partition key that is a number, the digits after the point count: for
+the server 1 and 1.0 are two keys.
 """
 
 from __future__ import annotations

@@ -70,6 +70,7 @@ class LocalNode(NodeFaults):
         self._handler = handler
         self._location = location
         self._requests: deque[Received] = deque(maxlen=_MOST_KEPT)
+        self._under_way: dict[int, Request] = {}
         self._lie: bytes | None = None
         self.joined: bool = True
         """Whether it is part of the topology."""
@@ -159,6 +160,10 @@ class LocalNode(NodeFaults):
         """The DynamoDB requests received so far, oldest first (the last 50,000)."""
         return list(self._requests.copy())
 
+    def under_way(self) -> list[Request]:
+        """The DynamoDB requests that it is answering."""
+        return list(self._under_way.values())
+
     def forget(self) -> None:
         """Set the counters back: requests, also by shard, operations, replica hits and misses, polls, and accepted
         connections."""
@@ -226,6 +231,12 @@ class LocalNode(NodeFaults):
 
     async def respond(self, request: Request) -> Reply | None:
         """The reply to a request; None where the socket is to be closed without one. For the node's server."""
+        try:
+            return await self._respond(request)
+        finally:
+            self._under_way.pop(id(request), None)
+
+    async def _respond(self, request: Request) -> Reply | None:
         begun = time.perf_counter()
         parsed: Parsed | None = None
         answer: Answer | None = None
@@ -269,6 +280,7 @@ class LocalNode(NodeFaults):
         return Reply(answer, body, encoding, effect)
 
     def _note(self, request: Request, parsed: Parsed) -> None:
+        self._under_way[id(request)] = request
         self.operations[parsed.operation] += 1
         self._requests.append(
             Received(parsed.operation, parsed.table, parsed.partition_key, request.headers, len(request.body))

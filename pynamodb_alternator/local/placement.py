@@ -34,7 +34,7 @@ def locations(
     - ``datacenters=["dc1", "dc2"]``: the nodes go to them in turn (1 → dc1, 2 → dc2, 3 → dc1, …).
     - ``racks=["r1", "r2"]``: within each datacenter, its nodes go to these racks in turn.
     - ``racks={"r1": 2, "r2": 1}``: within each datacenter, so many nodes in each rack.
-    - ``racks={"dc1": {"r1": 2, "r2": 1}, "dc2": {"r1": 2}}``: likewise, for each datacenter by name; without
+    - ``racks={"dc1": {"r1": 2, "r2": 1}, "dc2": {"r1": 2}}``: the same for each datacenter by name; without
       `datacenters`, this also says which datacenters there are.
 
     Raises `ConfigurationError` where the counts contradict each other or `nodes`.

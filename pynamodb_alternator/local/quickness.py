@@ -1,4 +1,4 @@
-"""Which requests an engine in process is through with so soon that the event loop may wait for it."""
+"""Tells which requests an engine in process executes so fast that the event loop may wait for it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Query and Scan: what they are about, what the server refuses, and which items of a page are given back.
 
 Over an engine in process, the engine gives pages of whole items, selected by key alone; filters, projections and Select
-are applied here. An engine behind a URL does all of that itself, of what passed the checks.
+are applied here. An engine behind a URL does all of that itself, for requests that passed the checks here.
 """
 
 from __future__ import annotations

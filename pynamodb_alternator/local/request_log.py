@@ -1,7 +1,7 @@
 """A line of the log for each DynamoDB request: where it came to, what it asked for, and how it ended.
 
-The logger is ``pynamodb_alternator.local.requests``, at the level DEBUG. Of a key there is its token alone, which is
-also what the server's own tools tell.
+The logger is ``pynamodb_alternator.local.requests``, at the level DEBUG. A key is shown only by its token, which the
+server's own tools show too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The shards of a node, which are its cores: to which of them a connection belongs, and how much each has to do.
 
-Here is one core for all of them; they are counted alone. A new connection belongs to the shard that has the fewest, and
-of several to the first, as Seastar distributes what a listener accepts. It stays there until it is closed.
+In the embedded cluster one core serves all of them, and they are only counted. A new connection belongs to the shard
+that has the fewest connections, and of several to the first, as Seastar distributes the connections of a listener. It
+stays there until it is closed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ __all__ = ["Seat", "Shards"]
 
 
 class Seat:
-    """That of one connection, at a shard, as long as the connection is open."""
+    """The place of one connection at a shard, as long as the connection is open."""
 
     __slots__ = ("shard",)
 

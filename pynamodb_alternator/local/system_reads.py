@@ -1,6 +1,6 @@
 """How Query and Scan read the rows of a system table: conditions, pages, projections.
 
-Of conditions they understand what is asked of such tables: comparisons for equality, joined by AND.
+They understand only the conditions that clients use for such tables: comparisons for equality, joined by AND.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ PAGE_BYTES = 1024 * 1024
 
 _EQUAL = re.compile(r"\(?\s*(#?[A-Za-z_]\w*)\s*=\s*(:\w+)\s*\)?")
 _ADDRESSES = frozenset(["endpoint"])
-"""Columns of the type inet, which sorts by the bytes of the address. All others are text."""
+"""Columns of the type inet, which sorts by the bytes of the address."""
+_NUMBERS = frozenset(["port"])
+"""Columns of the type int. All others are text."""
 
 
 def row(**values: str | None) -> Row:
@@ -156,9 +158,22 @@ def _after(rows: Sequence[Row], key: Sequence[str], start: Any) -> int:
     return next((index for index in same if _position(rows[index], key) > position), same[-1] + 1)
 
 
-def _position(row: Mapping[str, Mapping[str, str]], key: Sequence[str]) -> list[str | bytes]:
+def _position(row: Mapping[str, Mapping[str, str]], key: Sequence[str]) -> list[str | bytes | int]:
     """What a row is sorted by within its partition."""
-    return [_inet(row[name]["S"]) if name in _ADDRESSES else row[name]["S"] for name in key[1:]]
+    return [_sortable(name, row[name]["S"]) for name in key[1:]]
+
+
+def _sortable(name: str, value: str) -> str | bytes | int:
+    if name in _NUMBERS:
+        return _int(value)
+    return _inet(value) if name in _ADDRESSES else value
+
+
+def _int(number: str) -> int:
+    try:
+        return int(number)
+    except ValueError:
+        raise validation(f"{number!r} is not a number") from None
 
 
 def _inet(address: str) -> bytes:

@@ -24,8 +24,8 @@ Kind = Literal["good", "expired", "wrong_host", "self_signed"]
 _KINDS = ("good", "expired", "wrong_host", "self_signed")
 _DAY = datetime.timedelta(days=1)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
-"""From when to when certificates are valid. Not from the clock: a test may hold that at another time, and the
-handshake goes by that of the system all the same."""
+"""From when to when certificates are valid. The clock is not asked: a test may have set another time, but the handshake
+uses the system's time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ OLD_TOKEN_RING_KEY = ("keyspace_name", "start_token", "endpoint")
 """Its key before ScyllaDB 2024.2, which has no tablets: the ring is that of the keyspace."""
 
 KEYSPACE = "alternator_"
-"""What the name of each table's keyspace begins with."""
+"""The prefix of the names of tables' keyspaces."""
 
 
 def ring_rows(

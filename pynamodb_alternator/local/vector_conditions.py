@@ -1,4 +1,4 @@
-"""Conditions that a vector search is filtered by before it: comparisons that are joined by AND, and nothing else."""
+"""Conditions that filter before a vector search: comparisons that are joined by AND, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Writes to the attributes of a vector index: what is not a vector of its dimensions, or of another type, is refused.
+"""Writes to the attributes of a vector index: a value that is not a vector of its dimensions is refused, and so is one
+of a wrong type.
 
-An update is looked at before it is executed. So what it computes is not seen, such as a vector that is copied from
-another attribute: an item with such an attribute is left out by searches, as those from before the index are.
+An update is checked before it is executed. So a computed value is not seen, such as a vector that is copied from
+another attribute: searches leave an item with such a value out, as they do with items from before the index.
 """
 
 from __future__ import annotations

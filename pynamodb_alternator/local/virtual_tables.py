@@ -1,7 +1,7 @@
 """ScyllaDB's own tables, seen through Alternator as ``.scylla.alternator.<keyspace>.<table>``.
 
-Query and Scan only. What a table's rows are is here; how they are read is in `system_reads`. Values that are neither
-text, number nor blob come as strings, as the server has them.
+Query and Scan only. This module makes the rows; `system_reads` reads them. Values that are neither text, number nor
+blob come as strings, as the server has them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from . import system_reads, token_ring
+from . import auth, system_reads, token_ring
 from .answers import DialectError
 from .catalogue import Catalogue, TableInfo
 from .members import Member, Members, host_id, internal_address
@@ -45,6 +45,7 @@ class VirtualTables:
             "system.peers": _Table(("peer",), self._peers),
             "system.config": _Table(("name",), self._config),
             "system.cluster_status": _Table(("peer",), self._cluster_status),
+            "system.clients": _Table(("address", "port", "client_type"), self._clients),
             "system_schema.keyspaces": _Table(("keyspace_name",), self._keyspaces),
         }
         if options.token_ring:
@@ -128,6 +129,25 @@ class VirtualTables:
             )
             for member in self._members()
         ]
+
+    def _clients(self, asked: str, partition: str | None) -> list[Row]:
+        """The requests that the node is answering, this one among them: the server lists no idle connections."""
+        member = next(member for member in self._members() if member.host == asked)
+        rows = [
+            row(
+                address=request.client[0],
+                port=str(request.client[1]),
+                client_type="alternator",
+                connection_stage="ESTABLISHED",
+                driver_name=request.headers.get("user-agent", ""),
+                shard_id=str(request.shard),
+                scheduling_group="statement",
+                ssl_enabled=str(request.secure).lower(),
+                username=auth.access_key(request.headers) if self._options.credentials is not None else "",
+            )
+            for request in member.under_way()
+        ]
+        return system_reads.in_order(rows, self._tables["system.clients"].key)
 
     # Tables and rings
 

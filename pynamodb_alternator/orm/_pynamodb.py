@@ -69,7 +69,7 @@ __all__ = [
 AnyModel = type[models.Model]
 
 IS_KNOWN = pynamodb.__version__.startswith(("6.0.", "6.1."))
-"""Whether this version is one whose methods, named below, are known. Of any other nothing is left out."""
+"""Whether we know the methods, named below, of this version. With any other version nothing is left out."""
 
 _BOTH = ("__new__", "__setattr__", "__getattribute__", "_set_defaults", "_set_discriminator", "_set_attributes")
 _BOTH_FOR_CLASSES = ("get_attributes", "_get_discriminator_attribute")
@@ -119,7 +119,7 @@ MUST_BE_ABSENT = ("__bool__", "__len__", "attribute_values")
 SERIALIZER_HOOKS = frozenset({"serialize", "_container_serialize", "get_attributes"})
 """What an instance that is saved may have of its own."""
 INIT_HOOKS = frozenset({"__new__", "__init__", "__setattr__", "_set_defaults", "_set_discriminator", "_set_attributes"})
-"""What PynamoDB reaches by `super` too: in a mixin behind the model, for example."""
+"""Methods that PynamoDB also reaches by `super`, for example in a mixin behind the model."""
 RESERVED_IN_MAPS = frozenset({"self", "_user_instantiated", *MapAttribute.attribute_args})
 """Keys of a map that the constructor of a map takes for something else."""
 parse_utc = attributes.UTCDateTimeAttribute._fast_parse_utc_date_string
@@ -160,8 +160,8 @@ def _new_connection(cls: type[Connection], *_: Any, **__: Any) -> Connection:
 
 
 def replace_connections(instead: type[Connection] | None) -> None:
-    """Let `Connection(...)` make one of this class, with the same arguments, in whatever module its name was imported
-    before; so does `TableConnection(...)` then. With None, each makes PynamoDB's own again."""
+    """Let `Connection(...)` make a connection of this class, with the same arguments, also in modules that imported the
+    name before; `TableConnection(...)` uses this class too. With None, both make PynamoDB's own again."""
     global _instead
     _instead = instead or Connection
     # It stays: Python has no way to take a class's `__new__` back so that `object`'s accepts the arguments again.
@@ -270,7 +270,7 @@ def limit_of(results: ResultIterator[Any]) -> int | None:
 
 
 def put_back(results: ResultIterator[Any]) -> None:
-    """Let an iterator give its last item once more: the one of which it was about to make an instance."""
+    """Let an iterator give its last item once more: the item that was to become an instance."""
     results._index -= 1
     if results._limit is not None:
         results._limit += 1

@@ -1,4 +1,5 @@
-"""Mistakes in the use of `Model.aio`: what would hold the event loop, or ask another table, and unknown names."""
+"""Mistakes in the use of `Model.aio`: calls that would hold the event loop up or ask another table, and unknown
+names."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ __all__ = ["check_connection", "checked_index", "checked_vector_index", "shown",
 
 
 def check_connection(model: AnyModel) -> None:
-    """Raise `ConfigurationError` if the model's requests would hold the event loop: they are made by another class."""
+    """Raise `ConfigurationError` if the model's requests would hold the event loop up, because its connection is of
+    another class."""
     connection_class = getattr(getattr(model, "Meta", None), "connection_class", None)
     if connection_class is None or connection_class is AlternatorConnection:
         return
@@ -64,8 +66,8 @@ def shown(on: Any) -> str:
 
 
 def what_instead(on: Any, name: str, face: type, other: type | None) -> str:
-    """The error for a method that `aio` does not have. `face`: the class of what was asked; `other`: that of what an
-    instance has, if a class was asked, or the other way round."""
+    """The error for a method that `aio` does not have. `face`: the class of the `aio` that was used; `other`: that of
+    the other `aio`: an instance's for a class's, and the other way round."""
     model = on if isinstance(on, type) else type(on)
     what = f"{shown(on)}.aio has no {name!r}."
     if other is not None and hasattr(other, name):

@@ -41,7 +41,7 @@ _LastKey = dict[str, dict[str, Any]]
 
 
 class _Face:
-    """What the three classes have in common. `on`: whose methods are called."""
+    """What the three classes have in common. `on`: the model, instance or index that has the methods."""
 
     __slots__ = ("_on",)
 
@@ -69,8 +69,8 @@ class _Face:
 
 
 def _awaits(method: _F) -> _F:
-    """The model's method of the same name, awaited. What is given is passed on as it is: that method may be one of the
-    application's, which takes less than PynamoDB's does. What stands here is the signature."""
+    """The model's method of the same name, awaited. Only arguments that were given are passed on: the method may be the
+    application's own, which takes fewer than PynamoDB's. The decorated function is just the signature."""
     name = method.__name__
 
     @wraps(method)

@@ -1,9 +1,10 @@
 """The items of a query, a scan or a batch get, for ``async for``.
 
-PynamoDB's iterators stay what they are. Those over pages are given their pages here: one that has come is read at once,
-and one that has not come is fetched in a greenlet, when it is needed or ahead of that.
+PynamoDB's iterators are used as they are. Iterators over pages get their pages from here: a page that has come is read
+at once, and a page that has not come is fetched in a greenlet, when it is needed or before.
 
-Whatever an application wrote, a `query` of its own or an attribute, runs in a greenlet too: it may make requests.
+The application's own code, such as a `query` or an attribute of its own, runs in a greenlet too, because it may make
+requests.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pynamodb.constants import CAMEL_COUNT
@@ -126,7 +128,7 @@ class AsyncResults(AsyncItems[_M]):
 
 
 class _Others:
-    """Items of whatever iterator gives them: each is asked for in a greenlet."""
+    """Items of any other iterator. Each item is asked for in a greenlet."""
 
     def __init__(self, items: Iterable[Any]) -> None:
         self.results: Any = items
@@ -188,6 +190,11 @@ class _Paged:
     async def aclose(self) -> None:
         """End what is fetched ahead."""
         await self._pages.aclose()
+
+    def __del__(self) -> None:
+        """The same where an ``async for`` was left: the task that fetches holds the pages, and not this."""
+        if hasattr(self, "_pages"):
+            self._pages.abandon()
 
 
 class _NotFetched(Exception):
@@ -296,6 +303,14 @@ class _Pages:
         if fetching is not None and not fetching.done():
             fetching.cancel()
             await asyncio.wait([fetching])
+
+    def abandon(self) -> None:
+        """End what is being fetched, in the event loop that fetches it. The garbage collector calls this, in whatever
+        thread, and perhaps when that event loop is over."""
+        fetching, self._fetching = self._fetching, None
+        if fetching is not None and not fetching.done():
+            with suppress(RuntimeError):  # it is closed
+                fetching.get_loop().call_soon_threadsafe(fetching.cancel)
 
 
 def _has_failed(task: asyncio.Task[None]) -> bool:

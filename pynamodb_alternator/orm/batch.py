@@ -59,9 +59,9 @@ class BatchWrite(_models.BatchWrite[_M]):
 
     @staticmethod
     def _serialized(operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The operations with the items to be put as the server takes them, as far as their models do not mind.
+        """The operations, in which items to be put have the server's form, if their models allow it.
 
-        Whether a model does, is asked once for all its items.
+        Each model is checked once for all its items.
         """
         serializers: dict[type, Any] = {}
         serialized = []

@@ -30,7 +30,7 @@ __all__ = ["count_of"]
 
 _log = logging.getLogger("pynamodb_alternator.orm")
 _told: weakref.WeakKeyDictionary[Cluster, frozenset[str]] = weakref.WeakKeyDictionary()
-"""The tables of each cluster of which was said that counting reads all of them."""
+"""For each cluster, the tables for which a log line has said that counting reads the whole table."""
 
 
 def count_of(
@@ -46,9 +46,9 @@ def count_of(
 ) -> int:
     """What PynamoDB's method `stock` gives; without a key and on a cluster, the number of the table's items.
 
-    As ItemCount, that is all items of the table, those of other models in it too; with `index_name`, of the index.
-    `limit` and `rate_limit` do what they do where a key is given. Raises `TableDoesNotExist`, as PynamoDB's does, and
-    else `ScanError`, as PynamoDB's scan does.
+    As ItemCount does, this counts all items of the table, also those of other models; with `index_name`, those of the
+    index. `limit` and `rate_limit` work as with a key. Raises `TableDoesNotExist`, as PynamoDB's does, and else
+    `ScanError`, as PynamoDB's scan does.
     """
     table = connection_of(model) if hash_key is None and filter_condition is None else None
     if table is None or not isinstance(table.connection, AlternatorConnection):

@@ -1,7 +1,7 @@
 """Functions that are written for one class: their source, the objects that it names, and its lines in tracebacks.
 
-As attrs and dataclasses do it: the source is put together of the class's attributes, compiled, and kept where
-`linecache` finds it, so that tracebacks and debuggers show its lines.
+attrs and dataclasses work in the same way: the source is made from the class's attributes, compiled, and kept where
+`linecache` reads it, so that tracebacks and debuggers show its lines.
 """
 
 from __future__ import annotations

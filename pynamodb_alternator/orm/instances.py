@@ -1,8 +1,8 @@
 """Items into model instances, and back, by functions that are generated for each class of models.
 
-They leave out what PynamoDB does twice for each item, and its descriptors. So a class has them only if it changes
-nothing of that (`shape`); any other goes PynamoDB's way. Whether it still changes nothing is looked at once per answer,
-or per item that is saved.
+They leave out work that PynamoDB does twice for each item, and its descriptors. So they are used only for a class that
+changes nothing of this (`shape`); for any other class PynamoDB's own methods run. Whether the class still changes
+nothing is checked once per answer, or per item that is saved.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _short_cuts: set[Any] = set()
 
 
 def short_cut(function: Callable[..., _T]) -> Callable[..., _T]:
-    """Mark a method that stands in the place of PynamoDB's, and uses the functions of this module if it can."""
+    """Mark a method that replaces PynamoDB's, and that uses the functions of this module if it can."""
     _short_cuts.add(function)
     return function
 
@@ -57,7 +57,7 @@ def is_short_cut(method: Any) -> bool:
 
 
 class ItemFunctions:
-    """The functions of one class of models, made when they are first used; and whether they may be used."""
+    """The functions of one class of models, made at the first use, and the check whether they may be used."""
 
     __slots__ = ("_are_self_contained", "_cls", "_load", "_serialize", "_shape", "chooses_class", "hold")
 
@@ -135,7 +135,7 @@ def is_self_contained(cls: type[_models.Model]) -> bool:
 
 
 def loader_if_worthwhile(cls: type[_models.Model]) -> Load | None:
-    """`loader_of`, for an item that comes alone: the first one of a class is left to PynamoDB.
+    """`loader_of`, for an item that comes alone. PynamoDB itself makes the first instance of a class.
 
     Writing the functions of a class takes as long as making a hundred instances, and a process may start for one get.
     """
@@ -151,14 +151,14 @@ def serializer_of(cls: type[_models.Model]) -> Serialize | None:
 
 
 def batch_serializer_of(cls: type) -> Serialize | None:
-    """The same for all instances of a batch; None if some of what PynamoDB calls on the way is not its own or ours."""
+    """The same for all instances of a batch. None if PynamoDB would call a method that is not its own or ours."""
     if not issubclass(cls, _models.Model):  # PynamoDB takes whatever has a method `serialize`
         return None
     return serializer_of(cls) if is_short_cut(_pynamodb.container_serializer_of(cls)) else None
 
 
 def _by_discriminator(cls: type[_models.Model]) -> Load:
-    """For items of which each says of which class it is an instance."""
+    """For items that say, each for itself, of which class they are instances."""
     loads: dict[type, Load] = {}
 
     def load(item: dict[str, Any]) -> Any:

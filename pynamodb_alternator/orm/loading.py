@@ -1,8 +1,8 @@
 """The source of the function that makes an instance of an item: for one model, and for the maps in it.
 
 PynamoDB makes an instance with its defaults, then sets the defaults again, and then each attribute through its
-descriptor. Here the values are put into the instance at once. What a default is and what an application's own attribute
-makes of a value is asked of the attribute, as ever.
+descriptor. Here the values are put into the instance at once. Defaults, and the values of an application's own
+attributes, still come from the attribute.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class _Loader:
         self._written[shape.cls] = function
         new = source.name("new", object.__new__)
         with source.block(f"def {function}(item):"):
-            # What is no dict is looked at as PynamoDB does, or raises its errors.
+            # A value that is not a dict is read as PynamoDB reads it, or raises PynamoDB's errors.
             with source.block("if type(item) is not dict:"):
                 names = tuple(field.wire for field in shape.fields)
                 source.add(f"item = {{name: item.get(name) for name in {names!r}}}")
@@ -87,7 +87,8 @@ class _Loader:
         return function
 
     def _at_once(self, shape: Shape, instance: str) -> None:
-        """If an item has all attributes, and all are as they should be: one display, a dict of its final size."""
+        """For an item that has all attributes, each with a usual value: one dict display, which makes a dict of its
+        final size."""
         source = self._source
         # As PynamoDB has it: those with a default come first.
         fields = sorted(shape.fields, key=lambda field: field.attribute.default is None)
@@ -106,7 +107,7 @@ class _Loader:
                 source.add(f"instance = {instance}", "instance.attribute_values = values", "return instance")
 
     def _at_hand(self, field: Field, number: int) -> str:
-        """The expression of one value; what must be looked at before, is added."""
+        """The expression of one value. The checks that must come before it are added to the source."""
         source, value = self._source, f"wire_{number}[{field.attribute.attr_type!r}]"
         if field.kind is attr.NumberAttribute:
             source.add(f"value_{number}, end = {self._helper('scan_json')}(text := {value}, 0)")
@@ -124,7 +125,7 @@ class _Loader:
         return self._source.name(f"{field.name}_attribute", field.attribute)
 
     def _default(self, shape: Shape, field: Field) -> None:
-        """What the attribute's default is, is asked for each instance."""
+        """The attribute is asked for its default, for each instance."""
         source = self._source
         # A snapshot compares the state of these: 1 equals True, but None equals nothing else.
         is_watched = field.kind is not None and field.kind is not attr.MapAttribute
@@ -224,7 +225,8 @@ def _is_raw(field: Field) -> bool:
 
 
 def _is_made_at_once(shape: Shape) -> bool:
-    """Whether values can be tried, and thrown away if one is strange: nothing of the application's is called."""
+    """Whether values can be converted on trial and thrown away if one is not usual: no code of the application is
+    called."""
     keys, names = {field.key for field in shape.fields}, {field.wire for field in shape.fields}
     return len(keys) == len(names) == len(shape.fields) > 0 and all(map(_is_pure, shape.fields))
 

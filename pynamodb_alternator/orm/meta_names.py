@@ -1,8 +1,8 @@
 """Names in a model's `Meta` that nobody reads: settings of a cluster, and names that are nearly those of our settings.
 
 PynamoDB lets a `Meta` have any attribute, for itself and for the application, so nothing is refused that an application
-may mean otherwise. An error is only what surely is a mistake: the name of a setting of ours, of several words or with a
-value of one of our types. What merely looks like a mistake is a warning.
+may mean otherwise. Only what is certainly a mistake is an error: the name of a setting of ours that has several words,
+or that has a value of one of our types. What merely looks like a mistake is a warning.
 """
 
 from __future__ import annotations

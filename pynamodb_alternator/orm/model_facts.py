@@ -28,7 +28,8 @@ __all__ = ["facts_of", "models_in"]
 def models_in(modules: Iterable[ModuleType]) -> list[AnyModel]:
     """The models that these modules define, or modules below them which have been imported, and those that they import.
 
-    Each once, bases before what derives from them. Of a model that was imported, bases without a table are left out.
+    Each model comes once, bases before the models that derive from them. Bases without a table that were only imported
+    are left out.
     """
     named = list(modules)
     prefixes = tuple(f"{module.__name__}." for module in named)
@@ -151,7 +152,7 @@ def _key(attribute: Attribute[Any]) -> KeyFacts | None:
 
 
 def _is_whole(attribute: Attribute[Any]) -> bool:
-    """Whether PynamoDB only ever writes integers of it."""
+    """Whether PynamoDB writes only integers for this attribute."""
     return isinstance(attribute, TTLAttribute | VersionAttribute)
 
 

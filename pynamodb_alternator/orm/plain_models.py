@@ -1,4 +1,4 @@
-"""What our own `Model` has, for plain PynamoDB models, while `install` holds: methods in the place of PynamoDB's.
+"""The methods of our own `Model`, put into plain PynamoDB models in place of PynamoDB's, while `install` holds.
 
 They do what the methods of our own `Model` do, for each model whose class changes nothing of it.
 """
@@ -19,7 +19,7 @@ from .waits import METHODS, waiting_where_it_runs
 __all__ = ["quicken", "slow_down"]
 
 _before: dict[str, Any] = {}
-"""What stood in the place of each method of ours; None where nothing did."""
+"""The method that each of ours has replaced; None where there was none."""
 _ours: dict[str, Any] = {}
 
 

@@ -1,8 +1,8 @@
 """The source of the function that makes an item of an instance: for one model, and for the maps in it.
 
 PynamoDB asks each attribute's descriptor for the value, and the attribute for its form on the wire. Here the values are
-taken out of the instance at once, and those of the usual types get their form here. Any other value, and whatever an
-application's own attribute does, goes PynamoDB's way: `wire_values.add_value`.
+taken out of the instance at once, and those of the usual types get their form here. For any other value, and for an
+application's own attributes, PynamoDB's own methods run: `wire_values.add_value`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ASKED: dict[type[Attribute[Any]], str] = {
     attr.ListAttribute: "dump_free_list(value)",
     attr.MapAttribute: "dump_free_map(value)",
 }
-"""What says by None that a value is not usual."""
+"""Functions that give None for a value that is not usual."""
 
 
 def serializer_source(source: Source, shape: Shape) -> str:
@@ -129,7 +129,7 @@ class _Serializer:
 
     @contextmanager
     def _path_of_errors(self, field: Field) -> Iterator[None]:
-        """What is added within tells the way to a value that is missing."""
+        """A context manager: the source that is added inside tells the path to a missing value."""
         with self._source.block("try:"):
             yield
         with self._source.block(f"except {self._null_error()} as error:"):

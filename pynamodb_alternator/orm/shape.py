@@ -1,7 +1,8 @@
 """What a model or a map consists of, as far as a short cut must know it; and which classes allow none.
 
 A class allows a short cut if all that the short cut leaves out is PynamoDB's own: what makes instances, what sets and
-gets attributes, the metaclass's call. What an application's own attributes do is not left out: that is called as ever.
+gets attributes, the metaclass's call. An application's own attributes are not left out: their methods are called as
+PynamoDB calls them.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _OF_PYTHON = type(object.__init__) | type(object.__new__)
 
 
 def _is_original() -> bool:
-    """Whether nothing had replaced what PynamoDB has, before this module was loaded."""
+    """Whether PynamoDB's methods were unchanged when this module was loaded."""
     own = (attributes, models)
     hooks = [hook for hooks in (*_ORIGINAL.values(), _ORIGINAL_MAP) for hook in hooks]
     methods = [hook for hook in hooks if not isinstance(hook, _OF_PYTHON | str | bool | None)]

@@ -1,4 +1,5 @@
-"""Whether what a short cut leaves out is still PynamoDB's own: looked for once per answer, at little cost.
+"""The check whether the methods that a short cut leaves out are still PynamoDB's own. It is made once per answer, at
+little cost.
 
 A short cut is made for a class as it is at that moment. Afterwards a test may put mocks in place of methods, defaults
 or whole attributes. So each short cut has a `Snapshot` of all that it was made from, and is used as long as that holds.
@@ -46,7 +47,8 @@ class Snapshot:
         self._states: list[dict[str, Any]] = []
 
     def watch_class(self, cls: type, names: Iterable[str], *, objects: bool = False) -> None:
-        """That the class has each of these from where it has it now: no class that comes before may get one.
+        """Watch that the class inherits each of these names from the same class as now: no class before that may get
+        the name.
 
         `objects`: these may compare in their own way, as PynamoDB's attributes do.
         """
@@ -63,20 +65,20 @@ class Snapshot:
             self._sizes[id(base)] = vars(base)
 
     def watch_namespace(self, owner: Any, names: Iterable[str]) -> None:
-        """That a class or module has the same under these names."""
+        """Watch that a class or module has the same objects under these names."""
         self._names.setdefault(id(owner), (vars(owner), set()))[1].update(names)
 
     def watch_objects(self, namespace: _Namespace, names: Iterable[str]) -> None:
-        """The same of objects that may compare in their own way."""
+        """The same for objects with an equality of their own."""
         if several := list(names):
             self._objects.append((namespace, several))
 
     def watch_size(self, namespace: _Namespace) -> None:
-        """That no name is added to a namespace or taken away."""
+        """Watch that no name is added to a namespace, and none is removed."""
         self._sizes[id(namespace)] = namespace
 
     def watch_state(self, state: dict[str, Any]) -> None:
-        """That a dict has equal values, and that no list among them is changed."""
+        """Watch that a dict keeps equal values, and that no list among them is changed."""
         self._states.append(state)
 
     def take(self) -> None:

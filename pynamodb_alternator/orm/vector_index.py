@@ -382,7 +382,7 @@ class VectorIndex(Index[_M]):
 
 
 def too_late(where: str, timeout: float) -> TimeoutError:
-    """The error of those who waited for an index."""
+    """The error for a wait for an index that took too long."""
     return TimeoutError(
         f"{where} is still being created after {timeout:g} s. Look at its status() later; a large table takes longer."
     )

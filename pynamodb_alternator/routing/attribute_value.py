@@ -12,7 +12,7 @@ def attribute_value(value: object) -> dict[str, Any] | None:
     """The attribute value of a key, such as ``{"S": "alice"}``; None for what cannot be one.
 
     A key is a string, a number or bytes. A bool is not a number here, and neither is a float: the hash of a key is that
-    of a number's exact text. The caller says what is wrong in words of its own.
+    of a number's exact text. The caller makes the error.
     """
     if isinstance(value, str):
         return {"S": value}

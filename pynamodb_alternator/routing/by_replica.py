@@ -1,8 +1,8 @@
 """Which nodes hold the key of a request, where that decides its query plan.
 
 A node that holds a key answers an eventually consistent read by itself, and as the coordinator of any other request it
-saves a hop to one of the replicas. What is needed for it: the table's token ring, the name of its partition key, and
-the key's value in the request. Where one of them is missing, a reason says which.
+saves a hop to one of the replicas. Three things must be known for that: the table's token ring, the name of its
+partition key, and the key's value in the request. If one of them is missing, a reason says which.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def ring_name(table: str, index: str | None) -> str:
 
 
 def in_subset(holders: Holders, view: View) -> Holders:
-    """Those of the nodes that are in the subset which this process uses, or the reason why it uses none of them."""
+    """The nodes that are in the subset of this process, or the reason why none of them is."""
     if not isinstance(holders, tuple):
         return holders
     return tuple(node for node in holders if node in view.subset) or reasons.NO_REPLICA_IN_SUBSET
@@ -103,9 +103,9 @@ class ByReplica:
     def of_key(
         self, table: str, index: str | None, value: object, topology: Topology, mode: TokenAware | None
     ) -> KeyReplicas:
-        """What is known of the replicas of one partition key, for people to look at. This is not counted as a use.
+        """What is known of the replicas of one partition key, for diagnostics. It is not counted as a use of the table.
 
-        `value`: its attribute value. It may be whatever.
+        `value`: its attribute value. Anything may be passed.
         """
         mode = self._mode if mode is None else mode
         content = key_content(value)

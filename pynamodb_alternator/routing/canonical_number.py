@@ -1,8 +1,9 @@
-"""The canonical form of a number, in which DynamoDB stores every number, and its answers and Alternator's have it.
+"""The canonical form of a number. DynamoDB stores every number in it, and answers of DynamoDB and Alternator have it.
 
-Plain decimal: no exponent, no plus sign, no leading zeros, no trailing zeros behind the point, a zero before it, and 0
-for all zeros. Alternator makes numbers canonical when it reads them from its storage, but it finds a partition key by
-the bytes that it has stored, and an element of a number set by its text: there 1 and 1.0 are two (SCYLLADB-1575).
+It is plain decimal: no exponent, no plus sign, no leading zeros, no trailing zeros behind the point, a zero before the
+point, and 0 for every zero. Alternator makes numbers canonical when it reads them from its storage, but it finds a
+partition key by the bytes that it has stored, and an element of a number set by its text: there 1 and 1.0 are two
+(SCYLLADB-1575).
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ _NUMBER = r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?"
 def canonical_number(text: str) -> str:
     """The number in canonical form.
 
-    What DynamoDB would refuse comes back as it is, for the server to refuse: text that is not a number, more than 38
-    digits, a magnitude out of 1E-130 … 9.99E125.
+    A text that DynamoDB would refuse is given back as it is, and the server refuses it: text that is not a number, more
+    than 38 digits, a magnitude out of 1E-130 … 9.99E125.
     """
     return _of_usual(text) or _of_any(text)
 
 
 def _of_usual(text: str) -> str | None:
-    """The same for 0, -12, 12.0 and 12.5, as nearly all numbers are, in a fraction of the time."""
+    """The same for numbers such as 0, -12, 12.0 and 12.5, which nearly all are, in a fraction of the time."""
     if text in ("0", "0.0"):
         return "0"
     integer, dot, rest = text.removeprefix("-").partition(".")
@@ -71,7 +72,7 @@ def _of_any(text: str) -> str:
 
 
 def is_canonical(text: object) -> bool:
-    """Whether it is the text of a number in canonical form, or of none at all."""
+    """Whether the text is a number in canonical form, or is not a number."""
     return not isinstance(text, str) or canonical_number(text) == text
 
 

@@ -1,8 +1,8 @@
-"""Whose turn it is while nodes start slowly: a node that starts takes a part of the turns that fall to it.
+"""Which node takes a turn while nodes start slowly: a node that starts takes only a part of its turns.
 
-The others are taken by nodes that are settled, each as many as any other. Which turns a node takes is computed from
-their number, so that no state is kept and no random number is drawn: the parts of the multiples of the golden ratio
-behind the point are spread evenly over 0 to 1, whichever of them are looked at.
+The settled nodes take the other turns, in equal shares. Which turns a node takes is computed from the number of the
+turn, so that no state is kept and no random number is drawn: the fractional parts of the multiples of the golden ratio
+are spread evenly over 0 to 1, and so are those of each nth multiple.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from ..topology.node import Node
 __all__ = ["eased", "scattered", "takes_turn"]
 
 _GOLDEN = 0x9E3779B97F4A7C15
-"""The golden ratio behind the point, of 64 bits."""
+"""The fractional part of the golden ratio, as a number of 64 bits."""
 _MASK = (1 << 64) - 1
 
 
 def takes_turn(share: float, turn: int) -> bool:
-    """Whether a node takes this turn that takes `share` of them, from 0 to 1."""
+    """Whether a node takes this turn, if it takes the part `share` of its turns, from 0 to 1."""
     return scattered(turn) < share * (1 << 64)
 
 
@@ -31,7 +31,7 @@ def scattered(turn: int) -> int:
 def eased(
     order: Iterator[Node], shares: Mapping[Node, float], settled: Sequence[Node], turn: int, size: int
 ) -> Iterator[Node]:
-    """The same order, before which a node that is settled goes where the first one starts and does not take the turn.
+    """The same order; but if its first node starts slowly and does not take this turn, a settled node goes before it.
 
     `shares`: of the turns of the nodes that start. `settled`: at least one. `turn`: the number that the order was made
     from. `size`: of how many successive turns one falls to a node; 1 where turns are random numbers.

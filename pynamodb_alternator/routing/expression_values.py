@@ -1,8 +1,9 @@
-"""Where the ``:value`` references of a request's expressions stand, as far as the text of a number matters there.
+"""The places of the ``:value`` references in a request's expressions where the text of a number matters.
 
-The server compares numbers by their text where it tests for equality (``=``, ``<>``, IN, ``contains``), and what it
-compares with is canonical: a number at the top level of an item, which it reads from its storage. What is nested in a
-map or a list is stored as it was sent, and is not touched here. `<` and its kin, BETWEEN and arithmetic go by value.
+Where the server tests for equality (``=``, ``<>``, IN, ``contains``), it compares numbers by their text. A number at
+the top level of an item, which it reads from its storage, is canonical. A number within a map or a list is stored as it
+was sent, and is not touched here. The operators ``<``, ``<=``, ``>``, ``>=`` and BETWEEN, and arithmetic, go by the
+value.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Span = tuple[int, int]
 
 
 class Rewritten(NamedTuple):
-    """What becomes of expressions whose numbers are to be canonical.
+    """The changes that make the numbers of expressions canonical.
 
     `expressions`: those that change, by the names of the parameters. `changed`: the references whose value is to be the
     canonical one. `added`: those whose value stays as it is, and whose twin is to be the canonical one.
@@ -71,7 +72,7 @@ def _is_too_long(made: Rewritten) -> bool:
 
 
 def _dense(expression: str) -> str:
-    """The same without blanks in its paths."""
+    """The same expression without blanks in its paths."""
     return re.sub(r"(?a)\s*([.\[])\s*|\s+(?=\])", r"\1", expression)
 
 

@@ -1,4 +1,4 @@
-"""Go's pseudo-random generator (math/rand), of which only the part is computed that a query plan uses.
+"""Go's pseudo-random generator (math/rand). Only the numbers that a query plan uses are computed.
 
 An additive lagged Fibonacci generator of 607 slots. Each slot is made from three successive numbers of the sequence
 ``x -> 48271 * x mod 2**31 - 1`` that starts at the seed. The number at any step is ``seed * 48271**step``, so a slot
@@ -24,7 +24,7 @@ _WARM_UP_STEPS = 20
 
 
 def _slot_factors() -> tuple[int, ...]:
-    """For each slot, what takes the seed to the first of the slot's three numbers."""
+    """For each slot, the factor from the seed to the first of the slot's three numbers."""
     factor = pow(_STEP, _WARM_UP_STEPS + 1, _MODULUS)
     three_steps = pow(_STEP, 3, _MODULUS)
     factors = []

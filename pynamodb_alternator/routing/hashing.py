@@ -13,8 +13,8 @@ from typing import Final
 __all__ = ["KEPT_KEYS", "KEY_TYPES", "key_hash", "murmur3"]
 
 KEPT_KEYS: Final = 2048
-"""Keys whose hash is kept. Some keys are asked for again and again, as a rule, and computing a hash takes longer than
-all else that routing does."""
+"""Keys whose hash is kept. Most programs ask for some keys again and again, and computing a hash takes longer than all
+other work of routing."""
 
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _C1 = 0x87C3_7B91_1142_53D5

@@ -34,7 +34,7 @@ _REPEATABLE_WRITES = frozenset(
 # effect is not analysed here, with or without a client token.
 
 _SAME_EACH_TIME = frozenset({None, "NONE", "ALL_NEW", "UPDATED_NEW"})
-"""Values of ReturnValues whose answer does not tell a first application from a second."""
+"""Values of ReturnValues for which the answers to a first and a second application are equal."""
 
 _NOTHING: Mapping[Any, Any] = {}
 
@@ -46,7 +46,8 @@ def is_read(operation: str) -> bool:
 
 
 def is_vector_search(operation: str, parameters: Mapping[str, Any]) -> bool:
-    """Whether the request looks for the nearest vectors of a table. No node is nearer to them than another one.
+    """Whether the request looks for the nearest vectors of a table. It has no key, so no node is better for it than
+    another.
 
     SearchVectors does, and in Alternator's older dialect a Query whose condition, if it has one, only filters.
     """
@@ -56,8 +57,8 @@ def is_vector_search(operation: str, parameters: Mapping[str, Any]) -> bool:
 def is_idempotent(operation: str, parameters: Mapping[str, Any]) -> bool:
     """Whether applying the request twice has the result of applying it once. Never raises.
 
-    A condition makes a write not idempotent: its second application meets what the first one wrote, and may fail where
-    the first succeeded. Unknown operations are not idempotent.
+    A write with a condition is not idempotent: the second application meets what the first one wrote, and its condition
+    may fail. Unknown operations are not idempotent.
     """
     if operation in READS or operation in _REPEATABLE_WRITES:
         return True
@@ -89,7 +90,7 @@ def _is_idempotent_write(operation: str, parameters: Mapping[str, Any]) -> bool:
 
 
 def _is_repeatable_update(update: Mapping[str, Any]) -> bool:
-    """Whether one entry of the legacy AttributeUpdates is. ADD to a list appends, and to a number counts."""
+    """Whether one entry of the legacy AttributeUpdates is idempotent. ADD appends to a list and increments a number."""
     action, value = update.get("Action"), update.get("Value")
     if action == "ADD":
         return is_set(value)

@@ -1,8 +1,8 @@
-"""What the key condition of a Query says of the partition key.
+"""Taking the value of the partition key out of the key condition of a Query.
 
 A key condition consists of terms that are joined by AND, one for each attribute of the key. That of the partition key
-is an equality; the sort key may have one too. So one equality alone is the partition key's, and where there are two,
-the name of the partition key decides. The conditions themselves are checked by the server.
+is an equality; the sort key may have one too. So a single equality is the partition key's. If there are two, the name
+of the partition key decides. The server checks the conditions themselves.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _cached = lru_cache(maxsize=1024)(_equalities)
 
 
 def _legacy(conditions: object, name: str | None) -> object:
-    """The same of the parameter KeyConditions, which is older than expressions."""
+    """The same for the parameter KeyConditions, which is older than expressions."""
     equal = {
         attribute: condition.get("AttributeValueList")
         for attribute, condition in (as_mapping(conditions) or {}).items()

@@ -1,10 +1,11 @@
 """Query plans in which the less busy of two random nodes goes first.
 
 Two candidates are enough: the slowest node of all is never the better one of two different nodes, and no node gets all
-requests of many processes because it looked best to all of them. Which of the two is less busy is said in `load`.
+requests of many processes because it looked best to all of them. `load` has the rule for which of the two is less busy.
 
-It holds among equals: the nodes of the scope in use for requests that any node may take, and the replicas of the key
-for reads that go to these. Health comes first: candidates are active nodes, as long as there are any.
+The two are picked from nodes that serve the request equally well: the nodes of the scope in use, where any node may
+take the request, or the replicas of the key, for a read that goes to these. Health comes first: candidates are active
+nodes, as long as there are any.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def _by_health(sets: Iterable[Sequence[Node]], view: View) -> Groups:
 
 
 class _ForOperation(NamedTuple):
-    """`ByLoad` for the plans of one operation, that of which the latencies are compared: see `plan.ByLoad`."""
+    """`ByLoad` for the plans of one operation. The latencies of that operation are compared. See `plan.ByLoad`."""
 
     by_load: ByLoad
     operation: str
@@ -163,12 +164,12 @@ class LeastBusyRouter(Router):
         key = operation, plan.reason, plan.wanted_affinity
         return self._plans.get(key) or self._plans.setdefault(key, self._new_plan(*key))
 
-    def _new_plan(self, operation: str, reason: str | None, wanted: bool) -> QueryPlan:
-        return QueryPlan(LEAST_BUSY, reason, wanted, (), by_load=_ForOperation(self._by_load, operation))
+    def _new_plan(self, operation: str, reason: str | None, wanted_affinity: bool) -> QueryPlan:
+        return QueryPlan(LEAST_BUSY, reason, wanted_affinity, (), by_load=_ForOperation(self._by_load, operation))
 
-    def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
-        """The plan but for the operation, which is added in `plan`."""
-        key = reason, wanted
+    def _spread(self, reason: str, *, wanted_affinity: bool = False) -> QueryPlan:
+        """The plan without the operation, which `plan` adds."""
+        key = reason, wanted_affinity
         return self._spreads.get(key) or self._spreads.setdefault(key, self._new_plan("", *key))
 
     def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:

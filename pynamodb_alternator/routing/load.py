@@ -1,12 +1,12 @@
-"""How busy a node is, and which of two is the less busy one. Pure: the figures come from outside.
+"""How busy a node is, and which of two is the less busy one. Pure functions: the figures are passed in.
 
-What counts is ``(requests in flight + 1) * average latency`` of the operation. The rule compares two nodes, so that of
-the latencies only their ratio matters:
+What counts is ``(requests in flight + 1) * average latency`` of the operation. The rule compares two nodes, so only the
+ratio of their latencies matters:
 
 - A ratio below `NOISE` counts as 1. Otherwise the luck of a few answers would give all requests of a process to one of
   equal nodes.
-- An average of which there is no newer answer fades: what the ratio has above 1 shrinks to a third every `FADES_IN`
-  seconds, and after `FORGOTTEN_AFTER` seconds it is 1. So a node that was slow is tried again.
+- An average fades while no newer answer comes: the part of the ratio above 1 shrinks to a third every `FADES_IN`
+  seconds, and after `FORGOTTEN_AFTER` seconds the ratio is 1. So a node that was slow is tried again.
 - It is tried with one request at a time: the ratio does not fade while the slow node has requests in flight.
 - It is not tried before each node would have had about `BETWEEN_TRIALS` requests, or `FORGOTTEN_AFTER` seconds have
   passed: where answers take long, a trial every few seconds would be a large part of all requests.
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["BETWEEN_TRIALS", "FADES_IN", "FAILURE", "FORGOTTEN_AFTER", "NOISE", "Load", "slowness", "with_failures"]
 
 NOISE = 2.0
-"""Averages of which one is less than so many times the other count as equal."""
+"""Two averages count as equal if the larger one is less than so many times the smaller one."""
 FADES_IN = 2.0
-"""Seconds without an answer in which e times less is left of what an average differs by."""
+"""Seconds without an answer in which the difference of an average is divided by e."""
 FORGOTTEN_AFTER = 10.0
 """Seconds without an answer after which an average counts for nothing."""
 FAILURE = 100.0
@@ -39,14 +39,14 @@ one gets a fifth of its share."""
 
 class Load(Protocol):
     def is_less_busy(self, first: Node, second: Node, operation: str) -> bool:
-        """Whether a request for `operation` is to go to `first` rather than to `second`, at this moment. Of equally
-        busy nodes it is not."""
+        """Whether a request for `operation` is to go to `first` rather than to `second`, at this moment. False if both
+        are equally busy."""
 
 
 def slowness(ratio: float, age: float, in_flight: int, requests: float) -> float:
     """How many times slower than another node a node counts as, from 1 to `FAILURE`.
 
-    `ratio`: of their averages. `age`: seconds since the last answer of the node of which there was none for longer.
+    `ratio`: of their averages. `age`: seconds since the older one of the two nodes' last answers.
     `in_flight`: requests under way at the slower node. `requests`: how many each node would have had in that time.
     """
     if age >= FORGOTTEN_AFTER:

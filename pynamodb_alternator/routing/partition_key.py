@@ -1,4 +1,4 @@
-"""Taking the partition key's value out of a request. What is malformed gives a reason, never an exception."""
+"""Taking the partition key's value out of a request. A malformed request gives a reason, never an exception."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def partition_key_hash(attributes: object, name: str) -> int | str:
 
     `attributes`: the request's `Key` or `Item`, such as ``{"id": {"S": "alice"}}``.
     """
-    found = as_mapping(attributes)
-    if found is None:
+    item = as_mapping(attributes)
+    if item is None:
         return reasons.NO_KEY_VALUE
-    return value_hash(found.get(name))
+    return value_hash(item.get(name))
 
 
 def value_hash(value: object) -> int | str:

@@ -42,7 +42,7 @@ FREE_TO_MOVE = (ROUND_ROBIN, RANDOM, LEAST_BUSY, REPLICA)
 """Policies under which any node serves a request as well as another."""
 
 _MOST_LOOKS = 8
-"""At how many places is looked for a node that takes a turn, before the next one in the order takes it."""
+"""How many places are tried to find a node for a turn, before the next node in the order takes it."""
 CANONICAL = AffinityRing()
 """The ring of a plan that is not one of affinity."""
 
@@ -69,7 +69,7 @@ class QueryPlan(NamedTuple):
     (random), the hash of the partition key (affinity, and writes that go to replicas), the hash of each key that votes
     (batch affinity), or the number that a ``with cluster.options()`` block has chosen (consistent node).
     `replicas`: the nodes that hold the key, of the scope in use in `topology`, in canonical order; they go first.
-    `by_load`: what orders the nodes in the place of `seeds`, anew whenever it is asked.
+    `by_load`: what orders the nodes in the place of `seeds`, anew at each call.
     `takes_turns`: whether the replicas take turns, so that one which starts slowly may be passed over. All writers of a
     key take the same one, however new it is.
 
@@ -92,7 +92,7 @@ class QueryPlan(NamedTuple):
         return f"QueryPlan({self.policy!r}, {self.reason!r}, {self.wanted_affinity}, {self.seeds}, replicas=({nodes}))"
 
     def first(self, view: View) -> Node | None:
-        """The first node of an `order`, which need not be made where no other node is asked for. None if there is none.
+        """The first node of an `order`, for a caller that needs no other node. None if there is none.
 
         Another order of the same plan begins with the same node, unless it goes by load.
         """
@@ -147,8 +147,8 @@ class QueryPlan(NamedTuple):
         return eased(order, view.starting, settled, turn, len(replicas)) if settled else order
 
     def replicas_in(self, topology: Topology) -> tuple[Node, ...]:
-        """The replicas that are in the scope in use. Since the plan was made that has changed, perhaps, and a plan
-        never leaves it."""
+        """The replicas that are in the scope in use, which may have changed since the plan was made: a plan never
+        leaves it."""
         if topology is self.topology:
             return self.replicas
         in_scope = frozenset(topology.nodes)
@@ -158,8 +158,8 @@ class QueryPlan(NamedTuple):
 def pick_and_remove(nodes: Sequence[Node], seed: int) -> Iterator[Node]:
     """The nodes in the pseudo-random order of this seed, which over equal rings is that of ScyllaDB's other drivers.
 
-    Picks one of the remaining, and moves the last of them into its place. Of the places only those that changed are
-    kept, so that a pick costs the same for 3 nodes and for 1,000.
+    Picks one of the remaining, and moves the last of them into its place. Only the places that changed are kept, so
+    that a pick costs the same for 3 nodes and for 1,000.
     """
     remaining = len(nodes)
     if remaining > 1:
@@ -200,8 +200,8 @@ def _rotated(nodes: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
 
 
 def _another_place(nodes: Sequence[Node], turn: int, view: View) -> int:
-    """The place of a node that takes a turn of one that is not active. Its neighbour alone would get its share, and so
-    double the traffic of the others: each time round, the turn goes to another node."""
+    """The place of the node that takes a turn of one that is not active. If always the next node took it, that node
+    would get double the traffic of the others. So each time the turn goes to another node."""
     size = len(nodes)
     place = (turn % size + 1 + turn // size % (size - 1)) % size
     for further in range(_MOST_LOOKS):
@@ -222,7 +222,7 @@ def _and_the_others(first: Iterator[Node], turn: int, view: View) -> Iterator[No
 
 
 def _subset_first(nodes: Iterator[Node], view: View) -> Iterator[Node]:
-    """The nodes, those of the subset first. So a node that comes to the subset changes the first one for some seeds
+    """The nodes, those of the subset first. So a node that joins the subset changes the first node for some seeds
     only."""
     if not view.subset:
         yield from nodes
@@ -285,7 +285,7 @@ def by_health(nodes: Sequence[Node], view: View) -> tuple[Sequence[Node], Sequen
 
 
 def _over_ring(ring: Sequence[Node], order: Callable[[Sequence[Node]], Iterator[Node]], view: View) -> Iterator[Node]:
-    """The ring's nodes in this order, and then the nodes of the scope that it lacks, likewise."""
+    """The ring's nodes in this order, and then in the same order the nodes of the scope that are not in the ring."""
     topology = view.topology
     yield from _one_datacenter_first(order(ring), view)
     if topology.nodes is not topology.affinity_ring:

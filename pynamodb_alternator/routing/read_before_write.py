@@ -1,4 +1,4 @@
-"""Whether a write of one item is a read-modify-write, which is what a lightweight transaction is needed for."""
+"""Whether a write of one item is a read-modify-write, for which the server needs a lightweight transaction."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def needs_read_before_write(operation: str, parameters: Mapping[str, Any], *, fo
     """Whether the server reads the item before this PutItem, UpdateItem or DeleteItem writes it.
 
     Exactly the server's own rule (``needs_read_before_write`` of put, delete and update in ``alternator/executor.cc``).
-    A parameter of None counts as absent, because it is not sent. What the server would refuse counts as needing a
-    read. `force`: the server's option ``alternator_force_read_before_write`` is set.
+    A parameter of None counts as absent, because it is not sent. A request that the server would refuse counts as one
+    that needs a read. `force`: the server's option ``alternator_force_read_before_write`` is set.
     """
     get = parameters.get
     if get("ConditionExpression") is not None or get("Expected") is not None:
@@ -66,7 +66,8 @@ def _is_text(value: object) -> bool:
 
 
 def _attribute_updates_need_read(updates: object) -> bool:
-    """Legacy updates need a read to add, and to take elements out of a set; not to put or to remove an attribute."""
+    """A legacy update needs a read if it adds, or takes elements out of a set. It needs none to put or remove an
+    attribute."""
     if not isinstance(updates, Mapping):
         return True
     for update in updates.values():

@@ -40,7 +40,8 @@ NO_LWT_IN_TABLE: Final = "no_lwt_in_table"
 """`KeyRouteAffinity.AUTO`, and the table's write isolation has no lightweight transactions."""
 
 MALFORMED_PARAMETERS: Final = "malformed_parameters"
-"""The parameters are of a shape that no request has, so it cannot be told. The server shall say so."""
+"""The parameters do not have the shape of a request, so this cannot be decided. The server will answer with an
+error."""
 
 # The request was to go to the replicas of its key, and they are not known.
 
@@ -54,7 +55,8 @@ NO_REPLICA_IN_SUBSET: Final = "no_replica_in_subset"
 """None of the nodes that this process uses is a replica of the key."""
 
 TOKEN_AWARENESS_OFF: Final = "token_awareness_off"
-"""``token_aware=False`` holds. `Cluster.route` says so; what requests say is why they have no affinity."""
+"""``token_aware=False`` holds. Only `Cluster.route` gives this reason; requests give the reason why they have no
+affinity."""
 
 # Affinity was wanted and could not be used: what the signal affinity_fallback says.
 
@@ -68,4 +70,4 @@ UNSUPPORTED_KEY_TYPE: Final = "unsupported_key_type"
 """The partition key's value is not one string, number or binary value."""
 
 NO_AFFINITY_NODES: Final = "no_affinity_nodes"
-"""No node is known over which partition keys could be spread."""
+"""No node is known over which partition keys can be spread."""

@@ -1,4 +1,4 @@
-"""From a request to its query plan."""
+"""The router: it makes the query plan of each request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ __all__ = ["KeyRoute", "Router"]
 _log = logging.getLogger("pynamodb_alternator.routing")
 
 _new = tuple.__new__
-"""Makes a plan of all its fields, without the function in Python that takes them by name: each request makes one."""
+"""Makes a plan from all its fields in order. `QueryPlan(...)` is slower: it is a function in Python. Each request makes
+a plan."""
 
 
 class KeyRoute(NamedTuple):
@@ -86,7 +87,7 @@ class Router:
     ) -> QueryPlan:
         """The query plan of one request. Never raises, whatever the parameters are.
 
-        `affinity`, `token_aware`: what the request's own options say; it holds before the table's and the cluster's.
+        `affinity`, `token_aware`: what the request's own options say; they win over the table's and the cluster's.
         """
         try:
             if operation in KEY_PARAMETERS:
@@ -109,7 +110,8 @@ class Router:
             return self._spread(reasons.MALFORMED_PARAMETERS)
 
     def plan_of(self, operation: str, parameters: Mapping[str, Any], view: View, options: RequestOptions) -> QueryPlan:
-        """The same for the request's own options. Those of a block may be to prefer one node, while it is well."""
+        """The same for the request's own options. The options of a block may name one node to prefer, as long as it is
+        well."""
         number = options.consistent_node
         if number is None or number is False:
             return self.plan(
@@ -139,10 +141,10 @@ class Router:
         wish = known.affinity or self._affinity
         mode = effective_affinity(wish, known)
         try:
-            found: int | str = reasons.READ if index is not None else value_hash(key_value)
+            hash_or_reason: int | str = reasons.READ if index is not None else value_hash(key_value)
         except WRONG_VALUE:
-            found = reasons.NO_KEY_VALUE
-        plan = self._affinity_plan(view, found, AFFINITY)
+            hash_or_reason = reasons.NO_KEY_VALUE
+        plan = self._affinity_plan(view, hash_or_reason, AFFINITY)
         reason = plan.reason
         if reason is None and mode is KeyRouteAffinity.NONE:
             reason = _reason_for_none(wish is KeyRouteAffinity.AUTO)
@@ -160,20 +162,20 @@ class Router:
             table,
             self._by_replica.key_name(table, index),
             mode,
-            found if isinstance(found, int) else None,
+            hash_or_reason if isinstance(hash_or_reason, int) else None,
             self._ring(view.topology),
             tuple(plan.order(view)) if plan.reason is None else (),
             reason,
             replicas,
             tuple(self._plan_read("GetItem", replicas.reason or replicas.in_scope, view).order(view)),
-            tuple(self._plan_write_of_key(found, replicas, view).order(view)) if has_plain_writes else (),
+            tuple(self._plan_write_of_key(hash_or_reason, replicas, view).order(view)) if has_plain_writes else (),
         )
 
-    def _plan_write_of_key(self, found: int | str, replicas: KeyReplicas, view: View) -> QueryPlan:
+    def _plan_write_of_key(self, hash_or_reason: int | str, replicas: KeyReplicas, view: View) -> QueryPlan:
         """The plan of a write without affinity, as `_plan_plain_write` makes it."""
-        if replicas.reason is not None or not isinstance(found, int):
+        if replicas.reason is not None or not isinstance(hash_or_reason, int):
             return self._spread(replicas.reason or reasons.NO_KEY_VALUE)
-        return self._plan_of_all_writers(replicas.in_scope, found, view)
+        return self._plan_of_all_writers(replicas.in_scope, hash_or_reason, view)
 
     def _plan_read(self, operation: str, holders: Holders, view: View) -> QueryPlan:
         """Reads take turns among the replicas."""
@@ -222,9 +224,9 @@ class Router:
         if table.partition_key is None:
             if isinstance(name, str):
                 self._tables.report_unknown(name, PARTITION_KEY)
-            return self._spread(reasons.NO_PARTITION_KEY_NAME, wanted=True)
-        found = self._hash(name, table.partition_key, parameters.get(KEY_PARAMETERS[operation]))
-        return self._affinity_plan(view, found, AFFINITY)
+            return self._spread(reasons.NO_PARTITION_KEY_NAME, wanted_affinity=True)
+        hash_or_reason = self._hash(name, table.partition_key, parameters.get(KEY_PARAMETERS[operation]))
+        return self._affinity_plan(view, hash_or_reason, AFFINITY)
 
     def _plan_batch(self, parameters: Mapping[str, Any], view: View, affinity: KeyRouteAffinity | None) -> QueryPlan:
         """A BatchWriteItem has no read-modify-writes, so affinity is for ANY_WRITE only.
@@ -268,40 +270,42 @@ class Router:
                 continue
             writes = requests[name]
             for write in writes if isinstance(writes, list | tuple) else ():
-                found = self._hash(name, table.partition_key, attributes_of_write(write))
-                if isinstance(found, int):
-                    seeds.append(found)
+                hash_or_reason = self._hash(name, table.partition_key, attributes_of_write(write))
+                if isinstance(hash_or_reason, int):
+                    seeds.append(hash_or_reason)
                 else:
-                    problems.add(found)
+                    problems.add(hash_or_reason)
         if seeds:
             return self._affinity_plan(view, seeds[0], BATCH_AFFINITY, tuple(seeds))
         for reason in (reasons.NO_PARTITION_KEY_NAME, reasons.UNSUPPORTED_KEY_TYPE):
             if reason in problems:
-                return self._spread(reason, wanted=True)
-        return self._spread(reasons.NO_KEY_VALUE, wanted=True)
+                return self._spread(reason, wanted_affinity=True)
+        return self._spread(reasons.NO_KEY_VALUE, wanted_affinity=True)
 
     def _hash(self, table: object, partition_key: str, attributes: object) -> int | str:
         """The hash of the key in a request's `Key` or `Item`, or the reason why there is none."""
-        found = partition_key_hash(attributes, partition_key)
-        if found == reasons.NO_KEY_VALUE and (item := as_mapping(attributes)):
+        hash_or_reason = partition_key_hash(attributes, partition_key)
+        if hash_or_reason == reasons.NO_KEY_VALUE and (item := as_mapping(attributes)):
             self._tables.doubt_partition_key(table, item)
-        return found
+        return hash_or_reason
 
     def _is_read_modify_write(self, operation: str, parameters: Mapping[str, Any]) -> bool:
         if self._server_rule:
             return needs_read_before_write(operation, parameters, force=self._force_read)
         return counts_as_read_modify_write(operation, parameters)
 
-    def _affinity_plan(self, view: View, found: int | str, policy: str, seeds: tuple[int, ...] = ()) -> QueryPlan:
-        if isinstance(found, str):
-            return self._spread(found, wanted=True)
+    def _affinity_plan(
+        self, view: View, hash_or_reason: int | str, policy: str, seeds: tuple[int, ...] = ()
+    ) -> QueryPlan:
+        if isinstance(hash_or_reason, str):
+            return self._spread(hash_or_reason, wanted_affinity=True)
         if not view.topology.affinity_ring:
-            return self._spread(reasons.NO_AFFINITY_NODES, wanted=True)
-        return QueryPlan(policy, None, True, seeds or (found,), self._ring)
+            return self._spread(reasons.NO_AFFINITY_NODES, wanted_affinity=True)
+        return QueryPlan(policy, None, True, seeds or (hash_or_reason,), self._ring)
 
-    def _spread(self, reason: str, *, wanted: bool = False) -> QueryPlan:
+    def _spread(self, reason: str, *, wanted_affinity: bool = False) -> QueryPlan:
         policy = RANDOM if self._is_random else ROUND_ROBIN
-        return _new(QueryPlan, (policy, reason, wanted, (self._next_turn(),), CANONICAL, (), None, None, True))
+        return _new(QueryPlan, (policy, reason, wanted_affinity, (self._next_turn(),), CANONICAL, (), None, None, True))
 
     def _next_turn(self) -> int:
         return self._random.getrandbits(31) if self._is_random else next(self._turns)

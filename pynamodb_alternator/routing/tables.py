@@ -20,7 +20,8 @@ PARTITION_KEY: Final = "partition_key"
 WRITE_ISOLATION: Final = "write_isolation"
 
 SYSTEM_TABLES: Final = ".scylla.alternator."
-"""With what the names of ScyllaDB's system tables begin. Each node has its own, so they have no replicas."""
+"""The names of ScyllaDB's system tables begin with this. Each node has its own system tables, so they have no
+replicas."""
 
 _AFFINITY_THAT_HELPS = {
     write_isolation.ALWAYS: KeyRouteAffinity.ANY_WRITE,
@@ -134,7 +135,8 @@ class Tables:
         self.report_unknown(name, PARTITION_KEY)
 
     def learn_write_isolation(self, name: str, isolation: str) -> bool:
-        """What a lookup found, in any spelling that the server knows. False, and nothing learnt, for another one."""
+        """Learn what a lookup has read, in any spelling that the server knows. False for any other: nothing is learnt
+        then."""
         spelled = write_isolation.parse(isolation)
         if spelled is None:
             _log.debug("Table %r has the write isolation %r, which is not known here.", name, isolation)
@@ -161,7 +163,7 @@ class Tables:
 
 
 def effective_affinity(affinity: KeyRouteAffinity, table: Table) -> KeyRouteAffinity:
-    """The mode that holds: AUTO becomes the widest one that helps this table, and RMW until that is known."""
+    """The mode that holds. AUTO becomes the widest mode that helps this table; until that is known, it is RMW."""
     if affinity is not KeyRouteAffinity.AUTO:
         return affinity
     if table.write_isolation is None:

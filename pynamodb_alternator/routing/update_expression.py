@@ -190,7 +190,7 @@ class _Parser:
         self._expect(")")
         if not any(parameter.reads for parameter in parameters):
             return _CONSTANT
-        reads_only_a_path = "(" not in first_path and [one.reads for one in parameters] == [True, False]
+        reads_only_a_path = "(" not in first_path and [parameter.reads for parameter in parameters] == [True, False]
         if function == "if_not_exists" and reads_only_a_path:
             return _Value(reads=True, default_of=_steps(first_path))
         return _READS

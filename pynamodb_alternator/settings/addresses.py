@@ -35,7 +35,7 @@ DEFAULT_PORT: Final = 8000
 LOOPBACK: Final = "a loopback address"
 LINK_LOCAL: Final = "a link-local address"
 UNSPECIFIED: Final = "the unspecified address"
-"""What `kind_of` calls them. The others that it knows are nowhere the address of a node."""
+"""The kinds that `kind_of` names and that a node may have. No node has an address of the other kinds."""
 
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 # Not compiled here: clusters whose nodes are known by address need none of them, and `re` keeps them.
@@ -102,8 +102,8 @@ def is_ip_address(host: str) -> bool:
 def ip_address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address that a host without brackets is, None for a name. A zone is left out.
 
-    ``::ffff:127.0.0.1`` is 127.0.0.1, in the sight of a socket. Kept, because each reading of the node list asks for
-    all nodes.
+    ``::ffff:127.0.0.1`` is 127.0.0.1, because a socket connects there. Results are kept: each reading of the node list
+    asks for all nodes.
     """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
@@ -114,9 +114,10 @@ def ip_address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
 
 @functools.lru_cache(2_048)
 def kind_of(host: str) -> str | None:
-    """In words what kind of address `host` is, if it is none of a single machine that others can reach through routers.
+    """The kind of address that `host` is, in words, if it is not one of a single machine that others can reach through
+    routers.
 
-    None for an ordinary address, and for a name, of which it says nothing (except ``localhost``).
+    None for an ordinary address and for a name, except ``localhost``.
     """
     address = ip_address_of(host)
     if address is None:
@@ -199,7 +200,7 @@ def _checked_seed(seed: str) -> str:
 
 
 def shared_port(addresses: Iterable[str]) -> int | None:
-    """The port that these seeds name, all the same; None if they name none. One without a port has that of the others.
+    """The one port that these seeds name; None if they name none. A seed without a port has that of the others.
 
     Raises `ConfigurationError` if they name several.
     """

@@ -53,7 +53,7 @@ class Changes(TypedDict, total=False):
     tls: Tls | Mapping[str, Any] | None
     request_compression: Gzip | Deflate | None
     response_compression: bool | Sequence[str]
-    user_agent: str | bool | None
+    user_agent: str | bool | Callable[[str], str] | None
     timeouts: Timeouts | Mapping[str, Any]
     retries: Retries | Mapping[str, Any]
     hedge: Hedge | Mapping[str, Any] | None

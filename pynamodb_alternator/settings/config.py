@@ -81,7 +81,8 @@ class ClusterConfig:
     `request_compression`: `Gzip` or `Deflate`; None sends requests as they are. Servers before 2026.1 take none.
     `response_compression`: True, or the codings that answers may have, of ``"gzip"`` and ``"deflate"``, in the order in
     which they are preferred.
-    `user_agent`: None sends none; True sends ``pynamodb_alternator/`` and the version; or a text of your own.
+    `user_agent`: True sends ``pynamodb-alternator/`` and the version. A text of your own, or a callable that makes
+    one of that, replaces it. None and False send none.
     `timeouts`, `retries`, `discovery`, `health`: see these classes.
     `hedge`: a `Hedge` sends reads that wait for long to a second node as well; None sends none.
     `retry_ambiguous_writes`: True repeats writes whose outcome is unknown, as AWS SDKs do: an increment may then be
@@ -129,7 +130,7 @@ class ClusterConfig:
     tls: Tls | None = None
     request_compression: Gzip | Deflate | None = None
     response_compression: bool | Sequence[str] = ()
-    user_agent: str | bool | None = None
+    user_agent: str | bool | Callable[[str], str] | None = True
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)
     hedge: Hedge | None = None
@@ -246,23 +247,18 @@ class ClusterConfig:
         set_field(self, "request_compression", how)
         accepted = compression.response_compression("ClusterConfig: response_compression", self.response_compression)
         set_field(self, "response_compression", accepted)
-        if self.user_agent is False:
-            set_field(self, "user_agent", None)
-        if self.user_agent is not None and self.user_agent is not True:
-            if not isinstance(self.user_agent, str) or not self.user_agent:
-                raise ConfigurationError(
-                    "ClusterConfig: user_agent must be a text of your own, True for this library's name and version, "
-                    f"or None to send none (got {checks.shown(self.user_agent)})."
-                )
-            headers.check("ClusterConfig: user_agent", {"User-Agent": self.user_agent})
-        if self.user_agent is not None and any(name.lower() == "user-agent" for name in self.extra_headers):
-            raise ConfigurationError(
-                "ClusterConfig: give the User-Agent once: either user_agent, or 'User-Agent' in extra_headers."
-            )
+        agent: Any = headers.check_user_agent("ClusterConfig: user_agent", self.user_agent, self.extra_headers)
+        set_field(self, "user_agent", agent)
 
     def __hash__(self) -> int:
         # Some settings are mappings. Equal configurations have equal seeds, and that is enough for a hash.
         return hash((self.seeds, self.port, self.scheme, self.name, self.routing_scope))
+
+    @property
+    def user_agent_sent(self) -> str | None:
+        """The User-Agent of requests, list readings and probes; None if they have none, or one in `extra_headers`."""
+        agent: Any = self.user_agent
+        return headers.user_agent_sent(agent, self.extra_headers)
 
     @property
     def node_port(self) -> int:

@@ -6,15 +6,27 @@ A header that the transport writes cannot be given as well: two values would mak
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
 
+from .._version import __version__
 from ..errors import ConfigurationError
 from . import checks
 from .mapping import FrozenMapping
 from .secrets import Secret
 
-__all__ = ["AUTHENTICATION", "REQUEST_HEAD", "RESERVED", "check"]
+__all__ = [
+    "AUTHENTICATION",
+    "OWN_USER_AGENT",
+    "REQUEST_HEAD",
+    "RESERVED",
+    "check",
+    "check_user_agent",
+    "user_agent_sent",
+]
+
+OWN_USER_AGENT: Final = f"pynamodb-alternator/{__version__}"
+"""What requests say they come from, unless a user says otherwise. Short, as those of ScyllaDB's own drivers."""
 
 REQUEST_HEAD: Final = frozenset({"host", "x-amz-target", "content-length"})
 """What the head of each request has, in lower case: where it goes, what it asks, and how long its body is."""
@@ -53,3 +65,39 @@ def check(where: str, value: Any) -> Mapping[str, str]:
         checks.whole_characters(f"{where}: the value of {name!r}", text)
         checked[name] = Secret(text)
     return FrozenMapping(checked)
+
+
+def check_user_agent(where: str, value: Any, extra_headers: Mapping[str, str]) -> str | Literal[True] | None:
+    """The setting `user_agent` in the form that a configuration keeps: a text, True for ours, or None for none.
+
+    A callable is given ours, and gives the text. Raises `ConfigurationError`.
+    """
+    if value is True:
+        return True
+    if value is None or value is False:
+        return None
+    text = value(OWN_USER_AGENT) if callable(value) else value
+    if not isinstance(text, str) or not text:
+        what = "the callable gave" if callable(value) else "got"
+        raise ConfigurationError(
+            f"{where} must be a text of your own, a callable that makes one of {OWN_USER_AGENT!r}, True for that, or "
+            f"None to send none ({what} {checks.shown(text)})."
+        )
+    check(where, {"User-Agent": text})
+    if _names_user_agent(extra_headers):
+        raise ConfigurationError(f"{where}: give the User-Agent once: either here, or in extra_headers.")
+    return text
+
+
+def user_agent_sent(user_agent: str | bool | None, extra_headers: Mapping[str, str]) -> str | None:
+    """The User-Agent of all that a cluster sends, in the form of `check_user_agent`; None where it is none of ours.
+
+    One in `extra_headers` is sent as those are: with requests alone.
+    """
+    if isinstance(user_agent, str):
+        return user_agent
+    return OWN_USER_AGENT if user_agent and not _names_user_agent(extra_headers) else None
+
+
+def _names_user_agent(names: Iterable[str]) -> bool:
+    return any(name.lower() == "user-agent" for name in names)

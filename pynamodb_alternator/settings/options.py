@@ -1,7 +1,19 @@
 """What one request may have of its own: a model's settings, and those of a ``with cluster.options(...)`` block.
 
-They travel in context variables, so they hold for threads and async tasks alike, and botocore's own methods need no
-extra argument. A block's settings win over a model's, and these over the cluster's.
+Theory of operation. A request has three layers of settings: those of the block win over those of the model, and those
+of the model win over the cluster's. A layer is a `RequestOptions`: an immutable value, in which a setting that is not
+given has its default. `RequestOptions.over` makes one layer of two.
+
+Two context variables hold the layers, so that they apply to threads and async tasks alike, and botocore's methods need
+no extra argument. `orm.under_way` sets `model_options` for one request. `block` sets `_blocks` for the time of a
+``with`` block: it has, for each cluster, the merged options of all blocks that are entered. Both say which cluster they
+are for, because a receiver of a signal may send a request to another cluster in the middle of this one. `current` gives
+the layers of block and model as one, for a request that begins now. The cluster's own settings are the defaults that
+`RequestOptions.timeouts`, `RequestOptions.retries` and the transport fall back to.
+
+Checks. `Cluster.options` checks a block's settings when it is called (`block_options`), and `orm.connection_settings`
+checks a model's. So a request checks nothing. Equal settings of blocks mostly give the same object: what the transport
+works out for options, it keeps for that object.
 """
 
 from __future__ import annotations
@@ -58,7 +70,7 @@ class RequestOptions(NamedTuple):
     `hedge`: None for none. `credentials`, `region`: what signs the request. `response_compression`: codings.
     `consistent_node`: the number that picks the node; False for none. `token_aware`: as in `ClusterConfig`.
     `canonical_numbers`: as in `ClusterConfig`.
-    `is_lookup`: the library asks for itself, and a failure counts for no node.
+    `is_lookup`: the library makes the request for itself, and a failure is not counted against the node.
     """
 
     connect_timeout: float | None = None
@@ -132,8 +144,8 @@ model_options: contextvars.ContextVar[tuple[object, RequestOptions, Any]] = cont
     "pynamodb_alternator_model_options", default=(None, NO_OPTIONS, None)
 )
 """The settings of the model whose request is being made, after the object that stands for its cluster: a receiver of a
-signal may make a request of its own meanwhile, and another cluster must not get these headers and credentials. What
-follows is whatever the one that sets it wants to find again."""
+signal may make a request of its own meanwhile, and another cluster must not get these headers and credentials. The
+third value belongs to the caller that sets the variable."""
 _blocks: contextvars.ContextVar[Mapping[object, Any]] = contextvars.ContextVar(
     "pynamodb_alternator_block_options", default=MappingProxyType({})
 )
@@ -153,9 +165,10 @@ def current(owner: object) -> RequestOptions:
 
 
 class block(contextlib.ContextDecorator):
-    """``with`` it, and `options` hold for what is requested inside, over those of the blocks around it.
+    """A context manager: `options` hold for the requests inside, and win over those of the blocks around it.
 
-    As a decorator it holds for each call. Not a generator: entering one costs a request more than its routing.
+    As a decorator it holds for each call. It is a class, because entering a generator would cost a request more than
+    its routing.
     """
 
     __slots__ = ("_options", "_owner", "_token")
@@ -192,11 +205,13 @@ class block(contextlib.ContextDecorator):
             inside = {**outer, self._owner: options.over(outer.get(self._owner, NO_OPTIONS))}
         else:
             inside = {self._owner: options}
-        # Where it holds, too: several threads and tasks may be inside of one block, and one of them twice.
+        # The token is also kept in the context: several threads and tasks may be inside of one block, and one of them
+        # twice.
         inside[self] = self._token = _blocks.set(inside)
 
     def __exit__(self, *_: object) -> None:
-        # A generator may have left an outer block before this one: then it is not there any more.
+        # A generator may have left an outer block before this one. Then the context has no token of this block any
+        # more.
         token = _blocks.get().get(self, self._token)
         try:
             _blocks.reset(token)
@@ -219,7 +234,7 @@ _CHECKED: Mapping[str, Callable[[str, Any], Any]] = {
     "request_compression": compression.request_compression,
     "hedge": values.hedge,
 }
-"""What makes the value of each setting."""
+"""For each setting, the function that checks it and makes its value."""
 _NONE_IS_A_VALUE = frozenset({"request_compression", "hedge"})
 """In the others None means that the setting is not given."""
 BLOCK_SETTINGS = frozenset(("consistent_node", "timeouts", *_CHECKED))
@@ -229,8 +244,8 @@ _OF_THE_CLUSTER = {setting.name for setting in fields(ClusterConfig)} | {"url", 
 
 
 _kept: dict[bytes, RequestOptions] = {}
-"""The options of blocks by their settings, as `marshal` writes these: exactly, so that 1, 1.0 and True are three. The
-blocks of a program mostly have the same few, and its requests find the same object again."""
+"""The options of blocks by their settings, in the form that `marshal` writes: that form tells 1, 1.0 and True apart.
+The blocks of a program mostly have the same few settings, and so its requests get the same object again."""
 _MOST_KEPT = 256
 
 
@@ -243,7 +258,7 @@ def block_options(settings: dict[str, Any]) -> RequestOptions:
     options = _kept.get(written)
     if options is None:
         options = RequestOptions(**block_settings(settings))
-        # Not headers, which may be secrets, and others each time.
+        # Options with headers are not kept: headers may be secrets, and differ each time.
         if options.extra_headers is None:
             if len(_kept) >= _MOST_KEPT:
                 _kept.clear()

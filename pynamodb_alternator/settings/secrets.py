@@ -13,7 +13,8 @@ _ESCAPED = "%40"
 
 
 class Secret(str):
-    """A text that is used as any other, and hidden in its repr: also in that of a dict or a traceback's variables."""
+    """A text whose repr hides it, also inside the repr of a dict and among the variables of a traceback. It is used as
+    any other text."""
 
     __slots__ = ()
 

@@ -106,6 +106,8 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "total_timeout": Setting(float, "timeouts", "total"),
     "pool_timeout": Setting(float, "timeouts", "pool"),
     "max_attempts": Setting(int, "retries"),
+    "discovery_enabled": Setting(checks.boolean, "discovery", "enabled"),
+    "health_enabled": Setting(checks.boolean, "health", "enabled"),
     "silent_writes": Setting(str, "retries"),
     "hedge_after": Setting(_p99_or_seconds, "hedge", "after"),
     "hedge_max_extra": Setting(float, "hedge", "max_extra"),
@@ -134,9 +136,9 @@ _EXAMPLE = "Write it as http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1"
 def of_url(url: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """What a URL says, where `changes` do not say otherwise. Raises `ConfigurationError`.
 
-    The port after the last host is that of all hosts in the URL. It is that of the nodes which they list, too, unless
-    ``port`` in the query or in `changes` is: so a load balancer may have a port of its own. Other hosts that name other
-    ports need such a ``port``, as seeds in a list do.
+    The port after the last host is that of all hosts in the URL. It is also the port of the nodes that these hosts
+    list, unless the query or `changes` has a ``port``: so a load balancer may have a port of its own. Other hosts that
+    name other ports need such a ``port``, as seeds in a list do.
     """
     scheme, hosts, query = _parts_of(url)
     options: dict[str, Any] = {"scheme": scheme}

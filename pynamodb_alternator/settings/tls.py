@@ -100,7 +100,8 @@ class Tls:
         """A context with these settings, that shows the certificate `shown`. Raises `ConfigurationError` if a file is
         no longer what it was, or `shown` cannot be used."""
         context = _new_context()
-        # As Python has it from 3.13 on: what the user calls a CA is trusted, be it the root of its chain or not.
+        # As Python does from 3.13 on: a certificate that the user names as a CA is trusted, also if it is not the root
+        # of its chain.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.minimum_version = _VERSIONS[self.minimum_version]
         context.check_hostname = self.verify_hostname and not self.insecure

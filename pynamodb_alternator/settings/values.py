@@ -43,8 +43,8 @@ RingNodes = Literal["datacenter", "scope"]
 """The nodes over which partition keys are spread where the scope in use is a rack: its datacenter's, or its own."""
 
 RingOrder = Literal["endpoint", "host", "endpoint_with_port"]
-"""By what these nodes are sorted: the canonical endpoint, the bare host, or the endpoint with its port, even where that
-is the scheme's default."""
+"""The sort key of these nodes: the canonical endpoint, the bare host, or the endpoint with its port, even where that is
+the scheme's default."""
 
 
 CanonicalNumbers = Literal["sets"] | bool
@@ -62,7 +62,8 @@ class KeyRouteAffinity(enum.Enum):
     ANY_WRITE = "any_write"
     """All writes, for tables whose write isolation is ``always``."""
     AUTO = "auto"
-    """What helps the table, learnt once from its ``system:write_isolation`` tag; RMW until it is known."""
+    """The widest mode that helps the table, learnt once from its ``system:write_isolation`` tag; RMW until it is
+    known."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -125,7 +126,7 @@ class Timeouts:
 
     @classmethod
     def of_checked(cls, connect: float, read: float, total: float | None, pool: float | None) -> Timeouts:
-        """Of values that have been checked, each by itself: a request that has settings of its own makes one."""
+        """From values that were checked before. A request with settings of its own makes one."""
         made, set_field = object.__new__(cls), object.__setattr__
         set_field(made, "connect", connect)
         set_field(made, "read", read)
@@ -172,7 +173,8 @@ class Discovery:
     told where the seeds are: as long as the call may take, or `Timeouts.read` without a `total`.
     `scope_restore_after`: how long a better routing scope must have had active nodes before it is used again.
     `active_interval_max`: how long `interval` may grow while no node comes, goes or is in trouble; None for not at all.
-    `active_interval`: another name of `interval`, which ScyllaDB's drivers use.
+    `active_interval`: another name of `interval`, which ScyllaDB's drivers use. `enabled`: False reads no list: the
+    seeds are the nodes, and there are no others. That is for a proxy in front of the cluster.
     """
 
     interval: float = 1.0
@@ -182,12 +184,14 @@ class Discovery:
     startup_wait: float = 1.0
     scope_restore_after: float = 3.0
     active_interval_max: float | None = None
+    enabled: bool = True
     active_interval: InitVar[float | None] = None
 
     def __post_init__(self, active_interval: float | None) -> None:
         if active_interval is not None:
             checks.positive("Discovery: active_interval", active_interval)
             object.__setattr__(self, "interval", active_interval)
+        checks.each(self, "Discovery", ("enabled",), checks.flag)
         checks.each(self, "Discovery", ("interval", "idle_interval", "idle_after", "timeout"), checks.positive)
         checks.each(self, "Discovery", ("startup_wait", "scope_restore_after"), checks.not_negative)
         longest = self.active_interval_max
@@ -217,6 +221,8 @@ class Health:
     and then five times as many after further failures, while other nodes serve, and each time more or less by half.
     `probe_timeout`: seconds. `suspect_after`: a request that
     has waited this long for a node makes us probe that node. `max_parallel_probes`: probes under way at once.
+    `enabled`: False probes no node, and takes none out: each is tried as if it were well, and a request that fails goes
+    to another one. That is for a proxy in front of the cluster, which knows better.
     """
 
     active_failure_threshold: int = 10
@@ -227,8 +233,10 @@ class Health:
     probe_timeout: float = 1.0
     suspect_after: float = 1.0
     max_parallel_probes: int = 4
+    enabled: bool = True
 
     def __post_init__(self) -> None:
+        checks.each(self, "Health", ("enabled",), checks.flag)
         counts = (
             "active_failure_threshold",
             "down_recovery_threshold",

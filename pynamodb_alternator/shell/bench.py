@@ -20,8 +20,8 @@ from ..cluster import Cluster
 from ..core.table_description import hash_key_of, key_types_of
 from ..diagnostics import said
 from . import settings
+from .names import describe
 from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Line, Screen, Text
-from .tables import describe
 
 _BOUNDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
 """Milliseconds at which the chart's bars end."""
@@ -187,7 +187,7 @@ def _shown_key(key: dict[str, Any]) -> str:
 
 
 def _clean_up(cluster: Cluster, table: str, keys: Sequence[dict[str, Any]], screen: Screen) -> int:
-    """Delete what was put. How many may be left."""
+    """Delete what was put. Gives the number of items that may be left."""
     left = 0
     with screen.waiting("deleting the items"):
         for start in range(0, len(keys), 25):
@@ -238,17 +238,13 @@ def _chart(screen: Screen, load: _Load, options: argparse.Namespace) -> list[Lin
     latencies = list(load.latencies)
     lines: list[Line] = list(_bars(screen, latencies))
     share = max((len(latencies) + len(load.failures)) / options.requests, load.seconds / options.seconds)
-    room = max(10, min(screen.width - 30, 50))
+    text = (f"{len(latencies)} done, {len(load.failures)} failed", BAD if load.failures else PLAIN)
+    room = max(10, min(screen.width - len(text[0]) - 2, 50))
     full = min(room, int(share * room))
-    lines.append([])
-    lines.append(
-        [
-            (screen.char("━", "=") * full, GOOD),
-            (screen.char("━", "-") * (room - full), DIM),
-            (f"  {len(latencies)} done, {len(load.failures)} failed", BAD if load.failures else PLAIN),
-        ]
-    )
-    return lines
+    bar = [(screen.char("━", "=") * full, GOOD), (screen.char("━", "-") * (room - full), DIM)]
+    # What moves is cut where it is too wide: then the count has a line of its own.
+    is_narrow = room + 2 + len(text[0]) > screen.width
+    return [*lines, [], *([bar, [text]] if is_narrow else [[*bar, ("  ", PLAIN), text]])]
 
 
 def _bars(screen: Screen, latencies: Sequence[float]) -> list[Line]:

@@ -1,17 +1,23 @@
-"""``pynamodb-alternator check``: the doctor, and with ``--models`` the check of models."""
+"""``pynamodb-alternator check``: the doctor; with ``--models``, the check of models."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..diagnostics import Finding, examine
 from ..errors import ConfigurationError
 from . import check_models, settings
 from .render import show_finding, show_total
 from .screen import Screen
+
+if TYPE_CHECKING:
+    from ..cluster import Cluster
+    from ..diagnostics.severities import FailLevel
+
+__all__ = ["add", "run", "show"]
 
 
 def add(commands: Any) -> None:
@@ -53,22 +59,30 @@ def _fail_level(options: argparse.Namespace) -> str:
 
 def _examine(options: argparse.Namespace) -> int:
     screen = Screen(as_json=options.json)
-    findings: list[Finding] = []
     with settings.open_cluster(options, reads_rings=True) as cluster:
-        coming = examine(cluster.core, timeout=options.timeout)
-        while True:
-            with screen.waiting("looking"):
-                finding = next(coming, None)
-            if finding is None:
-                break
-            findings.append(finding)
-            if not screen.as_json:
-                show_finding(screen, finding, cluster.name)
+        return int(not show(cluster, screen, timeout=options.timeout, level=options.fail_level))
+
+
+def show(cluster: Cluster, screen: Screen, *, timeout: float, level: FailLevel = "error") -> bool:
+    """Show what the doctor says, as it says it. True if nothing is as severe as `level`.
+
+    `timeout`: seconds for each question.
+    """
+    findings: list[Finding] = []
+    coming = examine(cluster.core, timeout=timeout)
+    while True:
+        with screen.waiting("looking"):
+            finding = next(coming, None)
+        if finding is None:
+            break
+        findings.append(finding)
+        if not screen.as_json:
+            show_finding(screen, finding, cluster.name)
     counts = Counter(finding.severity for finding in findings)
     if screen.as_json:
         documents = [asdict(finding) for finding in findings]
         screen.document({"findings": documents, "errors": counts["error"], "warnings": counts["warning"]})
     else:
         show_total(screen, findings)
-    fails = {"never": 0, "error": counts["error"]}.get(options.fail_level, counts["error"] + counts["warning"])
-    return int(bool(fails))
+    fails = {"never": 0, "error": counts["error"]}.get(level, counts["error"] + counts["warning"])
+    return not fails

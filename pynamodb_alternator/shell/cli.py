@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,8 @@ from typing import Any, NoReturn
 from .._version import __version__
 from ..errors import AlternatorError, ConfigurationError
 from ..settings.checks import did_you_mean
-from . import bench, check, local, nodes, route
+from . import bench, check, clients, completion, create_tables, local, nodes, route, tables
+from .output import ends_quietly
 
 __all__ = ["main", "make_parser"]
 
@@ -40,15 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What goes wrong is told by the command itself, in its own words.
     logging.getLogger("pynamodb_alternator").addHandler(logging.NullHandler())
     try:
-        return int(options.run(options))
+        with ends_quietly():
+            return int(options.run(options))
     except AlternatorError as wrong:
         print(f"error: {wrong}", file=sys.stderr)
         is_a_mistake = isinstance(wrong, ConfigurationError) or options.command == "local"
         return 2 if is_a_mistake else 1
-    except BrokenPipeError:
-        # `... | head` has seen enough. Python would complain once more when it flushes standard output at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         return 130
 
@@ -62,6 +59,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands: Any = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for module in (nodes, route, check, bench, local):
+    for module in (nodes, clients, route, check, tables, create_tables, bench, local, completion):
         module.add(commands)
     return parser

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..diagnostics import ping
+from ..diagnostics import Finding, ping, troubles
 from . import settings
-from .render import NodeLine, show_nodes
-from .screen import Screen
+from .render import NodeLine, show_finding, show_nodes
+from .screen import DIM, Screen
 
 if TYPE_CHECKING:
-    from ..topology.node_info import NodeInfo
+    from ..cluster import Cluster
+    from ..settings.config import ClusterConfig
+
+__all__ = ["EVERY", "add", "run", "show", "watch"]
+
+EVERY = 2.0
+"""Seconds between two looks of ``--watch``."""
 
 
 def add(commands: Any) -> None:
@@ -21,32 +29,117 @@ def add(commands: Any) -> None:
         help="which nodes are in the cluster, where, and how fast they answer",
         description="Every node with its datacenter, rack, state and latency. Exit status 1 if none answers.",
     )
+    command.add_argument(
+        "--watch",
+        nargs="?",
+        const=EVERY,
+        type=settings.number(0.1, 3600),
+        metavar="SECONDS",
+        help=f"look again every so many seconds ({EVERY:g}), until Ctrl-C; with --json a document in each line",
+    )
     settings.add(command)
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     screen = Screen(as_json=options.json)
-    with settings.open_cluster(options) as cluster, screen.waiting("asking the nodes"):
-        answers = ping(cluster.core, timeout=options.timeout)
-        lines = [_line(node, answers.get(node.address, "not asked")) for node in cluster.nodes()]
-        scope = str(cluster.topology.scope)
+    with settings.open_cluster(options) as cluster:
+        if options.watch is not None:
+            return int(not watch(cluster, screen, timeout=options.timeout, every=options.watch))
+        return int(not show(cluster, screen, timeout=options.timeout))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at the nodes has found. `troubles`: why nodes that were asked for are missing. `notes`: what is
+    switched off."""
+
+    lines: Sequence[NodeLine]
+    scope: str
+    troubles: Sequence[Finding]
+    notes: Sequence[str] = ()
+
+    @property
+    def is_well(self) -> bool:
+        return any(line.latency is not None for line in self.lines)
+
+
+def show(cluster: Cluster, screen: Screen, *, timeout: float) -> bool:
+    """Show the nodes. True if one answers. `timeout`: seconds for each question."""
+    with screen.waiting("asking the nodes"):
+        look = _look(cluster, timeout)
     if screen.as_json:
-        screen.document({"scope": scope, "nodes": [_for_machines(line) for line in lines]})
+        screen.document(_for_machines(look))
     else:
-        show_nodes(screen, lines, scope, good="answer")
-    return 0 if any(line.latency is not None for line in lines) else 1
+        _show(screen, look, cluster.name)
+    return look.is_well
 
 
-def _line(node: NodeInfo, answer: float | Exception | str) -> NodeLine:
-    """The node by whether it has just answered: its health says less, because this process is only starting."""
-    if not isinstance(answer, float):
-        return NodeLine(node.address, node.datacenter, node.rack, "down", node.in_scope, note=str(answer))
-    line = replace(NodeLine.of(node), latency=answer)
-    return line if node.condition == "set_aside" else replace(line, state="active", note="", start="")
+def watch(cluster: Cluster, screen: Screen, *, timeout: float, every: float) -> bool:
+    """Show the nodes again and again, until Ctrl-C. True if one answered in the end."""
+    look = _Look((), "", ())
+    try:
+        with screen.live() as show_lines:
+            while True:
+                look = _look(cluster, timeout)
+                if screen.as_json:
+                    screen.document({"time": round(time.time(), 3), **_for_machines(look)}, in_one_line=True)
+                elif screen.is_live:
+                    with screen.gathering() as lines:
+                        _show_at(screen, look, cluster.name)
+                    show_lines(lines)
+                else:
+                    _show_at(screen, look, cluster.name)
+                    screen.line()
+                time.sleep(every)
+                cluster.refresh()
+    except KeyboardInterrupt:
+        pass
+    if screen.is_live:
+        _show_at(screen, look, cluster.name)
+    return look.is_well
 
 
-def _for_machines(line: NodeLine) -> dict[str, Any]:
+def _look(cluster: Cluster, timeout: float) -> _Look:
+    answers = ping(cluster.core, timeout=timeout)
+    lines = [NodeLine.of(node, answers.get(node.address, "not asked")) for node in cluster.nodes()]
+    if cluster.config.process_number is None:
+        # A subset at random would be this command's, and that of no other process.
+        lines = [replace(line, in_subset=line.in_scope) for line in lines]
+    scope = cluster.topology.scope
+    is_complete = lines and scope == cluster.config.routing_scope
+    missing = () if is_complete else troubles(cluster.core, timeout=timeout)
+    return _Look(lines, str(scope), missing, _notes(cluster.config))
+
+
+def _notes(config: ClusterConfig) -> list[str]:
+    notes = [] if config.discovery.enabled else ["Discovery is switched off: these are the seeds."]
+    return notes if config.health.enabled else [*notes, "Health checks are switched off: requests try each of them."]
+
+
+def _show_at(screen: Screen, look: _Look, name: str) -> None:
+    screen.line((time.strftime("%H:%M:%S"), DIM))
+    _show(screen, look, name)
+
+
+def _show(screen: Screen, look: _Look, name: str) -> None:
+    show_nodes(screen, look.lines, look.scope)
+    for note in look.notes:
+        screen.paragraph(note, DIM)
+    for finding in look.troubles:
+        show_finding(screen, finding, name)
+
+
+def _for_machines(look: _Look) -> dict[str, Any]:
+    return {
+        "scope": look.scope,
+        "nodes": [_node_for_machines(line) for line in look.lines],
+        "notes": list(look.notes),
+        "findings": [asdict(finding) for finding in look.troubles],
+    }
+
+
+def _node_for_machines(line: NodeLine) -> dict[str, Any]:
     return {
         "address": line.address,
         "datacenter": line.datacenter,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ..diagnostics import duration, milliseconds
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from ..settings.values import RingOrder
     from ..topology.node_info import NodeInfo
 
-__all__ = ["NodeLine", "show_finding", "show_nodes", "show_route", "show_total"]
+__all__ = ["NodeLine", "show_finding", "show_nodes", "show_route", "show_total", "some"]
 
 _STATES = {"active": GOOD, "quarantined": WARN, "set_aside": WARN, "down": BAD}
 _FINDING_LABELS = 24
 _ROUTE_LABELS = 15
 _NARROW = 72
 """Columns below which a finding's label gets a line of its own."""
+_NARROW_ROUTE = 48
+"""The same for a label of a route, which is shorter."""
 _MOST_NODES = 20
 
 
@@ -45,32 +47,27 @@ class NodeLine:
     start: str = ""
 
     @classmethod
-    def of(cls, node: NodeInfo) -> NodeLine:
-        """The node as this process knows it, without asking it."""
-        note, start = node.error or "", ""
-        if node.down_for is not None:
-            note = f"{node.address} is down for {node.down_for:.0f} s{': ' if note else ''}{note}"
-        elif node.set_aside_for is not None:
+    def of(cls, node: NodeInfo, answer: float | Exception | str) -> NodeLine:
+        """The node by whether it has just answered: its health says less, because a command's process is only starting.
+
+        `answer`: after how many seconds, or why it did not.
+        """
+        line = cls(node.address, node.datacenter, node.rack, "active", node.in_scope, in_subset=node.in_subset)
+        if not isinstance(answer, float):
+            return replace(line, state="down", note=str(answer))
+        note = start = ""
+        if node.condition == "set_aside":
             note = f"{node.address} goes last for {node.set_aside_for:.0f} s more: {node.set_aside_because}"
         if node.starts_for is not None:
             left = f"all in {node.starts_for:.0f} s"
             start = f"{node.address} starts slowly: it has {node.share:.0%} of its share now, {left}"
-        return cls(
-            node.address,
-            node.datacenter,
-            node.rack,
-            node.condition,
-            node.in_scope,
-            note=note,
-            in_subset=node.in_subset,
-            start=start,
-        )
+        state = node.condition if note else "active"
+        return replace(line, state=state, latency=answer, note=note, start=start)
 
 
-def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, *, good: str = "active") -> None:
-    """A table of the nodes, what is wrong with them, and a total. `good`: what is said of those that are active."""
+def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str) -> None:
+    """A table of the nodes, what is wrong with them, and a total."""
     unknown = screen.char("–", "-")
-    timed = any(line.latency is not None for line in lines)
     rows: list[list[Text]] = []
     has_subset = any(line.in_scope and not line.in_subset for line in lines)
     for line in lines:
@@ -83,34 +80,32 @@ def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, *, good: s
         ]
         if has_subset:
             row.append(("in the subset" if line.in_subset else unknown, style))
-        if timed:
-            row.append((unknown if line.latency is None else milliseconds(line.latency), style))
+        row.append((unknown if line.latency is None else milliseconds(line.latency), style))
         rows.append(row)
     if rows:
-        head = ["address", "datacenter", "rack", "state"]
-        head += ["subset"] if has_subset else []
-        head += ["latency"] if timed else []
-        screen.table(head, rows, right=[head.index("latency")] if timed else [])
+        head = ["address", "datacenter", "rack", "state", *(["subset"] if has_subset else []), "latency"]
+        screen.table(head, rows, right=[len(head) - 1])
         screen.line()
     for line in lines:
         if line.note:
             screen.paragraph(line.note, BAD)
         if line.start:
             screen.paragraph(f"{line.start}.", WARN)
-    _total_of_nodes(screen, lines, scope, good)
+    _total_of_nodes(screen, lines, scope)
 
 
-def _total_of_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str, good: str) -> None:
-    active = sum(line.state == "active" or line.latency is not None for line in lines)
+def _total_of_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str) -> None:
+    answering = sum(line.latency is not None for line in lines)
     outside = sum(not line.in_scope for line in lines)
-    text = f"{len(lines)} nodes, {active} of them {good}; the scope is {scope}"
+    answer = f", {answering or 'none'} of them answer" if lines else ""
+    text = f"{some(len(lines), 'node')}{answer}; the scope is {scope}"
     text += f" ({outside} are outside of it)" if outside else ""
     if any(line.in_scope and not line.in_subset for line in lines):
         text += f"; {sum(line.in_subset for line in lines if line.in_scope)} of its nodes are in the subset"
     screen.paragraph(f"{text}.", DIM)
     if not lines:
-        screen.paragraph("No node has told a node list. The command for the check says why.", BAD)
-    elif all(line.datacenter is None for line in lines):
+        screen.paragraph("No node has told a list of nodes in this scope.", BAD)
+    elif answering and all(line.datacenter is None for line in lines):
         screen.paragraph("Datacenter and rack are not known: the system tables may not be read.", DIM)
 
 
@@ -139,15 +134,16 @@ def show_finding(screen: Screen, finding: Finding, cluster_name: str) -> None:
 
 
 def show_total(screen: Screen, findings: Iterable[Finding]) -> None:
-    """How many findings there were of each severity."""
+    """The number of findings of each severity."""
     counts = Counter(finding.severity for finding in findings)
     style = BAD if counts["error"] else WARN if counts["warning"] else GOOD
-    warnings, errors = _some(counts["warning"], "warning"), _some(counts["error"], "error")
+    warnings, errors = some(counts["warning"], "warning"), some(counts["error"], "error")
     screen.line()
     screen.line((f"{counts['ok']} fine, {warnings}, {errors}", style))
 
 
-def _some(count: int, word: str) -> str:
+def some(count: int, word: str) -> str:
+    """A count and what is counted: ``3 nodes``, ``no warnings``."""
     return f"{count or 'no'} {word}{'' if count == 1 else 's'}"
 
 
@@ -173,7 +169,11 @@ def show_route(
     """Where the requests of a key go. `key`: as the user wrote it. `silent`: addresses that do not answer now."""
 
     def field(name: str, text: str, style: str = PLAIN) -> None:
-        screen.paragraph(text, style, first=(name, DIM), indent=_ROUTE_LABELS)
+        if screen.width < _NARROW_ROUTE:
+            screen.line((name, DIM))
+            screen.paragraph(text, style, indent=2)
+        else:
+            screen.paragraph(text, style, first=(name, DIM), indent=_ROUTE_LABELS)
 
     key_name = route.partition_key or "(name not known)"
     field("table", route.table + (f", write isolation {write_isolation}" if write_isolation else ""))
@@ -183,7 +183,7 @@ def show_route(
     if route.index is None:
         field("hash", str(route.hash) if route.hash is not None else "none")
         field("affinity", route.affinity.value, GOOD if route.reason is None else WARN)
-        ring = f"{route.ring_scope}: {_some(len(route.ring), 'node')}, sorted by {_SORTED_BY[route.ring_order]}"
+        ring = f"{route.ring_scope}: {some(len(route.ring), 'node')}, sorted by {_SORTED_BY[route.ring_order]}"
         field("ring", ring)
         field("why", route.explanation)
     field("token", str(route.token) if route.token is not None else "none")

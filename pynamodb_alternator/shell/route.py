@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,22 @@ from ..core.table_description import attribute_types_of, hash_key_of, index_keys
 from ..core.write_isolation import read_write_isolation
 from ..diagnostics import KeyRoute, ping
 from ..errors import ConfigurationError
-from ..routing.reasons import TOKEN_AWARENESS_OFF
+from ..routing.reasons import NO_TOKEN_RING, TOKEN_AWARENESS_OFF
 from ..settings.checks import did_you_mean
 from . import settings
+from .names import describe, key_value
 from .render import show_route
 from .screen import Screen
-from .tables import describe, key_value
 
 if TYPE_CHECKING:
     from ..cluster import Cluster
+    from ..settings.values import KeyRouteAffinity
+
+
+_NOT_READ = (NO_TOKEN_RING, TOKEN_AWARENESS_OFF)
+"""Why the replicas may be unknown for no other reason than that nobody has asked for them."""
+
+__all__ = ["KnownTable", "add", "ask", "run", "show"]
 
 
 def add(commands: Any) -> None:
@@ -42,8 +50,8 @@ def add(commands: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """What the cluster or the options say of the table. `key_type`: None if neither says it."""
+class KnownTable:
+    """What the cluster, the options or a model say of the table. `key_type`: None if none of them says it."""
 
     key_type: str | None = None
     write_isolation: str | None = None
@@ -52,61 +60,108 @@ class _Table:
 
 def run(options: argparse.Namespace) -> int:
     screen = Screen(as_json=options.json)
-    with settings.open_cluster(options) as cluster:
+    with settings.open_cluster(options, reads_rings=True) as cluster:
         if options.partition_key is None:
             with screen.waiting("asking for the table"):
-                table = _asked(cluster, options)
+                table = ask(cluster, options.table, options.index, key_type=options.type)
         else:
             table = _stated(cluster, options)
-        with screen.waiting("asking where the key is"):
-            route = cluster.route(options.table, key_value(options.key, table.key_type or "S"), options.index)
-        with screen.waiting("asking the nodes"):
-            answers = ping(cluster.core, timeout=options.timeout)
-        shown = dict.fromkeys((*route.ring, *route.all_replicas))
-        silent = [address for address in shown if not isinstance(answers.get(address), float)]
+        with cluster.options(token_aware=True if options.token_aware else None):
+            is_well = show(
+                *(cluster, screen, options.table, options.key, table),
+                index=options.index,
+                token_aware=options.token_aware,
+                timeout=options.timeout,
+            )
+    return int(not is_well)
+
+
+def show(
+    cluster: Cluster,
+    screen: Screen,
+    name: str,
+    key: str,
+    table: KnownTable,
+    *,
+    index: str | None,
+    token_aware: bool,
+    timeout: float,
+) -> bool:
+    """Show where the requests of a key of the table `name` go. True if a node answers.
+
+    `key`: as the user wrote it. `token_aware`: whether the caller has the token ring read, whatever the configuration
+    says. `timeout`: seconds for each question. Raises `ConfigurationError`.
+    """
+    with screen.waiting("asking where the key is"):
+        route = cluster.route(name, key_value(key, table.key_type or "S"), index)
+    with screen.waiting("asking the nodes"):
+        answers = ping(cluster.core, timeout=timeout)
+    shown = dict.fromkeys((*route.ring, *route.all_replicas))
+    silent = [address for address in shown if not isinstance(answers.get(address), float)]
     notes = [table.note] if table.note else []
-    if route.replicas_reason == TOKEN_AWARENESS_OFF:
+    if route.replicas_reason in _NOT_READ and not token_aware and cluster.config.token_aware is not True:
         notes.append("Add --token-aware to see the key's replicas.")
+    is_well = any(isinstance(answer, float) for answer in answers.values())
+    if not is_well:
+        notes.append("No node answers. The command for the check says why.")
+    isolation = table.write_isolation
     if screen.as_json:
-        document = _for_machines(route, options.key)
-        screen.document(document | {"write_isolation": table.write_isolation, "not_answering": silent, "notes": notes})
+        document = _for_machines(route, key)
+        screen.document(document | {"write_isolation": isolation, "not_answering": silent, "notes": notes})
     else:
-        isolation = table.write_isolation
-        show_route(screen, route, options.key, write_isolation=isolation, silent=silent, notes=notes)
-    return 0
+        show_route(screen, route, key, write_isolation=isolation, silent=silent, notes=notes)
+    return is_well
 
 
-def _stated(cluster: Cluster, options: argparse.Namespace) -> _Table:
+def _stated(cluster: Cluster, options: argparse.Namespace) -> KnownTable:
     if not options.partition_key:
         raise ConfigurationError("--partition-key: write the name of the table's partition key, such as id.")
     # With --index it is the index's, and the table's own does not matter.
     index_keys = {} if options.index is None else {options.index: options.partition_key}
     cluster.register_table(options.table, options.partition_key, index_keys=index_keys)
-    return _Table(options.type)
+    return KnownTable(options.type)
 
 
-def _asked(cluster: Cluster, options: argparse.Namespace) -> _Table:
+def ask(
+    cluster: Cluster,
+    name: str,
+    index: str | None,
+    *,
+    key_type: str | None = None,
+    instead: Mapping[str, Any] | None = None,
+    affinity: KeyRouteAffinity | None = None,
+) -> KnownTable:
+    """What the cluster says of the table `name`, which it then knows for its routing too.
+
+    `key_type`: what the user says it is. `instead`: the description that holds where the table cannot be looked at; it
+    is that of a model. `affinity`: the mode of the table, if it has one of its own. Raises `ConfigurationError`.
+    """
+    isolation, note = None, ""
     try:
-        description = describe(cluster, options.table)
-        isolation = read_write_isolation(cluster.client, options.table)
-    except (BotoCoreError, ClientError) as error:
-        note = f"The table's definition could not be read ({error}). Name its key with --partition-key."
-        return _Table(options.type, note=note)
+        description: Mapping[str, Any] = describe(cluster, name)
+        isolation = read_write_isolation(cluster.client, name)
+    except (BotoCoreError, ClientError, ConfigurationError) as error:
+        if instead is None:
+            if isinstance(error, ConfigurationError):
+                raise
+            note = f"The table's definition could not be read ({error}). Name its key with --partition-key."
+            return KnownTable(key_type, note=note)
+        description, note = instead, f"The table could not be looked at, so this is what its model says: {error}"
     index_keys = index_keys_of(description)
-    cluster.register_table(options.table, hash_key_of(description), index_keys=index_keys)
+    cluster.register_table(name, hash_key_of(description), affinity, index_keys)
     if isolation is not None:
-        cluster.learn_write_isolation(options.table, isolation)
-    if options.index is not None and options.index not in index_keys:
-        meant = did_you_mean(options.index, index_keys) or f"Its indexes are: {', '.join(index_keys) or 'none'}."
-        raise ConfigurationError(f"--index: {options.table} has no index {options.index!r}. {meant}")
-    name = hash_key_of(description) if options.index is None else index_keys[options.index]
-    key_type = attribute_types_of(description)[name]
-    if options.type not in (None, key_type):
+        cluster.learn_write_isolation(name, isolation)
+    if index is not None and index not in index_keys:
+        meant = did_you_mean(index, index_keys) or f"Its indexes are: {', '.join(index_keys) or 'none'}."
+        raise ConfigurationError(f"--index: {name} has no index {index!r}. {meant}")
+    key_name = hash_key_of(description) if index is None else index_keys[index]
+    real_type = attribute_types_of(description)[key_name]
+    if key_type not in (None, real_type):
         raise ConfigurationError(
-            f"--type {options.type}: the partition key {name} of {options.index or options.table} is of type "
-            f"{key_type}. Leave out --type."
+            f"--type {key_type}: the partition key {key_name} of {index or name} is of type {real_type}. "
+            "Leave out --type."
         )
-    return _Table(key_type, isolation)
+    return KnownTable(real_type, isolation, note)
 
 
 def _for_machines(route: KeyRoute, key: str) -> dict[str, Any]:

@@ -12,9 +12,11 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TextIO
+
+from .output import writing
 
 __all__ = ["BAD", "DIM", "GOOD", "HEAD", "PLAIN", "WARN", "Line", "Screen", "Text"]
 
@@ -37,7 +39,8 @@ class Screen:
     """
 
     def __init__(self, *, as_json: bool = False, plain: bool = False, out: TextIO | None = None) -> None:
-        self._out = sys.stdout if out is None else out
+        # Python has no standard output where the caller has closed it: what is written goes nowhere.
+        self._out = out or sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         self.as_json = as_json
         is_terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
         columns = shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
@@ -45,6 +48,7 @@ class Screen:
         # What has no encoding is not a file, and takes every character.
         self._encoding = self._out.encoding or "utf-8"
         self._console = _console(self._out, self.width) if is_terminal and not as_json and not plain else None
+        self._gathered: list[Line] | None = None
 
     @property
     def is_live(self) -> bool:
@@ -61,16 +65,33 @@ class Screen:
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
-    def document(self, value: Any) -> None:
-        """The one JSON document of a command."""
-        print(json.dumps(value, indent=2, default=str), file=self._out)
+    def document(self, value: Any, *, in_one_line: bool = False) -> None:
+        """The one JSON document of a command; `in_one_line` where it is one of several."""
+        self.write(json.dumps(value, indent=None if in_one_line else 2, default=str) + "\n")
+
+    def write(self, text: str) -> None:
+        """Text as it is."""
+        with writing():
+            self._out.write(text)
+            self._out.flush()
 
     def line(self, *texts: Text) -> None:
-        if self._console is not None:
-            self._console.print(_rich_text([texts]), soft_wrap=True)
+        if self._gathered is not None:
+            self._gathered.append(texts)
+        elif self._console is not None:
+            with writing():
+                self._console.print(_rich_text([texts]), soft_wrap=True)
         else:
-            self._out.write(self._readable("".join(text for text, _ in texts).rstrip()) + "\n")
-            self._out.flush()
+            self.write(self._readable("".join(text for text, _ in texts).rstrip()) + "\n")
+
+    @contextmanager
+    def gathering(self) -> Iterator[list[Line]]:
+        """The lines that are written in the ``with`` block come into this list instead."""
+        before, self._gathered = self._gathered, []
+        try:
+            yield self._gathered
+        finally:
+            self._gathered = before
 
     def _readable(self, text: str) -> str:
         return text.encode(self._encoding, "replace").decode(self._encoding)

@@ -6,6 +6,7 @@ import argparse
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..cluster import Cluster
@@ -45,12 +46,13 @@ def add_token_aware(command: argparse.ArgumentParser, help: str) -> None:
 
 
 def open_cluster(
-    options: argparse.Namespace, environ: Mapping[str, str] | None = None, *, reads_rings: bool = False
+    options: argparse.Namespace, environ: Mapping[str, str] | None = None, *, reads_rings: bool = False, **others: Any
 ) -> Cluster:
     """The cluster that the options mean. Raises `ConfigurationError`.
 
     It reads token rings only if the URL or ``--token-aware`` says True, because a command is over before they are worth
-    it. `reads_rings`: the configuration stays as it is, for a command that shows what is wrong with it.
+    it. `reads_rings`: the configuration stays as it is, for a command that shows what is wrong with it. `others`: more
+    settings, which the command decides about.
     """
     env = dict(os.environ if environ is None else environ)
     if options.url is not None:
@@ -60,7 +62,7 @@ def open_cluster(
             "Nothing says which cluster is meant. Add --url http://10.0.0.1:8000, or set the environment variable "
             "ALTERNATOR_URL."
         )
-    changes: dict[str, Any] = {"name": "cluster"}
+    changes: dict[str, Any] = {"name": "cluster", **others}
     for name in ("datacenter", "rack"):
         value = getattr(options, name)
         if value is not None:
@@ -77,11 +79,11 @@ def open_cluster(
         changes["tls"] = tls
     seconds = options.timeout
     changes["timeouts"] = {"connect": seconds, "read": seconds, "total": 2 * seconds}
-    changes["discovery"] = {"timeout": seconds, "startup_wait": seconds}
     with warnings.catch_warnings():
         # A user who writes --insecure knows it.
         warnings.simplefilter("ignore", InsecureTlsWarning)
         config = ClusterConfig.from_env(env, **changes)
+    config = config.replace(discovery=replace(config.discovery, timeout=seconds, startup_wait=seconds))
     if not reads_rings:
         config = config.replace(token_aware=config.token_aware is True or getattr(options, "token_aware", False))
     if config.process_number is None:

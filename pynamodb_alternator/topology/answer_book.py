@@ -3,9 +3,9 @@
 It has no lock of its own: `Membership` holds its lock around each method that changes something. `next_change` may be
 read without it.
 
-An answer that is fine costs nothing here: how many answers each node gave is counted elsewhere anyway, by one number
-that only grows. Only when an answer failed, and at most once in a second, these numbers are noted for all nodes; the
-oldest note that is still in the window says from which number on the answers count.
+A good answer costs nothing here: the answers of each node are counted elsewhere anyway, by one number that only grows.
+When an answer has failed, at most once a second, these numbers are noted for all nodes. The answers that count are
+those since the oldest note in the window.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ class _Note(NamedTuple):
 class AnswerBook:
     """Which nodes are set aside, and what is known of the answers that failed.
 
-    `answers_of`: how many answers a node has given, a number that only grows.
+    `answers_of`: how many answers a node has given, a number that only grows. `sets_aside`: False for never.
     """
 
-    def __init__(self, answers_of: Callable[[Node], int]) -> None:
+    def __init__(self, answers_of: Callable[[Node], int], *, sets_aside: bool = True) -> None:
         self._answers_of = answers_of
+        self._sets_aside = sets_aside
         self._asides: dict[Node, Aside] = {}
         self._out: frozenset[Node] = frozenset()
         self.next_change: float | None = None
@@ -86,7 +87,7 @@ class AnswerBook:
 
         `counted`: whether `answers_of` has counted this answer. `groups`: of which at least half are not set aside.
         """
-        if node not in members:
+        if node not in members or not self._sets_aside:
             return None
         self._note(node, now, members, 1 if counted else 0)
         if not counted:

@@ -1,4 +1,4 @@
-"""What a probe asks a node, and what the answer says of it."""
+"""The question of a probe to a node, and what the answer says of the node."""
 
 from __future__ import annotations
 

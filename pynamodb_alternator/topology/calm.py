@@ -1,8 +1,8 @@
 """How calmly a cluster is asked: when nodes are probed, when and from whom the node list is read. Pure functions.
 
-One client is not a burden. Ten thousand that do the same at the same moment are one: so each wait here is varied at
-random, grows while nothing needs an answer, and is short again when something does. Values, clock and random source are
-passed in, so that a simulation of a fleet can run the same rules.
+One client is not a burden for a cluster. Ten thousand clients that do the same at the same moment are: so each wait
+here is varied at random, grows while nothing needs an answer, and is short again when something does. Values, clock and
+random source are passed in, so that a simulation of a fleet can run the same rules.
 """
 
 from __future__ import annotations

@@ -3,15 +3,15 @@
 Theory of operation. `Discovery` knows which scopes a configuration names, and reads the node list of each: `read` takes
 the reading before and the nodes by their state, and gives the next `Reading`. The way through the sources of one
 reading is a `SourceWalk`, the meaning of an answer is in `localnodes`, the seeds are in `seeds`. Most readings find
-nothing new, and are `repeated` without a walk.
+nothing new. Such a reading is recognised by its bytes, and needs no walk (`repeated`).
 
-What it owns is memory between readings: the source of the last reading, whose connection is open; when to look again at
-seeds that are not members; which members were seen alive, so that nodes which were not are not kept as a datacenter;
-whether the server honours scopes, and whether those of the configuration are empty; what was logged already. One thread
-at a time reads, so there is no lock: `Membership.refresh` calls `read` in the thread that has the turn (the reader
-thread of the monitor, that of a request where there is none, or a user's), and under no lock, because it waits for the
-network and the resolver, which are passed in. An answer is reported to `answered`, a source that
-fails to `failed`, both in that thread.
+Between readings it remembers: the source of the last reading, whose connection is open; when to look again at seeds
+that are not members; which members were seen alive, so that nodes which never answered are not kept as a datacenter;
+whether the server honours scopes, and whether those of the configuration are empty; and what was logged already. Only
+one thread reads at a time, so it needs no lock: `Membership.refresh` calls `read` in the thread that has the turn (the
+reader thread of the monitor, the thread of a request where there is no monitor, or a user's). No lock is held then,
+because a reading waits for the network and the resolver, which are passed in. An answer is reported to `answered`, and
+a source that fails to `failed`, both in that thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .calm import sources_in_order
 from .health_book import States
 from .localnodes import IMPOSSIBLE_RACK_PATH, NodeFilter, path_for, read_answer
 from .network import Fetch, Resolve
-from .node import Node
+from .node import Node, with_names
 from .reading import Location, Reading, location_of
 from .repeated import Answer, Questions, Repeatable
 from .seeds import Seeds
@@ -87,6 +87,7 @@ class Discovery:
         self._scopes_supported: bool | None = None
         self._scope_is_empty = False
         self._repeatable: Repeatable | None = None
+        self._seeds_alone: tuple[Node, ...] = ()
 
     def seeds(self) -> tuple[Node, ...]:
         """The nodes to begin with, as long as no node has told which nodes the scopes have."""
@@ -101,6 +102,8 @@ class Discovery:
         tell the same bytes as before, and has its members and groups if nothing else has changed.
         """
         self._readings += 1
+        if not self._config.discovery.enabled:
+            return self._read_seeds(previous)
         # Just before the first reading they were resolved: see `seeds`.
         self._seeds.new_reading(
             may_resolve=self._readings > 1, look_again=self._readings % READINGS_PER_LOOK_OUTSIDE == 0
@@ -127,6 +130,19 @@ class Discovery:
             of = Repeatable.of(reading, states, questions.answers, self._seeds.addresses)
             self._repeatable = of if walk.smooth else None
         return reading
+
+    def _read_seeds(self, previous: Reading) -> Reading:
+        """Where discovery is switched off: the seeds are the nodes of each scope. Asks the resolver, and no node."""
+        if self._readings % READINGS_PER_LOOK_OUTSIDE == 1 or not self._seeds_alone:
+            seeds = ring_order(self._seeds.nodes())
+            # The very nodes of before, as long as they are the same: then nothing has changed for anybody.
+            if with_names(seeds) != with_names(self._seeds_alone):
+                self._seeds_alone = seeds or self._seeds_alone
+        if not self._seeds_alone:
+            raise DiscoveryError("no seed can be resolved", tuple(self._config.seeds))
+        members = {location_of(scope): self._seeds_alone for scope in self._scopes}
+        reading = Reading(members, (frozenset(self._seeds_alone),), self._seeds_alone[0].address)
+        return previous if reading.says_the_same_as(previous) else reading
 
     def _is_repeated(self, previous: Reading, states: States, questions: Questions) -> bool:
         """Whether the sources of the last reading tell the same bytes, and nothing else has to be looked at."""

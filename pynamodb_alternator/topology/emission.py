@@ -1,4 +1,4 @@
-"""What is told of a change: a signal with its payload, and a log line where people care.
+"""The news of a change: a signal with its payload, and a log line if people need it.
 
 Emissions are made where a change is made, under the lock of the `Membership`, and emitted when it is released.
 """

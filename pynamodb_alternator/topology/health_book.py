@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..settings.values import Health
 from .calm import beside, jittered, until_next_probe
-from .health import HealthStatus, Observation, State, quarantined, transition
+from .health import HealthStatus, Observation, State, active, quarantined, transition
 from .node import Node
 
 __all__ = ["HISTORY", "HealthBook", "Snapshot", "StateChange", "States"]
@@ -73,7 +73,10 @@ class HealthBook:
     """What is known of the health of all nodes, and of those that left. `history`: how many of these are remembered.
     `random`: varies the times of probes.
 
-    `changes`: is raised before a node gets another state, so that who has seen all states at this number knows them.
+    With `Health.enabled` False all nodes are active for ever, so that none is ever due or a suspect.
+
+    `changes`: is raised before a node gets another state, so that a reader that has seen all states at this
+    number need not read them again.
     """
 
     def __init__(self, policy: Health, random: Random, *, history: int = HISTORY) -> None:
@@ -81,6 +84,7 @@ class HealthBook:
         self.changes: int = 0
         self._by_state: tuple[frozenset[Node], int, States] = (frozenset(), 0, States())
         self._policy = policy
+        self._of_new_nodes = _UNHEARD_OF if policy.enabled else active(policy)
         self._random = random
         self._history = history
         self._troubles: dict[Node, _Trouble] = {}
@@ -150,11 +154,12 @@ class HealthBook:
     # ---- what changes it ---------------------------------------------------------------------------------------
 
     def admit(self, nodes: Collection[Node]) -> None:
-        """New nodes start on trial; those that are known keep what is known of them."""
+        """New nodes start on trial, or active where health is switched off; those that are known keep what is known of
+        them."""
         for node in nodes:
             if node not in self.statuses:
                 self.changes += 1
-                self.statuses[node] = _UNHEARD_OF
+                self.statuses[node] = self._of_new_nodes
         # Under these very objects, and not under equal ones, such as the seeds: requests then find them by identity.
         self.statuses = {**{node: self.statuses[node] for node in nodes}, **self.statuses}
 
@@ -165,7 +170,7 @@ class HealthBook:
 
         `generation`: that of the node when what was observed began; of an earlier one it says nothing.
         """
-        before = self.statuses.get(node)
+        before = self.statuses.get(node) if self._policy.enabled else None
         if before is None or (generation is not None and generation != before.generation):
             return None
         after = transition(before, observation, self._policy)
@@ -189,7 +194,7 @@ class HealthBook:
 
     def suspect(self, node: Node) -> bool:
         """Put the node down as a suspect. False if it is one already, or down, or not known."""
-        status = self.statuses.get(node)
+        status = self.statuses.get(node) if self._policy.enabled else None
         if status is None or status.state is State.DOWN or node in self._suspects:
             return False
         self._suspects.add(node)
@@ -214,7 +219,8 @@ class HealthBook:
             self._next_probe.setdefault(node, now)
 
     def hasten(self, nodes: Iterable[Node], now: float) -> None:
-        """Have these probed within a probe interval, which were to be left alone for longer: they are needed."""
+        """Have these nodes probed within one probe interval, although their pause was to be longer: requests need
+        them."""
         for node in nodes:
             due = self._next_probe.get(node)
             if due is not None and due > now + self._policy.probe_interval:

@@ -1,23 +1,23 @@
 """The state of the cluster as this process sees it: what requests read, and what they and probes report to.
 
-Theory of operation. `Membership` owns the members, the scope in use and the view that is published of them
-(`Published`: immutable values, swapped as a whole), the health of the members (a `HealthBook`), and which of them are
-set aside because their answers fail (an `AnswerBook`). Decisions are pure functions of `health`, `selection` and
-`set_aside`.
+Theory of operation. `Membership` owns what is published (`Published`: the members, the scope in use, the view with its
+subset and slow starts), the health of the members (`HealthBook`), which of them are set aside (`AnswerBook`), which new
+ones are probed (`Newcomers`), and the pace of readings (`ReadingPace`). Decisions are pure functions of `health`,
+`selection`, `set_aside`, `slow_start` and `calm`; what requests read is immutable and swapped as a whole.
 
-Threads. Those of requests read `view`, `view_for`, `generation`, `is_down` and the like, take no lock for that, and so
-wait for nobody. They report with `succeeded`, `failed` and `suspect`. The reader thread of the monitor calls `refresh`,
-its probe threads call `probe`; where there is no monitor, requests call both. Users may call `refresh` in any thread.
+Threads. Requests read `view`, `view_for`, `generation` and `is_down` without a lock, so they never wait. They report
+with `succeeded`, `failed`, `answer_failed`, `suspect` and `named`. The monitor calls `review`, its reader thread
+`refresh`, its probe threads `probe`; without a monitor, requests call these. Users may call `refresh` in any thread.
 
 Locks. `_lock` guards every change, and is held for a few microseconds: no I/O, no log line, no signal and no callback
-happens under it. What is to be told of a change is made under it, as a list of `Emission`, and told when it is
-released: first to the listener what requests wait for (`went_down`), then the signals. The turn to read the list
-(`turns`) is not a lock: a thread that reads holds nothing, and the others wait for its result or do not.
+happens under it. A change makes a list of `Emission` under the lock. When the lock is released, the listener is told
+first of what requests wait for (`went_down`), and then the signals are sent. The turn to read the list (`turns`) is not
+a lock: a thread that reads holds nothing, and the others wait for its result or do not.
 
 Exceptions. `gevent.Timeout` or a signal handler may raise in the thread of a request, between any two lines here. So
 each change is made in such an order that a later step repairs what an interrupted one left: a suspect that the listener
 was not told of is in `suspects()`, and is probed from there; a status that did not reach the view gets there with the
-next reading; members that the listener was not told of are told with it, too; and a turn ends with its call.
+next reading; the listener is told of members that it missed after the next reading too; and a turn ends with its call.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Membership:
         self.pace: ReadingPace = ReadingPace(config.discovery, clock, random)
         self._health = HealthBook(config.health, random, history=history)
         self._newcomers = Newcomers(self._health, random)
-        self._answers = AnswerBook(answers_of)
+        self._answers = AnswerBook(answers_of, sets_aside=config.health.enabled)
         self._members_told: frozenset[object] = frozenset()
         self._told_of: frozenset[Node] = frozenset()
         self._asked_in: Mapping[Node, HealthStatus] = {}

@@ -11,7 +11,7 @@ from ..settings import addresses
 __all__ = ["MOST_NAMES", "Node", "canonical_endpoint", "with_names"]
 
 MOST_NAMES = 3
-"""For which a certificate may be issued: each may take a handshake of its own."""
+"""Names for which a certificate may be issued, at most: each may take a handshake of its own."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -65,7 +65,8 @@ class Node:
 
     @property
     def kind(self) -> str | None:
-        """What kind of address `host` is, if it is none of an ordinary node. See `addresses.kind_of`."""
+        """The kind of address that `host` is, if an ordinary node does not have such an address. See
+        `addresses.kind_of`."""
         return addresses.kind_of(self.host)
 
     @property
@@ -79,12 +80,12 @@ class Node:
 
     @property
     def may_name_this_machine(self) -> bool:
-        """Whether names that it lists may lead to this machine: it is here itself, as far as its host tells, or it is a
-        name that was listed by such a node. So each reading decides alike, whichever of the two is asked."""
+        """Whether names that it lists may lead to this machine: its host is on this machine, or is a name that such a
+        node has listed. So the result of a reading does not depend on which of the two is asked."""
         return self.kind is not None or (addresses.ip_address_of(self.host) is None and not self.is_listed_name)
 
     def check_peer(self, address: str) -> None:
-        """A connection has led to `address`: see that it may, before anything is sent.
+        """A connection has been made to `address`: check that this is allowed, before anything is sent.
 
         Raises OSError where a name that a node has listed leads to a place that it may not list as an address.
         """

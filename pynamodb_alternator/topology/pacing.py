@@ -1,4 +1,4 @@
-"""How often the node list of one cluster is read: the pace that `calm` says, and what has happened so far.
+"""How often the node list of one cluster is read: keeps the pace, by the rules of `calm`.
 
 It has no lock of its own: `Membership` holds its lock around `trouble` and `read`.
 """

@@ -168,7 +168,7 @@ class Published:
         return self._subset.among(tuple(self.lists(reading)[0]), (), ())
 
     def groups(self) -> Iterator[Collection[Node]]:
-        """The whole cluster, and each scope: what must not lose more than half of its nodes."""
+        """The whole cluster, and each scope: the groups that must not lose more than half of their nodes."""
         yield self.members
         yield from self.reading.groups
         yield from self.reading.members.values()

@@ -36,7 +36,8 @@ class Reading(NamedTuple):
         return frozenset(node for nodes in self.members.values() for node in nodes)
 
     def says_the_same_as(self, other: Reading) -> bool:
-        """Whether all of its nodes are the very ones of `other`, each in the same places. If so for sure, that is."""
+        """Whether both readings surely say the same: all nodes are the same objects, in the same places. If not, they
+        may still be equal."""
         return self.groups == other.groups and (
             self.members is other.members
             or (

@@ -1,9 +1,9 @@
-"""A reading that is repeated: as long as all of its sources tell the same bytes, it is the same again.
+"""Repeating a reading cheaply: as long as all of its sources tell the same bytes, its result is the same.
 
 A full reading of thousands of nodes takes milliseconds, and nearly all of them find what was known. So `Discovery`
 remembers what it asked in a reading that went smoothly and changed nothing, and asks these sources for the same lists.
-Where all answers have the same bytes, and no node has gone down or come back, a full reading would end where the last
-one did. Where something differs, a full reading follows, and takes the answers that are there.
+If all answers have the same bytes, and no node has gone down or come back, a full reading would have the same result as
+the last one. If something differs, a full reading follows, and uses the answers that have come.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 class Repeatable(NamedTuple):
     """What a reading began with, in which `states` the nodes were, and its answers in the order of the questions.
 
-    `is_closed`: whether the seeds are among the members, so that there is nobody else to ask.
+    `is_closed`: whether the seeds are among the members, so that no other node has to be asked.
     """
 
     reading: Reading

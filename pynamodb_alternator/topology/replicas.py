@@ -191,7 +191,7 @@ class Replicas:
         self._on_wanted = on_wanted
         self._rings: dict[str, TokenRing] = {}
         self._requests: dict[str, int] = {}
-        self._wanted: dict[str, bool] = {}
+        self._demand: dict[str, bool] = {}
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -204,7 +204,7 @@ class Replicas:
 
     def is_wanted(self, name: str) -> bool:
         """Whether the table's ring is to be read."""
-        return name in self._wanted
+        return name in self._demand
 
     def used(self, name: str, *, always: bool) -> bool:
         """A request for the table was made that lacks its ring. `always`: it is wanted from the first request on, and
@@ -212,13 +212,13 @@ class Replicas:
 
         Requests are counted without a lock. Two at once may count as one, which delays the wish by one request.
         """
-        wanted = self._wanted.get(name)
-        if wanted is None or (always and not wanted):
+        demand = self._demand.get(name)
+        if demand is None or (always and not demand):
             if not always:
                 count = self._requests[name] = self._requests.get(name, 0) + 1
                 if count < self._after:
                     return False
-            self._wanted[name] = always
+            self._demand[name] = always
             if self._on_wanted is not None:
                 self._on_wanted(name, always)
         return True

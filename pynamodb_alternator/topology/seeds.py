@@ -21,7 +21,7 @@ class Seeds:
     once, until it can.
 
     A node that was found by a name must prove with its certificate that it has that name. Its address proves nothing
-    before a node has listed it: a resolver tells what the network says.
+    before a node has listed it: a resolver repeats what the network says, which need not be true.
     """
 
     def __init__(self, config: ClusterConfig, resolve: Resolve) -> None:
@@ -58,7 +58,7 @@ class Seeds:
         return None if self._has_names else self.nodes()
 
     def includes(self, node: Node) -> bool:
-        """Whether a node is one of the seeds, by what is known of their names."""
+        """Whether a node is one of the seeds, as far as their names are resolved."""
         if (node.host, node.port) in self._config.seed_addresses:
             return True
         return self._has_names and bool(self._known_names(_key(node.host)))
@@ -73,8 +73,8 @@ class Seeds:
     def _resolve_name(self, host: str) -> None:
         try:
             # Another dict: a reading that takes long may still look at the one before.
-            found = {address: _key(address) for address in self._resolve(host)}
-            self._resolved = {**self._resolved, host: found}
+            addresses = {address: _key(address) for address in self._resolve(host)}
+            self._resolved = {**self._resolved, host: addresses}
         except (OSError, UnicodeError) as error:
             if host not in self._unresolved:
                 self._unresolved.add(host)

@@ -65,7 +65,7 @@ def make_topology(
 ) -> Topology:
     """The topology of a reading with the scope at `index` of the chain in use.
 
-    `ring_nodes`: what of it the affinity ring is; see `ClusterConfig.affinity_ring`.
+    `ring_nodes`: which nodes are the affinity ring; see `ClusterConfig.affinity_ring`.
     """
     scopes = list(chain(preferred))
     scope = scopes[index]
@@ -89,7 +89,7 @@ def make_topology(
 def _ring_of_datacenter(
     left: Sequence[Scope], scope: Scope, nodes: tuple[Node, ...], reading: Reading
 ) -> tuple[Scope, tuple[Node, ...]]:
-    """The affinity ring of `scope`, which has these nodes, and the scope of which the ring's nodes are all.
+    """The affinity ring of `scope`, which has these nodes, and the scope that has exactly the ring's nodes.
 
     A lightweight transaction is serial within the datacenter, so its ring is wider than a rack.
     """
@@ -105,8 +105,9 @@ def _ring_of_datacenter(
 def _datacenter_of_left_rack(left: Sequence[Scope], scope: Scope, reading: Reading) -> Scope | None:
     """The datacenter of a rack that has no usable node, if the chain led out of that datacenter.
 
-    The rack's neighbours may well be usable, and clients in their racks go on with lightweight transactions there, so
-    these stay in that datacenter while it can serve. If it was in the chain itself, it has been found unusable.
+    Other racks there may still be usable, and clients in these racks go on with lightweight transactions there. So our
+    transactions stay in that datacenter as long as it can serve. If the datacenter itself was in the chain, it is not
+    usable either.
     """
     exhausted = {gone.datacenter for gone in left if gone.rack is None}
     for rack in left:
@@ -164,7 +165,7 @@ def next_view(
 
 
 def _details(topology: Topology) -> list[tuple[object, ...]]:
-    """What may change in nodes that stay equal, because only their endpoints count for that."""
+    """The parts of nodes that may change although the nodes stay equal: only endpoints are compared."""
     return [(node.datacenter, node.rack, node.certificate_names, node.is_listed_name) for node in topology.ring]
 
 

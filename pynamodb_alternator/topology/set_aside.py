@@ -1,13 +1,13 @@
 """When a node is set aside because its answers fail far more often than those of the others. Values and pure functions.
 
-A node that answers `GET /` can fail every request: a proxy in front of it has lost it, or its own disk is sick. Health
-sees nothing of that, for health is about answers that do not come. So a node whose answers failed is compared with the
-others: not with a fixed number alone, because a cluster that has lost its quorum fails everywhere, and then moving on
-helps nobody.
+A node that answers `GET /` can fail every request: a proxy in front of it has lost it, or its own disk is sick. The
+node's health does not show that, because health is about answers that do not come. So a node whose answers failed is
+compared with the others. A fixed limit alone would not do: a cluster that has lost its quorum fails everywhere, and
+then going to another node does not help.
 
-What is set aside goes last in query plans, for a time. Then it *returns*, and is judged anew: for a moment longer, only
-requests go there that can be sent again when it fails them, so that no caller pays for the test; after that, all do.
-Nothing here changes the affinity ring or the health of a node.
+A node that is set aside goes last in query plans, for a time. Then it *returns*, and is judged anew: at first it gets
+only requests that can be sent again if it fails them, so that no caller pays for the test; a little later it gets all
+requests. Nothing here changes the affinity ring or the health of a node.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST = 60.0
 TRIAL = 5.0
 """Seconds after its return in which only requests go to a node that can be sent again."""
 _MEMORY = 60.0
-"""Seconds after its return in which a node that fails again counts as failing another time in a row."""
+"""If a node fails again within so many seconds after its return, that counts as another time in a row."""
 _LEAST_ANSWERS = 20
 _LEAST_SHARE = 0.5
 _TIMES_THE_OTHERS = 5
@@ -52,7 +52,7 @@ class Tally(NamedTuple):
 
 
 class Aside(NamedTuple):
-    """A node is set aside, or was so lately. Times are those of the monotonic clock, in seconds.
+    """A node that is set aside, or was until lately. Times are those of the monotonic clock, in seconds.
 
     `times`: how many times in a row. `tally`: what it was set aside for. `error`: what its last failed answer said.
     """
@@ -80,7 +80,7 @@ class Aside(NamedTuple):
 def fails_far_more(tally: Tally, others: Iterable[Tally]) -> bool:
     """Whether a node with this tally is bad, and far worse than the others.
 
-    Others that have not answered in the window say nothing; if none has, there is nobody to compare with.
+    Nodes that have not answered in the window are left out. If no other node has answered, the node cannot be compared.
     """
     if not tally.is_bad:
         return False

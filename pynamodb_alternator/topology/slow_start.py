@@ -1,11 +1,12 @@
-"""How the share of a node grows that returns or joins: a slow start. Pure rules, and the book of the nodes that start.
+"""Slow starts: how the share of a node grows after it has returned or joined. Pure rules, and the book of the nodes
+that start.
 
-A node that comes back has cold caches, and every process sees it come back at the same moment. So it does not get its
-share of the requests that any node may serve at once: of the turns that fall to it, it takes a part that grows in
-`STEPS` equal steps, and nodes that are settled take the others. No node ever gets more than its share by that.
+A node that comes back has cold caches, and every process sees it come back at the same moment. So it does not get at
+once its full share of the requests that any node may serve. It takes a part of its turns, which grows in `STEPS` equal
+steps, and settled nodes take the other turns. So no node ever gets more than its share.
 
 A node starts slowly when it becomes active after it was down, or after it has joined the node list. The nodes of the
-first list do not: then the process is what is new, and no node is settled that could take their turns.
+first list do not start slowly: the process is new then, and not the nodes, and no settled node could take their turns.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from .node import Node
 __all__ = ["NO_SHARES", "STEPS", "SlowStarts", "earliest", "next_step", "share"]
 
 STEPS = 10
-"""In which a share grows: the first one begins at once."""
+"""The steps in which a share grows. The first one begins at once."""
 _ROUNDING = 1e-6
 """Part of a step by which a clock may be early, because its numbers are rounded."""
 NO_SHARES: Final[Mapping[Node, float]] = MappingProxyType({})
 
 
 def share(age: float, period: float) -> float:
-    """The part of its turns that a node takes that has been active for `age` seconds, greater than 0 and at most 1.
+    """The part of its turns that a node takes after it has been active for `age` seconds: greater than 0, and at most
+    1.
 
     `period`: seconds after which it takes all of them.
     """
@@ -36,7 +38,7 @@ def share(age: float, period: float) -> float:
 
 
 def next_step(age: float, period: float) -> float | None:
-    """The age at which the share grows next; None if it has grown up."""
+    """The age at which the share grows next; None if it is complete."""
     step = _step(age, period) + 1
     return step * period / STEPS if step <= STEPS else None
 
@@ -66,7 +68,8 @@ class SlowStarts:
         """When the share of a node grows next. None while none starts."""
 
     def shares(self, now: float) -> Mapping[Node, float]:
-        """The part of its turns that each node takes that starts now, and forgets those that have grown up."""
+        """For each node that starts now, the part of its turns that it takes. Nodes with a complete share are
+        forgotten."""
         shares = {node: share(now - since, self._period) for node, since in self._since.items()}
         self._since = {node: since for node, since in self._since.items() if shares[node] < 1.0}
         steps = (next_step(now - since, self._period) for since in self._since.values())

@@ -2,7 +2,7 @@
 
 A source is a node that is asked for a list. There are three kinds, and a walk comes to the next kind when a few of the
 one before have failed: the nodes that are usable now (active ones before those on trial), the seeds that are not
-members, and the nodes that are down (they may know better than nobody, and get no credit for it).
+members, and the nodes that are down (they may still know the list; an answer does not count for their health).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The nodes that one process uses of many, so that a fleet of processes does not connect each of them with each node.
+"""Subsets: a process uses only some of many nodes, so that not every process of a fleet connects to every node.
 
 Each process puts the nodes in an order of its own, by rendezvous hashing: by the hash of its name and the node's
 endpoint. Its subset is the first nodes of this order. So over many processes each node is in as many subsets as any
-other, and a node that comes or goes changes one node of the subsets that it is in, or comes to be in, and no others.
+other, and a node that comes or goes changes one node in the subsets that it joins or leaves, and no other subset.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""One thread at a time, and the others wait for its result: the turns of those that read the node list.
+"""Turns to read the node list: one thread at a time reads, and the others wait for its result.
 
-A turn is not counted and not locked. It belongs to a `Claim`, an object that only the frame of the call holds which
-does the work, so that a turn ends with its call, however that ends: also if an exception (`gevent.Timeout`, one of a
-signal handler) comes in the middle of giving it back. Should somebody keep such an exception with its frames, the turn
-ends when it has lasted longer than a real reading can.
+A turn is neither a count nor a lock. It belongs to a `Claim`, an object to which only the frame of the reading call
+refers. So a turn ends with its call in any case, even if an exception (`gevent.Timeout`, one of a signal handler) comes
+in the middle of giving it back. If such an exception is kept with its frames, the turn ends when it has lasted longer
+than a real reading can.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOOK_AGAIN = 1.0
 
 
 class Claim:
-    """What a call holds to have a turn for as long as it lasts."""
+    """The object that a call holds to have a turn, for as long as the call lasts."""
 
     __slots__ = ("__weakref__",)
 
@@ -47,7 +47,7 @@ class Turn:
         return self._claim() is None
 
     def end(self) -> None:
-        """Let those go that wait for it."""
+        """Wake the threads that wait for it."""
         self._over.set()
 
     def wait(self, most: float) -> bool:
@@ -71,8 +71,8 @@ class Turns:
         self._turn = None
 
     def run(self, work: Callable[[Turn], bool], now: float, *, waits: bool, most: float, otherwise: bool) -> bool:
-        """Have a turn, and do `work` in it; its result. While another thread has it, that of the other one, for which
-        this waits at most `most` seconds, or `otherwise` at once if it does not wait."""
+        """Take the turn, do `work`, and give its result. While another thread has the turn: wait at most `most` seconds
+        for its result and give that, or give `otherwise` at once if `waits` is False."""
         claim = Claim()
         # The turn is taken inside, so that no exception comes between taking it and being ready to give it back.
         try:

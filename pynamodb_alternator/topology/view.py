@@ -43,8 +43,8 @@ class View(NamedTuple):
 
     `down`: get no traffic. `unproven`: those of them that have not answered ``GET /`` yet, and are not known to be
     down; they are probed when a plan names them. `quarantined`: get traffic after the active nodes. `set_aside`: get
-    traffic after all others, because their answers failed. `returning`: were set aside; those requests go there that
-    can be sent again.
+    traffic after all others, because their answers failed. `returning`: were set aside, and get only requests that can
+    be sent again.
     `hedged`: kept a read waiting, which had to be hedged, and have not been probed since: get reads after all others.
     `subset`: the nodes of the scope in use over which this process spreads what any node may serve, in canonical order;
     empty if these are all nodes of the scope. `starting`: for each node that starts slowly, the part of its turns that

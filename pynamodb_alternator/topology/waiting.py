@@ -73,7 +73,7 @@ class Latch:
     def call(self, tell: Callable[[], object]) -> None:
         """Have `tell` called when it opens, in the thread that opens it, or now. It may be called more than once.
 
-        A RuntimeError of it means that nobody is there any more who would want to know.
+        A RuntimeError of it means that nothing is left that waits for the news.
         """
         self._waiting.append(tell)
         if self._open:

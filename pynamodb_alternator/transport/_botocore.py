@@ -71,7 +71,7 @@ _KIT = Kit(botocore.client.ClientCreator, botocore.signers.RequestSigner, botoco
 
 
 class Parts(NamedTuple):
-    """What a client has of ours, and the region that it shows. `endpoint`: makes the endpoint for a client's events."""
+    """Our parts of a client, and the region that it shows. `endpoint`: makes the endpoint for a client's events."""
 
     region: str
     serializer: Any
@@ -113,7 +113,7 @@ def _creator(session: Any, kit: Kit) -> Any:
 
 class _VectorLoader:
     """The session's loader, with what botocore's description lacks of vector search. The session itself is left alone:
-    it may be the user's, who has clients of AWS in it as well."""
+    it may belong to the user, and then has clients of AWS in it as well."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -242,7 +242,8 @@ class _FailureClasses:
 
 
 class _NoUserAgent:
-    """Stands where botocore builds a User-Agent for every request: ours, if there is one, is among the headers."""
+    """Takes the place of botocore's builder of a User-Agent, which runs for every request: ours, if there is one, is
+    among the headers."""
 
     def to_string(self) -> None:
         return None
@@ -255,8 +256,8 @@ def _keep_to_their_operations(events: Any, service_id: str, description: Mapping
     """botocore asks these handlers of its own at every request of every service: they stay with the operations for
     which they do something.
 
-    Which these are is read in the description, and not asked of the service model: it keeps each shape that was looked
-    at, and who changes the description of one later would not be heard.
+    The operations are found in the description, and not through the service model. The service model keeps each shape
+    that was read, so a later change of that shape's description would have no effect.
     """
     for event, name, is_needed in (
         ("before-parameter-build", "generate_idempotent_uuid", _has_idempotency_token),
@@ -302,7 +303,7 @@ def convert_answer(response: Any, operation_model: Any) -> dict[str, Any]:
 
 
 class DocumentParser(JSONParser):
-    """botocore's parser for a body that is JSON, and that somebody else has read already.
+    """botocore's parser for a body of JSON that has been parsed already.
 
     `look` is called before each value. It may raise an error to end the work.
     """

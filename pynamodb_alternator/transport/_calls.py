@@ -44,8 +44,8 @@ class Operation(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What is known of the operations, as long as the rest holds. `handlers`: botocore's cache of them, which it drops
-    when one is registered. `methods`: what stands in the places that are looked at."""
+    """What is known of the operations, as long as `handlers` and `methods` are unchanged. `handlers`: botocore's cache
+    of them, which it drops when a handler is registered. `methods`: the methods that a tool might replace."""
 
     handlers: Any
     methods: Sequence[Any]
@@ -119,13 +119,13 @@ class Calls:
 
 
 def _is_stock(method: Any) -> bool:
-    """Whether it is a function of botocore's or aiobotocore's own, by the module that its code is of. What a tool puts
-    there is of another type, or its code is of another module, whatever name it goes by."""
+    """Whether it is a function of botocore's or aiobotocore's own. The module of its code tells: what a tool puts there
+    has another type, or code of another module, even if it has the same name."""
     return type(method) is FunctionType and method.__globals__.get("__name__") in _STOCK_MODULES
 
 
 def take_over(client_class: type[Any]) -> None:
-    """Have the clients of this class, which is of one client alone, call their endpoint where nobody listens.
+    """Have the client of this class, which no other client has, call its endpoint directly if nothing listens.
 
     Such an endpoint has `calls` and `call`. In an event loop both ways give a coroutine, which the client awaits.
     """

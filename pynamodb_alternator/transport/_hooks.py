@@ -1,4 +1,4 @@
-"""Who listens to what happens to a request between botocore's client and the wire."""
+"""Finds out whether a handler or a tool listens to a request between botocore's client and the wire."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REQUEST_EVENTS = (
 
 
 class Hooks:
-    """Tells whether somebody listens to what happens to a request between the client and the wire.
+    """Tells whether a handler or a tool listens to a request between the client and the wire.
 
     Those are handlers of the six events of an attempt that botocore has not registered itself, and tools that have
     replaced or wrapped `Endpoint.prepare_request`. The answer is kept for each operation, for as long as botocore keeps
@@ -42,10 +42,10 @@ class Hooks:
         known = self._known
         if known[0] is not cache or known[1] is not method:
             known = self._known = (cache, method, {})
-        found = known[2].get(operation)
-        if found is None:
-            found = known[2][operation] = self._look(operation, method)
-        return found
+        hooked = known[2].get(operation)
+        if hooked is None:
+            hooked = known[2][operation] = self._look(operation, method)
+        return hooked
 
     def _look(self, operation: str, prepare_request: Any) -> bool:
         # OpenTelemetry's and X-Ray's instrumentations wrap this method, to add their headers.
@@ -65,21 +65,21 @@ class Hooks:
 def is_stock_handler(event: str, handler: Any) -> bool:
     """Whether botocore itself has `handler` listen to `event`, for all services or for ours.
 
-    What else is there was registered by somebody, be it when the client was made: Sentry does it then. Function and
-    event must both match, because `choose-signer` with botocore's own `disable_signing` is a user's doing.
+    Any other handler was registered by the user or a tool, perhaps when the client was made, as Sentry does. Function
+    and event must both match, because `choose-signer` with botocore's own `disable_signing` is a user's doing.
     """
     if type(handler).__module__.startswith("moto."):
         return True  # It is in all clients once moto is imported, as for the embedded cluster; AWS's hosts are its own.
-    return any(handler is one for one in _STOCK_HANDLERS.get(event, ()))
+    return any(handler is stock for stock in _STOCK_HANDLERS.get(event, ()))
 
 
 def _stock_handlers() -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {event: [] for event in _REQUEST_EVENTS}
+    handlers: dict[str, list[Any]] = {event: [] for event in _REQUEST_EVENTS}
     for entry in botocore.handlers.BUILTIN_HANDLERS:
         name, _, service = str(entry[0]).partition(".")
-        if name in found and service in ("", "*", SERVICE):
-            found[name].append(entry[1])
-    return found
+        if name in handlers and service in ("", "*", SERVICE):
+            handlers[name].append(entry[1])
+    return handlers
 
 
 _STOCK_HANDLERS = _stock_handlers()

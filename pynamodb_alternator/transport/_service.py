@@ -6,8 +6,8 @@ a change of a service model is for that session alone, as with botocore's loader
 Python needs to copy what was parsed.
 
 There is no lock. Threads that come first at the same time all read the file, which takes a millisecond, and one
-result stays. A lock would be held by nobody in a child that forked meanwhile, and by a thread of before in a process
-that gevent has patched since.
+result stays. A lock would stay locked for ever in a child that was forked meanwhile, and in a process that gevent
+patches after a thread has locked it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ __all__ = ["AllPools", "SharedPools"]
 class SharedPools(Protocol):
     """The connections of threads, or of an event loop, to the nodes of a cluster. Any thread may call these methods.
 
-    What they mean is said at those of `PoolMap`.
+    See the methods of `PoolMap` for what they do.
     """
 
     def waits(self, now: float) -> Iterable[tuple[Node, float]]: ...
@@ -39,8 +39,8 @@ class SharedPools(Protocol):
 class AllPools:
     """A cluster's own pools, and those of event loops that share its nodes and their health.
 
-    There is no lock: the garbage collector calls `remove`, in whatever thread, in the middle of `add` perhaps. Adding
-    to a dict, taking out of it and listing it are one step each.
+    There is no lock, because the garbage collector may call `remove` in any thread, even in the middle of `add`. Adding
+    to a dict, removing from it and listing it are one step each.
     """
 
     def __init__(self, own: SharedPools) -> None:
@@ -84,8 +84,7 @@ class AllPools:
         total: dict[str, PoolStats] = {}
         for pools in self.all():
             for address, stats in pools.stats().items():
-                before = total.get(address, PoolStats(0, 0, 0))
-                total[address] = PoolStats(*(a + b for a, b in zip(before, stats, strict=True)))
+                total[address] = stats.plus(total[address]) if address in total else stats
         return total
 
     def close(self) -> None:

@@ -10,11 +10,11 @@ Nothing here waits or does I/O, so that a thread and an event loop can drive the
 
 **Nodes.** The router has made a query plan, an order of nodes. `next` goes through it, node after node: this is one
 *cycle*, and the plan is asked anew for each. Nodes that went down meanwhile are left out; nodes whose pool is full come
-last, where any node serves the request as well. After a cycle in which no node took the request comes a wait, which
-grows, and then the next cycle, up to `Retries.max_attempts`.
+last, where any node serves the request as well. If no node took the request in a cycle, a wait follows, which grows
+from cycle to cycle, and then the next cycle, up to `Retries.max_attempts`.
 
-**Ends of attempts.** Each attempt ends with `answered` or `failed`. What an answer or a failure means stands in
-`outcome`. A request that surely never reached a server goes to the next node at once, and costs nothing but the cycle.
+**Ends of attempts.** Each attempt ends with `answered` or `failed`. `outcome` says what an answer or a failure means. A
+request that certainly never reached a server goes to the next node at once, and uses up only its place in the cycle.
 Everything else was *sent*: sending it again costs a token of the retry budget, and there are at most
 `Retries.max_attempts` sends.
 
@@ -24,7 +24,7 @@ later, on top of newer writes (`OutcomeUnknownError.may_still_execute`).
 
 **What the caller gets** is the last answer or failure, except that nothing undoes an earlier attempt that may have been
 executed: where the outcome of a write is open, the caller hears of that (`_give_up`, `open_outcome`), also where a
-later attempt was refused for another reason. What the signals are told of all this is in `emit`.
+later attempt was refused for another reason. `emit` sends the signals.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Attempts:
         )
         """Whether an exchange goes on when its node is declared down, and waits for the node's own answer."""
         self._own_scope = options.routing_scope
-        self._is_lookup = options.is_lookup
+        self.is_lookup: bool = options.is_lookup  # the library asks for itself
         self._tried: list[str] = []
         view = self._view()
         self._scope = view.topology.scope
@@ -269,7 +269,7 @@ class Attempts:
         leaves_it_open = verdict is not None and verdict.leaves_it_open
         if not leaves_it_open:
             membership.succeeded(node, self._generation)
-        elif not self._is_lookup:
+        elif not self.is_lookup:
             against = outcome.complaint(answer, repeatable=is_idempotent(self.operation, self.parameters))
             if against is not None:
                 membership.answer_failed(node, against)
@@ -315,16 +315,16 @@ class Attempts:
         if outcome.ends_the_call(error):
             self._ended = True
             return
-        if not self._is_lookup:
+        if not self.is_lookup:
             self.environment.counts[node.address].failures += 1
             self.environment.failed_at(node, self.operation, error)
         if error.node is None:
             error.node = node.address  # of an answer that only its parser has found wanting
         out_of_time = self.deadline is not None and self.environment.clock() >= self.deadline
         if outcome.makes_suspect(error):
-            counts = not self._is_lookup and outcome.counts_against_node(error, out_of_time=out_of_time)
+            counts = not self.is_lookup and outcome.counts_against_node(error, out_of_time=out_of_time)
             membership.failed(node, self._generation, error, counts=counts)
-        if outcome.is_foreign(error) and not self._is_lookup:
+        if outcome.is_foreign(error) and not self.is_lookup:
             membership.answer_failed(node, error.reason, counted=False)
         if isinstance(error, NotSentError):
             self._hopeless_in_cycle += isinstance(error, TlsError | PoolTimeoutError)
@@ -388,7 +388,7 @@ class Attempts:
         raise error
 
     def _finish(self, error: TransportError) -> None:
-        """What all attempts together have to say."""
+        """The error text, from all attempts together."""
         if isinstance(error, OutcomeUnknownError):
             error.may_still_execute = self._may_still_execute
             if not is_read(self.operation) and not isinstance(error, ServerFailureError):

@@ -10,7 +10,7 @@ __all__ = ["RetryBudget"]
 class RetryBudget:
     """Each request earns a fraction of a retry, and each retry costs one (as in finagle).
 
-    `ratio`: retries earned by a request. `reserve`: retries that a cluster that is hardly used may make all the same.
+    `ratio`: retries earned by a request. `reserve`: retries that are allowed even where hardly any requests are made.
     Moving on from a node that refused the connection is free: it costs the cluster nothing.
 
     An exception between two steps may cost what one request earns, or one retry. It is not made up for: a retry more

@@ -1,8 +1,8 @@
 """Requests whose numbers are sent in DynamoDB's canonical form, as `ClusterConfig.canonical_numbers` says.
 
-A request is looked at as the bytes that it was written to: one search tells whether it has a number that would change,
-and nearly none has. Only such a request is gone through, and what changes is copied: the caller's parameters stay as
-they are. The copy is written once more, and routed by, so that a key's hash and token are those of what is sent.
+One search in the bytes of a request tells whether it has a number that would change, and hardly any request has. Only
+such a request is searched member by member, and changed in a copy: the caller's parameters stay as they are. The copy
+is serialized again and used for routing, so that the hash and the token of a key are those of the key that is sent.
 
 Which numbers, and why these: elements of number sets, which the server compares by their text; what a condition or
 filter compares with, for the same reason; and with True the numbers at the top level of keys, items and updates, among

@@ -17,8 +17,8 @@ __all__ = ["PIECE", "STEP", "Deflate", "Gzip", "accepts", "coding_of", "compress
 PIECE = 256 * 1024
 """Bytes that are unpacked at once, at most: about a millisecond."""
 STEP = 16 * 1024
-"""Bytes that zlib is handed at once, at most. A body need not unpack to anything: so many bytes of the worst one take
-about a millisecond too. What zlib leaves of them, because a piece is full, is copied."""
+"""Bytes that zlib is given at once, at most. Even bytes that unpack to nothing take time: so many of the worst ones
+take about a millisecond. The rest that zlib leaves, because a piece is full, is copied."""
 _WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """What tells zlib which of the two formats it shall write or expect."""
 _NEVER = r"q\s*=\s*0(\.0*)?"

@@ -37,7 +37,7 @@ start need no connection each."""
 
 @contextlib.contextmanager
 def own_time(node: Node, question: str, timeout: float) -> Iterator[None]:
-    """A timeout inside tells the time of this `question`: it does not belong to a call with a deadline."""
+    """An error of a timeout inside names the time of this `question`, because no call with a deadline is under way."""
     try:
         yield
     except (ConnectTimeoutError, ReadTimeoutError, DeadlineExceededError) as error:
@@ -51,7 +51,8 @@ def own_time(node: Node, question: str, timeout: float) -> Iterator[None]:
 class ControlConnections:
     """Fetches paths from nodes. Threads may share it; each node has at most one idle connection.
 
-    `admit`: is called with the node before each fetch; raises where the cluster must not connect to it.
+    `admit`: is called with the node before each fetch; raises where the cluster must not connect to it. `user_agent`:
+    what fetches say they come from; None for nothing.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class ControlConnections:
         tls: TlsSource | None = None,
         clock: Clock = time.monotonic,
         admit: Callable[[Node], None] = lambda node: None,
+        user_agent: str | None = None,
     ) -> None:
         self._tls = tls
         self._admit = admit
+        self._headers = () if user_agent is None else (("User-Agent", user_agent),)
         self._clock = clock
         self._lock = threading.Lock()
         self._idle: dict[str, StepwiseConnection] = {}
@@ -92,7 +95,7 @@ class ControlConnections:
             raise ClusterClosedError("The cluster was closed: make no more requests after close().")
         self._admit(node)
         deadline = self._clock() + timeout
-        head = build_get(path, node.host_header)
+        head = build_get(path, node.host_header, self._headers)
         if path != PROBE_PATH:
             self._asked = node.endpoint
         with self._lock:

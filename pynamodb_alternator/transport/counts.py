@@ -13,7 +13,7 @@ _HISTORY = 1_000
 
 
 class NodeCounts:
-    """`answers`: attempts that were answered, with whatever. `failures`: those that were not."""
+    """`answers`: attempts that got any answer. `failures`: attempts that got none."""
 
     __slots__ = ("answers", "failures")
 
@@ -39,5 +39,5 @@ class Counts(dict[str, NodeCounts]):
     def forget_others(self, addresses: Iterable[str]) -> None:
         """Forget nodes that are none of these, when they have become many."""
         known = set(addresses)
-        for address in [one for one in list(self) if one not in known][_HISTORY:]:
+        for address in [other for other in list(self) if other not in known][_HISTORY:]:
             self.pop(address, None)

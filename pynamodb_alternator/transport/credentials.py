@@ -200,7 +200,7 @@ class Signers:
             return latest[1]
         raise CredentialsError(
             f"ClusterConfig: credentials: asking {_kind(self._source)} for credentials failed with {what}. Nothing was "
-            "sent. Retry if it was for a moment; else mend what gives the credentials."
+            "sent. Retry if the trouble was short; else correct what gives the credentials."
         ) from (error if is_stock else None)
 
 

@@ -1,4 +1,4 @@
-"""What the signals are told of a request.
+"""Sends the signals of a request.
 
 Each function emits one signal, with the whole payload of its event in one call: `Environment.emit` adds the cluster's
 name and hands the same dict on to the receivers. A caller that every request passes looks first whether the signal
@@ -40,6 +40,7 @@ def affinity_fallback(request: Attempts | Told) -> None:
             operation=request.operation,
             table_name=table_name(request.parameters),
             request_id=request.request_id,
+            own=request.is_lookup,
             reason=plan.reason,
         )
 
@@ -50,6 +51,7 @@ def routed(request: Attempts | Told, node: Node, *, hedge: bool = False) -> None
         operation=request.operation,
         table_name=table_name(request.parameters),
         request_id=request.request_id,
+        own=request.is_lookup,
         node=node.address,
         attempt=request.count,
         policy=request.plan.policy,
@@ -65,6 +67,7 @@ def retried(request: Attempts, before: Node, node: Node, error: BaseException | 
         operation=request.operation,
         table_name=table_name(request.parameters),
         request_id=request.request_id,
+        own=request.is_lookup,
         from_node=before.address,
         to_node=node.address,
         attempt=request.count,
@@ -76,13 +79,14 @@ def completed(
     request: Attempts | Told, answer: Answer | None, error: BaseException | None, *, hedge: str | None = None
 ) -> None:
     """`hedge`: as in `signals.RequestCompleted`."""
-    node = request.node
+    node, replicas = request.node, request.plan.replicas
     environment = request.environment
     environment.emit(
         signals.request_completed,
         operation=request.operation,
         table_name=table_name(request.parameters),
         request_id=request.request_id,
+        own=request.is_lookup,
         node=None if node is None else node.address,
         attempts=request.count,
         status=None if answer is None else answer.status,
@@ -91,6 +95,7 @@ def completed(
         policy=request.plan.policy,
         hedge=hedge,
         reason=request.plan.reason,
+        on_replica=node in replicas if node is not None and replicas else None,
     )
 
 
@@ -100,6 +105,7 @@ def no_nodes_available(request: Attempts, scope: Scope, why: str) -> None:
         operation=request.operation,
         table_name=table_name(request.parameters),
         request_id=request.request_id,
+        own=request.is_lookup,
         scope=str(scope),
         error=why,
     )

@@ -105,7 +105,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             return self._result(attempts, lane, self._run(attempts, lane))
 
     def call(self, operation: Operation, parameters: Any, body: bytes) -> Any:
-        """What a client's call gives, where nobody listens to it. Raises what botocore's client would raise."""
+        """The call of a client, if nothing listens to it. Raises what botocore's client would raise."""
         return self._happy_path(operation, parameters, body)
 
     def _make(self, request: Request, begun: Begun | None, end: Answer | TransportError | None) -> Any:
@@ -205,9 +205,10 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
 
 
 def _attempts_with(hedge: Hedge, operation: str, parameters: Any, options: RequestOptions) -> Callable[..., Attempts]:
-    """What makes the attempts of a request for which `hedge` holds: others only if it is a read that may be hedged.
+    """The class for the attempts of a request with the setting `hedge`: hedged ones only for a read that may be hedged.
 
-    A request that prefers one node is not one, because it may be about this very node, nor are the library's own.
+    A request that prefers one node may not be hedged, because it may be about this very node. The library's own
+    requests may not be hedged either.
     """
     prefers_one = options.consistent_node is not None and options.consistent_node is not False
     if prefers_one or options.is_lookup or not may_be_hedged(operation, parameters):
@@ -216,8 +217,8 @@ def _attempts_with(hedge: Hedge, operation: str, parameters: Any, options: Reque
 
 
 class _NoSession:
-    """Stands where botocore keeps its HTTP session. The pools are the cluster's: closing one client of it, which may
-    be shared by all models, must not close them."""
+    """Takes the place of botocore's HTTP session. The pools belong to the cluster: closing one client, which all models
+    may share, must not close them."""
 
     def send(self, request: Any) -> Any:
         raise TransportError("botocore's own HTTP session is not used: requests go through the cluster's pools")

@@ -1,8 +1,8 @@
-"""The happy path of a request: what nearly every request takes, in one function that reads from top to bottom.
+"""The happy path of a request, which nearly every request takes: one function that reads from top to bottom.
 
-It makes no object that only trouble needs. What is out of the ordinary is handed over to the attempt loop, which every
-request takes that is not here: before the first attempt, where the request or the cluster needs more than is done here;
-or after it, with what became of it (`Begun`). So the rules for trouble stand in `attempts` alone.
+It makes no object that is needed only in trouble. Any other request is handed over to the attempt loop: before the
+first attempt, if the request or the cluster needs more than is done here; or after it, with its result (`Begun`). So
+the rules for trouble stand in `attempts` alone.
 
 Ordinary are: TLS, signatures, a total timeout, key route affinity, replicas, a pool that opens a connection, most
 settings of models and blocks, load balancing, receivers of signals, and full pools. Out of the ordinary are: reads that
@@ -49,7 +49,7 @@ _ROUTED, _COMPLETED, _FALLBACK = signals.request_routed, signals.request_complet
 
 
 class Terms(NamedTuple):
-    """What the options of a request come to, for all requests of the cluster that have them.
+    """The effect of a request's options, worked out once for all requests of the cluster that have the same options.
 
     `timeouts`: with the cluster's. `allows_all`: whether they keep no request off the happy path, `allows_none`:
     whether they keep all requests off. `hedges`: whether reads may be hedged. `routes`: whether they say how.
@@ -79,6 +79,7 @@ class Told:
 
     __slots__ = ("environment", "node", "operation", "parameters", "plan", "request_id", "started")
     count = 1
+    is_lookup = False
 
     def __init__(self, environment: Environment, request: Request, plan: QueryPlan, node: Node) -> None:
         self.environment: Environment = environment
@@ -178,7 +179,7 @@ class FirstAttempt:
         return request.terms.timeouts
 
     def begin(self, request: Request, deadline: float | None) -> Begun | None:
-        """The attempt that the request begins with; None where it is not for the happy path after all."""
+        """The first attempt of the request; None if the request must leave the happy path."""
         if deadline is not None and self._environment.clock() >= deadline:
             return None
         operation, parameters, _, _, options, terms = request
@@ -207,8 +208,8 @@ class FirstAttempt:
         return _new(Begun, (plan, view, node, self._membership.generation(node), waits, told, order, b""))
 
     def _with_room(self, order: Iterator[Node]) -> tuple[Node, Iterator[Node], bool]:
-        """The first node that has room, and what is left of the order, in which the full ones are last; where all are
-        full, the first of all, and that it has to be waited for."""
+        """The first node that has room, and the rest of the order, with the full nodes last. If all are full: the first
+        of all, and that the request has to wait for it."""
         full: list[Node] = []
         for node in order:
             if self._has_room(node):
@@ -223,7 +224,7 @@ class FirstAttempt:
         return math.inf if timeouts.pool is None else timeouts.pool
 
     def settled(self, begun: Begun, answer: Answer, parsed: dict[str, Any]) -> dict[str, Any]:
-        """What the caller gets of an attempt that went well."""
+        """The caller's result of an attempt that went well."""
         environment, node = self._environment, begun.node
         environment.counts[node.address].answers += 1
         self._membership.succeeded(node, begun.generation)

@@ -7,7 +7,7 @@ and what runs them says which one is meant (`turn_to`) before it reports an end:
     attempt = attempts.first()                            # the one that `next` has begun
     hedge = attempts.hedge()                              # once `hedge_at` has passed, and nothing has come
     attempts.failed_beside(attempt, error, hedge)         # or answered_beside: it ended badly, and the other goes on
-    attempts.turn_to(hedge)                               # the last one: its end is reported as ever
+    attempts.turn_to(hedge)                               # the last one: its end is reported as usual
 
 **The hedge** goes to the next node of the same cycle of the plan, and so of the same scope, to which a connection can
 be had without waiting, and which does not keep other reads waiting. It is an attempt as all others are, and one of

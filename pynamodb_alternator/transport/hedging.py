@@ -1,8 +1,8 @@
-"""Hedged reads, decided: which reads may be hedged, after how long, and how many of them.
+"""The rules of hedged reads: which reads may be hedged, after how long, and how many of them.
 
 A read that waits longer than most is sent to a second node as well, and the first answer wins. `Hedging` is what the
-hedged reads of a cluster share. Nothing here waits or looks at a clock, and nothing here is asked by a request without
-a `Hedge`.
+hedged reads of a cluster share. Nothing here waits or looks at a clock, and a request without a `Hedge` uses nothing of
+this.
 
 There is no lock. What limits hedges is counted by looking at what exists: each hedge leaves an entry in the list of its
 second, and a hedge that finds too many entries takes its own away again. So two threads at once may both find the last
@@ -23,7 +23,7 @@ from ..settings.values import Hedge
 __all__ = ["LEAST", "RESERVE", "HedgeBudget", "Hedging", "Latencies", "kind_of", "may_be_hedged"]
 
 RESERVE = 100
-"""Hedges a minute that a cluster which is hardly used may have all the same."""
+"""Hedges a minute that are allowed even where hardly any reads are made."""
 LEAST = 0.002
 """Seconds: a shorter wait would hedge reads because of a thread that had to wait for its turn."""
 _WINDOW = 60
@@ -39,7 +39,7 @@ _EVERY = 20
 def may_be_hedged(operation: str, parameters: Mapping[str, Any]) -> bool:
     """Whether a request is a read whose answer may come from any replica. Never raises, whatever the parameters are.
 
-    A Scan is none: it is long by nature, and two of them are twice the work.
+    A Scan may not be hedged: it takes long anyway, and two of them are twice the work.
     """
     if operation in ("GetItem", "Query", "SearchVectors"):
         return not parameters.get("ConsistentRead")

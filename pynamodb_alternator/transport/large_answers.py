@@ -1,4 +1,5 @@
-"""Answers that are large, honest or not: reading one takes long, and must neither hold others up nor outlast the call.
+"""Large answers, also malicious ones: reading one takes long. It must not hold other requests up, and must end with the
+call.
 
 An answer of up to `LARGE` bytes is read in one go, in a few milliseconds. For a longer one there is a `Watch`, whose
 `look` is called between the pieces of the work: it ends the work when the deadline of the call has passed, or when

@@ -1,18 +1,18 @@
 """How busy each node is, as ``load_balancing="least_busy"`` compares it: requests in flight, and moving averages.
 
-There is one for each cluster, which its threads and event loops share, and none where another word holds. What is made
-of the figures is said in `routing.load`.
+There is one for each cluster with this setting, which its threads and event loops share. `routing.load` has the rules
+that use the figures.
 
 **In flight** are the connections that are in use, those that are being connected too: counted by looking, as in `live`.
 
 **An average** is that of one operation at one node, over the last second or so, and over a hundred answers at most. It
 is the time of exchanges, from the request's first byte to the answer's last one: waiting for a connection, connecting,
-signing and parsing say nothing of the node's answers. Of an exchange that was broken off (a timeout, a task that was
-cancelled) is known that it takes longer than it took; so it counts if that is more than the average.
+signing and parsing say nothing of the node's answers. An exchange that was broken off (a timeout, a task that was
+cancelled) would have taken longer than it did; so it counts if its time is more than the average.
 
 **Failures**, and answers that are those of an overloaded or sick node, are kept apart from the averages, as the part of
-the last attempts that failed: what a failure counts as is said in seconds only where nodes are compared. So a time in
-which all nodes fail leaves nothing behind.
+the last attempts that failed: a failure is converted into seconds only when nodes are compared. So a time in which all
+nodes fail leaves nothing behind.
 
 There is no lock: a request must not pay for one. An average is one tuple, that is replaced as a whole. Where two
 threads replace one at once, an answer is lost, and an average is none the worse for it.

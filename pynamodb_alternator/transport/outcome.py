@@ -11,15 +11,16 @@
 | no answer, because of the node | the same | it is suspect, and most failures count |
 | no answer, because of us | the same | nothing |
 
-So no status of an answer to a request makes a node suspect: an answer was given, if not always by the node. What does
-it beside failures: another status than 200 of ``/localnodes`` (`topology.discovery`), a request that waits for long
-(`topology.monitor`), and a task that is cancelled while it waits (`aio.endpoint`). What takes a node down are failures
-without an answer, and probes (`topology.membership`), which want status 200 of ``GET /``. What sets it aside are failed
-answers, if it has far more of them than the others (`topology.set_aside`).
+So no status of an answer to a request makes a node suspect: there was an answer, if not always from the node. Beside
+failures, three things make a node suspect: another status than 200 of ``/localnodes`` (`topology.discovery`), a request
+that waits for long (`topology.monitor`), and a task that is cancelled while it waits (`aio.endpoint`,
+`aio.happy_path`). A node goes down through failures without an answer, and through probes (`topology.membership`),
+which need status 200 of ``GET /``. It is set aside for failed answers, if it has far more of them than the others
+(`topology.set_aside`).
 
-Alternator's errors are JSON with a ``__type``, whatever their status is. Anything else was made by a proxy, or by a
-stranger who has got the node's address. What a handler of botocore's events has made (a stub, a recorder) is the
-caller's own: see `HandlerAnswer`.
+Alternator's errors are JSON with a ``__type``, whatever their status is. Any other error was made by a proxy, or by
+another server that has got the node's address. An answer that a handler of botocore's events has made (a stub, a
+recorder) is the caller's own: see `HandlerAnswer`.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def speaks_of_the_item(answer: Answer) -> bool:
 
 
 def complaint(answer: Answer, *, repeatable: bool) -> str | None:
-    """In a few words, what an answer says against its node: many of these set it aside. None if it says nothing.
+    """The complaint in an answer about its node, in a few words: many complaints set the node aside. None if there is
+    none.
 
     `answer`: one whose verdict is `UNKNOWN` or `FOREIGN`. `repeatable`: the request is a read, or a write whose second
     application equals the first. A conditional write or an increment may fail with an error of Alternator's because
@@ -180,8 +182,8 @@ def counts_against_node(error: TransportError, *, out_of_time: bool) -> bool:
 def counts_as_slow(by: Answer | TransportError) -> bool:
     """Whether a failure, or an answer whose verdict is not `FINAL`, counts as a slow answer of its node.
 
-    Not what is about us, nor a kept-alive connection that turned out to be dead, nor a timeout that we noticed late. At
-    the deadline of a call, it does.
+    A failure that is about us does not count, and neither does a kept-alive connection that turned out to be dead, or a
+    timeout that we noticed late. A failure at the deadline of a call does count.
     """
     if isinstance(by, Answer):
         return not isinstance(by, HandlerAnswer)

@@ -158,7 +158,7 @@ def _watched_parser(answer: Any, look: Look) -> DocumentParser:
 
 
 def _error_document(body: bytes, look: Look) -> Any:
-    """The document of an error, or what botocore's parser takes for it where it is not JSON."""
+    """The document of an error; if it is not JSON, the document that botocore's parser makes of it."""
     try:
         return document(body, look)
     except (ValueError, RecursionError):
@@ -227,7 +227,8 @@ def _is_settled(
 
 
 def _without_unknown(answer: dict[str, Any], places: _Places, operation_model: OperationModel) -> bool:
-    """Take out what no answer of the operation has; nothing where there is something else that is not looked at."""
+    """Remove members that no answer of the operation has. Remove nothing if there is another member that is not handled
+    here."""
     unknown = answer.keys() - places.keys()
     if operation_model.output_shape is None or not unknown.isdisjoint(operation_model.output_shape.members):
         return False
@@ -345,13 +346,14 @@ def _capacity(value: Any, has_null: bool, look: Look | None) -> bool:
         if type(units) is float and units < _LARGEST_EXACT and len(value) == 2 and type(value.get("TableName")) is str:
             return units > -_LARGEST_EXACT  # as Alternator tells it
         return value.keys() <= _CAPACITY and all(
-            type(one) in (str, int) or (type(one) is float and abs(one) < _LARGEST_EXACT) for one in value.values()
+            type(units) in (str, int) or (type(units) is float and abs(units) < _LARGEST_EXACT)
+            for units in value.values()
         )
     return False
 
 
 def _capacities(value: Any, has_null: bool, look: Look | None) -> bool:
-    return type(value) is list and all(_capacity(one, has_null, look) for one in value)
+    return type(value) is list and all(_capacity(capacity, has_null, look) for capacity in value)
 
 
 _Places = Mapping[str, Callable[[Any, bool, Look | None], bool]]

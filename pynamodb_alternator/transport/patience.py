@@ -44,9 +44,9 @@ class Patience:
 
 
 class SharedPatience:
-    """What `Patience` is to a wait of its own, for many who wait for the same and are looked at together.
+    """The same as `Patience`, for many waits that are checked together.
 
-    It is a clock on which time counts as it does there: each keeps what it showed when its wait began.
+    It is a clock that counts time as `Patience` does. Each wait keeps what the clock showed when it began.
     `next_look`: when they are looked at next.
     """
 

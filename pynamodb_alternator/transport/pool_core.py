@@ -1,27 +1,30 @@
-"""What the pools of threads and those of event loops have in common: which connections exist, and what gets them.
+"""The common base of the pools of threads and those of event loops: which connections exist, and which request gets
+one.
 
 Nothing here waits or connects: `transport.pool` and `aio.pool` do, each in its own way.
 
 Theory of operation. A *slot* is the right to one connection of a pool, and a slot is used exactly while a connection
-exists: `open` is the number of live connections (`LiveConnections`, weak references), and `in use` is what of them does
-not lie in the list of idle ones. Nothing is counted up and down, so nothing is lost where an exception comes between
-two steps (gevent's Timeout, KeyboardInterrupt, an exception out of a signal's handler, a task that is cancelled):
+exists. `open` is the number of live connections (`LiveConnections`, weak references), and `in use` is the number of
+those that are not in the list of idle ones. No number is counted up and down, so no slot is lost if an exception comes
+between two steps (gevent's Timeout, KeyboardInterrupt, an exception out of a signal's handler, a task that is
+cancelled):
 
 - Taking a connection is `pop(0)` from the list of idle ones, giving it back is `append`; neither takes a lock. In
-  between only the function that uses it holds it. If that function ends without giving it back, the connection dies.
-- So they are used in turn, and with them the cores of the node, each of which has some of them. None falls idle by
-  itself then: how many a pool can do without, it finds by `turnover.Spares`.
-- One that has reached its age is found by what takes it next. If others lie idle, it is closed. Else a new one is
-  opened for the request first, and then the old one is closed, so that the node gives the new one to another core; the
-  new one holds the old one meanwhile (`predecessor`), which serves on if opening fails. In a full pool the slot changes
-  hands, and the old one is closed first. No request is under way on a connection that is closed so.
+  between, only the function that uses the connection refers to it. If that function ends without giving it back, the
+  connection is collected, and its slot is free.
+- So the connections are used in turn, and with them the cores of the node, each of which has some of them. Therefore
+  none stays idle for long, even if there are too many: `turnover.Spares` finds how many a pool can do without.
+- A connection that has reached its age is noticed when it is taken (`turnover.Renewal`). If others are idle, it is
+  closed. Otherwise a new one is opened first and then the old one closed, so that the node gives the new one to another
+  core; meanwhile the new one refers to the old one (`predecessor`), which is used further if opening fails. In a full
+  pool the old one is closed first, and the new one takes its slot. No request is under way on a connection that is
+  closed in this way.
 - A new connection takes its slot before it is connected, and so does one that is handed to a waiter: it exists.
-- Before a new one is opened, one is taken over that others can do without (`_handed_over`): that of a probe.
-- If something keeps a connection that is not used (a traceback, a transport of asyncio), `sweep` closes it: it is seen
-  several times, over a second, within one loan, and without an exchange. A full pool is swept, and each one that the
-  monitor looks at, and now and then all.
-- The queue holds weak references to the waiters. What frees a connection gives it to the first of them. That may be
-  interrupted too; so while there are waiters, it is looked now and then whether there is something to give.
+- Before a new connection is opened, one of a probe is taken over, if there is one (`_handed_over`).
+- If something refers to a connection that is no longer used (a traceback, a transport of asyncio), `sweep` closes it: it
+  was seen several times, over a second, lent to the same request and without an exchange. Pools are swept now and then.
+- The queue holds weak references to the waiters. A function that frees a connection gives it to the first waiter. That
+  may be interrupted too, so waiters check now and then whether there is a connection to give.
 
 The lock is held for handing out and for new slots, never while something is connected, tested or waited for.
 """
@@ -69,6 +72,10 @@ class PoolStats(NamedTuple):
     open: int
     in_use: int
     waiting: int = 0
+
+    def plus(self, other: PoolStats) -> PoolStats:
+        """The connections of both."""
+        return PoolStats(*map(int.__add__, self, other))
 
 
 class PoolCore(Generic[C]):
@@ -146,8 +153,8 @@ class PoolCore(Generic[C]):
         return connection
 
     def _successor(self, connection: C) -> C | None:
-        """What takes the place of a connection that was taken, and has reached its age: one that is not connected yet.
-        None where others lie idle, which do as well."""
+        """A new connection, not connected yet, in place of one that was taken and has reached its age. None if others
+        are idle, which can be used instead."""
         if self._idle and not self._waiters:
             self._discard(connection)
             return None
@@ -176,7 +183,8 @@ class PoolCore(Generic[C]):
         return connection
 
     def _not_opened(self, connection: C, error: BaseException) -> C | None:
-        """It could not be connected. The one whose place it was to take, if that serves on."""
+        """It could not be connected. Gives the old connection, whose place it was to take, if that can still be
+        used."""
         old: C | None = connection.predecessor
         connection.predecessor = None
         self._discard(connection)
@@ -189,7 +197,8 @@ class PoolCore(Generic[C]):
         return None
 
     def _outcome(self, waiter: Waiter[C], since: float, seconds: float) -> C:
-        """What the wait has brought. Raises what ends it, such as `PoolTimeoutError`. `since`: when it began."""
+        """The result of the wait: a connection. Raises what ended it, such as `PoolTimeoutError`. `since`: when it
+        began."""
         if waiter.connection is None:
             self._leave(waiter)  # and perhaps it is served just before
         if waiter.error is not None:

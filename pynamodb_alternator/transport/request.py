@@ -1,7 +1,7 @@
 """The head of a request: the smallest set of headers that the server reads.
 
-Alternator reads Host, X-Amz-Target, Content-Length, and what authenticates or compresses; it checks no Content-Type
-and needs no User-Agent, so that neither is written unless it is asked for.
+Alternator reads Host, X-Amz-Target, Content-Length, and what authenticates or compresses. It checks no Content-Type, so
+that none is written; and it shows the User-Agent to operators, so that this one is short.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ def lines_of(headers: Iterable[tuple[str, str]]) -> bytes:
         ) from None
 
 
-def build_get(path: str, host: str) -> bytes:
+def build_get(path: str, host: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
     """The head of a GET without a body. Raises `RequestRefusedError` as `build_head` does."""
     if not re.fullmatch(_PATH, path) or not re.fullmatch(_HOST, host):
         raise RequestRefusedError(
             f"GET {path!r} from {host!r} is not a valid request. Leave out what is not printable."
         )
-    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    return b"%b%b\r\n" % (f"GET {path} HTTP/1.1\r\nHost: {host}\r\n".encode(), lines_of(headers))
 
 
 @lru_cache(maxsize=4096)

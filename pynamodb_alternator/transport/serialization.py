@@ -191,11 +191,11 @@ def _value(value: Any) -> Any:
         if kind == "B":
             changed: Any = _base64(content)
         elif kind == "BS":
-            changed = [_base64(one) for one in content]
+            changed = [_base64(element) for element in content]
         elif kind == "M":
             changed = _map(content)
         elif kind == "L":
-            changed = [_value(one) for one in content]
+            changed = [_value(element) for element in content]
         else:
             continue
         copy = copy or dict(value)

@@ -230,10 +230,10 @@ class _Offering:
 def _state_of(path: Path) -> tuple[object, ...]:
     """What changes when a file does: replaced by another, or written anew."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return (path, None)
-    return (path, found.st_mtime_ns, found.st_size, found.st_ino)
+    return (path, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def _session_key(node: Node, name: str) -> tuple[str, str]:

@@ -58,9 +58,9 @@ NEVER = Renewal(math.inf, lambda low, high: low)
 class Spares:
     """How many idle connections a pool can do without: the fewest that lay idle at any moment lately.
 
-    Where connections are used in turn, none lies idle for long, however few are needed. But what always lay idle was
-    never needed: all others together were enough for the most requests at once. The same is how psycopg's pool
-    shrinks.
+    Where connections are used in turn, none lies idle for long, however few are needed. But connections that were
+    always idle were never needed: the others were enough for the most requests at once. psycopg's pool shrinks in the
+    same way.
 
     `fewest`: idle connections since the last look, at any moment. It is told after each taking, by threads without a
     lock: a number that is lost costs a connection that is opened again.

@@ -36,7 +36,9 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         asyncio.run(body())
         gc.collect()
     assert not complaints, complaints
-    assert not [one for one in warned if "transport" in str(one.message) or "event loop" in str(one.message)], warned
+    assert not [
+        record for record in warned if "transport" in str(record.message) or "event loop" in str(record.message)
+    ], warned
 
 
 async def until(condition: Callable[[], Any], what: str = "") -> Any:

@@ -65,18 +65,18 @@ async def prepared(cluster: AsyncCluster, local: LocalCluster) -> Any:
     await client.create_table(**CREATE)
     await put(client)
     membership = cluster.core.membership
-    await until(lambda: [one.state.value for one in membership.nodes()] == ["active"] * len(local.nodes))
+    await until(lambda: [node.state.value for node in membership.nodes()] == ["active"] * len(local.nodes))
     for node in local.nodes:
         node.forget()
     return client
 
 
 def in_use(cluster: AsyncCluster) -> int:
-    return sum(one.connections_in_use for one in cluster.stats().values())
+    return sum(stats.connections_in_use for stats in cluster.stats().values())
 
 
 def states(cluster: AsyncCluster) -> set[str]:
-    return {one.state.value for one in cluster.core.membership.nodes()}
+    return {node.state.value for node in cluster.core.membership.nodes()}
 
 
 def hang_requests(local: LocalCluster, seconds: float = 60.0) -> None:
@@ -108,8 +108,8 @@ def test_all_item_operations(local: LocalCluster) -> None:
             writes = [{"PutRequest": {"Item": {"id": {"S": f"b{n}"}}}} for n in range(7)]
             await client.batch_write_item(RequestItems={TABLE: writes})
             keys = [{"id": {"S": f"b{n}"}} for n in range(7)]
-            found = await client.batch_get_item(RequestItems={TABLE: {"Keys": keys}})
-            assert len(found["Responses"][TABLE]) == 7
+            answer = await client.batch_get_item(RequestItems={TABLE: {"Keys": keys}})
+            assert len(answer["Responses"][TABLE]) == 7
             query = await client.query(
                 TableName=TABLE, KeyConditionExpression="id = :k", ExpressionAttributeValues={":k": {"S": "b1"}}
             )
@@ -148,7 +148,9 @@ def test_nothing_is_left_behind(local: LocalCluster) -> None:
             await cluster.client()
 
     run(main)
-    assert not [one for one in threading.enumerate() if one not in before and "pynamodb_alternator" in one.name]
+    assert not [
+        thread for thread in threading.enumerate() if thread not in before and "pynamodb_alternator" in thread.name
+    ]
     eventually(lambda: not any(node.open_connections for node in local.nodes))
 
 
@@ -159,7 +161,7 @@ def test_closing_while_the_client_is_being_made(local: LocalCluster) -> None:
         await asyncio.sleep(0)
         waiting[0].cancel()
         await cluster.aclose()
-        assert all(isinstance(one, BaseException) for one in await gathered(waiting))
+        assert all(isinstance(outcome, BaseException) for outcome in await gathered(waiting))
 
     run(main)
 
@@ -428,19 +430,19 @@ def test_a_cancelled_request_leaves_pool_and_health_as_they_were(local: LocalClu
             assert in_use(cluster) == 9
             for task in tasks:
                 task.cancel()
-            assert all(isinstance(one, asyncio.CancelledError) for one in await gathered(tasks))
+            assert all(isinstance(outcome, asyncio.CancelledError) for outcome in await gathered(tasks))
             assert in_use(cluster) == 0
             # Their connections are closed, because the answers may still come.
-            assert {one.connections_open for one in cluster.stats().values()} <= {0, 1}
+            assert {stats.connections_open for stats in cluster.stats().values()} <= {0, 1}
             assert all(connection.reusable for pool in cluster._pools._pools.values() for connection in pool._idle)
             for node in local.nodes:
                 node.clear_faults()
             assert states(cluster) == {"active"}
             assert not recorder.of("node_down")
             assert not recorder.of("node_quarantined")
-            assert {one.failures for one in cluster.stats().values()} == {0}
-            ended = [one for one in recorder.of("request_completed") if one["operation"] == "GetItem"]
-            assert [type(one["error"]) for one in ended[-9:]] == [asyncio.CancelledError] * 9
+            assert {stats.failures for stats in cluster.stats().values()} == {0}
+            ended = [event for event in recorder.of("request_completed") if event["operation"] == "GetItem"]
+            assert [type(event["error"]) for event in ended[-9:]] == [asyncio.CancelledError] * 9
             assert await asyncio.gather(*(get(client) for _ in range(9))) == [0] * 9
 
     run(main)
@@ -465,7 +467,7 @@ def test_asyncio_timeout(local: LocalCluster) -> None:
 
 
 def test_a_node_whose_requests_are_always_cancelled_is_probed_all_the_same(local: LocalCluster) -> None:
-    """Whoever waits less than `suspect_after` would never find out that a node hangs."""
+    """A task that waits less than `suspect_after` would never find out that a node hangs."""
 
     async def main() -> None:
         async with AsyncCluster(config_of(local, health=Health(probe_timeout=0.3))) as cluster:
@@ -500,7 +502,7 @@ def test_cancelling_at_any_moment_loses_no_connection(local: LocalCluster, seed:
                     task.cancel()
                 await gathered(tasks)
                 assert in_use(cluster) == 0
-            assert all(one.connections_open <= 2 for one in cluster.stats().values())
+            assert all(stats.connections_open <= 2 for stats in cluster.stats().values())
             # The pools are whole: both connections of each node can be had.
             for pool in cluster._pools._pools.values():
                 taken = [await pool.acquire(5.0), await pool.acquire(5.0)]
@@ -535,7 +537,7 @@ def test_the_limit_of_a_pool(local: LocalCluster) -> None:
         async with AsyncCluster(config) as cluster:
             client = await prepared(cluster, local)
             assert await asyncio.gather(*(get(client) for _ in range(60))) == [0] * 60
-            assert all(one.connections_open <= 2 for one in cluster.stats().values())
+            assert all(stats.connections_open <= 2 for stats in cluster.stats().values())
             hang_requests(local)
             busy = [asyncio.create_task(get(client)) for _ in range(6)]
             await under_way(local, 66)
@@ -626,10 +628,10 @@ def test_a_forked_child_takes_an_event_loop_of_its_own(local: LocalCluster) -> N
                     os._exit(code)
             _, status = await asyncio.to_thread(os.waitpid, child, 0)
             assert os.waitstatus_to_exitcode(status) == 0
-            opened = sum(one.connections_opened for one in cluster.stats().values())
+            opened = sum(stats.connections_opened for stats in cluster.stats().values())
             assert await asyncio.gather(*(get(client) for _ in range(9))) == [0] * 9
             # The parent's connections were not closed behind its back.
-            assert sum(one.connections_opened for one in cluster.stats().values()) == opened
+            assert sum(stats.connections_opened for stats in cluster.stats().values()) == opened
 
     run(main)
 
@@ -652,13 +654,18 @@ def test_options_hold_in_their_own_task(local: LocalCluster, recorder: Recorder)
                     await both.wait()
 
             await asyncio.gather(named("one"), named("two"))
-            received = [one.headers.get("x-task") for node in local.nodes for one in node.requests]
+            received = [request.headers.get("x-task") for node in local.nodes for request in node.requests]
             assert sorted(filter(None, received)) == ["one"] * 5 + ["two"] * 5
             nodes = {
-                name: {node.address for node in local.nodes for one in node.requests if one.headers["x-task"] == name}
+                name: {
+                    node.address
+                    for node in local.nodes
+                    for request in node.requests
+                    if request.headers["x-task"] == name
+                }
                 for name in ("one", "two")
             }
-            assert all(len(found) == 1 for found in nodes.values())
+            assert all(len(addresses) == 1 for addresses in nodes.values())
             with cluster.options(timeouts={"total": 0.2}):
                 hang_requests(local)
                 with pytest.raises(DeadlineAfterSendError):
@@ -928,7 +935,9 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingResolver]:
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
     yield resolver
     resolver.go_on.set()
-    eventually(lambda: not [one for one in threading.enumerate() if one.name == "pynamodb_alternator-resolver"])
+    eventually(
+        lambda: not [thread for thread in threading.enumerate() if thread.name == "pynamodb_alternator-resolver"]
+    )
 
 
 def test_a_resolver_that_hangs_is_bounded_by_the_deadline(local: LocalCluster, hanging: HangingResolver) -> None:

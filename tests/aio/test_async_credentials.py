@@ -140,8 +140,10 @@ def test_the_doctor_asks_a_slow_source_once_and_the_loop_goes_on(guarded: LocalC
             source.open.set()
             findings = await checking
             assert source.asked == 1
-            assert ("authentication", "error") in {(one.id, one.severity) for one in findings} or works
-            assert [one.id for one in findings if one.severity == "error"] == ([] if works else ["authentication"])
+            assert ("authentication", "error") in {(finding.id, finding.severity) for finding in findings} or works
+            assert [finding.id for finding in findings if finding.severity == "error"] == (
+                [] if works else ["authentication"]
+            )
 
     run(main)
 
@@ -181,7 +183,7 @@ def test_sources_of_aiobotocore_are_taken(guarded: LocalCluster, make: Any) -> N
         # With affinity, a look-up of the table is made in a thread, where nothing can be awaited.
         config = config_of(guarded, credentials=make(), key_route_affinity="any_write")
         async with AsyncCluster(config) as cluster:
-            assert [found.id for found in await cluster.check() if found.severity == "error"] == []
+            assert [finding.id for finding in await cluster.check() if finding.severity == "error"] == []
             client = await cluster.client()
             await client.create_table(**CREATE)
             await put(client)

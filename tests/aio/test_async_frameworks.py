@@ -24,9 +24,9 @@ ROOT = str(DOCS.parents[1])
 
 def example(title: str, local: LocalCluster) -> str:
     """The first Python block under a heading of the page, for the cluster of the test."""
-    found = re.search(rf"^## {title}$.*?^```python\n(.*?)^```", DOCS.read_text(), re.S | re.M)
-    assert found is not None, title
-    return found[1].replace("http://127.0.0.1:8000", local.url)
+    match = re.search(rf"^## {title}$.*?^```python\n(.*?)^```", DOCS.read_text(), re.S | re.M)
+    assert match is not None, title
+    return match[1].replace("http://127.0.0.1:8000", local.url)
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_fastapi(items: LocalCluster) -> None:
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as browser,
         ):
-            found = await browser.get("/orders/a")
-            assert (found.status_code, found.json()) == (200, {"id": "a", "total": "7"})
+            response = await browser.get("/orders/a")
+            assert (response.status_code, response.json()) == (200, {"id": "a", "total": "7"})
             assert (await browser.get("/orders/b")).status_code == 404
             await asyncio.to_thread(items.nodes[0].kill)
             answers = await asyncio.gather(*(browser.get("/orders/a") for _ in range(30)))

@@ -150,6 +150,57 @@ def test_results_that_are_left_fetch_no_further(local: LocalCluster) -> None:
     on_orders(local, main)
 
 
+@pytest.mark.parametrize("ends", ["by a break", "as a task that is cancelled", "in another thread"])
+def test_results_that_are_left_end_what_they_fetch(ends: str, local: LocalCluster) -> None:
+    configure(default={"url": local.url, "timeouts": {"read": 600}})
+
+    def hold_the_next_page() -> None:
+        for node in local.nodes:
+            node.delay(600, operation="Query")
+
+    async def read(is_reading: asyncio.Event) -> None:
+        async for _ in Order.aio.query("alice", page_size=PAGE, prefetch=1):
+            hold_the_next_page()
+            is_reading.set()
+            if ends == "by a break":
+                break
+
+    async def main() -> None:
+        before = asyncio.all_tasks()
+        if ends == "in another thread":
+            held = [Order.aio.query("alice", page_size=PAGE, prefetch=1)]
+            await anext(held[0])
+            hold_the_next_page()
+            await until(lambda: pages_asked_for(local) == 2)
+            await asyncio.to_thread(held.clear)
+        else:
+            is_reading = asyncio.Event()
+            reading = asyncio.create_task(read(is_reading))
+            await is_reading.wait()
+            reading.cancel()
+            await asyncio.wait([reading])
+            del reading  # its traceback has the results
+        await until(lambda: asyncio.all_tasks() <= before)
+        assert sum(stats.connections_in_use for stats in get_cluster().stats().values()) == 0
+
+    on_orders(local, main)
+
+
+def test_results_that_outlive_their_event_loop_end_without_a_word(local: LocalCluster) -> None:
+    held: list[Any] = []
+
+    async def prepared() -> None:
+        """The orders are there."""
+
+    async def begin() -> None:
+        held.append(Order.aio.query("alice", page_size=PAGE, prefetch=1))
+        await anext(held[0])
+
+    on_orders(local, prepared)
+    asyncio.run(begin())
+    held.clear()
+
+
 def test_results_that_are_closed_end_what_they_fetch(local: LocalCluster) -> None:
     async def main() -> None:
         results = Order.aio.query("alice", page_size=PAGE, prefetch=1)

@@ -52,9 +52,9 @@ def test_searches(shared: Cluster) -> None:
     async def main() -> None:
         async with AsyncCluster(shared) as cluster:
             near = Arrow.near.on(cluster)
-            found = await near.search([1, 0], k=2)
-            assert [type(item) for item in found] == [Arrow, Arrow]
-            told = [(item.name, round(distance, 6)) for item, _, distance in found.scored()]
+            results = await near.search([1, 0], k=2)
+            assert [type(item) for item in results] == [Arrow, Arrow]
+            told = [(item.name, round(distance, 6)) for item, _, distance in results.scored()]
             assert told == [("east", 0.0), ("northeast", 1.0)]
             (red,) = await near.search([1, 0], k=2, filter=Arrow.color == "red", attributes=["name"])
             assert (red.name, red.color, red.v) == ("north", None, None)
@@ -130,8 +130,8 @@ def test_waiting_until_an_index_is_active(shared: Cluster) -> None:
 def test_models_in_an_event_loop(shared: Cluster) -> None:
     async def main() -> None:
         near = Arrow.aio.vector_index(Arrow.near)
-        found = await near.search([1, 0], k=2)
-        assert [item.name for item in found] == ["east", "northeast"]
+        results = await near.search([1, 0], k=2)
+        assert [item.name for item in results] == ["east", "northeast"]
         (red,) = await near.search([1, 0], 2, Arrow.color == "red", ["name"])
         assert red.name == "north"
         assert await near.status() == "ACTIVE"

@@ -28,7 +28,7 @@ REQUESTS = 300
 
 
 class Wiretap:
-    """What the nodes received: node, headers in their order, body, save what discovery and probes ask."""
+    """What the nodes received: node, headers in their order, body; without the requests of discovery and probes."""
 
     def __init__(self, nodes: Sequence[LocalNode]) -> None:
         self.received: list[tuple[str, list[tuple[str, str]], bytes]] = []
@@ -146,10 +146,12 @@ def test_the_same_bytes_to_the_same_nodes(
     run(main)
     asynchronous = wiretap.take()
     assert len(synchronous) == REQUESTS
-    for number, (one, other) in enumerate(zip(synchronous, asynchronous, strict=True)):
-        assert one == other, number
+    for number, (expected, other) in enumerate(zip(synchronous, asynchronous, strict=True)):
+        assert expected == other, number
     assert len({node for node, _, _ in synchronous}) == 3
-    assert [without_chance(one) for one in answers["sync"]] == [without_chance(one) for one in answers["async"]]
+    assert [without_chance(expected) for expected in answers["sync"]] == [
+        without_chance(expected) for expected in answers["async"]
+    ]
 
 
 def wait_until_active(cluster: Cluster) -> None:

@@ -44,7 +44,7 @@ async def blocker(after: float = 0.0) -> None:
 
 async def outcomes(client: Any, tasks: int, *others: Any) -> Counter[str]:
     answers = await asyncio.gather(*(outcome(get(client)) for _ in range(tasks)), *others)
-    return Counter(type(one).__name__ for one in answers[:tasks])
+    return Counter(type(answer).__name__ for answer in answers[:tasks])
 
 
 @pytest.mark.parametrize("secure", [False, True])
@@ -137,7 +137,7 @@ def test_2000_gets_at_once(local: LocalCluster, recorder: Recorder) -> None:
         async with AsyncCluster(config_of(local)) as cluster:
             client = await prepared(cluster, local)
             assert await outcomes(client, 2000) == {"int": 2000}
-            opened = [one.connections_open for one in cluster.stats().values()]
+            opened = [stats.connections_open for stats in cluster.stats().values()]
             # And in a thread one for a question of the library's own: the token ring of a table in such use.
             assert max(opened) <= cluster.config.max_pool_connections + 1
 

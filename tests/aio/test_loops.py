@@ -303,8 +303,8 @@ def test_the_documented_pattern_of_a_view(local: LocalCluster) -> None:
 
     async def view() -> str:
         client = await aio.get_client()
-        found = await client.get_item(TableName="members", Key={"name": {"S": "a"}})
-        return str(found["Item"]["name"]["S"])
+        answer = await client.get_item(TableName="members", Key={"name": {"S": "a"}})
+        return str(answer["Item"]["name"]["S"])
 
     for _ in range(3):
         assert asyncio.run(view()) == "a"

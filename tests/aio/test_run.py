@@ -350,8 +350,8 @@ def test_another_task_inside_of_a_function_waits_for_itself() -> None:
 @pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 and newer have eager tasks")
 def test_a_task_that_begins_at_once_inside_of_a_function() -> None:
     async def other() -> tuple[object, int]:
-        found = hands_over()
-        return found, await awaited(lambda: sleep(0.001) or 7)
+        handed = hands_over()
+        return handed, await awaited(lambda: sleep(0.001) or 7)
 
     def function() -> tuple[Any, object]:
         task = asyncio.get_running_loop().create_task(other())
@@ -381,7 +381,7 @@ def test_greenlets_are_used_again_and_keep_nothing() -> None:
         assert len(used) == 1
         thing, token = Thing(), VARIABLE.set("in the task")
         references = [weakref.ref(thing), weakref.ref(contextvars.copy_context())]
-        assert await awaited(lambda given: given, thing) is thing
+        assert await awaited(lambda value: value, thing) is thing
         VARIABLE.reset(token)
         del thing
         assert [reference() for reference in references] == [None, None]

@@ -78,13 +78,13 @@ def test_another_one_takes_its_place_at_its_age() -> None:
                 assert pool.stats() == PoolStats(2, 1, 0)
                 await until(lambda: ended == [b""])
                 # Where others lie idle, it is closed alone.
-                one, two = await pool.acquire(5.0), await pool.acquire(5.0)
-                pool.release(one)
-                pool.release(two)
-                one.renew_at = 0.0
-                assert await pool.acquire(5.0) is two
+                first, second = await pool.acquire(5.0), await pool.acquire(5.0)
+                pool.release(first)
+                pool.release(second)
+                first.renew_at = 0.0
+                assert await pool.acquire(5.0) is second
                 assert pool.stats() == PoolStats(3, 1, 1)
-                pool.release(two)
+                pool.release(second)
 
     run(main)
 

@@ -35,39 +35,39 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=100_000, help="for the search for leaks; 0 leaves it out")
     parser.add_argument("--slots", type=float, default=60.0, help="seconds for each way to interrupt; 0: leave it out")
     parser.add_argument("--keep", action="store_true", help=f"keep the table in {PAGE.name}")
-    given = parser.parse_args()
-    names = [name.strip() for name in given.only.split(",") if name.strip()] or list(NAMES)
-    seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
+    arguments = parser.parse_args()
+    names = [name.strip() for name in arguments.only.split(",") if name.strip()] or list(NAMES)
+    seed = random.SystemRandom().randrange(1_000_000) if arguments.seed is None else arguments.seed
     # It ends by itself, whatever happens.
     faulthandler.dump_traceback_later(
-        300 + len(names) * (given.seconds + 90) + given.requests / 100 + 4 * (given.slots + 90), exit=True
+        300 + len(names) * (arguments.seconds + 90) + arguments.requests / 100 + 4 * (arguments.slots + 90), exit=True
     )
     logging.getLogger("pynamodb_alternator").setLevel(logging.ERROR)
-    print(f"seed {seed}: python -m tests.chaos --seed {seed} --seconds {given.seconds:g}", flush=True)
+    print(f"seed {seed}: python -m tests.chaos --seed {seed} --seconds {arguments.seconds:g}", flush=True)
     started = time.monotonic()
     rows: list[Row] = []
     for name in names:
-        row = run(name, given.seconds, seed)
+        row = run(name, arguments.seconds, seed)
         rows.append(row)
         print(f"{'ok  ' if row.is_good else 'FAIL'} {name}", *row.examples, sep="\n     ", flush=True)
-    leaked = _leaks(given.requests) if given.requests else None
-    interrupted = slots.measure(slots.WAYS, given.slots, seed) if given.slots else {}
+    leaked = _leaks(arguments.requests) if arguments.requests else None
+    interrupted = slots.measure(slots.WAYS, arguments.slots, seed) if arguments.slots else {}
     lines = [table(rows), ""]
     if interrupted:
         lines += [slots.table(interrupted), ""]
     if leaked is not None:
         descriptors, threads = leaked
         lines.append(
-            f"{given.requests:,} requests with faults left {descriptors} descriptors and {threads} threads over."
+            f"{arguments.requests:,} requests with faults left {descriptors} descriptors and {threads} threads over."
         )
     lines.append(
-        f"Seed {seed}, {given.seconds:g} s for each scenario"
-        + (f", {given.slots:g} s for each way to interrupt" if interrupted else "")
+        f"Seed {seed}, {arguments.seconds:g} s for each scenario"
+        + (f", {arguments.slots:g} s for each way to interrupt" if interrupted else "")
         + f"; it took {time.monotonic() - started:.0f} s. {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}."
     )
     text = "\n".join(lines)
     print(f"\n{text}")
-    if given.keep:
+    if arguments.keep:
         before, _, rest = PAGE.read_text().partition(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
     faulthandler.cancel_dump_traceback_later()

@@ -94,10 +94,10 @@ class Ledger:
         executions: dict[str, list[Executed]] = {}
         for entry in list(self._engine.log):
             executions.setdefault(entry.write, []).append(entry)
-        found = list(self.wrong)
+        mistakes = list(self.wrong)
         for write in writes:
-            found += broken(write, executions.get(write.name, ()))
-        return found
+            mistakes += broken(write, executions.get(write.name, ()))
+        return mistakes
 
     def count(self) -> dict[str, int]:
         """How many writes there were of each fate."""
@@ -107,23 +107,23 @@ class Ledger:
 
 def broken(write: Write, executions: Sequence[Executed]) -> list[str]:
     """The promises that these executions of a write break, in words."""
-    found = []
+    mistakes = []
     label = f"{write.kind} {write.name} of {write.key}"
     fate = write.fate
     if write.once and len(executions) > 1:
-        found.append(f"{label}: executed {len(executions)} times")
+        mistakes.append(f"{label}: executed {len(executions)} times")
     if fate is None or fate is Fate.OPEN:
-        return found
+        return mistakes
     late = [entry.number for entry in executions if entry.number >= write.told_at]
     if late:
-        found.append(f"{label}: {fate.value} after {write.told_at} executions, and executed as no. {late}")
+        mistakes.append(f"{label}: {fate.value} after {write.told_at} executions, and executed as no. {late}")
     if fate is Fate.ACKNOWLEDGED and not any(entry.applied for entry in executions):
-        found.append(f"{label}: acknowledged, and never executed")
+        mistakes.append(f"{label}: acknowledged, and never executed")
     if fate is Fate.REFUSED and executions:
-        found.append(f"{label}: refused ({write.reason}), and executed")
+        mistakes.append(f"{label}: refused ({write.reason}), and executed")
     if fate is Fate.CONDITION_FAILED and any(entry.applied for entry in executions):
-        found.append(f"{label}: its condition failed, and it was applied")
-    return found
+        mistakes.append(f"{label}: its condition failed, and it was applied")
+    return mistakes
 
 
 def fate_of(error: BaseException) -> Fate | None:

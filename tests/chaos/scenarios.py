@@ -121,10 +121,10 @@ def no_dns(chaos: Chaos) -> None:
 
 def mixed(chaos: Chaos) -> None:
     """Two nodes in different trouble at once; the third is well, and another one each time."""
-    one, two = chaos.random.sample(chaos.local.nodes, 2)
+    first, second = chaos.random.sample(chaos.local.nodes, 2)
     rng = chaos.random
     with chaos.fault(), ExitStack() as healing:
-        for node in (one, two):
+        for node in (first, second):
             kind = rng.randrange(6)
             if kind == 0:
                 node.kill(still_listed=rng.random() < 0.5)

@@ -29,15 +29,15 @@ def main() -> int:
     parser.add_argument("--only", default="", help=f"ways, with commas, of: {', '.join(WAYS)}")
     parser.add_argument("--seed", type=int, default=None, help="of the random choices; one is picked and printed")
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
-    if given.port is not None:
-        return _be_client(given.only, given.port, given.seconds, seed)
-    ways = [way.strip() for way in given.only.split(",") if way.strip()] or list(WAYS)
+    arguments = parser.parse_args()
+    seed = random.SystemRandom().randrange(1_000_000) if arguments.seed is None else arguments.seed
+    if arguments.port is not None:
+        return _be_client(arguments.only, arguments.port, arguments.seconds, seed)
+    ways = [way.strip() for way in arguments.only.split(",") if way.strip()] or list(WAYS)
     unknown = set(ways) - set(WAYS)
     if unknown:
         parser.error(f"there is no way called {', '.join(sorted(unknown))}")
-    return _run(ways, given.seconds, seed)
+    return _run(ways, arguments.seconds, seed)
 
 
 def _be_client(way: str, port: int, seconds: float, seed: int) -> int:

@@ -83,7 +83,7 @@ class Traffic(Chaos):
         with self.request(thread):
             if next(self._numbers) % 5:
                 answer = self.cluster.client.get_item(TableName=TABLE, Key={"id": {"S": known}}, ConsistentRead=True)
-                found = "Item" in answer
+                exists = "Item" in answer
             else:
                 answer = self.cluster.client.query(
                     TableName=TABLE,
@@ -91,8 +91,8 @@ class Traffic(Chaos):
                     ExpressionAttributeValues={":id": {"S": known}},
                     ConsistentRead=True,
                 )
-                found = answer["Count"] == 1
-            if not found:
+                exists = answer["Count"] == 1
+            if not exists:
                 self.row.lost += 1
                 self.note(f"{known} was acknowledged and is not read")
 

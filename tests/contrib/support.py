@@ -33,12 +33,12 @@ def run_python(code: str, *, without: tuple[str, ...] = (), cwd: Path | None = N
 class Once:
     """Waits until a signal says something wanted."""
 
-    def __init__(self, signal: NamedSignal, wanted: Callable[[dict[str, Any]], bool] = lambda payload: True) -> None:
-        self._signal, self._wanted = signal, wanted
+    def __init__(self, signal: NamedSignal, matches: Callable[[dict[str, Any]], bool] = lambda payload: True) -> None:
+        self._signal, self._matches = signal, matches
         self._seen = threading.Event()
 
     def _receive(self, sender: Any, **payload: Any) -> None:
-        if self._wanted(payload):
+        if self._matches(payload):
             self._seen.set()
 
     def __enter__(self) -> Once:

@@ -106,8 +106,8 @@ def test_override_settings_is_heard(on_cluster: LocalCluster) -> None:
 @pytest.mark.usefixtures("project")
 def test_models_follow_the_settings(local: LocalCluster) -> None:
     with LocalCluster(nodes=1) as other:
-        for one in (local, other):
-            with override_settings(ALTERNATOR={"default": one.url}):
+        for embedded in (local, other):
+            with override_settings(ALTERNATOR={"default": embedded.url}):
                 assert not Visitor.exists()
                 Visitor.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
         with override_settings(ALTERNATOR={"default": local.url}):
@@ -145,8 +145,8 @@ def test_a_wrong_setting_is_named_at_use_and_by_the_checks(value: Any, number: s
             Visitor.exists()
         with pytest.raises(ConfigurationError, match=says):
             pynamodb_alternator.get_cluster()
-        found = checks.run_checks(tags=["alternator"])
-    assert f"alternator.{number}" in [one.id for one in found]
+        messages = checks.run_checks(tags=["alternator"])
+    assert f"alternator.{number}" in [message.id for message in messages]
 
 
 # ---- checks ------------------------------------------------------------------------------------------------------
@@ -154,9 +154,9 @@ def test_a_wrong_setting_is_named_at_use_and_by_the_checks(value: Any, number: s
 
 @pytest.mark.usefixtures("project")
 def test_checks_of_models() -> None:
-    found = {one.id: one for one in checks.run_checks()}
-    assert "Visitor needs it" in found["alternator.W001"].msg
-    assert "Receipt: Meta.cluster is 'archive'" in found["alternator.E003"].msg
+    messages = {message.id: message for message in checks.run_checks()}
+    assert "Visitor needs it" in messages["alternator.W001"].msg
+    assert "Receipt: Meta.cluster is 'archive'" in messages["alternator.E003"].msg
     with override_settings(ALTERNATOR={"default": "http://192.0.2.1:8000", "archive": "http://192.0.2.1:8000"}):
         assert checks.run_checks() == []
 
@@ -166,9 +166,9 @@ def test_the_network_is_asked_only_under_the_tag(on_cluster: LocalCluster) -> No
     asked = sum(len(node.requests) for node in on_cluster.nodes)
     assert checks.run_checks() == []
     assert sum(len(node.requests) for node in on_cluster.nodes) == asked
-    found = checks.run_checks(tags=["alternator"])
-    assert {"alternator.E100"} <= {one.id for one in found}
-    assert any(on_cluster.nodes[0].address in one.msg for one in found)
+    messages = checks.run_checks(tags=["alternator"])
+    assert {"alternator.E100"} <= {message.id for message in messages}
+    assert any(on_cluster.nodes[0].address in message.msg for message in messages)
 
 
 # ---- commands ----------------------------------------------------------------------------------------------------

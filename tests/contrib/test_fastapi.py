@@ -16,9 +16,9 @@ pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install 'py
 pytest.importorskip("httpx", reason="httpx is not installed")
 
 import httpx
-from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.responses import PlainTextResponse
-from pynamodb.exceptions import GetError, PutError
+from pynamodb.exceptions import GetError, PutError, TableError
 
 import pynamodb_alternator
 from pynamodb_alternator import Cluster, Model, aio, registry
@@ -29,6 +29,8 @@ from pynamodb_alternator.contrib.fastapi import (
     get_client_of,
     get_cluster,
     get_cluster_of,
+    healthz,
+    healthz_of,
 )
 from pynamodb_alternator.errors import AlternatorError, ConfigurationError, NoNodesAvailableError
 from pynamodb_alternator.local import LocalCluster
@@ -249,9 +251,79 @@ def test_wrong_clusters_are_an_error_where_they_are_written(clusters: Any, says:
         alternator_lifespan(clusters)
 
 
-def test_a_lifespan_that_is_not_a_function() -> None:
-    with pytest.raises(ConfigurationError, match="lifespan must be a function"):
-        alternator_lifespan(lifespan="mine")  # type: ignore[arg-type]
+async def _undecorated(app: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+async def _awaited(app: FastAPI) -> None: ...
+
+
+WRONG_LIFESPANS: list[tuple[Any, str]] = [
+    ("mine", r"lifespan must be a function.*\(got str\)"),
+    (_undecorated, r"_undecorated must have @asynccontextmanager above it"),
+    (_awaited, r"_awaited must have @asynccontextmanager above it"),
+    (asynccontextmanager(_undecorated)(FastAPI()), r"Write the function itself, and do not call it"),
+]
+
+
+@pytest.mark.parametrize(("lifespan", "says"), WRONG_LIFESPANS)
+def test_lifespans_that_fastapi_does_not_take(lifespan: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        alternator_lifespan(lifespan=lifespan)
+
+
+@pytest.mark.parametrize("models", [User, "users", ["users"], [FastAPI], 5])
+def test_tables_of_other_things_than_models(models: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"create_tables=\[User, Order\]"):
+        alternator_lifespan(create_tables=models)
+
+
+def test_the_helper_itself_as_a_lifespan() -> None:
+    app = FastAPI(lifespan=alternator_lifespan)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"FastAPI\(lifespan=alternator_lifespan\(\.\.\.\)\)"), TestClient(app):
+        pass
+
+
+async def _read_elsewhere() -> str:
+    return REAL
+
+
+def test_a_function_of_clusters_that_gives_none() -> None:
+    with pytest.raises(ConfigurationError, match=r"_read_elsewhere.*async with alternator_lifespan\(.*\)\(app\):"):
+        alternator_lifespan(_read_elsewhere)  # type: ignore[arg-type]
+    # As it is where an environment variable is missing.
+    app = FastAPI(lifespan=alternator_lifespan(lambda: None))  # type: ignore[arg-type, return-value]
+    with pytest.raises(ConfigurationError, match=r"\(got None from the function that was given\)"), TestClient(app):
+        pass
+
+
+def test_handlers_are_those_of_an_application() -> None:
+    with pytest.raises(ConfigurationError, match=r"add_exception_handlers\(\) takes.*\(got APIRouter\)"):
+        add_exception_handlers(APIRouter())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("of", [get_client_of, get_cluster_of, healthz_of])
+@pytest.mark.parametrize("alias", [5, "", ["default"], get_client])
+def test_an_alias_is_a_name(of: Any, alias: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{of.__name__}.*such as 'analytics'"):
+        of(alias)
+
+
+def test_an_alias_that_the_lifespan_does_not_have(local: LocalCluster) -> None:
+    app = shop(alternator_lifespan({"default": local.url, "reports": local.url}))
+    app.add_api_route("/healthz", healthz_of("analytics"))
+    with (
+        TestClient(app) as browser,
+        pytest.raises(ConfigurationError, match=r"alternator_lifespan\(\) \(these are: 'default', 'reports'\)"),
+    ):
+        browser.get("/healthz")
+
+
+def test_one_alias_gives_one_dependency() -> None:
+    assert get_client_of("analytics") is get_client_of("analytics")
+    assert get_cluster_of("analytics") is get_cluster_of("analytics")
+    assert healthz_of("a", "b") is healthz_of("a", "b")
+    assert healthz_of() is healthz
 
 
 # ---- what is looked at before the start --------------------------------------------------------------------------
@@ -279,6 +351,14 @@ def test_connect_wants_a_node_that_answers(local: LocalCluster) -> None:
         pass
     with pytest.raises(ConfigurationError):
         pynamodb_alternator.get_cluster()
+
+
+def test_tables_that_cannot_be_created(local: LocalCluster) -> None:
+    app = shop(alternator_lifespan(local.url, create_tables=[User]))
+    kill_all(local)
+    with pytest.raises(TableError) as caught, TestClient(app):
+        pass
+    assert re.search(r"does not start, because the table of User .* create_tables", caught.value.__notes__[0])
 
 
 def test_check_starts_with_warnings_and_not_with_errors(local: LocalCluster, caplog: pytest.LogCaptureFixture) -> None:
@@ -383,6 +463,31 @@ def test_504_where_the_outcome_is_open(handled: FastAPI, local: LocalCluster) ->
         answer = browser.post("/users/alice/visits")
     assert (answer.status_code, "Retry-After" in answer.headers) == (504, False)
     assert answer.json()["code"] == "outcome_unknown"
+
+
+def test_errors_of_several_tasks(handled: FastAPI, local: LocalCluster) -> None:
+    async def increment() -> None:
+        await User("alice").aio.update([User.visits.add(1)])
+
+    async def fail() -> None:
+        raise ValueError
+
+    @handled.get("/tasks")
+    async def tasks(of: str) -> None:
+        async with asyncio.TaskGroup() as group:
+            for name in of.split(","):
+                group.create_task({"read": lambda: User.aio.get("alice"), "write": increment, "fail": fail}[name]())
+
+    with TestClient(handled, raise_server_exceptions=False) as browser:
+        assert browser.get("/tasks?of=read,write").status_code == 200
+        for node in local.nodes:
+            node.drop_request(None, operation="UpdateItem")
+        assert browser.get("/tasks?of=write").status_code == 504
+        kill_all(local)
+        pynamodb_alternator.get_cluster().core.all_pools.keep_only(())
+        answer = browser.get("/tasks?of=read,read")
+        assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "1")
+        assert browser.get("/tasks?of=read,fail").status_code == 500
 
 
 def test_other_errors_go_on_as_before(handled: FastAPI) -> None:

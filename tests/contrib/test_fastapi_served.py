@@ -81,7 +81,7 @@ def test_requests_at_once_while_nodes_die_and_freeze(local: LocalCluster) -> Non
             for fault in (lambda: None, local.nodes[0].kill, local.nodes[1].hang):
                 asked = [threads.submit(read, number) for number in range(60)]
                 fault()
-                answers += [one.result() for one in asked]
+                answers += [future.result() for future in asked]
         assert set(answers) == {200}
         local.nodes[1].resume()
         cluster = pynamodb_alternator.get_cluster()

@@ -12,15 +12,26 @@ from typing import Any
 
 import pytest
 from flask import Flask, jsonify
+from pynamodb.attributes import UnicodeAttribute
 
 import pynamodb_alternator
-from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, KeyRouteAffinity, registry, signals
+from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, KeyRouteAffinity, Model, registry, signals
 from pynamodb_alternator.contrib.flask import Alternator
 from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.local import LocalCluster
 
 from .conftest import User
 from .support import run_python
+
+
+class Guest(Model):
+    """No other test has a model of this name or table: commands and shells know all models of the process."""
+
+    class Meta:
+        table_name = "guests_of_flask"
+        token_aware: bool | None = None
+
+    name = UnicodeAttribute(hash_key=True)
 
 
 def make_app(name: str = "shop", **config: Any) -> Flask:
@@ -94,20 +105,20 @@ def test_two_applications_at_once_in_threads(app: Flask, other_local: LocalClust
     other = make_app("other", ALTERNATOR_URL=other_local.url)
     with other.app_context():
         User.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
-    found: dict[str, list[int]] = {"shop": [], "other": []}
+    visits: dict[str, list[int]] = {"shop": [], "other": []}
 
-    def work(one: Flask) -> None:
-        with one.app_context():
+    def work(application: Flask) -> None:
+        with application.app_context():
             for _ in range(20):
-                User("alice", visits=len(one.name)).save()
-                found[one.name].append(int(User.get("alice").visits))
+                User("alice", visits=len(application.name)).save()
+                visits[application.name].append(int(User.get("alice").visits))
 
-    threads = [threading.Thread(target=work, args=(one,)) for one in (app, other)]
+    threads = [threading.Thread(target=work, args=(application,)) for application in (app, other)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert found == {"shop": [4] * 20, "other": [5] * 20}
+    assert visits == {"shop": [4] * 20, "other": [5] * 20}
 
 
 def test_each_cluster_hears_of_the_models_partition_key(app: Flask, other_local: LocalCluster) -> None:
@@ -121,8 +132,8 @@ def test_each_cluster_hears_of_the_models_partition_key(app: Flask, other_local:
             policies.append(policy)
 
     with signals.request_completed.connected_to(completed):
-        for one in (app, other):
-            with one.app_context():
+        for application in (app, other):
+            with application.app_context():
                 User("alice").save(condition=User.name.does_not_exist())
     assert policies == ["affinity", "affinity"]
 
@@ -189,14 +200,14 @@ def test_outside_of_the_context_the_error_says_what_to_do(app: Flask) -> None:
 
 def test_one_extension_for_several_applications(local: LocalCluster, other_local: LocalCluster) -> None:
     alternator = Alternator()
-    found = []
+    counts = []
     for url in (local.url, other_local.url):
         app = Flask("shop")
         app.config["ALTERNATOR_URL"] = url
         alternator.init_app(app)
         with app.app_context():
-            found.append(len(alternator.cluster.nodes()))
-    assert found == [3, 1]
+            counts.append(len(alternator.cluster.nodes()))
+    assert counts == [3, 1]
 
 
 def test_initialising_twice_is_refused(app: Flask) -> None:
@@ -239,7 +250,7 @@ def test_the_commands(app: Flask, local: LocalCluster) -> None:
     assert "name = alice (S)" in route.output
     wrong = runner.invoke(args=["alternator", "route", "users", "alice", "--index", "by_city"])
     assert wrong.exit_code == 1
-    assert "User has no index 'by_city'" in wrong.output
+    assert "users has no index 'by_city'" in wrong.output
     check = runner.invoke(args=["alternator", "check"])
     assert "errors" in check.output
     assert check.exit_code == 0, check.output
@@ -248,14 +259,16 @@ def test_the_commands(app: Flask, local: LocalCluster) -> None:
     assert "Error: No cluster is configured under the alias 'reports'" in unknown.output
 
 
-@pytest.mark.usefixtures("user")
 def test_the_route_command_shows_replicas_if_it_is_asked_to(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with app.app_context():
+        Guest.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
     runner = app.test_cli_runner()
-    assert "replicas       not known" in runner.invoke(args=["alternator", "route", "users", "alice"]).output
-    monkeypatch.setattr(User.Meta, "token_aware", True, raising=False)
-    assert "replicas       127.0.0.1:" in runner.invoke(args=["alternator", "route", "users", "alice"]).output
-    monkeypatch.setattr(User.Meta, "token_aware", None)
-    shown = runner.invoke(args=["alternator", "route", "users", "alice", "--token-aware"])
+    command = ["alternator", "route", "guests_of_flask", "alice"]
+    assert "replicas       not known" in runner.invoke(args=command).output
+    monkeypatch.setattr(Guest.Meta, "token_aware", True)
+    assert "replicas       127.0.0.1:" in runner.invoke(args=command).output
+    monkeypatch.setattr(Guest.Meta, "token_aware", None)
+    shown = runner.invoke(args=[*command, "--token-aware"])
     assert "token ring     read" in shown.output
 
 
@@ -268,9 +281,9 @@ def test_the_check_finds_a_dead_cluster(app: Flask, local: LocalCluster) -> None
 
 def test_the_shell_knows_the_models(app: Flask) -> None:
     context = app.make_shell_context()
-    assert context["User"] is User
+    assert context["Guest"] is Guest
     assert context["get_cluster"] is pynamodb_alternator.get_cluster
-    assert "User" not in make_app("quiet", ALTERNATOR_SHELL_MODELS=False).make_shell_context()
+    assert "Guest" not in make_app("quiet", ALTERNATOR_SHELL_MODELS=False).make_shell_context()
 
 
 def test_initialising_connects_nothing_and_starts_no_thread() -> None:

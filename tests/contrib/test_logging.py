@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
 import logging
+import sys
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
+from pynamodb_alternator import signals
 from pynamodb_alternator.contrib import logging as requests_log
 from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.local import LocalCluster
@@ -104,3 +108,76 @@ def test_mistakes_are_answered() -> None:
         requests_log.instrument(trouble_level=None)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"logger must be a logging\.Logger"):
         requests_log.instrument(5)  # type: ignore[arg-type]
+
+
+def test_the_librarys_own_requests_are_left_out(records: pytest.LogCaptureFixture) -> None:
+    completed(own=True, operation="DescribeTable")
+    assert of(records) == []
+    requests_log.instrument(own_requests=True)
+    completed(own=True, operation="DescribeTable")
+    completed()
+    marked, other = of(records)
+    assert "own=True" in marked.getMessage()
+    assert "own=" not in other.getMessage()
+
+
+def test_a_hit_of_a_replica_is_told(records: pytest.LogCaptureFixture) -> None:
+    completed(policy="replica", on_replica=True)
+    (record,) = of(records)
+    assert "on_replica=True" in record.getMessage()
+
+
+def node_goes_down() -> None:
+    signals.emit(signals.node_down, object(), cluster_name="c", node="a:1", failures=3, error="Connection refused")
+
+
+def test_what_becomes_of_nodes(records: pytest.LogCaptureFixture) -> None:
+    node_goes_down()
+    assert of(records) == []  # unless it is wanted
+    requests_log.instrument(nodes=True)
+    node_goes_down()
+    signals.emit(signals.node_up, object(), cluster_name="c", node="a:1", down_for=2.5)
+    failed = {"tried": ["a:1", "b:1"], "error": "no answer", "consecutive": 1, "stale_for": None}
+    signals.emit(signals.discovery_failed, object(), cluster_name="c", **failed)
+    assert [(record.levelno, record.getMessage()) for record in of(records)] == [
+        (logging.WARNING, 'event=node_down cluster=c node=a:1 failures=3 error="Connection refused"'),
+        (logging.INFO, "event=node_up cluster=c node=a:1 down_for=2.5"),
+        (
+            logging.WARNING,
+            'event=discovery_failed cluster=c tried=a:1,b:1 error="no answer" consecutive=1 stale_for=-',
+        ),
+    ]
+    assert of(records)[2].alternator["tried"] == ["a:1", "b:1"]  # type: ignore[attr-defined]
+
+
+def test_every_signal_of_nodes_is_a_line_or_is_left_out_on_purpose() -> None:
+    of_nodes = {signal for signal, kind in signals.EVENTS.items() if not issubclass(kind, signals.RequestEvent)}
+    assert of_nodes - requests_log.OF_NODES.keys() == {signals.topology_refreshed, signals.client_forked}
+
+
+def test_json(records: pytest.LogCaptureFixture) -> None:
+    write = requests_log.JsonFormatter().format
+    completed(table_name='a "b"\n', error=RuntimeError("the key was alice"))
+    (record,) = of(records)
+    written = write(record)
+    assert "\n" not in written
+    assert "alice" not in written
+    said = json.loads(written)
+    assert said["alternator"] == record.alternator  # type: ignore[attr-defined]
+    assert said["alternator"]["table"] == 'a "b"\n'
+    assert said["alternator"]["error"] == "RuntimeError"
+    assert (said["level"], said["logger"]) == ("WARNING", LOGGER)
+    assert datetime.fromisoformat(said["time"]).timestamp() == pytest.approx(record.created, abs=0.001)
+
+
+def test_json_of_other_loggers() -> None:
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        record = logging.LogRecord("shop", logging.ERROR, __file__, 1, "order %s", ("7",), sys.exc_info())
+    record.otelTraceID = "0af7"
+    said = json.loads(requests_log.JsonFormatter().format(record))
+    assert said["message"] == "order 7"
+    assert said["trace_id"] == "0af7"
+    assert "ValueError: wrong" in said["exception"]
+    assert "alternator" not in said

@@ -1,134 +1,31 @@
+"""OpenTelemetry's metrics, and how it is turned on and off."""
+
 from __future__ import annotations
 
-import asyncio
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind
 
 from pynamodb_alternator import Cluster, signals
 from pynamodb_alternator.contrib import opentelemetry
 from pynamodb_alternator.errors import ConfigurationError
-from pynamodb_alternator.local import LocalCluster
 
+from ..transport.servers import until
 from .conftest import User
-from .support import run_python
+from .support import ROOT, run_python
+from .telemetry import Telemetry, attributes_of
 from .test_prometheus import completed
-
-
-class Telemetry:
-    def __init__(self) -> None:
-        self.reader = InMemoryMetricReader()
-        self.meters = MeterProvider([self.reader], shutdown_on_exit=False)
-        self.exporter = InMemorySpanExporter()
-        self.traces = TracerProvider(shutdown_on_exit=False)
-        self.traces.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.tracer = self.traces.get_tracer("test")
-
-    def span(self) -> ReadableSpan:
-        (span,) = self.exporter.get_finished_spans()
-        return span
-
-    def points(self) -> dict[str, list[Any]]:
-        data = self.reader.get_metrics_data()
-        if data is None:
-            return {}
-        return {
-            metric.name: list(metric.data.data_points)
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
 
 
 @pytest.fixture
 def telemetry() -> Iterator[Telemetry]:
     telemetry = Telemetry()
-    with opentelemetry.instrument(telemetry.meters):
+    with telemetry.instrument():
         yield telemetry
-    telemetry.meters.shutdown()
-    telemetry.traces.shutdown()
-
-
-def test_the_current_span_says_what_was_asked_and_which_node_answered(
-    telemetry: Telemetry, user: type[User], local: LocalCluster
-) -> None:
-    user("alice").save()
-    with telemetry.tracer.start_as_current_span("page"):
-        user.get("alice")
-    attributes = dict(telemetry.span().attributes or {})
-    port, address = attributes.pop("server.port"), attributes.pop("server.address")
-    assert f"{address}:{port}" in local.addresses
-    assert attributes == {
-        "db.system.name": "aws.dynamodb",
-        "db.operation.name": "GetItem",
-        "db.collection.name": "users",
-        "alternator.cluster.name": "default",
-        "alternator.attempts": 1,
-        "alternator.routing.policy": "round_robin",
-        "alternator.routing.reason": "read",
-    }
-    assert "alice" not in telemetry.span().to_json()
-
-
-def test_each_task_of_an_event_loop_has_its_own_span(telemetry: Telemetry, user: type[User]) -> None:
-    pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip install 'pynamodb-alternator[async]'")
-
-    async def work(number: int) -> None:
-        with telemetry.tracer.start_as_current_span(str(number)):
-            if number % 2:
-                await user(str(number)).aio.save()
-            else:
-                await user.aio.count(str(number))
-
-    async def main() -> None:
-        await asyncio.gather(*map(work, range(20)))
-
-    asyncio.run(main())
-    spans = telemetry.exporter.get_finished_spans()
-    assert {span.name: (span.attributes or {}).get("db.operation.name") for span in spans} == {
-        str(number): "PutItem" if number % 2 else "Query" for number in range(20)
-    }
-
-
-def test_an_error_answer_has_its_status(telemetry: Telemetry, user: type[User]) -> None:
-    with telemetry.tracer.start_as_current_span("page"), pytest.raises(Exception, match="onditional"):
-        user("alice").save(condition=user.name.exists())
-    attributes = telemetry.span().attributes or {}
-    assert attributes["db.response.status_code"] == "400"
-    assert attributes["error.type"] == "400"
-
-
-def test_the_span_of_a_served_request_keeps_its_own_address(telemetry: Telemetry, user: type[User]) -> None:
-    with telemetry.tracer.start_as_current_span("GET /", kind=SpanKind.SERVER, attributes={"server.address": "shop"}):
-        user.describe_table()
-    attributes = telemetry.span().attributes or {}
-    assert attributes["server.address"] == "shop"
-    assert attributes["db.operation.name"] == "DescribeTable"
-
-
-def test_a_retry_is_an_event(telemetry: Telemetry, user: type[User], local: LocalCluster) -> None:
-    local.nodes[0].drop_request(times=None, operation="GetItem")
-    with telemetry.tracer.start_as_current_span("page"):
-        for _ in range(3):
-            user.count()
-            with pytest.raises(User.DoesNotExist):
-                user.get("alice")
-    events = telemetry.span().events
-    assert events
-    assert {event.name for event in events} == {"alternator.retry"}
-    attributes = dict(events[0].attributes or {})
-    assert attributes["alternator.from_node"] == local.nodes[0].address
-    assert attributes["alternator.to_node"] in local.addresses
-    assert attributes["error.type"] == "ConnectionLostError"
-    (retries,) = telemetry.points()["alternator.client.retries"]
-    assert retries.value == len(events)
+    telemetry.shutdown()
 
 
 def test_metrics(telemetry: Telemetry, user: type[User], cluster: Cluster) -> None:
@@ -156,55 +53,27 @@ def test_metrics(telemetry: Telemetry, user: type[User], cluster: Cluster) -> No
     assert used.attributes["alternator.affinity.outcome"] == "used"
 
 
-def test_a_fallback_of_affinity_has_its_reason(telemetry: Telemetry) -> None:
-    with telemetry.tracer.start_as_current_span("page"):
-        signals.emit(
-            signals.affinity_fallback,
-            object(),
-            cluster_name="c",
-            operation="PutItem",
-            table_name="t",
-            request_id="1-1",
-            reason="no_key_value",
-        )
-    assert (telemetry.span().attributes or {})["alternator.affinity.fallback_reason"] == "no_key_value"
-    (point,) = telemetry.points()["alternator.client.affinity"]
-    assert point.attributes["alternator.affinity.outcome"] == "fallback"
-
-
 def test_it_is_done_once_and_can_be_taken_back(user: type[User]) -> None:
     telemetry = Telemetry()
-    handle = opentelemetry.instrument(telemetry.meters)
-    assert opentelemetry.instrument(telemetry.meters) is handle
-    with pytest.raises(ConfigurationError, match=r"uninstrument\(\)"):
-        opentelemetry.instrument(telemetry.meters, spans=False)
+    handle = telemetry.instrument()
+    assert telemetry.instrument() is handle
+    for other in ({"spans": False}, {"own_requests": True}, {"node_attributes": True}):
+        with pytest.raises(ConfigurationError, match=r"uninstrument\(\)"):
+            telemetry.instrument(**other)
     handle.uninstrument()
     handle.uninstrument()
     with telemetry.tracer.start_as_current_span("page"):
         user.count()
     assert not telemetry.span().attributes
     assert telemetry.points() == {}
-    telemetry.meters.shutdown()
-
-
-def test_the_client_span_of_the_botocore_instrumentation_gets_the_attributes(
-    telemetry: Telemetry, cluster: Cluster
-) -> None:
-    botocore = pytest.importorskip("opentelemetry.instrumentation.botocore")
-    instrumentor = botocore.BotocoreInstrumentor()
-    instrumentor.instrument(tracer_provider=telemetry.traces, meter_provider=telemetry.meters)
-    try:
-        cluster.client.list_tables()
-    finally:
-        instrumentor.uninstrument()
-    span = telemetry.span()
-    assert span.kind is SpanKind.CLIENT
-    assert (span.attributes or {})["db.operation.name"] == "ListTables"
+    telemetry.shutdown()
 
 
 def test_mistakes_are_answered() -> None:
     with pytest.raises(ConfigurationError, match="meter_provider must be an OpenTelemetry MeterProvider"):
         opentelemetry.instrument(object())  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="tracer_provider must be an OpenTelemetry TracerProvider"):
+        opentelemetry.instrument(tracer_provider=object())  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="spans must be True or False"):
         opentelemetry.instrument(spans="no")  # type: ignore[arg-type]
 
@@ -217,13 +86,83 @@ def test_without_the_library_the_import_names_the_extra() -> None:
     assert "pip install 'pynamodb-alternator[opentelemetry]'" in said
 
 
-def test_a_hedged_read_is_counted_and_said_on_its_span(telemetry: Telemetry) -> None:
-    with telemetry.tracer.start_as_current_span("page"):
-        completed(attempts=2, hedge="lost")
-        completed(attempts=2, hedge="won")
-    assert (telemetry.span().attributes or {})["alternator.hedge.outcome"] == "won"
-    points = telemetry.points()["alternator.client.hedges"]
-    assert sorted((point.attributes["alternator.hedge.outcome"], point.value) for point in points) == [
-        ("lost", 1),
-        ("won", 1),
-    ]
+def test_without_the_instrumentation_package_the_import_names_the_extra() -> None:
+    said = run_python(
+        "try:\n    import pynamodb_alternator.contrib.opentelemetry\nexcept ImportError as wrong:\n    print(wrong)",
+        without=("opentelemetry.instrumentation",),
+    )
+    assert "pip install 'pynamodb-alternator[opentelemetry]'" in said
+
+
+def test_hedges_replicas_retries_and_fallbacks_are_counted(telemetry: Telemetry) -> None:
+    completed(attempts=2, hedge="lost")
+    completed(attempts=2, hedge="won")
+    completed(policy="replica", on_replica=True)
+    completed(policy="replica", on_replica=False)
+    completed(policy="replica", on_replica=True)
+    request = {"cluster_name": "c", "operation": "GetItem", "table_name": "t", "request_id": "1-1", "own": False}
+    retry = {"from_node": "10.0.0.1:8000", "to_node": "10.0.0.2:8000", "attempt": 2}
+    signals.emit(signals.request_retried, object(), **request, **retry, error="status 500")
+    signals.emit(signals.affinity_fallback, object(), **request, reason="no_key_value")
+
+    def counted(metric: str, attribute: str) -> list[tuple[Any, int]]:
+        points = telemetry.points()[f"alternator.client.{metric}"]
+        return sorted((point.attributes[attribute], point.value) for point in points)
+
+    assert counted("hedges", "alternator.hedge.outcome") == [("lost", 1), ("won", 1)]
+    assert counted("replica.hits", "alternator.routing.on_replica") == [(False, 1), (True, 2)]
+    assert counted("retries", "error.type") == [("status 500", 1)]
+    assert counted("affinity", "alternator.affinity.fallback_reason") == [("no_key_value", 1)]
+
+
+def test_connections_are_counted(telemetry: Telemetry, user: type[User], cluster: Cluster) -> None:
+    user("alice").save()
+    cluster.refresh()
+
+    def count(state: str) -> int:
+        points = telemetry.points()["db.client.connection.count"]
+        return sum(point.value for point in points if point.attributes["db.client.connection.state"] == state)
+
+    # The library may be asking something for itself.
+    until(lambda: count("used") == 0)
+    assert count("idle") >= 1
+    (waiting,) = telemetry.points()["db.client.connection.pending_requests"]
+    assert waiting.value == 0
+    assert dict(waiting.attributes) == {"db.client.connection.pool.name": "default"}
+    cluster.close()
+    assert "db.client.connection.count" not in telemetry.points()
+
+
+def test_nodes_are_told_apart_where_that_is_wanted(user: type[User], cluster: Cluster) -> None:
+    telemetry = Telemetry()
+    with telemetry.instrument(node_attributes=True):
+        for _ in range(3):
+            user("alice").save()
+        cluster.refresh()
+        points = telemetry.points()
+    telemetry.shutdown()
+    assert all("server.port" in point.attributes for point in points["db.client.operation.duration"])
+    addresses = {point.attributes["server.address"] for point in points["db.client.connection.count"]}
+    assert addresses <= {node.address.rpartition(":")[0] for node in cluster.nodes()}
+    assert len(addresses) >= 1
+
+
+def test_the_instrumentor_of_the_entry_point(user: type[User]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ((name, value),) = project["entry-points"]["opentelemetry_instrumentor"].items()
+    instrumentor = EntryPoint(name, value, "opentelemetry_instrumentor").load()()
+    telemetry = Telemetry()
+    # As opentelemetry-instrument calls it, which passes on what some other instrumentor may take.
+    instrumentor.instrument(
+        skip_dep_check=True, meter_provider=telemetry.meters, tracer_provider=telemetry.traces, request_hook=None
+    )
+    try:
+        assert instrumentor.is_instrumented_by_opentelemetry
+        user("alice").save()
+    finally:
+        instrumentor.uninstrument()
+    user("bob").save()
+    assert attributes_of(telemetry.span())["db.operation.name"] == "PutItem"
+    with telemetry.instrument(spans=False):
+        pass  # the instrumentor has taken its own back
+    telemetry.shutdown()

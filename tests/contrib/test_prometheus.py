@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from pynamodb_alternator.errors import (
 )
 from pynamodb_alternator.local import LocalCluster
 
+from ..transport.servers import until
 from .conftest import User
 from .support import Once, run_python
 
@@ -47,8 +51,10 @@ def completed(**changes: Any) -> None:
         "duration": 0.002,
         "policy": "round_robin",
         "hedge": None,
+        "on_replica": None,
         "reason": "read",
         "request_id": "1-1",
+        "own": False,
     }
     signals.emit(signals.request_completed, object(), **{**payload, **changes})
 
@@ -60,8 +66,8 @@ def test_requests_of_a_model_are_counted(registry: CollectorRegistry, user: type
     with pytest.raises(User.DoesNotExist):
         user.get("bob")
     labels = {"cluster_name": "default", "operation": "GetItem", "table_name": "users"}
-    wanted = {**labels, "status": "200", "error": ""}
-    assert registry.get_sample_value("alternator_client_requests_total", wanted) == 2
+    labels_of_requests = {**labels, "status": "200", "error": ""}
+    assert registry.get_sample_value("alternator_client_requests_total", labels_of_requests) == 2
     assert registry.get_sample_value("alternator_client_request_duration_seconds_count", labels) == 2
     seconds = registry.get_sample_value("alternator_client_request_duration_seconds_sum", labels)
     assert seconds is not None
@@ -106,6 +112,7 @@ def test_affinity_is_counted(registry: CollectorRegistry, user: type[User]) -> N
         table_name="t",
         reason="no_key_value",
         request_id="1-1",
+        own=False,
     )
     fallback = {"cluster_name": "default", "outcome": "fallback", "reason": "no_key_value"}
     assert registry.get_sample_value("alternator_client_affinity_total", fallback) == 1
@@ -134,6 +141,8 @@ def test_requests_to_replicas_are_counted(registry: CollectorRegistry, local: Lo
         labels = {"cluster_name": "c", "operation": "GetItem", "policy": policy, "reason": reason}
         return registry.get_sample_value("alternator_client_routed_total", labels)
 
+    labels = {"cluster_name": "c", "operation": "GetItem", "outcome": "hit"}
+    assert registry.get_sample_value("alternator_client_replica_hits_total", labels) == 2
     assert counted("replica", "") == 2
     assert counted("round_robin", "no_token_ring") == 1
 
@@ -156,6 +165,7 @@ def test_nodes_that_are_set_aside(registry: CollectorRegistry) -> None:
     emit(signals.node_set_aside, error="status 503", answers=20, failed=20, period=10.0, times=2)
     emit(signals.node_down, failures=10, error=None)
     assert (nodes("down"), nodes("set_aside")) == (1, 0)
+    assert registry.get_sample_value("alternator_client_set_aside_total", {"cluster_name": "c"}) == 2
 
 
 @pytest.mark.usefixtures("handle")
@@ -290,3 +300,92 @@ def test_hedges_are_counted(registry: CollectorRegistry) -> None:
         for outcome in ("won", "lost")
     ]
     assert counted == [2, 1]
+
+
+@pytest.mark.usefixtures("handle")
+def test_the_connections_of_a_cluster(
+    registry: CollectorRegistry, local: LocalCluster, cluster: Cluster, user: type[User]
+) -> None:
+    def gauge(name: str) -> float | None:
+        return registry.get_sample_value(f"alternator_client_{name}", {"cluster_name": "default"})
+
+    user("alice").save()
+    cluster.refresh()
+    until(lambda: gauge("connections_in_use") == 0)  # the library may be asking something for itself
+    assert (gauge("connections_open") or 0) >= 1
+    assert gauge("requests_waiting") == 0
+    for node in local.nodes:
+        node.delay(0.5, times=None, operation="GetItem")
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(user.get, "alice")
+        until(lambda: gauge("connections_in_use") == 1)
+        reading.result()
+    cluster.close()
+    assert gauge("connections_open") == gauge("connections_in_use") == 0
+
+
+def test_the_connections_of_each_node(
+    registry: CollectorRegistry, local: LocalCluster, cluster: Cluster, user: type[User]
+) -> None:
+    with prometheus.instrument(registry, node_label=True):
+        cluster.refresh()
+        for _ in range(6):
+            user("alice").save()
+        for node in local.addresses:
+            labels = {"cluster_name": "default", "node": node}
+            assert (registry.get_sample_value("alternator_client_connections_open", labels) or 0) >= 1
+
+
+def test_workers_tell_their_connections_together(tmp_path: Path) -> None:
+    """In prometheus_client's multi-process mode, as gunicorn's workers have it."""
+    said = run_python(
+        """
+import os
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from pynamodb_alternator import Cluster
+from pynamodb_alternator.contrib import prometheus
+from pynamodb_alternator.local import LocalCluster
+
+prometheus.instrument()
+with LocalCluster(nodes=1) as local, Cluster(local.url + "/?name=c") as cluster:
+    cluster.client.list_tables()
+    cluster.refresh()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    print(generate_latest(registry).decode())
+""",
+        PROMETHEUS_MULTIPROC_DIR=str(tmp_path),
+    )
+    assert re.search(r'alternator_client_connections_open{cluster_name="c"} [1-9]', said)
+
+
+@pytest.mark.usefixtures("handle")
+def test_hits_of_replicas_are_counted(registry: CollectorRegistry) -> None:
+    for on_replica in (None, True, True, False):
+        completed(policy="replica", on_replica=on_replica)
+    labels = {"cluster_name": "c", "operation": "GetItem"}
+    counted = [
+        registry.get_sample_value("alternator_client_replica_hits_total", {**labels, "outcome": outcome})
+        for outcome in ("hit", "miss")
+    ]
+    assert counted == [2, 1]
+
+
+@pytest.mark.usefixtures("handle")
+def test_own_requests_are_left_out(registry: CollectorRegistry) -> None:
+    completed(own=True, operation="DescribeTable")
+    completed()
+    text = generate_latest(registry).decode()
+    assert "DescribeTable" not in text
+    assert "own=" not in text
+
+
+def test_own_requests_are_told_apart_where_they_are_wanted(registry: CollectorRegistry) -> None:
+    with prometheus.instrument(registry, own_requests=True):
+        completed(own=True, operation="DescribeTable")
+        completed()
+        text = generate_latest(registry).decode()
+    counted = [line for line in text.splitlines() if line.startswith("alternator_client_requests_total{")]
+    assert len(counted) == 2
+    assert all(('operation="DescribeTable"' in line) == ('own="true"' in line) for line in counted)

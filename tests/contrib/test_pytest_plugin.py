@@ -235,7 +235,7 @@ def test_h(alternator_models):
 """,
     )
     assert result.ret == 1
-    for wanted in (
+    for pattern in (
         "*LocalCluster takes no 'knots'*",
         "*takes names, as in @pytest.mark.alternator(nodes=5)*",
         "*takes PynamoDB models*",
@@ -244,7 +244,7 @@ def test_h(alternator_models):
         "*No signal node_down within 0.01 s*",
         "*Plain is not on a cluster*",
     ):
-        result.stdout.fnmatch_lines([wanted])
+        result.stdout.fnmatch_lines([pattern])
 
 
 def test_nothing_is_loaded_before_a_test_asks(pytester: pytest.Pytester) -> None:

@@ -45,7 +45,7 @@ PERMANENT = [
 
 
 def lookup_threads() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name == "pynamodb_alternator-lookup"]
+    return [thread for thread in threading.enumerate() if thread.name == "pynamodb_alternator-lookup"]
 
 
 class World:
@@ -348,7 +348,7 @@ def test_in_a_forked_child_what_was_under_way_is_asked_anew() -> None:
         assert amid.wait(10)
         world.lookups.after_fork()
         world.tables.report_unknown("t", PARTITION_KEY)
-        (childs,) = [one for one in lookup_threads() if one is not parents]
+        (childs,) = [thread for thread in lookup_threads() if thread is not parents]
         go_on.set()
         world.gate.set()
         for thread in (parents, childs, other):

@@ -1,4 +1,4 @@
-"""No thread can be started, and who starts one: requests go on, and start none but the monitor's."""
+"""No thread can be started: requests go on, and start no thread except the monitor's."""
 
 from __future__ import annotations
 

@@ -386,7 +386,7 @@ def test_a_mapping_that_is_out_of_date_is_read_again() -> None:
 
 
 def test_without_the_mapping_what_is_known_is_used() -> None:
-    """A node that has just died, or one of another datacenter, is no reason to forget the others."""
+    """The others are not forgotten because of a node that has just died, or of one in another datacenter."""
     denied = refusal("AccessDeniedException")
     server = Server(
         {

@@ -156,7 +156,7 @@ def test_the_ring_is_read_at_once_and_only_once(five: LocalCluster) -> None:
 
 
 def ring_questions(local: LocalCluster) -> list[object]:
-    return [one for node in local.nodes for one in node.requests if "token_ring" in (one.table or "")]
+    return [request for node in local.nodes for request in node.requests if "token_ring" in (request.table or "")]
 
 
 def test_a_ring_that_cannot_be_read_is_not_asked_for_again_and_again() -> None:

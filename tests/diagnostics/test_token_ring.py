@@ -28,7 +28,7 @@ def looked_at(local: LocalCluster, query: str = "") -> Finding:
 def test_a_whole_ring() -> None:
     with LocalCluster(nodes=5, replication_factor=2) as local:
         finding = looked_at(local)
-        asked = [one for node in local.nodes for one in node.requests if "token_ring" in (one.table or "")]
+        asked = [request for node in local.nodes for request in node.requests if "token_ring" in (request.table or "")]
     assert (finding.severity, finding.subject) == ("ok", "things")
     assert "16 ranges in 32 rows" in finding.message
     assert len(asked) == 1
@@ -48,7 +48,7 @@ def test_where_no_ring_is_read(local: LocalCluster, query: str, said: str) -> No
     finding = looked_at(local, query)
     assert finding.severity == "ok"
     assert said in finding.message
-    assert not [one for node in local.nodes for one in node.requests if "token_ring" in (one.table or "")]
+    assert not [request for node in local.nodes for request in node.requests if "token_ring" in (request.table or "")]
 
 
 def test_a_denied_ring_comes_with_the_statement_that_grants_it() -> None:

@@ -58,20 +58,20 @@ class Recorder:
         with self._changed:
             return [payload for kind, payload in self.events if kind == name]
 
-    def wait_for(self, name: str, timeout: float = 10.0, **wanted: Any) -> dict[str, Any]:
+    def wait_for(self, name: str, timeout: float = 10.0, **expected: Any) -> dict[str, Any]:
         """The first event of this name with these values; waits for it."""
 
-        def found() -> dict[str, Any] | None:
+        def matching() -> dict[str, Any] | None:
             for kind, payload in self.events:
-                if kind == name and all(payload.get(key) == value for key, value in wanted.items()):
+                if kind == name and all(payload.get(key) == value for key, value in expected.items()):
                     return payload
             return None
 
         with self._changed:
-            self._changed.wait_for(lambda: found() is not None, timeout)
-            event = found()
+            self._changed.wait_for(lambda: matching() is not None, timeout)
+            event = matching()
             seen = [(kind, {k: v for k, v in p.items() if k != "sender"}) for kind, p in self.events]
-        assert event is not None, f"no {name} with {wanted}; seen: {seen[-20:]}"
+        assert event is not None, f"no {name} with {expected}; seen: {seen[-20:]}"
         return event
 
     def clear(self) -> None:

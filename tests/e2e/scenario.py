@@ -162,13 +162,13 @@ def run(person: type[Any], document: type[Any]) -> Account:
     attempt("query backwards", lambda: [p.kind for p in person.query("P1", scan_index_forward=False, limit=3)])
 
     def pages() -> list[Any]:
-        found, last = [], None
+        kinds, last = [], None
         while True:
             results = person.query("P1", page_size=5, limit=5, last_evaluated_key=last)
-            found.append([p.kind for p in results])
+            kinds.append([p.kind for p in results])
             last = results.last_evaluated_key
             if last is None:
-                return found
+                return kinds
 
     attempt("query by pages", pages)
     attempt("count", lambda: (person.count("P1"), person.count("P1", person.kind > "k30"), person.count("Nobody")))
@@ -200,8 +200,8 @@ def run(person: type[Any], document: type[Any]) -> Account:
 
     def batch_delete() -> None:
         with person.batch_write() as batch:
-            for one in person.query("P1"):
-                batch.delete(one)
+            for item in person.query("P1"):
+                batch.delete(item)
 
     attempt("batch delete", batch_delete)
     attempt("count after", lambda: person.count("P1"))
@@ -221,9 +221,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         if "TableStatus" in value or "Attributes" in value or "ConsumedCapacity" in value:
             return sorted(value)
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _plain(element) for key, element in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(element) for element in value]
     if isinstance(value, set | frozenset):
         return sorted(map(repr, value))
     if isinstance(value, datetime):

@@ -31,7 +31,7 @@ def _do_nothing(**_: Any) -> None:
 
 
 def received(local: LocalCluster, operation: str) -> list[Any]:
-    return [one for node in local.nodes for one in node.requests if one.operation == operation]
+    return [request for node in local.nodes for request in node.requests if request.operation == operation]
 
 
 def forget(local: LocalCluster) -> None:
@@ -40,4 +40,4 @@ def forget(local: LocalCluster) -> None:
 
 
 def is_active(cluster: Cluster, node: LocalNode) -> bool:
-    return any(one.address == node.address and one.state.value == "active" for one in cluster.nodes())
+    return any(known.address == node.address and known.state.value == "active" for known in cluster.nodes())

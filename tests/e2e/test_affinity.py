@@ -179,10 +179,10 @@ def test_an_update_of_a_model_is_always_a_read_modify_write(local: LocalCluster,
     with connect(local, key_route_affinity=RMW) as cluster:
         thing = thing_model(cluster)
         thing.create_table()
-        one = thing("k")
-        one.save()
+        item = thing("k")
+        item.save()
         for action in (thing.n.set(5), thing.n.remove(), thing.n.add(1)):
-            assert route(recorder, lambda action=action: one.update(actions=[action])) == AFFINITY  # type: ignore[misc]
+            assert route(recorder, lambda action=action: item.update(actions=[action])) == AFFINITY  # type: ignore[misc]
         nodes = {event["node"] for event in recorder.of("request_routed")}
         assert nodes == {next(plan(cluster, "k")).address}
 
@@ -236,7 +236,7 @@ def test_no_request_waits_for_what_auto_asks(local: LocalCluster, recorder: Reco
             conditional_put(cluster, f"k{number}")
         until(lambda: asked(local, "ListTagsOfResource") == 1)
         assert recorder.of("request_completed")[-1]["policy"] == "affinity"
-        assert not [one for one in recorder.of("request_completed") if one["operation"] == "ListTagsOfResource"]
+        assert not [event for event in recorder.of("request_completed") if event["operation"] == "ListTagsOfResource"]
         assert sum(fault.hits for fault in held) == 1
         started = time.monotonic()
     assert time.monotonic() - started < 3.0  # nor does the end
@@ -310,8 +310,8 @@ def test_the_rule_for_read_modify_writes(
             "old": lambda: client.put_item(TableName=TABLE, Item=key, ReturnValues="ALL_OLD"),
             "delete": lambda: client.delete_item(TableName=TABLE, Key=key),
         }
-        found = {name for name, request in requests.items() if route(recorder, request) == AFFINITY}
-        assert found == with_affinity
+        measured = {name for name, request in requests.items() if route(recorder, request) == AFFINITY}
+        assert measured == with_affinity
         for name, request in requests.items():
             if name not in with_affinity:
                 assert route(recorder, request) == spread("not_read_modify_write")
@@ -326,7 +326,7 @@ def test_the_key_of_a_table_without_a_model_is_asked_for(local: LocalCluster, re
         # The first write goes out at once, and says what it lacks.
         assert route(recorder, lambda: update(cluster, "ADD n :n", table="raw")) == spread("no_partition_key_name")
         (event,) = recorder.of("affinity_fallback")
-        routed = next(one for one in recorder.of("request_routed") if one["operation"] == "UpdateItem")
+        routed = next(event for event in recorder.of("request_routed") if event["operation"] == "UpdateItem")
         assert event == {
             "sender": cluster,
             "cluster_name": "default",
@@ -334,6 +334,7 @@ def test_the_key_of_a_table_without_a_model_is_asked_for(local: LocalCluster, re
             "table_name": "raw",
             "reason": "no_partition_key_name",
             "request_id": routed["request_id"],
+            "own": False,
             "event": event["event"],
         }
         until(lambda: cluster.core.tables.get("raw").partition_key == "pk")
@@ -358,7 +359,7 @@ def test_a_short_storm_of_503s_costs_a_table_without_a_model_seconds_only(local:
         until(lambda: write_raw(cluster) and cluster.core.tables.get("raw").partition_key == "pk")
         assert time.monotonic() - started < 10.0  # two seconds, and what a busy machine adds
         assert [state.value for state in (node.state for node in cluster.nodes())] == ["active"] * 3
-        assert sum(one.failures for one in cluster.core.counts.values()) == 0
+        assert sum(counts.failures for counts in cluster.core.counts.values()) == 0
 
 
 def write_raw(cluster: Cluster) -> bool:
@@ -442,12 +443,12 @@ class OtherProcess:
 
 def coordinators(nodes: Iterable[LocalNode]) -> dict[str, set[str]]:
     """For each key, the nodes that received writes of it."""
-    found: dict[str, set[str]] = {}
+    by_key: dict[str, set[str]] = {}
     for node in nodes:
         for request in node.requests:
             if request.operation == "PutItem":
-                found.setdefault(request.partition_key["S"], set()).add(node.address)
-    return found
+                by_key.setdefault(request.partition_key["S"], set()).add(node.address)
+    return by_key
 
 
 def test_each_key_has_one_coordinator_for_all_processes() -> None:
@@ -463,12 +464,12 @@ def test_each_key_has_one_coordinator_for_all_processes() -> None:
             for key in reversed(KEYS):
                 conditional_put(cluster, key)
             other.end()
-            found = coordinators(local.nodes)
-            assert {len(nodes) for nodes in found.values()} == {1}
+            by_key = coordinators(local.nodes)
+            assert {len(nodes) for nodes in by_key.values()} == {1}
             writes = Counter(request.partition_key["S"] for node in local.nodes for request in node.requests
                              if request.operation == "PutItem")  # fmt: skip
             assert writes == Counter(dict.fromkeys(KEYS, 2))
-            return {key: nodes.pop() for key, nodes in found.items()}
+            return {key: nodes.pop() for key, nodes in by_key.items()}
 
         plans = {key: [node.address for node in plan(cluster, key)] for key in KEYS}
         first = {key: order[0] for key, order in plans.items()}
@@ -511,9 +512,9 @@ def used(recorder: Recorder, policy: str, request: Callable[[str], object], coun
     recorder.clear()
     for number in range(count):
         request(f"k{number}")
-    done = [one for one in recorder.of("request_completed") if one["operation"] in WRITES]
-    assert {one["policy"] for one in done} == {policy}
-    return {one["node"] for one in done}
+    done = [event for event in recorder.of("request_completed") if event["operation"] in WRITES]
+    assert {event["policy"] for event in done} == {policy}
+    return {event["node"] for event in done}
 
 
 def test_affinity_uses_the_datacenter_of_the_rack(wide: LocalCluster, recorder: Recorder) -> None:
@@ -525,7 +526,7 @@ def test_affinity_uses_the_datacenter_of_the_rack(wide: LocalCluster, recorder: 
         for _ in range(10):
             cluster.client.list_tables()
             cluster.client.get_item(TableName=TABLE, Key={"pk": {"S": "k"}})
-        assert {one["node"] for one in recorder.of("request_routed")} == addresses(wide.nodes[:2])
+        assert {event["node"] for event in recorder.of("request_routed")} == addresses(wide.nodes[:2])
 
 
 def test_the_ring_of_a_scope_is_its_rack_and_then_its_fallback(wide: LocalCluster, recorder: Recorder) -> None:
@@ -558,14 +559,14 @@ def test_the_ring_of_a_request_with_a_scope_of_its_own(
 def test_clients_in_two_racks_agree(wide: LocalCluster) -> None:
     """Also while one rack is gone, and its clients have fallen back to the whole cluster."""
     scopes = [RackScope("dc1", rack, fallback=ClusterScope()) for rack in ("r1", "r2")]
-    with connect(wide, routing_scope=scopes[0]) as one, connect(wide, routing_scope=scopes[1]) as another:
-        create(one)
+    with connect(wide, routing_scope=scopes[0]) as first, connect(wide, routing_scope=scopes[1]) as second:
+        create(first)
 
         def where() -> dict[str, set[str]]:
             for node in wide.nodes:
                 node.forget()
             for number in range(40):
-                for cluster in (one, another):
+                for cluster in (first, second):
                     conditional_put(cluster, f"k{number}")
             return coordinators(wide.nodes)
 
@@ -576,7 +577,7 @@ def test_clients_in_two_racks_agree(wide: LocalCluster) -> None:
         for node in wide.nodes[:2]:
             node.kill(still_listed=True)
         where()
-        until(lambda: one.topology.scope == ClusterScope(), one.nodes)
+        until(lambda: first.topology.scope == ClusterScope(), first.nodes)
         after = where()
         # Lightweight transactions stay in dc1, and those of keys that were there already do not move.
         assert set().union(*after.values()) == addresses(wide.nodes[2:4])
@@ -586,7 +587,7 @@ def test_clients_in_two_racks_agree(wide: LocalCluster) -> None:
 
         for node in wide.nodes[2:4]:
             node.kill(still_listed=True)
-        until(lambda: where_all_fell_back(one, another), (one, another))
+        until(lambda: where_all_fell_back(first, second), (first, second))
         last = where()
         assert set().union(*last.values()) == addresses(wide.nodes[4:])
         assert {len(nodes) for nodes in last.values()} == {1}
@@ -613,12 +614,12 @@ def test_transactions_stay_in_one_datacenter_while_it_serves(
 
         def home() -> dict[str, bool]:
             """For each key, whether it is written in dc1; each write goes to one node."""
-            found = {}
+            at_home = {}
             for number in range(40):
                 (node,) = used(recorder, policy, lambda _, key=f"k{number}": write(key), count=1)  # type: ignore[misc]
                 assert node in dc1 | dc2
-                found[f"k{number}"] = node in dc1
-            return found
+                at_home[f"k{number}"] = node in dc1
+            return at_home
 
         at_first = home()
         assert set(at_first.values()) == {True, False}
@@ -660,7 +661,7 @@ def test_batches_go_where_most_of_their_keys_are(local: LocalCluster, recorder: 
             by_node.setdefault(next(plan(cluster, key)).address, []).append(key)
         assert len(by_node) == 3
         for node, keys in by_node.items():
-            others = [keys[0] for one, keys in by_node.items() if one != node]
+            others = [keys[0] for address, keys in by_node.items() if address != node]
             recorder.clear()
             batch(cluster, *others, *keys[:2])
             (event,) = recorder.of("request_routed")
@@ -688,7 +689,7 @@ def test_every_request_says_how_it_was_routed(local: LocalCluster, recorder: Rec
         conditional_put(cluster)
         batch(cluster, "k")
         events = recorder.of("request_routed")
-        said = {(one["operation"], one["policy"], one["reason"]) for one in events}
+        said = {(event["operation"], event["policy"], event["reason"]) for event in events}
         assert said >= {
             ("CreateTable", "round_robin", "not_an_item_write"),
             ("GetItem", "round_robin", "read"),
@@ -697,9 +698,9 @@ def test_every_request_says_how_it_was_routed(local: LocalCluster, recorder: Rec
             ("PutItem", "affinity", None),
             ("BatchWriteItem", "round_robin", "not_read_modify_write"),
         }
-        assert all((one["reason"] is None) == (one["policy"].endswith("affinity")) for one in events)
-        policies = {one["request_id"]: one["policy"] for one in events}
-        assert all(policies[one["request_id"]] == one["policy"] for one in recorder.of("request_completed"))
+        assert all((event["reason"] is None) == (event["policy"].endswith("affinity")) for event in events)
+        policies = {event["request_id"]: event["policy"] for event in events}
+        assert all(policies[event["request_id"]] == event["policy"] for event in recorder.of("request_completed"))
 
 
 KEY_CASES: list[tuple[Any, str | None]] = [

@@ -125,13 +125,15 @@ def test_figures_become_tables_and_a_chart() -> None:
     text = tables(results)
     assert f"| {who.MODEL} " in text
     assert "20.0 (2.00)" in text
-    found = {words: (value, unit) for words, _, _, value, unit in ratios(results)}
-    assert found["50 models: memory more than 1"] == (2.0, " MB")
-    assert found["plan with token awareness, 100,000 ranges"] == (5.0, " µs")
+    by_words = {words: (value, unit) for words, _, _, value, unit in ratios(results)}
+    assert by_words["50 models: memory more than 1"] == (2.0, " MB")
+    assert by_words["plan with token awareness, 100,000 ranges"] == (5.0, " µs")
     hop = next(row for row in cells(text) if row[0] == "hop of 5 ms")
     assert hop == ["hop of 5 ms", "5.50", "3.00", "0.55"]
     drawn = ElementTree.fromstring(chart(results))
-    bars = [one for one in drawn.iter("{http://www.w3.org/2000/svg}rect") if one.get("height") == "18"]
+    bars = [
+        rectangle for rectangle in drawn.iter("{http://www.w3.org/2000/svg}rect") if rectangle.get("height") == "18"
+    ]
     models = 2 + bool(rust_orm.INSTALLED)
     assert len(bars) == 5 * models + 3 * 5 + 2 * 2
     told = {row[0]: row[1:] for row in cells(text)}

@@ -35,12 +35,12 @@ def test_a_table_of_the_resource(cluster: Cluster, recorder: Recorder, local: Lo
     with table.batch_writer() as batch:
         for line in range(60):
             batch.put_item({"id": "a", "line": line, "price": Decimal("1.50"), "blob": b"\x00\xff", "tags": {"x", "y"}})
-    found = table.query(
+    answer = table.query(
         KeyConditionExpression=Key("id").eq("a") & Key("line").lt(2), FilterExpression=Attr("price").gt(1)
     )
-    assert [item["line"] for item in found["Items"]] == [Decimal(0), Decimal(1)]
-    assert found["Items"][0]["blob"].value == b"\x00\xff"
-    assert found["Items"][0]["tags"] == {"x", "y"}
+    assert [item["line"] for item in answer["Items"]] == [Decimal(0), Decimal(1)]
+    assert answer["Items"][0]["blob"].value == b"\x00\xff"
+    assert answer["Items"][0]["tags"] == {"x", "y"}
     table.update_item(
         Key={"id": "a", "line": 0}, UpdateExpression="ADD price :one", ExpressionAttributeValues={":one": Decimal(1)}
     )

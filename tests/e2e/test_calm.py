@@ -136,7 +136,7 @@ def test_a_node_that_joins_is_probed_when_a_request_names_it(local: LocalCluster
     with Cluster(config_of(local)) as cluster:
         until(lambda: bool(cluster.client.list_tables()) and all_active(cluster, local), "all active")
         node = local.add_node()
-        until(lambda: node.address in {one.address for one in cluster.topology.ring}, "it is listed")
+        until(lambda: node.address in {listed.address for listed in cluster.topology.ring}, "it is listed")
         before = sum(map(readings, local.nodes))
         until(lambda: sum(map(readings, local.nodes)) > before + 10, "some readings")
         assert node.polls["/"] == 0

@@ -82,18 +82,18 @@ def test_with_true_a_float_is_the_key_that_its_int_is(local: LocalCluster, lane:
         Some = players(cluster)
         Some(1.0, rank=2.0, name="a").save()
         assert Some.get(1).name == Some.get(1.0).name == "a"
-        assert [one.name for one in Some.query(1.0)] == ["a"]
-        assert [one.name for one in Some.by_rank.query(2)] == ["a"]
+        assert [item.name for item in Some.query(1.0)] == ["a"]
+        assert [item.name for item in Some.by_rank.query(2)] == ["a"]
         Some(1).update(actions=[Some.rank.set(3.0)])
-        assert [one.id for one in Some.by_rank.query(3.0)] == [1]
+        assert [item.id for item in Some.by_rank.query(3.0)] == [1]
         with Some.batch_write() as batch:
             batch.save(Some(1e1, name="b"))
             batch.save(Some(20, name="c"))
             batch.delete(Some(1.0))
-        assert sorted(one.name for one in Some.batch_get([10, 20.0, 1])) == ["b", "c"]
+        assert sorted(item.name for item in Some.batch_get([10, 20.0, 1])) == ["b", "c"]
         assert Some.count(10) == 1
         Some(10.0).delete()
-        assert [one.name for one in Some.scan()] == ["c"]
+        assert [item.name for item in Some.scan()] == ["c"]
 
 
 def test_without_it_keys_are_as_they_were(local: LocalCluster, lane: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -143,7 +143,7 @@ def test_a_request_is_routed_by_the_key_that_is_sent(local: LocalCluster, lane: 
             cluster.client.put_item(TableName="players", Item={"id": {"N": way}, "rank": {"N": "1"}})
         writers = {node.address for node in local.nodes if node.operations.get("PutItem")}
         assert writers == {route.nodes[0]}
-        assert [one.partition_key for one in received(local, "PutItem")] == [{"N": "7"}] * 4
+        assert [request.partition_key for request in received(local, "PutItem")] == [{"N": "7"}] * 4
     with on(local, lane) as cluster:
         assert cluster.route("players", Decimal("7.00")).key == {"N": "7.00"}
 
@@ -169,8 +169,8 @@ def test_event_loops(local: LocalCluster) -> None:
             before = repr(item)
             await client.put_item(TableName="players", Item=item)
             assert repr(item) == before
-            found = await client.get_item(TableName="players", Key={"id": {"N": "1"}})
-            assert sorted(found["Item"]["scores"]["NS"]) == ["1", "10"]
+            answer = await client.get_item(TableName="players", Key={"id": {"N": "1"}})
+            assert sorted(answer["Item"]["scores"]["NS"]) == ["1", "10"]
             with cluster.options(canonical_numbers=False):
                 assert "Item" not in await client.get_item(TableName="players", Key={"id": {"N": "1.0"}})
 
@@ -188,10 +188,10 @@ def test_elements_of_sets(local: LocalCluster, lane: str) -> None:
         Some(1, scores={1.0, 2, 1e16}, notes=Notes(scores={5.0})).save()
         assert sorted(stored(cluster, "scores")["NS"]) == ["1", "10000000000000000", "2"]
         assert stored(cluster, "notes") == {"M": {"scores": {"NS": ["5"]}}}
-        one = Some.get(1)
-        one.update(actions=[Some.scores.add({1, 3.0})])
-        assert one.scores == {1, 2, 3, 10**16}
-        one.update(actions=[Some.scores.delete({2.0, 3})])
+        item = Some.get(1)
+        item.update(actions=[Some.scores.add({1, 3.0})])
+        assert item.scores == {1, 2, 3, 10**16}
+        item.update(actions=[Some.scores.delete({2.0, 3})])
         assert sorted(stored(cluster, "scores")["NS"]) == ["1", "10000000000000000"]
         with Some.batch_write() as batch:
             batch.save(Some(5, scores={1.0}))
@@ -205,9 +205,9 @@ def test_contains_finds_elements_in_either_form(local: LocalCluster, lane: str) 
             Some(1, scores={1.0}, name="before").save()
         Some(2, scores={1.0}, name="now").save()
         Some(3, scores={2}, history=[1.0], name="in a list").save()
-        assert sorted(one.name for one in Some.scan(Some.scores.contains(1.0))) == ["before", "now"]
-        assert sorted(one.name for one in Some.scan(Some.history.contains(1.0))) == ["in a list"]
-        assert sorted(one.name for one in Some.scan(~Some.scores.contains(1.0))) == ["in a list"]
+        assert sorted(item.name for item in Some.scan(Some.scores.contains(1.0))) == ["before", "now"]
+        assert sorted(item.name for item in Some.scan(Some.history.contains(1.0))) == ["in a list"]
+        assert sorted(item.name for item in Some.scan(~Some.scores.contains(1.0))) == ["in a list"]
         Some(2).update(actions=[Some.name.set("known")], condition=Some.scores.contains(1.0) & (Some.id == 2.0))
         assert Some.get(2).name == "known"
 
@@ -218,35 +218,35 @@ def test_a_number_that_is_compared_at_the_top_and_in_a_list(local: LocalCluster,
     with on(local, lane) as cluster:
         players(cluster)(1, rank=1.0, history=[1.0]).save()
         for condition in ("#r = :one AND contains(history, :one)", "NOT (:one <> #r) AND contains(history, :one)"):
-            found = cluster.client.scan(
+            answer = cluster.client.scan(
                 TableName="players",
                 FilterExpression=condition,
                 ExpressionAttributeNames={"#r": "rank"},
                 ExpressionAttributeValues=values,
             )
-            assert found["Count"] == 1
+            assert answer["Count"] == 1
         assert values == {":one": {"N": "1.0"}}
 
 
 def test_with_true_a_key_that_is_compared_with_a_list_too_is_found(local: LocalCluster, lane: str) -> None:
     with on(local, lane, canonical_numbers=True) as cluster:
         players(cluster)(1.0, rank=1, history=[1.0]).save()
-        found = cluster.client.query(
+        answer = cluster.client.query(
             TableName="players",
             KeyConditionExpression="id = :one",
             FilterExpression="contains(history, :one)",
             ExpressionAttributeValues={":one": {"N": "1.0"}},
         )
-        assert found["Count"] == 1
+        assert answer["Count"] == 1
 
 
 def test_the_old_parameters(local: LocalCluster, lane: str) -> None:
-    one = {"ComparisonOperator": "EQ", "AttributeValueList": [{"N": "1.0"}]}
+    equals = {"ComparisonOperator": "EQ", "AttributeValueList": [{"N": "1.0"}]}
     with on(local, lane, canonical_numbers=True) as cluster:
         players(cluster)(1.0, rank=1).save()
         client, table = cluster.client, {"TableName": "players"}
-        assert client.query(**table, KeyConditions={"id": one}, QueryFilter={"rank": one})["Count"] == 1
-        assert client.scan(**table, ScanFilter={"rank": one})["Count"] == 1
+        assert client.query(**table, KeyConditions={"id": equals}, QueryFilter={"rank": equals})["Count"] == 1
+        assert client.scan(**table, ScanFilter={"rank": equals})["Count"] == 1
         client.put_item(
             **table, Item={"id": {"N": "1e0"}, "rank": {"N": "2.0"}}, Expected={"rank": {"Value": {"N": "1.0"}}}
         )

@@ -52,10 +52,10 @@ def ask(url: str | None, *arguments: str) -> list[str]:
 def test_the_script_answers_questions(dialect: Any) -> None:
     with LocalCluster(nodes=2, vector_dialect=dialect) as local:
         assert ask(local.url) == ["delivery-8", "delivery-3", "delivery-2"]
-        found = ask(local.url, "broken", "--topic", "returns")
-        assert found[0] == "returns-6"
-        assert {name.partition("-")[0] for name in found} == {"returns"}
-        assert len(found) == 3
+        names = ask(local.url, "broken", "--topic", "returns")
+        assert names[0] == "returns-6"
+        assert {name.partition("-")[0] for name in names} == {"returns"}
+        assert len(names) == 3
 
 
 def test_the_vectors_are_what_the_script_makes_of_the_texts(embedding: Any) -> None:

@@ -114,7 +114,7 @@ def test_waiting_for_a_connection_is_within_the_deadline(local: LocalCluster, cl
         finally:
             model_options.reset(token)
         assert isinstance(raised.value, NotSentError)
-        assert [one.result(30) for one in busy] == [0, 0, 0]
+        assert [future.result(30) for future in busy] == [0, 0, 0]
 
 
 def test_an_answer_that_trickles_does_not_outlive_the_deadline(local: LocalCluster, cluster: Cluster) -> None:
@@ -195,7 +195,7 @@ def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowResolver]:
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
     yield resolver
     resolver.go_on.set()
-    until(lambda: not [one for one in threading.enumerate() if one.name == "pynamodb_alternator-resolver"])
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "pynamodb_alternator-resolver"])
 
 
 @pytest.mark.parametrize("monitor", [None, False])

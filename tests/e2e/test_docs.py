@@ -23,8 +23,8 @@ _SNIPPET = re.compile(r"(?P<skip><!-- not run:[^>]*-->\s*\n)?^```python\n(?P<cod
 
 def snippets(page: Path) -> list[str]:
     """The page's snippets that run."""
-    found = _SNIPPET.finditer(page.read_text(encoding="utf-8"))
-    return [match["code"] for match in found if not match["skip"]]
+    matches = _SNIPPET.finditer(page.read_text(encoding="utf-8"))
+    return [match["code"] for match in matches if not match["skip"]]
 
 
 PAGES = [

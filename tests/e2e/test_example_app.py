@@ -248,7 +248,7 @@ def test_the_home_page_tells_of_the_dead_node(client: Visitor, local: LocalClust
     dead = next(node for node in state["nodes"] if node["address"] == victim.address)
     assert dead["state"] != "active"
     assert state["failovers"] == dead["failures"] >= 1
-    assert {one["from_node"] for one in state["last_failovers"]} == {victim.address}
+    assert {failover["from_node"] for failover in state["last_failovers"]} == {victim.address}
     assert state["errors"] == 0
     assert victim.address in client.get("/").text
 
@@ -358,6 +358,21 @@ def test_settle_gives_back_what_an_unfinished_order_reserved(traffic: Traffic) -
     assert (stock_of("vase"), stock_of("jug"), stock_of("bowl")) == (99, 100, 105)
     assert all(not product.marks.as_dict() for product in trade.products())
     assert trade.audit() == (1, [])
+
+
+def test_settle_takes_few_requests_and_leaves_the_rest_if_it_is_told_to(traffic: Traffic, local: LocalCluster) -> None:
+    for _ in range(60):
+        trade.place_order("ada", {"vase": 1})
+    assert trade.settle(older_than=-1, unless=lambda: True) == 0
+    assert len(models.Product.get("vase").marks.as_dict()) == 60
+    for node in local.nodes:
+        node.forget()
+    told = iter([False, True])
+    assert trade.settle(older_than=-1, unless=lambda: next(told)) == 50
+    assert sum(request.operation in ("GetItem", "UpdateItem") for node in local.nodes for request in node.requests) == 1
+    assert trade.settle(older_than=-1) == 10
+    assert not models.Product.get("vase").marks.as_dict()
+    assert trade.audit() == (60, [])
 
 
 # ---- the dashboard -------------------------------------------------------------------------------------------------
@@ -476,8 +491,8 @@ def test_a_stream_that_nobody_reads_is_forgotten(board: Dashboard) -> None:
 
 def test_pictures_are_shared_and_bounded_in_rate(board: Dashboard) -> None:
     board.interval = 3600
-    one, two = board.stream(), board.stream()
-    state = [next(one), next(one), next(two), next(two)]
+    first, second = board.stream(), board.stream()
+    state = [next(first), next(first), next(second), next(second)]
     assert state[1] == state[3]
     assert state[0] == b"retry: 300\n\n"
     assert board.latest() == board.latest()
@@ -691,7 +706,7 @@ def test_the_demo_leaves_the_nodes_to_a_visitor() -> None:
 def test_the_demo_says_that_the_port_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = _run_demo("--once", "--port", str(port))
+        ended = _run_demo("--once", "--port", str(port), "--shop", "django")
     assert ended.returncode == 2
     assert f"port {port} of 127.0.0.1 is in use" in ended.stderr
-    assert "make demo PORT=" in ended.stderr
+    assert "make demo SHOP=django PORT=" in ended.stderr

@@ -293,14 +293,14 @@ def test_a_list_that_shrinks_to_nothing_is_not_believed(
         assert len(cluster.nodes()) == 3
         put(cluster.client, "k")
         # A line when something changes, and never one per poll.
-        lines = [one for one in caplog.records if "cannot be read" in one.message]
+        lines = [record for record in caplog.records if "cannot be read" in record.message]
         assert len(lines) == 1
         assert lines[0].name == "pynamodb_alternator.cluster"
         recorder.clear()
         for node in local.nodes:
             node.lie(None)
         recorder.wait_for("topology_refreshed")
-        until(lambda: any("readable again" in one.message for one in caplog.records))
+        until(lambda: any("readable again" in record.message for record in caplog.records))
 
 
 def test_lies_are_refused(local: LocalCluster, recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
@@ -312,7 +312,7 @@ def test_lies_are_refused(local: LocalCluster, recorder: Recorder, caplog: pytes
         until(lambda: states(cluster) == dict.fromkeys([n.address for n in local.nodes[:2]], "active"))
         number = len(recorder.of("topology_refreshed"))
         until(lambda: len(recorder.of("topology_refreshed")) > number + 2)
-        dropped = [one.getMessage() for one in caplog.records if "was dropped" in one.getMessage()]
+        dropped = [record.getMessage() for record in caplog.records if "was dropped" in record.getMessage()]
         assert len(dropped) == len(set(dropped)) > 0
         for node in local.nodes:
             node.lie(b"<html>")

@@ -1,4 +1,4 @@
-"""The lane of a request follows from who listens: tools that hook botocore's requests go on working."""
+"""The lane of a request depends on its listeners: tools that hook botocore's requests go on working."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def traffic(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Traffic:
     for name, kind in (("short", ShortLane), ("compatible", CompatibleLane)):
         original: Any = kind.exchange
 
-        def exchange(self: Any, *given: Any, original: Any = original, name: str = name) -> Any:
+        def exchange(self: Any, *arguments: Any, original: Any = original, name: str = name) -> Any:
             lane.of_thread = name
             seen.lanes.append(name)
             try:
-                return original(self, *given)
+                return original(self, *arguments)
             finally:
                 lane.of_thread = None
 
@@ -150,7 +150,9 @@ def test_both_lanes_send_the_same(cluster: Cluster, traffic: Traffic) -> None:
     assert traffic.bodies[0] == traffic.bodies[1]
     short, compatible = traffic.heads
     assert (
-        short.keys() == compatible.keys() == {"host", "x-amz-target", "content-length", "x-amz-date", "authorization"}
+        short.keys()
+        == compatible.keys()
+        == {"host", "x-amz-target", "content-length", "user-agent", "x-amz-date", "authorization"}
     )
     assert short["x-amz-target"] == compatible["x-amz-target"]
     assert get(client)["Item"]["blob"] == {"B": b"\x00\xff"}
@@ -287,7 +289,7 @@ def test_an_unsigned_cluster_is_unsigned_in_both_lanes() -> None:
             "before-send.dynamodb", lambda request, **_: heads.append(set(request.headers.keys()))
         )
         cluster.client.list_tables()
-        assert heads == [{"X-Amz-Target", "Content-Length"}]
+        assert heads == [{"X-Amz-Target", "Content-Length", "User-Agent"}]
 
 
 # ---- attempts ----------------------------------------------------------------------------------------------------
@@ -417,7 +419,7 @@ def test_sentry(local: LocalCluster, cluster: Cluster, traffic: Traffic) -> None
             setattr(BaseClient, name, method)
     assert traffic.lanes == ["compatible"]
     assert trace in traffic.last()["sentry-trace"]
-    (envelope,) = [one for one in events if one.get_transaction_event() is not None]
+    (envelope,) = [event for event in events if event.get_transaction_event() is not None]
     (span,) = envelope.get_transaction_event()["spans"]
     assert "GetItem" in span["description"]
 

@@ -62,7 +62,7 @@ def get(cluster: Cluster, key: str = "a") -> Any:
 
 
 def codings(local: LocalCluster, operation: str = "PutItem") -> list[str | None]:
-    return [one.headers.get("content-encoding") for one in received(local, operation)]
+    return [request.headers.get("content-encoding") for request in received(local, operation)]
 
 
 # ---- what holds where ----------------------------------------------------------------------------------------------
@@ -100,8 +100,8 @@ def test_answers_and_headers(place: LocalCluster, lane: str) -> None:
             with cluster.options(response_compression=False):
                 assert get(cluster)["text"]["S"] == TEXT
     requests = received(place, "GetItem")
-    assert sorted(one.headers.get("accept-encoding", "") for one in requests) == ["", "deflate"]
-    assert {(one.headers["x-team"], one.headers["x-why"]) for one in requests} == {("block", "test")}
+    assert sorted(request.headers.get("accept-encoding", "") for request in requests) == ["", "deflate"]
+    assert {(request.headers["x-team"], request.headers["x-why"]) for request in requests} == {("block", "test")}
 
 
 def test_a_block_wins_over_a_model_and_keeps_what_it_does_not_name(place: LocalCluster, lane: str) -> None:
@@ -130,7 +130,7 @@ def test_timeouts(place: LocalCluster, lane: str) -> None:
     node = place.nodes[0]
     settings: Any = {"routing_scope": RackScope("dc1", "r1"), "retries": Retries(max_attempts=1)}
     with on(place, lane, **settings) as cluster:
-        until(lambda: [one.state.value for one in cluster.nodes() if one.in_scope] == ["active"])
+        until(lambda: [node.state.value for node in cluster.nodes() if node.in_scope] == ["active"])
         with node.delay(0.5, operation="GetItem"):
             for timeouts in (Timeouts(read=0.05), {"read": 0.05}):
                 with cluster.options(timeouts=timeouts), pytest.raises(ReadTimeoutError, match=r"timeout of 0\.05 s"):
@@ -156,20 +156,20 @@ def test_affinity(place: LocalCluster, lane: str, recorder: Recorder) -> None:
             for _ in range(4):
                 counter.update(actions=[Counter.count.add(1)])
         counter.update(actions=[Counter.count.add(1)])
-    updates = [one for one in recorder.of("request_routed") if one["operation"] == "UpdateItem"]
-    assert [one["policy"] for one in updates] == ["affinity"] * 4 + ["round_robin"]
-    assert len({one["node"] for one in updates[:4]}) == 1
+    updates = [event for event in recorder.of("request_routed") if event["operation"] == "UpdateItem"]
+    assert [event["policy"] for event in updates] == ["affinity"] * 4 + ["round_robin"]
+    assert len({event["node"] for event in updates[:4]}) == 1
 
 
 def test_only_this_cluster_is_meant(place: LocalCluster) -> None:
-    with on(place) as one, on(place) as other, one.options(request_compression=Gzip()):
+    with on(place) as changed, on(place) as other, changed.options(request_compression=Gzip()):
         forget(place)
         put(other)
         assert codings(place) == [None]
         with other.options(request_compression=Deflate()):
-            put(one)
+            put(changed)
             put(other)
-        put(one)
+        put(changed)
         assert sorted(map(str, codings(place))) == ["None", "deflate", "gzip", "gzip"]
 
 
@@ -238,7 +238,7 @@ def routed(recorder: Recorder, cluster: Cluster, times: int = 6) -> set[str]:
     recorder.clear()
     for _ in range(times):
         get(cluster)
-    return {one["node"] for one in recorder.of("request_routed") if one["operation"] == "GetItem"}
+    return {event["node"] for event in recorder.of("request_routed") if event["operation"] == "GetItem"}
 
 
 def test_a_routing_scope_of_its_own(place: LocalCluster, lane: str, recorder: Recorder) -> None:
@@ -247,7 +247,7 @@ def test_a_routing_scope_of_its_own(place: LocalCluster, lane: str, recorder: Re
 
     chain = RackScope("dc1", "r1", fallback=DatacenterScope("dc1", fallback=ClusterScope()))
     with on(place, lane, routing_scope=chain) as cluster:
-        until(lambda: [one.state.value for one in cluster.nodes()] == ["active"] * 5)
+        until(lambda: [node.state.value for node in cluster.nodes()] == ["active"] * 5)
         assert routed(recorder, cluster) == addresses("dc1", "r1")
         with cluster.options(routing_scope=DatacenterScope("dc1")):
             assert routed(recorder, cluster) == addresses("dc1")
@@ -266,14 +266,14 @@ def test_a_routing_scope_moves_on_to_its_own_fallback(lane: str, recorder: Recor
         chain = DatacenterScope("dc1", fallback=RackScope("dc1", "r1"))
         with on(local, lane, routing_scope=chain) as cluster:
             cluster.client.create_table(**TABLE)
-            until(lambda: [one.state.value for one in cluster.nodes()] == ["active"] * 2)
+            until(lambda: [node.state.value for node in cluster.nodes()] == ["active"] * 2)
             strict, wide = RackScope("dc1", "r1"), RackScope("dc1", "r1", fallback=DatacenterScope("dc1"))
             with cluster.options(routing_scope=wide):
                 assert routed(recorder, cluster) == {first.address}
             first.kill(still_listed=True)
             with cluster.options(routing_scope=wide):
                 get(cluster)  # finds that out
-            until(lambda: "down" in {one.state.value for one in cluster.nodes()})
+            until(lambda: "down" in {node.state.value for node in cluster.nodes()})
             with cluster.options(routing_scope=wide):
                 assert routed(recorder, cluster) == {second.address}
             with (
@@ -299,11 +299,11 @@ def test_a_scope_before_the_first_reading(lane: str) -> None:
 
 def test_one_node_for_all_requests_of_a_block(place: LocalCluster, lane: str, recorder: Recorder) -> None:
     with on(place, lane) as cluster, on(place, lane) as other:
-        for one in (cluster, other):
-            until(lambda one=one: [node.state.value for node in one.nodes()] == ["active"] * 5)
+        for each in (cluster, other):
+            until(lambda each=each: [node.state.value for node in each.nodes()] == ["active"] * 5)
         with cluster.options(consistent_node=True):
             assert len(routed(recorder, cluster)) == 1
-            assert {one["policy"] for one in recorder.of("request_routed")} == {"consistent_node"}
+            assert {each["policy"] for each in recorder.of("request_routed")} == {"consistent_node"}
             with cluster.options(consistent_node=False):
                 assert len(routed(recorder, cluster)) > 1
         picked = {}
@@ -320,21 +320,21 @@ def test_one_node_for_all_requests_of_a_block(place: LocalCluster, lane: str, re
             put(cluster)
             cluster.client.list_tables()
             get(cluster)
-        mine = [one for one in recorder.of("request_routed") if one["policy"] == "consistent_node"]
-        assert [one["node"] for one in mine] == [picked["alice"]] * 3
+        mine = [each for each in recorder.of("request_routed") if each["policy"] == "consistent_node"]
+        assert [each["node"] for each in mine] == [picked["alice"]] * 3
 
 
 def test_the_one_node_is_left_when_it_fails(lane: str, recorder: Recorder) -> None:
     with LocalCluster(3) as local, on(local, lane) as cluster:
         cluster.client.create_table(**TABLE)
-        until(lambda: [one.state.value for one in cluster.nodes()] == ["active"] * 3)
+        until(lambda: [node.state.value for node in cluster.nodes()] == ["active"] * 3)
         with cluster.options(consistent_node="alice"):
             (first,) = routed(recorder, cluster, 3)
             local.node(first).kill(still_listed=True)
             get(cluster)  # not an error
-            until(lambda: "down" in {one.state.value for one in cluster.nodes()})
+            until(lambda: "down" in {node.state.value for node in cluster.nodes()})
             (second,) = routed(recorder, cluster, 4)
             assert second != first
             local.node(first).revive()
-            until(lambda: [one.state.value for one in cluster.nodes()] == ["active"] * 3)
+            until(lambda: [node.state.value for node in cluster.nodes()] == ["active"] * 3)
             assert routed(recorder, cluster, 3) == {first}

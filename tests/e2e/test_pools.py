@@ -41,7 +41,7 @@ def test_waiting_for_a_connection_is_bounded_by_the_pool_timeout(local: LocalClu
         # One wait in all, and not one for each of the three nodes; the requests that fill the pools take 3 s.
         assert 0.2 < time.monotonic() - started < 2.5
         assert [node.operations["UpdateItem"] for node in local.nodes] == [0, 0, 0]
-        assert [one.result(30) for one in busy] == [0, 0, 0]
+        assert [future.result(30) for future in busy] == [0, 0, 0]
         increment(cluster.client, "k")
 
 
@@ -66,7 +66,7 @@ def test_300_threads_over_few_connections_and_a_slow_node(local: LocalCluster, r
             for done in [threads.submit(increment, cluster.client, "k") for _ in range(300)]:
                 done.result(60)
         assert get(cluster.client, "k") == 300
-        assert all(one.connections_open <= 5 for one in cluster.stats().values())
+        assert all(stats.connections_open <= 5 for stats in cluster.stats().values())
     assert recorder.of("node_down") == []
 
 
@@ -122,10 +122,12 @@ def test_idle_connections_that_died_are_dropped_in_silence(local: LocalCluster, 
         put(cluster.client, "k")
         for number in range(200):
             if number % 20 == 0:
-                idle = [one for pool in cluster.core.pools._pools.values() for one in pool._idle]
+                idle = [connection for pool in cluster.core.pools._pools.values() for connection in pool._idle]
                 for node in local.nodes:
                     node.close_idle_connections()
-                until(lambda idle=idle: all(one.is_stale() for one in idle), "the closing has arrived here")
+                until(
+                    lambda idle=idle: all(connection.is_stale() for connection in idle), "the closing has arrived here"
+                )
             increment(cluster.client, "k")
         assert get(cluster.client, "k") == 200
     assert recorder.of("request_retried") == []

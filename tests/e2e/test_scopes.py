@@ -130,7 +130,7 @@ def test_down_a_chain_and_up_again(local: LocalCluster, recorder: Recorder) -> N
         assert changes(recorder) == [("scope_restored", r2, r1, "usable_again")]
         assert used(cluster, recorder) == addresses(local.nodes[:1])
         event = recorder.of("scope_restored")
-        assert all(one["sender"] is cluster and one["cluster_name"] == "default" for one in event)
+        assert all(payload["sender"] is cluster and payload["cluster_name"] == "default" for payload in event)
 
 
 def test_a_whole_chain_is_skipped_at_once(local: LocalCluster, recorder: Recorder) -> None:

@@ -155,9 +155,9 @@ def test_a_child_process_has_the_event_of_a_fork(cluster: Cluster, events: Event
         said = b"nothing"
         with contextlib.suppress(BaseException):
             cluster.client.list_tables()
-            found = set(events.of(signals.ClientForked))
+            seen = set(events.of(signals.ClientForked))
             right = signals.ClientForked(cluster_name=cluster.name, old_pid=parent, new_pid=os.getpid())
-            said = b"right" if found == {right} and not mistakes(right) else repr(found).encode()
+            said = b"right" if seen == {right} and not mistakes(right) else repr(seen).encode()
         os.write(writing, said)
         os._exit(0)
     os.close(writing)

@@ -66,7 +66,7 @@ def test_plain_writes_to_a_node_that_hangs(local: LocalCluster, settings: Any, e
         outcomes = list(threads.map(lambda number: outcome(cluster, number), range(12)))
         assert set(outcomes) == expected
         assert states(cluster)[local.nodes[1].address] == "down"
-        # Reads move on as ever, and so does what has not been sent yet.
+        # Reads move on as usual, and so do requests that have not been sent yet.
         assert [get(cluster.client, "k") for _ in range(6)] == [0] * 6
 
 
@@ -76,10 +76,10 @@ def test_writes_that_wait_get_the_answer_of_their_own_node(local: LocalCluster) 
         node.hang()
         running: list[Future[str]] = [threads.submit(outcome, cluster, number) for number in range(12)]
         until(lambda: states(cluster)[node.address] == "down")
-        until(lambda: sum(one.done() for one in running) >= 6)
-        assert not all(one.done() for one in running), "nobody waits for the node that hangs"
+        until(lambda: sum(future.done() for future in running) >= 6)
+        assert not all(future.done() for future in running), "nobody waits for the node that hangs"
         node.resume()
-        assert {one.result(30) for one in running} == {"ok"}
+        assert {future.result(30) for future in running} == {"ok"}
         until(lambda: all_active(cluster, local))
         assert [get(cluster.client, f"k{number}") for number in range(12)] == list(range(12))
         assert sum(pool.in_use for pool in cluster.core.pools.stats().values()) == 0
@@ -88,9 +88,9 @@ def test_writes_that_wait_get_the_answer_of_their_own_node(local: LocalCluster) 
 def test_a_killed_process_costs_no_error(local: LocalCluster) -> None:
     with connect(local) as cluster, ThreadPoolExecutor(8) as threads:
         running = [threads.submit(outcome, cluster, number) for number in range(400)]
-        until(lambda: sum(one.done() for one in running) > 50)
+        until(lambda: sum(future.done() for future in running) > 50)
         local.nodes[1].kill(still_listed=True)
-        assert {one.result(30) for one in running} == {"ok"}
+        assert {future.result(30) for future in running} == {"ok"}
 
 
 def test_settings_of_a_block_and_of_a_model(local: LocalCluster) -> None:

@@ -35,7 +35,7 @@ def reads(local: LocalCluster, cluster: Cluster, count: int = READS) -> dict[str
 
 
 def received(local: LocalCluster) -> dict[str, int]:
-    counts = {node.address: sum(one.operation == "GetItem" for one in node.requests) for node in local.nodes}
+    counts = {node.address: sum(request.operation == "GetItem" for request in node.requests) for node in local.nodes}
     return {address: count for address, count in counts.items() if count}
 
 
@@ -103,7 +103,9 @@ def test_writes_with_affinity_go_to_their_coordinator_however_new_it_is(local: L
         cluster.register_table(TABLE, "id")
         for key in keys:
             put_if_absent(cluster.client, key)
-        counts = {node.address: sum(one.operation == "PutItem" for one in node.requests) for node in local.nodes}
+        counts = {
+            node.address: sum(request.operation == "PutItem" for request in node.requests) for node in local.nodes
+        }
         coordinators = Counter(cluster.route(TABLE, key).nodes[0] for key in keys)
         assert counts == coordinators
         assert counts[young] > 3

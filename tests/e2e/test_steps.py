@@ -73,7 +73,7 @@ def with_plain_models(url: str) -> Any:
 
 @pytest.fixture(scope="module")
 def ends() -> Iterator[dict[str, dict[str, Any]]]:
-    """How the steps end, by who takes them and by their names."""
+    """How the steps end, by the kind of model and by their names."""
     with LocalCluster(nodes=1) as local:
         ways: list[Callable[[str], Any]] = [with_stock, with_our_models, with_plain_models]
         yield {way.__name__: ends_of(way(local.url)) for way in ways}

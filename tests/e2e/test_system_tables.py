@@ -29,7 +29,10 @@ def denied() -> Iterator[LocalCluster]:
 
 def asked(local: LocalCluster) -> list[list[str]]:
     """Per node the names of the system tables that it was asked for."""
-    return [[one.table for one in node.requests if one.table and "system." in one.table] for node in local.nodes]
+    return [
+        [request.table for request in node.requests if request.table and "system." in request.table]
+        for node in local.nodes
+    ]
 
 
 # ---- rows -------------------------------------------------------------------------------------------------------
@@ -77,11 +80,11 @@ def test_pages_are_of_one_node_and_what_is_between_them_is_not_ours() -> None:
         def __exit__(self, *_: object) -> None:
             blocks.pop()
 
-    found = []
+    keys = []
     for row in read_system_table(Client(), "system.local", {}, Block):
         assert blocks == []
-        found.append(row["k"])
-    assert found == [0, 1, 2]
+        keys.append(row["k"])
+    assert keys == [0, 1, 2]
 
 
 def test_types_are_read_leniently() -> None:
@@ -161,7 +164,7 @@ def test_a_table_that_is_missing_and_a_column_that_is_no_key(cluster: Cluster) -
 def test_nodes_know_their_datacenter_and_rack(two_datacenters: LocalCluster) -> None:
     seeds = ",".join(node.host for node in two_datacenters.nodes)
     with Cluster(f"http://{seeds}:{two_datacenters.port}") as cluster:
-        assert [(one.datacenter, one.rack) for one in cluster.nodes()] == [
+        assert [(node.datacenter, node.rack) for node in cluster.nodes()] == [
             ("dc1", "rack1"),
             ("dc1", "rack1"),
             ("dc2", "rack1"),
@@ -175,7 +178,7 @@ def test_they_are_read_again_when_a_node_joins(local: LocalCluster, cluster: Clu
     cluster.nodes()
     local.add_node(rack="r7")
     assert cluster.refresh()
-    assert {one.rack for one in cluster.nodes()} == {"rack1", "r7"}
+    assert {node.rack for node in cluster.nodes()} == {"rack1", "r7"}
     assert sum(map(len, asked(local))) == 4
 
 
@@ -188,13 +191,13 @@ def test_requests_do_not_ask(local: LocalCluster, cluster: Cluster) -> None:
 def test_denied_leaves_them_unknown_and_is_not_asked_again(denied: LocalCluster) -> None:
     with Cluster(denied.url) as cluster:
         for _ in range(3):
-            assert [(one.datacenter, one.rack) for one in cluster.nodes()] == [(None, None), (None, None)]
+            assert [(node.datacenter, node.rack) for node in cluster.nodes()] == [(None, None), (None, None)]
     assert sum(map(len, asked(denied))) == 1
 
 
 def test_what_the_scope_says_holds_where_the_tables_are_denied(denied: LocalCluster) -> None:
     with Cluster(denied.url + "/?datacenter=datacenter1") as cluster:
-        assert {one.datacenter for one in cluster.nodes()} == {"datacenter1"}
+        assert {node.datacenter for node in cluster.nodes()} == {"datacenter1"}
 
 
 def test_a_node_that_hangs_costs_a_second_at_most(local: LocalCluster, cluster: Cluster) -> None:
@@ -202,7 +205,7 @@ def test_a_node_that_hangs_costs_a_second_at_most(local: LocalCluster, cluster: 
     for node in local.nodes:
         node.delay(30, operation="Scan")
     nodes = cluster.nodes()
-    assert [one.datacenter for one in nodes] == [None, None, None]
+    assert [node.datacenter for node in nodes] == [None, None, None]
     # It rests now, instead of costing a second each time.
     count = sum(map(len, asked(local)))
     cluster.nodes()
@@ -217,7 +220,7 @@ def test_a_receiver_of_signals_may_ask_for_the_nodes(cluster: Cluster) -> None:
 
     with signals.request_completed.connected_to(receive, cluster):
         nodes = cluster.nodes()
-    assert {one.datacenter for one in nodes} == {"datacenter1"}
+    assert {node.datacenter for node in nodes} == {"datacenter1"}
     assert seen
 
 
@@ -228,7 +231,7 @@ def test_an_address_translator_is_followed(local: LocalCluster) -> None:
     to_public["127.0.0.4"] = "127.0.0.4"
     with Cluster({"url": local.url, "address_translator": to_public.get}) as cluster:
         cluster.refresh()
-        racks = {one.address.partition(":")[0]: one.rack for one in cluster.nodes()}
+        racks = {node.address.partition(":")[0]: node.rack for node in cluster.nodes()}
     assert racks == {"127.0.0.1": "rack1", "127.0.0.2": "rack1", "127.0.0.4": "r2"}
 
 

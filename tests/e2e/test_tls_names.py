@@ -103,7 +103,7 @@ def test_seeds_by_address(local: LocalCluster) -> None:
 
 
 def test_a_seed_s_address_does_not_prove_its_name(local: LocalCluster, names: dict[str, list[str]]) -> None:
-    """The resolver is not to be trusted: whoever answers at the address that it gives must have the name."""
+    """The resolver is not to be trusted: the server at the address that it gives must have the name."""
     with on(local, "all.test") as cluster, pytest.raises(NotSentError, match=r"not valid for 'all\.test'"):
         cluster.client.list_tables()
 

@@ -68,7 +68,7 @@ def cluster_of(model: type[Person]) -> Cluster:
 
 
 def misses(local: LocalCluster, act: Callable[[], Any]) -> int:
-    """How many requests came to a node that is no replica, and that all went somewhere."""
+    """How many requests came to a node that is not a replica. At least one must come to a replica."""
     for node in local.nodes:
         node.forget()
     act()

@@ -192,7 +192,7 @@ def test_searches_are_spread_over_the_nodes(cluster: Cluster, local: LocalCluste
             ExpressionAttributeValues={":k": {"S": "a"}},
         )
     for operation in ("SearchVectors", "Query"):
-        asked = [node for node in local.nodes if any(one.operation == operation for one in node.requests)]
+        asked = [node for node in local.nodes if any(request.operation == operation for request in node.requests)]
         assert len(asked) == 3, operation
 
 

@@ -111,16 +111,16 @@ def names(items: Any) -> list[str]:
 
 @pytest.mark.usefixtures("filled")
 def test_the_nearest_items_come_first_with_score_and_distance() -> None:
-    found = Document.embedding_index.search([1, 0], k=3)
-    assert names(found) == ["east", "northeast", "west"] or names(found) == ["east", "northeast", "north"]
-    assert len(found) == 3
-    first: Any = found[0]
+    results = Document.embedding_index.search([1, 0], k=3)
+    assert names(results) == ["east", "northeast", "west"] or names(results) == ["east", "northeast", "north"]
+    assert len(results) == 3
+    first: Any = results[0]
     assert isinstance(first, Document)
     assert (first.score, first.distance) == (1.0, 0.0)
     assert (first.embedding, first.features, first.language, first.year) == ([1.0, 0.0], [0.0, 0.0, 1.0], "en", 2000)
-    assert [found.scored()[1].score, found.scored()[1].distance] == pytest.approx([0.5, 1.0])
-    assert names(found[1:]) == names(list(found))[1:]
-    assert repr(found) == "<VectorResults of 3 items>"
+    assert [results.scored()[1].score, results.scored()[1].distance] == pytest.approx([0.5, 1.0])
+    assert names(results[1:]) == names(list(results))[1:]
+    assert repr(results) == "<VectorResults of 3 items>"
     assert len(Document.embedding_index.search([1, 0], k=Whole(2))) == 2  # type: ignore[arg-type]
 
 
@@ -136,10 +136,10 @@ class Whole:
 
 @pytest.mark.usefixtures("filled")
 def test_a_second_index_has_a_distance_of_its_own() -> None:
-    found = Document.feature_index.search([2, 0, 0], k=10)
-    assert names(found) == ["west", "northeast", "north", "east"]
-    assert [item.score for item in found.scored()] == pytest.approx([6, 4, 2, 0])
-    assert [item.distance for item in found.scored()] == pytest.approx([-6, -4, -2, 0])
+    results = Document.feature_index.search([2, 0, 0], k=10)
+    assert names(results) == ["west", "northeast", "north", "east"]
+    assert [item.score for item in results.scored()] == pytest.approx([6, 4, 2, 0])
+    assert [item.distance for item in results.scored()] == pytest.approx([-6, -4, -2, 0])
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ def test_each_distance(distance: Any, nearest: list[str], distances: list[float]
     Arrow.create_table(wait=True, billing_mode="PAY_PER_REQUEST")
     for name, vector in VECTORS.items():
         Arrow(name, direction=vector).save()
-    found = Arrow.index.search((3, 0), k=4)
-    told = dict(zip(names(found), [item.distance for item in found.scored()], strict=True))
+    results = Arrow.index.search((3, 0), k=4)
+    told = dict(zip(names(results), [item.distance for item in results.scored()], strict=True))
     assert told == pytest.approx(dict(zip(nearest, distances, strict=True)), abs=1e-6)
     assert sorted(told.values()) == list(told.values())
-    scores = [item.score for item in found.scored()]
+    scores = [item.score for item in results.scored()]
     assert sorted(scores, reverse=True) == scores
 
 
@@ -212,8 +212,8 @@ class Like:
 
 @pytest.mark.usefixtures("filled")
 def test_a_filter_by_the_search_schema_leaves_k_items_in_both_dialects() -> None:
-    found = Document.embedding_index.search([1, 0], k=2, filter=Document.language == "de")
-    assert sorted(names(found)) == ["north", "west"]
+    results = Document.embedding_index.search([1, 0], k=2, filter=Document.language == "de")
+    assert sorted(names(results)) == ["north", "west"]
     both = (Document.language == "en") & (Document.language == "en")
     assert names(Document.embedding_index.search([1, 0], k=2, filter=both)) == ["east", "northeast"]
     assert names(Document.embedding_index.search([1, 0], k=2, filter=Document.language == "fr")) == []
@@ -242,10 +242,10 @@ def test_other_filters_are_those_of_the_older_dialect() -> None:
 @pytest.mark.parametrize("attributes", [["name", "language"], [Document.name, Document.language]])
 @pytest.mark.usefixtures("filled")
 def test_items_have_the_attributes_that_were_asked_for(attributes: Any) -> None:
-    (found,) = Document.embedding_index.search([1, 0], k=1, attributes=attributes, filter=Document.language == "en")
-    assert (found.name, found.language, found.embedding, found.features) == ("east", "en", None, None)
-    (found,) = Document.embedding_index.search([1, 0], k=1, attributes="language")
-    assert (found.name, found.language) == (None, "en")
+    (item,) = Document.embedding_index.search([1, 0], k=1, attributes=attributes, filter=Document.language == "en")
+    assert (item.name, item.language, item.embedding, item.features) == ("east", "en", None, None)
+    (item,) = Document.embedding_index.search([1, 0], k=1, attributes="language")
+    assert (item.name, item.language) == (None, "en")
 
 
 @pytest.mark.usefixtures("vectors")
@@ -288,19 +288,19 @@ def test_attributes_of_maps_and_with_any_name() -> None:
 
     Machine.create_table(wait=True)
     Machine("a", part=Part(color="red", size=3), v=[1]).save()
-    (found,) = Machine.near.search([1], k=1, attributes=["name", Machine.part.color])
-    assert (found.name, found.part.color, found.part.size, found.v) == ("a", "red", None, None)
-    (found,) = Machine.near.search([1], k=1, attributes=(each for each in [Path(["p", "c"]), "v"]))
-    assert (found.name, found.part.color, found.v) == (None, "red", [1.0])
+    (item,) = Machine.near.search([1], k=1, attributes=["name", Machine.part.color])
+    assert (item.name, item.part.color, item.part.size, item.v) == ("a", "red", None, None)
+    (item,) = Machine.near.search([1], k=1, attributes=(each for each in [Path(["p", "c"]), "v"]))
+    assert (item.name, item.part.color, item.v) == (None, "red", [1.0])
 
 
 @pytest.mark.usefixtures("filled")
 def test_an_item_that_was_found_is_whole_and_can_be_saved() -> None:
     """AWS's dialect leaves the vector out, unless it is asked for: a save would take it out of the table."""
-    (found,) = Document.embedding_index.search([1, 0], k=1)
-    found.year = 1999
-    found.save()
-    assert Document.get("east").serialize() == found.serialize()
+    (item,) = Document.embedding_index.search([1, 0], k=1)
+    item.year = 1999
+    item.save()
+    assert Document.get("east").serialize() == item.serialize()
     assert names(Document.embedding_index.search([1, 0], k=1)) == ["east"]
     assert "score" not in Document.get("east").serialize()
 
@@ -326,9 +326,9 @@ def test_an_index_that_is_divided() -> None:
     Tenant.create_table(wait=True)
     for name, owner in (("a", "x"), ("b", "x"), ("c", "y")):
         Tenant(name, owner=owner, v=[1]).save()
-    found = Tenant.index.search([1], k=3, filter=Tenant.owner == "x")
-    assert sorted(names(found)) == ["a", "b"]
-    assert [item.v for item in found] == [[1.0], [1.0]]
+    results = Tenant.index.search([1], k=3, filter=Tenant.owner == "x")
+    assert sorted(names(results)) == ["a", "b"]
+    assert [item.v for item in results] == [[1.0], [1.0]]
     one_of_them = Tenant.index.search([1], k=3, filter=(Tenant.owner == "x") & (Tenant.name == "b"))
     assert names(one_of_them) == ["b"]
     if is_of_aws():
@@ -406,8 +406,8 @@ def test_what_is_stored_as_scylladbs_own_type_is_read_as_well() -> None:
         TableName="documents", Item={"name": {"S": "far"}, "emb": {"FLOAT32VECTOR": [9, 9.5]}, "lang": {"S": "en"}}
     )
     assert Document.get("far").embedding == [9.0, 9.5]
-    (found,) = Document.embedding_index.search([9, 9], k=1)
-    assert (found.name, found.embedding) == ("far", [9.0, 9.5])
+    (nearest,) = Document.embedding_index.search([9, 9], k=1)
+    assert (nearest.name, nearest.embedding) == ("far", [9.0, 9.5])
     assert [item.embedding for item in Document.scan(Document.name == "far")] == [[9.0, 9.5]]
 
 
@@ -514,10 +514,10 @@ def test_plain_models_have_vector_indexes_where_they_are_installed() -> None:
     Plain.create_table(wait=True, billing_mode="PAY_PER_REQUEST")
     Plain.embedding_index.wait_until_active()
     Plain("a", embedding=[3, 4]).save()
-    (found,) = Plain.embedding_index.search([0, 0], k=5, filter=Plain.language == "en")
-    assert type(found) is Plain
-    assert (found.name, found.embedding) == ("a", [3.0, 4.0])
-    assert found.distance == pytest.approx(5)  # type: ignore[attr-defined]
+    (item,) = Plain.embedding_index.search([0, 0], k=5, filter=Plain.language == "en")
+    assert type(item) is Plain
+    assert (item.name, item.embedding) == ("a", [3.0, 4.0])
+    assert item.distance == pytest.approx(5)  # type: ignore[attr-defined]
 
 
 # ---- models ------------------------------------------------------------------------------------------------------
@@ -549,14 +549,14 @@ def test_models_that_share_a_table() -> None:
     assert Zoo.by_looks.status() == Bird.by_song.status() == Cat.by_looks.status() == "ACTIVE"
     Bird("wren", looks=[1], song=[1, 1]).save()
     Cat("tom", looks=[2]).save()
-    found = Zoo.by_looks.search([0], k=2)
-    assert [type(item) for item in found] == [Bird, Cat]
+    results = Zoo.by_looks.search([0], k=2)
+    assert [type(item) for item in results] == [Bird, Cat]
     assert names(Cat.by_looks.search([0], k=2)) == ["tom"]
     assert names(Bird.by_song.search([0, 1], k=2)) == ["wren"]
     # Whatever is read of an item, what it is of is known.
     for attributes in ("name", ["name", "kind"], ["name", "kd"], ["name", Zoo.kind]):
-        found = Zoo.by_looks.search([0], k=2, attributes=attributes)
-        assert [(type(item), item.name, item.looks) for item in found] == [(Bird, "wren", None), (Cat, "tom", None)]
+        results = Zoo.by_looks.search([0], k=2, attributes=attributes)
+        assert [(type(item), item.name, item.looks) for item in results] == [(Bird, "wren", None), (Cat, "tom", None)]
         assert names(Cat.by_looks.search([0], k=2, attributes=attributes)) == ["tom"]
 
 
@@ -602,8 +602,8 @@ def test_each_class_searches_its_own_table() -> None:
     Document("a", embedding=[1, 1]).save()
     Drawer("b", embedding=[1, 1]).save()
     assert names(Document.embedding_index.search([1, 1], k=5)) == ["a"]
-    (found,) = Drawer.embedding_index.search([1, 1], k=5)
-    assert (type(found), found.name) == (Drawer, "b")
+    (item,) = Drawer.embedding_index.search([1, 1], k=5)
+    assert (type(item), item.name) == (Drawer, "b")
 
 
 @pytest.mark.usefixtures("vectors")
@@ -620,10 +620,10 @@ def test_a_model_with_attributes_of_these_names_keeps_them() -> None:
 
     Game.create_table(wait=True)
     Game("a", score=7, shape=[3]).save()
-    found = Game.by_shape.search([0], k=1)
-    assert found[0].score == 7
-    (only,) = found.scored()
-    assert (only.item, only.score) == (found[0], pytest.approx(0.25))
+    results = Game.by_shape.search([0], k=1)
+    assert results[0].score == 7
+    (only,) = results.scored()
+    assert (only.item, only.score) == (results[0], pytest.approx(0.25))
 
 
 # ---- indexes -----------------------------------------------------------------------------------------------------

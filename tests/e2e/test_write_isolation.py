@@ -44,14 +44,14 @@ def test_a_created_table_has_the_tag(cluster: Cluster, isolation: str) -> None:
 def test_it_can_be_changed_and_the_server_obeys(cluster: Cluster) -> None:
     thing = model_with(cluster, "forbid_rmw")
     thing.create_table()
-    one = thing("a")
-    one.save()
+    item = thing("a")
+    item.save()
     with pytest.raises(UpdateError) as caught:
-        one.update([thing.value.add(1)])
+        item.update([thing.value.add(1)])
     assert caught.value.cause_response_code == "ValidationException"
     assert thing.alternator_write_isolation("always") == "always"
-    one.update([thing.value.add(1)])
-    assert one.value == 1
+    item.update([thing.value.add(1)])
+    assert item.value == 1
 
 
 def test_affinity_follows_it(cluster: Cluster, recorder: Recorder) -> None:

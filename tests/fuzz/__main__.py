@@ -24,25 +24,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first one")
     parser.add_argument("--only", choices=MACHINES, help="users of one kind")
     parser.add_argument("--shrink", action="store_true", help="look for the shortest run that fails; it takes long")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     # It ends by itself, whatever happens.
-    faulthandler.dump_traceback_later(given.seconds + (900 if given.shrink else 180), exit=True)
+    faulthandler.dump_traceback_later(arguments.seconds + (900 if arguments.shrink else 180), exit=True)
     loopback.install()
-    kinds = [given.only] if given.only else list(MACHINES)
-    end = time.monotonic() + given.seconds
-    number, failed = given.seed, []
+    kinds = [arguments.only] if arguments.only else list(MACHINES)
+    end = time.monotonic() + arguments.seconds
+    number, failed = arguments.seed, []
     while True:
         for kind in kinds:
             try:
                 # So short that it is one seed.
-                fuzz(kind, 1e-3, number, shrink=given.shrink)
+                fuzz(kind, 1e-3, number, shrink=arguments.shrink)
             except Exception:
                 failed.append(f"--only {kind} --seed {number}")
                 traceback.print_exc()
         number += 1
         if time.monotonic() >= end:
             break
-    print(f"{number - given.seed} seeds of each of {', '.join(kinds)}; failed: {', '.join(failed) or 'none'}")
+    print(f"{number - arguments.seed} seeds of each of {', '.join(kinds)}; failed: {', '.join(failed) or 'none'}")
     for kind in kinds:
         print(f"writes of {kind}: {MACHINES[kind].fates}")
     faulthandler.cancel_dump_traceback_later()

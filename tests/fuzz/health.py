@@ -54,7 +54,7 @@ class HealthWatch:
         self._healthy_since: dict[str, float] = {}
         self._sick = set(sick)
         self._down_since: dict[str, float] = {}
-        self._found: list[str] = []
+        self._mistakes: list[str] = []
         self._cluster = cluster
         signals.node_down.connect(self._went_down, sender=cluster)
         for signal in (signals.node_quarantined, signals.node_up, signals.node_removed):
@@ -88,13 +88,13 @@ class HealthWatch:
         since = max(since, self._healthy_since.get(node, self._began))
         took = time.monotonic() - since
         if took > LONGEST + self._lag.since(since):
-            self._found.append(f"{node}: healthy, and down for {took:.2f} s")
+            self._mistakes.append(f"{node}: healthy, and down for {took:.2f} s")
 
     def broken(self) -> list[str]:
         with self._lock:
             for node in list(self._down_since):
                 self._judge(node)
-            return list(self._found)
+            return list(self._mistakes)
 
     def close(self) -> None:
         signals.node_down.disconnect(self._went_down, sender=self._cluster)

@@ -82,7 +82,7 @@ def _start(engine: RecordingEngine, tls: bool) -> LocalCluster:
 
 
 class Machine(RuleBasedStateMachine):
-    """The rules. `users_type`: who makes the requests."""
+    """The rules. `users_type`: makes the requests."""
 
     users_type: ClassVar[type[Users]]
     findings: ClassVar[list[str]] = []
@@ -355,11 +355,11 @@ class Machine(RuleBasedStateMachine):
             self._go_on()
 
     def _check(self) -> None:
-        found = [*self.ledger.broken(), *map(repr, self.local.failures if self.local else ())]
+        mistakes = [*self.ledger.broken(), *map(repr, self.local.failures if self.local else ())]
         if self.config.monitor:
             # Without a thread of its own the library looks at a node that is down when there is a request.
-            found += self.health.broken()
-        self._must_be_empty(found)
+            mistakes += self.health.broken()
+        self._must_be_empty(mistakes)
         users = self._users
         if not users.busy and users.in_use():
             # The library's own look-ups take slots too, meet the same faults, and end.
@@ -371,10 +371,10 @@ class Machine(RuleBasedStateMachine):
         except AssertionError:
             self._must_be_empty([f"{otherwise}: {our_threads()}, {self._users.cluster.stats()}"])
 
-    def _must_be_empty(self, found: list[str]) -> None:
-        if found:
-            self.findings.append("\n".join([repr(self.config), *self.trace, *found]))
-            raise AssertionError("\n".join(found))
+    def _must_be_empty(self, mistakes: list[str]) -> None:
+        if mistakes:
+            self.findings.append("\n".join([repr(self.config), *self.trace, *mistakes]))
+            raise AssertionError("\n".join(mistakes))
 
     def teardown(self) -> None:
         try:

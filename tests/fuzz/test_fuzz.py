@@ -119,8 +119,8 @@ def _run(users: Users, engine: RecordingEngine, local: LocalCluster, kind: str, 
 def test_a_late_copy_of_an_acknowledged_write_is_found(
     local: LocalCluster, engine: RecordingEngine, users: type[Users], silent_writes: str, is_broken: bool
 ) -> None:
-    found = _run(users(_config(local, silent_writes=silent_writes)), engine, local, "put", "hang")
-    assert any("acknowledged after" in text for text in found) == is_broken, found
+    mistakes = _run(users(_config(local, silent_writes=silent_writes)), engine, local, "put", "hang")
+    assert any("acknowledged after" in text for text in mistakes) == is_broken, mistakes
 
 
 @pytest.mark.parametrize("users", [Threads, Tasks])
@@ -129,8 +129,8 @@ def test_an_increment_that_is_executed_twice_is_found(
     local: LocalCluster, engine: RecordingEngine, users: type[Users], ambiguous: bool, is_broken: bool
 ) -> None:
     made = users(_config(local, ambiguous=ambiguous))
-    found = _run(made, engine, local, "increment", "drop_after_execute")
-    assert any("executed 2 times" in text for text in found) == is_broken, found
+    mistakes = _run(made, engine, local, "increment", "drop_after_execute")
+    assert any("executed 2 times" in text for text in mistakes) == is_broken, mistakes
 
 
 def test_a_healthy_node_that_is_down_is_found(local: LocalCluster, engine: RecordingEngine) -> None:

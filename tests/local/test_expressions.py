@@ -460,8 +460,13 @@ def test_updates_from_before_expressions(item: Wire) -> None:
     assert answer["Attributes"] == {"s": s("x"), "n": n("15"), "ss": {"SS": ["y"]}}
     longer = {"list": {"Action": "ADD", "Value": {"L": [n("1")]}}}
     for length in (1, 2):
-        wanted = {"TableName": "tab", "Key": {"k": s("a")}, "AttributeUpdates": longer, "ReturnValues": "UPDATED_NEW"}
-        assert item.ok("UpdateItem", wanted)["Attributes"] == {"list": {"L": [n("1")] * length}}
+        parameters = {
+            "TableName": "tab",
+            "Key": {"k": s("a")},
+            "AttributeUpdates": longer,
+            "ReturnValues": "UPDATED_NEW",
+        }
+        assert item.ok("UpdateItem", parameters)["Attributes"] == {"list": {"L": [n("1")] * length}}
     without = {"TableName": "tab", "Key": {"k": s("a")}, "AttributeUpdates": {"s": {"Value": s("x")}}}
     assert item.refused("UpdateItem", without)[0] == "ValidationException"
     nameless = {**without, "AttributeUpdates": {"": {"Action": "PUT", "Value": s("x")}}}

@@ -177,7 +177,7 @@ def test_the_partition_key_of_an_index_is_its_number_and_the_digits_after_the_po
     with Wire(cluster.nodes[0]) as wire:
         wire.ok("CreateTable", table("tab", "S", "S", definitions=definitions, GlobalSecondaryIndexes=[index]))
 
-        def found(text: str) -> list[dict[str, Any]]:
+        def matching(text: str) -> list[dict[str, Any]]:
             query = {"KeyConditionExpression": "g = :g", "ExpressionAttributeValues": {":g": n(text)}}
             pages, start = [], {}
             while start is not None:
@@ -190,19 +190,19 @@ def test_the_partition_key_of_an_index_is_its_number_and_the_digits_after_the_po
         for key in keys:
             wire.ok("PutItem", {"TableName": "tab", "Item": {**key, "g": n(key["c"]["S"])}})
         read = [{**key, "g": n("5")} for key in keys]
-        assert found("5") == [read[2], read[0]]
-        assert found("5.0") == [read[1]]
+        assert matching("5") == [read[2], read[0]]
+        assert matching("5.0") == [read[1]]
         assert wire.ok("GetItem", {"TableName": "tab", "Key": keys[1]})["Item"] == read[1]
         update = {"TableName": "tab", "Key": keys[1], "ReturnValues": "ALL_NEW"}
         more = {"UpdateExpression": "SET v = g", "ConditionExpression": "g = :g"}
         values = {"ExpressionAttributeValues": {":g": n("5")}}
         assert wire.ok("UpdateItem", {**update, **more, **values})["Attributes"] == {**read[1], "v": n("5")}
-        assert len(found("5.0")) == 1, "what an update does not touch stays as it was written"
+        assert len(matching("5.0")) == 1, "what an update does not touch stays as it was written"
         values = {"ExpressionAttributeValues": {":g": n("7.0")}}
         assert wire.ok("UpdateItem", {**update, "UpdateExpression": "SET g = :g", **values})["Attributes"]["g"] == n(
             "7"
         )
-        assert [len(found(text)) for text in ("5.0", "7", "7.0")] == [0, 0, 1]
+        assert [len(matching(text)) for text in ("5.0", "7", "7.0")] == [0, 0, 1]
         for text in ("many", "1e126"):
             assert wire.refused("PutItem", {"TableName": "tab", "Item": {**keys[0], "g": n(text)}})[0] == (
                 "ValidationException"

@@ -122,12 +122,12 @@ def test_an_index_without_a_sort_key_is_in_the_order_of_the_tables_keys(cluster:
         for limit in ({}, {"Limit": 1}, {"Limit": 2}):
             for forward in (True, False):
                 answers = pages(wire, "Query", **by_g, **limit, ScanIndexForward=forward)
-                found = [(item["p"]["S"], int(item["c"]["N"])) for page in answers for item in page["Items"]]
-                assert found == (keys if forward else keys[::-1])
-            found = [
+                keys_read = [(item["p"]["S"], int(item["c"]["N"])) for page in answers for item in page["Items"]]
+                assert keys_read == (keys if forward else keys[::-1])
+            keys_read = [
                 item["p"]["S"] for page in pages(wire, "Scan", IndexName="by_g", **limit) for item in page["Items"]
             ]
-            assert found == [p for p, _ in keys]
+            assert keys_read == [p for p, _ in keys]
 
 
 def test_a_filter_counts_what_it_looked_at(wire: Wire) -> None:

@@ -1,4 +1,4 @@
-"""The shards of nodes: who gets a new connection, and what each has to do."""
+"""The shards of nodes: which one gets a new connection, and how much each has to do."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_a_new_index_is_being_created() -> None:
     with running() as cluster, Wire(cluster.nodes[0]) as wire:
         for number, index in enumerate((OLDER, NEWER)):
             made = wire.ok("CreateTable", {"TableName": f"tab{number}", **schema_of(index), "VectorIndexes": [index]})
-            assert [one["IndexStatus"] for one in made["TableDescription"]["VectorIndexes"]] == ["CREATING"]
+            assert [index["IndexStatus"] for index in made["TableDescription"]["VectorIndexes"]] == ["CREATING"]
             table = wire.ok("DescribeTable", {"TableName": f"tab{number}"})["Table"]
             (described,) = table["VectorIndexes"]
             assert described["Dimensions"] == described["VectorAttribute"]["Dimensions"] == 2
@@ -111,7 +111,7 @@ def test_indexes_come_and_go_with_update_table(older: Wire) -> None:
 
     second = {"IndexName": "second", "VectorAttribute": {"AttributeName": "w", "Dimensions": 3}}
     made = older.ok("UpdateTable", update(Create=second))["TableDescription"]["VectorIndexes"]
-    assert [(one["IndexName"], one["IndexStatus"]) for one in made] == [("vec", "ACTIVE"), ("second", "CREATING")]
+    assert [(index["IndexName"], index["IndexStatus"]) for index in made] == [("vec", "ACTIVE"), ("second", "CREATING")]
     for name, attribute, reason in (
         ("vec", "x", "exists"),
         ("third", "v", "AttributeName"),
@@ -206,8 +206,8 @@ def test_two_indexes_of_awss_may_share_an_attribute_of_the_same_dimensions(newer
     assert "Dimensions" in newer.refused("UpdateTable", add)[1]
     add["VectorIndexUpdates"] = [{"Create": second}]
     newer.ok("UpdateTable", add)
-    found = newer.ok("SearchVectors", search(IndexName="second", TopK=1))["SearchResults"]
-    assert (found[0]["Item"]["k"], found[0]["Score"]) == (s("east"), 0)
+    results = newer.ok("SearchVectors", search(IndexName="second", TopK=1))["SearchResults"]
+    assert (results[0]["Item"]["k"], results[0]["Score"]) == (s("east"), 0)
 
 
 # ---- the search schema of AWS's dialect --------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def test_an_index_that_is_divided(newer: Wire) -> None:
             "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
         }
         answer = newer.ok("SearchVectors", search(TableName="div", TopK=9, **request))
-        return set(keys([one["Item"] for one in answer["SearchResults"]]))
+        return set(keys([result["Item"] for result in answer["SearchResults"]]))
 
     assert nearest("h = :h", h=s("x")) == {"both", "no filter"}
     assert nearest("h = :h AND f = :f", h=s("x"), f=n(1)) == {"both"}
@@ -313,7 +313,7 @@ def test_items_from_before_an_index_that_filters(newer: Wire) -> None:
     newer.ok("UpdateTable", add)
     condition = {"SearchConditionExpression": "h = :h", "ExpressionAttributeValues": {":h": s("x")}}
     answer = newer.ok("SearchVectors", search(TableName="div", TopK=9, **condition))
-    assert keys([one["Item"] for one in answer["SearchResults"]]) == ["good"]
+    assert keys([result["Item"] for result in answer["SearchResults"]]) == ["good"]
 
 
 def test_tables_with_vnodes_have_none() -> None:
@@ -351,28 +351,28 @@ def test_only_these_words_name_dialects() -> None:
 
 
 def test_search_vectors(newer: Wire) -> None:
-    found = newer.ok("SearchVectors", search(TopK=10))["SearchResults"]
-    assert keys([one["Item"] for one in found]) == ["east", "northeast", "north", "west"]
-    assert [one["Score"] for one in found] == pytest.approx([0, 0.29289323, 1, 2])
-    assert found[0]["Item"] == {"k": s("east"), "kind": s("axis"), "len": n(4)}
-    found = newer.ok("SearchVectors", search(TopK=1, ProjectionExpression="v, len"))["SearchResults"]
-    assert found[0]["Item"] == {"v": as_list(1, 0), "len": n(4)}
+    results = newer.ok("SearchVectors", search(TopK=10))["SearchResults"]
+    assert keys([result["Item"] for result in results]) == ["east", "northeast", "north", "west"]
+    assert [result["Score"] for result in results] == pytest.approx([0, 0.29289323, 1, 2])
+    assert results[0]["Item"] == {"k": s("east"), "kind": s("axis"), "len": n(4)}
+    results = newer.ok("SearchVectors", search(TopK=1, ProjectionExpression="v, len"))["SearchResults"]
+    assert results[0]["Item"] == {"v": as_list(1, 0), "len": n(4)}
 
 
 def test_search_vectors_filters_first(newer: Wire) -> None:
     condition = {"SearchConditionExpression": "#k = :k", "ExpressionAttributeNames": {"#k": "kind", "#i": "k"}}
     values = {"ExpressionAttributeValues": {":k": s("axis")}, "ProjectionExpression": "#i, len"}
-    found = newer.ok("SearchVectors", search(**condition, **values))["SearchResults"]
-    assert [one["Item"] for one in found] == [{"k": s("east"), "len": n(4)}, {"k": s("north"), "len": n(5)}]
+    results = newer.ok("SearchVectors", search(**condition, **values))["SearchResults"]
+    assert [result["Item"] for result in results] == [{"k": s("east"), "len": n(4)}, {"k": s("north"), "len": n(5)}]
 
 
 @pytest.mark.parametrize(("function", "scores"), [("EUCLIDEAN", [0, 1]), ("DOT_PRODUCT", [1, 1])])
 def test_scores_of_search_vectors(function: str, scores: list[float]) -> None:
     with running() as cluster, Wire(cluster.nodes[0]) as wire:
         fill(wire, {**NEWER, "DistanceFunction": function})
-        found = wire.ok("SearchVectors", search())["SearchResults"]
-        assert {"east", "northeast"} == set(keys([one["Item"] for one in found]))
-        assert [one["Score"] for one in found] == scores
+        results = wire.ok("SearchVectors", search())["SearchResults"]
+        assert {"east", "northeast"} == set(keys([result["Item"] for result in results]))
+        assert [result["Score"] for result in results] == scores
 
 
 def test_what_the_index_projects_is_shown() -> None:
@@ -544,7 +544,7 @@ def test_writes_of_what_is_not_a_vector_of_the_index(older: Wire, value: Any) ->
     item = {"k": s("new"), "v": value}
     assert older.refused("PutItem", {"TableName": "tab", "Item": item})[0] == "ValidationException"
     good = {"k": s("good"), "v": as_list(1, 2)}
-    batch = {"RequestItems": {"tab": [{"PutRequest": {"Item": one}} for one in (good, item)]}}
+    batch = {"RequestItems": {"tab": [{"PutRequest": {"Item": each}} for each in (good, item)]}}
     assert older.refused("BatchWriteItem", batch)[0] == "ValidationException"
     update = {"TableName": "tab", "Key": {"k": s("east")}}
     for change in (
@@ -573,8 +573,8 @@ def test_float_vectors_are_read_as_they_were_written(older: Wire) -> None:
     assert after == pytest.approx([-9, 0.1])
     assert after != [-9, 0.1]  # 4 bytes each
     assert keys(older.ok("Query", query(Limit=1, vector=as_list(-1, 0)))["Items"]) == ["west"]
-    found = older.ok("Scan", {"TableName": "tab", "FilterExpression": "attribute_exists(nothing)"})["Items"]
-    assert found[0]["nothing"] == {"FLOAT32VECTOR": []}
+    items = older.ok("Scan", {"TableName": "tab", "FilterExpression": "attribute_exists(nothing)"})["Items"]
+    assert items[0]["nothing"] == {"FLOAT32VECTOR": []}
 
 
 def test_items_from_before_the_index_are_left_out(older: Wire) -> None:
@@ -617,8 +617,8 @@ def test_indexes_and_vectors_are_saved(tmp_path: Path) -> None:
         again = [wire.ok("DescribeTable", {"TableName": name})["Table"]["VectorIndexes"] for name in ("tab", "old")]
         assert again == described
         assert wire.ok("GetItem", {"TableName": "old", "Key": {"k": s("a")}})["Item"] == item
-        found = wire.ok("SearchVectors", search(TopK=1))["SearchResults"]
-        assert keys([one["Item"] for one in found]) == ["east"]
+        results = wire.ok("SearchVectors", search(TopK=1))["SearchResults"]
+        assert keys([result["Item"] for result in results]) == ["east"]
         assert keys(wire.ok("Query", query(TableName="old"))["Items"]) == ["a"]
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from pynamodb_alternator.local import LocalCluster
+from pynamodb_alternator.local import LocalCluster, LocalNode
 
-from .wire import Wire, ok, s
+from .wire import Wire, botocore_client, ok, post, s, until
 
 SYSTEM = ".scylla.alternator.system."
 
@@ -83,6 +85,43 @@ def test_cluster_status(racks: LocalCluster) -> None:
     answer = ok(racks.nodes[0], "Scan", filtered)
     assert (answer["Count"], answer["ScannedCount"]) == (2, 3)
     assert ok(racks.nodes[0], "Scan", {**filtered, "Select": "COUNT"}) == {"Count": 2, "ScannedCount": 3}
+
+
+def clients_of(node: LocalNode) -> list[dict[str, Any]]:
+    with Wire(node) as wire:
+        body = json.dumps({"TableName": SYSTEM + "clients"}).encode()
+        answer = wire.raw("Scan", body, {"User-Agent": "the-reader/1"})[2]
+    return list(json.loads(answer)["Items"])
+
+
+def test_clients_are_the_requests_that_a_node_is_answering(racks: LocalCluster) -> None:
+    first = racks.nodes[0]
+    (own,) = clients_of(first)
+    assert text(own, "address", "client_type", "connection_stage") == ("127.0.0.1", "alternator", "ESTABLISHED")
+    assert text(own, "driver_name", "ssl_enabled", "username") == ("the-reader/1", "false", "")
+    assert int(own["port"]["S"]) > 0
+    first.delay(60, times=1, operation="ListTables")
+    waiting = post("ListTables", {}).replace(b"Host: x", b"Host: x\r\nUser-Agent: someone/2")
+    with socket.create_connection((first.host, first.port)) as other:
+        other.sendall(waiting)
+        until(lambda: len(clients_of(first)) == 2)
+        rows = {row["driver_name"]["S"]: row for row in clients_of(first)}
+        assert set(rows) == {"the-reader/1", "someone/2"}
+        assert text(rows["someone/2"], "address", "port") == ("127.0.0.1", str(other.getsockname()[1]))
+        assert [row["driver_name"]["S"] for row in clients_of(racks.nodes[1])] == ["the-reader/1"]
+    first.kill()
+    first.revive()
+    until(lambda: len(clients_of(first)) == 1)
+
+
+def test_a_client_that_signs_has_a_name() -> None:
+    with (
+        LocalCluster(1, credentials={"alice": "wonder"}, tls=True) as cluster,
+        botocore_client(cluster.url, verify=str(cluster.tls.ca_file)) as client,
+    ):
+        (row,) = client.scan(TableName=SYSTEM + "clients")["Items"]
+    assert text(row, "username", "ssl_enabled") == ("alice", "true")
+    assert "Botocore" in row["driver_name"]["S"]
 
 
 def test_pages_of_system_tables(racks: LocalCluster) -> None:

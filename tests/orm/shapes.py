@@ -31,8 +31,8 @@ class Doubled(attr.NumberAttribute):
         super().__set__(instance, None if value is None else value * 2)
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        found = super().__get__(instance, owner)
-        return found + 1 if isinstance(found, int) else found
+        value = super().__get__(instance, owner)
+        return value + 1 if isinstance(value, int) else value
 
 
 class Lenient(attr.UnicodeAttribute):
@@ -185,7 +185,7 @@ _nested_wire = st.fixed_dictionaries(
 _plains = st.builds(Plain, text=texts | st.none(), number=st.integers() | st.none() | texts, many=st.none())
 _plains |= st.builds(Plain)
 _nested = st.builds(
-    lambda **given: Nested(**given),
+    lambda **kwargs: Nested(**kwargs),
     plain=_plains | st.none() | st.fixed_dictionaries({}, optional={"text": texts}),
     plains=st.lists(_plains | st.none() | st.just({"text": "t"}), max_size=3) | st.none(),
     own=texts | st.none(),
@@ -204,16 +204,16 @@ KINDS: dict[str, Kind] = {
     ),
     "boolean": Kind(attr.BooleanAttribute, (True, False), _wire("BOOL", st.booleans()), st.booleans() | texts),
     "binary": Kind(
-        lambda **given: attr.BinaryAttribute(legacy_encoding=False, **given), (b"d",), _wire("B", binaries), binaries
+        lambda **kwargs: attr.BinaryAttribute(legacy_encoding=False, **kwargs), (b"d",), _wire("B", binaries), binaries
     ),
     "legacy binary": Kind(
-        lambda **given: attr.BinaryAttribute(legacy_encoding=True, **given),
+        lambda **kwargs: attr.BinaryAttribute(legacy_encoding=True, **kwargs),
         (b"d",),
         _wire("B", binaries | st.just(b"YQ==")),
         binaries,
     ),
     "binaries": Kind(
-        lambda **given: attr.BinarySetAttribute(legacy_encoding=False, **given),
+        lambda **kwargs: attr.BinarySetAttribute(legacy_encoding=False, **kwargs),
         (),
         _wire("BS", st.lists(binaries, max_size=2)),
         st.sets(binaries, max_size=2),
@@ -255,31 +255,31 @@ KINDS: dict[str, Kind] = {
         attr.ListAttribute, (list, lambda: ["d"]), _wire("L", st.lists(free_wire, max_size=3)), _elements(free_values)
     ),
     "list of texts": Kind(
-        lambda **given: attr.ListAttribute(of=attr.UnicodeAttribute, **given),
+        lambda **kwargs: attr.ListAttribute(of=attr.UnicodeAttribute, **kwargs),
         (list,),
         _wire("L", st.lists(_wire("S", texts) | free_wire, max_size=2)),
         _elements(texts),
     ),
     "list of numbers": Kind(
-        lambda **given: attr.ListAttribute(of=attr.NumberAttribute, **given),
+        lambda **kwargs: attr.ListAttribute(of=attr.NumberAttribute, **kwargs),
         (),
         _wire("L", st.lists(_wire("N", numbers) | free_wire, max_size=2)),
         _elements(st.integers() | st.floats() | st.booleans()),
     ),
     "list of own": Kind(
-        lambda **given: attr.ListAttribute(of=Upper, **given),
+        lambda **kwargs: attr.ListAttribute(of=Upper, **kwargs),
         (),
         _wire("L", st.lists(_wire("S", texts) | free_wire, max_size=2)),
         _elements(texts),
     ),
     "list of maps": Kind(
-        lambda **given: attr.ListAttribute(of=Nested, **given),
+        lambda **kwargs: attr.ListAttribute(of=Nested, **kwargs),
         (),
         _wire("L", st.lists(_wire("M", _nested_wire) | free_wire, max_size=2)),
         _elements(_nested),
     ),
     "list of binaries": Kind(
-        lambda **given: attr.ListAttribute(of=attr.BinaryAttribute, **given),
+        lambda **kwargs: attr.ListAttribute(of=attr.BinaryAttribute, **kwargs),
         (),
         _wire("L", st.lists(_wire("B", binaries) | free_wire, max_size=2)),
         _elements(binaries),
@@ -360,8 +360,8 @@ def _new(cls: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _getattribute(self: Any, name: str) -> Any:
-    found = object.__getattribute__(self, name)
-    return found + "!" if isinstance(found, str) and name in ("a", "b") else found
+    value = object.__getattribute__(self, name)
+    return value + "!" if isinstance(value, str) and name in ("a", "b") else value
 
 
 OVERRIDES: dict[str, dict[str, Any]] = {

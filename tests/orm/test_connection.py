@@ -77,10 +77,10 @@ def test_signals_tell_of_each_request(signals: list[Any]) -> None:
         for signal in signals:
             signal.disconnect(receive)
     assert len(seen) == len(signals) * len(CALLS)
-    assert all(one["sender"] is connection and isinstance(one["req_uuid"], uuid.UUID) for one in seen)
+    assert all(payload["sender"] is connection and isinstance(payload["req_uuid"], uuid.UUID) for payload in seen)
     # The two of a request have the same, and no two requests have.
-    assert len({one["req_uuid"] for one in seen}) == len(CALLS)
-    assert [(one["operation_name"], one["table_name"]) for one in seen[:: len(signals)]] == [
+    assert len({payload["req_uuid"] for payload in seen}) == len(CALLS)
+    assert [(payload["operation_name"], payload["table_name"]) for payload in seen[:: len(signals)]] == [
         (operation, parameters.get("TableName")) for operation, parameters in CALLS
     ]
 

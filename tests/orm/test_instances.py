@@ -87,7 +87,11 @@ def values(container: Any) -> Any:
     """All values of an instance, maps included, in their order."""
     if isinstance(container, attr.AttributeContainer):
         return [(name, values(value)) for name, value in container.attribute_values.items()]
-    return [values(one) for one in container] if isinstance(container, list) else (type(container).__name__, container)
+    return (
+        [values(element) for element in container]
+        if isinstance(container, list)
+        else (type(container).__name__, container)
+    )
 
 
 def attempted(call: Callable[[], Any]) -> Any:
@@ -109,12 +113,12 @@ def test_instances_are_the_same(item: Any) -> None:
 
 
 def test_an_instance_behaves() -> None:
-    found = OURS.from_raw_data({"key": {"S": "a"}, "s": {"N": "1"}, "inner": {"M": {}}})
-    assert type(found) is OURS
-    assert (found.key, found.sort, found.flag, found.count, found.made) == ("a", 1, True, None, "made")
-    assert found.inner.text == "inner"
-    found.count, found.version = 3, 1
-    assert found.serialize()["count"] == {"N": "3"}
+    loaded = OURS.from_raw_data({"key": {"S": "a"}, "s": {"N": "1"}, "inner": {"M": {}}})
+    assert type(loaded) is OURS
+    assert (loaded.key, loaded.sort, loaded.flag, loaded.count, loaded.made) == ("a", 1, True, None, "made")
+    assert loaded.inner.text == "inner"
+    loaded.count, loaded.version = 3, 1
+    assert loaded.serialize()["count"] == {"N": "3"}
     assert OURS.from_raw_data({}).attribute_values == {"flag": True, "made": "made"}
     with pytest.raises(ValueError, match="no data"):
         OURS.from_raw_data(None)
@@ -171,7 +175,7 @@ def test_models_that_change_something_go_pynamodbs_way() -> None:
     cat = Animal.from_raw_data({"key": {"S": "tom"}, "kind": {"S": "cat"}})
     assert type(cat) is Cat
     assert cat.lives == 9
-    assert [loader_of(one) for one in (WithInit, WithSet, WithLength)] == [None] * 3
+    assert [loader_of(model) for model in (WithInit, WithSet, WithLength)] == [None] * 3
     assert WithLength.from_raw_data(item).attribute_values == {}
     assert loader_of(WithAttribute) is not None
     # Each class has its own loader, whichever was used first.

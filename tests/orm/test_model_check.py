@@ -160,21 +160,21 @@ def test_vector_indexes(tmp_path: Path, dialect: Any) -> None:
     (tmp_path / "kshop" / "animals.py").write_text(VECTORS, encoding="utf-8")
     with LocalCluster(nodes=1, vector_dialect=dialect) as local, Cluster(local.url) as cluster:
 
-        def found() -> list[tuple[str, str, str]]:
+        def findings() -> list[tuple[str, str, str]]:
             report = check_models(
                 ["kshop.animals"], cluster=cluster, ignored=Ignored.of(["count", "model-not-checked"])
             )
             return [(finding.id, finding.subject, finding.detail) for finding in report.findings]
 
-        assert [id for id, _, _ in found()] == ["table-missing"]
+        assert [id for id, _, _ in findings()] == ["table-missing"]
         animals = sys.modules["kshop.animals"]
         for model in (animals.Animal, animals.Bird):
             model.Meta.cluster = cluster
         animals.Animal.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
-        assert found() == []
+        assert findings() == []
         animals.Bird.by_song.delete()
         animals.Animal.by_looks.delete()
-        assert found() == [
+        assert findings() == [
             ("vector-index-missing", "kshop.animals.Animal", "vector index 'by_looks' of table 'kshop-animals'"),
             ("vector-index-missing", "kshop.animals.Bird", "vector index 'by_song' of table 'kshop-animals'"),
         ]

@@ -48,10 +48,10 @@ class Setup:
     def __init__(self, *, after: int = 1000, with_ring: bool = True, **config: Any) -> None:
         settings = ClusterConfig("10.0.0.1", **{"key_route_affinity": KeyRouteAffinity.NONE, **config})
         self.unknown: list[tuple[str, str]] = []
-        self.wanted: list[tuple[str, bool]] = []
+        self.wishes: list[tuple[str, bool]] = []
         self.tables = Tables(settings, lambda table, what: self.unknown.append((table, what)))
         self.tables.register("t", "id", index_keys={"by_g": "g"})
-        self.replicas = Replicas(after, lambda name, always: self.wanted.append((name, always)))
+        self.replicas = Replicas(after, lambda name, always: self.wishes.append((name, always)))
         self.router = Router(settings, self.tables, random.Random(7), self.replicas)
         if with_ring:
             self.publish("t", HALVES[True], HALVES[False])
@@ -208,19 +208,19 @@ def test_a_table_in_little_use_is_routed_as_before() -> None:
     said = [setup.plan("GetItem", GET).reason for _ in range(4)]
     assert said == ["read", "read", "no_token_ring", "no_token_ring"]
     assert setup.plan("PutItem", PUT).reason == "no_token_ring"
-    assert setup.wanted == [("t", False)]
+    assert setup.wishes == [("t", False)]
 
 
 def test_true_wants_the_ring_at_once() -> None:
     setup = Setup(with_ring=False, token_aware=True)
     assert setup.plan("PutItem", PUT).reason == "no_token_ring"
-    assert setup.wanted == [("t", True)]
+    assert setup.wishes == [("t", True)]
 
 
 def test_of_a_request_alone() -> None:
     setup = Setup(with_ring=False)
     assert setup.plan("GetItem", GET, token_aware=True).reason == "no_token_ring"
-    assert setup.wanted == [("t", True)]
+    assert setup.wishes == [("t", True)]
     off = Setup(token_aware=True)
     assert off.plan("GetItem", GET, token_aware=False).reason == "read"
     assert off.plan("PutItem", PUT, token_aware=False).reason == "affinity_off"
@@ -231,7 +231,7 @@ def test_false_wants_nothing() -> None:
     assert setup.plan("GetItem", GET).reason == "read"
     assert setup.plan("Query", QUERY).reason == "read"
     assert setup.plan("PutItem", PUT).reason == "affinity_off"
-    assert setup.wanted == []
+    assert setup.wishes == []
 
 
 @pytest.mark.parametrize(
@@ -378,4 +378,4 @@ def test_a_vector_search_has_no_key(index: str, operation_and_more: tuple[str, d
     firsts = {setup.order(operation, {**QUERY, "IndexName": index, **more})[0] for _ in NODES}
     assert len(firsts) == len(NODES)
     assert setup.unknown == []
-    assert setup.wanted == []
+    assert setup.wishes == []

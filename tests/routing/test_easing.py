@@ -232,5 +232,5 @@ def test_replicas_are_followed_by_the_subset() -> None:
 
 def test_eased_takes_what_it_is_given() -> None:
     assert list(eased(iter(()), {}, (), 0, 1)) == []
-    one = replace(NODES[0])
-    assert list(eased(iter(NODES[:3]), {one: 0.0}, (NODES[2],), 5, 3)) == [NODES[2], NODES[0], NODES[1]]
+    equal = replace(NODES[0])
+    assert list(eased(iter(NODES[:3]), {equal: 0.0}, (NODES[2],), 5, 3)) == [NODES[2], NODES[0], NODES[1]]

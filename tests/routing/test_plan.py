@@ -34,9 +34,9 @@ HASHES = st.integers(-(2**63), 2**63 - 1)
 
 def rows(name: str) -> list[list[str]]:
     lines = (VECTORS / name).read_text("utf-8").splitlines()
-    found = [line.split("\t") for line in lines if line and not line.startswith("#")]
-    assert found
-    return found
+    vectors = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    assert vectors
+    return vectors
 
 
 def node(number: int, **where: str) -> Node:
@@ -69,8 +69,8 @@ def test_query_plan_vectors(seed: str, count: str, expected: str) -> None:
     # The labels are sorted as endpoints are: bytewise, so that 10 comes after 1.
     labels = sorted(str(number) for number in range(1, int(count) + 1))
     ring = tuple(Node("http", label, 8000) for label in labels)
-    assert ",".join(one.host for one in pick_and_remove(ring, int(seed))) == expected
-    assert [one.host for one in affinity_plan(int(seed)).order(view_of(ring))] == expected.split(",")
+    assert ",".join(node.host for node in pick_and_remove(ring, int(seed))) == expected
+    assert [node.host for node in affinity_plan(int(seed)).order(view_of(ring))] == expected.split(",")
 
 
 def test_generator_constants_vectors() -> None:
@@ -78,9 +78,9 @@ def test_generator_constants_vectors() -> None:
     assert list(COOKED) == expected
 
 
-@pytest.mark.parametrize(("case", "given_", "canonical", "representatives"), rows("endpoint-order.tsv"))
-def test_endpoint_order_vectors(case: str, given_: str, canonical: str, representatives: str) -> None:
-    order = canonical_order(given_.split(","))
+@pytest.mark.parametrize(("case", "urls", "canonical", "representatives"), rows("endpoint-order.tsv"))
+def test_endpoint_order_vectors(case: str, urls: str, canonical: str, representatives: str) -> None:
+    order = canonical_order(urls.split(","))
     assert list(order) == canonical.split(","), case
     assert list(order.values()) == representatives.split(","), case
     assert [canonical_endpoint(endpoint) for endpoint in order.values()] == list(order), case
@@ -150,8 +150,8 @@ def eager(ring: tuple[Node, ...], seed: int) -> list[Node]:
 
 
 def by_health(order: list[Node], view: View) -> list[Node]:
-    usable = [one for one in order if one not in view.down]
-    return sorted(usable, key=lambda one: rank(one, view))
+    usable = [node for node in order if node not in view.down]
+    return sorted(usable, key=lambda node: rank(node, view))
 
 
 def rank(node: Node, view: View) -> int:
@@ -163,12 +163,12 @@ def views(draw: st.DrawFn) -> View:
     """A topology with or without a rack scope, one or several datacenters, and nodes of any health."""
     ring = nodes(draw(st.integers(0, 40)))
     states = draw(st.lists(st.sampled_from("AQD"), min_size=len(ring), max_size=len(ring)))
-    down = frozenset(one for one, state in zip(ring, states, strict=True) if state == "D")
-    quarantined = frozenset(one for one, state in zip(ring, states, strict=True) if state == "Q")
+    down = frozenset(node for node, state in zip(ring, states, strict=True) if state == "D")
+    quarantined = frozenset(node for node, state in zip(ring, states, strict=True) if state == "Q")
     split = draw(st.integers(1, 4))
     placed = draw(st.lists(st.integers(0, split), min_size=len(ring), max_size=len(ring)))
     # Number `split` is a node of which no datacenter is known.
-    groups = [frozenset(one for one, dc in zip(ring, placed, strict=True) if dc == number) for number in range(split)]
+    groups = [frozenset(node for node, dc in zip(ring, placed, strict=True) if dc == number) for number in range(split)]
     datacenters = tuple(group for group in groups if group)
     scope = draw(st.sampled_from(["all", "rack", "disjoint"]))
     in_scope, affinity_ring = ring, ring
@@ -230,7 +230,7 @@ def test_active_before_quarantined_before_set_aside(view: View, plan: QueryPlan)
     order = list(plan.order(view))
     ring = set(view.topology.affinity_ring)
     for group in groups_of(plan, view, ring):
-        states = [rank(one, view) for one in order if one in group]
+        states = [rank(node, view) for node in order if node in group]
         assert states == sorted(states)
 
 
@@ -240,7 +240,7 @@ def groups_of(plan: QueryPlan, view: View, ring: set[Node]) -> list[set[Node]]:
     everyone = list(plan.order(View(view.topology)))
     groups = []
     for part in (ring, set(view.topology.nodes) - ring):
-        first = next((one for one in everyone if one in part), None)
+        first = next((node for node in everyone if node in part), None)
         home = part if first is None or not view.topology.datacenters else home_of(first, view.topology) & part
         groups += [home, part - home]
     return groups
@@ -258,11 +258,11 @@ def home_of(first: Node, topology: Topology) -> set[Node]:
 def test_lazy_plan_equals_eager_plan(view: View, seed: int) -> None:
     topology = view.topology
     expected = []
-    rest = tuple(one for one in topology.nodes if one not in topology.affinity_ring)
+    rest = tuple(node for node in topology.nodes if node not in topology.affinity_ring)
     for order in (eager(topology.affinity_ring, seed), eager(rest, seed)):
         home = home_of(order[0], topology) if topology.datacenters and order else set(order)
-        expected += by_health([one for one in order if one in home], view)
-        expected += by_health([one for one in order if one not in home], view)
+        expected += by_health([node for node in order if node in home], view)
+        expected += by_health([node for node in order if node not in home], view)
     assert list(affinity_plan(seed).order(view)) == expected
 
 
@@ -274,7 +274,7 @@ def test_one_datacenter_while_it_has_usable_nodes(view: View, seed: int) -> None
     if first is None or not topology.datacenters:
         return
     home = home_of(first, topology)
-    usable_at_home = {one for one in topology.affinity_ring if one in home and one not in view.down}
+    usable_at_home = {node for node in topology.affinity_ring if node in home and node not in view.down}
     order = list(affinity_plan(seed).order(view))
     assert set(order[: len(usable_at_home)]) == usable_at_home
 
@@ -311,7 +311,7 @@ def test_a_write_with_affinity_takes_the_next_node_of_its_key_and_no_other_key_m
     for seed in range(200):
         order = list(affinity_plan(seed).order(view_of(ring)))
         now = list(affinity_plan(seed).order(out))
-        assert now == [one for one in order if one != ring[2]] + [ring[2]]
+        assert now == [node for node in order if node != ring[2]] + [ring[2]]
 
 
 def test_a_request_that_cannot_be_sent_again_tests_no_node_that_returns() -> None:
@@ -343,13 +343,13 @@ class CountedRing(tuple[Node, ...]):
 
 
 @pytest.mark.parametrize("policy", [AFFINITY, RANDOM, ROUND_ROBIN])
-@pytest.mark.parametrize("wanted", [1, 3])
-def test_only_what_is_used_is_ordered(policy: str, wanted: int) -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_only_what_is_used_is_ordered(policy: str, count: int) -> None:
     ring = CountedRing(nodes(1000))
     view = View(Topology(ring, ring, ring))
     CountedRing.looked_at = 0
-    assert len(list(islice(QueryPlan(policy, None, True, (42,)).order(view), wanted))) == wanted
-    assert CountedRing.looked_at == wanted
+    assert len(list(islice(QueryPlan(policy, None, True, (42,)).order(view), count))) == count
+    assert CountedRing.looked_at == count
 
 
 def test_votes_of_a_batch() -> None:
@@ -381,9 +381,9 @@ def test_empty_topology_has_an_empty_plan() -> None:
 def test_orders_of_the_ring() -> None:
     ring = ring_order(Node("http", host, 8000) for host in ("10.0.0.11", "10.0.0.1", "10.0.0.10"))
     topology = Topology(ring, ring, ring)
-    assert [one.host for one in AffinityRing()(topology)] == ["10.0.0.10", "10.0.0.11", "10.0.0.1"]
+    assert [node.host for node in AffinityRing()(topology)] == ["10.0.0.10", "10.0.0.11", "10.0.0.1"]
     by_host = AffinityRing("host")
-    assert [one.host for one in by_host(topology)] == ["10.0.0.1", "10.0.0.10", "10.0.0.11"]
+    assert [node.host for node in by_host(topology)] == ["10.0.0.1", "10.0.0.10", "10.0.0.11"]
     assert by_host(topology) is by_host(topology)
     smaller = Topology(ring[1:], ring[1:], ring[1:])
-    assert [one.host for one in by_host(smaller)] == ["10.0.0.1", "10.0.0.11"]
+    assert [node.host for node in by_host(smaller)] == ["10.0.0.1", "10.0.0.11"]

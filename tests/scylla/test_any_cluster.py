@@ -90,13 +90,13 @@ def test_conditional_writes_of_a_key_meet_at_one_node(
 ) -> None:
     thing = make_model(cluster, f"{prefix}_affinity", key_route_affinity=KeyRouteAffinity.RMW)
     routed.clear()
-    one = thing("same")
+    item = thing("same")
     for _ in range(10):
-        one.update([thing.value.add(1)])
+        item.update([thing.value.add(1)])
     updates = [event for event in routed if event["operation"] == "UpdateItem"]
     assert {event["policy"] for event in updates} == {"affinity"}
     assert len({event["node"] for event in updates}) == 1
-    assert one.value == 10
+    assert item.value == 10
 
 
 def test_no_increment_is_lost_under_contention(cluster: Cluster, prefix: str) -> None:
@@ -148,7 +148,7 @@ def test_numbers_are_those_that_they_are_equal_to(cluster: Cluster, prefix: str)
     assert score.marks == {1, 5, 20}
     score.update([Score.marks.delete({5, 2e1})], condition=Score.marks.contains(1.0))
     assert score.marks == {1}
-    assert [found.value for found in Score.query(1e0, filter_condition=Score.value.is_in(2.0, 3))] == [2]
+    assert [score.value for score in Score.query(1e0, filter_condition=Score.value.is_in(2.0, 3))] == [2]
     Score(1.0).delete()
     assert list(Score.scan(consistent_read=True)) == []
 

@@ -43,10 +43,10 @@ def test_the_nearest_items(cluster: Cluster, prefix: str, distance: str, distanc
     model("east", v=[2, 0, 0]).save()
     model("up", v=[0, 0, 2], country="at").save()
     model("west", v=[-2, 0, 0]).save()
-    found = eventually(model, [1, 0, 0])
-    assert [item.name for item in found] == ["east", "up", "west"]
-    assert [item.distance for item in found] == pytest.approx(distances, abs=1e-3)
-    assert found[0].v == [2.0, 0.0, 0.0]
+    results = eventually(model, [1, 0, 0])
+    assert [item.name for item in results] == ["east", "up", "west"]
+    assert [item.distance for item in results] == pytest.approx(distances, abs=1e-3)
+    assert results[0].v == [2.0, 0.0, 0.0]
     abroad = model.nearest.search([1, 0, 0], k=3, filter=model.country == "at", attributes=["name"])
     assert [item.name for item in abroad] == ["up"]
     model.nearest.delete()
@@ -55,7 +55,7 @@ def test_the_nearest_items(cluster: Cluster, prefix: str, distance: str, distanc
 
 def eventually(model: Any, target: list[int]) -> Any:
     end = time.monotonic() + PATIENCE
-    while len(found := model.nearest.search(target, k=3)) < 3:
-        assert time.monotonic() < end, f"{len(found)} of 3 items were found"
+    while len(results := model.nearest.search(target, k=3)) < 3:
+        assert time.monotonic() < end, f"{len(results)} of 3 items were found"
         time.sleep(0.5)
-    return found
+    return results

@@ -70,8 +70,19 @@ def test_words_of_the_url() -> None:
 
 def test_the_user_agent_is_given_once() -> None:
     with pytest.raises(ConfigurationError, match="give the User-Agent once"):
-        ClusterConfig(["h"], user_agent=True, extra_headers={"user-agent": "x"})
+        ClusterConfig(["h"], user_agent="y", extra_headers={"user-agent": "x"})
+    assert ClusterConfig(["h"], extra_headers={"user-agent": "x"}).user_agent_sent is None
     with pytest.raises(ConfigurationError, match="user_agent must be a text"):
         ClusterConfig(["h"], user_agent="")
     with pytest.raises(ConfigurationError, match="user_agent must be a text"):
         ClusterConfig(["h"], user_agent=5)  # type: ignore[arg-type]
+
+
+def test_a_user_agent_may_be_made_of_ours() -> None:
+    config = ClusterConfig(["h"], user_agent=lambda ours: f"shop/2 {ours}")
+    assert config.user_agent == config.user_agent_sent == f"shop/2 {ClusterConfig(['h']).user_agent_sent}"
+    assert config == ClusterConfig(["h"], user_agent=config.user_agent)
+    assert config.replace(port=5).user_agent == config.user_agent
+    for wrong in (lambda ours: None, lambda ours: "", lambda ours: f"{ours}\n"):
+        with pytest.raises(ConfigurationError, match="user_agent"):
+            ClusterConfig(["h"], user_agent=wrong)  # type: ignore[arg-type]

@@ -105,9 +105,9 @@ class TestFields:
     def test_affinity_by_name(self, text: Any) -> None:
         assert isinstance(ClusterConfig("a", key_route_affinity=text).key_route_affinity, KeyRouteAffinity)
 
-    @pytest.mark.parametrize(("given", "kept"), [(None, None), (0, None), (0.0, None), (600, 600), (0.5, 0.5)])
-    def test_the_age_of_connections(self, given: float | None, kept: float | None) -> None:
-        assert ClusterConfig("a", max_connection_age=given).max_connection_age == kept
+    @pytest.mark.parametrize(("setting", "kept"), [(None, None), (0, None), (0.0, None), (600, 600), (0.5, 0.5)])
+    def test_the_age_of_connections(self, setting: float | None, kept: float | None) -> None:
+        assert ClusterConfig("a", max_connection_age=setting).max_connection_age == kept
 
     def test_a_config_does_not_change(self) -> None:
         keys = {"orders": "id"}

@@ -1,4 +1,4 @@
-"""The pages for those who come from ScyllaDB's other drivers: their tables say what the settings are."""
+"""The pages for users of ScyllaDB's other drivers: their tables say what the settings are."""
 
 from __future__ import annotations
 

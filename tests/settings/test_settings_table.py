@@ -1,4 +1,4 @@
-"""The table of all settings is that of the code, and what it says can be written."""
+"""The tables of all settings are those of the code, and what they say can be written."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .. import settings_table
 ROWS = tuple(settings_table.rows())
 
 
-def test_the_page_has_the_table() -> None:
-    assert settings_table.written() == settings_table.table(), "write it anew: python -m tests.settings_table"
+def test_the_page_has_the_tables() -> None:
+    assert settings_table.written() == settings_table.tables(), "write it anew: python -m tests.settings_table"
 
 
 def test_each_setting_says_what_it_means() -> None:

@@ -293,6 +293,7 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "hedge_after": st.one_of(st.just("p99"), st.floats(1e-3, 1e6)),
     "hedge_max_extra": st.floats(0, 1),
     **dict.fromkeys(("verify_hostname", "system_ca", "session_resumption"), st.booleans()),
+    **dict.fromkeys(("discovery_enabled", "health_enabled"), st.booleans()),
 }
 """Values of every setting that a URL may name, except the files, and `insecure`, which warns."""
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,38 +17,7 @@ from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.shell import bench, cli, screen, settings
 from tests.diagnostics.support import set_aside
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("ALTERNATOR_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "100")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command: its exit status, and what it wrote to standard output and standard error."""
-
-    def run_it(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            status = cli.main(arguments)
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        written = capsys.readouterr()
-        assert "Traceback" not in written.err
-        return status, written.out, written.err
-
-    return run_it
-
-
-@pytest.fixture
-def at(run: Run, local: LocalCluster) -> Run:
-    """The same, with the URL of the embedded cluster."""
-    return lambda *arguments: run(*arguments, "--url", local.url)
+from .support import Run, in_terminal
 
 
 def create(cluster: Cluster, name: str = "orders", kind: str = "S", *, sort: bool = False) -> None:
@@ -67,7 +32,7 @@ def create(cluster: Cluster, name: str = "orders", kind: str = "S", *, sort: boo
 
 
 def written_operations(local: LocalCluster) -> set[str]:
-    return {one.operation for node in local.nodes for one in node.requests} & {
+    return {request.operation for node in local.nodes for request in node.requests} & {
         "PutItem",
         "UpdateItem",
         "DeleteItem",
@@ -93,13 +58,13 @@ def test_nodes(local: LocalCluster, at: Run) -> None:
 def test_nodes_for_machines(local: LocalCluster, at: Run) -> None:
     local[2].kill(still_listed=True)
     status, out, _ = at("nodes", "--json")
-    found = json.loads(out)
+    printed = json.loads(out)
     assert status == 0
-    assert found["scope"] == "cluster"
-    assert [one["address"] for one in found["nodes"]] == local.addresses
-    assert [one["state"] for one in found["nodes"]] == ["active", "active", "down"]
-    assert found["nodes"][0]["latency_ms"] > 0
-    assert found["nodes"][2]["latency_ms"] is None
+    assert printed["scope"] == "cluster"
+    assert [node["address"] for node in printed["nodes"]] == local.addresses
+    assert [node["state"] for node in printed["nodes"]] == ["active", "active", "down"]
+    assert printed["nodes"][0]["latency_ms"] > 0
+    assert printed["nodes"][2]["latency_ms"] is None
 
 
 def test_a_node_that_is_set_aside(
@@ -117,7 +82,9 @@ def test_a_node_that_is_set_aside(
     assert told["latency_ms"] > 0
     assert "status 503" in told["error"]
     assert "! set aside" in at("check")[1]
-    (finding,) = (one for one in json.loads(at("check", "--json")[1])["findings"] if one["id"] == "set_aside")
+    (finding,) = (
+        finding for finding in json.loads(at("check", "--json")[1])["findings"] if finding["id"] == "set_aside"
+    )
     assert (finding["severity"], finding["subject"]) == ("warning", local[1].address)
     assert "status 503" in finding["message"]
     assert finding["remedy"]
@@ -135,7 +102,7 @@ def test_nodes_where_nobody_answers(run: Run, local: LocalCluster) -> None:
         node.kill()
     status, out, _ = run("nodes", "--url", local.url, "--timeout", "0.5")
     assert status == 1
-    assert "0 of them answer" in out
+    assert "none of them answer" in out
 
 
 def test_nodes_of_a_server_that_denies_the_system_tables(run: Run) -> None:
@@ -168,12 +135,12 @@ def _route_of(cluster: Cluster, key: Any) -> Any:
 
 def test_route_for_machines_asks_nothing_if_it_need_not(local: LocalCluster, cluster: Cluster, at: Run) -> None:
     status, out, _ = at("route", "orders", "7", "--type", "N", "--partition-key", "customer", "--json")
-    found = json.loads(out)
+    printed = json.loads(out)
     route = _route_of(cluster, 7)
     assert status == 0
-    assert (found["hash"], found["nodes"], found["reason"]) == (route.hash, list(route.nodes), None)
-    assert found["type"] == "N"
-    assert (found["ring_scope"], found["ring_order"]) == ("cluster", "endpoint")
+    assert (printed["hash"], printed["nodes"], printed["reason"]) == (route.hash, list(route.nodes), None)
+    assert printed["type"] == "N"
+    assert (printed["ring_scope"], printed["ring_order"]) == ("cluster", "endpoint")
     assert [node.requests for node in local.nodes] == [[], [], []]
 
 
@@ -197,9 +164,9 @@ def test_route_shows_replicas_if_it_is_asked_to(local: LocalCluster, cluster: Cl
     assert "Add --token-aware" in out
     assert _ring_questions(local) == 0
     _, out, _ = at("route", "orders", "alice", "--token-aware", "--json")
-    found = json.loads(out)
-    assert set(found["replicas"]) == {node.address for node in local.replicas("orders", "alice")}
-    assert found["token"] is not None
+    printed = json.loads(out)
+    assert set(printed["replicas"]) == {node.address for node in local.replicas("orders", "alice")}
+    assert printed["token"] is not None
     assert _ring_questions(local) == 1
     _, out, _ = run("route", "orders", "alice", "--url", local.url + "/?token_aware=true")
     assert re.search(r"^replicas +127\.0\.0\.1", out, re.MULTILINE)
@@ -207,7 +174,7 @@ def test_route_shows_replicas_if_it_is_asked_to(local: LocalCluster, cluster: Cl
 
 
 def _ring_questions(local: LocalCluster) -> int:
-    return sum("token_ring" in (one.table or "") for node in local.nodes for one in node.requests)
+    return sum("token_ring" in (request.table or "") for node in local.nodes for request in node.requests)
 
 
 @pytest.mark.parametrize(
@@ -256,9 +223,9 @@ def test_check_with_an_error(run: Run, at: Run) -> None:
     with LocalCluster(nodes=1, credentials={"alice": "s3cr3t"}) as local:
         status, out, _ = run("check", "--url", local.url, "--json")
     assert status == 1
-    found = json.loads(out)
-    assert (found["errors"], found["warnings"]) == (1, 0)
-    (error,) = (one for one in found["findings"] if one["severity"] == "error")
+    printed = json.loads(out)
+    assert (printed["errors"], printed["warnings"]) == (1, 0)
+    (error,) = (finding for finding in printed["findings"] if finding["severity"] == "error")
     assert error["id"] == "authentication"
     assert "ALTERNATOR_ACCESS_KEY" in error["remedy"]
 
@@ -299,7 +266,7 @@ def test_bench_reads_and_writes_nothing(local: LocalCluster, cluster: Cluster, a
     assert re.search(r"^ +60 ", out, re.MULTILINE)
     assert "p99" in out
     assert written_operations(local) == set()
-    assert sum(one.operation == "GetItem" for node in local.nodes for one in node.requests) == 60
+    assert sum(request.operation == "GetItem" for node in local.nodes for request in node.requests) == 60
 
 
 @pytest.mark.parametrize(("kind", "sort"), [("S", False), ("N", False), ("B", True)])
@@ -308,11 +275,11 @@ def test_bench_that_writes_leaves_nothing(
 ) -> None:
     create(cluster, kind=kind, sort=sort)
     status, out, _ = at("bench", "orders", "--requests", "40", "--keys", "30", "--write", "--json")
-    found = json.loads(out)
-    assert status == 0, found
-    assert (found["operation"], found["requests"], found["not_deleted"]) == ("PutItem", 40, 0)
-    assert sum(found["nodes"].values()) == 40
-    assert found["latency_ms"]["p50"] <= found["latency_ms"]["p99"] <= found["latency_ms"]["max"]
+    printed = json.loads(out)
+    assert status == 0, printed
+    assert (printed["operation"], printed["requests"], printed["not_deleted"]) == ("PutItem", 40, 0)
+    assert sum(printed["nodes"].values()) == 40
+    assert printed["latency_ms"]["p50"] <= printed["latency_ms"]["p99"] <= printed["latency_ms"]["max"]
     assert cluster.client.scan(TableName="orders")["Count"] == 0
     assert "PutItem" in written_operations(local)
 
@@ -372,7 +339,7 @@ def test_percentiles() -> None:
     ("arguments", "said"),
     [
         (["nods"], "'nods' is not known. Did you mean 'nodes'?"),
-        (["frobnicate"], "Write one of: nodes, route, check, bench, local."),
+        (["frobnicate"], "Write one of: nodes, clients, route, check, tables,"),
         (["nodes"], "Add --url http://10.0.0.1:8000, or set the environment variable ALTERNATOR_URL."),
         (["nodes", "--url", "10.0.0.1"], "has no scheme"),
         (["nodes", "--url", "http://a:b@10.0.0.1"], "ALTERNATOR_ACCESS_KEY"),
@@ -417,42 +384,6 @@ def test_version(run: Run) -> None:
 # ---- how it looks -----------------------------------------------------------------------------------------------
 
 
-def in_terminal(arguments: list[str], url: str, columns: int = 90) -> tuple[int, str]:
-    """Run the program in a terminal of its own: its status, and everything it wrote there."""
-    leader, follower = pty.openpty()
-    env = {**os.environ, "ALTERNATOR_URL": url, "COLUMNS": str(columns), "TERM": "xterm-256color", "LINES": "40"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pynamodb_alternator", *arguments],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        env=env,
-        close_fds=True,
-    )
-    os.close(follower)
-    written = bytearray()
-
-    def read() -> None:
-        while True:
-            try:
-                part = os.read(leader, 65536)
-            except OSError:  # how Linux says that the other end is closed
-                return
-            if not part:
-                return
-            written.extend(part)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        status = process.wait(60)
-    finally:
-        process.kill()
-        reader.join(10)
-        os.close(leader)
-    return status, written.decode()
-
-
 def test_a_terminal_gets_colours(local: LocalCluster) -> None:
     pytest.importorskip("rich")
     status, out = in_terminal(["nodes"], local.url)
@@ -460,10 +391,11 @@ def test_a_terminal_gets_colours(local: LocalCluster) -> None:
     assert "\x1b[32mactive" in out
 
 
-def test_a_terminal_gets_a_chart_that_moves(local: LocalCluster, cluster: Cluster) -> None:
+@pytest.mark.parametrize("columns", [24, 90])
+def test_a_terminal_gets_a_chart_that_moves(local: LocalCluster, cluster: Cluster, columns: int) -> None:
     pytest.importorskip("rich")
     create(cluster)
-    status, out = in_terminal(["bench", "orders", "--seconds", "1", "--requests", "1000000"], local.url)
+    status, out = in_terminal(["bench", "orders", "--seconds", "1", "--requests", "1000000"], local.url, columns)
     assert status == 0, out
     assert len(re.findall(r"\d+ done, 0 failed", out)) > 1
     assert "█" in out
@@ -515,12 +447,40 @@ def test_text_that_the_terminal_does_not_have() -> None:
 @pytest.fixture
 def options() -> Any:
     parser = cli.make_parser()
-    return lambda *given: parser.parse_args(["nodes", *given])
+    return lambda *words: parser.parse_args(["nodes", *words])
 
 
 def test_settings_become_a_configuration(options: Any) -> None:
-    given = options("--url", "http://127.0.0.1:1", "--datacenter", "dc1", "--rack", "r1", "--timeout", "3")
-    with settings.open_cluster(given, {}) as cluster:
+    parsed = options("--url", "http://127.0.0.1:1", "--datacenter", "dc1", "--rack", "r1", "--timeout", "3")
+    with settings.open_cluster(parsed, {}) as cluster:
         config = cluster.config
     assert str(config.routing_scope) == "rack r1 of datacenter dc1"
     assert (config.timeouts.connect, config.timeouts.read, config.timeouts.total) == (3, 3, 6)
+
+
+def test_nodes_of_a_wrong_datacenter_say_what_the_check_knows(at: Run) -> None:
+    status, out, _ = at("nodes", "--datacenter", "datacentre1")
+    assert status == 1
+    assert "Did you mean 'datacenter1'? The cluster has: datacenter1 (racks rack1)." in " ".join(out.split())
+    status, out, _ = at("nodes", "--datacenter", "datacentre1", "--json")
+    assert status == 1
+    assert [finding["id"] for finding in json.loads(out)["findings"]] == ["routing_scope"]
+    assert json.loads(at("nodes", "--json")[1])["findings"] == []
+
+
+def test_the_route_on_a_dead_cluster(run: Run) -> None:
+    for more in ([], ["--partition-key", "customer"]):
+        status, out, _ = run("route", "orders", "alice", "--url", "http://127.0.0.1:1", *more)
+        assert status == 1
+        assert "No node answers." in out
+
+
+def test_nodes_say_what_is_switched_off(local: LocalCluster, run: Run) -> None:
+    url = f"{local.url}/?discovery_enabled=no&health_enabled=no"
+    status, out, _ = run("nodes", "--url", url)
+    assert status == 0
+    assert "1 node, 1 of them answer" in out
+    assert "Discovery is switched off: these are the seeds." in out
+    assert "Health checks are switched off" in out
+    assert len(json.loads(run("nodes", "--url", url, "--json")[1])["notes"]) == 2
+    assert run("check", "--url", url)[0] == 0

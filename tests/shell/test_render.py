@@ -26,50 +26,52 @@ def paper(monkeypatch: pytest.MonkeyPatch) -> Paper:
 
 
 WELL = NodeInfo("10.0.0.1:8000", State.ACTIVE, "dc1", "r1", True, 0, None, None)
-DEAD = NodeInfo("10.0.0.2:8000", State.DOWN, None, None, True, 3, 12.4, "Connection refused")
+DEAD = NodeInfo("10.0.0.2:8000", State.ACTIVE, None, None, True, 3, None, None)
 FAR = NodeInfo("10.0.1.1:8000", State.QUARANTINED, "dc2", "r1", False, 0, None, None)
 
 
-def test_nodes_as_a_process_knows_them(paper: Paper) -> None:
-    show_nodes(Screen(out=paper), [NodeLine.of(node) for node in (WELL, DEAD, FAR)], "datacenter dc1")
+def test_nodes_by_their_answers(paper: Paper) -> None:
+    answers: list[float | Exception | str] = [0.0004, OSError("Connection refused"), 0.0123]
+    lines = [NodeLine.of(node, answer) for node, answer in zip((WELL, DEAD, FAR), answers, strict=True)]
+    show_nodes(Screen(out=paper), lines, "datacenter dc1")
     assert paper.getvalue().splitlines() == [
-        "address        datacenter  rack  state",
-        "10.0.0.1:8000  dc1         r1    active",
-        "10.0.0.2:8000  -           -     down",
-        "10.0.1.1:8000  dc2         r1    quarantined",
+        "address        datacenter  rack  state   latency",
+        "10.0.0.1:8000  dc1         r1    active  0.40 ms",
+        "10.0.0.2:8000  -           -     down          -",
+        "10.0.1.1:8000  dc2         r1    active  12.3 ms",
         "",
-        "10.0.0.2:8000 is down for 12 s: Connection refused",
-        "3 nodes, 1 of them active; the scope is datacenter dc1 (1 are outside of it).",
+        "Connection refused",
+        "3 nodes, 2 of them answer; the scope is datacenter dc1 (1 are outside of it).",
     ]
 
 
 def test_a_node_that_is_set_aside(paper: Paper) -> None:
     aside = NodeInfo("10.0.0.3:8000", State.ACTIVE, "dc1", "r1", True, 0, None, None, 3.6, "20 of its last 20 failed")
-    show_nodes(Screen(out=paper), [NodeLine.of(node) for node in (WELL, aside)], "cluster")
+    show_nodes(Screen(out=paper), [NodeLine.of(node, 0.001) for node in (WELL, aside)], "cluster")
     assert paper.getvalue().splitlines() == [
-        "address        datacenter  rack  state",
-        "10.0.0.1:8000  dc1         r1    active",
-        "10.0.0.3:8000  dc1         r1    set_aside",
+        "address        datacenter  rack  state      latency",
+        "10.0.0.1:8000  dc1         r1    active      1.0 ms",
+        "10.0.0.3:8000  dc1         r1    set_aside   1.0 ms",
         "",
         "10.0.0.3:8000 goes last for 4 s more: 20 of its last 20 failed",
-        "2 nodes, 1 of them active; the scope is cluster.",
+        "2 nodes, 2 of them answer; the scope is cluster.",
     ]
 
 
 def test_nodes_of_a_subset_and_one_that_starts_slowly(paper: Paper) -> None:
     young = WELL._replace(address="10.0.0.3:8000", starts_for=6.6, share=4 / 11)
     other = WELL._replace(address="10.0.0.4:8000", in_subset=False)
-    lines = [NodeLine.of(node) for node in (WELL, young, other, FAR._replace(in_subset=False))]
+    lines = [NodeLine.of(node, 0.001) for node in (WELL, young, other, FAR._replace(in_subset=False))]
     show_nodes(Screen(out=paper), lines, "datacenter dc1")
     assert paper.getvalue().splitlines() == [
-        "address        datacenter  rack  state        subset",
-        "10.0.0.1:8000  dc1         r1    active       in the subset",
-        "10.0.0.3:8000  dc1         r1    active       in the subset",
-        "10.0.0.4:8000  dc1         r1    active       -",
-        "10.0.1.1:8000  dc2         r1    quarantined  -",
+        "address        datacenter  rack  state   subset         latency",
+        "10.0.0.1:8000  dc1         r1    active  in the subset   1.0 ms",
+        "10.0.0.3:8000  dc1         r1    active  in the subset   1.0 ms",
+        "10.0.0.4:8000  dc1         r1    active  -               1.0 ms",
+        "10.0.1.1:8000  dc2         r1    active  -               1.0 ms",
         "",
         "10.0.0.3:8000 starts slowly: it has 36% of its share now, all in 7 s.",
-        "4 nodes, 3 of them active; the scope is datacenter dc1 (1 are outside of it); 2 of its nodes are in",
+        "4 nodes, 4 of them answer; the scope is datacenter dc1 (1 are outside of it); 2 of its nodes are in",
         "the subset.",
     ]
     paper.truncate(0)
@@ -92,27 +94,11 @@ def test_the_condition_of_a_node(state: State, set_aside_for: float | None, cond
     assert NodeInfo("a:1", state, None, None, True, 0, None, None, set_aside_for).condition == condition
 
 
-def test_nodes_that_were_asked_have_a_latency(paper: Paper) -> None:
-    lines = [
-        NodeLine("a:1", "dc1", "r1", "active", True, 0.0004),
-        NodeLine("b:1", "dc1", "r1", "down", True, None, "no"),
-    ]
-    show_nodes(Screen(out=paper), lines, "cluster", good="answer")
-    assert paper.getvalue().splitlines() == [
-        "address  datacenter  rack  state   latency",
-        "a:1      dc1         r1    active  0.40 ms",
-        "b:1      dc1         r1    down          -",
-        "",
-        "no",
-        "2 nodes, 1 of them answer; the scope is cluster.",
-    ]
-
-
 def test_no_nodes(paper: Paper) -> None:
     show_nodes(Screen(out=paper), [], "cluster")
     assert paper.getvalue().splitlines() == [
-        "0 nodes, 0 of them active; the scope is cluster.",
-        "No node has told a node list. The command for the check says why.",
+        "no nodes; the scope is cluster.",
+        "No node has told a list of nodes in this scope.",
     ]
 
 
@@ -198,6 +184,20 @@ def test_the_route_of_a_key_of_an_index(paper: Paper) -> None:
         "replicas       none",
         "token ring     read 5 min ago. Nowhere near.",
     ]
+
+
+@pytest.mark.parametrize("columns", [24, 30, 40, 47])
+def test_labels_and_values_of_a_route_in_a_narrow_terminal(
+    paper: Paper, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    route = KeyRoute("orders", "id", {"S": "a"}, KeyRouteAffinity.RMW, 7, ("10.0.0.1:8000",), (), None, "Because.")
+    show_route(Screen(out=paper), replace(route, token=-8839064797231613815), "a", write_isolation="always")
+    lines = paper.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    for label in ("table", "key", "hash", "affinity", "ring", "why", "token", "replicas"):
+        assert label in lines
+    assert "  -8839064797231613815" in lines
 
 
 def test_what_has_no_encoding_takes_every_character() -> None:

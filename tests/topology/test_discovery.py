@@ -112,7 +112,7 @@ class TestOrder:
         for _ in range(3 * READINGS_PER_SOURCE):
             bench.read(active=list(ONE))
             sources.append(bench.network.asked()[0])
-        changes = sum(one != other for one, other in itertools.pairwise(sources))
+        changes = sum(earlier != later for earlier, later in itertools.pairwise(sources))
         assert 1 <= changes <= 3
 
     def test_a_source_that_fails_is_left(self) -> None:
@@ -280,8 +280,8 @@ class TestScopes:
         scope = RackScope("east", "r1", RackScope("west", "r1", DatacenterScope("east", ClusterScope())))
         bench = Bench(FakeNetwork(**TWO), ["a1"], scope)
         bench.read()
-        found = {where: hosts(nodes) for where, nodes in bench.reading.members.items()}
-        assert found == {
+        by_scope = {where: hosts(nodes) for where, nodes in bench.reading.members.items()}
+        assert by_scope == {
             ("east", "r1"): ["a1"],
             ("east", None): EAST,
             ("west", "r1"): ["b1"],
@@ -451,3 +451,36 @@ class TestLog:
             for _ in range(5):
                 bench.read(active=sorted(TWO))
         assert caplog.records == []
+
+
+# ---- switched off ------------------------------------------------------------------------------------------------
+
+
+def test_where_discovery_is_switched_off_the_seeds_are_the_nodes() -> None:
+    network = FakeNetwork(**TWO)
+    network.names["proxy"] = ["a1", "b1"]
+    scope = DatacenterScope("east", fallback=ClusterScope())
+    bench = Bench(network, ["proxy"], scope, discovery={"enabled": False})
+    first = bench.read()
+    assert hosts(first.nodes) == ["a1", "b1"]
+    assert {location: hosts(nodes) for location, nodes in first.members.items()} == {
+        ("east", None): ["a1", "b1"],
+        (None, None): ["a1", "b1"],
+    }
+    assert network.log == []
+    network.names["proxy"] = ["b1", "b2"]
+    readings = [bench.read() for _ in range(READINGS_PER_LOOK_OUTSIDE)]
+    assert all(reading is first for reading in readings[:-1])
+    assert hosts(readings[-1].nodes) == ["b1", "b2"]
+    network.names["proxy"] = []
+    assert all(bench.read() is readings[-1] for _ in range(2 * READINGS_PER_LOOK_OUTSIDE))
+
+
+def test_where_discovery_is_switched_off_and_no_seed_resolves() -> None:
+    bench = Bench(FakeNetwork(**TWO), ["nowhere"], discovery={"enabled": False})
+    for _ in range(2):
+        with pytest.raises(DiscoveryError, match="no seed can be resolved") as failed:
+            bench.read()
+        assert failed.value.tried == ("nowhere",)
+    bench.network.names["nowhere"] = ["a1"]
+    assert hosts(bench.read().nodes) == ["a1"]

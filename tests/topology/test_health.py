@@ -121,5 +121,5 @@ def test_enough_probes_bring_any_node_back(observations: list[Observation], most
         status = transition(status, observation, policy)
     for _ in range(most + 1):
         status = transition(status, Observation.PROBE_SUCCESS, policy)
-    # An active node may have some failures left: a probe is no traffic.
+    # An active node may have some failures left: a probe is not traffic.
     assert status.state is State.ACTIVE

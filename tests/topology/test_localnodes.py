@@ -103,8 +103,8 @@ def test_the_good_ones_stay_in_their_order_and_once() -> None:
     ],
 )
 def test_a_bad_entry_is_dropped_and_its_neighbours_stay(entry: Any, reason: str) -> None:
-    found, reasons = read(["10.0.0.1", entry, "10.0.0.2"])
-    assert found == ["10.0.0.1:8000", "10.0.0.2:8000"]
+    nodes, reasons = read(["10.0.0.1", entry, "10.0.0.2"])
+    assert nodes == ["10.0.0.1:8000", "10.0.0.2:8000"]
     assert len(reasons) == 1
     assert reason in reasons[0]
 
@@ -117,8 +117,8 @@ def test_a_reason_is_short_and_safe_to_log() -> None:
 
 
 def test_ipv6() -> None:
-    found, reasons = read(["2001:DB8::1", "fe80::1%eth0", "[2001:db8::2]"], LINK)
-    assert found == ["[2001:db8::1]:8000", "[fe80::1%eth0]:8000", "[2001:db8::2]:8000"]
+    nodes, reasons = read(["2001:DB8::1", "fe80::1%eth0", "[2001:db8::2]"], LINK)
+    assert nodes == ["[2001:db8::1]:8000", "[fe80::1%eth0]:8000", "[2001:db8::2]:8000"]
     assert reasons == []
 
 
@@ -129,8 +129,8 @@ def test_a_node_on_this_machine_may_list_loopback() -> None:
 
 @pytest.mark.parametrize("source", ["127.0.0.1", "169.254.1.1", "fe80::9%eth0"])
 def test_a_node_on_this_link_may_list_link_local_addresses(source: str) -> None:
-    found, _ = read(["169.254.1.2", "fe80::1%eth0"], Node("http", source, 8000))
-    assert found == ["169.254.1.2:8000", "[fe80::1%eth0]:8000"]
+    nodes, _ = read(["169.254.1.2", "fe80::1%eth0"], Node("http", source, 8000))
+    assert nodes == ["169.254.1.2:8000", "[fe80::1%eth0]:8000"]
 
 
 def test_a_node_on_this_link_is_another_machine() -> None:
@@ -247,24 +247,24 @@ class TestNetworks:
     ALLOWED = (ipaddress.ip_network("10.0.0.0/24"), ipaddress.ip_network("2001:db8::/32"))
 
     def test_only_those_inside(self) -> None:
-        found, reasons = read(["10.0.0.1", "10.0.1.1", "2001:db8::5", "db.example.com"], allowed_networks=self.ALLOWED)
-        assert found == ["10.0.0.1:8000", "[2001:db8::5]:8000"]
+        nodes, reasons = read(["10.0.0.1", "10.0.1.1", "2001:db8::5", "db.example.com"], allowed_networks=self.ALLOWED)
+        assert nodes == ["10.0.0.1:8000", "[2001:db8::5]:8000"]
         assert reasons == ["outside allowed_networks"] * 2
 
 
 class TestTranslator:
     def test_address_and_port(self) -> None:
         table = {"10.0.0.1": "203.0.113.1:9001", "10.0.0.2": "nat.example.com", "10.0.0.3": "[2001:db8::1]:9003"}
-        found, reasons = read(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"], translate=table.get)
-        assert found == ["203.0.113.1:9001", "nat.example.com:8000", "[2001:db8::1]:9003"]
+        nodes, reasons = read(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"], translate=table.get)
+        assert nodes == ["203.0.113.1:9001", "nat.example.com:8000", "[2001:db8::1]:9003"]
         assert reasons == ["refused by address_translator"]
 
     def test_a_tunnel_ends_on_this_machine(self) -> None:
         assert read(["10.0.0.1"], translate=lambda _: "127.0.0.1:9001")[0] == ["127.0.0.1:9001"]
 
     def test_what_it_leaves_as_it_is_is_judged_as_ever(self) -> None:
-        found, reasons = read(["0.0.0.0", "127.0.0.1", "10.0.0.1"], translate=lambda address: address)
-        assert found == ["10.0.0.1:8000"]
+        nodes, reasons = read(["0.0.0.0", "127.0.0.1", "10.0.0.1"], translate=lambda address: address)
+        assert nodes == ["10.0.0.1:8000"]
         assert "unspecified" in reasons[0]
         assert "loopback" in reasons[1]
 
@@ -274,8 +274,8 @@ class TestTranslator:
 
     @pytest.mark.parametrize("bad", [5, b"10.0.0.1", "", "a b", "10.0.0.1:0", "10.0.0.1:x", "[::1", "a\r\nb"])
     def test_what_it_gives_is_checked(self, bad: Any) -> None:
-        found, reasons = read(["10.0.0.1", "10.0.0.2"], translate=lambda a: bad if a == "10.0.0.1" else a)
-        assert found == ["10.0.0.2:8000"]
+        nodes, reasons = read(["10.0.0.1", "10.0.0.2"], translate=lambda a: bad if a == "10.0.0.1" else a)
+        assert nodes == ["10.0.0.2:8000"]
         assert len(reasons) == 1
 
     def test_what_it_raises_costs_one_entry(self) -> None:
@@ -284,8 +284,8 @@ class TestTranslator:
                 raise KeyError(address)
             return address
 
-        found, reasons = read(["10.0.0.1", "10.0.0.2"], translate=translate)
-        assert found == ["10.0.0.2:8000"]
+        nodes, reasons = read(["10.0.0.1", "10.0.0.2"], translate=translate)
+        assert nodes == ["10.0.0.2:8000"]
         assert reasons == ["address_translator failed: KeyError('10.0.0.1')"]
 
 

@@ -80,7 +80,7 @@ class TestStart:
         addresses = [f"{name}:8000" for name in (N1, N2, N3)]
         assert (payload["nodes"], payload["added"], payload["removed"]) == (addresses, addresses, [])
         assert (payload["scope"], payload["source"], payload["duration"]) == ("cluster", f"{N1}:8000", 0)
-        assert [one["node"] for one in world.listener.of("node-added")] == addresses
+        assert [event["node"] for event in world.listener.of("node-added")] == addresses
         assert world.listener.of("node-removed") == []
         assert world.listener.members == [[N1, N2, N3]]
 
@@ -94,7 +94,7 @@ class TestStart:
         world.probe_all()
         assert world.membership.view.unproven == world.membership.view.down == frozenset()
         assert world.membership.probes_due(world.clock()) == []
-        assert {one["down_for"] for one in world.listener.of("node-up")} == {0.0}
+        assert {event["down_for"] for event in world.listener.of("node-up")} == {0.0}
 
     @pytest.mark.parametrize("monitor", [True, False])
     def test_no_node_is_trusted_because_it_is_listed(self, monitor: bool) -> None:
@@ -176,7 +176,7 @@ class TestRefresh:
                 assert not world.membership.refresh()
             assert world.in_scope == [N1, N2, N3]
             told = world.listener.of("discovery-failed")
-            assert [(one["consecutive"], one["stale_for"]) for one in told] == [(1, 0), (2, 2), (3, 7)]
+            assert [(event["consecutive"], event["stale_for"]) for event in told] == [(1, 0), (2, 2), (3, 7)]
             assert sorted(told[0]["tried"]) == [f"{name}:8000" for name in (N1, N2, N3)]
             assert "refused" in told[0]["error"]
             assert len(caplog.records) == 1, "one line when it begins"
@@ -925,7 +925,8 @@ def test_a_thousand_nodes_cost_little() -> None:
 
 class TestClosing:
     def test_what_is_closed_says_nothing_of_the_nodes(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A reader or probe that outlives `close` finds no connection: that is no sign of sick nodes, and no news."""
+        """A reader or probe that outlives `close` finds no connection: that says nothing of the nodes, and is not
+        told."""
         world = three()
         world.start()
 

@@ -666,7 +666,7 @@ class TestEnd:
         began = time.monotonic()
         bench.monitor.close(0.1)
         assert time.monotonic() - began < PATIENCE / 2
-        assert bench.monitor.ready.is_set(), "whoever waits for the start is let go"
+        assert bench.monitor.ready.is_set(), "a thread that waits for the start is let go"
 
     def test_nothing_starts_after_it(self, make: Make) -> None:
         bench = make()

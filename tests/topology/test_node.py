@@ -19,9 +19,9 @@ def vectors() -> list[tuple[str, list[str], list[str]]]:
     return [(row[0], row[1].split(","), row[2].split(",")) for row in rows]
 
 
-@pytest.mark.parametrize(("given", "expected"), [row[1:] for row in vectors()], ids=[row[0] for row in vectors()])
-def test_the_published_vectors(given: list[str], expected: list[str]) -> None:
-    assert sorted({canonical_endpoint(url) for url in given}, key=str.encode) == expected
+@pytest.mark.parametrize(("urls", "expected"), [row[1:] for row in vectors()], ids=[row[0] for row in vectors()])
+def test_the_published_vectors(urls: list[str], expected: list[str]) -> None:
+    assert sorted({canonical_endpoint(url) for url in urls}, key=str.encode) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_spellings(scheme: str, host: str, port: int, endpoint: str, address: st
 
 
 def test_only_the_endpoint_makes_a_node() -> None:
-    one = Node("http", "A", 8000, datacenter="dc1", rack="r1", server_name="x")
-    assert one == Node("http", "a", 8000)
-    assert hash(one) == hash(Node("HTTP", "a", 8000))
-    assert one != Node("http", "a", 8001)
-    assert one != Node("https", "a", 8000)
+    node = Node("http", "A", 8000, datacenter="dc1", rack="r1", server_name="x")
+    assert node == Node("http", "a", 8000)
+    assert hash(node) == hash(Node("HTTP", "a", 8000))
+    assert node != Node("http", "a", 8001)
+    assert node != Node("https", "a", 8000)
 
 
 @pytest.mark.parametrize(

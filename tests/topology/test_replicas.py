@@ -139,15 +139,15 @@ def test_alike() -> None:
 
 class Wishes:
     def __init__(self, after: int) -> None:
-        self.wanted: list[tuple[str, bool]] = []
-        self.replicas = Replicas(after, lambda name, always: self.wanted.append((name, always)))
+        self.told: list[tuple[str, bool]] = []
+        self.replicas = Replicas(after, lambda name, always: self.told.append((name, always)))
 
 
 def test_a_ring_is_wanted_after_so_many_requests() -> None:
     wishes = Wishes(3)
     assert [wishes.replicas.used("t", always=False) for _ in range(4)] == [False, False, True, True]
     assert not wishes.replicas.used("u", always=False)
-    assert wishes.wanted == [("t", False)]
+    assert wishes.told == [("t", False)]
     assert (wishes.replicas.is_wanted("t"), wishes.replicas.is_wanted("u")) == (True, False)
 
 
@@ -157,7 +157,7 @@ def test_a_ring_that_is_wanted_in_any_case() -> None:
     assert wishes.replicas.used("t", always=True)
     assert wishes.replicas.used("t", always=True)
     assert wishes.replicas.used("t", always=False)
-    assert wishes.wanted == [("t", False), ("t", True)]
+    assert wishes.told == [("t", False), ("t", True)]
 
 
 def test_what_is_published() -> None:

@@ -107,7 +107,7 @@ class TestTheSubsetOfThisProcess:
         parent = Subset(8, 7, random.Random(1))
         before = parent.among(everyone, NONE, NONE)
         parent.after_fork()
-        assert parent.among(everyone, NONE, NONE) == before  # it is no child
+        assert parent.among(everyone, NONE, NONE) == before  # it is not a child
         of_children = set()
         for pid in (101, 102):
             monkeypatch.setattr(module.os, "getpid", lambda pid=pid: pid)

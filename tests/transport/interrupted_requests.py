@@ -107,7 +107,9 @@ class Run:
     def lost(self) -> int:
         """Slots in use, though nobody uses any: what heals by itself has some seconds for it."""
         end = time.monotonic() + 5.0
-        while (lost := sum(one.in_use for one in self.cluster.core.pools.stats().values())) and time.monotonic() < end:
+        while (
+            lost := sum(stats.in_use for stats in self.cluster.core.pools.stats().values())
+        ) and time.monotonic() < end:
             time.sleep(0.05)
         return lost
 

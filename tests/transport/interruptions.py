@@ -48,6 +48,8 @@ class Tracer:
 
     def __enter__(self) -> Tracer:
         self._before = sys.gettrace()
+        # Python 3.12 traces instructions only if a frame had asked for them before.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(self._on_call)
         return self
 
@@ -57,6 +59,8 @@ class Tracer:
     def _on_call(self, frame: FrameType, event: str, _: object) -> Any:
         if not frame.f_code.co_filename.startswith(_TRACED):
             return None
+        # In this order: Python 3.13 looks at the second only where the first is set.
+        frame.f_trace = self._on_instruction
         frame.f_trace_opcodes = True
         return self._on_instruction
 
@@ -88,14 +92,22 @@ def _ways_out(code: CodeType) -> frozenset[int]:
             ways |= {instruction.offset, instructions[index - 1].offset}
         elif instruction.opname == "LOAD_CONST":
             behind = instructions[index : index + 5]
-            names = [one.opname for one in behind if one.opname != "LOAD_CONST" or one.argval is None]
+            names = [
+                instruction.opname
+                for instruction in behind
+                if instruction.opname != "LOAD_CONST" or instruction.argval is None
+            ]
             if names[:3] == ["LOAD_CONST"] * 3 and names[3] in ("PRECALL", "CALL"):
-                ways |= {one.offset for one in behind if one.opname in ("LOAD_CONST", "PRECALL", "CALL")}
+                ways |= {
+                    instruction.offset
+                    for instruction in behind
+                    if instruction.opname in ("LOAD_CONST", "PRECALL", "CALL")
+                }
         elif instruction.opname in ("PUSH_EXC_INFO", "POP_EXCEPT"):
             ways.add(instruction.offset)
         elif instruction.opname == "WITH_EXCEPT_START":
-            ends = itertools.takewhile(lambda one: one.opname in _LEAVING, instructions[index + 1 :])
-            ways |= {one.offset for one in ends}
+            ends = itertools.takewhile(lambda instruction: instruction.opname in _LEAVING, instructions[index + 1 :])
+            ways |= {instruction.offset for instruction in ends}
     return frozenset(ways)
 
 

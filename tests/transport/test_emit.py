@@ -58,7 +58,7 @@ def test_the_signals_of_a_request(world: World, heard: None) -> None:
         world.now += 0.5
         assert attempts.answered(OK)
     request_id = world.told[0][1]["request_id"]
-    common = {"operation": "GetItem", "table_name": "t", "request_id": request_id}
+    common = {"operation": "GetItem", "table_name": "t", "request_id": request_id, "own": False}
     a, b, c = (node.address for node in RING)
     routed = {**common, "policy": "round_robin", "reason": "affinity_off", "hedge": False}
     assert world.told == [
@@ -78,10 +78,17 @@ def test_the_signals_of_a_request(world: World, heard: None) -> None:
                 "duration": 0.5,
                 "policy": "round_robin",
                 "hedge": None,
+                "on_replica": None,
                 "reason": "affinity_off",
             },
         ),
     ]
+
+
+def test_the_librarys_own_requests_are_marked(world: World, heard: None) -> None:
+    world.run(READS["describe"], NodeUnreachableError, OK, is_lookup=True)
+    assert len(world.told) == 3
+    assert all(payload["own"] for _, payload in world.told)
 
 
 def test_two_requests_have_two_numbers(world: World, heard: None) -> None:

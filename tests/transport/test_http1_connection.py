@@ -128,8 +128,11 @@ def test_a_name_that_cannot_be_resolved(host: str) -> None:
 def test_a_name_with_several_addresses_goes_on_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     with Server() as server:
         family, kind = socket.AF_INET, socket.SOCK_STREAM
-        found = [(family, kind, 0, "", ("127.0.0.1", unused_port())), (family, kind, 0, "", ("127.0.0.1", server.port))]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
+        addresses = [
+            (family, kind, 0, "", ("127.0.0.1", unused_port())),
+            (family, kind, 0, "", ("127.0.0.1", server.port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: addresses)
         connection = Connection.open(Node("http", "several", 8000), connect_timeout=5)
         assert send(connection).status == 200
         connection.close()
@@ -455,9 +458,10 @@ def test_a_patient_exchange_is_not_cut() -> None:
         connection.cut()
         answer.set()
         thread.join(10)
-        assert [one.status for one in answers] == [200]
+        assert [answer.status for answer in answers] == [200]
         assert connection.reusable
-        # What is not patient is cut as ever, and what was cut before it began has surely not been sent.
+        # An exchange that is not patient is cut as usual, and one that was cut before it began has certainly not been
+        # sent.
         connection.cut()
         with pytest.raises(NodeUnreachableError):
             connection.exchange(HEAD, b"", read_timeout=60, patient=True)

@@ -182,7 +182,14 @@ def same(sent: Sent, stock: Any, clients: dict[str, Any]) -> Callable[[str, Any]
                 value = headers.pop(name)
                 assert value == (stock_headers[name] if name == "x-amz-target" else str(len(body)))
                 headers[name] = value
-            assert headers.keys() == {"host", "x-amz-target", "content-length", "x-amz-date", "authorization"}
+            assert headers.keys() == {
+                "host",
+                "x-amz-target",
+                "content-length",
+                "user-agent",
+                "x-amz-date",
+                "authorization",
+            }
             assert_validly_signed(headers, body)
             assert answered.canonical(without_objects(got)) == answered.canonical(without_objects(expected))
             bodies.add(body)
@@ -200,9 +207,9 @@ def test_each_client_takes_its_lane(clients: dict[str, Any], sent: Sent, monkeyp
     for kind in (ShortLane, CompatibleLane):
         stock_exchange: Any = kind.exchange
 
-        def exchange(self: Any, *given: Any, kind: Any = kind, original: Any = stock_exchange) -> Any:
+        def exchange(self: Any, *arguments: Any, kind: Any = kind, original: Any = stock_exchange) -> Any:
             taken.append(kind)
-            return original(self, *given)
+            return original(self, *arguments)
 
         monkeypatch.setattr(kind, "exchange", exchange)
     for lane in LANES:
@@ -281,12 +288,12 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
         optional={"ReturnConsumedCapacity": capacity, "ReturnItemCollectionMetrics": st.just("SIZE")},
     ),
     "TransactGetItems": st.fixed_dictionaries(
-        {"TransactItems": st.lists(_in_table.map(lambda one: {"Get": one}), max_size=3)}
+        {"TransactItems": st.lists(_in_table.map(lambda part: {"Get": part}), max_size=3)}
     ),
     "TransactWriteItems": st.fixed_dictionaries(
         # Without a token botocore makes one up, and so do we.
         {
-            "TransactItems": st.lists(_in_table.map(lambda one: {"Delete": one}), max_size=3),
+            "TransactItems": st.lists(_in_table.map(lambda part: {"Delete": part}), max_size=3),
             "ClientRequestToken": asked.texts,
         }
     ),

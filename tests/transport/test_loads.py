@@ -442,7 +442,7 @@ def test_so_it_is_where_each_answer_takes_long(nodes: int, users: int, seconds: 
 
 
 def test_a_slow_operation_makes_nobody_slow() -> None:
-    """Scans take long everywhere, and on the first node queries do: its share of the rest is as ever."""
+    """Scans take long everywhere, and on the first node queries do: its share of the rest is as usual."""
 
     def takes(number: int, operation: str, now: float) -> float:
         return {"Scan": 0.1, "Query": 0.05 if number == 0 else 0.005}.get(operation, 0.004)

@@ -75,14 +75,14 @@ def same(operation: str, answer: Any) -> None:
             with pytest.raises(MalformedAnswerError):
                 ours(operation, body)
         else:
-            # repr too: NaN equals nothing, 1 equals True and 1.0, and a list of bytes is no list of text.
+            # repr too: NaN equals nothing, 1 equals True and 1.0, and a list of bytes is not a list of text.
             assert canonical(ours(operation, body)) == canonical(expected)
 
 
 def canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: canonical(value[key]) for key in sorted(value)}
-    return [canonical(one) for one in value] if isinstance(value, list) else repr(value)
+    return [canonical(element) for element in value] if isinstance(value, list) else repr(value)
 
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=10) | st.sampled_from(

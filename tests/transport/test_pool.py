@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pynamodb_alternator import Cluster, ClusterConfig
 from pynamodb_alternator.errors import (
     ClusterClosedError,
     ConnectionLostError,
@@ -25,6 +27,7 @@ from pynamodb_alternator.errors import (
     ReadTimeoutError,
     TransportError,
 )
+from pynamodb_alternator.settings.headers import OWN_USER_AGENT
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.all_pools import AllPools
 from pynamodb_alternator.transport.control import ControlConnections
@@ -125,7 +128,7 @@ def test_hundred_nodes_need_hundred_connections() -> None:
         for _ in range(990):
             for node in nodes:
                 pools.release(pools.acquire(node, 5))
-        assert sum(one.opened for one in pools.stats().values()) == 100
+        assert sum(stats.opened for stats in pools.stats().values()) == 100
         assert sum(server.accepted for server in servers) == 100
 
 
@@ -171,10 +174,10 @@ def test_a_thread_that_could_not_look_waits_on() -> None:
     asked, answer = threading.Event(), threading.Event()
 
     def slow(sock: socket.socket) -> None:
-        while (found := read_request(sock)) is not None:
+        while (request := read_request(sock)) is not None:
             asked.set()
             answer.wait(10)
-            sock.sendall(ok(found[1]))
+            sock.sendall(ok(request[1]))
 
     with Server(slow) as server, closing(Pools(limit=1, clock=clock)) as pools, ThreadPoolExecutor(2) as threads:
         node = server.node()
@@ -330,10 +333,10 @@ def test_nodes_that_leave_are_let_go_without_hurting_requests() -> None:
     go_on = threading.Event()
 
     def slow(sock: socket.socket) -> None:
-        while (found := read_request(sock)) is not None:
-            if found[1] == b"slow":
+        while (request := read_request(sock)) is not None:
+            if request[1] == b"slow":
                 go_on.wait(10)
-            sock.sendall(ok(found[1]))
+            sock.sendall(ok(request[1]))
 
     with Server(slow) as leaving, Server() as staying, closing(Pools()) as pools:
         node = leaving.node()
@@ -447,7 +450,7 @@ def test_no_connection_is_kept_after_close() -> None:
         pools.close()
         pools.keep_only([server.node()])
         pools.release(connection)
-        assert [one.open for one in pools.stats().values()] == [0]
+        assert [stats.open for stats in pools.stats().values()] == [0]
 
 
 def test_after_fork_leaves_the_sockets_to_the_parent() -> None:
@@ -456,7 +459,9 @@ def test_after_fork_leaves_the_sockets_to_the_parent() -> None:
         node = server.node()
         idle, busy = pools.acquire(node, 5), pools.acquire(node, 5)
         pools.release(idle)
-        parents = [socket.socket(fileno=os.dup(one._sock.fileno())) for one in (idle, busy) if one._sock]
+        parents = [
+            socket.socket(fileno=os.dup(connection._sock.fileno())) for connection in (idle, busy) if connection._sock
+        ]
         pools._pools[node.endpoint]._lock.acquire()  # a thread that the child does not have
         pools._lock.acquire()
         pools.after_fork()
@@ -498,9 +503,9 @@ def test_a_forked_child_uses_sockets_of_its_own() -> None:
 
 def say_verbatim(sock: socket.socket) -> None:
     """Answers with exactly the bytes of the request's body, and closes if the target says so."""
-    while (found := read_request(sock)) is not None:
-        sock.sendall(found[1])
-        if b"a.Close" in found[0]:
+    while (request := read_request(sock)) is not None:
+        sock.sendall(request[1])
+        if b"a.Close" in request[0]:
             return
 
 
@@ -551,19 +556,19 @@ def test_nothing_leaks_under_faults() -> None:
     chance = random.Random(7)
 
     def faulty(sock: socket.socket) -> None:
-        while (found := read_request(sock)) is not None:
+        while (request := read_request(sock)) is not None:
             fault = chance.random()
             if fault < 0.03:
                 return
             if fault < 0.06:
-                sock.sendall(ok(found[1])[:-1])
+                sock.sendall(ok(request[1])[:-1])
                 return
             if fault < 0.09:
                 sock.sendall(b"rubbish\r\n\r\n")
             elif fault < 0.12:
-                sock.sendall(ok(found[1]) + b"HTTP/1.1 2")
+                sock.sendall(ok(request[1]) + b"HTTP/1.1 2")
             else:
-                sock.sendall(ok(found[1]))
+                sock.sendall(ok(request[1]))
 
     with Server(faulty) as server, closing(Pools(limit=3)) as pools:
         nodes = [server.node(), unused_node()]
@@ -582,12 +587,12 @@ def test_nothing_leaks_under_faults() -> None:
 
         assert in_threads(6, work) == []
         assert len(right) > 6000
-        for one in pools.stats().values():
-            assert one.in_use == 0
-            assert one.open <= 3
+        for stats in pools.stats().values():
+            assert stats.in_use == 0
+            assert stats.open <= 3
         pools.close()
         server.hang_up()
-        assert all(one.open == 0 for one in pools.stats().values())
+        assert all(stats.open == 0 for stats in pools.stats().values())
         until(lambda: descriptors() <= before)
 
 
@@ -614,8 +619,8 @@ def test_an_interrupted_wait_passes_on_what_it_got(monkeypatch: pytest.MonkeyPat
 
 
 def paths(sock: socket.socket) -> None:
-    while (found := read_request(sock)) is not None:
-        sock.sendall(ok(found[0].split(b" ")[1]))
+    while (request := read_request(sock)) is not None:
+        sock.sendall(ok(request[0].split(b" ")[1]))
 
 
 def test_control_keeps_one_connection_per_node() -> None:
@@ -678,6 +683,29 @@ def test_the_connection_over_which_the_list_is_read_stays() -> None:
         control.fetch(server.node(), "/localnodes", timeout=5)
         assert server.accepted == 1
     control.close()
+
+
+@pytest.mark.parametrize(
+    ("agent", "line"),
+    [
+        ({}, f"\r\nUser-Agent: {OWN_USER_AGENT}".encode()),
+        ({"user_agent": lambda ours: "shop/1"}, b"\r\nUser-Agent: shop/1"),
+        ({"user_agent": None}, b""),
+        ({"extra_headers": {"User-Agent": "of requests", "X-Secret": "s"}}, b""),
+    ],
+)
+def test_list_readings_and_probes_say_where_they_come_from(agent: dict[str, Any], line: bytes) -> None:
+    heads: list[bytes] = []
+
+    def note(sock: socket.socket) -> None:
+        while (request := read_request(sock)) is not None:
+            heads.append(request[0])
+            sock.sendall(ok())
+
+    with Server(note) as server, Cluster(ClusterConfig([server.node().address], **agent)) as cluster:
+        node = server.node()
+        cluster.core.control.fetch(node, "/localnodes", timeout=5)
+    assert heads == [b"GET /localnodes HTTP/1.1\r\nHost: %b%b" % (node.host_header.encode(), line)]
 
 
 def test_control_tries_again_after_a_kept_connection_failed() -> None:

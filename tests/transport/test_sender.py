@@ -46,12 +46,12 @@ def test_what_is_not_checked_before_is_refused_when_the_request_is_written(evil:
 def test_a_listed_address_cannot_end_the_host_header() -> None:
     source = Node("http", "10.0.0.1", 8000)
     for evil in INJECTIONS:
-        for found in (
+        for address in (
             NodeFilter().node(f"10.0.0.2{evil}", source, ClusterScope(), {}),
             NodeFilter(translate=lambda _, evil=evil: evil).node("10.0.0.2", source, ClusterScope(), {}),
         ):
             # Refused; or it was space around the address, which is not part of it.
-            assert isinstance(found, str) or found.host_header == "10.0.0.2:8000"
+            assert isinstance(address, str) or address.host_header == "10.0.0.2:8000"
 
 
 def wire(**settings: Any) -> Sender:
@@ -82,8 +82,9 @@ def test_a_body_that_is_too_long_is_not_made_short() -> None:
 
 def test_the_headers_of_a_request() -> None:
     config = {"extra_headers": {"X-A": "1", "X-B": "2"}, "user_agent": "shop/1", "response_compression": True}
-    assert wire().extra_headers(NO_OPTIONS) == []
-    assert wire(user_agent=True).extra_headers(NO_OPTIONS)[0][1].startswith("pynamodb_alternator/")
+    assert wire(user_agent=None).extra_headers(NO_OPTIONS) == []
+    assert wire().extra_headers(NO_OPTIONS)[0][1].startswith("pynamodb-alternator/")
+    assert wire(extra_headers={"user-agent": "x"}).extra_headers(NO_OPTIONS) == [("user-agent", "x")]
     assert wire(**config).extra_headers(NO_OPTIONS) == [
         ("X-A", "1"),
         ("X-B", "2"),
@@ -93,7 +94,7 @@ def test_the_headers_of_a_request() -> None:
     own = RequestOptions(extra_headers={"x-a": "3", "USER-AGENT": "mine"}, response_compression=())
     assert wire(**config).extra_headers(own) == [("X-B", "2"), ("x-a", "3"), ("USER-AGENT", "mine")]
     own = RequestOptions(response_compression=("deflate",))
-    assert wire().extra_headers(own) == [("Accept-Encoding", "deflate")]
+    assert wire(user_agent=None).extra_headers(own) == [("Accept-Encoding", "deflate")]
 
 
 NODE = Node("http", "127.0.0.1", 1)
@@ -101,7 +102,7 @@ NODE = Node("http", "127.0.0.1", 1)
 
 def signers_kept() -> int:
     gc.collect()
-    return sum(type(one) is Signers for one in gc.get_objects())
+    return sum(type(each) is Signers for each in gc.get_objects())
 
 
 def test_credentials_that_change_with_each_connection_are_not_kept_for_ever() -> None:

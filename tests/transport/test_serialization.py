@@ -52,7 +52,7 @@ def outcome(make: Any, operation: str, parameters: Any) -> Any:
 def sorted_deep(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: sorted_deep(value[key]) for key in sorted(value)}
-    return [sorted_deep(one) for one in value] if isinstance(value, list) else value
+    return [sorted_deep(element) for element in value] if isinstance(value, list) else value
 
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12) | st.sampled_from(

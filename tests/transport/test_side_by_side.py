@@ -170,8 +170,8 @@ def test_a_hedge_that_is_refused_fails_alone() -> None:
 
 
 def test_both_time_out_within_their_own_times() -> None:
-    with FullListener() as one, FullListener() as other:
-        under_test = Bench(one, other)
+    with FullListener() as first, FullListener() as second:
+        under_test = Bench(first, second)
         with pytest.raises(ConnectTimeoutError, match=r"within 0\.2 s"):
             under_test.read(timeouts=Timeouts(connect=0.2))
         assert under_test.in_use == 0

@@ -209,14 +209,14 @@ def test_a_session_is_searched_once_for_several_threads() -> None:
     class Session:
         """As botocore's: searches if it has nothing yet."""
 
-        found: StockCredentials | None = None
+        credentials: StockCredentials | None = None
 
         def get_credentials(self) -> StockCredentials:
-            if self.found is None:
+            if self.credentials is None:
                 searches.append(1)
                 threading.Event().wait(0.02)
-                self.found = StockCredentials("a", SECRET)
-            return self.found
+                self.credentials = StockCredentials("a", SECRET)
+            return self.credentials
 
     signers = Signers(Session(), "us-east-1")
 

@@ -253,7 +253,7 @@ def test_at_every_instruction(
         pool.close()
         gc.collect()
     assert runs > 100 or scene in (dropped, cut)
-    assert [str(one.message) for one in warned] == []
+    assert [str(record.message) for record in warned] == []
 
 
 # ---- requests of threads, at random moments ----------------------------------------------------------------------

@@ -622,8 +622,8 @@ def test_mutual_tls(authority: Authority, stranger: Authority, version: ssl.TLSV
     both = authority.directory / "both.pem"
     both.write_bytes(cert.read_bytes() + key.read_bytes())
     with Server(tls=context) as server:
-        for given in ((cert, key), both, [str(cert), str(key)]):
-            contexts = TlsContexts(Tls(ca=authority.file, client_cert=given))  # type: ignore[arg-type]
+        for setting in ((cert, key), both, [str(cert), str(key)]):
+            contexts = TlsContexts(Tls(ca=authority.file, client_cert=setting))  # type: ignore[arg-type]
             with opened(server.node(), contexts) as connection:
                 assert send(connection) == b"{}"
         # Without one, or with one that the node does not trust: nothing was executed, and the error says what to do.
@@ -639,9 +639,9 @@ def test_the_alert_for_a_missing_certificate_is_understood(authority: Authority)
     node = Node("https", "127.0.0.1", 8000)
     alert = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required")
     alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
-    found = contexts.refused(node, alert)
-    assert found is not None
-    assert "client_cert=" in str(found)
+    error = contexts.refused(node, alert)
+    assert error is not None
+    assert "client_cert=" in str(error)
     alert.reason = "SSLV3_ALERT_BAD_RECORD_MAC"
     assert contexts.refused(node, alert) is None
 
@@ -711,12 +711,12 @@ def test_sessions_are_resumed(authority: Authority, version: ssl.TLSVersion) -> 
     context.minimum_version = context.maximum_version = version
     contexts = TlsContexts(Tls(ca=authority.file))
     with Server(tls=context) as server:
-        found = []
+        resumptions = []
         for _ in range(4):
             with opened(server.node(), contexts) as connection:
                 send(connection)
-                found.append(resumed(connection))
-    assert found == [False, True, True, True]
+                resumptions.append(resumed(connection))
+    assert resumptions == [False, True, True, True]
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

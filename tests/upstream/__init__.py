@@ -1,1 +1,1 @@
-"""PynamoDB's own unit tests, which run over this library: see `__main__`. They are no part of `make test`."""
+"""PynamoDB's own unit tests, which run over this library: see `__main__`. They are not a part of `make test`."""

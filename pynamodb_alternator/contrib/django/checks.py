@@ -21,10 +21,10 @@ from django.apps import AppConfig, apps
 from django.core import checks
 
 from ...errors import AlternatorError, ConfigurationError
+from ...orm import model_tables as tables
 from ...orm._pynamodb import AnyModel
 from ...orm.model import Model
 from ...registry import get_cluster
-from .. import _tables as tables
 from .conf import SETTING, SettingError, aliases, config_of
 
 __all__ = ["TAG", "check_clusters", "check_models", "check_settings"]

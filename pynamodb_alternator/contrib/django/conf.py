@@ -12,7 +12,7 @@ from ...cluster import Cluster
 from ...errors import ConfigurationError
 from ...registry import Aliases
 from ...settings.config import ClusterConfig
-from .._settings import config_from
+from .._settings import config_from, known_aliases
 
 __all__ = ["SettingError", "aliases", "config_of", "source"]
 
@@ -64,7 +64,8 @@ class _Settings:
         return known.get(alias)
 
     def hint(self, alias: str) -> str:
-        return f"In a Django project, add {alias!r} to settings.{SETTING}."
+        has = known_aliases(f"settings.{SETTING}", alias, aliases())
+        return f"In a Django project, add {alias!r} to settings.{SETTING}. {has}"
 
     def close(self) -> None:
         if self._aliases is not None:

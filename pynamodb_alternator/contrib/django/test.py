@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ... import registry
 from ...errors import ConfigurationError
-from .. import _tables as tables
+from ...orm import model_tables as tables
 from .._local import drop_tables, settings_for
 from .._safety import Hosts, Words, safe
 from .checks import installed_models
@@ -36,8 +36,8 @@ class AlternatorTestMixin:
 
     `alternator_models`: the models whose tables are made; by default all that the installed applications define.
     `alternator_options`: what `LocalCluster` takes, such as ``{"nodes": 5}``.
-    `alternator_allow_hosts`: addresses that may be connected to besides. Any other is a `BlockedConnectionError`, which
-    says which setting it comes from: hosts such as ``"10.0.0.1"``, ``"10.0.0.1:8000"``, ``"*.test.example"``, or
+    `alternator_allow_hosts`: other addresses that clusters may connect to. Any other is a `BlockedConnectionError`,
+    which says which setting it comes from: hosts such as ``"10.0.0.1"``, ``"10.0.0.1:8000"``, ``"*.test.example"``, or
     networks such as ``"10.0.0.0/8"``.
     `alternator_cluster`: the `LocalCluster`, with its fault controls.
     """

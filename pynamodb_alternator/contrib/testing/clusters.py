@@ -1,8 +1,9 @@
-"""The clusters of tests: how a fixture makes one, lets aliases mean it, and undoes what a test has done to it.
+"""The clusters of tests: a fixture makes one, lets aliases mean it, and undoes what a test has done to it.
 
-A test's cluster is a `LocalCluster`, or with ``--alternator-url`` a `RemoteCluster`. Those that are active are kept in
-order, the one that the aliases mean last. That is the innermost that the test names, whichever was made first, and else
-the innermost: a test's own before that of its module, and this before that of the session.
+A test's cluster is a `LocalCluster`, or with ``--alternator-url`` a `RemoteCluster`. The active clusters are kept in a
+list, whose last entry is the one that the aliases mean. That is the innermost cluster that the test names, in whatever
+order they were made. If the test names none, it is the innermost of all: a test's own comes before that of its module,
+and this before that of the session.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ MARKER = "alternator"
 _FIXTURES = ("alternator_cluster", "alternator_cluster_module", "alternator_cluster_session")
 """The innermost first."""
 _NAMED_BY = {"alternator_models_session": "alternator_cluster_session"}
-"""Other fixtures that are surely on the cluster of this one."""
+"""Other fixtures that always use the cluster of this one."""
 _PROBE_TIMEOUT = 1.0
 _MOST_PROBES = 10
-"""For one node: it is to be seen alive several times in a row before it counts as active."""
+"""Enough for one node, which must answer several times in a row before it counts as active."""
 
 
 class ActiveCluster:
@@ -62,7 +63,7 @@ class ActiveCluster:
             self._nodes = [(node, node.datacenter, node.rack) for node in cluster.nodes]
 
     @property
-    def given(self) -> LocalCluster:
+    def fixture_value(self) -> LocalCluster:
         """What the fixture gives. To type checkers a `RemoteCluster` is a `LocalCluster`: it skips the tests for which
         it is not one."""
         cluster: Any = self.cluster
@@ -80,7 +81,7 @@ class ActiveCluster:
 
     @contextmanager
     def fresh_client(self) -> Iterator[Any]:
-        """A botocore client that does not know of what a test did to the nodes, and leaves no thread."""
+        """A botocore client that does not know what a test did to the nodes, and leaves no thread behind."""
         from ...cluster import Cluster
 
         with Cluster(self.config.replace(monitor=False)) as fresh:
@@ -135,7 +136,8 @@ def _active(config: pytest.Config) -> list[ActiveCluster]:
 
 @contextmanager
 def running(request: pytest.FixtureRequest, options: object) -> Iterator[ActiveCluster]:
-    """``with`` it, there is a cluster, and its aliases mean it. `options`: what `alternator_cluster_options` gives.
+    """A context manager: inside, there is a cluster, and its aliases mean it. `options`: what
+    `alternator_cluster_options` gives.
 
     Raises `pytest.UsageError` for options that a cluster does not take.
     """
@@ -228,7 +230,7 @@ def active_cluster(request: pytest.FixtureRequest, *, fixtures: tuple[str, ...] 
     if named is None and active:
         return active[-1]
     cluster = request.getfixturevalue(named or fixtures[0])
-    return next(one for one in reversed(active) if one.cluster is cluster)
+    return next(entry for entry in reversed(active) if entry.cluster is cluster)
 
 
 def prefer_named(item: pytest.Item) -> None:
@@ -237,7 +239,7 @@ def prefer_named(item: pytest.Item) -> None:
     if len(active) < 2:
         return
     names = {_NAMED_BY.get(name, name) for name in getattr(item, "fixturenames", ())}
-    active.sort(key=lambda one: (one.fixture in names, -_FIXTURES.index(one.fixture)))
+    active.sort(key=lambda entry: (entry.fixture in names, -_FIXTURES.index(entry.fixture)))
     _prefer(active[-1], active)
 
 

@@ -19,7 +19,7 @@ _MADE_TABLES = pytest.StashKey[set[str]]()
 class RemoteCluster:
     """A cluster that the tests have not started. It has `url`, `scheme`, `port`, `config` and `made_tables`.
 
-    A test that asks it for what only a `LocalCluster` has, such as `nodes` with their faults, is skipped.
+    A test that uses an attribute which only a `LocalCluster` has, such as `nodes` with their faults, is skipped.
     """
 
     def __init__(self, url: str, config: ClusterConfig, made_tables: set[str]) -> None:
@@ -27,7 +27,7 @@ class RemoteCluster:
         self.config = config
         """How to reach it: the URL, with credentials and certificates of the environment."""
         self.made_tables = made_tables
-        """Those that fixtures of this run have made, and not dropped yet. All fixtures share the cluster with its
+        """The tables that fixtures of this run have made, and not dropped yet. All fixtures share the cluster with its
         tables: a test may ask for a table that the session has."""
         self.scheme: str = config.scheme
         self.port: int = config.node_port

@@ -15,9 +15,10 @@ ALLOW_HOSTS = "alternator_allow_hosts"
 def safe(
     config: pytest.Config, port: int | None, opened: Iterable[tuple[str, int]] = ()
 ) -> AbstractContextManager[None]:
-    """``with`` it, clusters connect to embedded clusters alone, and to what the ini file allows.
+    """A context manager: inside, clusters connect only to embedded clusters, and to what the ini file allows.
 
-    `port`: of the embedded cluster, if there is one. `opened`: seeds of a cluster that is none, and may be reached.
+    `port`: of the embedded cluster, if there is one. `opened`: seeds of a cluster that is not embedded, and may be
+    reached.
     Raises `pytest.UsageError` for a wrong ini file.
     """
     # Not above: the plugin imports nothing of the library before a test asks for a fixture.

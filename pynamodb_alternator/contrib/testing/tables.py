@@ -37,7 +37,7 @@ class AlternatorModels:
         return models
 
     def _create(self, model: type[Model]) -> None:
-        from .._tables import create_table
+        from ...orm.model_tables import create_table
 
         name, cluster = model.Meta.table_name, self._active.cluster
         if create_table(model):
@@ -78,7 +78,7 @@ class SharedModels(AlternatorModels):
 def _check_models(models: tuple[Any, ...]) -> None:
     from pynamodb.models import Model
 
-    from .._tables import is_on_cluster
+    from ...orm.model_tables import is_on_cluster
 
     if not models:
         raise pytest.UsageError("alternator_models() was called without a model. Write alternator_models(User).")
@@ -95,7 +95,7 @@ def _check_models(models: tuple[Any, ...]) -> None:
 
 
 def _unless_missing(client: Any, call: Any) -> bool:
-    """Call it. False if there is no such table."""
+    """Make the call. False if there is no such table."""
     try:
         call()
     except client.exceptions.ResourceNotFoundException:

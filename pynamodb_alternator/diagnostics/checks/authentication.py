@@ -81,5 +81,5 @@ def _explain(code: str, message: str) -> _Problem:
             "WHERE role = '<the role>'. A proxy that changes the Host header breaks signatures too.",
         )
     if code == "AccessDeniedException":
-        return ("ok", "The server knows us, and does not let us list tables." + told, "")
+        return ("ok", "The server knows our access key, but does not let us list tables." + told, "")
     return ("warning", f"ListTables was refused.{told}", "Is that the port of Alternator?")

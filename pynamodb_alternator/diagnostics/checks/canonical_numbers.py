@@ -1,7 +1,8 @@
 """Are the partition keys that are numbers stored in canonical form, so that ``canonical_numbers=True`` finds them?
 
-The server writes every number in canonical form, also the key of an item that was saved under 1.0. So a sample of keys
-is read, and each is asked for as it was read: what is not found under it is stored under another form of the number.
+The server answers with every number in canonical form, even where the key of an item was saved as 1.0. So a sample of
+keys is read, and each item is asked for with the key that was read. If it is not found, it is stored under another form
+of the number.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class _Sample(NamedTuple):
 
 
 def check(examination: Examination) -> Iterator[Finding]:
-    """Tables without a number as a partition key, of their own or of an index, are passed over."""
+    """Tables are skipped if neither they nor their indexes have a number as a partition key."""
     names = dict.fromkeys(examination.inside.tables.names())
     with contextlib.suppress(*_TROUBLE):  # another check says so
         names.update(dict.fromkeys(examination.client.list_tables(Limit=_MOST_TABLES)["TableNames"]))
@@ -76,8 +77,8 @@ def _of_table(examination: Examination, table: str) -> Iterator[Finding]:
 
 
 def _twice(take: Callable[[], _Sample]) -> _Sample:
-    """A sample. What seems to be astray may have been deleted meanwhile, or be on its way into the index: it is looked
-    at again."""
+    """A sample. An item that was not found may have been deleted meanwhile, or be on its way into the index: it is
+    asked for again."""
     first = take()
     if not first.astray:
         return first
@@ -89,12 +90,12 @@ def _finding(examination: Examination, table: str, of: str, sample: _Sample) -> 
     if not sample.looked_at:
         return _without_items(table, of, sample.is_all)
     some = "all" if sample.is_all else "a sample"
-    found = f"The partition keys{of} of {some} of its items ({sample.looked_at:,}) are in canonical form"
+    observation = f"The partition keys{of} of {some} of its items ({sample.looked_at:,}) are in canonical form"
     is_on = examination.config.canonical_numbers is True
     if not sample.astray:
         safe = "" if sample.is_all else ", as far as a sample tells"
         verdict = "they are found" if is_on else f"canonical_numbers=True is safe for it{safe}"
-        return Finding(_ID, "ok", table, f"{found}: {verdict}.")
+        return Finding(_ID, "ok", table, f"{observation}: {verdict}.")
     keys = f"{len(sample.astray):,} of {sample.looked_at:,} partition keys{of} that were looked at"
     stored = f"{keys} are numbers that are not stored in canonical form (1.0 for 1, say)"
     how = (
@@ -141,12 +142,12 @@ def _sample_of_table(client: NodesClient, table: str, description: Mapping[str, 
         if str(key) in keys:
             astray.add(str(key))  # two items that are one key in canonical form
         keys[str(key)] = key
-    there = _found(client, table, names, list(keys.values())) if keys else set()
+    there = _existing(client, table, names, list(keys.values())) if keys else set()
     return _Sample(len(keys), frozenset(astray | (keys.keys() - there)), is_all)
 
 
-def _found(client: NodesClient, table: str, names: list[str], keys: list[Key]) -> set[str]:
-    """Those of these keys that have an item, or that the server has left out this time."""
+def _existing(client: NodesClient, table: str, names: list[str], keys: list[Key]) -> set[str]:
+    """The keys that have an item, and those that the server has left unprocessed."""
     request = {"Keys": keys, "ConsistentRead": True, **_projection(names)}
     answer = client.batch_get_item(RequestItems={table: request})
     read = [{name: item[name] for name in names} for item in answer["Responses"].get(table, ())]

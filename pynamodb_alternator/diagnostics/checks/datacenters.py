@@ -1,4 +1,4 @@
-"""Has each datacenter a seed, where the scope is the whole cluster? A node lists its own datacenter only."""
+"""Does each datacenter have a seed, if the scope is the whole cluster? A node lists its own datacenter only."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ __all__ = ["check"]
 
 
 def check(examination: Examination) -> Iterator[Finding]:
+    if not examination.config.discovery.enabled:
+        return  # no node is asked which nodes there are
     if not examination.covers_whole_cluster:
         return
     try:

@@ -18,6 +18,13 @@ _ID = "reachability"
 
 
 def check(examination: Examination) -> Iterator[Finding]:
+    if not examination.config.health.enabled:
+        yield Finding(
+            "health",
+            "ok",
+            examination.config.name,
+            "Health checks are switched off: no node is probed or taken out. This check asks them all the same.",
+        )
     config = examination.config
     if not examination.well:
         yield Finding(
@@ -35,7 +42,7 @@ def check(examination: Examination) -> Iterator[Finding]:
 
 
 def _unreachable_lists(examination: Examination) -> Iterator[Finding]:
-    """Where nodes answer that list other addresses, and none of these answers."""
+    """The case that nodes answer, but none of the addresses that they list does."""
     well = {report.node for report in examination.well}
     listed = {node for report in examination.well for node in report.lists}
     if not listed or listed & well or not listed <= {report.node for report in examination.nodes}:

@@ -1,4 +1,4 @@
-"""Has the cluster nodes in each datacenter and rack that the configuration names?"""
+"""Does the cluster have nodes in each datacenter and rack that the configuration names?"""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _ID = "routing_scope"
 
 
 def check(examination: Examination) -> Iterator[Finding]:
+    if not examination.config.discovery.enabled:
+        return  # no node is asked which nodes there are
     source = next((report.node for report in examination.well if report.rack_support), None)
     if source is None:
         return

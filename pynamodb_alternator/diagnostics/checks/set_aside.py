@@ -14,7 +14,7 @@ __all__ = ["check"]
 
 
 def check(examination: Examination) -> Iterator[Finding]:
-    """What the requests of this process have met. A node that is down is told of by the other checks."""
+    """The nodes that are set aside in this process. Other checks report nodes that are down."""
     for info in examination.inside.membership.nodes():
         if info.condition == "set_aside":
             yield Finding(

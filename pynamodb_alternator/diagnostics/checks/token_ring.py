@@ -35,7 +35,7 @@ _MAP_ADDRESSES = (
 
 
 def check(examination: Examination) -> Iterator[Finding]:
-    """One ring at most is read, and not all of a large one."""
+    """Reads one ring at most, and only a part of a large one."""
     config = examination.config
     if config.token_aware is False:
         yield Finding(_ID, "ok", config.name, "Token awareness is off, so no token ring is read.")
@@ -50,7 +50,7 @@ def check(examination: Examination) -> Iterator[Finding]:
 
 
 def _a_table(examination: Examination) -> str | None:
-    """A table that exists: of those that the application knows, if there is one."""
+    """A table that exists, preferably one that the application knows."""
     try:
         listed = [str(name) for name in examination.client.list_tables(Limit=100)["TableNames"]]
     except (AlternatorError, BotoCoreError, ClientError, LookupError, ValueError):
@@ -120,7 +120,7 @@ def _not_read(error: SystemTableError) -> tuple[Severity, str, str]:
 
 
 def _unknown(examination: Examination, ring: TokenRing, hosts: set[str]) -> list[str]:
-    """The replicas that are neither nodes that we know, nor in datacenters that are not ours."""
+    """The replicas in our datacenters that are not nodes that we know."""
     replicas = {host for _, addresses in ring.ranges() for host, _ in addresses}
     unknown = sorted(replicas - hosts)
     if not unknown:

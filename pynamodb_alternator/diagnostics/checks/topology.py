@@ -20,6 +20,9 @@ _MOST_ENTRIES, _MOST_VIEWS = 3, 4
 
 
 def check(examination: Examination) -> Iterator[Finding]:
+    if not examination.config.discovery.enabled:
+        yield from _only_seeds(examination)
+        return
     problems = [
         *_odd_lists(examination.well),
         *_disagreement(examination.well),
@@ -30,6 +33,27 @@ def check(examination: Examination) -> Iterator[Finding]:
         count = len({node for report in examination.well for node in report.lists})
         name = examination.config.name
         yield Finding(_ID, "ok", name, f"All nodes agree on the {count} nodes that there are.")
+
+
+def _only_seeds(examination: Examination) -> Iterator[Finding]:
+    """What is switched off is not wrong; what it means is said all the same."""
+    name, scopes = examination.config.name, examination.named_scopes
+    count = len(examination.inside.membership.view.topology.ring)
+    yield Finding(
+        _ID,
+        "ok",
+        name,
+        f"Discovery is switched off: requests go to {count} seeds, and to no other node. Whether the nodes agree was "
+        "not asked.",
+    )
+    if scopes:
+        yield Finding(
+            "routing_scope",
+            "warning",
+            str(scopes[0]),
+            "Discovery is switched off, so that nobody asks which nodes are there: requests go to all seeds.",
+            "Name only seeds of this datacenter and rack, and leave the routing scope out; or switch discovery on.",
+        )
 
 
 def _odd_lists(well: Sequence[NodeReport]) -> Iterator[Finding]:

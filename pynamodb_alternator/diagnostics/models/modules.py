@@ -79,7 +79,7 @@ def _check_name(name: str) -> None:
 
 
 def _no_such_module(name: str, missing: str) -> str:
-    """`missing`: the part of the name up to that which is not there."""
+    """`missing`: the part of the name up to the first module that does not exist."""
     parent = missing.rpartition(".")[0]
     module = sys.modules.get(parent)
     if module is not None and hasattr(module, missing.rpartition(".")[2]):

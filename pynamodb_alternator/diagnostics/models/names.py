@@ -1,4 +1,4 @@
-"""Which names of a source file mean what: those that it imports, and the classes that it defines."""
+"""What the names of a source file mean: those that it imports, and those of the classes that it defines."""
 
 from __future__ import annotations
 

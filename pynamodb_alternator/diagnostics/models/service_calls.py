@@ -1,4 +1,4 @@
-"""Calls of boto3's clients and of PynamoDB's connections that Alternator does not have, or answers otherwise."""
+"""Calls of boto3's clients and of PynamoDB's connections that Alternator does not have, or answers differently."""
 
 from __future__ import annotations
 

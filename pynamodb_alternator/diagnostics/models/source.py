@@ -1,4 +1,4 @@
-"""The search in source files, which are read and not run: what does the code ask for that Alternator does otherwise?
+"""The search in source files, which are read and not run, for calls that Alternator answers differently.
 
 It sees names as they are imported and defined in each file, and follows no values: a transaction that is made by a
 function of another package is not seen.
@@ -29,7 +29,7 @@ _NOT_THEIRS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-p
 def read_sources(
     roots: Iterable[Path], models: Collection[str], packages: Mapping[Path, str] = MappingProxyType({})
 ) -> tuple[SourceFacts, ...]:
-    """What the files say that are in these folders, or that are these files. `models`: module and class of each.
+    """The facts from the files in these folders, and from these files. `models`: module and class of each.
 
     `packages`: the dotted names of folders whose modules were imported, as `package_folders` gives them.
     Raises `ConfigurationError` for a path that does not exist.
@@ -44,8 +44,8 @@ def read_sources(
 
 
 def _files_in(root: Path) -> Iterator[Path]:
-    """The Python files. A folder that cannot be read stands for those in it. Each folder counts once: with links to
-    folders above them there would be no end of paths."""
+    """The Python files. A folder that cannot be read is given itself. Each folder is searched once: a link to a folder
+    above would make the search endless."""
     if root.is_file():
         yield root
         return
@@ -69,8 +69,8 @@ def _files_in(root: Path) -> Iterator[Path]:
 
 
 def _module_name(file: Path, packages: Mapping[Path, str]) -> str:
-    """The dotted name of the module: below a package that was imported as that was, else as far as the folders around
-    it are packages."""
+    """The dotted name of the module: below the name of an imported package if it lies in one; else from the outermost
+    folder that is a package."""
     parts = [] if file.stem == "__init__" else [file.stem]
     folder = file.parent
     is_below = any(packages.get(parent) for parent in file.parents)

@@ -1,4 +1,4 @@
-"""What one source file asks for that Alternator does otherwise: transactions, conditions, counts, and the like."""
+"""The uses in one source file that Alternator answers differently: transactions, conditions, counts, and others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RUNNERS = frozenset(
         "pynamodb_alternator.aio.greenlets.run",
     }
 )
-"""What calls the function that it is given, with the arguments behind it."""
+"""Functions that call the function that is their first argument, with the other arguments."""
 _ACTIONS = frozenset({"add", "append", "delete", "prepend", "remove", "set"})
 """What PynamoDB's attributes make actions of an update with."""
 

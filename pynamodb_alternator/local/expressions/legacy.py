@@ -46,11 +46,13 @@ def require_all(parameters: Mapping[str, Any], name: str) -> bool:
 
 def holds(conditions: Mapping[str, Any], of_all: bool, item: Mapping[str, Any] | None) -> bool:
     """Whether all conditions, or one of them, hold for an item (None: there is none)."""
-    verdicts = (_one(condition, item.get(name) if item is not None else None) for name, condition in conditions.items())
+    verdicts = (
+        _holds(condition, item.get(name) if item is not None else None) for name, condition in conditions.items()
+    )
     return all(verdicts) if of_all else any(verdicts)
 
 
-def _one(condition: Any, value: AttributeValue | None) -> bool:
+def _holds(condition: Any, value: AttributeValue | None) -> bool:
     if not isinstance(condition, dict):
         raise validation("a condition must be an object")
     expected, exists = condition.get("Value"), condition.get("Exists")

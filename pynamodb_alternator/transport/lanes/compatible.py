@@ -73,7 +73,9 @@ class CompatibleLane:
         self._request_dict["context"].setdefault("retries", {})["attempt"] = attempts.count
         prepared = await self._prepared(node)
         try:
-            answered = [one for _, one in await self._emit("before-send", request=prepared) if one is not None]
+            answered = [
+                response for _, response in await self._emit("before-send", request=prepared) if response is not None
+            ]
             response: AWSResponse
             response = await self._whole(answered[0]) if answered else await self._send(prepared, node, attempts)
         except Exception as error:

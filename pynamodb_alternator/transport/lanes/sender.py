@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..._version import __version__
 from ...errors import MalformedAnswerError
 from ...routing.idempotence import ITEM_WRITES
 from ...settings.config import ClusterConfig
@@ -214,9 +213,8 @@ class Sender:
 
 def _headers_of(config: ClusterConfig) -> list[tuple[str, str]]:
     headers = list(config.extra_headers.items())
-    if config.user_agent is not None:
-        text = config.user_agent if isinstance(config.user_agent, str) else f"pynamodb_alternator/{__version__}"
-        headers.append(("User-Agent", text))
+    if config.user_agent_sent is not None:
+        headers.append(("User-Agent", config.user_agent_sent))
     return headers + _accept_encoding(config.response_compression)
 
 

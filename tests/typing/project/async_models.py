@@ -41,7 +41,7 @@ def rename(person: Person, new: str, *, keep: bool = False) -> Person:
     return person
 
 
-async def one() -> None:
+async def person_and_member() -> None:
     await Person.aio.create_table(wait=True)
     person = await Person.aio.get("alice", consistent_read=True)
     assert_type(person, Person)

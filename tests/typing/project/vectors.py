@@ -36,10 +36,10 @@ def store(name: str, vector: tuple[float, ...]) -> None:
 
 
 def look_for(vector: list[float]) -> Document:
-    found = Document.embedding_index.search(vector, k=3, filter=Document.language == "en", attributes=["name"])
-    for item in found:
+    results = Document.embedding_index.search(vector, k=3, filter=Document.language == "en", attributes=["name"])
+    for item in results:
         assert_type(item, Document)
-    for document, score, distance in found.scored():
+    for document, score, distance in results.scored():
         assert_type(document, Document)
         assert_type(score, float)
         assert_type(distance, float)
@@ -50,11 +50,11 @@ def look_for(vector: list[float]) -> Document:
 
 
 async def look(cluster: AsyncCluster, vector: tuple[float, ...]) -> list[str]:
-    found = await Document.embedding_index.on(cluster).search(vector, k=3)
-    for item in found:
+    results = await Document.embedding_index.on(cluster).search(vector, k=3)
+    for item in results:
         assert_type(item, Document)
     index = Document.aio.vector_index(Document.embedding_index)
     for item in await index.search(vector, k=3, filter=Document.language == "en"):
         assert_type(item, Document)
     assert_type(await index.status(), str | None)
-    return [item.name for item in found[:2]]
+    return [item.name for item in results[:2]]

@@ -1,4 +1,4 @@
-"""Has an index a key of several attributes for one role?"""
+"""Does an index have a key of several attributes for one role?"""
 
 from __future__ import annotations
 

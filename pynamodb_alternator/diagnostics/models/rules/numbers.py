@@ -1,4 +1,5 @@
-"""Are numbers partition keys, elements of sets, or compared with, where 1 and 1.0 are not the same?"""
+"""Does the code use numbers where 1 and 1.0 are not the same: as partition keys, as elements of sets, or in
+comparisons?"""
 
 from __future__ import annotations
 

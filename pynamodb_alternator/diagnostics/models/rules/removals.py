@@ -11,7 +11,7 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule(
     "remove-only",
-    "An update that only removes attributes makes no item on Alternator where there was none; DynamoDB makes one.",
+    "If the item does not exist, an update that only removes attributes makes none on Alternator; DynamoDB makes one.",
 )
 _REMEDY = "Nothing, unless the code counts on the item. Then set an attribute in the same update."
 RULES = (_RULE,)

@@ -10,7 +10,7 @@ from ..values import ModelFinding, Rule
 
 __all__ = ["RULES", "check"]
 
-_RULE = Rule("unreadable-source", "What a file asks for is not known, because it could not be read.")
+_RULE = Rule("unreadable-source", "The file could not be read, so the check does not know what its code does.")
 _NOT_IMPORTED = Rule(
     "model-not-checked", "The check looks at the models of the modules that it imports, and at no others."
 )

@@ -1,4 +1,4 @@
-"""Has the cluster the tables and indexes of the models, with the same keys?"""
+"""Does the cluster have the tables and indexes of the models, with the same keys?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..values import ModelFinding, Rule
 
 __all__ = ["RULES", "check"]
 
-_UNREADABLE = Rule("table-unreadable", "What cannot be looked at was not compared with the models.")
+_UNREADABLE = Rule("table-unreadable", "A table that could not be read was not compared with the models.")
 _MISSING = Rule("table-missing", "The cluster does not have the table.")
 _KEYS = Rule("key-schema", "The keys of a table cannot be changed, and a request with other keys is refused.")
 _INDEX_MISSING = Rule("index-missing", "The cluster does not have the index, so queries and scans of it are refused.")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from pynamodb.exceptions import PynamoDBException
 
-from .....errors import AlternatorError
+from .....orm.model_tables import ERRORS
+from .....shell.output import ends_quietly
 from .....shell.screen import Screen
+from .....shell.settings import number
+from ...._commands import TIMEOUT
 
 
 class ClusterCommand(BaseCommand):
@@ -20,15 +23,27 @@ class ClusterCommand(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--cluster", default="default", metavar="ALIAS", help="The cluster's alias (default).")
+        parser.add_argument(
+            "--timeout",
+            type=number(0.001, 3600),
+            default=TIMEOUT,
+            metavar="SECONDS",
+            help=f"For each question ({TIMEOUT:g}).",
+        )
+        parser.add_argument("--json", action="store_true", help="One JSON document, for machines.")
 
     def screen(self, options: Mapping[str, Any], *, as_json: bool = False) -> Screen:
         """Where the command writes: without colours under ``--no-color``."""
-        return Screen(as_json=as_json, plain=bool(options.get("no_color")), out=self.stdout)
+        # Where Python has no standard output, Django's wrapper of it cannot be written to.
+        out = None if sys.stdout is None else self.stdout
+        return Screen(as_json=as_json or bool(options.get("json")), plain=bool(options.get("no_color")), out=out)
 
 
 @contextmanager
 def told() -> Iterator[None]:
+    """Errors are lines on the terminal, not tracebacks."""
     try:
-        yield
-    except (AlternatorError, PynamoDBException) as wrong:
+        with ends_quietly():
+            yield
+    except ERRORS as wrong:
         raise CommandError(str(wrong)) from wrong

@@ -10,10 +10,10 @@ from django.core.management.base import CommandError
 from pynamodb_alternator.diagnostics.models import is_installed
 from pynamodb_alternator.diagnostics.severities import FAIL_LEVELS
 from pynamodb_alternator.errors import ConfigurationError
+from pynamodb_alternator.orm.model_tables import models_of
 from pynamodb_alternator.registry import get_cluster
 
 from ...._commands import check, models, only_with_models
-from ...._tables import models_of
 from ._base import ClusterCommand, told
 
 
@@ -25,7 +25,8 @@ class Command(ClusterCommand):
     )
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("--cluster", metavar="ALIAS", help="The cluster's alias (default; with --models none).")
+        super().add_arguments(parser)
+        parser.set_defaults(cluster=None)  # with --models none is looked at unless it is named
         parser.add_argument(
             "--models",
             nargs="*",
@@ -39,13 +40,14 @@ class Command(ClusterCommand):
             "--ignore", nargs="+", default=[], metavar="NAME", help="With --models: accept the findings of this name."
         )
         parser.add_argument("--fail-level", choices=FAIL_LEVELS, help="With --models: what sets the exit status to 1.")
-        parser.add_argument("--format", choices=("text", "json"), help="With --models: how to say it.")
+        parser.add_argument("--format", choices=("text", "json"), help="json is --json.")
 
     def handle(self, **options: Any) -> None:
         with told():
             if options["models"] is None:
-                only_with_models({name: options[name] for name in ("source", "ignore", "fail_level", "format")})
-                well = check(get_cluster(options["cluster"] or "default"), self.screen(options))
+                only_with_models({name: options[name] for name in ("source", "ignore", "fail_level")})
+                screen = self.screen(options, as_json=options["format"] == "json")
+                well = check(get_cluster(options["cluster"] or "default"), screen, timeout=options["timeout"])
             else:
                 well = self._models(options)
         if not well:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from pynamodb_alternator.registry import get_cluster
 
 from ...._commands import route
@@ -22,11 +24,14 @@ class Command(ClusterCommand):
 
     def handle(self, **options: Any) -> None:
         with told():
-            route(
+            well = route(
                 get_cluster(options["cluster"]),
                 options["table"],
                 options["key"],
                 self.screen(options),
                 index=options["index"],
                 token_aware=options["token_aware"],
+                timeout=options["timeout"],
             )
+        if not well:
+            raise CommandError("No node answers.")

@@ -1,18 +1,26 @@
-"""Models and their tables."""
+"""The tables of models: which models there are, on which cluster, and how their tables are created."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pynamodb import models as _models
+from pynamodb.exceptions import PynamoDBException
 
-from ..orm._pynamodb import AnyModel, connection_of
-from ..orm.connection import AlternatorConnection
-from ..orm.install import models_under
-from ..orm.model import Model
+from ..errors import AlternatorError, ConfigurationError
+from ._pynamodb import AnyModel, connection_of
+from .connection import AlternatorConnection
+from .install import models_under
+from .model import Model
 
-__all__ = ["create_table", "is_on_cluster", "models_of"]
+if TYPE_CHECKING:
+    from ..cluster import Cluster
+
+__all__ = ["ERRORS", "create_table", "is_on_cluster", "models_of", "models_on"]
+
+ERRORS = (AlternatorError, PynamoDBException)
+"""What `create_table` raises."""
 
 
 def models_of(modules: Iterable[str] | None = None) -> list[AnyModel]:
@@ -36,8 +44,21 @@ def is_on_cluster(model: AnyModel) -> bool:
     return isinstance(connection_of(model).connection, AlternatorConnection)
 
 
+def models_on(cluster: Cluster, models: Iterable[AnyModel]) -> list[AnyModel]:
+    """Those of the models whose requests go to this cluster, here and now."""
+    return [model for model in models if _cluster_of(model) is cluster]
+
+
+def _cluster_of(model: AnyModel) -> Cluster | None:
+    try:
+        connection = connection_of(model).connection
+        return connection.cluster if isinstance(connection, AlternatorConnection) else None
+    except ConfigurationError:
+        return None  # an alias that means nothing here
+
+
 def create_table(model: AnyModel) -> bool:
-    """Create the model's table, and wait for it. False if it exists."""
+    """Create the model's table, and wait for it. False if it exists. Raises one of `ERRORS`."""
     if model.exists():
         return False
     meta: Any = getattr(model, "Meta", None)

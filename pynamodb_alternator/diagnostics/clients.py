@@ -1,0 +1,145 @@
+"""Who is on the cluster, by the nodes' own tables ``system.clients``.
+
+A node lists there the connections of CQL drivers, and of Alternator's clients only those whose request it is answering
+at that moment. So each node is asked again and again for a while, and what was seen is summed up.
+Source: ``server::get_client_data`` in the server's ``alternator/server.cc``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import TransportError
+from ..routing.tables import SYSTEM_TABLES
+from .questions import Questions, at_once, refusal
+from .words import said
+
+if TYPE_CHECKING:
+    from ..topology.node import Node
+    from .inside import Inside
+
+__all__ = ["Clients", "SeenClient", "clients", "summed_up"]
+
+_TABLE: Final = SYSTEM_TABLES + "system.clients"
+_PAUSE = 0.05
+"""Seconds between two questions to a node."""
+_MOST_PAGES = 100
+_CONNECTION = ("address", "port", "client_type", "driver_name")
+"""What makes a row another one than those that a node has shown before."""
+_ANONYMOUS = ("", "anonymous")
+
+
+@dataclass(frozen=True, slots=True)
+class SeenClient:
+    """One program on one machine, as the nodes have seen it.
+
+    `address`: of the machine. `program`: what it says it is, which is the User-Agent of Alternator's clients; empty if
+    it says nothing. `user`: the role that it has logged in as; empty without a login. `protocol`: ``alternator`` or
+    ``cql``. `tls`: whether its connections are encrypted, None if the node does not say. `connections`: how many it was
+    seen on. `nodes`: the addresses of the nodes that have seen it.
+    """
+
+    address: str
+    program: str
+    user: str
+    protocol: str
+    tls: bool | None
+    connections: int
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """What the nodes have told. `refusals`: by the address of a node, why it has told nothing."""
+
+    clients: tuple[SeenClient, ...]
+    asked: tuple[str, ...]
+    refusals: Mapping[str, str]
+
+
+def clients(inside: Inside, *, seconds: float, timeout: float = 2.0, own: str = "") -> Clients:
+    """Ask every node for its clients, again and again for so many `seconds`.
+
+    `timeout`: seconds for each question. `own`: the User-Agent of the questions themselves, which are left out.
+    Raises `ClusterClosedError`.
+    """
+    inside.prepare(time.monotonic(), timeout)
+    questions = Questions(inside, timeout)
+    nodes = inside.membership.view.topology.ring
+    deadline = time.monotonic() + seconds
+    rows: dict[tuple[str, ...], tuple[str, Mapping[str, str]]] = {}
+    refusals: dict[str, str] = {}
+    told: set[str] = set()
+    while True:
+        for node, answer in zip(nodes, at_once(lambda node: _look_at(questions, node), nodes), strict=True):
+            if isinstance(answer, str):
+                refusals[node.address] = answer
+                continue
+            told.add(node.address)
+            for row in answer:
+                if not (own and row.get("driver_name") == own):
+                    connection = (node.address, *(row.get(name, "") for name in _CONNECTION))
+                    rows[connection] = node.address, row
+        if time.monotonic() >= deadline or not told:
+            break
+        time.sleep(_PAUSE)
+    refused = {address: reason for address, reason in refusals.items() if address not in told}
+    return Clients(summed_up(rows.values()), tuple(node.address for node in nodes), refused)
+
+
+def _look_at(questions: Questions, node: Node) -> list[dict[str, str]] | str:
+    """The rows that a node shows now, or why it shows none."""
+    try:
+        return list(_rows(lambda more: _page(questions, node, more)))
+    except Exception as error:
+        return said(error)
+
+
+def _page(questions: Questions, node: Node, more: Mapping[str, Any]) -> Mapping[str, Any]:
+    answer = questions.post(node, "Scan", {"TableName": _TABLE, **more})
+    if answer.status != 200:
+        code, message = refusal(answer)
+        raise TransportError(f"{code}: {message}")
+    page = json.loads(answer.body)
+    return page if isinstance(page, dict) else {}
+
+
+def _rows(page_after: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+    more: dict[str, Any] = {}
+    for _ in range(_MOST_PAGES):
+        page = page_after(more)
+        for item in page.get("Items", ()):
+            # Whatever type a column has, it is text here.
+            yield {name: str(next(iter(value.values()))) for name, value in item.items()}
+        if not page.get("LastEvaluatedKey"):
+            return
+        more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def summed_up(rows: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[SeenClient, ...]:
+    """The rows of the same program on the same machine together, sorted by machine and program."""
+    groups: dict[tuple[str, str, str, str, str], set[tuple[str, str]]] = {}
+    for node, row in rows:
+        program = " ".join(filter(None, (row.get("driver_name"), row.get("driver_version"))))
+        user = row.get("username", "")
+        key = (
+            row.get("address", ""),
+            program,
+            "" if user in _ANONYMOUS else user,
+            row.get("client_type", ""),
+            row.get("ssl_enabled", "").lower(),
+        )
+        groups.setdefault(key, set()).add((node, row.get("port", "")))
+    return tuple(
+        SeenClient(
+            *(address, program, user, protocol),
+            tls={"true": True, "false": False}.get(tls),
+            connections=len(seen),
+            nodes=tuple(sorted({node for node, _ in seen})),
+        )
+        for (address, program, user, protocol, tls), seen in sorted(groups.items())
+    )
