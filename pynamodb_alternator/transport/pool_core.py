@@ -170,7 +170,10 @@ class PoolCore(Generic[C]):
         if old is None:
             return None
         old.renew_at = self._renewal.after_failure(self.clock())
-        if isinstance(error, TransportError) and old.reusable:
+        if old.is_stale():
+            self._discard(old)  # a node that shuts down refuses new ones, and closes those that it has
+            return None
+        if isinstance(error, TransportError):
             return old
         self.release(old)
         return None
