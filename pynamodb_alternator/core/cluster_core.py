@@ -101,7 +101,8 @@ class ClusterCore:
         self.tls: TlsContexts | None = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
         self.control: ControlConnections = ControlConnections(tls=self.tls, admit=self.admission.admit_control)
         limit, max_idle = config.max_pool_connections, config.max_connection_idle
-        renewal = Renewal.of(config.max_connection_age, random.SystemRandom())
+        own_random = random.Random()  # one for all, which a forked child seeds anew
+        renewal = Renewal.of(config.max_connection_age, own_random)
         self.pools: Pools = Pools(limit, max_idle=max_idle, tls=self.tls, renewal=renewal, admit=self.admission.admit)
         self.all_pools: AllPools = AllPools(self.pools)
         """All connections: those of threads (`pools`), and those of the event loops that share the cluster."""
@@ -115,31 +116,31 @@ class ClusterCore:
             fetch=fetch,
             resolve=self._resolve,
             clock=time.monotonic,
-            random=random.Random(),
+            random=own_random,
             answers_of=counts.answers_of,
         )
         self.monitor: Monitor = Monitor(
             self.membership,
             waits=self.all_pools.waits,
             clock=time.monotonic,
-            random=random.Random(),
+            random=own_random,
             also=self._begin_what_waits,
         )
-        self.inline: InlineUpkeep = InlineUpkeep(self.membership, fetch, time.monotonic, random.Random())
+        self.inline: InlineUpkeep = InlineUpkeep(self.membership, fetch, time.monotonic, own_random)
         self.tables: Tables = Tables(config, on_unknown=lambda table, what: self.questions.lookups.ask(table, what))
         self.replicas: Replicas = Replicas(
             config.token_aware_after, on_wanted=lambda table, always: self.questions.token_rings.want(table, always)
         )
         is_by_load = config.load_balancing == LEAST_BUSY
         self.loads: Loads | None = Loads(self.all_pools.in_flight, time.monotonic) if is_by_load else None
-        self.router: Router = router_for(config, self.tables, random.Random(), self.replicas, self.loads)
+        self.router: Router = router_for(config, self.tables, own_random, self.replicas, self.loads)
         self.environment: Environment = Environment(
             membership=self.membership,
             router=self.router,
             budget=RetryBudget(),
             emit=self.emit,
             clock=time.monotonic,
-            random=random.Random(),
+            random=own_random,
             retry_ambiguous_writes=config.retry_ambiguous_writes,
             counts=counts,
             names_asked=self.seed_names.asked,
@@ -159,6 +160,7 @@ class ClusterCore:
             wake=self.monitor.wake,
             has_thread=lambda: self.has_monitor,
             works_inline=lambda: self.works_inline,
+            random=own_random,
         )
         processes.keep(self)
 
@@ -347,12 +349,11 @@ class ClusterCore:
             self.all_pools.after_fork()
             self.control.after_fork()
             self.membership.after_fork()
-            self.environment.budget.after_fork()
+            self.environment.after_fork()
             self.monitor.after_fork()
             self.tables.after_fork()
             self.replicas.after_fork()
             self.questions.after_fork()
-            self.environment.counts.clear()
             if self.loads is not None:
                 self.loads.after_fork()
             self._pid = pid

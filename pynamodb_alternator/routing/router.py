@@ -72,8 +72,11 @@ class Router:
         self._ring = AffinityRing(config.affinity_ring_order)
         self._by_replica = ByReplica(config, tables, replicas or Replicas(config.token_aware_after))
         self._is_random = config.load_balancing == "random"
-        # Processes that start together shall not begin at the same node.
-        self._turns = itertools.count(random.getrandbits(16))
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Processes that start together, also from one parent, shall not begin at the same node."""
+        self._turns = itertools.count(self._random.getrandbits(16))
 
     def plan(
         self,
