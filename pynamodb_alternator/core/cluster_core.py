@@ -101,7 +101,7 @@ class ClusterCore:
         self.tls: TlsContexts | None = TlsContexts(config.tls or Tls()) if config.scheme == "https" else None
         self.control: ControlConnections = ControlConnections(tls=self.tls, admit=self.admission.admit_control)
         limit, max_idle = config.max_pool_connections, config.max_connection_idle
-        own_random = random.Random()  # one for all, which a forked child seeds anew
+        own_random = random.Random()  # of all but the router; seeded anew after a fork
         renewal = Renewal.of(config.max_connection_age, own_random)
         self.pools: Pools = Pools(limit, max_idle=max_idle, tls=self.tls, renewal=renewal, admit=self.admission.admit)
         self.all_pools: AllPools = AllPools(self.pools)
@@ -133,7 +133,7 @@ class ClusterCore:
         )
         is_by_load = config.load_balancing == LEAST_BUSY
         self.loads: Loads | None = Loads(self.all_pools.in_flight, time.monotonic) if is_by_load else None
-        self.router: Router = router_for(config, self.tables, own_random, self.replicas, self.loads)
+        self.router: Router = router_for(config, self.tables, random.Random(), self.replicas, self.loads)
         self.environment: Environment = Environment(
             membership=self.membership,
             router=self.router,
