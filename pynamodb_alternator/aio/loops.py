@@ -40,7 +40,8 @@ def get_cluster(alias: str = "default") -> AsyncCluster:
     an ``async with`` closes nothing.
     Raises `ConfigurationError` if nothing says which cluster is meant, and `EventLoopError` outside of an event loop.
     """
-    return cluster_here(registry.get_cluster(alias))
+    here = _here()  # first: where no event loop runs, that is the mistake to tell of
+    return here.cluster_of(registry.get_cluster(alias))
 
 
 def cluster_here(cluster: Cluster) -> AsyncCluster:

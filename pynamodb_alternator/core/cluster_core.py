@@ -102,7 +102,8 @@ class ClusterCore:
         admit, agent = self.admission.admit_control, config.user_agent_sent
         self.control: ControlConnections = ControlConnections(tls=self.tls, admit=admit, user_agent=agent)
         limit, max_idle = config.max_pool_connections, config.max_connection_idle
-        renewal = Renewal.of(config.max_connection_age, random.SystemRandom())
+        own_random = random.Random()  # of all but the router; seeded anew after a fork
+        renewal = Renewal.of(config.max_connection_age, own_random)
         admit, spare = self.admission.admit, self.control.hand_over
         self.pools: Pools = Pools(limit, max_idle=max_idle, tls=self.tls, renewal=renewal, admit=admit, hand_over=spare)
         self.all_pools: AllPools = AllPools(self.pools)
@@ -117,17 +118,14 @@ class ClusterCore:
             fetch=fetch,
             resolve=self._resolve,
             clock=time.monotonic,
-            random=random.Random(),
+            random=own_random,
             answers_of=counts.answers_of,
         )
+        waits, also = self.all_pools.waits, self._begin_what_waits
         self.monitor: Monitor = Monitor(
-            self.membership,
-            waits=self.all_pools.waits,
-            clock=time.monotonic,
-            random=random.Random(),
-            also=self._begin_what_waits,
+            self.membership, waits=waits, clock=time.monotonic, random=own_random, also=also
         )
-        self.inline: InlineUpkeep = InlineUpkeep(self.membership, fetch, time.monotonic, random.Random())
+        self.inline: InlineUpkeep = InlineUpkeep(self.membership, fetch, time.monotonic, own_random)
         self.tables: Tables = Tables(config, on_unknown=lambda table, what: self.questions.lookups.ask(table, what))
         self.replicas: Replicas = Replicas(
             config.token_aware_after, on_wanted=lambda table, always: self.questions.token_rings.want(table, always)
@@ -141,7 +139,7 @@ class ClusterCore:
             budget=RetryBudget(),
             emit=self.emit,
             clock=time.monotonic,
-            random=random.Random(),
+            random=own_random,
             retry_ambiguous_writes=config.retry_ambiguous_writes,
             counts=counts,
             names_asked=self.seed_names.asked,
@@ -161,6 +159,7 @@ class ClusterCore:
             wake=self.monitor.wake,
             has_thread=lambda: self.has_monitor,
             works_inline=lambda: self.works_inline,
+            random=own_random,
         )
         processes.keep(self)
 
@@ -349,12 +348,11 @@ class ClusterCore:
             self.all_pools.after_fork()
             self.control.after_fork()
             self.membership.after_fork()
-            self.environment.budget.after_fork()
+            self.environment.after_fork()
             self.monitor.after_fork()
             self.tables.after_fork()
             self.replicas.after_fork()
             self.questions.after_fork()
-            self.environment.counts.clear()
             if self.loads is not None:
                 self.loads.after_fork()
             self._pid = pid

@@ -6,10 +6,10 @@ The questions go through the cluster's ordinary client. Their failures count for
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from random import Random
 from typing import Any
 
 from ..routing.tables import Tables
@@ -53,10 +53,12 @@ class OwnQuestions:
         wake: Callable[[], None],
         has_thread: Callable[[], bool],
         works_inline: Callable[[], bool],
+        random: Random,
     ) -> None:
         self._key = key
         self._client = client
         self._works_inline = works_inline
+        self._random = random
         self.vector_dialect: LearntDialect = LearntDialect()
         """Which dialect of vector search the cluster speaks."""
         self.lookups: Lookups = Lookups(
@@ -66,7 +68,7 @@ class OwnQuestions:
             wake=wake,
             asking=lambda: surrounded(block(key, RequestOptions(is_lookup=True))),
             clock=time.monotonic,
-            random=random.Random(),
+            random=random,
         )
         self.locations: NodeLocations = NodeLocations(
             membership,
@@ -88,7 +90,7 @@ class OwnQuestions:
             may_read=has_thread,
             wake=wake,
             clock=time.monotonic,
-            random=random.Random(),
+            random=random,
         )
 
     def begin(self) -> None:
@@ -129,7 +131,7 @@ class OwnQuestions:
         """Makes ``with`` blocks in which all requests prefer one node: the one that the caller has chosen, else any."""
         number = current(self._key).consistent_node
         if number is None or number is False:
-            number = random.getrandbits(31)
+            number = self._random.getrandbits(31)
         options = RequestOptions(consistent_node=number, **settings)
         return lambda: block(self._key, options)
 

@@ -310,7 +310,7 @@ class AlternatorConnection(Connection):
                 request.move_to(self, self._cluster_instead(request, error))
 
     def _cluster_instead(self, request: RequestUnderWay, error: ClusterClosedError) -> Cluster:
-        """The cluster that is meant now, if it is not the one that was closed. Else raises `error`."""
+        """The cluster that is meant now, if that is another one, and open. Else raises `error`."""
         closed = request.cluster_of(self)
         if closed is None or is_replacement(closed):
             raise error
@@ -318,7 +318,7 @@ class AlternatorConnection(Connection):
             meant = self._find_cluster()
         except ConfigurationError as wrong:
             raise error from wrong  # none is, after `close_all`
-        if meant is closed:
+        if meant is closed or meant.closed:
             raise error
         return meant
 

@@ -67,14 +67,18 @@ class Router:
     def __init__(self, config: ClusterConfig, tables: Tables, random: Random, replicas: Replicas | None = None) -> None:
         self._tables = tables
         self._random = random
+        self._turns = itertools.count(random.getrandbits(16))
         self._affinity = config.key_route_affinity
         self._server_rule = config.rmw_rule == "server"
         self._force_read = config.force_read_before_write
         self._ring = AffinityRing(config.affinity_ring_order)
         self._by_replica = ByReplica(config, tables, replicas or Replicas(config.token_aware_after))
         self._is_random = config.load_balancing == "random"
-        # Processes that start together shall not begin at the same node.
-        self._turns = itertools.count(random.getrandbits(16))
+
+    def after_fork(self) -> None:
+        """Processes that start together, also from one parent, shall not begin at the same node."""
+        self._random.seed()
+        self._turns = itertools.count(self._random.getrandbits(16))
 
     def plan(
         self,

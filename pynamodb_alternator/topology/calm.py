@@ -121,12 +121,12 @@ def unasked(
 
     better: set[Node] = set()
     for nodes, share in zip(lists, share_of_unasked(len(lists)), strict=True):
-        own = [node for node in nodes if node not in better]
-        better.update(own)
+        not_better = [node for node in nodes if node not in better]
+        better.update(not_better)
         if starts:
-            pick(own, share - sum(map(is_tried, own)))
-        elif not any(map(serves, own)):
-            pick(own, SPARES)
+            pick(not_better, share - sum(map(is_tried, not_better)))
+        elif not any(map(serves, not_better)):
+            pick(not_better, SPARES)
     if starts:
         members = dict.fromkeys(everyone)
         pick(members, UNASKED - len(picked) - sum(map(is_tried, members)))

@@ -67,6 +67,13 @@ class Environment:
         self.names_asked = names_asked
         self.loads = loads
 
+    def after_fork(self) -> None:
+        """In a forked child: it counts anew, and its random choices are its own, and not those of its siblings."""
+        self.random.seed()
+        self.router.after_fork()
+        self.budget.after_fork()
+        self.counts.clear()
+
     def failed_at(self, node: Node, operation: str, by: Answer | TransportError) -> None:
         """An attempt at `node` has failed, or its answer is not for the caller: it may count as a slow answer."""
         if self.loads is not None and outcome.counts_as_slow(by):

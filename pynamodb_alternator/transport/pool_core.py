@@ -21,8 +21,8 @@ cancelled):
   closed in this way.
 - A new connection takes its slot before it is connected, and so does one that is handed to a waiter: it exists.
 - Before a new connection is opened, one of a probe is taken over, if there is one (`_handed_over`).
-- If something refers to a connection that is no longer used (a traceback, a transport of asyncio), `sweep` closes it: it
-  was seen several times, over a second, lent to the same request and without an exchange. Pools are swept now and then.
+- If something refers to a connection that is no longer used (a traceback, a transport of asyncio), `sweep` closes it
+  when it was seen for a second, lent to the same request and without an exchange. Pools are swept now and then.
 - The queue holds weak references to the waiters. A function that frees a connection gives it to the first waiter. That
   may be interrupted too, so waiters check now and then whether there is a connection to give.
 
@@ -46,14 +46,7 @@ from .turnover import NEVER, Renewal, Spares
 if TYPE_CHECKING:
     from ..topology.node import Node
 
-__all__ = [
-    "DEFAULT_LIMIT",
-    "DEFAULT_MAX_IDLE",
-    "HEAL_EVERY",
-    "PARTS",
-    "PoolCore",
-    "PoolStats",
-]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_IDLE", "HEAL_EVERY", "PARTS", "PoolCore", "PoolStats"]
 
 DEFAULT_LIMIT = 50
 DEFAULT_MAX_IDLE = 60.0
@@ -191,7 +184,10 @@ class PoolCore(Generic[C]):
         if old is None:
             return None
         old.renew_at = self._renewal.after_failure(self.clock())
-        if isinstance(error, TransportError) and old.reusable:
+        if old.is_stale():
+            self._discard(old)  # a node that shuts down refuses new ones, and closes those that it has
+            return None
+        if isinstance(error, TransportError):
             return old
         self.release(old)
         return None

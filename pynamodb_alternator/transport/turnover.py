@@ -35,8 +35,7 @@ class Renewal(NamedTuple):
 
     @classmethod
     def of(cls, seconds: float | None, random: Random) -> Self:
-        """At this age, or never for None. `random`: one that a forked child does not go on with, as its siblings do:
-        they would renew their connections together."""
+        """At this age, or never for None."""
         return cls(seconds or math.inf, random.uniform)
 
     def at(self, now: float, *, takes_place: bool) -> float:

@@ -108,6 +108,28 @@ def test_the_old_one_serves_on_where_no_other_can_be_opened() -> None:
     run(main)
 
 
+def test_one_that_the_node_closes_meanwhile_does_not_serve_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        with Server() as server:
+            async with pool_of(server) as pool:
+                await use(pool)
+                (old,) = pool.connections()
+                ahead(pool, AGE)
+
+                async def close_and_refuse(self: AsyncConnection, **_: object) -> None:
+                    for sock in server.sockets:
+                        sock.shutdown(socket.SHUT_RDWR)
+                    await until(old.is_stale)
+                    raise NodeUnreachableError("refused", node="a")
+
+                monkeypatch.setattr(AsyncConnection, "connect", close_and_refuse)
+                with pytest.raises(NodeUnreachableError, match="refused"):
+                    await use(pool)
+                assert pool.stats() == PoolStats(1, 0, 0)
+
+    run(main)
+
+
 def test_a_task_that_is_cancelled_meanwhile_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
     async def connect(self: AsyncConnection, **_: object) -> None:
         await asyncio.sleep(3600.0)

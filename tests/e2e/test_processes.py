@@ -285,10 +285,16 @@ def test_a_forked_child_has_a_subset_of_its_own(local: LocalCluster) -> None:
     code = """
         import os, sys
         from pynamodb_alternator import Cluster
+        from tests.chaos.support import until
+
+        def subset(cluster):
+            cluster.client.list_tables()
+            return [node.address for node in cluster.nodes() if node.in_subset]
 
         def used(cluster):
-            cluster.client.list_tables()
-            return ",".join(node.address for node in cluster.nodes() if node.in_subset)
+            # Others stand in for nodes that are new to the process, until requests have had these probed.
+            until(lambda: len(subset(cluster)) == 3)
+            return ",".join(subset(cluster))
 
         cluster = Cluster(sys.argv[1])
         subsets = [used(cluster)]
@@ -299,7 +305,6 @@ def test_a_forked_child_has_a_subset_of_its_own(local: LocalCluster) -> None:
                 os._exit(0)
             os.wait()
             subsets.append(os.read(reading, 1000).decode())
-        assert all(subset.count(",") == 2 for subset in subsets), subsets
         assert len(set(subsets)) > 3, subsets
         assert used(cluster) == subsets[0]
         cluster.close()
@@ -307,6 +312,39 @@ def test_a_forked_child_has_a_subset_of_its_own(local: LocalCluster) -> None:
     for _ in range(7):
         local.add_node()
     run(code, f"{local.url}/?subset=3&process_number=7")
+
+
+def test_siblings_choose_at_random_each_for_itself(local: LocalCluster) -> None:
+    """Those that go on with the numbers of their parent probe, retry and turn to nodes at the same moments."""
+    code = """
+        import os, sys
+        from pynamodb_alternator import Cluster
+
+        cluster = Cluster(sys.argv[1])
+        cluster.client.list_tables()
+
+        def chosen(random):
+            return " ".join(str(random.getrandbits(30)) for _ in range(3))
+
+        children = []
+        for _ in range(4):
+            reading, writing = os.pipe()
+            if os.fork() == 0:
+                cluster.client.list_tables()
+                core = cluster.core
+                turn = next(core.router._turns)
+                parts = (core.environment, core.membership._newcomers, core.monitor, core.pools.renewal.uniform)
+                randoms = [getattr(part, "random", getattr(part, "_random", None)) for part in parts[:3]]
+                randoms.append(parts[3].__self__)
+                os.write(writing, ", ".join([*map(chosen, randoms), str(turn)]).encode())
+                os._exit(0)
+            os.wait()
+            children.append(os.read(reading, 1000).decode().split(", "))
+        for choices in zip(*children):
+            assert len(set(choices)) > 1, children
+        cluster.close()
+    """
+    run(code, local.url)
 
 
 def test_closing_in_a_child_leaves_the_parents_connections_alone(local: LocalCluster, prepared: Cluster) -> None:

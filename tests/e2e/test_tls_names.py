@@ -43,7 +43,9 @@ def names(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
 
 
 def on(local: LocalCluster, *seeds: str, tls: Tls | None = None, **settings: Any) -> Cluster:
-    settings = {"health": Health(probe_interval=0.05), "discovery": Discovery(interval=0.1), **settings}
+    """A cluster in which a node that returns or joins has its whole share at once."""
+    defaults = {"health": Health(probe_interval=0.05), "discovery": Discovery(interval=0.1), "slow_start": 0}
+    settings = {**defaults, **settings}
     tls = tls or Tls(ca=local.tls.ca_file)
     return Cluster(ClusterConfig(seeds, port=local.port, scheme="https", tls=tls, **settings))
 

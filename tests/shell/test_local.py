@@ -155,7 +155,7 @@ def test_data_is_kept_between_runs_and_requests_are_logged(tmp_path: Path) -> No
                 assert sock.recv(1000).startswith(b"HTTP/1.1 200")
             # The request may be logged before all of what is said at the start was printed.
             lines = "".join(shell.stdout.readline() for _ in range(3))
-            assert re.search(r":\d+ PutItem users token=-?\d+ 200 \d+\.\d ms replica$", lines, re.MULTILINE)
+            assert re.search(r":\d+ PutItem users token=-?\d+ 200 \d+\.\d ms replica shard=\d+$", lines, re.MULTILINE)
         finally:
             shell.send_signal(signal.SIGTERM)
         assert shell.stderr is not None

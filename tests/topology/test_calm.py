@@ -146,6 +146,21 @@ def test_a_fallback_has_spares_at_the_start_and_a_large_scope_is_not_probed_whol
     assert [sum(node in NODES[:500] for node in picked), len(picked)] == [6, 8]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_subset_of_this_process_is_probed_first_at_the_start(seed: int) -> None:
+    own = NODES[90:93]
+    picked = unasked(
+        [NODES[:100], NODES],
+        NODES,
+        own=own,
+        starts=True,
+        is_tried=NODES[:1].__contains__,
+        serves=NODES[:1].__contains__,
+        random=Random(seed),
+    )
+    assert set(own) <= set(picked)
+
+
 def test_nothing_is_probed_unasked_later_while_each_scope_serves() -> None:
     assert (
         unasked(

@@ -656,7 +656,7 @@ def test_a_pool_takes_over_the_connection_of_a_probe() -> None:
         pools.release(connection)
         pools.release(other)
         control.close()
-        assert pools.acquire(node, 5) is connection  # whoever opened it has nothing to do with it any more
+        assert pools.acquire(node, 5) is connection  # the control connections do not own it any more
         pools.release(connection)
 
 

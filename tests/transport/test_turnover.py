@@ -244,6 +244,27 @@ def test_the_old_one_serves_on_where_no_other_can_be_opened() -> None:
         assert pool.stats() == PoolStats(1, 0, 0)
 
 
+def test_one_that_the_node_closes_meanwhile_does_not_serve_on() -> None:
+    """A node that shuts down accepts no connection, and then closes those that it has: a request that went out on one
+    of these might have been executed, for all that we know. One that was not sent goes to another node."""
+    with Server() as server, pool_of(server) as (pool, clock):
+        request(pool, pool.node)
+        (old,) = pool.connections()
+        clock.ahead = AGE
+
+        def close_and_refuse(self: StepwiseConnection, **how: object) -> None:
+            for sock in server.sockets:
+                sock.shutdown(socket.SHUT_RDWR)
+            until(old.is_stale)
+            raise NodeUnreachableError("refused", node="a")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(StepwiseConnection, "connect", close_and_refuse)
+            with pytest.raises(NodeUnreachableError, match="refused"):
+                request(pool, pool.node)
+        assert pool.stats() == PoolStats(1, 0, 0)
+
+
 def test_a_node_that_is_declared_down_meanwhile() -> None:
     with Server() as server, pool_of(server) as (pool, clock):
         opened(pool, 1)
