@@ -128,7 +128,9 @@ def test_documents_for_machines(local: LocalCluster, make: Callable[[LocalCluste
     assert "users" in {
         table["name"] for table in json.loads(run("tables", "--json")[1].partition("Error")[0])["tables"]
     }
-    assert json.loads(run("create-tables", "--dry-run", "--json")[1])["tables"]
+    # In Flask, of all models of this process: other tests have some that cannot be created.
+    chosen = ("--models", User.__module__) if make is in_flask else ()
+    assert json.loads(run("create-tables", "--dry-run", "--json", *chosen)[1])["tables"]
 
 
 @IN_FRAMEWORKS

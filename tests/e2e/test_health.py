@@ -76,7 +76,8 @@ def test_the_first_refused_connection_takes_the_node_out_for_everybody(
     down = recorder.of("node_down")[0]
     assert down["node"] == local.nodes[1].address
     assert down["error"]
-    assert 1 <= down["failures"] <= 3  # the probe has decided, and not many failures
+    # The probe has decided, and not the failures: on a loaded machine some more come before it.
+    assert 1 <= down["failures"] < prompt.config.health.active_failure_threshold
     recorder.clear()
     for _ in range(30):
         get(prompt.client, "k")
