@@ -1,4 +1,4 @@
-"""What a pool deals with: its connections as it sees them, those that were lost, and what waits for one."""
+"""The parts of a pool: the interface of its connections, the search for lost connections, and waiting requests."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 __all__ = ["C", "PooledConnection", "Sightings", "Waiter"]
 
 _LOST_AFTER = 1.0
-"""Seconds for which a connection was lent, and not used: far more than lies between two steps of a function. Between
-two looks at most half a second counts, because the whole process may have stood still."""
+"""Seconds for which a lent connection must be unused before it counts as lost: far more than the time between two steps
+of a function. Between two looks at most half a second counts, because the whole process may have stood still."""
 
 
 class PooledConnection(Protocol):
     """What a pool needs of its connections; see `transport.http1.Connection`.
 
-    `idle_since`: when it was given back last, on the clock; 0 if never. `lent_by`: the `LiveConnections` of the pool
-    that has lent it; None while it lies in the pool, and of one that the pool counts no more. `renew_at`: when another
-    one takes its place, on the clock. `predecessor`: the one whose place it takes, until it is connected.
+    `idle_since`: when it was last given back, on the clock; 0 if never. `lent_by`: the `LiveConnections` of the pool
+    that has lent it; None while it is idle in the pool, or when the pool no longer counts it. `renew_at`: when another
+    connection replaces it, on the clock. `predecessor`: the connection that it replaces, until it is connected.
     """
 
     node: Node
@@ -48,7 +48,7 @@ C = TypeVar("C", bound=PooledConnection)
 
 
 class _Sight(NamedTuple):
-    """A connection was seen that is lent, and without an exchange: in which loan, when last, and for how long."""
+    """A lent connection was seen without an exchange: in which loan, when it was seen last, and for how long."""
 
     loan: float
     at: float
@@ -56,13 +56,13 @@ class _Sight(NamedTuple):
 
 
 class Sightings(Generic[C]):
-    """Which connections were seen that are lent, and that nothing uses."""
+    """The lent connections that were seen unused."""
 
     def __init__(self) -> None:
         self._suspicious: dict[weakref.ref[C], _Sight] = {}
 
     def lost(self, lent: Iterable[C], now: float) -> list[C]:
-        """Of all that are lent now, those that are lost: seen several times, over a second, within one loan."""
+        """The lost ones of all lent connections: those seen unused several times, for over a second, in one loan."""
         before, self._suspicious = self._suspicious, {}
         lost = []
         for connection in lent:
@@ -89,7 +89,7 @@ class Waiter(Generic[C]):
         self.connection: C | None = None
         self.error: Exception | None = None
         self.gone: bool = False
-        """It waits no longer, and must not be given anything."""
+        """It no longer waits, and must not get a connection."""
 
     @property
     def served(self) -> bool:

@@ -1,7 +1,7 @@
 """The head of a request: the smallest set of headers that the server reads.
 
-Alternator reads Host, X-Amz-Target, Content-Length, and what authenticates or compresses. It checks no Content-Type, so
-that none is written; and it shows the User-Agent to operators, so that this one is short.
+Alternator reads Host, X-Amz-Target, Content-Length, and the headers of authentication and compression. It does not
+check the Content-Type, so none is sent. It shows the User-Agent to operators, so a short one is sent.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _HOST = r"[!-~]+"
 def build_head(target: str, host: str, content_length: int, headers: Iterable[tuple[str, str]] = ()) -> bytes:
     """The head of a POST, up to and with its empty line.
 
-    `target`: the value of X-Amz-Target. `host`: of Host, as it is signed. `content_length`: bytes of the body as
-    sent. `headers`: what else is to be sent, in this order; the caller sees to it that none is named twice.
+    `target`: the value of X-Amz-Target. `host`: the value of Host, as it is signed. `content_length`: bytes of the body
+    as sent. `headers`: the other headers, in this order; the caller makes sure that no name occurs twice.
 
     Raises `RequestRefusedError` for a name or value that could end its header early, and for a body that is longer
-    than the server takes. Neither message repeats a value: it may be a secret.
+    than the server accepts. The messages do not repeat a value: it may be a secret.
     """
     if content_length > MAX_BODY:
         raise RequestRefusedError(
@@ -44,7 +44,7 @@ def lines_of(headers: Iterable[tuple[str, str]]) -> bytes:
     headers = list(headers)
     lines = [f"{_name(name)}: {value}\r\n" for name, value in headers]
     text = "".join(lines)
-    # One look at all of them: each line has its own line end, and there may be no other.
+    # One check for all headers: each line has its own line end, and there must not be another one.
     if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
         raise _refused_value(headers)
     try:
@@ -66,7 +66,7 @@ def build_get(path: str, host: str, headers: Iterable[tuple[str, str]] = ()) -> 
 
 @lru_cache(maxsize=4096)
 def start_of(target: str, host: str) -> bytes:
-    """What is the same in all heads of one operation to one node, up to the value of Content-Length.
+    """The start that all heads of one operation to one node share, up to the value of Content-Length.
 
     Raises `RequestRefusedError`, as `build_head` does.
     """

@@ -1,12 +1,12 @@
-"""Name resolution, by the machine's own resolver, and within a time.
+"""Name resolution by the machine's own resolver, with a time limit.
 
-``getaddrinfo`` has no timeout, and a name server that does not answer makes it wait for half a minute. So it is called
-in a thread, and whatever has a deadline waits for that as long as it may. There is one such thread for each name,
-however many wait; it ends with its answer. Addresses are not looked up, and need no thread. An event loop waits for the
-same threads (`begin`): those of its executor are few, and one name that hangs would take them all.
+``getaddrinfo`` has no timeout, and waits for half a minute if a name server does not answer. So it is called in a
+thread, and a caller with a deadline waits for that thread until the deadline. There is one such thread for each name,
+however many callers wait. It ends with its answer. Addresses are not looked up, and need no thread. An event loop waits
+for the same threads (`begin`), because its executor has few threads, and one name that hangs would occupy them all.
 
-What is under way is derived from the threads that live, because the thread of a request may meet an exception between
-any two lines here: a look-up whose thread was never started is not waited for.
+Which look-ups are under way is derived from the threads that live, because an exception may come in the thread of a
+request between any two lines here: no caller waits for a look-up whose thread was never started.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def resolve(name: str, within: float | None = None) -> Sequence[str]:
 
 
 def addresses_of(answers: Sequence[Any]) -> Sequence[str]:
-    """The addresses in what ``socket.getaddrinfo`` gives, in its order."""
+    """The addresses in the result of ``socket.getaddrinfo``, in its order."""
     return tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
 def look_up(host: str, port: int | None, within: float | None) -> Sequence[Any]:
-    """What ``socket.getaddrinfo`` gives for streams. `within`: seconds; None waits as long as it takes.
+    """The result of ``socket.getaddrinfo`` for streams. `within`: seconds; None waits as long as it takes.
 
     Raises OSError, and UnicodeError for what cannot be a name.
     """
@@ -53,35 +53,35 @@ def look_up(host: str, port: int | None, within: float | None) -> Sequence[Any]:
 
 
 def begin(host: str, port: int | None) -> LookUp:
-    """The look-up of a name that is under way: a new one, if there is none for this name yet. Waits for nothing, except
-    where no thread can be started: there it is over when this returns."""
-    key = (os.getpid(), host, port)  # a forked child has the entries of its parent, and not the threads
+    """The look-up of this name that is under way, or a new one. Does not wait, except where no thread can be started:
+    there the look-up is over when this returns."""
+    key = (os.getpid(), host, port)  # a forked child has the entries of its parent, but not its threads
     lookup = _under_way.get(key)
     if lookup is None or not lookup.is_alive():
         lookup = LookUp(key)
         try:
             lookup.start()
         except RuntimeError:
-            lookup.run()  # there are no more threads to be had
+            lookup.run()  # no thread can be started
         else:
             _under_way[key] = lookup
     return lookup
 
 
 def no_answer(host: str, within: float) -> OSError:
-    """The error of a look-up that was waited for in vain, for so many seconds."""
+    """The error of a look-up that did not end within so many seconds."""
     return OSError(f"the resolver did not answer for {host!r} within {within:.3g} s")
 
 
 def under_way() -> frozenset[str]:
-    """The names for which the resolver is being asked now."""
+    """The names that are being looked up now."""
     return frozenset(
         host for (pid, host, _), lookup in tuple(_under_way.items()) if pid == os.getpid() and lookup.is_alive()
     )
 
 
 class LookUp(threading.Thread):
-    """One question to the resolver. `over` opens when it has been answered."""
+    """One look-up by the resolver. `over` is set when it has ended."""
 
     def __init__(self, key: _Key) -> None:
         super().__init__(name="pynamodb_alternator-resolver", daemon=True)
@@ -102,9 +102,9 @@ class LookUp(threading.Thread):
             self.over.set()
 
     def result(self) -> Sequence[Any]:
-        """The answer, once it is over. Raises OSError and UnicodeError."""
+        """The result, when the look-up is over. Raises OSError and UnicodeError."""
         if self._error is not None:
-            # Each thread raises an exception of its own: raising one writes a traceback into it.
+            # Each thread raises its own exception: an exception that is raised gets a traceback.
             raise type(self._error)(*self._error.args)
         return self._answers
 
@@ -113,8 +113,9 @@ _under_way: dict[_Key, LookUp] = {}
 
 
 def _of_address(host: str, port: int | None) -> Sequence[Any]:
-    """What ``getaddrinfo`` gives for an address. It is asked for those with a zone, which it knows the number of; for
-    the others it would first load the codec of international names, which takes as long as a connection."""
+    """The result of ``getaddrinfo`` for an address. It is called only for addresses with a zone, because it knows the
+    number of the zone. For others it would first load the codec of international names, which takes as long as a
+    connection."""
     if "%" in host:
         return _ask(host, port)
     if ":" in host:

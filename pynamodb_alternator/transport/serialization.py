@@ -1,12 +1,12 @@
 """From the parameters of an operation to the JSON bytes of its request.
 
 The rule is botocore's `JSONSerializer` with `parameter_validation=False` (which PynamoDB sets): the bytes mean the same
-JSON, without its spaces and ``\\u`` escapes. orjson writes what is certain to be the same; everything else - legacy
-conditions, transactions, tables, a set given for a list, a number of more than 64 bits, a mistake - goes through
-botocore's serializer itself, and so ends as it ends there.
+JSON, without its spaces and ``\\u`` escapes. orjson writes what is certain to be the same. botocore's own serializer
+writes everything else, with its own result or error: legacy conditions, transactions, tables, a set in the place of a
+list, a number of more than 64 bits, a mistake.
 
-Inside an attribute value one thing is looser than with botocore: a wrong shape (``{"Z": ...}``, ``{"SS": "a"}``) is
-left to the server to refuse.
+Attribute values are checked less strictly than by botocore: the server refuses a wrong shape (``{"Z": ...}``,
+``{"SS": "a"}``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["dumps"]
 
 _stock = create_serializer("json", include_validation=False)
 
-# A dataclass or a datetime is refused by json.dumps, where orjson would write it.
+# json.dumps refuses a dataclass and a datetime, but orjson would write them.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 _ATTRIBUTE_MAPS = frozenset({"Key", "Item", "ExpressionAttributeValues", "ExclusiveStartKey"})
@@ -43,7 +43,7 @@ _WITHOUT_VALUES = frozenset(
     | {"ExpressionAttributeNames", "TotalSegments", "Segment", "ConditionalOperator"}
     | {"SearchVector", "VectorSearch", "TopK", "SearchConditionExpression"}
 )
-"""Request members that hold no binary value: names, numbers, switches, vectors."""
+"""Request members that have no binary value: names, numbers, switches, vectors."""
 
 _OPERATIONS = frozenset(
     {"GetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchGetItem", "BatchWriteItem", "Query", "Scan"}
@@ -52,8 +52,8 @@ _OPERATIONS = frozenset(
 _BATCHES = frozenset({"BatchGetItem", "BatchWriteItem"})
 _NO_MEMBERS: frozenset[str] = frozenset()
 _NULL = rb'(?:(?<!\\)|\\\\)":null|[\[,]null'
-"""A null of the document itself. One in JSON that is some attribute's text has an escaped quote before its colon; what
-else may look the same in a text costs time only."""
+"""A null of the document itself. If an attribute's text is JSON, its null has an escaped quote before the colon. Other
+text that looks the same costs only time."""
 
 _members: dict[str, frozenset[str]] = {}
 """For each operation seen so far, the members that orjson may write."""
@@ -62,10 +62,10 @@ _members: dict[str, frozenset[str]] = {}
 def dumps(parameters: Mapping[str, Any], operation_model: OperationModel) -> bytes:
     """The body of a request, in UTF-8.
 
-    `bytes`, `bytearray`, `memoryview` and boto3's `Binary` become base64 where the operation has a binary value, and so
-    does a `str` there, after UTF-8, as botocore has it.
+    `bytes`, `bytearray`, `memoryview` and boto3's `Binary` become base64 where the operation has a binary value. A
+    `str` in such a place is first encoded in UTF-8, as by botocore.
 
-    Raises what botocore's serializer raises: KeyError for an unknown parameter, TypeError for a value that JSON does
+    Raises the errors of botocore's serializer: KeyError for an unknown parameter, TypeError for a value that JSON does
     not have, AttributeError for one of the wrong shape, ...
     """
     name = operation_model.name
@@ -77,30 +77,30 @@ def dumps(parameters: Mapping[str, Any], operation_model: OperationModel) -> byt
     try:
         body = orjson.dumps(parameters, option=_OPTIONS)
     except TypeError:
-        # Binary values in most cases. What else it may be, botocore shall tell.
+        # Mostly because of binary values. Otherwise botocore's serializer raises the error.
         pass
     else:
-        # In JSON a quote inside a text is escaped: these bytes are a member name, if perhaps not of a binary value.
+        # In JSON a quote inside a text is escaped. So these bytes are a member name, perhaps of a binary value.
         if b'"B":' not in body and b'"BS":' not in body:
             return _stock_dumps(parameters, operation_model) if _is_in_doubt(body, parameters) else body
     try:
         copy = _with_base64(parameters)
         body = orjson.dumps(copy, option=_OPTIONS)
-        # From the copy, because botocore's serializer would not take boto3's Binary.
+        # From the copy, because botocore's serializer does not accept boto3's Binary.
         return json.dumps(copy).encode() if _is_in_doubt(body, copy) else body
     except (TypeError, AttributeError, ValueError, RecursionError):
         return _stock_dumps(parameters, operation_model)
 
 
 def _is_in_doubt(body: bytes, parameters: Mapping[str, Any]) -> bool:
-    """Whether orjson may have written what json.dumps writes in another way, or refuses."""
+    """Whether orjson may have written a value that json.dumps would write in another way, or refuse."""
     return _may_have_null(body) or _may_hold_refused(parameters)
 
 
 def _may_hold_refused(parameters: Any) -> bool:
-    """Whether there is an enum or a UUID in it, which orjson writes as its value or text.
+    """Whether there is an enum or a UUID in it. orjson would write it as its value or text.
 
-    marshal refuses every type that is not Python's own and plain, at 0.5 µs for a request that gets an item.
+    marshal refuses every type that is not a plain type of Python. It takes 0.5 µs for a request that gets an item.
     """
     try:
         marshal.dumps(parameters)
@@ -118,9 +118,9 @@ def _holds_refused(value: Any) -> bool:
 
 
 def _may_have_null(body: bytes) -> bool:
-    """Whether orjson may have met None, or NaN or infinity, which it writes as null too.
+    """Whether orjson may have written None, NaN or infinity: it writes all of them as null.
 
-    A server could take null for a parameter left out; json.dumps, and so botocore, tells these apart.
+    A server could treat null as a missing parameter. json.dumps, and so botocore, writes NaN and infinity differently.
     """
     return b"null" in body and re.search(_NULL, body) is not None
 
@@ -146,9 +146,9 @@ _KEYS_AND_ATTRIBUTES = _WITHOUT_VALUES & {
 
 
 def _is_plain_batch(parameters: Mapping[str, Any]) -> bool:
-    """Whether the tables of a batch name only members that we know.
+    """Whether the tables of a batch have only members that we know.
 
-    The server overlooks an unknown one, such as a misspelt `ConsistentRead`, where botocore refuses it.
+    The server ignores an unknown member, such as a misspelt `ConsistentRead`, and botocore refuses it.
     """
     tables = parameters.get("RequestItems")
     if type(tables) is not dict:
@@ -163,7 +163,7 @@ def _is_plain_batch(parameters: Mapping[str, Any]) -> bool:
 
 
 def _with_base64(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy whose binary values are base64 text. What has none is not copied."""
+    """A copy whose binary values are base64 text. Parts without binary values are not copied."""
     copy = dict(parameters)
     for name in _ATTRIBUTE_MAPS & copy.keys():
         copy[name] = _map(copy[name])
@@ -212,6 +212,6 @@ def _base64(content: Any) -> str:
 
 
 def _unwrapped_binary(content: Any) -> Any:
-    """The bytes inside boto3's `Binary`, known by its attribute, so that boto3 need not be there."""
+    """The bytes in boto3's `Binary`. It is recognized by its attribute, so that boto3 need not be installed."""
     inner = getattr(content, "value", None)
     return inner if isinstance(inner, bytes | bytearray) else content

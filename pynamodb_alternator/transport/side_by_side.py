@@ -1,15 +1,15 @@
 """A read and its hedge in one thread: two exchanges side by side, and the first answer wins.
 
-`SideBySide` stands in the place of a lane, so that the attempt loop does not know of hedges. Its `exchange` runs the
-attempt in steps (`http1.steps`), waits for its socket until `HedgedAttempts.hedge_at`, and then for both sockets. It
-decides nothing: `HedgedAttempts` says whether there is a hedge, and is told of the attempt that ends badly while the
-other goes on. The last one's end is returned or raised, as that of any attempt.
+`SideBySide` takes the place of a lane, so that the attempt loop need not know about hedges. Its `exchange` runs the
+attempt in steps (`http1.steps`). It waits for the attempt's socket until `HedgedAttempts.hedge_at`, and then for both
+sockets. It decides nothing: `HedgedAttempts` decides whether there is a hedge, and records an attempt that fails while
+the other goes on. The result or error of the last attempt is returned or raised, as for any attempt.
 
-What waits in steps: connecting, the handshake of TLS, sending and receiving. What does not, and so holds the other
-exchange up: the resolver, for a node that is known by a name; what gives the credentials; handlers of botocore's
-events; and a full pool, for which a hedge never waits.
+Connecting, the handshake of TLS, sending and receiving wait in steps. Other work blocks, and so delays the other
+exchange: the resolver, for a node that is known by a name; the source of credentials; handlers of botocore's events;
+and a full pool, for which a hedge never waits.
 
-The attempt that loses is closed where it waits. Its connection goes with it, and handlers hear no more of it, as of a
+The attempt that loses is closed where it waits, and its connection too. Handlers get no more events of it, as for a
 request that was interrupted.
 """
 
@@ -30,7 +30,7 @@ __all__ = ["SideBySide"]
 
 
 class _Exchange:
-    """One attempt under way. `steps`: its work. `waits_for`: the socket, until the moment `until`."""
+    """One attempt under way. `steps`: its work. `waits_for`: the socket that it waits for, until the time `until`."""
 
     __slots__ = ("attempt", "is_ready", "steps", "until", "waits_for")
 
@@ -42,7 +42,7 @@ class _Exchange:
         self.waits_for: Ready | None = None
 
     def go_on(self, now: float) -> Answer | None:
-        """Do what can be done without waiting. The answer, if it is complete. Raises what ends the attempt."""
+        """Do what needs no wait. Returns the answer if it is complete. Raises the error that ends the attempt."""
         try:
             waits_for = self.steps.send(self.is_ready)
         except StopIteration as ended:
@@ -53,7 +53,7 @@ class _Exchange:
 
 
 class SideBySide:
-    """`lane`, on which an attempt may have a hedge beside it. For one call, as the lane is."""
+    """A `lane` on which an attempt may have a hedge beside it. It serves one call, as a lane does."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
@@ -72,7 +72,7 @@ class SideBySide:
                 exchange.steps.close()
 
     def _run(self, exchanges: list[_Exchange], attempts: HedgedAttempts) -> Answer:
-        """The answer that counts. `exchanges`: those under way, from which those are taken that have ended."""
+        """The answer that counts. `exchanges`: those under way; those that have ended are removed from it."""
         clock = attempts.environment.clock
         due = exchanges[:]
         while True:
@@ -81,7 +81,7 @@ class SideBySide:
                 if answer is not None:
                     return answer
             due = _wait(exchanges, attempts, clock())
-            # A thread that had to wait for its turn first looks whether the answer has come meanwhile.
+            # The thread may have waited for its turn: it first checks whether the answer has come meanwhile.
             if not due and clock() >= attempts.hedge_at:
                 due = self._hedge(exchanges, attempts)
 
@@ -98,7 +98,7 @@ class SideBySide:
 
 
 def _go_on(exchange: _Exchange, exchanges: list[_Exchange], attempts: HedgedAttempts, now: float) -> Answer | None:
-    """Go on with one exchange. Gives the answer that counts, or raises the error of the last attempt."""
+    """Go on with one exchange. Returns the answer that counts, or raises the error of the last attempt."""
     try:
         answer = exchange.go_on(now)
     except TransportError as error:
@@ -119,7 +119,7 @@ def _go_on(exchange: _Exchange, exchanges: list[_Exchange], attempts: HedgedAtte
 
 
 def _wait(exchanges: list[_Exchange], attempts: HedgedAttempts, now: float) -> list[_Exchange]:
-    """Wait until an exchange can go on, or its time is up, or it is to be hedged. Gives those that can go on."""
+    """Wait until an exchange can go on, its time is up, or the hedge is due. Returns those that can go on."""
     sockets = [(waits.fd, waits.events) for exchange in exchanges if (waits := exchange.waits_for) is not None]
     until = min(attempts.hedge_at, *(exchange.until for exchange in exchanges))
     ready = wait_for_any(sockets, until - now)

@@ -1,7 +1,7 @@
 """AWS Signature Version 4, for the one kind of request that this library makes: POST, path ``/``, no query.
 
-The rule is AWS's "Create a signed AWS API request", as `botocore.auth.SigV4Auth` has it. What stays the same for a
-second (the date) or for a day (the signing key) is computed once for it.
+The rule is AWS's "Create a signed AWS API request", as `botocore.auth.SigV4Auth` implements it. What is the same for a
+second (the date) or for a day (the signing key) is computed once in that time.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["Signer"]
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _MOST_STATES = 10_000
-"""Of one second: more than a cluster has nodes and operations."""
+"""Hosts and targets that are kept for one second: more than a cluster has nodes and operations."""
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
-"""What the two hashes of HMAC make of each byte of the key."""
+"""The translation of each byte of the key for the two hashes of HMAC."""
 
 
 class _Moment(NamedTuple):
-    """All that depends on nothing but the second, one value so that threads swap it whole."""
+    """All that depends only on the second. It is one value, so that threads replace it as a whole."""
 
     second: int
     stamp: str
@@ -33,7 +33,7 @@ class _Moment(NamedTuple):
     authorization: str
     """The start of the Authorization header, up to the names of the signed headers."""
     key: bytes
-    """The signing key: a secret, if only of one day."""
+    """The signing key: a secret, although it is valid for only one day."""
     lines: bytes
     """The headers that sign a request, up to the signature."""
     states: dict[tuple[str, str], Any]
@@ -105,8 +105,10 @@ class Signer:
         return made
 
     def lines(self, host: str, target: str, body: bytes, now: float) -> bytes:
-        """The same headers as the lines of a request's head, each with its end, made of what this second's requests
-        share: hashes of texts that begin alike go on from a copy."""
+        """The same headers as the lines of a request's head, each with its line end.
+
+        Requests of one second share work: if texts have the same beginning, its hash is computed once and copied.
+        """
         moment = self._moment
         if moment.second != int(now):
             moment = self._moment = self._moment_of(int(now))
@@ -146,7 +148,7 @@ class Signer:
         authorization = f"{_ALGORITHM} Credential={self._access_key}/{scope}, SignedHeaders="
         token = "" if self._token is None else f"X-Amz-Security-Token: {self._token}\r\n"
         lines = f"X-Amz-Date: {stamp}\r\n{token}Authorization: {authorization}{self._names}, Signature="
-        padded = key.ljust(64, b"\0")  # shorter than a block of SHA-256, always
+        padded = key.ljust(64, b"\0")  # the key is always shorter than a block of SHA-256
         return _Moment(
             second=second,
             stamp=stamp,

@@ -1,15 +1,15 @@
 """TLS: the one context that data, discovery and probes share, and the handshakes with each node.
 
 Theory of operation. A node's certificate may be issued for one of a few names (`Node.certificate_names`). OpenSSL
-compares it with one name per handshake, the one that it is given as `server_hostname`. So a new connection is a
-`Handshakes`: as long as a handshake fails for the name only, and there is another name, another socket is connected
-for it. The name that fitted is remembered with the node, and is the first, and so the only one, from then on. A
-certificate that was renewed for another name is found in the same way.
+compares it with one name per handshake, its `server_hostname`. So a new connection has a `Handshakes`: if a handshake
+fails only because of the name, and there is another name, another socket is connected for that name. The name that
+fits is remembered for the node. From then on it is tried first, so that no other name is needed. If a certificate is
+renewed for another name, that name is found in the same way.
 
 Certificates are read again when their files change, so that a renewed one needs no restart. Each node's last session
-is offered to it again at the next connection, which saves most of the handshake.
+is offered to the node again at the next connection, which saves most of the handshake.
 
-There is no lock: what is remembered is in dicts, of which each access is one step.
+There is no lock: sessions and names are kept in dicts, and each access to a dict is one step.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MOST_REMEMBERED = 10_000
 class TlsContexts:
     """The context, the sessions and the names of all nodes of a cluster. Threads may share it.
 
-    `clock` tells when the files are to be looked at again: at most once a second, when a connection is opened.
+    `clock`: decides when the files are checked again: at most once a second, when a connection is opened.
     """
 
     def __init__(self, tls: Tls, *, clock: Clock = time.monotonic) -> None:
@@ -60,10 +60,10 @@ class TlsContexts:
     # ---- the context -------------------------------------------------------------------------------------------
 
     def context(self) -> ssl.SSLContext:
-        """The context in use, made anew if a file, or what a callable gives, has changed. If the new ones cannot be
-        used, the old one stays. Raises `ConfigurationError` if there is none yet.
+        """The context in use. It is made anew if a file, or the result of a callable, has changed. If the new files
+        cannot be used, the old context stays. Raises `ConfigurationError` if there is none yet.
 
-        Two threads may both make one; that costs time and harms nothing, and no thread waits for another's disk.
+        Two threads may both make one. That costs time but is harmless, and no thread waits for another's disk.
         """
         now = self._clock()
         context = self._context
@@ -85,11 +85,11 @@ class TlsContexts:
         if context is not None and state == self._state:
             self._complaint = ""
             return context
-        # Before the files are read: what changes while they are read is seen next time.
+        # Before the files are read, so that a change during the reading is seen next time.
         self._state = state
         fresh = self._tls.make_context(client_cert)
         if context is None and self._context is not None:
-            # Another thread was quicker. One context for all: sessions are resumed only in the one they were made in.
+            # Another thread was quicker. All use one context, because a session is resumed only in its own context.
             return self._context
         of_python_or_gevent: Any = fresh.sslsocket_class
         fresh.sslsocket_class = cast(Any, self_closing(of_python_or_gevent))
@@ -106,7 +106,7 @@ class TlsContexts:
     # ---- connections -------------------------------------------------------------------------------------------
 
     def handshakes(self, node: Node) -> Handshakes:
-        """What makes a new connection to `node` a TLS one. Raises `TlsError`."""
+        """The handshakes that turn a new connection to `node` into a TLS one. Raises `TlsError`."""
         try:
             context = self.context()
         except ConfigurationError as error:
@@ -118,11 +118,11 @@ class TlsContexts:
         if self._tls.insecure or not self._tls.verify_hostname:
             return names[:1]  # for SNI, if it is not an address
         last = self._names.get(node.endpoint)
-        # What fitted once counts only as long as it is among the node's names.
+        # The name that fitted counts only as long as it is one of the node's names.
         return names if last not in names else (last, *(name for name in names if name != last))
 
     def remember(self, node: Node, sock: ssl.SSLSocket | ssl.SSLObject) -> None:
-        """Keep the socket's session for the node's next connection. To be called when an answer has been read: the
+        """Keep the socket's session for the node's next connection. Call it when an answer has been read, because the
         tickets of TLS 1.3 come after the handshake."""
         session = sock.session if self._tls.session_resumption else None
         if session is None or not session.has_ticket or sock.server_hostname is None:
@@ -130,8 +130,8 @@ class TlsContexts:
         _keep(self._sessions, _session_key(node, sock.server_hostname), (sock.context, session))
 
     def refused(self, node: Node, error: ssl.SSLError) -> TlsError | None:
-        """The error to raise if `error`, met while the first answer was awaited, is the node's refusal of our
-        certificate, for which TLS 1.3 leaves it until after our handshake; else None."""
+        """The error to raise if `error`, which came instead of the first answer, is the node's refusal of our
+        certificate; else None. With TLS 1.3 a node may refuse it after our handshake."""
         return handshake_failed(node, error, ()) if is_about_our_certificate(error) else None
 
     # ---- what handshakes remember ------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ class TlsContexts:
 class Handshakes:
     """The handshakes of one new connection: one for each name, until one fits.
 
-    Each takes a socket of its own. `name`: for the next one. One thread, or one task, uses it.
+    Each handshake needs a new socket. `name`: for the next handshake. One thread, or one task, uses the object.
     """
 
     def __init__(self, contexts: TlsContexts, node: Node, context: ssl.SSLContext, names: tuple[str, ...]) -> None:
@@ -186,8 +186,8 @@ class Handshakes:
             sock,
             server_hostname=self.name,
             do_handshake_on_connect=False,
-            # An end without TLS's own farewell may be an attacker's: an answer that lasts until the connection
-            # ends must not be cut short by it.
+            # An end without a `close_notify` of TLS may come from an attacker, and must not shorten an answer that
+            # lasts until the connection ends.
             suppress_ragged_eofs=False,
             session=self._contexts.session(self._node, self.name, self._context),
         )
@@ -204,7 +204,7 @@ class Handshakes:
         self._contexts.fitted(self._node, self.name)
 
     def failed(self, error: ssl.SSLError) -> OSError | None:
-        """What to raise for the `error` of a handshake; None if it is to be tried with the next name."""
+        """The error to raise for the `error` of a handshake; None if the next name must be tried."""
         if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return ConnectionResetError("it closed the connection during the TLS handshake")
         for_the_name = is_about_the_name(error)
@@ -217,7 +217,7 @@ class Handshakes:
 
 
 class _Offering:
-    """Stands where an event loop takes a context. asyncio has no other way to offer a session."""
+    """Passed to an event loop as its context: asyncio has no other way to offer a session."""
 
     def __init__(self, context: ssl.SSLContext, session: ssl.SSLSession) -> None:
         self._context = context
@@ -228,7 +228,7 @@ class _Offering:
 
 
 def _state_of(path: Path) -> tuple[object, ...]:
-    """What changes when a file does: replaced by another, or written anew."""
+    """A value that changes when the file is replaced, or written anew."""
     try:
         status = path.stat()
     except OSError:
@@ -237,7 +237,7 @@ def _state_of(path: Path) -> tuple[object, ...]:
 
 
 def _session_key(node: Node, name: str) -> tuple[str, str]:
-    """A session resumed under another name would not be checked against it."""
+    """The name is a part of it: a session that is resumed for another name would not be checked against that name."""
     return node.endpoint, name
 
 

@@ -1,4 +1,4 @@
-"""Failed handshakes of TLS, in words for the people who have to mend them, and with what to do."""
+"""The errors of failed TLS handshakes: texts for the people who must repair them, with what to do."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["handshake_failed", "is_about_our_certificate", "is_about_the_name"]
 _NAME_MISMATCHES = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 _UNKNOWN_NAME = "UNRECOGNIZED_NAME"
-"""The alert of a node that has no certificate for the name, and says so instead of sending another one."""
+"""The alert of a node that has no certificate for the name, and does not send another one instead."""
 
 
 def is_about_the_name(error: ssl.SSLError) -> bool:
-    """Whether the handshake failed for the name only, so that another name may do."""
+    """Whether the handshake failed only because of the name, so that another name may succeed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_code in _NAME_MISMATCHES
     return _UNKNOWN_NAME in _reason_of(error)
 
 
 def is_about_our_certificate(error: ssl.SSLError) -> bool:
-    """Whether the node has refused the certificate that we showed, or missed one."""
+    """Whether the node has refused our certificate, or demands one that we did not send."""
     reason = _reason_of(error)
     return "ALERT" in reason and any(word in reason for word in _CERTIFICATE_ALERTS)
 
 
 def handshake_failed(node: Node, error: ssl.SSLError, names: Sequence[str]) -> TlsError:
-    """What to raise for the last `error`. `names`: what the node's certificate was checked against, one by one."""
+    """The error to raise for the last `error`. `names`: the names that the node's certificate was checked for."""
     quoted = [repr(name) for name in names]
     any_name = " or ".join(quoted)
     if len(names) > 1 and is_about_the_name(error):
@@ -93,4 +93,4 @@ _REMEDIES = (
     ("UNSUPPORTED_PROTOCOL", "The node offers only versions of TLS below Tls(minimum_version=...)."),
     ("PROTOCOL_VERSION", "The node offers only versions of TLS below Tls(minimum_version=...)."),
 )
-"""By words in OpenSSL's reason."""
+"""By a text in OpenSSL's reason."""

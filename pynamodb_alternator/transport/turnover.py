@@ -1,9 +1,9 @@
 """When a connection of a pool makes room for a new one, and how many idle ones a pool can do without: pure rules.
 
 Each connection belongs to one core of its node (a *shard*), which does the work of its requests. The server gives a new
-connection to the core that has the fewest. So a pool uses its connections in turn, and each of them for a limited time:
-then the requests of a process are spread over as many cores as it has connections, and those of a fleet stay spread
-when nodes were restarted and clients have come and gone.
+connection to the core with the fewest connections. So a pool uses its connections in turn, and each of them for a
+limited time. Then the requests of a process are spread over as many cores as it has connections, and those of a fleet
+stay spread after nodes have restarted and clients have come and gone.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import NamedTuple, Self
 __all__ = ["NEVER", "Renewal", "Spares"]
 
 _JITTER = 0.1
-"""Connections that were opened together do not end together: each lives for up to so much more or less of the age."""
+"""The part of the age by which a lifetime varies at most, so that connections opened together do not end together."""
 _EARLIEST = 0.1
-"""The part of the age that the first connections live for at least. All clients of a fleet may open theirs within a
-second, and they would renew all of them within two minutes, ten minutes later, at five times the usual rate."""
+"""The part of the age for which the first connections live at least. All clients of a fleet may open their connections
+within a second. Ten minutes later they would renew all of them within two minutes, at five times the usual rate."""
 _AFTER_FAILURE = 0.1
-"""The part of the age after which it is tried again, where no other connection could be opened."""
+"""The part of the age after which a renewal is tried again, if no new connection could be opened."""
 
 
 class Renewal(NamedTuple):
@@ -35,11 +35,11 @@ class Renewal(NamedTuple):
 
     @classmethod
     def of(cls, seconds: float | None, random: Random) -> Self:
-        """At this age, or never for None."""
+        """Renewal at this age, or never for None."""
         return cls(seconds or math.inf, random.uniform)
 
     def at(self, now: float, *, takes_place: bool) -> float:
-        """When a connection that is connected now is renewed. `takes_place`: whether it took the place of another."""
+        """When a connection that is connected now is renewed. `takes_place`: whether it has replaced another one."""
         if self.age == math.inf:
             return math.inf
         if takes_place:
@@ -55,14 +55,14 @@ NEVER = Renewal(math.inf, lambda low, high: low)
 
 
 class Spares:
-    """How many idle connections a pool can do without: the fewest that lay idle at any moment lately.
+    """How many idle connections a pool can do without: the smallest number that was idle at any recent moment.
 
-    Where connections are used in turn, none lies idle for long, however few are needed. But connections that were
-    always idle were never needed: the others were enough for the most requests at once. psycopg's pool shrinks in the
+    Where connections are used in turn, none is idle for long, even if few are needed. But if so many were idle at every
+    moment, they were never needed: the others were enough for the most requests at once. psycopg's pool shrinks in the
     same way.
 
-    `fewest`: idle connections since the last look, at any moment. It is told after each taking, by threads without a
-    lock: a number that is lost costs a connection that is opened again.
+    `fewest`: the smallest number of idle connections since the last look. Threads update it without a lock whenever
+    they take a connection. If an update is lost, a connection may be closed too early and opened again.
     """
 
     __slots__ = ("_before", "fewest")
@@ -72,14 +72,14 @@ class Spares:
         self._before = 0
 
     def seen(self, idle: int) -> None:
-        """So many lie idle now that one was taken."""
+        """A connection was taken, and now so many are idle."""
         if idle < self.fewest:
             self.fewest = idle
 
     def next(self, idle: int) -> int:
-        """How many are to be closed now, by the time between the last two looks and this one; `idle`: lie idle now.
+        """How many connections to close now. `idle`: the number that is idle now.
 
-        A connection is kept that was needed in either of the two times.
+        A connection is kept if it was needed in one of the last two periods between looks.
         """
         fewest = self.fewest
         surplus = min(self._before, fewest, idle)

@@ -1,6 +1,6 @@
 """What to use instead of an operation that the server does not have: a sentence in the text of its error.
 
-Such an operation is sent as it is, because a later server may have it, and DynamoDB has.
+Such an operation is sent as it is, because DynamoDB has it, and a later server may have it too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _INSTEAD = {
 
 
 def add_what_instead(parsed: dict[str, Any], operation: str) -> None:
-    """Add the sentence to an error as botocore parses it, if it is one that says that the operation is unknown."""
+    """Add the sentence to an error, as botocore parses it, if the error says that the operation is unknown."""
     error = parsed.get("Error")
     if operation in _INSTEAD and isinstance(error, dict) and error.get("Code") == UNKNOWN:
         said = str(error.get("Message") or "").strip()

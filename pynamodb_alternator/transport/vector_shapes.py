@@ -1,10 +1,10 @@
-"""What a client knows of vector search, whatever botocore's version: both dialects of it, in the service's description.
+"""Both dialects of vector search in the service's description of each client, with any version of botocore.
 
-AWS's dialect is an operation, SearchVectors, and members of CreateTable, UpdateTable and DescribeTable; botocore has
-them from 1.43 on. Alternator's older one are members of Query, and of the vector indexes, that no botocore has, and a
-type of attribute values, ``FLOAT32VECTOR``. A client sends what its description has, and drops from answers what it
-lacks. So both are added here, and what botocore has already stays as it is, except that a vector index may leave out
-what the other dialect demands.
+AWS's dialect is an operation, SearchVectors, and members of CreateTable, UpdateTable and DescribeTable. botocore has
+them from 1.43 on. Alternator's older dialect is members of Query and of the vector indexes, and a type of attribute
+values, ``FLOAT32VECTOR``; no botocore has these. A client sends only what its description has, and drops everything
+else from answers. So both dialects are added here. What botocore already has stays as it is, with one exception: a
+vector index may omit what only the other dialect demands.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 __all__ = ["FLOAT32VECTOR", "with_vector_search"]
 
 FLOAT32VECTOR = "FLOAT32VECTOR"
-"""The type of an attribute value that is a list of JSON numbers; ScyllaDB keeps it in 4 bytes for each."""
+"""The type of an attribute value that is a list of JSON numbers. ScyllaDB stores each number in 4 bytes."""
 
 _INDEX = {
     "IndexName": "IndexName",
@@ -91,12 +91,12 @@ _REQUIRED = {
     "SearchVectorsInput": ["TableName", "IndexName", "SearchVector", "TopK"],
     "AlternatorVectorSearch": ["QueryVector"],
 }
-"""What parameter validation demands, where it is on."""
+"""The members that parameter validation demands, if it is on."""
 _ERRORS = ("ResourceNotFoundException", "RequestLimitExceeded", "InternalServerError")
 
 
 def with_vector_search(description: Mapping[str, Any]) -> dict[str, Any]:
-    """DynamoDB's description as botocore has it, with what it lacks. What is changed is copied, and nothing else."""
+    """botocore's description of DynamoDB, with the missing parts. Only what is changed is copied."""
     operations, shapes = dict(description["operations"]), dict(description["shapes"])
     operations.setdefault(
         "SearchVectors",

@@ -1,8 +1,8 @@
 """HTTP/1.1: one request at a time over one socket, and its answer.
 
-`reader` finds an answer in the bytes, `protocol` says what it may be, `sockets` talks to the kernel, `connection` is
-the connection of a thread, and `stepwise` that of a thread that waits for two of them. That of an event loop,
-`aio.connection`, goes by the same `protocol`.
+`reader` parses the bytes of an answer. `protocol` has the rules for an answer. `sockets` calls the kernel. `connection`
+is the connection of a thread, and `stepwise` that of a thread that waits for two connections at once. The connection of
+an event loop, `aio.connection`, uses the same `protocol`.
 """
 
 from .connection import Connection

@@ -1,13 +1,13 @@
-"""One HTTP/1.1 connection over one socket: a request goes out in one piece, its answer is read straight back.
+"""One HTTP/1.1 connection over one socket: it sends a request in one piece, and then reads the answer.
 
-The socket never blocks; waiting is done by `poll`, with a time that is computed anew for each wait. So a read timeout
-and a deadline cost no system call of their own, and gevent, which replaces `socket` and `select`, sees each wait.
+The socket never blocks. `poll` waits, with a time that is computed anew for each wait. So a read timeout and a deadline
+cost no system call of their own, and gevent, which replaces `socket` and `select`, sees each wait.
 
 A connection belongs to one thread at a time, except for `cut` and `reclaim`, which any thread may call.
 
-An exception may come between any two steps: gevent's Timeout, KeyboardInterrupt, one out of a signal's handler. So a
+An exception may come between any two steps: gevent's Timeout, KeyboardInterrupt, an error of a signal handler. So a
 connection is not `reusable` while an exchange is under way, and is never marked busy after the exchange, however it
-ended; and its socket closes itself when nothing holds the connection any more.
+ended. Its socket closes itself when nothing holds the connection any more.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 _RECEIVE = 64 * 1024
-"""Bytes asked of the kernel at once."""
+"""Bytes that are read from the kernel at once."""
 _JOIN_UP_TO = 64 * 1024
-"""Bodies up to this many bytes are copied behind their head: one cheap copy saves the kernel a gathering send."""
+"""Bodies of up to so many bytes are copied behind their head: one cheap copy saves the kernel a gathering send."""
 _LONGEST_WAIT, _LONGEST_POLL = 86_400.0, 86_400_000.0
 """Seconds, and as many milliseconds; `poll` takes a C int of them."""
 _LATE = 0.25
-"""Seconds after which a timeout was noticed late: this thread was held up, and not the node."""
+"""Seconds. If a timeout is noticed later than this, the thread was delayed, and not the node."""
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -64,8 +64,8 @@ class Connection(ResponseRules):
         self._unsent: memoryview | None = None
         self._send_error: OSError | None = None
         self._pending: Callable[[], int] | None = None
-        # `cut` comes from another thread. Without this it could shut down a descriptor that was just closed here,
-        # and that already belongs to something else.
+        # Another thread calls `cut`. Without this lock it could shut down a descriptor that was just closed here, and
+        # that already belongs to another file.
         self._guard = threading.Lock()
 
     @classmethod
@@ -88,14 +88,14 @@ class Connection(ResponseRules):
     def connect(self, *, connect_timeout: float, deadline: float | None = None, tls: TlsSource | None = None) -> None:
         """Connect, with TLS if `tls` is given, within `connect_timeout` seconds and before `deadline`.
 
-        Raises `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`. The connection is closed then.
+        Raises `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`; then the connection is closed.
         """
         with self._connecting(connect_timeout, deadline) as until:
             self._get_ready(self._connect_tcp(until) if tls is None else self._connect_tls(until, tls))
 
     @contextlib.contextmanager
     def _connecting(self, connect_timeout: float, deadline: float | None) -> Iterator[float]:
-        """``with`` it, connecting fails in our own words, and leaves nothing open. Gives when it must be done."""
+        """A ``with`` block that connects: its errors become ours, and leave no socket open. Yields its deadline."""
         now = self._clock()
         if deadline is not None:
             connect_timeout = min(connect_timeout, max(0.0, deadline - now))
@@ -141,12 +141,12 @@ class Connection(ResponseRules):
             sock = self._connect_tcp(until)
 
     def _keep(self, sock: socket.socket) -> None:
-        # Known from the first moment, so that `cut` and `abandon` reach a socket that is still connecting.
+        # Kept before it connects, so that `cut` and `abandon` also reach a socket that is still connecting.
         with self._guard:
             before, self._sock = self._sock, sock
         if before is not None:
-            # To another address of the same name, or checked against another name; of a socket that became a TLS one
-            # nothing is left to close.
+            # The socket before it was for another address of the same name, or for another certificate name. If it
+            # became a TLS socket, nothing of it is left to close.
             before.close()
         if self._cut_reason is not None:
             raise OSError(self._cut_reason)
@@ -155,7 +155,7 @@ class Connection(ResponseRules):
         sock.settimeout(0.0)
         self._send = sock.send
         self._recv = sock.recv
-        # TLS has no gathering send, and Windows neither.
+        # Neither TLS nor Windows has a gathering send.
         self._send_pieces = getattr(sock, "sendmsg", None) if self._tls is None else None
         self._fd = sock.fileno()
         self._poller = sockets.new_poller(self._fd)
@@ -183,14 +183,14 @@ class Connection(ResponseRules):
     ) -> Answer:
         """Send one request and read its answer.
 
-        `read_timeout`: seconds for the next bytes of the answer (or for the node to take more of the request).
-        `deadline`: on the connection's clock; bounds the whole exchange.
+        `read_timeout`: seconds until the next bytes of the answer (or until the node takes more of the request).
+        `deadline`: on the connection's clock; limits the whole exchange.
         `patient`: `cut` does not end the exchange, once it has begun.
         `max_body`: bytes that the answer's body may have, as it is sent.
 
-        Raises `NodeUnreachableError` and `DeadlineBeforeSendError` if surely nothing was sent, and otherwise
-        `ConnectionLostError`, `ReadTimeoutError` or `MalformedAnswerError`. A TLS alert with which the node refuses
-        our certificate is a `TlsError`: it has not looked at the request then.
+        Raises `NodeUnreachableError` and `DeadlineBeforeSendError` if nothing was sent for certain, and otherwise
+        `ConnectionLostError`, `ReadTimeoutError` or `MalformedAnswerError`. A TLS alert with which the node refuses our
+        certificate is a `TlsError`: then the node has not read the request.
         """
         try:
             reader = self._begin(head, body, deadline, patient, max_body)
@@ -199,18 +199,18 @@ class Connection(ResponseRules):
             self.busy_since = None
 
     def _begin(self, head: bytes, body: bytes, deadline: float | None, patient: bool, max_body: int) -> AnswerReader:
-        """Send the request, as far as the kernel takes it: what it does not take is left in `_unsent`.
+        """Send as much of the request as the kernel takes. The rest is left in `_unsent`.
 
-        The caller unsets `busy_since`, however this ends.
+        The caller resets `busy_since`, however this ends.
         """
         now = self._clock()
         if deadline is not None and now >= deadline:
             raise self._too_late()
-        self.busy_since = now  # before the look at `reusable`: see `reclaim`
+        self.busy_since = now  # before `reusable` is read: see `reclaim`
         usable, self.reusable = self.reusable, False
         reader = self._reader
         if patient:
-            with self._guard:  # either `cut` came before, or it finds this set
+            with self._guard:  # either `cut` was called before, or it sees that this is set
                 self._patient = True
                 usable = usable and self._cut_reason is None
         if not usable or reader is None:
@@ -228,7 +228,7 @@ class Connection(ResponseRules):
         except _WOULD_BLOCK:
             request, sent = head + body, 0
         except OSError as error:
-            # Not one byte has left: this and only this failure of an open connection says so for sure.
+            # Not one byte was sent. This is the only failure of an open connection of which that is certain.
             raise self._refusal() or self._unreachable(sockets.words_of(error)) from error
         if sent < len(request):
             self._unsent = memoryview(request)[sent:]
@@ -236,7 +236,7 @@ class Connection(ResponseRules):
         return reader
 
     def _ended(self, answer: Answer, reusable: bool) -> Answer:
-        """The answer, which is complete. `reusable`: whether the node keeps the connection open."""
+        """The exchange is complete, and this is its answer. `reusable`: whether the node keeps the connection open."""
         self._patient = False
         if self._tls is not None and not self._exchanges:
             # By now the tickets of TLS 1.3, which follow the handshake, have been read.
@@ -246,7 +246,7 @@ class Connection(ResponseRules):
         return answer
 
     def _refusal(self) -> TlsError | None:
-        """What the node said before it closed a fresh TLS connection on us, if that was about our certificate."""
+        """The node's refusal of our certificate, if it sent one before it closed a new TLS connection."""
         if self._tls is not None and not self._exchanges:
             try:
                 self._recv(1)
@@ -264,18 +264,18 @@ class Connection(ResponseRules):
             except _WOULD_BLOCK:
                 break
             except OSError as error:
-                # The node may have answered before it closed its side: a body that is too long, or load it sheds.
-                # What it said is still to be read; `_unsent` says that this connection is not used again.
+                # The node may have answered before it closed its side, because the body is too long or it sheds load.
+                # The answer can still be read. `_unsent` shows that this connection must not be used again.
                 self._send_error = error
                 break
         self._unsent = unsent or None
 
     def _read(self, reader: AnswerReader, read_timeout: float, deadline: float | None) -> Answer:
-        """The answer, once it is complete."""
+        """Read until the answer is complete."""
         pending = self._pending
         while True:
             wait = read_timeout if deadline is None else self._time_to_wait(read_timeout, deadline)
-            # TLS may hold bytes that it has already taken from the socket.
+            # TLS may hold bytes that it has already read from the socket.
             if pending is None or not pending():
                 milliseconds = wait * 1000.0 if wait < _LONGEST_WAIT else _LONGEST_POLL
                 if not (self._poller.poll(milliseconds) if self._unsent is None else self._wait_for_both(milliseconds)):
@@ -285,14 +285,14 @@ class Connection(ResponseRules):
                 return answer
 
     def _time_to_wait(self, read_timeout: float, deadline: float | None) -> float:
-        """Seconds for the next bytes. Raises `ReadTimeoutError` at the deadline, of an endless answer as well."""
+        """Seconds to wait for the next bytes. Raises `ReadTimeoutError` at the deadline, even if bytes still come."""
         wait = read_timeout if deadline is None else min(read_timeout, deadline - self._clock())
         if wait <= 0:
             raise self._read_timeout(read_timeout, deadline, self._received)
         return wait
 
     def _receive(self, reader: AnswerReader) -> Answer | None:
-        """Take what has come, without waiting. The answer, if it is complete."""
+        """Read what has come, without waiting. Returns the answer if it is complete."""
         try:
             data = self._recv(_RECEIVE)
         except _WOULD_BLOCK:
@@ -316,14 +316,14 @@ class Connection(ResponseRules):
         return self._ended(reader.take(), reusable)
 
     def _look_after_cut(self, received: int) -> None:
-        """See for a moment whether the node ends the connection itself."""
+        """Check for a moment whether the node ends the connection itself."""
         if self._cut_reason is not None and not received and self._sock is not None:
             self._ended_by_node = sockets.was_ended_by_peer(self._sock)
 
     def _wait_for_both(self, milliseconds: float) -> Any:
-        """Wait until there is something to read, or room for what is unsent. Nothing if nothing came in that time."""
+        """Wait until there is something to read, or room for unsent bytes. Returns nothing if the time is up first."""
         if self._send_error is not None:
-            return self._poller.poll(milliseconds)  # there will be no room
+            return self._poller.poll(milliseconds)  # the node takes no more bytes
         self._poller.modify(self._fd, sockets.READ | sockets.WRITE)
         try:
             return self._poller.poll(milliseconds)
@@ -333,7 +333,7 @@ class Connection(ResponseRules):
     # ---- between exchanges, and the end ------------------------------------------------------------------------
 
     def is_stale(self) -> bool:
-        """Whether the node has closed this idle connection, or sent what nobody asked for. Does not wait."""
+        """Whether the node has closed this idle connection, or sent bytes without a request. Does not wait."""
         if not self.reusable:
             return True
         try:
@@ -341,7 +341,7 @@ class Connection(ResponseRules):
                 return bool(self._poller.poll(0))
             if not self._pending() and not self._poller.poll(0):
                 return False
-            # What can be read may be a TLS record without data, such as another session ticket.
+            # The bytes may be a TLS record without data, such as another session ticket.
             self._recv(1)
         except _WOULD_BLOCK:
             return False
@@ -350,9 +350,9 @@ class Connection(ResponseRules):
         return True
 
     def cut(self, reason: str = "it was declared down") -> None:
-        """End what another thread does on this connection: its exchange fails at once, and the error says why.
+        """End the exchange of another thread on this connection: it fails at once, and the error says why.
 
-        Not an exchange that asked to be spared: it goes on until its answer comes or its time is up.
+        A `patient` exchange is not ended: it goes on until its answer comes or its time is up.
         """
         with self._guard:
             if self._patient:
@@ -360,12 +360,12 @@ class Connection(ResponseRules):
             self.reusable = False
             self._cut_reason = reason
             if self._sock is not None:
-                # The plain socket's method: that of a TLS socket would make it a plain one under the reader's hands.
+                # The plain socket's method: a TLS socket's own would turn it into a plain one while a thread reads it.
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(self._sock, sockets.SHUT)
 
     def close(self) -> None:
-        """Close the socket. Any number of times; never raises, never waits."""
+        """Close the socket. May be called any number of times. Never raises or waits."""
         self.reusable = False
         with self._guard:
             if self._sock is not None:
@@ -375,9 +375,9 @@ class Connection(ResponseRules):
         self._let_go()
 
     def abandon(self) -> None:
-        """Drop the socket in a forked child, without a word to the node: the parent goes on using it."""
+        """Drop the socket in a forked child and send the node nothing: the parent goes on using the connection."""
         self.reusable = False
-        # No lock: a thread of the parent may have held it, and here is none that could let it go.
+        # No lock: a thread of the parent may have held it at the fork, and no thread of the child can release it.
         self._guard = threading.Lock()
         sock, self._sock = self._sock, None
         if sock is not None:

@@ -1,7 +1,7 @@
-"""What HTTP/1.1 demands of an answer, in a thread and in an event loop: the rules, and the errors in words.
+"""What HTTP/1.1 demands of an answer, in a thread and in an event loop: the rules, and the texts of the errors.
 
-`ResponseRules` is the base class of both kinds of connection (`transport.http1.connection`, `aio.connection`): it
-judges what `reader` has found in the bytes, and words what went wrong. Nothing here waits or touches a socket.
+`ResponseRules` is the base class of both kinds of connection (`transport.http1.connection`, `aio.connection`). It
+checks what `reader` has parsed, and writes the errors. Nothing here waits or touches a socket.
 
 Source: RFC 9112 (HTTP/1.1).
 """
@@ -37,9 +37,9 @@ Clock = Callable[[], float]
 """Seconds that only grow, as `time.monotonic` gives them."""
 
 MAX_BODY = 256 * 1024 * 1024
-"""Bytes in the body of an answer, at most, where an exchange does not say otherwise."""
+"""The most bytes that the body of an answer may have, unless an exchange says otherwise."""
 MAX_ERROR = 32 * 1024 * 1024
-"""Bytes in the body of an answer with status 300 or above: no error tells of more than one item."""
+"""The most bytes that the body of an answer with status 300 or above may have: no error contains more than one item."""
 _MAX_HEAD = 64 * 1024
 _BY_THE_NODE = (ConnectionResetError, BrokenPipeError, ssl.SSLError)
 """Errors of a connection that the node has closed, or reset, or ended with an alert of TLS."""
@@ -51,23 +51,23 @@ class Handshakes(Protocol):
     def wrap(self, sock: socket.socket, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket | None:
         """The TLS socket that takes the place of `sock`, after its handshake.
 
-        None if the node's certificate is not issued for the name that was tried: there is another name, for which
-        another socket must be connected. `sock` has a timeout, which bounds the handshake. `keep` is called with the
-        new socket before it. Raises `TlsError`, TimeoutError, and other OSErrors where the connection broke.
+        None if the node's certificate is not issued for the name that was tried, and there is another name: then the
+        caller connects another socket for that name. `sock` has a timeout, which limits the handshake. `keep` is called
+        with the new socket before the handshake. Raises `TlsError`, TimeoutError, and OSError if the connection broke.
         """
 
     def begin(self, sock: socket.socket, keep: Callable[[socket.socket], None]) -> ssl.SSLSocket:
-        """The TLS socket that takes the place of `sock`, before its handshake. The caller has it shake hands, and says
-        whether it has `succeeded` or `failed`."""
+        """The TLS socket that takes the place of `sock`, before its handshake. The caller does the handshake, and then
+        calls `succeeded` or `failed`."""
 
     def succeeded(self) -> None: ...
 
     def failed(self, error: ssl.SSLError) -> OSError | None:
-        """What to raise for the `error` of a handshake; None if it is to be tried with the next name."""
+        """The error to raise for the `error` of a handshake; None if the next name must be tried."""
 
 
 class TlsSource(Protocol):
-    """What makes connected sockets TLS ones: see `transport.tls`."""
+    """Turns connected sockets into TLS sockets: see `transport.tls`."""
 
     def handshakes(self, node: Node) -> Handshakes:
         """The handshakes of one new connection to `node`. Raises `TlsError`."""
@@ -76,16 +76,16 @@ class TlsSource(Protocol):
         """Keep the socket's session for the node's next connection."""
 
     def refused(self, node: Node, error: ssl.SSLError) -> TlsError | None:
-        """What to raise if `error`, met while the first answer was awaited, refuses our certificate; else None."""
+        """The error to raise if `error`, which came instead of the first answer, refuses our certificate; else None."""
 
 
 class ResponseRules:
-    """What the connections of threads and of event loops have in common: state, rules for an answer, errors in words.
+    """What the connections of threads and of event loops have in common: state, rules for an answer, texts of errors.
 
     `reusable`: whether another request may follow. It is False from the moment an exchange begins until it has ended
-    well, so whatever breaks an exchange, KeyboardInterrupt too, leaves a connection that is not used again.
-    `busy_since`: when the exchange or the connecting under way began; None in between.
-    `connected`: whether it has been ready for requests.
+    well. So a connection is not used again after any error in an exchange, KeyboardInterrupt included.
+    `busy_since`: when the exchange or the connecting that is under way began; None in between.
+    `connected`: whether it has ever been ready for requests.
     `idle_since`, `lent_by`, `renew_at`, `predecessor`: for the pool's own use; see `transport.pooled.PooledConnection`.
     """
 
@@ -138,17 +138,17 @@ class ResponseRules:
         raise NotImplementedError
 
     def _let_go(self) -> None:
-        """Nothing is read here any more."""
+        """No more bytes are read on this connection."""
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.let_go()
 
     def reclaim(self) -> bool:
-        """Close it, unless an exchange or connecting is under way. Whether it was closed.
+        """Close it, unless an exchange or connecting is under way. Returns whether it was closed.
 
-        For a connection that its holder has lost. Should the holder come back all the same, and begin an exchange at
-        this moment, then either it is seen here, or it sees here that the connection is not `reusable`: what begins an
-        exchange sets `busy_since` before it looks.
+        This is for a connection that its holder has lost. If the holder still begins an exchange at this moment, then
+        either this method sees `busy_since`, or the exchange sees that the connection is not `reusable`: an exchange
+        sets `busy_since` before it reads `reusable`.
         """
         self.reusable = False
         if self.busy_since is not None:
@@ -160,7 +160,7 @@ class ResponseRules:
         raise NotImplementedError
 
     def _take(self, reader: AnswerReader, data: bytes, received: int) -> bool:
-        """Take the next bytes of the answer, after which it has so many. True if it is complete.
+        """Take the next bytes of the answer. `received`: its bytes so far, with these. True if it is complete.
 
         Raises `MalformedAnswerError`.
         """
@@ -173,7 +173,7 @@ class ResponseRules:
             if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, Refused):
                 # A KeyboardInterrupt, or gevent's Timeout, that came while a callback ran.
                 raise (error.__context__ or error) from None
-            # After a whole answer it is only what follows that is wrong.
+            # The answer is complete, and only the bytes after it are wrong.
             reader.reusable = False
             if not reader.complete:
                 raise self._malformed(parser_words(error)) from error
@@ -188,7 +188,7 @@ class ResponseRules:
         return False
 
     def _check_size(self, reader: AnswerReader, received: int) -> None:
-        """Raise `MalformedAnswerError` if the answer is, or says that it will be, larger than it may be."""
+        """Raise `MalformedAnswerError` if the answer is too large, or says that it will be."""
         if not reader.head_is_complete:
             if received > _MAX_HEAD:
                 raise self._malformed(f"more than {_MAX_HEAD} bytes of headers")
@@ -197,7 +197,7 @@ class ResponseRules:
         problem = reader.problem(most)
         if problem:
             raise self._malformed(problem)
-        # What frames the chunks counts too: it may be as long as the node likes.
+        # The bytes that frame the chunks count too: a node may send any number of them.
         if received > most and (received > most + most // 8 + _MAX_HEAD or reader.size > most):
             raise self._malformed(f"a body of more than {most} bytes")
 
@@ -216,7 +216,7 @@ class ResponseRules:
             return ConnectTimeoutError(what, node=self.node.address, was_cut=True)
         what = f"Node {self.node} did not accept the connection within {seconds:g} s"
         if deadline is not None and self._clock() >= deadline:
-            # Not a word about how long the node had: something may have held this thread or event loop.
+            # The message does not say how long the node had: this thread or event loop may have been blocked.
             what = f"The connection to node {self.node} was not open at the deadline of the call"
         return ConnectTimeoutError(what, node=self.node.address)
 
@@ -227,7 +227,7 @@ class ResponseRules:
         if unsent and not received:
             what = f"took no more of the request ({unsent} bytes are left)"
         elif received:
-            how = "did not complete" if at_deadline else "went silent in"  # it may be a slow one
+            how = "did not complete" if at_deadline else "went silent in"  # at the deadline it may be just slow
             what = f"{how} its answer (after {received} bytes)"
         else:
             what = "did not answer"
@@ -251,8 +251,8 @@ class ResponseRules:
         when = f"after {received} bytes of the answer" if received else "before the answer"
         lost = ConnectionLostError(f"Node {address}: the connection was lost {when} ({how})", node=address)
         lost.was_idle = self._exchanges > 0 and not received
-        # What is not known to have come from the node is our own kernel's word, after it has heard nothing for long.
-        # And the error of which a part came may be that of a proxy, which speaks for a node that is frozen.
+        # If the error is not known to come from the node, our own kernel raised it after a long silence of the node.
+        # If a part of an error answer came, it may come from a proxy in front of a frozen node.
         by_kernel = not received and error is not None and not isinstance(error, _BY_THE_NODE)
         reader = self._reader
         lost.may_still_execute = by_kernel or (reader is not None and reader.head_is_complete and reader.status >= 300)

@@ -1,4 +1,4 @@
-"""What llhttp finds in the bytes of one answer.
+"""The parser of one answer, which uses llhttp.
 
 Sources: RFC 9112 (HTTP/1.1); what the parser accepts is llhttp's strict mode.
 """
@@ -12,20 +12,20 @@ from httptools import HttpResponseParser
 __all__ = ["Answer", "AnswerReader", "Refused", "parser_words", "whole_answer"]
 
 _MAX_DIGITS = 19
-"""Digits of a Content-Length. Neither zeros in front of it nor more bytes than a 64-bit number counts are honest."""
+"""Digits of a Content-Length. No honest node sends leading zeros, or more bytes than a 64-bit number can count."""
 _MAX_CHUNKS = 16
-"""Chunks that are kept before they are joined. A chunk may be one byte, and an object for each would be many times as
-large as the answer."""
+"""So many chunks are kept before they are joined. A chunk may be one byte, and one object for each byte would be many
+times as large as the answer."""
 _END_OF_HEAD = b"\r\n\r\n"
 _LONGEST_KNOWN_HEAD, _MOST_KNOWN_HEADS = 1024, 1024
 _known_heads: dict[bytes, tuple[int, dict[str, str]]] = {}
-"""Heads that llhttp has parsed, with the length of the body and the headers that it has found. A node gives the same
-head to all answers of one length within a second, and parsing it again would find the same. Threads may share it: each
-step is one of C code."""
+"""Heads that llhttp has parsed, with the length of the body and the headers of each. A node sends the same head with
+all answers of one length within a second, so that it need not be parsed again. Threads may share this dict: each
+step on it is one step of C code."""
 
 
 class Answer:
-    """An HTTP answer, whole: `status`, `headers` (names in lower case), `body` as it was sent."""
+    """A complete HTTP answer: `status`, `headers` (names in lower case), `body` as it was sent."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -39,8 +39,8 @@ class Answer:
 
 
 def whole_answer(data: bytes) -> Answer | None:
-    """The answer that `data` are, the first bytes of one, if they are all of it, and their head is one that was parsed
-    before, byte for byte. The node keeps the connection open after it."""
+    """The answer in `data`, its first bytes, if they are the complete answer and its head was parsed before, byte for
+    byte; else None. After such an answer the node keeps the connection open."""
     end = data.find(_END_OF_HEAD) + 4
     known = _known_heads.get(data[:end])
     if known is None or len(data) - end != known[0]:
@@ -49,13 +49,13 @@ def whole_answer(data: bytes) -> Answer | None:
 
 
 class Refused(Exception):
-    """What llhttp takes and we do not; the text says what."""
+    """llhttp accepts the answer, and we do not. The text says why."""
 
 
 class AnswerReader:
-    """What llhttp finds in the bytes of one answer. httptools calls the ``on_...`` methods.
+    """Parses the bytes of one answer by llhttp. httptools calls the ``on_...`` methods.
 
-    `reusable`: the answer is whole, nothing followed it, and the node keeps the connection open.
+    `reusable`: the answer is complete, nothing followed it, and the node keeps the connection open.
     """
 
     __slots__ = (
@@ -87,7 +87,7 @@ class AnswerReader:
         self._tidy = 0
 
     def feed_known(self, data: bytes) -> bool:
-        """Take `data`, if they are a `whole_answer`. Whether they were taken."""
+        """Take `data`, if they are a `whole_answer`. Returns whether they were taken."""
         self._known = whole_answer(data)
         if self._known is None:
             return False
@@ -95,7 +95,7 @@ class AnswerReader:
         return True
 
     def remember_head(self, data: bytes) -> None:
-        """Keep the head of `data`, which are a whole answer, for others of the same head: see `whole_answer`."""
+        """Keep the head of `data`, a complete answer, for other answers with the same head: see `whole_answer`."""
         length = self.headers.get("content-length")
         if self.status != 200 or not self.reusable or length is None or "transfer-encoding" in self.headers:
             return
@@ -133,18 +133,18 @@ class AnswerReader:
 
     def on_message_complete(self) -> None:
         if 100 <= self.status < 200:
-            self._start_over()  # such as 100 Continue: the answer itself is still to come
+            self._start_over()  # for example 100 Continue: the real answer follows
             return
         self.complete = True
         self.reusable = self._parser.should_keep_alive()
 
     @property
     def ends_with_connection(self) -> bool:
-        """Whether the body lasts until the node closes, and the node has said that it will."""
+        """Whether the body lasts until the node closes the connection, and the node has announced that it will."""
         headers = self.headers
         if not self.head_is_complete or "content-length" in headers or "transfer-encoding" in headers:
             return False
-        # Without such words a connection that broke would look like the end of the answer.
+        # Without the announcement, a broken connection would look like the end of the answer.
         return self._parser.get_http_version() == "1.0" or "close" in headers.get("connection", "").lower()
 
     @property
@@ -153,15 +153,17 @@ class AnswerReader:
         return sum(map(len, self._chunks))
 
     def tidy(self) -> None:
-        """Called between two readings of the socket: many small chunks become one, so that what is kept of the answer
-        is about as large as the answer. Each byte is moved once."""
+        """Join many small chunks to one, so that the chunks need about as much memory as the answer.
+
+        This is called between two readings of the socket. Each byte is moved once.
+        """
         chunks, start = self._chunks, self._tidy
         if len(chunks) - start > _MAX_CHUNKS:
             chunks[start:] = [b"".join(chunks[start:])]
             self._tidy = start + 1
 
     def problem(self, most: int) -> str | None:
-        """What is wrong with the head of an answer, if the body is not complete yet or larger than `most`."""
+        """What is wrong with the head of an answer whose body is not complete yet, or is larger than `most`."""
         length = self.headers.get("content-length")
         if length is not None:
             return f"a body of {length} bytes, where {most} are allowed" if int(length) > most else None
@@ -170,7 +172,7 @@ class AnswerReader:
         return "a body without Content-Length, chunks, or Connection: close"
 
     def take(self) -> Answer:
-        """The answer that was read. An idle connection keeps nothing of it: it may be large."""
+        """Return the answer that was read, and forget it: it may be large, and an idle connection must not keep it."""
         known = self._known
         if known is not None:
             self._known = None
@@ -182,7 +184,7 @@ class AnswerReader:
         return answer
 
     def let_go(self) -> None:
-        """The last call. Parser and reader hold each other: they need not wait for the garbage collector."""
+        """The last call. Parser and reader refer to each other; this frees them without the garbage collector."""
         self._parser = self.feed = None
 
 

@@ -1,4 +1,4 @@
-"""What a connection asks of sockets and of the kernel: connecting, options, polling, and errors in words."""
+"""What a connection needs from sockets and the kernel: connecting, options, polling, and texts of errors."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ __all__ = [
 
 READ, WRITE = getattr(select, "POLLIN", 1), getattr(select, "POLLOUT", 4)
 SHUT = socket.SHUT_RD if hasattr(socket, "TCP_INFO") else socket.SHUT_RDWR
-"""How a cut wakes a reader. Where the platform tells whether the node ends the connection, it must not be our own end
-that makes it do so."""
+"""How a cut wakes a reader. Where the platform shows whether the node ends the connection, we must not end our side:
+that would make the node end the connection too."""
 GRACE = 0.05
-"""Seconds after a cut in which the node may still end the connection itself. The kernel of a process that died closes
-its listener and its connections one after the other: a probe may be refused before a connection is reset."""
+"""Seconds after a cut in which the node may still end the connection itself. When a process dies, its kernel closes the
+listener and the connections one after the other: a probe may be refused before a connection is reset."""
 _GLANCES = 25
 _TCP_CLOSE, _TCP_CLOSE_WAIT = 7, 8
-"""States of a connection as Linux tells them: the other side has reset it, or closed it."""
+"""States of a connection in Linux: the other side has reset it, or closed it."""
 
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-"""Socket options (as far as the platform has them) by which the kernel finds out in a minute that a peer is gone,
-and by which firewalls go on remembering a quiet connection."""
+"""Socket options, as far as the platform has them. With them the kernel notices within a minute that a peer is gone,
+and firewalls do not forget a quiet connection."""
 
 
 # ---- connecting --------------------------------------------------------------------------------------------------
@@ -60,9 +60,9 @@ def connect_any(
 ) -> socket.socket:
     """A socket connected to one of the addresses of `host`; a name may have several, and each gets its share of time.
 
-    `check`: is called with each address; raises OSError if it may not be connected to. `time_left`: seconds; raises
-    TimeoutError if there are none. `keep`: is called with each socket before it connects; raises OSError if there is to
-    be no connection any more. Raises OSError.
+    `check`: is called with each address; raises OSError if we must not connect to it. `time_left`: seconds; raises
+    TimeoutError if the time is up. `keep`: is called with each socket before it connects; raises OSError if the
+    connection is no longer wanted. Raises OSError.
     """
     for left, address in addresses_of(host, port, time_left()):
         try:
@@ -78,7 +78,7 @@ def connect_any(
 
 
 def addresses_of(host: str, port: int, within: float) -> list[tuple[int, Any]]:
-    """The addresses of `host`, as ``getaddrinfo`` gives them, each with how many follow it. Raises OSError."""
+    """The addresses of `host`, as ``getaddrinfo`` gives them, each with the number that follow. Raises OSError."""
     try:
         addresses = look_up(host, port, within)
     except UnicodeError as error:
@@ -97,9 +97,10 @@ def unconnected(address: Any, check: Callable[[str], None], keep: Callable[[sock
 
 
 def refuse_itself(own: object, peer: object) -> None:
-    """Raises ConnectionRefusedError where a connection's two ends are one socket.
+    """Raise ConnectionRefusedError if a socket is connected to itself.
 
-    A loopback port from which we connect to itself answers with our own bytes. TCP allows it.
+    TCP allows that on loopback, when the port that we connect from is the port that we connect to. Such a socket
+    answers with our own bytes.
     """
     if own == peer:
         raise ConnectionRefusedError("nobody listens there")
@@ -107,12 +108,12 @@ def refuse_itself(own: object, peer: object) -> None:
 
 @functools.cache
 def self_closing(base: type[socket.socket]) -> type[socket.socket]:
-    """A kind of `base` that closes itself where an exception has ended all that held it.
+    """A subclass of `base` that closes itself when nothing refers to it any more, such as after an exception.
 
-    Python would close it too, but with a ResourceWarning: a timeout that comes as an exception is not a mistake. It
-    is closed by C's own `close`, in which no other exception can come, and get lost.
+    Python would close it too, but with a ResourceWarning, although a timeout that comes as an exception is not a
+    mistake. C's own `close` closes it, during which no other exception can come and be lost.
     """
-    # gevent has sockets of its own in the place of these.
+    # gevent replaces these sockets by its own.
     close: Any = socket.SocketType.close if issubclass(base, socket.SocketType) else base.close
     return type(f"SelfClosing{base.__name__}", (base,), {"__slots__": (), "__del__": close})
 
@@ -150,8 +151,8 @@ class _SelectPoller:
 
 
 def new_poller(fd: int) -> Any:
-    """Something with the methods of `select.poll()`, which looks at `fd` for something to read."""
-    # Looked up now, and not when this module is imported: gevent puts its own in the place of these.
+    """An object with the methods of `select.poll()`, which waits until `fd` has something to read."""
+    # Looked up now, and not when this module is imported: gevent replaces these by its own.
     make = getattr(select, "poll", _SelectPoller)
     poller = make()
     poller.register(fd, READ)
@@ -162,16 +163,16 @@ def new_poller(fd: int) -> Any:
 
 
 def was_ended_by_peer(sock: socket.socket) -> bool:
-    """Whether the other side ends the connection, or has ended it: a process that died does, a frozen one does not.
+    """Whether the other side ends the connection, or has ended it. A process that died does, a frozen one does not.
 
-    Looks for `GRACE` seconds, unless the answer is clear before.
+    Waits for `GRACE` seconds at most, until the answer is clear.
     """
     for _ in range(_GLANCES):
         state = _tcp_state(sock)
         if state == _TCP_CLOSE_WAIT:
             return True
         if state == _TCP_CLOSE:
-            # 0: a reset after an end. Others are our own kernel's, such as ETIMEDOUT.
+            # 0: a reset after an end. Other errors come from our own kernel, such as ETIMEDOUT.
             return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (0, errno.ECONNRESET, errno.EPIPE)
         if state is None:
             return False
@@ -180,7 +181,7 @@ def was_ended_by_peer(sock: socket.socket) -> bool:
 
 
 def _tcp_state(sock: Any) -> int | None:
-    """The state of a connected socket; None where the platform does not tell it."""
+    """The state of a connected socket; None where the platform does not show it."""
     option = getattr(socket, "TCP_INFO", None)
     if option is None:
         return None
@@ -192,8 +193,8 @@ def _tcp_state(sock: Any) -> int | None:
 
 
 def words_of(error: OSError) -> str:
-    """What went wrong, for a reader of our own errors."""
-    # asyncio replaces the kernel's words by its own. Numbers of TLS and of the resolver are not the kernel's.
+    """The text of an error of the kernel, for our own errors."""
+    # asyncio replaces the kernel's text by its own. Error numbers of TLS and of the resolver are not the kernel's.
     words = error.strerror
     if error.errno is not None and not isinstance(error, ssl.SSLError | socket.gaierror | socket.herror):
         words = os.strerror(error.errno)

@@ -1,8 +1,9 @@
-"""Work in steps: what a thread does that waits for more than one connection at a time.
+"""Work in steps: how one thread waits for more than one connection at a time.
 
-Such work is a generator. Where it would wait for a socket, it yields a `Ready`, and is sent whether the socket is
-ready. What runs it waits for that, and for others beside it. So it needs no thread and no event loop, and closing the
-generator ends it where it waits. It is not a coroutine: Python complains of one that an exception kept from beginning.
+Such work is a generator. Where it must wait for a socket, it yields a `Ready`. Its caller waits for the socket, and for
+those of other work, and then sends whether the socket is ready. So the work needs no thread and no event loop, and
+closing the generator ends it where it waits. It is not a coroutine, because Python warns of a coroutine that never
+began, as after an exception.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _T = TypeVar("_T")
 
 
 class Ready(NamedTuple):
-    """What work in steps waits for: that a socket is ready. It is sent True then, and False after `seconds`.
+    """What work in steps waits for: a socket. It is sent True when the socket is ready, and False after `seconds`.
 
     `fd`: of the socket. `events`: `READ`, `WRITE` or both. `has_begun`: whether a byte of the answer has come.
     """
@@ -34,11 +35,11 @@ class Ready(NamedTuple):
 
 
 Steps = Generator[Ready, Any, _T]
-"""Work in steps, with what it gives in the end."""
+"""Work in steps, with the type of its result."""
 
 
 class Awaitable(Generic[_T]):
-    """Work in steps for a coroutine to await, which is one of the steps then."""
+    """Lets a coroutine await work in steps; the coroutine is then work in steps itself."""
 
     __slots__ = ("_work",)
 
@@ -50,19 +51,19 @@ class Awaitable(Generic[_T]):
 
 
 def wait_for_any(sockets: Iterable[tuple[int, int]], seconds: float) -> set[int]:
-    """Wait until one of the sockets is ready, and give the descriptors of those that are; none of them after `seconds`.
+    """Wait until one of the sockets is ready, and return the descriptors of those that are; none after `seconds`.
 
     `sockets`: pairs of a descriptor and the events to wait for.
     """
     seconds = min(max(0.0, seconds), _LONGEST_POLL)
-    # Looked up now, and not when this module is imported: gevent puts its own in the place of these.
+    # Looked up now, and not when this module is imported: gevent replaces these by its own.
     make = getattr(select, "poll", None)
     if make is None:
         return _select(sockets, seconds)
     poller = make()
     for fd, events in sockets:
         poller.register(fd, events)
-    # Rounded up: a moment that has not quite come would be waited for again and again.
+    # Rounded up: if it were rounded down, the wait would end too early, and be repeated again and again.
     return {fd for fd, _ in poller.poll(math.ceil(seconds * 1000.0))}
 
 
@@ -71,5 +72,5 @@ def _select(sockets: Iterable[tuple[int, int]], seconds: float) -> set[int]:
     pairs = list(sockets)
     reading = [fd for fd, events in pairs if events & READ]
     writing = [fd for fd, events in pairs if events & WRITE]
-    # Windows tells in the third list that a connection was refused.
+    # On Windows, a refused connection is in the third list.
     return {fd for ready in select.select(reading, writing, writing, seconds) for fd in ready}

@@ -1,6 +1,7 @@
-"""A connection of a thread, whose connecting and exchange can also be done in steps, beside those of another one.
+"""A connection of a thread that can also connect and exchange in steps, while another connection does the same.
 
-What an exchange means, its timeouts and its errors are those of `Connection`; only the waiting differs: see `steps`.
+The meaning of an exchange, its timeouts and its errors are those of `Connection`. Only the waiting differs: see
+`steps`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from .steps import Ready, Steps
 __all__ = ["StepwiseConnection"]
 
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
-"""What the kernel says of connecting that is not refused at once; the last one on Windows."""
+"""The kernel's errors for connecting that is under way, and not refused at once. The last one is for Windows."""
 
 
 class StepwiseConnection(Connection):
-    """A `Connection` for one thread at a time, which may wait for another one meanwhile."""
+    """A `Connection` for one thread at a time, which may wait for another connection meanwhile."""
 
     __slots__ = ()
 
@@ -31,13 +32,13 @@ class StepwiseConnection(Connection):
     def connect_in_steps(
         self, *, connect_timeout: float, deadline: float | None = None, tls: TlsSource | None = None
     ) -> Steps[None]:
-        """As `connect`, in steps. Only a name is looked up without them, in at most `connect_timeout` seconds."""
+        """The same as `connect`, in steps. Only the look-up of a name blocks, for at most `connect_timeout` seconds."""
         with self._connecting(connect_timeout, deadline) as until:
             sock = yield from self._connect_tcp_in_steps(until)
             self._get_ready(sock if tls is None else (yield from self._shake_hands(sock, until, tls)))
 
     def _connect_tcp_in_steps(self, until: float) -> Steps[socket.socket]:
-        """As `sockets.connect_any`."""
+        """The same as `sockets.connect_any`, in steps."""
         node = self.node
         for left, address in sockets.addresses_of(node.host, node.port, self._time_left(until)):
             try:
@@ -83,7 +84,7 @@ class StepwiseConnection(Connection):
     def exchange_in_steps(
         self, head: bytes, body: bytes, *, read_timeout: float, deadline: float | None = None, max_body: int = MAX_BODY
     ) -> Steps[Answer]:
-        """As `exchange`, in steps."""
+        """The same as `exchange`, in steps."""
         try:
             reader = self._begin(head, body, deadline, False, max_body)
             while True:
@@ -97,7 +98,7 @@ class StepwiseConnection(Connection):
             self.busy_since = None
 
     def _ready(self, seconds: float) -> Ready:
-        """There is more of the answer, or room for what is unsent."""
+        """The socket is ready: for more of the answer, or for unsent bytes of the request."""
         has_unsent = self._unsent is not None and self._send_error is None
         events = sockets.READ | sockets.WRITE if has_unsent else sockets.READ
         return Ready(self._fd, events, seconds, has_begun=self.has_begun)

@@ -1,9 +1,9 @@
 """The two lanes on which one attempt gets to a node.
 
-A lane is made for one call. It may be asked for several attempts, each on another node: the body is the same in all,
-the Host header and the signature are new in each. `ShortLane` writes the request itself; `CompatibleLane` builds
-botocore's request object and emits its events, for those who hook them. Both put equivalent requests on the wire, and
-both send with the cluster's one `Sender`.
+A lane is made for one call. It may make several attempts, each on another node: the body is the same in all of them,
+the Host header and the signature are new in each. `ShortLane` writes the request itself. `CompatibleLane` builds
+botocore's request object and emits its events, for applications that hook them. Both lanes send equivalent requests,
+and both send with the one `Sender` of the cluster.
 """
 
 from .compatible import CompatibleLane

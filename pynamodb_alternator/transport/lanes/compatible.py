@@ -1,8 +1,8 @@
-"""The compatible lane: every attempt is botocore's request object, and its events are emitted, for those who hook them.
+"""The compatible lane: each attempt builds botocore's request object and emits its events, for those who hook them.
 
-Tracers, recorders and stubs register handlers for the six events of an attempt (`_botocore._REQUEST_EVENTS`). They see
-here what they see at botocore: the same objects, the same keyword arguments, the same order. What goes over the wire
-afterwards is what they have left of it.
+Tracers, recorders and stubs register handlers for the six events of an attempt (`_botocore._REQUEST_EVENTS`). They get
+the same as from botocore: the same objects, the same keyword arguments, the same order. They may change the request;
+the changed request is sent.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class CompatibleLane:
         except Exception as error:
             await self._received(None, None, error)
             raise
-        # A stub's or a cache's answer goes the same way as a node's, but is not held against the node.
+        # The answer of a stub or a cache is handled as a node's answer is, but does not count for the node.
         headers = {name.lower(): value for name, value in response.headers.items()}
         answer = (HandlerAnswer if answered else Answer)(response.status_code, headers, response.content)
         self._made.append((answer, response, await self._parse(response, node, attempts)))
@@ -107,7 +107,7 @@ class CompatibleLane:
             context=request.context,
         )
         for handler, choice in chosen:
-            # botocore's own handlers go by the client's config, which knows nothing of the cluster's credentials.
+            # botocore's own handlers use the client's config, which does not have the cluster's credentials.
             if choice is not None and not is_stock_handler("choose-signer", handler):
                 is_signed = is_signed and choice is not botocore.UNSIGNED
                 break
@@ -147,7 +147,7 @@ class CompatibleLane:
         return self._sender.exchange(node, head, body, attempts)
 
     async def _whole(self, response: Any) -> AWSResponse:
-        """A handler's response, whose content is there."""
+        """A handler's response, with its content read."""
         whole: AWSResponse = response
         return whole
 
@@ -184,7 +184,7 @@ class CompatibleLane:
     async def _in_time(
         self, read: Callable[[Look | None], dict[str, Any]], size: int, node: Node, attempts: Attempts
     ) -> dict[str, Any]:
-        """What `read` makes of an answer of so many bytes. Only that of a large one is watched."""
+        """The result of `read`, for an answer of `size` bytes. Only the reading of a large answer is watched."""
         is_watched = size > LARGE and attempts.deadline is not None
         return read(self._sender.watch(node, attempts).look if is_watched else None)
 
@@ -198,7 +198,7 @@ class CompatibleLane:
         )
 
     def result(self, answer: Answer, attempts: int) -> tuple[Any, dict[str, Any]]:
-        # Not always the last one: an earlier answer counts more than a later one that says less.
+        # Not always the last answer: an earlier one is preferred if it says more.
         response, parsed = next((response, parsed) for made, response, parsed in self._made if made is answer)
         parsed["ResponseMetadata"]["RetryAttempts"] = attempts - 1
         return response, parsed
@@ -219,7 +219,7 @@ def _result_of(work: Coroutine[Any, Any, Answer]) -> Answer:
 
 
 def _replace(headers: Any, name: str, value: str) -> None:
-    # botocore's headers would else have both values.
+    # Without the deletion, botocore's headers would have both values.
     del headers[name]
     headers[name] = value
 

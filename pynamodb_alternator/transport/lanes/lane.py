@@ -19,14 +19,14 @@ class Lane(Protocol):
         """Send the request to `node` and read its answer. Raises `TransportError`."""
 
     def steps(self, node: Node, attempts: Attempts) -> Steps[Answer]:
-        """As `exchange`, in steps: see `http1.steps`."""
+        """The same as `exchange`, in steps: see `http1.steps`."""
 
     def result(self, answer: Answer, attempts: int) -> tuple[Any, dict[str, Any]]:
-        """What botocore's client takes from its endpoint for `answer`."""
+        """What botocore's client expects from its endpoint for `answer`."""
 
 
 class RawBody(BytesIO):
-    """A body as botocore's response object reads it."""
+    """A body in the form in which botocore's response object reads it."""
 
     def stream(self, **_: Any) -> Any:
         yield self.read()
@@ -37,7 +37,7 @@ def explain_compression(parsed: dict[str, Any], coding: str | None) -> dict[str,
     error = parsed.get("Error")
     if coding is None or not error or error.get("Code") != "ValidationException":
         return parsed
-    # What an old server says, which takes the compressed bytes for the JSON that it expects.
+    # An old server treats the compressed bytes as JSON, and its message says that they are not valid.
     if "JSON" in error.get("Message", ""):
         error["Message"] += (
             f" (The request was compressed with {coding}, and the server did not unpack it: ScyllaDB takes compressed "

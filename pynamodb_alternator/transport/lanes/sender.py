@@ -1,4 +1,4 @@
-"""What sends the requests of all lanes: the cluster's pools, signers, headers and compression."""
+"""The sender of the requests of all lanes: the cluster's pools, signers, headers and compression."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from ..signing import Signer
 __all__ = ["Sender"]
 
 _MAX_OF_ITEM_WRITE = 32 * 1024 * 1024
-"""Bytes of the answer to a write of one item. A request has at most 16 MiB, and so has the item that it tells of."""
+"""Bytes of the answer to a write of one item. A request has at most 16 MiB, and so has the item in the answer."""
 _MOST_SIGNERS = 1_000
 """Pairs of credentials and region whose signers are kept: more than a process has models."""
 
 
 class Sender:
-    """What all requests of a cluster need to get to a node: pools, signers, and the headers that go with each."""
+    """What all requests of a cluster need to reach a node: pools, signers, and the headers of each request."""
 
     def __init__(self, config: ClusterConfig, pools: Pools, *, wall_clock: Callable[[], float] = time.time) -> None:
         self._config = config
         self.pools = pools
         self.has_room: Callable[[Node], bool] = pools.has_room
-        """Whether a connection to a node can be had without waiting for one that is in use."""
+        """Whether a request can get a connection to a node without waiting for one that is in use."""
         self.any_has_room: Callable[[Iterable[Node]], bool] = pools.any_has_room
-        """The same of any of several nodes."""
+        """The same for any of several nodes."""
         self._wall_clock = wall_clock
         self._signers = Signers(config.credentials, config.region)
         self._signers_of: dict[tuple[Credentials | None, str | None], Signers] = {}
@@ -61,9 +61,11 @@ class Sender:
         patient: bool = False,
         loads: Loads | None = None,
     ) -> Answer:
-        """One request and its answer, as it came, on a connection of the node's pool. `deadline`: on the monotonic
-        clock. `pool_wait`: seconds in which a connection of a full pool must come free. `patient`: see `Attempts`.
-        `loads`: what is told how long the answer took."""
+        """Send one request on a connection of the node's pool, and return its answer as it came.
+
+        `deadline`: on the monotonic clock. `pool_wait`: seconds in which a connection of a full pool must become free.
+        `patient`: see `Attempts`. `loads`: records how long the answer took.
+        """
         pools, answer = self.pools, None
         connection = pools.acquire(node, timeouts.connect, deadline, pool_wait)
         began = 0.0 if loads is None else loads.clock()
@@ -83,7 +85,7 @@ class Sender:
         return answer
 
     def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
-        """One request and its answer, as it was before it was compressed."""
+        """Send one request, and return its answer as it was before it was compressed."""
         answer = self.send(
             node,
             head,
@@ -98,7 +100,7 @@ class Sender:
         return self.plain(node, head, answer, attempts)
 
     def exchange_in_steps(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Steps[Answer]:
-        """As `exchange`, in steps: see `http1.steps`. Not for a request that is patient: no read is."""
+        """The same as `exchange`, in steps: see `http1.steps`. Only for reads, which are never patient."""
         timeouts, pools = attempts.timeouts, self.pools
         connection = yield from pools.acquire_in_steps(node, timeouts.connect, attempts.deadline, attempts.pool_wait)
         loads, answer = attempts.environment.loads, None
@@ -132,14 +134,14 @@ class Sender:
         return self._most.get(operation, self._config.max_answer)
 
     def watch(self, node: Node, attempts: Attempts) -> Watch:
-        """What ends the reading of a large answer of `node` in time."""
+        """A watch that ends the reading of a large answer of `node` at the deadline."""
         return Watch(node, attempts.deadline, attempts.environment.clock)
 
     def unpacked(self, node: Node, head: bytes, answer: Answer, operation: str) -> Iterator[bytes]:
         """The body of an answer as it was before it was compressed, in pieces.
 
-        `head`: of the request. Raises `MalformedAnswerError`, as `compression.pieces` does, and for a body that is
-        compressed though the request did not ask for it.
+        `head`: of the request. Raises `MalformedAnswerError`, as `compression.pieces` does, and also for a body that is
+        compressed although the request did not ask for that.
         """
         coding = answer.headers["content-encoding"]
         name = coding_of(coding)
@@ -158,11 +160,11 @@ class Sender:
         how = options.request_compression
         if how is NOT_GIVEN:
             how = self._config.request_compression
-        # A body that is too long stays as it is, to be refused: the server's limit is for both forms of it.
+        # A body that is too long is not compressed, and is refused later: the server's limit holds for both forms.
         return (body, None) if how is None or len(body) > MAX_BODY else compress(how, body)
 
     def extra_headers(self, options: RequestOptions) -> list[tuple[str, str]]:
-        """The cluster's headers and those of the model or block, which win."""
+        """The cluster's headers, and those of the model or block, which have priority."""
         accepted = options.response_compression
         if not options.extra_headers and accepted is None:
             return list(self._headers)
@@ -176,7 +178,7 @@ class Sender:
     def head(
         self, node: Node, target: str, body: bytes, signer: Signer | None, options: RequestOptions = NO_OPTIONS
     ) -> bytes:
-        """The head of a request that is not compressed, signed for `node`. The body is not too long to be sent."""
+        """The head of a request that is not compressed, signed for `node`. The caller has checked the body's length."""
         host = node.host_header
         if options.extra_headers:
             headers = self.extra_headers(options) + self.signature(signer, node, target, body)
@@ -197,10 +199,10 @@ class Sender:
         return signer.headers(node.host_header, target, body, self._wall_clock())
 
     def signers(self, options: RequestOptions) -> Signers:
-        """What gives the signer of a request with these options."""
+        """The source of the signer for a request with these options."""
         if options.credentials is None and options.region is None:
             return self._signers
-        # Mostly one per model. A connection made for each request may have other credentials each time.
+        # Mostly one for each model. But a connection that is made for one request may bring new credentials each time.
         key = (options.credentials, options.region)
         signers = self._signers_of.get(key)
         if signers is None:

@@ -1,4 +1,4 @@
-"""What stands where botocore's serializer does."""
+"""The serializer that replaces botocore's in a client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARAMETERS = "parameters"
 
 
 def request_dict_of(request: Request) -> dict[str, Any]:
-    """What botocore's client hands to its endpoint for a request."""
+    """What botocore's client passes to its endpoint for a request."""
     return {
         "url_path": "/",
         "query_string": "",
@@ -34,10 +34,10 @@ def request_dict_of(request: Request) -> dict[str, Any]:
 
 
 class RequestSerializer:
-    """Stands where botocore's serializer does: makes the body, and keeps the parameters for routing.
+    """Replaces botocore's serializer: makes the body, and keeps the parameters for routing.
 
-    `validate`: whether parameters are checked as botocore checks them, before every request. `numbers`: gives numbers
-    the forms in which they are sent; without it they are sent as they are.
+    `validate`: whether parameters are checked before every request, as botocore checks them. `numbers`: changes numbers
+    to the forms in which they are sent; without it they are sent as they are.
     """
 
     def __init__(self, *, validate: bool = False, numbers: NumberForms | None = None) -> None:
@@ -58,10 +58,10 @@ class RequestSerializer:
     def written(
         self, parameters: Mapping[str, Any], operation_model: OperationModel
     ) -> tuple[Mapping[str, Any], bytes]:
-        """The parameters as they are sent, which are others only where the form of a number changes, and their JSON.
+        """The parameters as they are sent, and their JSON. Only the form of numbers may differ from `parameters`.
 
-        Raises botocore's `ParamValidationError`, whose cause is what `dumps` has raised, if that was the first to
-        refuse them.
+        Raises botocore's `ParamValidationError`. Its cause is the error of `dumps`, if `dumps` refused the parameters
+        first.
         """
         body = self._body(parameters, operation_model)
         if self._numbers is None or may_change(body) is None:
@@ -75,7 +75,7 @@ class RequestSerializer:
         try:
             return dumps(parameters, operation_model)
         except (KeyError, TypeError, ValueError, AttributeError) as refused:
-            # botocore's validator says what is wrong with them, in words: a bare KeyError('Itm') helps nobody.
+            # botocore's validator says what is wrong with the parameters: a bare KeyError('Itm') helps nobody.
             if operation_model.input_shape is not None:
                 try:
                     validate_parameters(parameters, operation_model.input_shape)

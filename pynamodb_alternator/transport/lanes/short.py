@@ -1,4 +1,4 @@
-"""The short lane: the request is written here, and its answer read, without an object of botocore's."""
+"""The short lane: it writes the request and reads the answer without objects of botocore."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ShortLane:
         self._parsed: dict[str, Any] | None = None
         self._large_errors: list[tuple[Answer, dict[str, Any]]] = []
         if len(headers) > 1:
-            # What handlers of `before-call` have added, and the User-Agent, if there is one.
+            # The headers that handlers of `before-call` have added, and the User-Agent, if there is one.
             ours = REQUEST_HEAD | {name.lower() for name, _ in self._headers}
             self._headers += [(name, value) for name, value in headers.items() if name.lower() not in ours]
 
@@ -64,7 +64,7 @@ class ShortLane:
         return self._settled(node, answer, attempts)
 
     def take(self, begun: Begun, answer: Answer, attempts: Attempts) -> Answer:
-        """As `exchange`, for an answer that has come already."""
+        """The same as `exchange`, for an answer that has already come."""
         return self._settled(begun.node, self._sender.plain(begun.node, begun.head, answer, attempts), attempts)
 
     def _settled(self, node: Node, answer: Answer, attempts: Attempts) -> Answer:
@@ -85,7 +85,10 @@ class ShortLane:
         return build_head(self._target, node.host_header, len(self._body), [*self._headers, *authentication])
 
     def _read(self, answer: Answer, look: Look | None = None) -> None:
-        """Here, so that an answer that cannot be read counts as a failed attempt. `look`: of a large one."""
+        """Parse the answer within the attempt, so that an answer that cannot be read is a failed attempt.
+
+        `look`: for a large answer.
+        """
         if answer.status < 300:
             self._parsed = loads(answer.body, self._operation_model, look)
         elif look is not None:
@@ -108,7 +111,7 @@ class ShortLane:
 class _ShortResponse:
     """What handlers of ``after-call`` see of an answer: the attributes of botocore's own response object.
 
-    That one is not made, because hardly anybody looks at it.
+    botocore's object itself is not made, because few applications use it.
     """
 
     __slots__ = ("_answer", "status_code")
