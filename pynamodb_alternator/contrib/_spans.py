@@ -1,12 +1,12 @@
-"""Spans of requests for OpenTelemetry: one of our own for each request, or what botocore's instrumentation leaves out.
+"""Spans of requests for OpenTelemetry: our own for each request, or missing attributes for botocore's instrumentation.
 
-opentelemetry-instrumentation-botocore makes a client span for each call of a client, if it is active. It knows the
-operation and the table, and takes the address of the client for that of the server. Then there is no second span: this
-one gets the node that has answered, the retries, and how the request was routed.
+opentelemetry-instrumentation-botocore, if it is active, makes a client span for each call of a client. It knows the
+operation and the table, and records the client's address as that of the server. Then we make no second span: its span
+gets the node that has answered, the retries, and how the request was routed.
 
-Where it is not active, a request has a client span of ours. It is made when the request has ended, with the time at
-which it began, because only then all is known of it; so samplers see all of its attributes. Its parent is the span in
-which the request was made. What is told before, retries above all, is kept until then by the number of the request.
+If it is not active, a request gets a client span of ours. The span is made when the request has ended, with the time at
+which the request began. Only then is everything known, and so samplers see all attributes. Its parent is the span in
+which the request was made. Earlier events, above all retries, are kept until then by the number of the request.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from ._conventions import SCHEMA_URL, Attributes, described, error_of_retry, fai
 __all__ = ["Spans", "suppressed"]
 
 suppressed: Callable[[], AbstractContextManager[object]] = suppress_instrumentation
-"""Makes a block in which instrumentations make no spans."""
+"""Opens a block in which instrumentations make no spans."""
 
 _BOTOCORE = ("opentelemetry.instrumentation.botocore", "opentelemetry.instrumentation.aiobotocore")
-"""What the names of the tracers begin with that make spans of botocore's and aiobotocore's clients."""
+"""Beginnings of the names of tracers that make spans for botocore's and aiobotocore's clients."""
 _MOST_KEPT = 1000
-"""Requests that have told something, and have not ended yet. Each one ends; this is against the case that one does not
-say so."""
+"""The most requests whose events are kept until they end. Every request ends; this limits memory if an end is not
+reported."""
 
 
 class _Told(NamedTuple):
-    """What a request has told before its end: attributes of its span, and retries, each with its time in ns."""
+    """Events of a request before its end: attributes of its span, and retries, each with its time in ns."""
 
     attributes: dict[str, str | int | bool]
     retries: list[tuple[int, Attributes]]
 
 
 class Spans:
-    """What the signals make of spans. `tracer_provider`: the global one, if none is given."""
+    """Makes spans from the signals. `tracer_provider`: None for the global one."""
 
     def __init__(self, tracer_provider: TracerProvider | None) -> None:
         self._tracer = trace.get_tracer("pynamodb_alternator", __version__, tracer_provider, SCHEMA_URL)
@@ -80,7 +80,7 @@ class Spans:
             self._make(event, told)
 
     def list_was_read(self, event: signals.TopologyRefreshed) -> None:
-        """The reading of a node list, which is a request of the library's own."""
+        """The span of a reading of the node list, which the library makes for itself."""
         end = time.time_ns()
         attributes: Attributes = {
             "http.request.method": "GET",
@@ -117,13 +117,13 @@ class Spans:
         for moment, retry in told.retries if told else ():
             span.add_event("alternator.retry", retry, moment)
         if failed(event):
-            # Without a description: the text of an error may have keys in it, and its kind is an attribute.
+            # Without a description: the text of an error may contain keys. The kind of the error is an attribute.
             span.set_status(StatusCode.ERROR)
         span.end(end)
 
 
 def _of_request(event: signals.RequestCompleted) -> dict[str, str | int | bool]:
-    """What is ours to say of a request."""
+    """The attributes of a request that only this library knows."""
     attributes = {**ours(event), "alternator.attempts": event.attempts, **routed(event)}
     if event.on_replica is not None:
         attributes["alternator.routing.on_replica"] = event.on_replica
@@ -137,7 +137,7 @@ def _tables(event: signals.RequestCompleted) -> Attributes:
 
 
 def _is_botocores(span: Span, operation: str) -> bool:
-    """Whether this is the span of botocore's instrumentation for a request of this operation."""
+    """Whether this is a span of botocore's instrumentation for a request with this operation."""
     if not span.is_recording():
         return False
     scope: Any = getattr(span, "instrumentation_scope", None)
@@ -145,12 +145,12 @@ def _is_botocores(span: Span, operation: str) -> bool:
 
 
 def _beside_botocores(span: Span, event: signals.RequestCompleted) -> dict[str, str | int | bool]:
-    """What botocore's instrumentation does not say by a name of its own: the older conventions have other ones."""
+    """The attributes that botocore's instrumentation lacks, or has under other names of older conventions."""
     said: Mapping[str, Any] = getattr(span, "attributes", None) or {}
     attributes = {**described(event), **server(event.node), **_of_request(event)}
     del attributes["db.system.name"], attributes["db.operation.name"]
     if "aws.dynamodb.table_names" in said:
         attributes.pop("db.collection.name", None)
-    # It says the status of an answer as http.status_code, after this.
+    # It adds the status of an answer later, as http.status_code.
     attributes.pop("db.response.status_code", None)
     return attributes

@@ -80,16 +80,16 @@ def alternator_lifespan(
     """A lifespan for ``FastAPI(lifespan=...)``: while the application runs, aliases mean these clusters.
 
     `clusters`: a URL or a `ClusterConfig`, for the alias ``default``; or a mapping from alias to a URL, a
-    `ClusterConfig` or a dict of settings; or a function that gives one of these, and is called when the application
-    starts. None leaves the aliases to `pynamodb_alternator.configure` and to ``ALTERNATOR_URL``.
-    `lifespan`: your own. It runs inside, and its state is passed on.
-    `connect`: start only if a node of each cluster answers; else `NoNodesAvailableError` is raised.
-    `check`: look at everything that can be wrong with each cluster, as `Cluster.check` does. Warnings are logged, and
-    an error is raised as an `AlternatorError`.
+    `ClusterConfig` or a dict of settings; or a function that returns one of these, and is called when the application
+    starts. With None, the aliases are those of `pynamodb_alternator.configure` and of ``ALTERNATOR_URL``.
+    `lifespan`: your own lifespan. It runs inside this one, and its state is passed on.
+    `connect`: start only if a node of each cluster answers; otherwise `NoNodesAvailableError` is raised.
+    `check`: check each cluster as `Cluster.check` does. Warnings are logged, and an error is raised as an
+    `AlternatorError`.
     `create_tables`: models whose tables are created if they do not exist.
 
-    Nothing is connected at the start otherwise. At the end the connections of the event loop are closed, and so are the
-    clusters that were given here. It may be started again.
+    Without `connect`, `check` and `create_tables`, nothing connects at the start. At the end the connections of the
+    event loop are closed, and so are the clusters of `clusters`. It may be started again.
 
     Raises `ConfigurationError`: here for wrong arguments, and at the start for wrong settings and for an alias that
     means another cluster in another application that runs in this process.
@@ -135,7 +135,7 @@ class _Running:
         self.clusters = registry.Aliases(configs, "alternator_lifespan, in the cluster {}")
 
     async def stop(self) -> None:
-        """The application has ended: its clusters are closed, and the aliases mean what they meant before."""
+        """The application has ended: close its clusters, and give the aliases back their former meaning."""
         _source.end(self)
         await asyncio.to_thread(self.clusters.close)
 
@@ -143,14 +143,14 @@ class _Running:
 class _RunningApplications:
     """A source of clusters: what an alias means in the applications that run in this process, the newest first.
 
-    They may start and end in several threads: the table of them is changed by single steps.
+    They may start and end in several threads, so each change of the table is a single step.
     """
 
     def __init__(self) -> None:
         self._running: dict[_Running, None] = {}
 
     def begin(self, app: object, configs: Mapping[str, ClusterConfig]) -> _Running:
-        """Let the aliases mean these clusters. Raises `ConfigurationError` if another application says otherwise."""
+        """Let the aliases mean these clusters. Raises `ConfigurationError` if one means another cluster elsewhere."""
         registry.add_source(self)  # again, if a test has removed it
         for other in list(self._running):
             for alias in configs.keys() & other.configs.keys():
@@ -175,7 +175,7 @@ class _RunningApplications:
         return None
 
     def names(self) -> tuple[str, ...]:
-        """All aliases that mean something here."""
+        """All aliases of the running applications."""
         return tuple(dict.fromkeys(alias for running in list(self._running) for alias in running.configs))
 
     def hint(self, alias: str) -> str:
@@ -233,7 +233,7 @@ async def _create_table(model: type[Model]) -> None:
 
 # ---- dependencies ------------------------------------------------------------------------------------------------
 #
-# None has a parameter: FastAPI would take it for one of the query, and let strangers choose the cluster.
+# They have no parameters: FastAPI would treat one as a query parameter, and any client could choose the cluster.
 
 
 @with_async_client_type
@@ -252,10 +252,10 @@ async def get_cluster() -> aio.AsyncCluster:
 
 
 def get_client_of(alias: str) -> Callable[[], Awaitable[Any]]:
-    """As `get_client`, for another alias: ``Depends(get_client_of("analytics"))``.
+    """The same as `get_client`, for another alias: ``Depends(get_client_of("analytics"))``.
 
-    One alias gives the same function each time, as ``app.dependency_overrides`` needs it. Raises `ConfigurationError`
-    if the alias is not a name.
+    For one alias it returns the same function each time, as ``app.dependency_overrides`` needs it. Raises
+    `ConfigurationError` if the alias is not a name.
     """
     _check_aliases("get_client_of", alias)
     return _client_of(alias)
@@ -270,7 +270,7 @@ def _client_of(alias: str) -> Callable[[], Awaitable[Any]]:
 
 
 def get_cluster_of(alias: str) -> Callable[[], Awaitable[aio.AsyncCluster]]:
-    """As `get_cluster`, for another alias: ``Depends(get_cluster_of("analytics"))``."""
+    """The same as `get_cluster`, for another alias: ``Depends(get_cluster_of("analytics"))``."""
     _check_aliases("get_cluster_of", alias)
     return _cluster_of(alias)
 
@@ -295,14 +295,15 @@ def _check_aliases(caller: str, *aliases: object) -> None:
 async def healthz() -> JSONResponse:
     """A route for load balancers: ``app.add_api_route("/healthz", healthz)``.
 
-    200 while every cluster of `alternator_lifespan` has a node for requests, else 503; with a small JSON. Where that
-    names no cluster, it is about the alias ``default``. It goes by what is known of the nodes, and sends no request.
+    It answers 200 while every cluster of `alternator_lifespan` has a node for requests, else 503, with a small JSON. If
+    the lifespan names no cluster, it checks the alias ``default``. It uses the known state of the nodes, and sends no
+    request.
     """
     return await _health(_source.names() or ("default",))
 
 
 def healthz_of(*aliases: str) -> Callable[[], Awaitable[JSONResponse]]:
-    """As `healthz`, for the clusters of these aliases: ``app.add_api_route("/healthz", healthz_of("default"))``."""
+    """The same as `healthz`, for these aliases: ``app.add_api_route("/healthz", healthz_of("default"))``."""
     _check_aliases("healthz_of", *aliases)
     return _healthz_of(*aliases) if aliases else healthz
 
@@ -325,13 +326,14 @@ async def _health(aliases: Sequence[str]) -> JSONResponse:
 
 
 def add_exception_handlers(app: FastAPI) -> None:
-    """Have requests whose cluster fails answered with 503 or 504 and a small JSON, not with 500.
+    """Answer requests that failed because of the cluster with 503 or 504 and a small JSON, and not with 500.
 
     503, with ``Retry-After``: no node can have seen the request (`NotSentError`, such as `NoNodesAvailableError`).
-    504: the outcome is open (`OutcomeUnknownError`). That holds for errors of this library, for PynamoDB's that it
-    wraps around them, and for a group of such errors, as ``asyncio.TaskGroup`` raises it; all other errors go on as
-    before. The error is logged as a warning. A handler of yours for a subclass, such as ``PutError``, or for the same
-    class added later, wins. Raises `ConfigurationError` if that is not an application.
+    504: the outcome is open (`OutcomeUnknownError`). This applies to errors of this library, to PynamoDB's errors that
+    wrap them, and to a group of such errors, as ``asyncio.TaskGroup`` raises it. All other errors are handled as
+    before. The error is logged as a warning. Your own handler has priority if it is for a subclass, such as
+    ``PutError``, or if it is added later for the same class. Raises `ConfigurationError` if `app` is not an
+    application.
     """
     if not isinstance(app, Starlette):
         raise ConfigurationError(
@@ -346,6 +348,6 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     answer = answer_to(error)
     if answer is None or request.scope["type"] != "http":
         raise error
-    path = quote(request.url.path)  # a stranger wrote it
+    path = quote(request.url.path)  # it comes from the client
     _log.warning("%s %s is answered with %d: %s", request.method, path, answer.status, answer.error)
     return JSONResponse(answer.body, answer.status, answer.headers)

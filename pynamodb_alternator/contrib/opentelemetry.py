@@ -3,9 +3,9 @@
 >>> from pynamodb_alternator.contrib import opentelemetry
 >>> handle = opentelemetry.instrument()
 
-Where opentelemetry-instrumentation-botocore is active, its client span of the request is completed, and there is no
-second one: see `_spans`. The names are those of OpenTelemetry's semantic conventions, as far as these have one
-(`_conventions`); ours begin with ``alternator.``.
+If opentelemetry-instrumentation-botocore is active, the missing attributes are added to its client span, and no second
+span is made: see `_spans`. The names are those of OpenTelemetry's semantic conventions, if these have one
+(`_conventions`). Our own names begin with ``alternator.``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ try:
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
     from opentelemetry.trace import TracerProvider
 
-    from ._spans import Spans, suppressed  # which needs the second one
+    from ._spans import Spans, suppressed  # needs the second package
 except ImportError as _cause:
     missing("opentelemetry", "opentelemetry-api and opentelemetry-instrumentation", _cause)
 
@@ -104,7 +104,7 @@ class OpenTelemetry(Handle):
         self._look_again = None if own_requests else surround(suppressed)
 
     def _create_observed(self, meter: Meter) -> None:
-        """The instruments that are asked at each collection."""
+        """The instruments that are read at each collection."""
         meter.create_observable_gauge(
             "alternator.client.nodes",
             [self._observe_nodes],
@@ -131,7 +131,7 @@ class OpenTelemetry(Handle):
         )
 
     def uninstrument(self) -> None:
-        """Measure no more, and leave spans alone. May be called again."""
+        """Stop measuring, and no longer make or change spans. May be called again."""
         global _active
         with _lock:
             if _active is self:
@@ -141,7 +141,7 @@ class OpenTelemetry(Handle):
             if self._look_again is not None:
                 self._look_again()
 
-    # ---- what the signals say ----------------------------------------------------------------------------------
+    # ---- receivers of the signals ------------------------------------------------------------------------------
 
     def _completed(self, cluster: Any, *, event: signals.RequestCompleted, **_: Any) -> None:
         if event.own and not self._own_requests:
@@ -186,7 +186,7 @@ class OpenTelemetry(Handle):
     def _count_refresh(self, event: signals.Event, result: str) -> None:
         self._refreshes.add(1, {**ours(event), "alternator.refresh.result": result})
 
-    # ---- what is asked for at each collection ------------------------------------------------------------------
+    # ---- values that are read at each collection ---------------------------------------------------------------
 
     def _observe_nodes(self, options: CallbackOptions) -> Iterable[Observation]:
         if self._over:
@@ -211,7 +211,7 @@ class OpenTelemetry(Handle):
             yield Observation(waiting, pool)
 
     def _pools(self) -> Iterable[tuple[dict[str, str | int | bool], int, int, int]]:
-        """Of each cluster, or of each of its nodes: what names it, connections open and in use, requests that wait."""
+        """For each cluster, or each of its nodes: labels, connections open and in use, and requests that wait."""
         if self._over:
             return
         for cluster_name, nodes in self._clusters.pools().items():
@@ -232,15 +232,15 @@ def instrument(
     node_attributes: bool = False,
     own_requests: bool = False,
 ) -> OpenTelemetry:
-    """Measure from now on what all clusters do, and have a span for each request.
+    """Measure all clusters from now on, and make a span for each request.
 
-    `meter_provider`, `tracer_provider`: the global ones, if none are given. `spans`: False makes none, and leaves those
-    of botocore's instrumentation alone. `node_attributes`: put ``server.address`` and ``server.port`` on the metrics
-    too, which makes as many series more as there are nodes; spans have them always. `own_requests`: tell of the
-    requests that the library makes for itself, too, with ``alternator.own_request``: look-ups of tables, readings of
-    system tables, and in spans readings of the node list.
+    `meter_provider`, `tracer_provider`: the global ones by default. `spans`: False makes no spans, and does not change
+    those of botocore's instrumentation. `node_attributes`: add ``server.address`` and ``server.port`` to the metrics
+    too, which multiplies the series by the number of nodes; spans always have them. `own_requests`: include the
+    requests that the library makes for itself, with ``alternator.own_request``: look-ups of tables, readings of system
+    tables, and in spans readings of the node list.
 
-    Called again with the same settings it gives back the same handle. Raises `ConfigurationError` for other ones.
+    A second call with the same settings returns the same handle. Raises `ConfigurationError` for other settings.
     """
     global _active
     checks.flag("opentelemetry.instrument(): spans", spans)

@@ -22,7 +22,7 @@
 | ``alternator_client_topology_age_seconds`` | cluster_name |
 | ``alternator_client_topology_refreshes_total`` | cluster_name, result (read, failed) |
 
-Labels take few values: `status` is that of HTTP, or ``none``; `error` the class of an error, or empty; a batch over
+Labels have few values: `status` is that of HTTP, or ``none``. `error` is the class of an error, or empty. A batch over
 more than one table has the table ``several``.
 """
 
@@ -53,7 +53,7 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 """Seconds. A request takes about a millisecond; the server gives up after ten seconds."""
 
 _MOST_TABLES = 100
-"""Table names that become labels; later ones count as ``other``."""
+"""So many table names become labels. Later ones are counted as ``other``."""
 
 _lock = threading.Lock()
 _active: weakref.WeakKeyDictionary[CollectorRegistry, Prometheus] = weakref.WeakKeyDictionary()
@@ -71,7 +71,7 @@ class Prometheus(Handle):
         buckets: tuple[float, ...],
         own_requests: bool,
     ) -> None:
-        # Not the registry itself: it would never be collected, being the key of a weak dictionary.
+        # Not the registry itself: it is the key of a weak dictionary, and this reference would keep it alive for ever.
         self._registry = weakref.ref(registry)
         self.settings: tuple[object, ...] = (node_label, table_label, buckets, own_requests)
         self._node_label, self._table_label, self._own_requests = node_label, table_label, own_requests
@@ -96,14 +96,14 @@ class Prometheus(Handle):
                 (signals.no_nodes_available, self._found_no_node),
                 (signals.node_set_aside, self._set_aside),
                 (signals.discovery_failed, self._discovery_failed),
-                # First what keeps account of the clusters, and then what shows it.
+                # First the receivers that keep account of the clusters, and then the collector that shows them.
                 *self._clusters.receivers(),
                 (signals.topology_refreshed, self._refreshed),
             ]
         )
 
     def _register(self, registry: CollectorRegistry, buckets: tuple[float, ...]) -> None:
-        """Make all metrics. Raises ValueError if the registry has one of such a name."""
+        """Make all metrics. Raises ValueError if the registry already has a metric of one of these names."""
 
         def add(kind: Any, name: str, text: str, *labels: str, **more: Any) -> Any:
             metric = kind(f"alternator_client_{name}", text, labels, registry=registry, **more)
@@ -144,7 +144,7 @@ class Prometheus(Handle):
         self._metrics.append(self._pools)
 
     def uninstrument(self) -> None:
-        """Count no more, and take the metrics out of the registry. May be called again."""
+        """Stop counting, and remove the metrics from the registry. May be called again."""
         with _lock:
             registry = self._registry()
             if registry is not None and _active.get(registry) is self:
@@ -159,12 +159,12 @@ class Prometheus(Handle):
             for metric in metrics:
                 registry.unregister(metric)
 
-    # ---- what the signals say ----------------------------------------------------------------------------------
+    # ---- receivers of the signals ------------------------------------------------------------------------------
 
     def _completed(self, cluster: Any, *, event: signals.RequestCompleted, **_: Any) -> None:
         if event.own and not self._own_requests:
             return
-        # Values in the order of the names above: by name, prometheus_client would sort them for each request.
+        # Values in the order of the names above. With keywords, prometheus_client would sort them for each request.
         table = (self._table(event.table_name),) if self._table_label else ()
         node = (event.node or "",) if self._node_label else ()
         own = (str(event.own).lower(),) if self._own_requests else ()
@@ -232,15 +232,15 @@ def instrument(
     buckets: Sequence[float] = BUCKETS,
     own_requests: bool = False,
 ) -> Prometheus:
-    """Count from now on what all clusters do, in `registry` (prometheus_client's own, if none is given).
+    """Count the requests and states of all clusters from now on, in `registry` (by default prometheus_client's own).
 
-    `node_label`: tell the nodes apart in requests, durations, retries and connections; as many series more as there are
-    nodes. `table_label`: tell the tables apart, the first hundred. `buckets`: of the durations, in seconds.
-    `own_requests`: count the requests that the library makes for itself, too, and tell them apart in requests and
-    durations by the label `own` (true, false).
+    `node_label`: add a label for the node to requests, durations, retries and connections, which multiplies the series
+    by the number of nodes. `table_label`: add a label for the table, for the first hundred tables. `buckets`: the
+    buckets of the durations, in seconds. `own_requests`: also count the requests that the library makes for itself.
+    Then requests and durations have the label `own` (true, false).
 
-    Called again with the same settings it gives back the same handle. Raises `ConfigurationError` for other settings
-    on a registry that is instrumented already.
+    A second call with the same settings returns the same handle. Raises `ConfigurationError` for other settings on a
+    registry that is already instrumented.
     """
     if registry is None:
         registry = REGISTRY

@@ -30,8 +30,9 @@ class VectorAttribute(Attribute[list[float]]):
     `null`, `default`, `default_for_new`, `attr_name`: as for PynamoDB's attributes; an item without a vector is in no
     vector index. Raises `ConfigurationError` for other dimensions than 1 to 16,000.
 
-    A vector of another length, with NaN or infinity, or with a number that 32 bits do not have, is a `VectorError` when
-    it is saved or used in a condition or update. What is read is not checked: an item may be older than the model.
+    A vector of another length, with NaN or infinity, or with a number outside of the range of 32 bits, raises a
+    `VectorError` when it is saved or used in a condition or update. Vectors that are read are not checked, because an
+    item may be older than the model.
     """
 
     attr_type = LIST
@@ -59,10 +60,10 @@ class VectorAttribute(Attribute[list[float]]):
         super().__set__(instance, as_list(value))
 
     def serialize(self, value: Vector) -> list[dict[str, str]]:
-        """A vector for the wire. Raises `VectorError`."""
+        """A vector in the form in which it is sent. Raises `VectorError`."""
         return wire_numbers(checked_vector(value, self.dimensions, self.where))
 
-    # PynamoDB takes what is not a list for an element of one.
+    # PynamoDB treats a value that is not a list as an element of one.
 
     def set(self, value: Any) -> Any:
         return super().set(self._operand(value))
@@ -86,7 +87,7 @@ class VectorAttribute(Attribute[list[float]]):
         return super().contains(Value(number))
 
     def _operand(self, value: Any) -> Any:
-        """A list for a vector; what PynamoDB knows as it is: None, its operands, and a value of the wire."""
+        """A list for a vector. Values that PynamoDB knows stay as they are: None, its operands, and a sent form."""
         operand = as_list(value)
         if operand is None or isinstance(operand, list | dict) or hasattr(operand, "serialize"):
             return operand
@@ -94,14 +95,14 @@ class VectorAttribute(Attribute[list[float]]):
 
     @property
     def where(self) -> str:
-        """What errors name."""
+        """The name of the attribute in errors."""
         return f"{self._model_name}{self.attr_name}"
 
     def get_value(self, value: dict[str, Any]) -> Any:
         return value[FLOAT32VECTOR] if FLOAT32VECTOR in value else super().get_value(value)
 
     def deserialize(self, value: list[Any]) -> list[float]:
-        """The numbers of a list of either form. Raises `VectorError` for a list of something else."""
+        """The numbers of a list in either form. Raises `VectorError` for a list of something else."""
         try:
             return [float(element["N"]) if isinstance(element, dict) else float(element) for element in value]
         except (KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""PynamoDB's conditions and attributes as a search for vectors has them: terms, a projection, and placeholders."""
+"""PynamoDB's conditions and attributes in the form that a vector search needs: terms, projection, placeholders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMPARED = frozenset({"=", "<", "<=", ">", ">=", "<>", "IN", "BETWEEN"})
 
 
 class Expressions:
-    """The expressions of one search. `where`: what errors name."""
+    """The expressions of one search. `where`: the place that errors name."""
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -34,7 +34,7 @@ class Expressions:
         return {placeholder: name for name, placeholder in self._placeholders.items()}
 
     def terms(self, condition: Condition | None) -> tuple[Term, ...]:
-        """The conditions that all must hold. Raises `VectorError` for what is not a condition."""
+        """The conditions, all of which must hold. Raises `VectorError` for a value that is not a condition."""
         if condition is None:
             return ()
         if not isinstance(condition, Condition):
@@ -53,9 +53,9 @@ class Expressions:
         return Term(_attribute_of(condition), condition.operator, kinds, text)
 
     def projection(self, attributes: Iterable[Any], always: Attribute[Any] | None) -> str:
-        """The expression for these attributes, paths and names, and for the one that is always read.
+        """The expression for these attributes, paths and names, and for the attribute that is always read.
 
-        Raises `VectorError` for no attributes, and for what is none.
+        Raises `VectorError` for an empty list, and for a value that is not an attribute.
         """
         paths = [self._path(attribute) for attribute in attributes]
         if not paths:
@@ -78,7 +78,7 @@ class Expressions:
 
 
 def checked_count(k: Any, where: str) -> int:
-    """How many items are asked for: numpy's whole numbers too. Raises `VectorError`."""
+    """The number of items to search for. Whole numbers of numpy are accepted too. Raises `VectorError`."""
     try:
         number = 0 if isinstance(k, bool) else operator.index(k)
     except TypeError:
@@ -89,7 +89,7 @@ def checked_count(k: Any, where: str) -> int:
 
 
 def _attribute_of(condition: Condition) -> str | None:
-    """The one attribute that a condition compares with values."""
+    """The only attribute that a condition compares with values."""
     if condition.operator not in _COMPARED:
         return None
     paths = [value for value in condition.values if isinstance(value, Path)]

@@ -1,4 +1,4 @@
-"""Vector indexes of models, beside PynamoDB's index classes: what they are, and searches in them."""
+"""Vector indexes of models, beside PynamoDB's index classes: their settings, their creation, and searches in them."""
 
 from __future__ import annotations
 
@@ -52,30 +52,30 @@ __all__ = [
 _M = TypeVar("_M", bound=models.Model)
 _Owner = TypeVar("_Owner", bound=models.Model)
 Attributes = Sequence[str | Attribute[Any] | Path] | str | Attribute[Any] | Path
-"""Attributes that items are to have, or one of them: themselves, or their names."""
+"""Attributes that the found items shall have, or a single one: attributes or their names."""
 SearchSchema = Mapping[str, Literal["HASH", "INLINE_FILTER"]]
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"""Seconds between two looks at whether an index is ACTIVE."""
+"""Seconds between two checks whether an index is ACTIVE."""
 _IN_META = ("attribute", "index_name", "distance", "search_schema", "projection")
 _NAME = re.compile(r"[a-zA-Z0-9._-]{3,192}")
 _FILTERED = ("S", "N", "B")
 """Types of attributes that a search schema may have."""
 _OF_OTHER_INDEXES = ("attributes", "read_capacity_units", "write_capacity_units")
-"""What PynamoDB writes into the `Meta` of an index, and what its other indexes take: without a meaning here."""
+"""Names that PynamoDB writes into the `Meta` of an index, and settings of its other indexes: without a meaning here."""
 
 
 class VectorIndex(Index[_M]):
     """An index of a model that finds the items with the nearest vectors.
 
-    Settings are given here, or in a class `Meta` of a class that derives from this one:
+    Settings are arguments, or attributes of a class `Meta` in a subclass:
 
-    - `attribute`: the `VectorAttribute`, or its name; without it, the model's only one.
-    - `index_name`: the name of the index; without it, that of the attribute which the index is assigned to.
+    - `attribute`: the `VectorAttribute`, or its name. By default, the model's only one.
+    - `index_name`: the name of the index. By default, the name of the class attribute that holds the index.
     - `distance`: ``"cosine"`` (the default), ``"euclidean"`` or ``"dot_product"``.
-    - `search_schema`: the attributes that AWS's dialect can filter by, such as ``{"language": "INLINE_FILTER"}``, or
-      ``"HASH"`` for one by which the index is divided: each search must filter by a value of that. The older dialect
-      has none: see `search`.
-    - `projection`: PynamoDB's, of what AWS's dialect can read; all attributes without it. The older one reads any.
+    - `search_schema`: the attributes that AWS's dialect can filter by, such as ``{"language": "INLINE_FILTER"}``.
+      ``"HASH"`` divides the index by an attribute: each search must then filter by a value of it. The older dialect
+      has no search schema: see `search`.
+    - `projection`: PynamoDB's; what AWS's dialect can read, by default all attributes. The older one reads any.
 
     `create_table` makes the index with the table, and `Model.create_table(wait=True)` waits for it too; `create` adds
     it to a table that exists. Wrong settings are a `ConfigurationError` when the index is first used.
@@ -106,11 +106,11 @@ class VectorIndex(Index[_M]):
                 f"{type(self).__qualname__}: a vector index has no attributes of its own. Write the VectorAttribute "
                 "into the model, and its name into the index's Meta, such as attribute = 'embedding'."
             )
-        # Of its own: PynamoDB writes the index's name into it.
+        # A `Meta` for each index: PynamoDB writes the index's name into it.
         defaults = {} if hasattr(base, "projection") else {"projection": AllProjection()}
         self.Meta = type("Meta", () if base is None else (base,), {**defaults, "attributes": {}})
         for name, value in stated.items():
-            setattr(self.Meta, name, value)  # what `type` is given would take this class for that of its attribute
+            setattr(self.Meta, name, value)  # not by `type(...)`: an attribute there would take `Meta` for its model
         super().__init__()
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
@@ -122,20 +122,20 @@ class VectorIndex(Index[_M]):
         def __get__(self, instance: object, owner: type[_Owner]) -> VectorIndex[_Owner]: ...
 
     def _update_model_schema(self, schema: Any) -> None:
-        """Keys and secondary indexes are all that PynamoDB's schema has."""
+        """Nothing: PynamoDB's schema has only keys and secondary indexes."""
 
-    # ---- what it is --------------------------------------------------------------------------------------------
+    # ---- its definition ----------------------------------------------------------------------------------------
 
     @property
     def model(self) -> AnyModel:
-        """The model that it is an index of. Raises `ConfigurationError` for an index that is in no model."""
+        """The model of the index. Raises `ConfigurationError` if the index is in no model."""
         model: AnyModel | None = getattr(self, "_model", None)
         if model is None:
             raise ConfigurationError("VectorIndex: write it into a model, as PynamoDB's indexes.")
         return model
 
     def definition(self) -> IndexDefinition:
-        """What the index is, with names of the table. Raises `ConfigurationError` for what it cannot be."""
+        """The definition of the index, with the table's names. Raises `ConfigurationError` for wrong settings."""
         meta, where = self.Meta, self._where()
         names = [name for name in dir(meta) if not name.startswith("_") and name not in _OF_OTHER_INDEXES]
         checks.known_names(names, _IN_META, f"{where}: Meta")
@@ -160,7 +160,7 @@ class VectorIndex(Index[_M]):
                 f"{where}: index_name must have 3 to 192 of the characters a-z, A-Z, 0-9, '.', '_' and '-' "
                 f"(got {checks.shown(name)})."
             )
-        # PynamoDB keeps the last of these: searches in the others would be in its vectors.
+        # If several indexes have one name, PynamoDB keeps only the last: searches in the others would use its vectors.
         if sum(isinstance(each, Index) and each.Meta.index_name == name for each in vars(self.model).values()) > 1:
             raise ConfigurationError(
                 f"{where}: the model has another index of this index_name. Give each a name of its own, such as "
@@ -174,7 +174,7 @@ class VectorIndex(Index[_M]):
         attributes = attributes_of(self.model).items()
         vectors = {name: attribute for name, attribute in attributes if isinstance(attribute, VectorAttribute)}
         stated = getattr(self.Meta, "attribute", None)
-        # Of the class that the index is written in; one that derives from it may have others, or another of this name.
+        # Of the class that defines the index: a subclass may have more attributes, or another one of the same name.
         written = {name: getattr(self._written_in, name) for name in vectors if hasattr(self._written_in, name)}
         if stated is None and len(written or vectors) == 1:
             return vectors[next(iter(written or vectors))]
@@ -203,7 +203,7 @@ class VectorIndex(Index[_M]):
         return {"ProjectionType": INCLUDE, "NonKeyAttributes": names} if names else {"ProjectionType": KEYS_ONLY}
 
     def _search_schema(self) -> dict[str, tuple[str, str]]:
-        """The kind and the type of each attribute."""
+        """The kind of each attribute in the search schema, and its type."""
         schema = getattr(self.Meta, "search_schema", None) or {}
         if not isinstance(schema, Mapping) or not all(kind in ("HASH", "INLINE_FILTER") for kind in schema.values()):
             raise ConfigurationError(
@@ -230,7 +230,7 @@ class VectorIndex(Index[_M]):
         return frozenset(key["AttributeName"] for key in schema_of(self.model)["key_schema"])
 
     def _name_in_table(self, name: str) -> str:
-        """The name that an attribute has in the table, by its name in the model; other names stay as they are."""
+        """The table's name for an attribute with this name in the model. Other names stay as they are."""
         attribute = attributes_of(self.model).get(name)
         return name if attribute is None else str(attribute.attr_name)
 
@@ -242,13 +242,13 @@ class VectorIndex(Index[_M]):
         """The `k` items whose vectors are nearest to this one, nearest first, each with `score` and `distance`.
 
         `vector`: as many numbers as the attribute has dimensions. `k`: at most 1,000 in the older dialect. `filter`:
-        conditions joined by ``&``. AWS's dialect takes equality of attributes in the `search_schema`. The older one
-        takes any condition; those on keys hold before the search, and the others after it, so that fewer than `k` items
-        may be left although more candidates are asked for. `attributes`: those that items are to have; without it all
-        that the model has, so that items may be saved again.
+        conditions joined by ``&``. AWS's dialect accepts equality of attributes in the `search_schema`. The older one
+        accepts any condition. It applies those on keys before the search, and the others after it, so that fewer than
+        `k` items may be left although more candidates are requested. `attributes`: those that the found items shall
+        have; by default all of the model, so that items may be saved again.
 
-        It is a read that is never consistent: an item is found a moment after it was saved. Raises `VectorError`
-        before anything is sent for a vector, number or filter that cannot be, and `QueryError` as PynamoDB's queries.
+        The read is never consistent: an item is found a moment after it was saved. Raises `VectorError` for an invalid
+        vector, number or filter, before anything is sent, and `QueryError` as PynamoDB's queries do.
         """
         search = self.prepare(vector, k, filter, attributes)
         connection = self._connection()
@@ -261,7 +261,7 @@ class VectorIndex(Index[_M]):
     def prepare(
         self, vector: Vector, k: int, filter: Condition | None = None, attributes: Attributes | None = None
     ) -> Search:
-        """A search as a value, checked; for those that make the request themselves."""
+        """A checked search as a value, for callers that make the request themselves."""
         from .vector_filter import Expressions, checked_count
 
         definition = self.definition()
@@ -283,8 +283,8 @@ class VectorIndex(Index[_M]):
         )
 
     def _requested(self, attributes: Attributes | None) -> Any:
-        """What a search is to read: attributes for their names. Without any, those of the model, and of classes that
-        share its table: AWS's dialect would leave the vector out."""
+        """The attributes that a search reads; names become attributes. By default, those of the model and of classes
+        that share its table, because AWS's dialect would otherwise omit the vector."""
         if attributes is None:
             classes = sharing_table(self.model)
             return list({each.attr_name: each for of in classes for each in attributes_of(of).values()}.values())
@@ -294,12 +294,12 @@ class VectorIndex(Index[_M]):
         return [known.get(each, each) if isinstance(each, str) else each for each in attributes]
 
     def _discriminator(self) -> Attribute[Any] | None:
-        """The attribute that says of which class an item is an instance, if there is one."""
+        """The attribute that names the class of an item, if there is one."""
         name = discriminator_of(self.model)
         return None if name is None else attributes_of(self.model)[name]
 
     def results(self, matches: Sequence[Match]) -> VectorResults[_M]:
-        """Instances of the model for what was found. Items of other classes that share the table are left out."""
+        """Instances of the model for the items of an answer. Items of other classes in the table are left out."""
         load: Any = self.model.from_raw_data
         of_model = [match for match in matches if self._is_of_model(match.item)]
         return VectorResults([Scored(load(match.item), match.score, match.distance) for match in of_model])
@@ -321,9 +321,9 @@ class VectorIndex(Index[_M]):
     # ---- making and deleting it --------------------------------------------------------------------------------
 
     def create(self, *, wait: bool = False, timeout: float = 300.0) -> None:
-        """Add the index to the table, which exists; with `wait`, return when it can be searched.
+        """Add the index to the existing table. With `wait`, return when the index can be searched.
 
-        Raises `TableError` as PynamoDB's table operations do, and what `wait_until_active` raises.
+        Raises `TableError` as PynamoDB's table operations do, and the errors of `wait_until_active`.
         """
         connection = self._connection()
         learnt = connection.cluster.core.questions.vector_dialect
@@ -332,7 +332,7 @@ class VectorIndex(Index[_M]):
             self.wait_until_active(timeout)
 
     def delete(self) -> None:
-        """Delete the index; items stay as they are. Raises `TableError`."""
+        """Delete the index. Items stay as they are. Raises `TableError`."""
         self._update(self._connection(), deleting(self.model.Meta.table_name, self.Meta.index_name))
 
     def status(self) -> str | None:
@@ -355,7 +355,7 @@ class VectorIndex(Index[_M]):
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def is_active(self, status: str | None) -> bool:
-        """Whether it can be searched in this state. Raises `TableError` if there is no such index."""
+        """Whether the index can be searched in this state. Raises `TableError` if there is no such index."""
         if status is None:
             raise TableError(f"{self._where()}: the table {self.model.Meta.table_name} has no such index. Create it.")
         return status == "ACTIVE"
@@ -372,7 +372,7 @@ class VectorIndex(Index[_M]):
             raise ConfigurationError(f"{self._where()}: the model's connection_class must be an AlternatorConnection.")
         return connection
 
-    # ---- what it is not ----------------------------------------------------------------------------------------
+    # ---- methods of other indexes that it does not have ----------------------------------------------------------
 
     def _no_query(self, *_: object, **__: object) -> NoReturn:
         raise TypeError(f"{self._where()} has no keys to query or count by. Use search(vector, k).")
@@ -396,5 +396,5 @@ def wait_for_vector_indexes(model: AnyModel) -> None:
 
 
 def definitions_of(model: AnyModel) -> list[IndexDefinition]:
-    """The vector indexes that the model's table is to have. Raises `ConfigurationError`."""
+    """The vector indexes that the model's table shall have. Raises `ConfigurationError`."""
     return [index.definition() for index in indexes_of(model) if isinstance(index, VectorIndex)]

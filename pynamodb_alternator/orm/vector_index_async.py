@@ -27,7 +27,7 @@ _METHODS = {"SearchVectors": "search_vectors", "Query": "query", "UpdateTable": 
 
 
 class HasAsyncClient(Protocol):
-    """What is needed of an `AsyncCluster`. Models do without the extra `async`, and so do not import it."""
+    """The needed part of an `AsyncCluster`. Models do not need the extra `async`, and so do not import that class."""
 
     core: ClusterCore
 
@@ -35,8 +35,11 @@ class HasAsyncClient(Protocol):
 
 
 class AsyncVectorIndex(Generic[_M]):
-    """`VectorIndex.on` makes it. The methods raise botocore's errors as they are, and otherwise what those of
-    `VectorIndex` raise. Settings of the model's `Meta` do not hold here: those of the cluster do."""
+    """A vector index for an event loop, made by `VectorIndex.on`.
+
+    The methods raise botocore's errors as they are, and otherwise the same errors as those of `VectorIndex`. The
+    cluster's settings apply, and not those of the model's `Meta`.
+    """
 
     def __init__(self, index: VectorIndex[_M], cluster: HasAsyncClient) -> None:
         if not callable(getattr(type(cluster), "client", None)):  # a property of other clusters

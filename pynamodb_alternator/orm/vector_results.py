@@ -1,4 +1,4 @@
-"""What a search for vectors found: instances of the model, nearest first, with how near they are."""
+"""The results of a vector search: instances of the model, nearest first, each with its score and distance."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _M = TypeVar("_M", bound=models.Model)
 
 
 class Scored(NamedTuple, Generic[_M]):
-    """An item with how near it is.
+    """An item with its score and distance.
 
-    `score`: the higher the nearer. With the distance ``"cosine"`` it is the cosine of the angle (-1 to 1), with
-    ``"euclidean"`` 1 / (1 + distance) (0 to 1), with ``"dot_product"`` the dot product. `distance`: the lower the
-    nearer: 1 - cosine (0 to 2), the Euclidean distance, or the negative dot product. Both are computed by the server
-    with 32 bits. They are NaN where a server tells no scores.
+    `score`: higher is nearer. With the distance ``"cosine"`` it is the cosine of the angle (-1 to 1), with
+    ``"euclidean"`` 1 / (1 + distance) (0 to 1), with ``"dot_product"`` the dot product. `distance`: lower is nearer. It
+    is 1 - cosine (0 to 2), the Euclidean distance, or the negative dot product. The server computes both with 32 bits.
+    They are NaN if a server sends no scores.
     """
 
     item: _M
@@ -29,8 +29,8 @@ class Scored(NamedTuple, Generic[_M]):
 class VectorResults(Sequence[_M]):
     """The items of a search, nearest first: a sequence of instances of the model.
 
-    Each instance has `score` and `distance` as attributes too, unless its model has attributes of these names. They are
-    not saved with it.
+    Each instance also has the attributes `score` and `distance`, unless its model has attributes with these names. They
+    are not saved with it.
     """
 
     def __init__(self, scored: Sequence[Scored[_M]]) -> None:
