@@ -1,4 +1,4 @@
-"""The course of a scenario as an SVG: what the nodes see in each second, now and before."""
+"""A chart of a scenario as SVG: what the nodes see in each second, with this version and the version before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tally import HANDSHAKES, OWN_HANDSHAKES, PROBES, READINGS, REQUESTS, Tally
 __all__ = ["Courses", "chart", "courses"]
 
 Courses = Mapping[str, Mapping[str, Sequence[float]]]
-"""By panel and line: a number for each second."""
+"""A number for each second, by panel and line."""
 
 _COLOURS = ("#c1553b", "#89b8d4")
 _BEFORE = "#b9bec9"
@@ -20,7 +20,7 @@ _PANEL = _HEIGHT + 62
 
 
 def courses(scenario: Scenario, tally: Tally) -> dict[str, dict[str, list[float]]]:
-    """What is drawn of a run: means of the nodes that the scenario is about, and of the others."""
+    """The curves of a run: means of the nodes that the scenario is about, and means of the other nodes."""
     others = [node for node in range(tally.nodes) if node not in scenario.focus]
     kinds = {
         "list readings": (READINGS,),
@@ -42,7 +42,7 @@ def _added(lines: Iterable[Sequence[float]]) -> list[float]:
 
 
 def chart(scenario: Scenario, now: Courses, before: Courses | None) -> str:
-    """Four panels, two beside each other. `before`: the same of the version before, drawn in grey."""
+    """Four panels in two columns. `before`: the curves of the version before, which are drawn in grey."""
     lines: list[str] = []
     for number, (title, of_panel) in enumerate(now.items()):
         x, y = 14 + number % 2 * (_WIDTH + 14), _TOP + number // 2 * _PANEL

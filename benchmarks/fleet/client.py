@@ -1,4 +1,4 @@
-"""One simulated client: the inside of a real cluster, whose threads, clock and connections are simulated."""
+"""One simulated client: the inside of a real `Cluster`, with simulated threads, clock and connections."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .world import World, now, virtual_time
 __all__ = ["HOT", "TABLE", "Client", "Load", "simulated"]
 
 TABLE, HOT = "t", "hot"
-"""The name of the table, and the key that many requests are for."""
+"""The name of the table, and the key of many requests."""
 
 
 class Load(NamedTuple):
-    """What a client asks for. `rate`: requests a second. `threads`: that make them. `writes`: the part of them that
-    are writes with key route affinity. `hot`: the part of the requests that is for one key. `keys`: how many others."""
+    """The requests of a client. `rate`: requests a second. `threads`: how many threads make them. `writes`: the part of
+    them that are writes with key route affinity. `hot`: the part of them for one key. `keys`: how many other keys."""
 
     rate: float = 10.0
     threads: int = 2
@@ -61,7 +61,7 @@ class Client:
             at = world.now
             with contextlib.suppress(TransportError):
                 self._request(core, *self._next())
-            # Time that requests have taken is made up for, so that trouble does not lower the rate.
+            # The pause is shorter by the duration of the request, so that trouble does not lower the rate.
             world.sleep(max(0.0, at + self._random.uniform(0.5, 1.5) * pause - world.now))
 
     def _next(self) -> tuple[str, Mapping[str, Any]]:
@@ -72,7 +72,7 @@ class Client:
         return "GetItem", {"TableName": TABLE, "Key": key}
 
     def _request(self, core: ClusterCore, operation: str, parameters: Mapping[str, Any]) -> Answer:
-        """As `transport.endpoint` does it."""
+        """Send a request as `transport.endpoint` does."""
         started = now()
         core.prepare(started, None)
         with Attempts(
@@ -116,7 +116,7 @@ class _Pools(pool.Pools):
 
 @contextlib.contextmanager
 def simulated() -> Iterator[None]:
-    """``with`` it, clusters live in the world that runs, and connect to nothing else."""
+    """In the ``with`` block, clusters live in the world that runs, and connect to nothing else."""
     with virtual_time(
         {
             cluster_core: {"Pools": _Pools, "ControlConnections": CountedControl},

@@ -1,4 +1,4 @@
-"""The nodes of a simulated cluster, and what befalls them: known beforehand, so that clients need not run together."""
+"""The nodes of a simulated cluster, and their events. These are fixed before, so that clients can run separately."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ RACKS = 3
 class State(enum.Enum):
     UP = "up"
     REFUSES = "refuses"
-    """Its process is dead, and its machine lives: each new connection is refused at once."""
+    """Its process is dead, but its machine lives: each new connection is refused at once."""
     SILENT = "silent"
-    """Its machine or its network is gone: nothing is answered."""
+    """Its machine or its network is gone: there is no answer."""
     ABSENT = "absent"
-    """It is not there yet, or not any more."""
+    """It does not exist yet, or no longer exists."""
 
 
 class Event(NamedTuple):
-    """From `at` on, so many seconds after the start, these nodes are in this state. `listed`: whether the other nodes
-    list them."""
+    """From `at` on, in seconds after the start, these nodes are in this state. `listed`: whether the other nodes list
+    them."""
 
     at: float
     nodes: Sequence[int]
@@ -38,12 +38,12 @@ class _Change(NamedTuple):
     at: float
     state: State
     boots: int
-    """How often the node has begun anew: connections do not outlive that."""
+    """How often the node has restarted. Connections do not survive a restart."""
 
 
 class Cluster:
-    """Nodes 0 to `size` - 1, in racks in turn. `events`: in the order of their times. `first`: so many of the nodes
-    exist at the start, the others come with events."""
+    """Nodes 0 to `size` - 1, in racks in turn. `events`: in the order of their times. `first`: how many nodes exist at
+    the start; events add the others."""
 
     def __init__(self, size: int, events: Iterable[Event] = (), *, first: int | None = None) -> None:
         self.size = size
@@ -78,11 +78,11 @@ class Cluster:
         return [list(range(rack, self.size, RACKS)) for rack in range(RACKS)]
 
     def node_list(self, now: float) -> bytes:
-        """What ``/localnodes`` answers."""
+        """The answer of ``/localnodes``."""
         return self._lists[bisect_right(self._times, now) - 1][1]
 
     def at(self, number: int, now: float) -> tuple[State, int]:
-        """The state of a node, and how often it has begun anew."""
+        """The state of a node, and how often it has restarted."""
         changes = self._changes.get(number)
         if changes is None:
             return State.UP, 0

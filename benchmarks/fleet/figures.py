@@ -1,4 +1,4 @@
-"""The figures that a fleet is judged by, and the limits that hold for some of them."""
+"""The figures by which a fleet is judged, and the limits of some of them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .tally import BYTES, HANDSHAKES, OWN_HANDSHAKES, PROBES, READINGS, REQUESTS
 __all__ = ["Figure", "figures"]
 
 _SETTLED = 30
-"""Seconds after a node's death from which on its probes are judged."""
+"""So many seconds after a node's death, the counting of its probes begins."""
 _START = 5
-"""Seconds of a start in which connections are counted, after the second in which the clients start."""
+"""So many seconds of a start, after the second in which the clients start, connections are counted."""
 
 
 class Figure(NamedTuple):
-    """`limit`: what the value may be at most; None where there is no such bar."""
+    """One figure. `limit`: the largest allowed value; None if there is no limit."""
 
     words: str
     value: float
@@ -36,7 +36,7 @@ class Figure(NamedTuple):
 
 
 def figures(tallies: Mapping[str, Tally], megabytes: float | None = None) -> dict[str, Figure]:
-    """Those of all scenarios that were run, by names that stay. `megabytes`: see `memory.megabytes`."""
+    """The figures of all scenarios that were run, by fixed names. `megabytes`: see `memory.megabytes`."""
     judged = {
         f"{name}: {figure.words}": figure
         for name, judge in _JUDGES.items()
@@ -92,7 +92,7 @@ def _subset(tally: Tally) -> list[Figure]:
 
 
 def _subsets(count: int, size: int) -> list[Figure]:
-    """What all 10,000 subsets are together, by the rule itself: this is not sampled."""
+    """The figures of all 10,000 subsets, computed by the rule itself and not from a sample."""
     nodes = ring_order(Node("http", f"10.0.0.{number}", 8000) for number in range(count))
     used, moved = Counter[Node](), 0
     for number in range(CLIENTS):
@@ -175,7 +175,7 @@ def _handshakes(tally: Tally) -> list[float]:
 
 
 def _at_start(tally: Tally, kind: str) -> float:
-    """The clients start within the first second, so that each one's first five seconds are in the first six."""
+    """The counts of all clients' first five seconds. They start within the first second, so six seconds are summed."""
     return sum(tally.sum(kind)[: _START + 1])
 
 
@@ -185,7 +185,7 @@ def _steady(tally: Tally, kind: str) -> float:
 
 
 def _most_of_share(tally: Tally, nodes: Sequence[int], begin: int) -> float:
-    """The requests of these nodes in their fullest second from `begin` on, of the mean of all nodes."""
+    """The requests of these nodes in their busiest second from `begin` on, relative to the mean of all nodes."""
     shares = zip(tally.mean(REQUESTS, nodes), tally.mean(REQUESTS), strict=True)
     return max(mine / mean for mine, mean in list(shares)[begin:] if mean)
 
@@ -196,6 +196,6 @@ def _seconds_over(tally: Tally, nodes: Sequence[int], times: float) -> int:
 
 
 def _evenness(tally: Tally) -> float:
-    """The requests of the busiest node in the last ten seconds, of the mean of all."""
+    """The requests of the busiest node in the last ten seconds, relative to the mean of all nodes."""
     counts = [sum(tally.of_node(REQUESTS, node)[-10:]) for node in range(tally.nodes)]
     return max(counts) * len(counts) / sum(counts)

@@ -19,10 +19,10 @@ _SECONDS = 20
 
 
 def megabytes(nodes: int) -> float:
-    """MB of one client that knows so many nodes, has probed as many as it does, and makes few requests.
+    """MB of one client that knows so many nodes, has probed the usual number of them, and makes few requests.
 
-    What is counted are all objects that live 20 seconds after its start and were made since: its node list, health,
-    rings, pools and plans. A first client is made before that, for what all clients of a process share.
+    It counts all objects that were made since the client's start and live 20 seconds later: its node list, health,
+    rings, pools and plans. Another client is made before, because some objects are shared by all clients of a process.
     """
     cluster = Cluster(nodes)
     Network.running = Network(cluster, Tally(nodes, _SECONDS, 1.0))

@@ -1,4 +1,4 @@
-"""The figures and the courses of all scenarios as text, and their places in the documentation."""
+"""The figures and the counts of all scenarios as text, and their places in the documentation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN = (READINGS, PROBES, OWN_HANDSHAKES, HANDSHAKES, REQUESTS)
 
 
 def by_second(tally: Tally) -> str:
-    """For each second and kind: all nodes together, their mean, and the busiest one."""
+    """For each second and kind: the sum of all nodes, their mean, and the busiest node."""
     lines = ["  s " + "".join(f"{kind.replace('handshakes', 'hands.'):>36}" for kind in _SHOWN)]
     lines.append("    " + "".join(f"{'all':>14}{'mean':>11}{'busiest':>11}" for _ in _SHOWN))
     columns = [(tally.sum(kind), tally.mean(kind), tally.busiest(kind)) for kind in _SHOWN]
@@ -34,7 +34,7 @@ def by_second(tally: Tally) -> str:
 
 
 def by_node(tally: Tally) -> Iterator[str]:
-    """Each node in each second, as lines of a CSV file."""
+    """The counts of each node in each second, as lines of a CSV file."""
     yield ",".join(["second", "node", *_SHOWN])
     columns = [[tally.of_node(kind, node) for node in range(tally.nodes)] for kind in _SHOWN]
     for second in range(tally.seconds):
@@ -80,7 +80,7 @@ def _number(value: float) -> str:
 
 
 def load_before() -> dict[str, Any]:
-    """The figures and courses of the version before, as `save_before` has written them."""
+    """The figures and curves of the version before, as `save_before` has written them."""
     if not _BEFORE.exists():
         return {"figures": {}, "courses": {}}
     before: dict[str, Any] = json.loads(_BEFORE.read_text())

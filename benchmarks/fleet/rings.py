@@ -1,4 +1,4 @@
-"""The token ring of a simulated cluster, as its nodes tell it: what a client's reader is given for its questions."""
+"""The token ring of a simulated cluster: the answers that the nodes give to a client that reads it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .world import now
 __all__ = ["RingClient"]
 
 _TABLETS = 16
-"""Token ranges for each node."""
+"""How many token ranges each node has."""
 _REPLICAS = 3
 _FIRST, _SPAN = -(1 << 63), 1 << 64
 _RING = "system.token_ring"
@@ -21,7 +21,7 @@ _RING = "system.token_ring"
 
 @functools.lru_cache(maxsize=8)
 def _rows(hosts: tuple[str, ...]) -> list[dict[str, dict[str, str]]]:
-    """The rows of the server's table, of which each range has one for each replica."""
+    """The rows of the server's table: for each range, one row for each replica."""
     count = _TABLETS * len(hosts)
     ends = [_FIRST + _SPAN * number // count for number in range(1, count)]
     tokens = ["", *map(str, ends), ""]
@@ -44,13 +44,13 @@ def _size(hosts: tuple[str, ...]) -> int:
 
 
 class RingClient:
-    """Answers the questions of `core.token_ring_reader`. `chance`: which node is asked."""
+    """Answers the requests of `core.token_ring_reader`. `chance`: picks the node that gets a request."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
 
     def query(self, **parameters: Any) -> dict[str, Any]:
-        """As a botocore client's."""
+        """The same as `query` of a botocore client."""
         if not parameters["TableName"].endswith(_RING):
             return {"Items": []}
         network = Network.running

@@ -1,4 +1,4 @@
-"""What befalls a simulated fleet: the cluster, the clients and the events of each scenario."""
+"""The scenarios of a simulated fleet: the cluster, the clients and the events of each."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .world import World
 __all__ = ["CLIENTS", "DEATH", "RETURN", "SCENARIOS", "SEEDS", "Scenario", "run"]
 
 CLIENTS = 10_000
-"""The fleet."""
+"""The number of clients in the fleet."""
 DEATH, RETURN = 5.0, 60.0
-"""Seconds after which a node dies and returns, in the scenario ``death``."""
+"""Seconds after which a node dies, and after which it returns, in the scenario ``death``."""
 SEEDS = 3
-"""Nodes that the clients are configured with, at most."""
+"""The clients are configured with at most so many seeds."""
 
 
 class Scenario(NamedTuple):
-    """`simulated`: clients that are simulated, each of which stands for its part of the fleet. `seconds`: the time that
-    is simulated. `within`: seconds in which all clients start. `focus`: the nodes that it is about, which are `called`
-    so. `settings`: of the clients, beside the defaults."""
+    """One scenario. `simulated`: how many clients are simulated; each stands for its part of the fleet. `seconds`: the
+    simulated time. `within`: seconds in which all clients start. `focus`: the nodes that the scenario is about.
+    `called`: the name of these nodes. `settings`: the clients' settings that differ from the defaults."""
 
     name: str
     title: str
@@ -48,7 +48,7 @@ class Scenario(NamedTuple):
 
 
 def run(scenario: Scenario, part: float = 1.0, seed: int = 1) -> Tally:
-    """What the nodes see. `part`: of the scenario's clients that are simulated."""
+    """Run a scenario, and return what the nodes see. `part`: the part of the scenario's clients that is simulated."""
     cluster, count = scenario.cluster(), max(1, round(scenario.simulated * part))
     tally = Tally(cluster.size, scenario.seconds, CLIENTS / count)
     config = ClusterConfig(
@@ -65,7 +65,7 @@ def run(scenario: Scenario, part: float = 1.0, seed: int = 1) -> Tally:
         with simulated():
             for number in range(count):
                 world = World(seed * 1_000_003 + number)
-                # Evenly spread, so that a sample of the fleet has the spread of the whole fleet.
+                # Evenly spread, so that the starts of a sample are spread like those of the whole fleet.
                 mine = config.replace(process_number=number * CLIENTS // count)
                 client = Client(world, mine, scenario.load, scenario.within * (number + starts.random()) / count)
                 world.run(scenario.seconds)
@@ -76,7 +76,7 @@ def run(scenario: Scenario, part: float = 1.0, seed: int = 1) -> Tally:
 
 
 def _restarts(nodes: Iterable[int], *, begin: float, every: float, lasts: float) -> list[Event]:
-    """One node after another is restarted: its process leaves the list of the others, and comes back to it."""
+    """One node after another restarts: it disappears from the other nodes' lists, and later appears there again."""
     events = []
     for turn, node in enumerate(nodes):
         at = begin + turn * every

@@ -29,12 +29,12 @@ READINGS, PROBES, HANDSHAKES, OWN_HANDSHAKES, REQUESTS, FAILED, BYTES, RING_BYTE
     "bytes of token rings",
 )
 SLOTS = 10
-"""Parts of a second that are counted apart."""
+"""So many parts of each second are counted separately."""
 
 
 class Tally:
-    """Counts by kind, slot of time and node. `nodes`, `seconds`: how many. `weight`: for how many clients each one
-    stands that is simulated."""
+    """Counts by kind, slot of time and node. `nodes`, `seconds`: how many. `weight`: how many clients of the fleet each
+    simulated client stands for."""
 
     def __init__(self, nodes: int, seconds: int, weight: float) -> None:
         self.nodes = nodes
@@ -43,7 +43,7 @@ class Tally:
         self._counts = {kind: [[0] * nodes for _ in range(SLOTS * seconds + 1)] for kind in KINDS}
 
     def add(self, kind: str, node: int, now: float, count: int = 1) -> None:
-        """Something has happened `now`, in seconds since the start."""
+        """Count an event. `now`: seconds since the start."""
         self._counts[kind][int(now * SLOTS)][node] += count
 
     def per_slot(self, kind: str, node: int) -> list[float]:
@@ -55,16 +55,16 @@ class Tally:
         return self._by_second(kind, lambda row: row[node])
 
     def mean(self, kind: str, nodes: Sequence[int] | None = None) -> list[float]:
-        """The mean of these nodes, or of all, in each second."""
+        """The mean count of these nodes, or of all nodes, in each second."""
         picked = range(self.nodes) if nodes is None else nodes
         return self._by_second(kind, lambda row: sum(row[node] for node in picked) / len(picked))
 
     def sum(self, kind: str, nodes: Sequence[int] | None = None) -> list[float]:
-        """The counts of these nodes together, or of all, in each second."""
+        """The sum of the counts of these nodes, or of all nodes, in each second."""
         return self._by_second(kind, lambda row: sum(row) if nodes is None else sum(row[node] for node in nodes))
 
     def busiest(self, kind: str) -> list[float]:
-        """The counts of the node that has most in a second."""
+        """The counts of the busiest node in each second."""
         return self._by_second(kind, max)
 
     def _by_second(self, kind: str, of_nodes: Callable[[list[int]], float]) -> list[float]:

@@ -24,7 +24,7 @@ _LIST = b"GET /localnodes"
 
 
 class Network:
-    """What all connections of a simulated process share: the cluster, and where is counted what it sees."""
+    """What all connections of a simulated process share: the cluster, and the tally that counts what its nodes see."""
 
     running: Network
 
@@ -34,7 +34,7 @@ class Network:
 
 
 class _Wire(StepwiseConnection):
-    """A connection that lives in the head of the simulator. Its rules and errors are those of the real ones."""
+    """A simulated connection without a socket. Its rules and errors are those of real connections."""
 
     __slots__ = ("_boots", "_connected_at", "_number", "_wait")
 
@@ -66,7 +66,7 @@ class _Wire(StepwiseConnection):
             self.connected = self.reusable = True
 
     def _sleep(self, seconds: float) -> None:
-        """Wait, but no longer than until it is cut."""
+        """Wait until the time is up, or the connection is cut."""
         if self._cut_reason is None:
             self._wait = World.running.new_wait()
             World.running.wait(self._wait, seconds)
@@ -134,27 +134,27 @@ class _Wire(StepwiseConnection):
 
 
 class RequestWire(_Wire):
-    """Opened for a request."""
+    """A connection that was opened for a request."""
 
     __slots__ = ()
 
 
 class ControlWire(_Wire):
-    """Opened for list readings and probes. A pool may take it over."""
+    """A connection that was opened for list readings and probes. A pool may take it over."""
 
     __slots__ = ()
 
     handshakes = OWN_HANDSHAKES
 
     def is_taken_over(self) -> None:
-        """From now on it is one that requests use, and counts as such."""
+        """A pool takes it over: from now on requests use it, and it is counted as theirs."""
         tally = Network.running.tally
         tally.add(OWN_HANDSHAKES, self._number, self._connected_at, -1)
         tally.add(HANDSHAKES, self._number, self._connected_at)
 
 
 class CountedControl(ControlConnections):
-    """The control connections of a process: counts the readings and probes that are tried."""
+    """The control connections of a process. They count the readings and probes that are tried."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(clock=now, **settings)

@@ -1,12 +1,12 @@
-"""A virtual clock for one process, and threads, locks and waits that go by it.
+"""A virtual clock for one process, and threads, locks and waits that use it.
 
 Theory of operation. A `World` is one simulated process. Each of its threads is a greenlet, which runs until it waits:
-for a time, for a lock, or for another thread. Then the world looks which of them is due next, sets its clock to that
-moment, and lets it go on. So nothing takes any time but what waits, and each run is the same as the last one.
+for a time, for a lock, or for another thread. Then the world picks the greenlet that is due next, sets its clock to
+that moment, and resumes that greenlet. So only waiting takes virtual time, and all runs are the same.
 
-The package's modules do not know of it. `virtual_time` puts the stand-ins of this module in the place of ``threading``,
-``_thread``, ``time`` and ``random`` in the modules that decide (`topology`, `core`, `transport`), and takes them out
-again. The stand-ins act on the world that runs.
+The package's modules do not know about this. In the modules that decide (`topology`, `core`, `transport`),
+`virtual_time` replaces ``threading``, ``_thread``, ``time`` and ``random`` by the stand-ins of this module, and later
+restores them. The stand-ins act on the world that runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ROOMS = ("topology", "core", "transport")
 
 
 class _Wait:
-    """A greenlet that waits. `over`: it was resumed, or is about to be. `woken`: not because its time was up."""
+    """A greenlet that waits. `over`: it was resumed, or soon will be. `woken`: it was woken before its time ended."""
 
     __slots__ = ("over", "sleeper", "woken")
 
@@ -41,10 +41,10 @@ class _Wait:
 
 
 class World:
-    """One simulated process. `seed`: of all random numbers in it."""
+    """One simulated process. `seed`: the seed of all its random numbers."""
 
     running: ClassVar[World]
-    """The one that runs now: there is one at a time."""
+    """The world that runs now. Only one runs at a time."""
 
     def __init__(self, seed: int) -> None:
         self.now: float = 0.0
@@ -55,11 +55,11 @@ class World:
         self._alive: set[greenlet] = set()
 
     def new_random(self) -> random.Random:
-        """A source of random numbers of its own for a part of the process."""
+        """A separate source of random numbers for a part of the process."""
         return random.Random(self._seeds.getrandbits(64))
 
     def spawn(self, call: Callable[..., object], *args: Any, at: float | None = None) -> greenlet:
-        """Have `call` run in a thread of its own, from now on or from `at` on."""
+        """Run `call` in a new thread, now or at the time `at`."""
         thread = greenlet(lambda: self._body(call, args), self._hub)
         self._alive.add(thread)
         heapq.heappush(self._due, (self.now if at is None else at, next(self._order), _Wait(thread)))
@@ -73,11 +73,11 @@ class World:
             self._alive.discard(getcurrent())
 
     def new_wait(self) -> _Wait:
-        """What the running thread is about to wait with."""
+        """A new wait of the running thread, which passes it to `wait`."""
         return _Wait(getcurrent())
 
     def wait(self, wait: _Wait, seconds: float | None) -> bool:
-        """Wait until woken, but at most for `seconds`. Whether it was woken."""
+        """Wait until woken, but at most for `seconds`. Returns whether it was woken."""
         if seconds is not None:
             heapq.heappush(self._due, (self.now + max(0.0, seconds), next(self._order), wait))
         assert self._hub is not None
@@ -105,7 +105,7 @@ class World:
         due.clear()
         while self._alive:
             thread = self._alive.pop()
-            if thread:  # it has begun
+            if thread:  # the greenlet has begun
                 thread.throw()
 
 
@@ -115,7 +115,7 @@ def now() -> float:
 
 
 class Lock:
-    """As that of ``threading``."""
+    """The same as ``threading.Lock``."""
 
     __slots__ = ("_holders", "_waits")
 
@@ -133,7 +133,7 @@ class Lock:
         wait = world.new_wait()
         self._waits.append(wait)
         if world.wait(wait, None if timeout < 0 else timeout):
-            return True  # `release` has given it to us
+            return True  # `release` has passed the lock to this thread
         self._waits.remove(wait)
         return False
 
@@ -159,7 +159,7 @@ class Lock:
 
 
 class Condition:
-    """As that of ``threading``, of a lock that is held."""
+    """The same as ``threading.Condition``. Its lock must be held."""
 
     def __init__(self, lock: Lock) -> None:
         self._lock = lock
@@ -192,7 +192,7 @@ class Condition:
 
 
 class Thread:
-    """As that of ``threading``, as far as the package uses it."""
+    """The same as ``threading.Thread``, as far as the package uses it."""
 
     def __init__(
         self,
@@ -221,11 +221,11 @@ class Thread:
         return self._body is None or not self._body.dead
 
     def join(self, timeout: float | None = None) -> None:
-        """Nothing here waits for the end of a thread: the world ends them."""
+        """Do nothing: the world ends its threads, and none waits for another's end."""
 
 
 class _StandIn(ModuleType):
-    """Stands for a module: what it has not of its own is the module's."""
+    """Replaces a module. All names that it does not define itself come from that module."""
 
     def __init__(self, module: ModuleType, **names: object) -> None:
         super().__init__(module.__name__)
@@ -261,9 +261,9 @@ def _stand_ins() -> dict[ModuleType, ModuleType]:
 
 @contextlib.contextmanager
 def virtual_time(others: Mapping[ModuleType, Mapping[str, object]]) -> Iterator[None]:
-    """``with`` it, the package goes by the clock and the threads of the world that runs.
+    """In the ``with`` block, the package uses the clock and the threads of the world that runs.
 
-    `others`: further things that are replaced, by module and name, with what stands for them.
+    `others`: more replacements, by module and name.
     """
     stand_ins = _stand_ins()
     replaced: list[tuple[ModuleType, str, object]] = []

@@ -1,1 +1,1 @@
-"""The shell commands. Each command has a module with `add`, which tells argparse its options, and what runs it."""
+"""The shell commands. Each command has a module with `add`, which declares its options, and a function that runs it."""

@@ -24,7 +24,7 @@ from .names import describe
 from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Line, Screen, Text
 
 _BOUNDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
-"""Milliseconds at which the chart's bars end."""
+"""Upper ends of the chart's bars, in milliseconds."""
 _REFRESH = 0.2
 _DIGITS = 10**18
 
@@ -55,7 +55,7 @@ def add(commands: Any) -> None:
 
 @dataclass(slots=True)
 class _Load:
-    """What has been measured. One thread appends to each list, and `append` needs no lock."""
+    """The measured values. One thread appends to each list, and `append` needs no lock."""
 
     latencies: list[float] = field(default_factory=list)
     nodes: list[str | None] = field(default_factory=list)
@@ -144,7 +144,7 @@ def _measure(
                     client.get_item(TableName=options.table, Key=key)
             except (BotoCoreError, ClientError) as error:
                 load.failures.append(_said(error))
-                # A cluster that refuses everything is not hammered.
+                # If a cluster refuses everything, the load stays low.
                 over.wait(0.01)
             else:
                 load.latencies.append(time.monotonic() - before)
@@ -170,7 +170,7 @@ def _measure(
 
 
 def _keys(table: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """Keys that no application has: they begin with a word of ours and a random one."""
+    """Keys that no application has: they begin with a fixed word of ours and a random word."""
     word = f"pynamodb-alternator-bench-{uuid.uuid4().hex}"
     base = -(10**30 + uuid.uuid4().int % _DIGITS * 10**6)
     made: dict[str, Callable[[int], Any]] = {
@@ -187,7 +187,7 @@ def _shown_key(key: dict[str, Any]) -> str:
 
 
 def _clean_up(cluster: Cluster, table: str, keys: Sequence[dict[str, Any]], screen: Screen) -> int:
-    """Delete what was put. Gives the number of items that may be left."""
+    """Delete the items that were put. Returns the number of items that may be left."""
     left = 0
     with screen.waiting("deleting the items"):
         for start in range(0, len(keys), 25):
@@ -201,11 +201,11 @@ def _clean_up(cluster: Cluster, table: str, keys: Sequence[dict[str, Any]], scre
 
 
 def _said(error: Exception) -> str:
-    # The reason alone, without the nodes that were tried: equal failures are counted together.
+    # Only the reason, without the nodes that were tried, so that equal failures are counted together.
     return said(error) if isinstance(error, ClientError) else str(getattr(error, "reason", None) or error)
 
 
-# ---- what is shown ----------------------------------------------------------------------------------------------
+# ---- the output -------------------------------------------------------------------------------------------------
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -242,7 +242,7 @@ def _chart(screen: Screen, load: _Load, options: argparse.Namespace) -> list[Lin
     room = max(10, min(screen.width - len(text[0]) - 2, 50))
     full = min(room, int(share * room))
     bar = [(screen.char("━", "=") * full, GOOD), (screen.char("━", "-") * (room - full), DIM)]
-    # What moves is cut where it is too wide: then the count has a line of its own.
+    # A line that is redrawn is cut if it is too wide. Then the count gets its own line.
     is_narrow = room + 2 + len(text[0]) > screen.width
     return [*lines, [], *([bar, [text]] if is_narrow else [[*bar, ("  ", PLAIN), text]])]
 

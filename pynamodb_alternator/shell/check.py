@@ -64,9 +64,9 @@ def _examine(options: argparse.Namespace) -> int:
 
 
 def show(cluster: Cluster, screen: Screen, *, timeout: float, level: FailLevel = "error") -> bool:
-    """Show what the doctor says, as it says it. True if nothing is as severe as `level`.
+    """Show each finding of the doctor as soon as it comes. True if no finding is as severe as `level`.
 
-    `timeout`: seconds for each question.
+    `timeout`: seconds for each request.
     """
     findings: list[Finding] = []
     coming = examine(cluster.core, timeout=timeout)

@@ -1,4 +1,4 @@
-"""``pynamodb-alternator check --models MODULE``: the check of models, and what it shows.
+"""``pynamodb-alternator check --models MODULE``: the check of models, and its output.
 
 The document of ``--format json`` is described in docs/model-check.md.
 """
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["add", "document_of", "run", "show_report"]
 
 _MOST_LINES = 10
-"""Of one rule; a document has all of them."""
+"""The most findings of one rule that are shown as text. A document has all of them."""
 _MARKS: Final = {"error": ("✗", "x", BAD), "warning": ("!", "!", WARN), "note": ("·", "-", DIM)}
 _VERSION = 1
-"""Of the document; it is raised when a name in it changes its meaning or goes away."""
+"""The version of the document. It is raised when a name in it changes its meaning or is removed."""
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -68,13 +68,13 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check the models that the options name; the exit status."""
-    from ..diagnostics.models import Ignored, importable_here  # here, because the other commands do without it
+    """Check the models that the options name. Returns the exit status."""
+    from ..diagnostics.models import Ignored, importable_here  # here, because the other commands do not need it
 
     screen = Screen(as_json=options.json)
     ignored = Ignored.of(options.ignore)
     with importable_here(), _cluster(options) as cluster, screen.waiting("looking"):
-        from ..orm.model_check import check_models  # here, because the other commands do without PynamoDB
+        from ..orm.model_check import check_models  # here, because the other commands do not need PynamoDB
 
         report = check_models(
             options.models,
@@ -104,7 +104,7 @@ def _cluster(options: argparse.Namespace) -> Iterator[Cluster | None]:
 
 
 def show_report(screen: Screen, report: ModelReport, *, how_to_compare: str) -> None:
-    """The report, as text or as a document. `how_to_compare`: what to write so that a cluster is looked at."""
+    """The report, as text or as a document. `how_to_compare`: options that compare the models with a cluster."""
     if screen.as_json:
         screen.document(document_of(report))
         return
@@ -118,7 +118,7 @@ def show_report(screen: Screen, report: ModelReport, *, how_to_compare: str) -> 
 
 
 def _show_findings(screen: Screen, findings: Sequence[ModelFinding], models: set[str]) -> None:
-    """What one rule found, with one remedy."""
+    """The findings of one rule, with their remedy."""
     first = findings[0]
     character, instead, style = _MARKS[first.severity]
     screen.line((f"{screen.char(character, instead)} ", style), (first.id, HEAD), (f" ({first.severity})", DIM))

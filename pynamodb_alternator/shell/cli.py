@@ -1,6 +1,6 @@
 """The shell commands: ``pynamodb-alternator <command>``, or ``python -m pynamodb_alternator <command>``.
 
-Exit status: 0 if all is well, 1 if the answer is a bad one, 2 for a mistake in options or settings.
+Exit status: 0 for success, 1 if the command found a problem or failed, 2 for a mistake in options or settings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["main", "make_parser"]
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what to write instead."""
+    """An argument parser whose errors say what to write instead."""
 
     def error(self, message: str) -> NoReturn:
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
@@ -35,9 +35,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status."""
+    """Run one command. Returns its exit status."""
     options = make_parser().parse_args(arguments)
-    # What goes wrong is told by the command itself, in its own words.
+    # The command itself reports what goes wrong.
     logging.getLogger("pynamodb_alternator").addHandler(logging.NullHandler())
     try:
         with ends_quietly():
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """What reads the command line. Each command's module adds its own options."""
+    """The parser of the command line. Each command's module adds its own options."""
     parser = _Parser(
         prog="pynamodb-alternator",
         description="Look at a ScyllaDB Alternator cluster as an application sees it.",

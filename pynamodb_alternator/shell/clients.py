@@ -1,4 +1,4 @@
-"""``pynamodb-alternator clients``: who is on the cluster."""
+"""``pynamodb-alternator clients``: the clients that are connected to the cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add", "run", "show"]
 
 _SECONDS = 2.0
 _OWN = f"{OWN_USER_AGENT} (clients)"
-"""The User-Agent of this command, by which it leaves itself out."""
+"""The User-Agent of this command, by which it recognizes and omits itself."""
 
 
 def add(commands: Any) -> None:
@@ -47,9 +47,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def show(cluster: Cluster, screen: Screen, *, timeout: float, seconds: float) -> bool:
-    """Show the clients that are seen in so many `seconds`. True if a node has told its clients.
+    """Show the clients that are seen in so many `seconds`. True if a node has listed its clients.
 
-    `timeout`: seconds for each question.
+    `timeout`: seconds for each request.
     """
     with screen.waiting(f"looking for {seconds:g} s"):
         seen = clients(cluster.core, seconds=seconds, timeout=timeout, own=_OWN)

@@ -1,6 +1,6 @@
-"""``pynamodb-alternator completion SHELL``: what makes a shell complete the commands and their options.
+"""``pynamodb-alternator completion SHELL``: a script with which a shell completes the commands and their options.
 
-The scripts are made of what argparse says of each command, so they name what this version knows.
+The script is made from argparse's description of each command, so it has all options of this version.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPTION = re.compile(r"(--[a-z][a-z-]*)(?: \{([^}]*)\})?")
 """An option in a usage line, and the values that it may have."""
 
 Commands = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""The options of each command, with the values of those that have a choice."""
+"""The options of each command, with the values of options that have a choice."""
 
 _BASH = """\
 _pynamodb_alternator() {{

@@ -1,4 +1,4 @@
-"""``pynamodb-alternator create-tables``: the tables that models want."""
+"""``pynamodb-alternator create-tables``: creates the tables of models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     with models.open_cluster(options) as (_, chosen):
-        from ..orm.model_tables import ERRORS  # here, because the commands without models do without PynamoDB
+        from ..orm.model_tables import ERRORS  # here, because commands without models do not need PynamoDB
 
         try:
             create(chosen, Screen(as_json=options.json), dry_run=options.dry_run)
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def create(chosen: Sequence[Any], screen: Screen, *, dry_run: bool = False, quiet: bool = False) -> None:
-    """Create the tables of these models, and say so. `dry_run`: only say which are missing. `quiet`: say nothing.
+    """Create the tables of these models, and report it. `dry_run`: only show which are missing. `quiet`: show nothing.
 
     Raises the errors of PynamoDB, and `AlternatorError`.
     """

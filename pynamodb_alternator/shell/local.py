@@ -88,13 +88,13 @@ def run(options: argparse.Namespace) -> int:
     if options.log:
         _log_requests()
     over = threading.Event()
-    # Before anything is started: a signal that comes early ends the program in order, too.
+    # Before anything is started, so that a signal that comes early also ends the program in an orderly way.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     with cluster:
         _load(cluster, options.persist, options.seed)
         if options.persist is not None:
-            cluster.save(options.persist)  # at once: a file that cannot be written is an error at the start
+            cluster.save(options.persist)  # now, so that a file that cannot be written is an error at the start
         print(cluster.url)
         for node in cluster.nodes:
             print(f"  {node.address}  {node.datacenter}/{node.rack}")
@@ -126,7 +126,7 @@ def _load(cluster: LocalCluster, persisted: str | None, seed: str | None) -> Non
 
 
 def _keep_saved(cluster: LocalCluster, path: str, over: threading.Event) -> None:
-    """Save the data at the end, and from time to time while it changes: a program that is killed loses little."""
+    """Save the data at the end, and from time to time while it changes, so that a killed program loses little."""
     saved = _writes(cluster)
     while not over.wait(_SAVE_SECONDS):
         if (writes := _writes(cluster)) != saved:
@@ -134,13 +134,13 @@ def _keep_saved(cluster: LocalCluster, path: str, over: threading.Event) -> None
                 cluster.save(path)
                 saved = writes
             except AlternatorError as wrong:
-                # The data is in memory still, and a full disk may have room again.
+                # The data is still in memory, and a full disk may get room again.
                 print(f"{wrong} It is tried again in {_SAVE_SECONDS} seconds.", file=sys.stderr, flush=True)
     cluster.save(path)
 
 
 def _writes(cluster: LocalCluster) -> int:
-    """How many requests that may change something the nodes received."""
+    """How many requests that may change data the nodes have received."""
     return sum(
         count
         for node in cluster.nodes

@@ -1,4 +1,4 @@
-"""The models that a command is about: those of the modules that its options name, on the cluster that they name."""
+"""The models of a command: those of the modules that its options name, on the cluster that its options name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..cluster import Cluster
 
 Model = Any
-"""A class of PynamoDB's, which this room does not import."""
+"""A model class of PynamoDB, which this room does not import."""
 
 __all__ = ["add", "by_table", "name_of", "open_cluster"]
 
@@ -35,9 +35,9 @@ def add(command: argparse.ArgumentParser, what: str, *, required: bool = False) 
 
 @contextmanager
 def open_cluster(options: argparse.Namespace) -> Iterator[tuple[Cluster, list[Model]]]:
-    """The cluster of the options, which their alias means meanwhile, and the models that are on it.
+    """The cluster of the options and its models. In the ``with`` block the options' alias means this cluster.
 
-    Raises `ConfigurationError`, for an alias that none of the models has too.
+    Raises `ConfigurationError`, also if none of the models has this alias.
     """
     with settings.open_cluster(options) as cluster:
         if not options.models:
@@ -49,7 +49,7 @@ def open_cluster(options: argparse.Namespace) -> Iterator[tuple[Cluster, list[Mo
 
 
 def _models_on(cluster: Cluster, modules: Sequence[str], alias: str) -> list[Model]:
-    # Here, because the other commands do without them.
+    # Here, because the other commands do not need them.
     from ..diagnostics.models import import_module, importable_here
     from ..orm.model_tables import models_of, models_on
 

@@ -47,7 +47,7 @@ def _no_such_table(cluster: Cluster, table: str) -> str:
 
 
 def key_value(text: str, kind: str) -> dict[str, Any]:
-    """The attribute value that the command line's word means. `kind`: S, N or B, which is written in base64.
+    """The attribute value for a word of the command line. `kind`: S, N, or B for a word in base64.
 
     Raises `ConfigurationError`.
     """

@@ -51,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one look at the nodes has found. `troubles`: why nodes that were asked for are missing. `notes`: what is
-    switched off."""
+    """The result of one look at the nodes. `troubles`: why requested nodes are missing. `notes`: what is switched
+    off."""
 
     lines: Sequence[NodeLine]
     scope: str
@@ -65,7 +65,7 @@ class _Look:
 
 
 def show(cluster: Cluster, screen: Screen, *, timeout: float) -> bool:
-    """Show the nodes. True if one answers. `timeout`: seconds for each question."""
+    """Show the nodes. True if one of them answers. `timeout`: seconds for each request."""
     with screen.waiting("asking the nodes"):
         look = _look(cluster, timeout)
     if screen.as_json:
@@ -76,7 +76,7 @@ def show(cluster: Cluster, screen: Screen, *, timeout: float) -> bool:
 
 
 def watch(cluster: Cluster, screen: Screen, *, timeout: float, every: float) -> bool:
-    """Show the nodes again and again, until Ctrl-C. True if one answered in the end."""
+    """Show the nodes again and again, until Ctrl-C. True if a node answered in the last look."""
     look = _Look((), "", ())
     try:
         with screen.live() as show_lines:
@@ -104,7 +104,7 @@ def _look(cluster: Cluster, timeout: float) -> _Look:
     answers = ping(cluster.core, timeout=timeout)
     lines = [NodeLine.of(node, answers.get(node.address, "not asked")) for node in cluster.nodes()]
     if cluster.config.process_number is None:
-        # A subset at random would be this command's, and that of no other process.
+        # A random subset would be that of this command, and not that of another process.
         lines = [replace(line, in_subset=line.in_scope) for line in lines]
     scope = cluster.topology.scope
     is_complete = lines and scope == cluster.config.routing_scope

@@ -1,4 +1,4 @@
-"""What happens when standard output is closed, or can take no more: a command ends without a traceback."""
+"""Ends a command without a traceback when standard output is closed or full."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ends_quietly", "writing"]
 
 
 class _OutputError(Exception):
-    """What is written cannot be written."""
+    """The output cannot be written."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(cause.strerror)
@@ -20,7 +20,7 @@ class _OutputError(Exception):
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Around each write of a command, so that its failures are told from those of everything else."""
+    """A block around each write of a command, which distinguishes failed writes from all other errors."""
     try:
         yield
     except OSError as wrong:
@@ -29,10 +29,10 @@ def writing() -> Iterator[None]:
 
 @contextmanager
 def ends_quietly() -> Iterator[None]:
-    """Let the process end with a status where the ``with`` block, or the flush at its end, can write no more.
+    """End the process with a status if the ``with`` block, or the flush at its end, cannot write any more.
 
-    A reader that has seen enough, as of ``... | head``, is not an error: status 0. A full disk is: status 1, and one
-    line on standard error.
+    If the reader has closed the pipe, as in ``... | head``, this is not an error: status 0. A full disk is an error:
+    status 1, and one line on standard error.
     """
     try:
         yield
@@ -40,7 +40,7 @@ def ends_quietly() -> Iterator[None]:
             with writing():
                 sys.stdout.flush()
     except _OutputError as wrong:
-        # Python would complain once more when it flushes standard output at exit.
+        # Without this, Python would report the error again when it flushes standard output at exit.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)

@@ -1,4 +1,4 @@
-"""Nodes, findings and routes as text, for the shell's commands and for those of Flask and Django alike."""
+"""Nodes, findings and routes as text, for the commands of the shell, of Flask and of Django."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _STATES = {"active": GOOD, "quarantined": WARN, "set_aside": WARN, "down": BAD}
 _FINDING_LABELS = 24
 _ROUTE_LABELS = 15
 _NARROW = 72
-"""Columns below which a finding's label gets a line of its own."""
+"""If a terminal has fewer columns than this, the label of a finding gets its own line."""
 _NARROW_ROUTE = 48
-"""The same for a label of a route, which is shorter."""
+"""The same for the label of a route, which is shorter."""
 _MOST_NODES = 20
 
 
@@ -33,7 +33,7 @@ _MOST_NODES = 20
 @dataclass(frozen=True, slots=True)
 class NodeLine:
     """One node as it is shown. `latency`: seconds, None if it is not known. `note`: what is wrong with it. `in_subset`:
-    whether the process uses it for what any node may serve. `start`: what there is to say of its slow start.
+    whether the process uses it for requests that any node may serve. `start`: a text about its slow start.
     """
 
     address: str
@@ -48,9 +48,9 @@ class NodeLine:
 
     @classmethod
     def of(cls, node: NodeInfo, answer: float | Exception | str) -> NodeLine:
-        """The node by whether it has just answered: its health says less, because a command's process is only starting.
+        """The node, judged by whether it has just answered: its health says less in a process that has just started.
 
-        `answer`: after how many seconds, or why it did not.
+        `answer`: after how many seconds it answered, or why it did not.
         """
         line = cls(node.address, node.datacenter, node.rack, "active", node.in_scope, in_subset=node.in_subset)
         if not isinstance(answer, float):
@@ -66,7 +66,7 @@ class NodeLine:
 
 
 def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str) -> None:
-    """A table of the nodes, what is wrong with them, and a total."""
+    """A table of the nodes, their problems, and a total."""
     unknown = screen.char("–", "-")
     rows: list[list[Text]] = []
     has_subset = any(line.in_scope and not line.in_subset for line in lines)

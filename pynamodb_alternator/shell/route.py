@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _NOT_READ = (NO_TOKEN_RING, TOKEN_AWARENESS_OFF)
-"""Why the replicas may be unknown for no other reason than that nobody has asked for them."""
+"""Reasons that only mean that the replicas have not been requested yet."""
 
 __all__ = ["KnownTable", "add", "ask", "run", "show"]
 
@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class KnownTable:
-    """What the cluster, the options or a model say of the table. `key_type`: None if none of them says it."""
+    """What is known of the table from the cluster, the options or a model. `key_type`: None if it is unknown."""
 
     key_type: str | None = None
     write_isolation: str | None = None
@@ -89,8 +89,8 @@ def show(
 ) -> bool:
     """Show where the requests of a key of the table `name` go. True if a node answers.
 
-    `key`: as the user wrote it. `token_aware`: whether the caller has the token ring read, whatever the configuration
-    says. `timeout`: seconds for each question. Raises `ConfigurationError`.
+    `key`: as the user wrote it. `token_aware`: whether the caller has requested the token ring, independently of the
+    configuration. `timeout`: seconds for each request. Raises `ConfigurationError`.
     """
     with screen.waiting("asking where the key is"):
         route = cluster.route(name, key_value(key, table.key_type or "S"), index)
@@ -116,7 +116,7 @@ def show(
 def _stated(cluster: Cluster, options: argparse.Namespace) -> KnownTable:
     if not options.partition_key:
         raise ConfigurationError("--partition-key: write the name of the table's partition key, such as id.")
-    # With --index it is the index's, and the table's own does not matter.
+    # With --index it is the key of the index, and the table's own key does not matter.
     index_keys = {} if options.index is None else {options.index: options.partition_key}
     cluster.register_table(options.table, options.partition_key, index_keys=index_keys)
     return KnownTable(options.type)
@@ -131,10 +131,10 @@ def ask(
     instead: Mapping[str, Any] | None = None,
     affinity: KeyRouteAffinity | None = None,
 ) -> KnownTable:
-    """What the cluster says of the table `name`, which it then knows for its routing too.
+    """Look up the table `name` on the cluster, which then uses the result for its routing too.
 
-    `key_type`: what the user says it is. `instead`: the description that holds where the table cannot be looked at; it
-    is that of a model. `affinity`: the mode of the table, if it has one of its own. Raises `ConfigurationError`.
+    `key_type`: as the user stated it. `instead`: a model's description of the table, which is used if the table cannot
+    be looked up. `affinity`: the mode of the table, if it has its own mode. Raises `ConfigurationError`.
     """
     isolation, note = None, ""
     try:

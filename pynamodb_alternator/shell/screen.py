@@ -1,7 +1,7 @@
-"""What the commands write: the same text everywhere, in colours where rich is installed and the output is a terminal.
+"""The output of the commands: the same text everywhere, with colours if rich is installed and it is a terminal.
 
-The layout is made here and not by rich, so that it is the same without it. What is too wide for the terminal is
-stacked instead of being cut.
+The layout is made here and not by rich, so that it is the same without rich. A table that is too wide for the terminal
+is stacked, and not cut.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["BAD", "DIM", "GOOD", "HEAD", "PLAIN", "WARN", "Line", "Screen", "Tex
 PLAIN, DIM, GOOD, WARN, BAD, HEAD = "", "dim", "green", "yellow", "bold red", "bold"
 
 Text = tuple[str, str]
-"""Some characters and their style."""
+"""A piece of text, and its style."""
 Line = Sequence[Text]
 
 _WIDTH_OF_A_FILE = 100
@@ -34,29 +34,29 @@ _GAP = "  "
 class Screen:
     """Where a command writes.
 
-    `as_json`: one JSON document instead of text. `plain`: no colours, whatever the terminal has. `out`: where to
-    write, which is standard output if it is not said.
+    `as_json`: one JSON document instead of text. `plain`: no colours, even if the terminal has them. `out`: where to
+    write, by default standard output.
     """
 
     def __init__(self, *, as_json: bool = False, plain: bool = False, out: TextIO | None = None) -> None:
-        # Python has no standard output where the caller has closed it: what is written goes nowhere.
+        # Python has no standard output if the caller has closed it. Then the output is discarded.
         self._out = out or sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         self.as_json = as_json
         is_terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
         columns = shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
         self.width: int = max(_NARROWEST, columns)
-        # What has no encoding is not a file, and takes every character.
+        # An object without an encoding is not a file, and accepts every character.
         self._encoding = self._out.encoding or "utf-8"
         self._console = _console(self._out, self.width) if is_terminal and not as_json and not plain else None
         self._gathered: list[Line] | None = None
 
     @property
     def is_live(self) -> bool:
-        """Whether something that moves can be shown."""
+        """Whether the output can be redrawn, for progress and changing lines."""
         return self._console is not None
 
     def char(self, character: str, instead: str) -> str:
-        """A character of Unicode, or what stands for it where the terminal does not have it."""
+        """A character of Unicode, or its replacement if the terminal does not have it."""
         try:
             character.encode(self._encoding)
         except (UnicodeEncodeError, LookupError):
@@ -66,11 +66,11 @@ class Screen:
     # ---- writing -----------------------------------------------------------------------------------------------
 
     def document(self, value: Any, *, in_one_line: bool = False) -> None:
-        """The one JSON document of a command; `in_one_line` where it is one of several."""
+        """Write a JSON document: the only one of a command, or with `in_one_line` one of several."""
         self.write(json.dumps(value, indent=None if in_one_line else 2, default=str) + "\n")
 
     def write(self, text: str) -> None:
-        """Text as it is."""
+        """Write text as it is."""
         with writing():
             self._out.write(text)
             self._out.flush()
@@ -86,7 +86,7 @@ class Screen:
 
     @contextmanager
     def gathering(self) -> Iterator[list[Line]]:
-        """The lines that are written in the ``with`` block come into this list instead."""
+        """Collect the lines that are written in the ``with`` block in this list, and do not write them."""
         before, self._gathered = self._gathered, []
         try:
             yield self._gathered
@@ -97,7 +97,7 @@ class Screen:
         return text.encode(self._encoding, "replace").decode(self._encoding)
 
     def paragraph(self, text: str, style: str = PLAIN, *, first: Text = ("", PLAIN), indent: int = 0) -> None:
-        """Wrapped text. `first` stands before its first line, and the others are indented."""
+        """Write wrapped text. `first` stands before its first line, and the other lines are indented."""
         room = max(_NARROWEST // 2, self.width - indent)
         lines = textwrap.wrap(text, room, break_long_words=True, break_on_hyphens=False) or [""]
         for number, part in enumerate(lines):
@@ -105,7 +105,7 @@ class Screen:
             self.line(before, (part, style))
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Text]], *, right: Sequence[int] = ()) -> None:
-        """Columns that are as wide as what is in them; where they do not fit, one stack of lines for each row.
+        """Write columns that are as wide as their content. If they do not fit, each row becomes a stack of lines.
 
         `right`: the numbers of the columns that are aligned at the right.
         """
@@ -135,16 +135,16 @@ class Screen:
                 if text:
                     self.paragraph(text, style, first=(f"  {pad(name, names)}  ", DIM), indent=names + 4)
 
-    # ---- what moves --------------------------------------------------------------------------------------------
+    # ---- output that is redrawn --------------------------------------------------------------------------------
 
     def waiting(self, text: str) -> AbstractContextManager[Any]:
-        """Show that something is under way, while the ``with`` block runs."""
+        """Show that work is under way, while the ``with`` block runs."""
         if self._console is None:
             return nullcontext()
         return self._console.status(text)  # type: ignore[no-any-return]
 
     def live(self) -> AbstractContextManager[Callable[[Sequence[Line]], None]]:
-        """``with screen.live() as show: show(lines)`` shows these lines instead of the last ones."""
+        """``with screen.live() as show: show(lines)`` replaces the lines that were shown last."""
         if self._console is None:
             return nullcontext(lambda lines: None)
         return _Live(self._console)

@@ -1,4 +1,4 @@
-"""The options that all commands share, and the cluster that they mean."""
+"""The options that all commands share, and the cluster that they describe."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def add_token_aware(command: argparse.ArgumentParser, help: str) -> None:
 def open_cluster(
     options: argparse.Namespace, environ: Mapping[str, str] | None = None, *, reads_rings: bool = False, **others: Any
 ) -> Cluster:
-    """The cluster that the options mean. Raises `ConfigurationError`.
+    """The cluster that the options describe. Raises `ConfigurationError`.
 
-    It reads token rings only if the URL or ``--token-aware`` says True, because a command is over before they are worth
-    it. `reads_rings`: the configuration stays as it is, for a command that shows what is wrong with it. `others`: more
-    settings, which the command decides about.
+    It reads token rings only if the URL or ``--token-aware`` says True, because a command ends before they are useful.
+    `reads_rings`: the configuration is not changed, for a command that shows what is wrong with it. `others`: more
+    settings, which the command sets.
     """
     env = dict(os.environ if environ is None else environ)
     if options.url is not None:
@@ -80,19 +80,19 @@ def open_cluster(
     seconds = options.timeout
     changes["timeouts"] = {"connect": seconds, "read": seconds, "total": 2 * seconds}
     with warnings.catch_warnings():
-        # A user who writes --insecure knows it.
+        # A user who writes --insecure needs no warning.
         warnings.simplefilter("ignore", InsecureTlsWarning)
         config = ClusterConfig.from_env(env, **changes)
     config = config.replace(discovery=replace(config.discovery, timeout=seconds, startup_wait=seconds))
     if not reads_rings:
         config = config.replace(token_aware=config.token_aware is True or getattr(options, "token_aware", False))
     if config.process_number is None:
-        config = config.replace(subset=None)  # one at random would be this command's, and that of no other process
+        config = config.replace(subset=None)  # a random one would not be that of another process
     return Cluster(config)
 
 
 def number(least: float, most: float) -> Any:
-    """An argument's type: a number in these bounds."""
+    """The type of an argument: a number within these bounds."""
 
     def read(text: str) -> float:
         try:
@@ -107,7 +107,7 @@ def number(least: float, most: float) -> Any:
 
 
 def whole(least: int, most: int) -> Any:
-    """An argument's type: a whole number in these bounds."""
+    """The type of an argument: a whole number within these bounds."""
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) < 12 and least <= int(text) <= most):

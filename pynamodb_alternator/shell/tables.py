@@ -1,4 +1,4 @@
-"""``pynamodb-alternator tables``: the tables of the cluster, and those that models want."""
+"""``pynamodb-alternator tables``: the tables of the cluster, and those that models need."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One table as it is shown. `problem`: why nothing else is known of it, or that it does not exist."""
+    """One table as it is shown. `problem`: why nothing else is known of it, for example that it does not exist."""
 
     name: str
     keys: Mapping[str, str]
@@ -53,9 +53,9 @@ class _Table:
 
 
 def show(cluster: Cluster, screen: Screen, used_by: Mapping[str, Sequence[str]] | None = None) -> bool:
-    """Show the tables. True if all could be looked at, and none is missing.
+    """Show the tables. True if all could be read, and none is missing.
 
-    `used_by`: the names of the models of each table; None to say nothing of models. Raises `AlternatorError`.
+    `used_by`: the names of the models of each table; None to show no models. Raises `AlternatorError`.
     """
     try:
         with screen.waiting("looking at the tables"):
@@ -82,7 +82,7 @@ def _look_at(cluster: Cluster, name: str) -> _Table:
     except (BotoCoreError, ClientError) as error:
         is_missing = isinstance(error, ClientError) and error_code(error) == "ResourceNotFoundException"
         return _Table(name, {}, {}, problem="is missing" if is_missing else said(error))
-    # In the order of the key: partition key first.
+    # In the order of the key: the partition key comes first.
     keys = {hash_key_of(description): "", **key_types_of(description)}
     return _Table(name, keys, index_keys_of(description), isolation)
 

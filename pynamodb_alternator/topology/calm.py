@@ -1,8 +1,8 @@
-"""How calmly a cluster is asked: when nodes are probed, when and from whom the node list is read. Pure functions.
+"""When nodes are probed, and when and from which nodes the node list is read, without a burden for the cluster.
 
-One client is not a burden for a cluster. Ten thousand clients that do the same at the same moment are: so each wait
-here is varied at random, grows while nothing needs an answer, and is short again when something does. Values, clock and
-random source are passed in, so that a simulation of a fleet can run the same rules.
+One client is not a burden for a cluster. Ten thousand clients that do the same at the same moment are. So each wait
+here is varied at random, grows while all is well, and is short again when there is trouble. All functions are pure:
+values, clock and random source are passed in, so that a simulation of a fleet can run the same rules.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ __all__ = [
 ]
 
 _BACK_OFF = (1.0, 2.0, 5.5)
-"""Probe intervals after the first, the second and each later probe in a row that failed, while other nodes serve. The
-last one leaves ten thousand clients room below 2,000 probes a second of a dead node."""
+"""Probe intervals after the first, the second and each later failed probe in a row, while other nodes serve. With the
+last one, ten thousand clients send a dead node fewer than 2,000 probes a second."""
 _IMPATIENCE = 0.1
-"""Part of a probe interval after which a node is asked again that has begun to answer."""
+"""The part of a probe interval after which a node that has begun to answer is probed again."""
 _BESIDE = 8
-"""Other nodes that are probed when one has gone silent."""
+"""So many other nodes are probed when a node has gone silent."""
 _GROWTH = 1.5
-"""By how much the interval of readings grows with each one that finds nothing new."""
+"""The factor by which the interval of readings grows after each reading that finds nothing new."""
 UNASKED = 8
-"""Nodes that are probed at the start before any request names them, seeds included."""
+"""So many nodes, seeds included, are probed at the start before a request names them."""
 SPARES = 2
-"""Those of them that each fallback of the routing scope gets, so that it can take over at once."""
+"""So many of them are in each fallback of the routing scope, so that it can take over at once."""
 _FIRST_OF_WAVE, _SECONDS_OF_WAVE = 3, 5.0
 
 
 def jittered(seconds: float, random: Random) -> float:
-    """These seconds, more or less by up to half, so that the clients of a fleet do not do the same at once."""
+    """These seconds, varied by up to half, so that the clients of a fleet do not do the same at the same moment."""
     return seconds * random.uniform(0.5, 1.5)
 
 
@@ -57,9 +57,9 @@ def jittered(seconds: float, random: Random) -> float:
 def until_next_probe(policy: Health, *, failures: int, others_serve: bool, random: Random) -> float:
     """Seconds until a node that is not active is probed again.
 
-    `failures`: its probes in a row that failed, the last one included; 0 for a node that has answered, which is asked
-    again soon, because it needs several answers. `others_serve`: whether requests have other nodes to go to. While they
-    have none, there is no back-off.
+    `failures`: its failed probes in a row, the last one included. 0 for a node that has answered: it is probed again
+    soon, because it needs several answers. `others_serve`: whether requests can go to other nodes. While they cannot,
+    there is no back-off.
     """
     if not failures:
         factor = _IMPATIENCE
@@ -71,10 +71,10 @@ def until_next_probe(policy: Health, *, failures: int, others_serve: bool, rando
 
 
 def beside(node: Node, active: Sequence[Node], random: Random) -> list[Node]:
-    """The nodes to probe because this one has gone silent: with it, its rack or its network may have.
+    """The nodes to probe because this one has gone silent: its whole rack or network may be silent.
 
-    `active`: to choose from. Those of its rack come first, as far as that is known. Each of them that is silent has
-    further ones probed.
+    `active`: the nodes to choose from. Those of its rack come first, if the rack is known. If one of the probed nodes
+    is silent too, further nodes are probed because of it.
     """
     near = [other for other in active if (other.datacenter, other.rack) == (node.datacenter, node.rack)]
     far = [other for other in active if other not in near]
@@ -83,8 +83,8 @@ def beside(node: Node, active: Sequence[Node], random: Random) -> list[Node]:
 
 
 def share_of_unasked(scopes: int) -> tuple[int, ...]:
-    """How many nodes of each scope of the chain are probed unasked at the start: `SPARES` of each fallback, as far as
-    that goes, and the rest of the preferred one."""
+    """How many nodes of each scope of the chain are probed at the start before a request names them: `SPARES` of each
+    fallback, as far as `UNASKED` allows, and the rest of the preferred scope."""
     spares = min(SPARES * (scopes - 1), UNASKED - SPARES)
     return (UNASKED - spares, *(max(0, min(SPARES, spares - SPARES * number)) for number in range(scopes - 1)))
 
@@ -101,13 +101,13 @@ def unasked(
 ) -> list[Node]:
     """The nodes to probe although no request has named them.
 
-    `lists`: those of each scope of the chain, in its order. `everyone`: all members; those of a rack's datacenter are
-    among them, over which its keys are spread. `own`: the subset that this process uses, which is picked first.
-    `starts`: whether no node list was read before. `is_tried`: whether a node has answered a probe, or is due for one.
-    `serves`: whether a node is active.
+    `lists`: the nodes of each scope of the chain, in its order. `everyone`: all members. They include the nodes of the
+    datacenter of a rack scope, because keys are spread over the whole datacenter. `own`: the subset that this process
+    uses, which is picked first. `starts`: whether no node list was read before. `is_tried`: whether a node has answered
+    a probe, or is due for one. `serves`: whether a node is active.
 
-    After the start these are some nodes of a scope of which none serves, beside those of better scopes: requests may
-    well go to another scope, and name none of them.
+    After the start, these are some nodes of each scope in which no node serves, apart from nodes of better scopes. They
+    must be probed here because requests may go to another scope, and then name none of them.
     """
     picked: dict[Node, None] = {}
 
@@ -134,19 +134,19 @@ def unasked(
 
 
 class Wave(NamedTuple):
-    """Nodes that are new, and are probed as requests name them. `since`: when they were listed. `probed`: how many of
-    them were probed since, because they were named."""
+    """New nodes, which are probed when requests name them. `since`: when they were listed. `probed`: how many of them
+    were probed since then because a request named them."""
 
     since: float
     probed: int = 0
 
 
 def next_in_wave(wave: Wave, now: float) -> Wave | None:
-    """The wave when one more node of it is probed; None if that has to wait.
+    """The wave after one more of its nodes is probed; None if that must wait.
 
-    A client of a large cluster names all nodes within a second, and ten thousand that start together would open a
-    million connections in it. So three may be probed at once, eight within five seconds, and then more and more: a
-    hundred within 22 seconds, and a thousand within 71.
+    A client of a large cluster names all nodes within a second. Ten thousand clients that start together would open a
+    million connections in that second. So three nodes may be probed at once, eight within five seconds, and then more
+    and more: a hundred within 22 seconds, and a thousand within 71.
     """
     most = _FIRST_OF_WAVE + (now - wave.since) ** 2 / _SECONDS_OF_WAVE
     return wave._replace(probed=wave.probed + 1) if wave.probed + 1 <= most else None
@@ -171,8 +171,8 @@ def after_reading(pace: Pace, settings: Discovery, *, is_calm: bool) -> Pace:
 
 
 def in_trouble(pace: Pace, settings: Discovery, *, since_reading: float, random: Random) -> Pace:
-    """The pace when something has gone wrong: the list is read within one `Discovery.interval`, at a time of its own
-    for each client, because all clients of a node see its trouble at once. `since_reading`: seconds since the last."""
+    """The pace when something has gone wrong: the list is read within one `Discovery.interval`. The moment is random,
+    because all clients of a node see its trouble at once. `since_reading`: seconds since the last reading."""
     if not pace.is_calm:
         return pace
     soon = since_reading + random.uniform(0.0, settings.interval)
@@ -182,10 +182,10 @@ def in_trouble(pace: Pace, settings: Discovery, *, since_reading: float, random:
 def sources_in_order(
     active: Iterable[Node], members: Sequence[Node], is_seed: Callable[[Node], bool], random: Random
 ) -> list[Node]:
-    """The active nodes in the order in which they are asked for the list.
+    """The active nodes in the order in which the list is requested from them.
 
-    All clients of a fleet know the same few seeds, and each knows a few other nodes at first. A seed goes first as
-    often as is its share among the members, so that all nodes of the cluster are asked equally often.
+    At first all clients of a fleet know the same few seeds, and each client knows a few other nodes. A seed is first
+    with a probability that is the seeds' share of the members, so that the list is read equally often from all nodes.
     """
     order = list(active)
     random.shuffle(order)

@@ -1,4 +1,4 @@
-"""The nodes that are new: which of them are probed although no request has named them, and how many that are named.
+"""New nodes: which of them are probed before a request names them, and how many of those that requests name.
 
 It has no lock of its own: `Membership` holds its lock around each method.
 """
@@ -19,7 +19,7 @@ __all__ = ["Newcomers"]
 
 
 class Newcomers:
-    """Has nodes probed that are unproven (see `View.unproven`). The rules are those of `calm`."""
+    """Requests the probes of unproven nodes (see `View.unproven`). The rules are those of `calm`."""
 
     def __init__(self, health: HealthBook, random: Random) -> None:
         self._health = health
@@ -27,7 +27,7 @@ class Newcomers:
         self._wave = Wave(float("-inf"))
 
     def listed(self, published: Published, reading: Reading, now: float, *, starts: bool) -> None:
-        """Node lists were read. `published`: what was known before. `starts`: whether no list was read before."""
+        """Node lists were read. `published`: the state before. `starts`: whether no list was read before."""
         if not published.view.unproven:
             self._wave = Wave(now)
         health, lists = self._health, published.lists(reading)
@@ -44,7 +44,7 @@ class Newcomers:
         health.ask(picked, now)
 
     def may_probe(self, now: float) -> bool:
-        """Whether one more that a request has named is probed now. See `next_in_wave`."""
+        """Whether one more node that a request has named may be probed now. See `next_in_wave`."""
         wave = next_in_wave(self._wave, now)
         self._wave = wave or self._wave
         return wave is not None

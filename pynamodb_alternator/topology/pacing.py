@@ -1,4 +1,4 @@
-"""How often the node list of one cluster is read: keeps the pace, by the rules of `calm`.
+"""How often the node list of one cluster is read: this module stores the pace, which follows the rules of `calm`.
 
 It has no lock of its own: `Membership` holds its lock around `trouble` and `read`.
 """
@@ -15,7 +15,7 @@ __all__ = ["ReadingPace"]
 
 
 class ReadingPace:
-    """Says after how long the list is read again."""
+    """Knows when the list must be read again."""
 
     def __init__(self, settings: Discovery, clock: Callable[[], float], random: Random) -> None:
         self._settings = settings
@@ -29,10 +29,10 @@ class ReadingPace:
         return self._pace.interval
 
     def trouble(self, last_read: float | None) -> None:
-        """Something has gone wrong: the list is read soon. `last_read`: when the last reading began."""
+        """Something has gone wrong, so the list must be read soon. `last_read`: when the last reading began."""
         since = 0.0 if last_read is None else self._clock() - last_read
         self._pace = in_trouble(self._pace, self._settings, since_reading=since, random=self._random)
 
     def read(self, *, is_calm: bool) -> None:
-        """A reading is over. `is_calm`: whether it found nothing new, and all nodes are well."""
+        """A reading has ended. `is_calm`: whether it found nothing new, and all nodes are well."""
         self._pace = after_reading(self._pace, self._settings, is_calm=is_calm)

@@ -1,9 +1,9 @@
 """Slow starts: how the share of a node grows after it has returned or joined. Pure rules, and the book of the nodes
 that start.
 
-A node that comes back has cold caches, and every process sees it come back at the same moment. So it does not get at
-once its full share of the requests that any node may serve. It takes a part of its turns, which grows in `STEPS` equal
-steps, and settled nodes take the other turns. So no node ever gets more than its share.
+A node that comes back has cold caches, and every process sees it come back at the same moment. So it does not get its
+full share at once of the requests that any node may serve. It takes a part of its turns, which grows in `STEPS` equal
+steps, and settled nodes take the other turns. So a starting node never gets more than its share.
 
 A node starts slowly when it becomes active after it was down, or after it has joined the node list. The nodes of the
 first list do not start slowly: the process is new then, and not the nodes, and no settled node could take their turns.
@@ -24,13 +24,12 @@ __all__ = ["NO_SHARES", "STEPS", "SlowStarts", "earliest", "next_step", "share"]
 STEPS = 10
 """The steps in which a share grows. The first one begins at once."""
 _ROUNDING = 1e-6
-"""Part of a step by which a clock may be early, because its numbers are rounded."""
+"""The part of a step by which a clock may be early, because its numbers are rounded."""
 NO_SHARES: Final[Mapping[Node, float]] = MappingProxyType({})
 
 
 def share(age: float, period: float) -> float:
-    """The part of its turns that a node takes after it has been active for `age` seconds: greater than 0, and at most
-    1.
+    """The part of its turns that a node takes after `age` seconds of being active: greater than 0, and at most 1.
 
     `period`: seconds after which it takes all of them.
     """
@@ -48,7 +47,7 @@ def _step(age: float, period: float) -> int:
 
 
 def earliest(*times: float | None) -> float | None:
-    """The first of these times; None if there is none."""
+    """The earliest of these times; None if there is none."""
     return min((time for time in times if time is not None), default=None)
 
 
@@ -65,11 +64,10 @@ class SlowStarts:
         self._will_start: set[Node] = set()
         self._left: dict[Node, float] = {}
         self.next_change: float | None = None
-        """When the share of a node grows next. None while none starts."""
+        """When the share of a node grows next. None while no node starts."""
 
     def shares(self, now: float) -> Mapping[Node, float]:
-        """For each node that starts now, the part of its turns that it takes. Nodes with a complete share are
-        forgotten."""
+        """The part of its turns that each node takes that starts now. Nodes with a complete share are removed."""
         shares = {node: share(now - since, self._period) for node, since in self._since.items()}
         self._since = {node: since for node, since in self._since.items() if shares[node] < 1.0}
         steps = (next_step(now - since, self._period) for since in self._since.values())
@@ -97,7 +95,7 @@ class SlowStarts:
     ) -> None:
         """The node list has changed. `active`: nodes that are active already.
 
-        A node that was missing for less than a start's time has not joined: some source did not know it for a moment.
+        A node that was missing for less time than a start takes has not joined: a source did not know it for a moment.
         """
         if not self._period:
             return

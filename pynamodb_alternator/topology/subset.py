@@ -1,8 +1,8 @@
 """Subsets: a process uses only some of many nodes, so that not every process of a fleet connects to every node.
 
 Each process puts the nodes in an order of its own, by rendezvous hashing: by the hash of its name and the node's
-endpoint. Its subset is the first nodes of this order. So over many processes each node is in as many subsets as any
-other, and a node that comes or goes changes one node in the subsets that it joins or leaves, and no other subset.
+endpoint. Its subset is the first nodes of this order. So with many processes, all nodes are in about as many subsets. A
+node that comes or goes replaces one node in the subsets that it joins or leaves, and does not change other subsets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Subset", "rendezvous", "subset_of"]
 
 
 def rendezvous(nodes: Sequence[Node], name: str) -> tuple[Node, ...]:
-    """The nodes in the order of the process of this name."""
+    """The nodes in the order of the process with this name."""
     begun = blake2b(name.encode(), digest_size=8)
 
     def score(node: Node) -> bytes:
@@ -34,8 +34,8 @@ def subset_of(
 ) -> frozenset[Node]:
     """The first `size` nodes of `order` that are not down; if all are, the first ones.
 
-    As long as some of these are `unsettled`, the next ones that are settled stand in for them, so that there are `size`
-    settled nodes. There are at most twice as many as `size`.
+    While some of these are `unsettled`, the next settled nodes are added, so that there are `size` settled nodes. The
+    result has at most twice `size` nodes.
     """
     usable = [node for node in order if node not in down] or order
     settled = [node for node in usable if node not in unsettled]
@@ -45,8 +45,8 @@ def subset_of(
 class Subset:
     """The subset of this process.
 
-    `size`: how many nodes; None for all. `number`: names the process; without one it is named at random. After a fork
-    the child has another name than its parent.
+    `size`: how many nodes; None for all. `number`: names the process; without a number it gets a random name. After a
+    fork the child has another name than its parent.
     """
 
     def __init__(self, size: int | None, number: int | None, random: Random) -> None:
@@ -63,10 +63,10 @@ class Subset:
             self._last = ((), ())
 
     def among(self, nodes: tuple[Node, ...], down: Collection[Node], unsettled: Collection[Node]) -> tuple[Node, ...]:
-        """Those of the nodes that this process uses, in their order; empty if it uses all of them."""
+        """The nodes that this process uses, in the order of `nodes`; empty if it uses all of them."""
         if self._size is None or self._size >= len(nodes):
             return ()
-        # Topologies live for long. One tuple is read and written as a whole, so threads never see halves of two.
+        # Topologies live for long. One tuple is read and written as a whole, so threads never see a mix of two.
         known, order = self._last
         if known is not nodes:
             order = rendezvous(nodes, self._name)
