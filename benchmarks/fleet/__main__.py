@@ -58,6 +58,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":
-        # The order of nodes in a set goes by it, and each run is to be the same.
+        # The order of nodes in a set depends on this variable, and all runs must give the same result.
         os.execve(sys.executable, [*sys.orig_argv], {**os.environ, "PYTHONHASHSEED": "0"})
     sys.exit(main())

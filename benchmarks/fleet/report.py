@@ -88,7 +88,7 @@ def load_before() -> dict[str, Any]:
 
 
 def save_before(judged: Mapping[str, Figure], tallies: Mapping[str, Tally]) -> None:
-    """Keep a run as that of the version before."""
+    """Save a run as the run of the version before."""
     kept = {
         scenario.name: {
             panel: {name: [round(value, 1) for value in line] for name, line in list(lines.items())[:1]}

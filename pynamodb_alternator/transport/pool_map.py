@@ -1,4 +1,4 @@
-"""The pools of all nodes of a cluster: what those of threads and those of event loops have in common."""
+"""The pools of all nodes of a cluster: the common part of the pools of threads and of event loops."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ P = TypeVar("P", bound=PoolCore[Any])
 class PoolMap(Generic[P, C]):
     """One pool for each node, by its endpoint: which exist, which are kept, and when they are tidied.
 
-    Each node has its own pool, and there may be any number of nodes: a pool for ten nodes, shared by three hundred, is
-    what makes other clients open a connection for most requests.
+    Each node has its own pool, and there may be any number of nodes. Other clients keep pools for ten nodes: with three
+    hundred nodes, they open a new connection for most requests.
 
-    `limit`: connections to one node that are open at once. `max_idle`: seconds after which an idle connection is no
-    longer used. `clock`: that of all deadlines. `renewal`: when a connection has reached its age. `admit`: is called
-    with a node before it gets a pool; raises where the cluster must not connect to it.
+    `limit`: how many connections to one node may be open at once. `max_idle`: seconds after which an idle connection is
+    no longer used. `clock`: the clock of all deadlines. `renewal`: when a connection has reached its age. `admit`: is
+    called with a node before it gets a pool; raises if the cluster must not connect to it.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class PoolMap(Generic[P, C]):
     def _new_pool(self, node: Node) -> P:
         raise NotImplementedError
 
-    # ---- what a request does -----------------------------------------------------------------------------------
+    # ---- calls of requests -------------------------------------------------------------------------------------
 
     def _pool(self, node: Node) -> P:
         """The pool of the node. Raises `ClusterClosedError`, and in a test `BlockedConnectionError`."""
@@ -70,18 +70,18 @@ class PoolMap(Generic[P, C]):
             pool = self._pools.get(node.endpoint)
             if pool is None:
                 pool = self._new_pool(node)
-                # A plan made before the node left may still send here.
+                # A query plan that was made before the node left may still send requests here.
                 pool.keeping = self._members is None or node.endpoint in self._members
                 self._pools[node.endpoint] = pool
             return pool
 
     def has_room(self, node: Node) -> bool:
-        """Whether `acquire` would not have to wait for a connection that is in use, as far as one can see now."""
+        """Whether `acquire` need not wait for a connection that is in use, judged by the present state."""
         pool = self._pools.get(node.endpoint)
         return pool is None or pool.has_room_now()
 
     def any_has_room(self, nodes: Iterable[Node]) -> bool:
-        """Whether `has_room` says so of any of them."""
+        """Whether `has_room` is true for any of them."""
         pools = self._pools
         for node in nodes:
             pool = pools.get(node.endpoint)
@@ -95,17 +95,17 @@ class PoolMap(Generic[P, C]):
         return 0 if pool is None else pool.in_flight
 
     def release(self, connection: C) -> None:
-        """Give a connection back, however its exchange ended: it knows itself whether it can be used again."""
+        """Give a connection back after any end of its exchange: its `reusable` says whether it can be used again."""
         pool = self._pools.get(connection.node.endpoint)
         if pool is None:
-            connection.close()  # from before a fork, or of a node that left meanwhile
+            connection.close()  # it was made before a fork, or its node has left
             return
         pool.release(connection)
         if connection.idle_since >= self._next_tidying:
             self._tidy(connection.idle_since)
 
     def _tidy(self, now: float) -> None:
-        """Now and then: the connections of nodes that get no requests grow old too, and pools fall empty."""
+        """Tidy the pools now and then: connections of nodes without requests grow old too, and pools become empty."""
         self._next_tidying = now + self._max_idle / 2
         for pool in list(self._pools.values()):
             pool.tidy(now)
@@ -114,10 +114,10 @@ class PoolMap(Generic[P, C]):
                 if pool.unused and not pool.keeping:
                     del self._pools[endpoint]
 
-    # ---- what the cluster tells --------------------------------------------------------------------------------
+    # ---- calls of the cluster ----------------------------------------------------------------------------------
 
     def keep_only(self, nodes: Collection[Node]) -> None:
-        """These nodes exist now. Of all others connections are closed, as soon as the requests on them are done."""
+        """Keep the pools of these nodes. Connections to all others are closed when the requests on them have ended."""
         present = {node.endpoint: node for node in nodes}
         left = []
         with self._lock:
@@ -134,15 +134,15 @@ class PoolMap(Generic[P, C]):
             pool.retire()
 
     def cut(self, node: Node, reason: str = "the node was declared down") -> None:
-        """The node is down: whatever waits for it gets an error at once, and its idle connections are closed."""
+        """The node is down: requests that wait for it fail at once, and its idle connections are closed."""
         pool = self._pools.get(node.endpoint)
         if pool is not None:
             pool.cut(reason)
 
     def waits(self, now: float) -> Iterator[tuple[Node, float]]:
-        """For each node with requests under way: how long the oldest of them has been waiting, in seconds.
+        """Each node with requests under way, and the seconds for which the oldest of them has been waiting.
 
-        Connecting counts as waiting. Looking at that again and again also finds out which connections are lost.
+        Connecting counts as waiting. Repeated calls also find the connections that are lost.
         """
         for pool in list(self._pools.values()):
             since = pool.waiting_since()
@@ -165,15 +165,15 @@ class PoolMap(Generic[P, C]):
             pool.set_limit(limit)
 
     def stats(self) -> dict[str, PoolStats]:
-        """By node address."""
+        """The counts of each pool, by node address."""
         return {pool.node.address: pool.stats() for pool in list(self._pools.values())}
 
     def connections(self) -> list[C]:
-        """All connections that exist, idle or not: for people and tests to look at."""
+        """All connections that exist, idle or not, for inspection by people and tests."""
         return [connection for pool in list(self._pools.values()) for connection in pool.connections()]
 
     def close(self) -> None:
-        """Close what is idle, now, and what is in use, when it is given back. Any number of times."""
+        """Close idle connections now, and those in use when they are given back. May be called any number of times."""
         self._close_all()
 
     def _close_all(self) -> list[C]:
@@ -183,7 +183,7 @@ class PoolMap(Generic[P, C]):
         return [connection for pool in pools for connection in pool.close()]
 
     def after_fork(self) -> None:
-        """In a forked child: drop all sockets without closing them for the parent, and take fresh locks."""
+        """In a forked child: drop all sockets without closing them for the parent, and make new locks."""
         pools, self._pools = self._pools, {}
         self._lock = threading.Lock()
         for pool in pools.values():
