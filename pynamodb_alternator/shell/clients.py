@@ -1,4 +1,4 @@
-"""``pynamodb-alternator clients``: the clients that are connected to the cluster."""
+"""``pynamodb-alternator clients``: the clients that use the cluster."""
 
 from __future__ import annotations
 
