@@ -11,7 +11,8 @@ span is made: see `_spans`. The names are those of OpenTelemetry's semantic conv
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import signals
@@ -36,6 +37,8 @@ __all__ = ["OpenTelemetry", "instrument"]
 
 _lock = threading.Lock()
 _active: OpenTelemetry | None = None
+_observed: weakref.WeakSet[Meter] = weakref.WeakSet()
+"""Meters that have the instruments that are asked at each collection. A provider gives the same meter again."""
 
 
 class OpenTelemetry(Handle):
@@ -50,11 +53,11 @@ class OpenTelemetry(Handle):
         node_attributes: bool,
         own_requests: bool,
     ) -> None:
+        self.meter_provider = meter_provider
         self.settings: tuple[object, ...] = (meter_provider, tracer_provider, spans, node_attributes, own_requests)
         self._spans = Spans(tracer_provider) if spans else None
         self._node_attributes, self._own_requests = node_attributes, own_requests
         self._clusters = Clusters()
-        self._over = False
         meter = metrics.get_meter("pynamodb_alternator", __version__, meter_provider, SCHEMA_URL)
         self._durations = meter.create_histogram(
             "db.client.operation.duration",
@@ -90,7 +93,9 @@ class OpenTelemetry(Handle):
         self._refreshes = meter.create_counter(
             "alternator.client.topology.refreshes", unit="{refresh}", description="Readings of the node list."
         )
-        self._create_observed(meter)
+        if meter not in _observed:
+            _observed.add(meter)
+            _create_observed(meter, meter_provider)
         self._subscription = Subscription(
             [
                 (signals.request_completed, self._completed),
@@ -103,40 +108,12 @@ class OpenTelemetry(Handle):
         )
         self._look_again = None if own_requests else surround(suppressed)
 
-    def _create_observed(self, meter: Meter) -> None:
-        """The instruments that are read at each collection."""
-        meter.create_observable_gauge(
-            "alternator.client.nodes",
-            [self._observe_nodes],
-            unit="{node}",
-            description="Nodes of the cluster by their state.",
-        )
-        meter.create_observable_gauge(
-            "alternator.client.topology.age",
-            [self._observe_ages],
-            unit="s",
-            description="Time since the node list was read.",
-        )
-        meter.create_observable_up_down_counter(
-            "db.client.connection.count",
-            [self._observe_connections],
-            unit="{connection}",
-            description="The number of connections that are currently in state described by the state attribute.",
-        )
-        meter.create_observable_up_down_counter(
-            "db.client.connection.pending_requests",
-            [self._observe_waiting],
-            unit="{request}",
-            description="The number of current pending requests for an open connection.",
-        )
-
     def uninstrument(self) -> None:
         """Stop measuring, and no longer make or change spans. May be called again."""
         global _active
         with _lock:
             if _active is self:
                 _active = None
-            self._over = True
             self._subscription.close()
             if self._look_again is not None:
                 self._look_again()
@@ -188,32 +165,26 @@ class OpenTelemetry(Handle):
 
     # ---- values that are read at each collection ---------------------------------------------------------------
 
-    def _observe_nodes(self, options: CallbackOptions) -> Iterable[Observation]:
-        if self._over:
-            return
+    def observe_nodes(self) -> Iterable[Observation]:
         for cluster_name, counts in self._clusters.nodes().items():
             for state, count in counts.items():
                 yield Observation(count, {"alternator.cluster.name": cluster_name, "alternator.node.state": state})
 
-    def _observe_ages(self, options: CallbackOptions) -> Iterable[Observation]:
-        if self._over:
-            return
+    def observe_ages(self) -> Iterable[Observation]:
         for cluster_name, age in self._clusters.ages().items():
             yield Observation(age, {"alternator.cluster.name": cluster_name})
 
-    def _observe_connections(self, options: CallbackOptions) -> Iterable[Observation]:
+    def observe_connections(self) -> Iterable[Observation]:
         for pool, open_now, in_use, _ in self._pools():
             for state, count in (("used", in_use), ("idle", open_now - in_use)):
                 yield Observation(count, {**pool, "db.client.connection.state": state})
 
-    def _observe_waiting(self, options: CallbackOptions) -> Iterable[Observation]:
+    def observe_waiting(self) -> Iterable[Observation]:
         for pool, _, _, waiting in self._pools():
             yield Observation(waiting, pool)
 
     def _pools(self) -> Iterable[tuple[dict[str, str | int | bool], int, int, int]]:
         """For each cluster, or each of its nodes: labels, connections open and in use, and requests that wait."""
-        if self._over:
-            return
         for cluster_name, nodes in self._clusters.pools().items():
             if not self._node_attributes:
                 total = NO_CONNECTIONS
@@ -222,6 +193,53 @@ class OpenTelemetry(Handle):
                 nodes = {"": total}
             for node, stats in nodes.items():
                 yield {"db.client.connection.pool.name": cluster_name, **server(node or None)}, *stats[1:]
+
+
+def _create_observed(meter: Meter, meter_provider: MeterProvider | None) -> None:
+    """The instruments that are asked at each collection.
+
+    They outlive their handle: for an instrument of the same name the SDK keeps the first callbacks, and drops later
+    ones. So the callbacks ask the handle that measures with this provider then.
+    """
+
+    def asked(ask: Callable[[OpenTelemetry], Iterable[Observation]]) -> list[Any]:
+        def observe(options: CallbackOptions) -> Iterable[Observation]:
+            handle = _active
+            # Which provider is the global one may be settled after instrument().
+            if handle is None or _settled(handle.meter_provider) is not _settled(meter_provider):
+                return ()
+            return ask(handle)
+
+        return [observe]
+
+    meter.create_observable_gauge(
+        "alternator.client.nodes",
+        asked(OpenTelemetry.observe_nodes),
+        unit="{node}",
+        description="Nodes of the cluster by their state.",
+    )
+    meter.create_observable_gauge(
+        "alternator.client.topology.age",
+        asked(OpenTelemetry.observe_ages),
+        unit="s",
+        description="Time since the node list was read.",
+    )
+    meter.create_observable_up_down_counter(
+        "db.client.connection.count",
+        asked(OpenTelemetry.observe_connections),
+        unit="{connection}",
+        description="The number of connections that are currently in state described by the state attribute.",
+    )
+    meter.create_observable_up_down_counter(
+        "db.client.connection.pending_requests",
+        asked(OpenTelemetry.observe_waiting),
+        unit="{request}",
+        description="The number of current pending requests for an open connection.",
+    )
+
+
+def _settled(meter_provider: MeterProvider | None) -> MeterProvider:
+    return metrics.get_meter_provider() if meter_provider is None else meter_provider
 
 
 def instrument(

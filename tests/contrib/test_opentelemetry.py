@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -67,6 +68,58 @@ def test_it_is_done_once_and_can_be_taken_back(user: type[User]) -> None:
     assert not telemetry.span().attributes
     assert telemetry.points() == {}
     telemetry.shutdown()
+
+
+@pytest.mark.parametrize("settings", [{}, {"node_attributes": True}])
+def test_what_was_taken_back_can_be_done_again(user: type[User], cluster: Cluster, settings: dict[str, Any]) -> None:
+    """The SDK keeps the first callbacks of an instrument, and drops those of a second one with its name."""
+    telemetry, other = Telemetry(), Telemetry()
+
+    def observed(handle: opentelemetry.OpenTelemetry, asked: Telemetry = telemetry) -> set[str]:
+        with handle:
+            cluster.refresh()
+            user.count()
+            return set(asked.points())
+
+    first = observed(telemetry.instrument())
+    gauges = {"alternator.client.nodes", "alternator.client.topology.age", "db.client.connection.count"}
+    assert gauges | {"db.client.connection.pending_requests"} <= first
+    assert first <= observed(telemetry.instrument(**settings))
+    # What measures with another provider says nothing to this one.
+    assert not gauges & observed(other.instrument())
+    assert first <= observed(telemetry.instrument())
+    assert first <= observed(other.instrument(), other)
+    telemetry.shutdown()
+    other.shutdown()
+
+
+def test_the_gauges_are_those_of_the_handle_that_measures_with_the_global_provider() -> None:
+    """Also where the provider is set after `instrument`, and where it is given in one call and not in the other."""
+    said = run_python(
+        textwrap.dedent("""
+        from opentelemetry import metrics
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        from pynamodb_alternator import Cluster
+        from pynamodb_alternator.contrib import opentelemetry
+        from pynamodb_alternator.local import LocalCluster
+
+        reader = InMemoryMetricReader()
+        opentelemetry.instrument(node_attributes=True).uninstrument()
+        handle = opentelemetry.instrument()
+        metrics.set_meter_provider(MeterProvider([reader]))
+
+        with LocalCluster(nodes=1) as local, Cluster(local.url) as cluster:
+            for again in (None, metrics.get_meter_provider(), None):
+                with handle:
+                    cluster.refresh()
+                    (resource,) = reader.get_metrics_data().resource_metrics
+                    names = [metric.name for scope in resource.scope_metrics for metric in scope.metrics]
+                    print(names.count("alternator.client.nodes"))
+                handle = opentelemetry.instrument(again)
+        """)
+    )
+    assert said.split() == ["1", "1", "1"]
 
 
 def test_mistakes_are_answered() -> None:
