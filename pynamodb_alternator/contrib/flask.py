@@ -15,6 +15,7 @@ different clusters can live in one process, on the same models.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -210,12 +211,22 @@ def _shell_context() -> dict[str, Any]:
     return names
 
 
+class _Seconds(click.FloatRange):
+    """Click's own compares with the bounds alone, and so lets through what is not a number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return seconds
+
+
 def _commands() -> AppGroup:
     group = AppGroup(EXTENSION, short_help="Look at the ScyllaDB Alternator clusters of this application.")
     alias = click.option("--cluster", "alias", default="default", show_default=True, help="The cluster's alias.")
     timeout = click.option(
         "--timeout",
-        type=click.FloatRange(0.001, 3600),
+        type=_Seconds(0.001, 3600),
         default=commands.TIMEOUT,
         show_default=True,
         metavar="SECONDS",
@@ -229,7 +240,7 @@ def _commands() -> AppGroup:
         "every",
         is_flag=False,
         flag_value=commands.EVERY,
-        type=click.FloatRange(0.1, 3600),
+        type=_Seconds(0.1, 3600),
         metavar="SECONDS",
         help=f"Look again every so many seconds ({commands.EVERY:g}), until Ctrl-C.",
     )

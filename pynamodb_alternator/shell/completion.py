@@ -29,7 +29,7 @@ Commands = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 _BASH = """\
 _pynamodb_alternator() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} command=${{COMP_WORDS[1]}} words
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} command=${{COMP_WORDS[1]}} words=
     if [ "$COMP_CWORD" -eq 1 ]; then
         command=
     fi

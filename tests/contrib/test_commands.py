@@ -155,6 +155,14 @@ def test_a_dead_cluster(local: LocalCluster, make: Callable[[LocalCluster], Run]
         assert "Traceback" not in out
 
 
+@pytest.mark.parametrize("option", ["--timeout", "--watch"])
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "soon"])
+def test_flask_refuses_what_is_no_number_of_seconds(local: LocalCluster, option: str, value: str) -> None:
+    status, said = in_flask(local)("nodes", option, value)
+    assert status == 2, said
+    assert f"Invalid value for '{option}'" in said
+
+
 @IN_FRAMEWORKS
 def test_a_route_of_a_table_that_does_not_exist_yet(local: LocalCluster, make: Callable[[LocalCluster], Run]) -> None:
     """Its model says what its key is."""

@@ -127,9 +127,10 @@ def test_labels_survive_a_narrow_terminal(local: LocalCluster, columns: int) -> 
 def test_completion_in_bash(run: Run, words: list[str], expected: set[str]) -> None:
     script = run("completion", "bash")[1]
     typed = " ".join(shlex.quote(word) for word in ["pynamodb-alternator", *words])
-    line = f'{script}\nCOMP_WORDS=({typed}); COMP_CWORD={len(words)}; _pynamodb_alternator; echo "${{COMPREPLY[@]}}"'
+    line = f"set -u\n{script}\nCOMP_WORDS=({typed}); COMP_CWORD={len(words)}; _pynamodb_alternator\n"
+    line += 'echo "${COMPREPLY[@]-}"'
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
-    assert set(done.stdout.split()) == expected
+    assert (set(done.stdout.split()), done.stderr) == (expected, "")
 
 
 @pytest.mark.parametrize("shell", completion.SHELLS)
