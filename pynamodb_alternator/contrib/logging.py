@@ -119,8 +119,8 @@ class JsonFormatter(logging.Formatter):
     """Writes each record as one line of JSON, those of other loggers too.
 
     `time` (UTC, as ISO 8601 has it), `level`, `logger`, `message`; what `instrument` tells is the object `alternator`.
-    The trace of an exception is `exception`. `trace_id` and `span_id` are there where OpenTelemetry's instrumentation
-    of logging has put them on the record.
+    The trace of an exception is `exception`, and that of ``stack_info=True`` is `stack`. `trace_id` and `span_id` are
+    there where OpenTelemetry's instrumentation of logging has put them on the record.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -135,6 +135,10 @@ class JsonFormatter(logging.Formatter):
                 said[name] = getattr(record, attribute)
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)
+        elif record.exc_text:
+            said["exception"] = record.exc_text  # of a record that another process has sent
+        if record.stack_info:
+            said["stack"] = self.formatStack(record.stack_info)
         return json.dumps(said, default=str)
 
 

@@ -170,6 +170,15 @@ def test_json(records: pytest.LogCaptureFixture) -> None:
     assert datetime.fromisoformat(said["time"]).timestamp() == pytest.approx(record.created, abs=0.001)
 
 
+def test_json_of_what_another_process_has_sent() -> None:
+    """A record that was pickled, as by a SocketHandler, has the text of its exception instead of the exception."""
+    record = logging.LogRecord("shop", logging.ERROR, __file__, 1, "order", (), None, sinfo="Stack (most recent)")
+    record.exc_text = "ValueError: wrong"
+    said = json.loads(requests_log.JsonFormatter().format(record))
+    assert said["exception"] == "ValueError: wrong"
+    assert said["stack"] == "Stack (most recent)"
+
+
 def test_json_of_other_loggers() -> None:
     try:
         raise ValueError("wrong")
