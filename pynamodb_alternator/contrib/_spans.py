@@ -81,6 +81,8 @@ class Spans:
 
     def list_was_read(self, event: signals.TopologyRefreshed) -> None:
         """The span of a reading of the node list, which the library makes for itself."""
+        if not is_instrumentation_enabled():
+            return
         end = time.time_ns()
         attributes: Attributes = {
             "http.request.method": "GET",

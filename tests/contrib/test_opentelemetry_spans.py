@@ -285,6 +285,16 @@ def test_spans_of_botocore_are_left_alone_where_that_is_wanted(telemetry: Teleme
 # ---- the library's own requests ------------------------------------------------------------------------------------
 
 
+def test_a_reading_of_the_node_list_has_no_span_where_none_is_wanted(telemetry: Telemetry, local: LocalCluster) -> None:
+    # Without a monitor the caller's thread reads it.
+    with telemetry.instrument(own_requests=True), Cluster(f"{local.url}/?monitor=false") as cluster:
+        with suppress_instrumentation():
+            cluster.refresh()
+        assert telemetry.spans("GET /localnodes") == []
+        cluster.refresh()
+        assert len(telemetry.spans("GET /localnodes")) == 1
+
+
 def make_own_requests(cluster: Cluster) -> None:
     cluster.client.list_tables()
     cluster.nodes()  # which reads system tables for where the nodes stand
