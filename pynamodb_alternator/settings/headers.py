@@ -76,7 +76,7 @@ def check_user_agent(where: str, value: Any, extra_headers: Mapping[str, str]) -
         return True
     if value is None or value is False:
         return None
-    text = value(OWN_USER_AGENT) if callable(value) else value
+    text = _made(where, value) if callable(value) else value
     if not isinstance(text, str) or not text:
         what = "the callable gave" if callable(value) else "got"
         raise ConfigurationError(
@@ -87,6 +87,16 @@ def check_user_agent(where: str, value: Any, extra_headers: Mapping[str, str]) -
     if _names_user_agent(extra_headers):
         raise ConfigurationError(f"{where}: give the User-Agent once: either here, or in extra_headers.")
     return text
+
+
+def _made(where: str, make: Any) -> Any:
+    try:
+        return make(OWN_USER_AGENT)
+    except Exception as error:
+        raise ConfigurationError(
+            f"{where}: the callable raised {type(error).__name__}: {error}. It is called with one argument, the text "
+            f"{OWN_USER_AGENT!r}, and must return the text to send."
+        ) from error
 
 
 def user_agent_sent(user_agent: str | bool | None, extra_headers: Mapping[str, str]) -> str | None:

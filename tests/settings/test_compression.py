@@ -78,6 +78,12 @@ def test_the_user_agent_is_given_once() -> None:
         ClusterConfig(["h"], user_agent=5)  # type: ignore[arg-type]
 
 
+def test_a_callable_that_makes_no_user_agent_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"user_agent: the callable raised TypeError.*one argument") as raised:
+        ClusterConfig(["h"], user_agent=lambda: "shop/2")  # type: ignore[arg-type,misc]
+    assert isinstance(raised.value.__cause__, TypeError)
+
+
 def test_a_user_agent_may_be_made_of_ours() -> None:
     config = ClusterConfig(["h"], user_agent=lambda ours: f"shop/2 {ours}")
     assert config.user_agent == config.user_agent_sent == f"shop/2 {ClusterConfig(['h']).user_agent_sent}"
