@@ -51,6 +51,17 @@ def test_where_no_ring_is_read(local: LocalCluster, query: str, said: str) -> No
     assert not [request for node in local.nodes for request in node.requests if "token_ring" in (request.table or "")]
 
 
+@pytest.mark.parametrize(("aware", "severity"), [("auto", "ok"), ("true", "warning")])
+def test_nodes_behind_one_address(local: LocalCluster, aware: str, severity: str) -> None:
+    """Without discovery the replicas are not nodes of this cluster: another mapping of addresses would not help."""
+    with Cluster(f"{local.nodes[0].url}/?discovery_enabled=false&token_aware={aware}") as cluster:
+        create(cluster, "things")
+        finding = the(cluster.check(), "token_ring")
+    assert finding.severity == severity
+    assert "Discovery is switched off" in finding.message
+    assert "token_aware=False" in finding.remedy
+
+
 def test_a_denied_ring_comes_with_the_statement_that_grants_it() -> None:
     with LocalCluster(nodes=2, deny_virtual_tables=True) as local:
         finding = looked_at(local)

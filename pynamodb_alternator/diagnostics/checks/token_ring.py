@@ -92,6 +92,14 @@ def _of_table(examination: Examination, table: str) -> Finding:
     except (AlternatorError, BotoCoreError, ClientError, LookupError, ValueError) as error:
         return finding("warning", f"The token ring could not be read: {said(error)}", "Try it again.")
     unknown = _unknown(examination, ring, hosts)
+    if unknown and not examination.config.discovery.enabled:
+        # As behind a proxy, whose address none of the replicas has.
+        return finding(
+            "warning" if examination.config.token_aware is True else "ok",
+            f"Discovery is switched off, and {some_of(unknown)} are not among the seeds. Token awareness has no "
+            "effect for keys whose replicas these are.",
+            "If the seeds are a proxy, set token_aware=False: then no token ring is read. Otherwise name all nodes.",
+        )
     if unknown:
         return finding(
             "warning",
