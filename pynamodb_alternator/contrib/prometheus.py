@@ -31,6 +31,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from .. import signals
@@ -224,6 +225,19 @@ class Prometheus(Handle):
             self._nodes.labels(cluster_name, state).set(count)
 
 
+def _bounds_of(buckets: Any) -> tuple[float, ...]:
+    """The upper bounds of buckets, of which the last may be infinite. Raises `ConfigurationError`."""
+    bounds = tuple(buckets) if isinstance(buckets, Sequence) and not isinstance(buckets, str | bytes) else ()
+    finite = bounds[:-1] if bounds and bounds[-1] == float("inf") else bounds
+    rises = all(map(checks.is_number, finite)) and all(low < high for low, high in pairwise((0, *finite)))
+    if not finite or not rises:
+        raise ConfigurationError(
+            "prometheus.instrument(): buckets must be seconds greater than 0 in ascending order, such as (0.001, 0.01, "
+            f"0.1, 1) (got {checks.shown(buckets)})."
+        )
+    return bounds
+
+
 def instrument(
     registry: CollectorRegistry | None = None,
     node_label: bool = False,
@@ -236,8 +250,8 @@ def instrument(
 
     `node_label`: add a label for the node to requests, durations, retries and connections, which multiplies the series
     by the number of nodes. `table_label`: add a label for the table, for the first hundred tables. `buckets`: the
-    buckets of the durations, in seconds. `own_requests`: also count the requests that the library makes for itself.
-    Then requests and durations have the label `own` (true, false).
+    buckets of the durations, in seconds, in ascending order. `own_requests`: also count the requests that the library
+    makes for itself. Then requests and durations have the label `own` (true, false).
 
     A second call with the same settings returns the same handle. Raises `ConfigurationError` for other settings on a
     registry that is already instrumented.
@@ -252,7 +266,8 @@ def instrument(
     checks.flag("prometheus.instrument(): node_label", node_label)
     checks.flag("prometheus.instrument(): table_label", table_label)
     checks.flag("prometheus.instrument(): own_requests", own_requests)
-    settings = (node_label, table_label, tuple(buckets), own_requests)
+    bounds = _bounds_of(buckets)
+    settings = (node_label, table_label, bounds, own_requests)
     with _lock:
         handle = _active.get(registry)
         if handle is None:
@@ -260,7 +275,7 @@ def instrument(
                 registry,
                 node_label=node_label,
                 table_label=table_label,
-                buckets=settings[2],
+                buckets=bounds,
                 own_requests=own_requests,
             )
         elif handle.settings != settings:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from blinker import NamedSignal
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from pynamodb_alternator import Cluster, signals
 from pynamodb_alternator.contrib import prometheus
@@ -270,6 +270,33 @@ def test_mistakes_are_answered(registry: CollectorRegistry) -> None:
     with pytest.raises(ConfigurationError, match="Give another registry"):
         prometheus.instrument(registry)
     assert b"alternator_client_requests_total" not in generate_latest(registry)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        5,
+        None,
+        "0.1,1",
+        (),
+        (float("inf"),),
+        (1, 0.5),
+        (1, 1),
+        ("1", 2),
+        (True, 2),
+        (0.1, float("nan")),
+        (0, 1),
+        (-1, 1),
+    ],
+)
+def test_buckets_that_are_none_are_named(registry: CollectorRegistry, wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"buckets must be seconds.*in ascending order.*\(got "):
+        prometheus.instrument(registry, buckets=wrong)
+    assert generate_latest(registry) == b""
+
+
+def test_buckets_may_be_those_of_the_client_library(registry: CollectorRegistry) -> None:
+    prometheus.instrument(registry, buckets=list(Histogram.DEFAULT_BUCKETS)).uninstrument()
 
 
 def test_a_forgotten_registry_is_collected() -> None:
