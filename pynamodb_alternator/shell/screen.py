@@ -76,6 +76,7 @@ class Screen:
             self._out.flush()
 
     def line(self, *texts: Text) -> None:
+        texts = tuple((_visible(text), style) for text, style in texts)
         if self._gathered is not None:
             self._gathered.append(texts)
         elif self._console is not None:
@@ -99,7 +100,9 @@ class Screen:
     def paragraph(self, text: str, style: str = PLAIN, *, first: Text = ("", PLAIN), indent: int = 0) -> None:
         """Write wrapped text. `first` stands before its first line, and the other lines are indented."""
         room = max(_NARROWEST // 2, self.width - indent)
-        lines = textwrap.wrap(text, room, break_long_words=True, break_on_hyphens=False) or [""]
+        lines = textwrap.wrap(_visible(text, keep="\t\n\r"), room, break_long_words=True, break_on_hyphens=False) or [
+            ""
+        ]
         for number, part in enumerate(lines):
             before = (pad(first[0], indent), first[1]) if number == 0 else (" " * indent, PLAIN)
             self.line(before, (part, style))
@@ -109,6 +112,7 @@ class Screen:
 
         `right`: the numbers of the columns that are aligned at the right.
         """
+        rows = [[(_visible(text), style) for text, style in row] for row in rows]
         cells = [[text for text, _ in row] for row in rows]
         widths = [max([width(name), *(width(row[column]) for row in cells)]) for column, name in enumerate(head)]
         if sum(widths) + len(_GAP) * (len(widths) - 1) > self.width:
@@ -184,6 +188,19 @@ def _rich_text(lines: Sequence[Line]) -> Any:
             made.append(text, style or None)
     made.rstrip()
     return made
+
+
+def _visible(text: str, *, keep: str = "") -> str:
+    """The text with its control characters written out, and all else that a terminal obeys instead of showing it.
+
+    Texts of other programs are shown, such as their User-Agents, and they could clear the screen. `keep`: characters
+    that stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def width(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -28,6 +29,35 @@ def paper(monkeypatch: pytest.MonkeyPatch) -> Paper:
 WELL = NodeInfo("10.0.0.1:8000", State.ACTIVE, "dc1", "r1", True, 0, None, None)
 DEAD = NodeInfo("10.0.0.2:8000", State.ACTIVE, None, None, True, 3, None, None)
 FAR = NodeInfo("10.0.1.1:8000", State.QUARANTINED, "dc2", "r1", False, 0, None, None)
+
+
+HOSTILE = "shop/1\x1b[2J\x07 \u202ecba\x9b2J\ud800 é"
+"""What another program may call itself: it clears the screen of a terminal, and writes from right to left."""
+HARMLESS = r"shop/1\x1b[2J\x07 \u202ecba\x9b2J\ud800 é"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_control_characters_are_shown_and_not_obeyed(kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+    out = kind()
+    screen = Screen(out=out)
+    screen.table(["program", "nodes"], [[(HOSTILE, ""), ("1", "")]])
+    screen.paragraph(f"two\nlines {HOSTILE}")
+    screen.line((HOSTILE, ""))
+    bold = re.compile(r"\x1b\[[01]m")
+    written = [line.rstrip() for line in bold.sub("", out.getvalue()).splitlines()]
+    assert written == [
+        f"{'program'.ljust(len(HARMLESS))}  nodes",
+        f"{HARMLESS}  1",
+        f"two lines {HARMLESS}",
+        HARMLESS,
+    ]
 
 
 def test_nodes_by_their_answers(paper: Paper) -> None:
