@@ -62,19 +62,20 @@ class Clients:
 
 
 def clients(inside: Inside, *, seconds: float, timeout: float = 2.0, own: str = "") -> Clients:
-    """Ask every node for its clients, again and again for so many `seconds`.
+    """Ask every node for its clients, and those that answer again and again for so many `seconds`.
 
     `timeout`: seconds for each question. `own`: the User-Agent of the questions themselves, which are left out.
     Raises `ClusterClosedError`.
     """
     inside.prepare(time.monotonic(), timeout)
     questions = Questions(inside, timeout)
-    nodes = inside.membership.view.topology.ring
-    deadline = time.monotonic() + seconds
+    every = inside.membership.view.topology.ring
+    nodes = list(every)
+    deadline: float | None = None
     rows: dict[tuple[str, ...], tuple[str, Mapping[str, str]]] = {}
     refusals: dict[str, str] = {}
     told: set[str] = set()
-    while True:
+    while nodes:
         for node, answer in zip(nodes, at_once(lambda node: _look_at(questions, node), nodes), strict=True):
             if isinstance(answer, str):
                 refusals[node.address] = answer
@@ -84,11 +85,16 @@ def clients(inside: Inside, *, seconds: float, timeout: float = 2.0, own: str = 
                 if not (own and row.get("driver_name") == own):
                     connection = (node.address, *(row.get(name, "") for name in _CONNECTION))
                     rows[connection] = node.address, row
-        if time.monotonic() >= deadline or not told:
+        # One that is frozen would hold up the questions to the others.
+        nodes = [node for node in nodes if node.address not in refusals]
+        now = time.monotonic()
+        if deadline is None:
+            deadline = now + seconds
+        if now >= deadline:
             break
         time.sleep(_PAUSE)
     refused = {address: reason for address, reason in refusals.items() if address not in told}
-    return Clients(summed_up(rows.values()), tuple(node.address for node in nodes), refused)
+    return Clients(summed_up(rows.values()), tuple(node.address for node in every), refused)
 
 
 def _look_at(questions: Questions, node: Node) -> list[dict[str, str]] | str:

@@ -78,5 +78,7 @@ def _show(screen: Screen, seen: Clients, seconds: float) -> None:
         screen.line()
     for node, reason in seen.refusals.items():
         screen.paragraph(f"{node} does not tell its clients: {reason}", BAD)
+    if len(seen.refusals) == len(seen.asked):
+        return
     how = f"in {seconds:g} s" if seconds else "at one moment"
     screen.paragraph(f"{some(len(rows), 'client')} seen {how}. An idle one is not seen.", DIM)

@@ -72,6 +72,26 @@ def test_a_node_that_is_dead_does_not_hide_the_others(waiting: LocalNode, local:
     assert f"{local.addresses[2]} does not tell its clients: " in out
 
 
+def test_a_node_that_is_frozen_does_not_use_up_the_time(waiting: LocalNode, local: LocalCluster, at: Run) -> None:
+    """The others are asked again and again, also where one question takes as long as the command may look."""
+    well, frozen = local.nodes[0], local.nodes[2]
+    frozen.hang()
+    try:
+        status, out, _ = at("clients", "--seconds", "1", "--timeout", "1")
+    finally:
+        frozen.resume()
+    assert status == 0
+    assert f"{frozen.address} does not tell its clients: " in out
+    questions = [request for request in well.requests if "system.clients" in (request.table or "")]
+    assert len(questions) >= 3
+
+
+def test_nothing_is_said_of_clients_where_no_node_tells(run: Run) -> None:
+    with LocalCluster(nodes=1, deny_virtual_tables=True) as local:
+        _, out, _ = run("clients", "--seconds", "5", "--url", local.url)
+    assert " seen " not in out
+
+
 def row(**columns: str) -> dict[str, str]:
     return {"address": "10.1.1.1", "port": "5", "client_type": "alternator", **columns}
 
