@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb import models as _models
 from pynamodb.exceptions import PynamoDBException
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ERRORS", "create_table", "is_on_cluster", "models_of", "models_on"]
 
-ERRORS = (AlternatorError, PynamoDBException)
+ERRORS = (AlternatorError, PynamoDBException, BotoCoreError, ClientError)
 """What `create_table` raises."""
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "run", "show"]
 
+_ALL = "(all)"
+"""Stands for the tables where they cannot be listed. No table can be called so."""
+
 
 def add(commands: Any) -> None:
     command = commands.add_parser(
@@ -61,7 +64,7 @@ def show(cluster: Cluster, screen: Screen, used_by: Mapping[str, Sequence[str]] 
         with screen.waiting("looking at the tables"):
             tables = _look(cluster, used_by or ())
     except ClientError as error:
-        tables = [_Table("(all)", {}, {}, problem=f"The tables cannot be listed: {said(error)}")]
+        tables = [_Table(_ALL, {}, {}, problem=f"The tables cannot be listed: {said(error)}")]
     if screen.as_json:
         screen.document({"tables": [_for_machines(table, used_by) for table in tables]})
     else:
@@ -88,6 +91,9 @@ def _look_at(cluster: Cluster, name: str) -> _Table:
 
 
 def _show(screen: Screen, tables: Sequence[_Table], used_by: Mapping[str, Sequence[str]] | None) -> None:
+    if [table.name for table in tables] == [_ALL]:
+        screen.paragraph(tables[0].problem, BAD)
+        return
     unknown = screen.char("–", "-")
     rows: list[list[Text]] = []
     for table in tables:

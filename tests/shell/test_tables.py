@@ -132,3 +132,18 @@ def test_a_table_that_cannot_be_looked_at(local: LocalCluster, cluster: Cluster,
     status, out, _ = at("tables")
     assert status == 1
     assert "sealed: AccessDeniedException: not for you" in out
+
+
+def test_a_server_that_refuses(run: Run, shop: str) -> None:
+    """A refusal of the server is neither an error of this library nor one of PynamoDB's."""
+    with LocalCluster(nodes=1, credentials={"ann": "secret"}) as local:
+        status, out, err = run("create-tables", "--models", shop, "--url", local.url)
+        assert (status, out) == (1, "")
+        assert err.startswith("error: ")
+        assert "MissingAuthenticationTokenException" in err
+        status, out, _ = run("tables", "--models", shop, "--url", local.url)
+        assert status == 1
+        assert out.startswith("The tables cannot be listed: MissingAuthenticationTokenException")
+        assert "The cluster has" not in out
+        (table,) = json.loads(run("tables", "--url", local.url, "--json")[1])["tables"]
+        assert table["error"].startswith("The tables cannot be listed: ")
