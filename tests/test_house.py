@@ -26,9 +26,10 @@ ROOT = Path(__file__).parents[1]
 SOURCES = {
     folder: {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
     for folder in ("benchmarks", "docs", "example_app", "pynamodb_alternator", "tests")
-    if (paths := sorted((ROOT / folder).rglob("*.py")))
+    if (paths := sorted(path for path in (ROOT / folder).rglob("*.py") if "_build" not in path.parts))
 }
-"""All code of the repository by its folder; of the package only if the tests do not run on an installed one."""
+"""All code of the repository by its folder, without what `make docs` has built; of the package only if the tests do not
+run on an installed one."""
 
 MOST_LINES = 400
 LONG_TABLES = {"routing/_go_constants.py"}

@@ -190,10 +190,7 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         try:
             await connection.connect(connect_timeout=connect_timeout, deadline=deadline, tls=self._tls)
         except BaseException as error:
-            old = self._not_opened(connection, error)
-            if old is None:
-                raise
-            return old
+            return self._not_opened(connection, error)
         return self._opened_now(connection)
 
 

@@ -18,7 +18,7 @@ from ..shell import route as shell_route
 from ..shell import tables as shell_tables
 from ..shell.check import show as check
 from ..shell.check_models import show_report
-from ..shell.models import by_table
+from ..shell.models import by_table, defined_in
 from ..shell.nodes import EVERY
 
 if TYPE_CHECKING:
@@ -139,11 +139,7 @@ def tables(cluster: Cluster, screen: Screen, *, timeout: float = TIMEOUT) -> boo
 
 def models_in(modules: Sequence[str]) -> list[AnyModel]:
     """The models on clusters that these modules define; they are imported. Raises `ConfigurationError`."""
-    from ..diagnostics.models import import_module  # here, because most commands do without it
-
-    for module in modules:
-        import_module(module)
-    return [model for model in models_of(modules) if is_on_cluster(model)]
+    return [model for model in defined_in(modules) if is_on_cluster(model)]
 
 
 def create_tables(

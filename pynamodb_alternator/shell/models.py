@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Model = Any
 """A model class of PynamoDB, which this room does not import."""
 
-__all__ = ["add", "by_table", "name_of", "open_cluster"]
+__all__ = ["add", "by_table", "defined_in", "name_of", "open_cluster"]
 
 
 def add(command: argparse.ArgumentParser, what: str, *, required: bool = False) -> None:
@@ -50,17 +50,25 @@ def open_cluster(options: argparse.Namespace) -> Iterator[tuple[Cluster, list[Mo
 
 def _models_on(cluster: Cluster, modules: Sequence[str], alias: str) -> list[Model]:
     # Here, because the other commands do not need them.
-    from ..diagnostics.models import import_module, importable_here
-    from ..orm.model_tables import models_of, models_on
+    from ..diagnostics.models import importable_here
+    from ..orm.model_tables import models_on
 
     with importable_here():
-        for module in modules:
-            import_module(module)
-    every = models_of(modules)
+        every = defined_in(modules)
     models = models_on(cluster, every)
     if not models:
         raise ConfigurationError(_no_models(modules, every, alias))
     return models
+
+
+def defined_in(modules: Sequence[str]) -> list[Model]:
+    """The models that these modules define; the modules are imported. Raises `ConfigurationError`."""
+    from ..diagnostics.models import import_module
+    from ..orm.model_tables import models_of
+
+    for module in modules:
+        import_module(module)
+    return models_of(modules)
 
 
 def _no_models(modules: Sequence[str], models: Iterable[Model], alias: str) -> str:

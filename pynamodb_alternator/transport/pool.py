@@ -151,10 +151,7 @@ class NodePool(PoolCore[StepwiseConnection]):
                     connect_timeout=connect_timeout, deadline=deadline, tls=self._tls
                 )
             except BaseException as error:
-                old = self._not_opened(connection, error)
-                if old is None:
-                    raise
-                return old
+                return self._not_opened(connection, error)
             self._opened_now(connection)
         return connection
 
@@ -179,10 +176,7 @@ class NodePool(PoolCore[StepwiseConnection]):
         try:
             connection.connect(connect_timeout=connect_timeout, deadline=deadline, tls=self._tls)
         except BaseException as error:
-            old = self._not_opened(connection, error)
-            if old is None:
-                raise
-            return old
+            return self._not_opened(connection, error)
         return self._opened_now(connection)
 
 

@@ -175,22 +175,22 @@ class PoolCore(Generic[C]):
             self._discard(old)
         return connection
 
-    def _not_opened(self, connection: C, error: BaseException) -> C | None:
-        """It could not be connected. Gives the old connection, whose place it was to take, if that can still be
-        used."""
+    def _not_opened(self, connection: C, error: BaseException) -> C:
+        """It could not be connected. Gives the old connection, whose place it was to take, if that can still be used.
+        Raises `error` if not."""
         old: C | None = connection.predecessor
         connection.predecessor = None
         self._discard(connection)
         if old is None:
-            return None
+            raise error
         old.renew_at = self._renewal.after_failure(self.clock())
         if old.is_stale():
             self._discard(old)  # a node that shuts down refuses new ones, and closes those that it has
-            return None
+            raise error
         if isinstance(error, TransportError):
             return old
         self.release(old)
-        return None
+        raise error
 
     def _outcome(self, waiter: Waiter[C], since: float, seconds: float) -> C:
         """The result of the wait: a connection. Raises what ended it, such as `PoolTimeoutError`. `since`: when it

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+
+from ..chaos.support import until
 
 PATIENCE = 30.0
 
@@ -30,11 +31,12 @@ def served(app: Any, *, lifespan: str = "auto") -> Iterator[str]:
 
         thread = threading.Thread(target=run, name="uvicorn", daemon=True)
         thread.start()
-        end = time.monotonic() + PATIENCE
-        while not server.started:
+
+        def has_started() -> bool:
             assert thread.is_alive(), failures or "uvicorn has stopped"
-            assert time.monotonic() < end, f"uvicorn has not started within {PATIENCE:g} s"
-            time.sleep(0.01)
+            return server.started
+
+        until(has_started, "uvicorn has started", timeout=PATIENCE)
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,6 +24,7 @@ from pynamodb_alternator import Cluster, aio, registry
 from pynamodb_alternator.errors import BlockedConnectionError
 from pynamodb_alternator.local import LocalCluster
 
+from ..chaos.support import until
 from .serving import PATIENCE, served
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.contrib.django_project.settings")
@@ -51,13 +51,6 @@ def cluster(local: LocalCluster) -> Iterator[Cluster]:
 
 def open_connections(cluster: Cluster) -> int:
     return sum(stats.connections_open for stats in cluster.stats().values())
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, condition
-        time.sleep(0.02)
 
 
 def test_under_asgi(cluster: Cluster, local: LocalCluster) -> None:
@@ -176,7 +169,7 @@ def test_a_browser_that_goes_away(cluster: Cluster, local: LocalCluster) -> None
         for _ in range(3):
             with pytest.raises(httpx.ReadTimeout):
                 browser.get("/alook/alice", timeout=0.5)
-        until(lambda: not any(stats.connections_in_use for stats in cluster.stats().values()))
+        until(lambda: not any(stats.connections_in_use for stats in cluster.stats().values()), timeout=PATIENCE)
         for node in local.nodes:
             node.clear_faults()
         assert browser.get("/alook/alice").json() == {"visits": 1}

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -29,6 +28,7 @@ from pynamodb_alternator import registry
 from pynamodb_alternator.contrib.fastapi import add_exception_handlers, alternator_lifespan
 from pynamodb_alternator.local import LocalCluster
 
+from ..chaos.support import until
 from .conftest import User
 from .serving import PATIENCE, served
 from .support import ROOT
@@ -172,20 +172,16 @@ def test_processes_of_uvicorn_end_without_a_word(local: LocalCluster, tmp_path: 
 
 
 def wait_for_the_server(url: str, server: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + PATIENCE
-    while True:
+    def answers() -> bool:
         assert server.poll() is None, server.communicate()[1]
-        assert time.monotonic() < end, f"no answer of uvicorn within {PATIENCE:g} s"
         try:
             httpx.get(url, timeout=PATIENCE)
         except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
+            return False
+        return True
+
+    until(answers, "uvicorn answers", timeout=PATIENCE)
 
 
 def until_no_connection_is_open(local: LocalCluster) -> None:
-    end = time.monotonic() + PATIENCE
-    while any(node.open_connections for node in local.nodes):
-        assert time.monotonic() < end, [node.open_connections for node in local.nodes]
-        time.sleep(0.02)
+    until(lambda: not any(node.open_connections for node in local.nodes), "no connection is open", timeout=PATIENCE)
