@@ -4,8 +4,8 @@ It has no lock of its own: `Membership` holds its lock around each method that c
 read without it.
 
 A good answer costs nothing here: the answers of each node are counted elsewhere anyway, by one number that only grows.
-When an answer has failed, at most once a second, these numbers are noted for all nodes. The answers that count are
-those since the oldest note in the window.
+When an answer has failed, these numbers are noted for all nodes, but at most once a second. A node is judged by the
+answers that it has given since the oldest note in the window.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ __all__ = ["AnswerBook"]
 _BETWEEN_NOTES = 1.0
 """Seconds between two notes, at least."""
 _MOST_NOTED = 3_000
-"""Tallies that are kept at once: a note has one for each node, so those of a large cluster are further apart."""
+"""Tallies that are kept at the same time. A note has one tally for each node, so the notes of a large cluster are
+further apart."""
 _BETWEEN_LOOKS = 0.1
-"""Seconds between two comparisons with the others, at least: in a storm, every answer is a reason for one."""
+"""Seconds between two comparisons with the other nodes, at least. When many answers fail, each of them is a reason to
+compare."""
 
 
 class _Note(NamedTuple):
@@ -44,13 +46,14 @@ class AnswerBook:
         self._answers_of = answers_of
         self._sets_aside = sets_aside
         self._asides: dict[Node, Aside] = {}
-        self._out: frozenset[Node] = frozenset()
+        self._to_review: frozenset[Node] = frozenset()
+        """The nodes whose time aside has not been ended by `review` yet."""
         self.next_change: float | None = None
-        """When a node is due to return, or its trial to end. None while there is none."""
+        """The next time at which a node returns, or its trial ends. None while no node is set aside or on trial."""
         self.after_fork()
 
     def after_fork(self) -> None:
-        """The counters begin again, and so does the window. What is aside stays so for its time."""
+        """The counters and the window begin again. A node that is set aside stays so until its time is over."""
         self._failed: dict[Node, int] = {}
         self._unreadable: dict[Node, int] = {}
         self._notes: deque[_Note] = deque()
@@ -83,9 +86,11 @@ class AnswerBook:
         *,
         counted: bool,
     ) -> Aside | None:
-        """An answer of the node failed. Gives what it is set aside for, if it is set aside now.
+        """An answer of the node failed. Returns an `Aside` if the node is set aside because of this answer, and else
+        None.
 
-        `counted`: whether `answers_of` has counted this answer. `groups`: of which at least half are not set aside.
+        `counted`: whether `answers_of` has counted this answer. `groups`: groups of nodes. In each of them, at least
+        half of the nodes must not be set aside.
         """
         if node not in members or not self._sets_aside:
             return None
@@ -104,7 +109,7 @@ class AnswerBook:
         made = next_aside(self._asides.get(node), tally, error, now)
         if in_excess({**self._present(now, members), node: made}, groups):
             return None
-        self._out |= {node}  # first: whatever an exception leaves undone, the node is reviewed, and returns
+        self._to_review |= {node}  # first: whatever an exception leaves undone, the node is reviewed, and returns
         self._asides[node] = made
         self._plan_next_change(now)
         return made
@@ -112,15 +117,16 @@ class AnswerBook:
     def review(
         self, now: float, members: Collection[Node], groups: Iterable[Collection[Node]]
     ) -> list[tuple[Node, Aside]]:
-        """Have nodes return whose time is over, or of which too many are aside now. Gives these, as they were."""
-        if not self._asides and not self._out:
-            return []  # as nearly always, and without a look at all members
+        """End the time aside of nodes whose time is over, and of some nodes if too many are aside. Returns these nodes,
+        each with the `Aside` that has ended."""
+        if not self._asides and not self._to_review:
+            return []  # nearly always; the members are not looked at
         for node in in_excess(self._present(now, members), groups):
             self._asides[node] = self._asides[node]._replace(until=now)
-        back = [(node, self._asides[node]) for node in self._out if self.aside(node, now) is None]
+        back = [(node, self._asides[node]) for node in self._to_review if self.aside(node, now) is None]
         for node, _ in back:
-            self._judge_anew(node)
-        self._out = self._out.difference(node for node, _ in back)
+            self._forget_answers(node)
+        self._to_review = self._to_review.difference(node for node, _ in back)
         self._plan_next_change(now)
         return [(node, aside) for node, aside in back if node in members]
 
@@ -136,22 +142,24 @@ class AnswerBook:
 
     # ---- the window --------------------------------------------------------------------------------------------
 
-    def _now(self, node: Node) -> Tally:
+    def _tally(self, node: Node) -> Tally:
+        """All answers of the node since the start."""
         return Tally(self._answers_of(node) + self._unreadable.get(node, 0), self._failed.get(node, 0))
 
     def _note(self, failing: Node, now: float, members: Collection[Node], counted: int) -> None:
-        """See to it that the window has a beginning, and this answer of the failing node is after it."""
+        """Make sure that the window has a first note, and that this failed answer is counted after it."""
         notes = self._notes
         while notes and notes[0].at < now - WINDOW:
             notes.popleft()
         if not notes or notes[-1].at <= now - max(_BETWEEN_NOTES, WINDOW * len(members) / _MOST_NOTED):
-            notes.append(_Note(now, {node: self._now(node) for node in members}))
+            notes.append(_Note(now, {node: self._tally(node) for node in members}))
         elif any(failing in note.tallies for note in notes):
             return
-        # The first note of this node that is in the window: its answer is counted already, and must be after it.
+        # No earlier note in the window has this node. Its failed answer is counted already, but must come after the
+        # note.
         note = notes[-1]
         if note is notes[0] or not any(failing in earlier.tallies for earlier in notes if earlier is not note):
-            tally = self._now(failing)
+            tally = self._tally(failing)
             note.tallies[failing] = Tally(tally.answers - counted, tally.failed)
 
     def _in_window(self, node: Node) -> Tally:
@@ -159,9 +167,10 @@ class AnswerBook:
         first = next((note.tallies[node] for note in self._notes if node in note.tallies), None)
         if first is None:
             return Tally()
-        last = self._now(node)
+        last = self._tally(node)
         return Tally(last.answers - first.answers, last.failed - first.failed)
 
-    def _judge_anew(self, node: Node) -> None:
+    def _forget_answers(self, node: Node) -> None:
+        """Begin the window of this node anew."""
         for note in self._notes:
             note.tallies.pop(node, None)

@@ -1,4 +1,4 @@
-"""The question of a probe to a node, and what the answer says of the node."""
+"""What a probe asks a node, and what the answer says about the node."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["is_silence", "why_not_well"]
 
 
 def is_silence(error: Exception | None) -> bool:
-    """Whether the node has not said anything within the time, instead of refusing."""
+    """Whether the node has not answered at all within the time limit. A node that refuses is not silent."""
     return isinstance(error, ConnectTimeoutError | ReadTimeoutError)
 
 
 def why_not_well(node: Node, fetch: Fetch, timeout: float, clock: Callable[[], float]) -> Exception | None:
-    """Ask a node whether it lives: why it is not well; None if it is.
+    """Ask a node whether it is well. Returns None if it is, and else the reason why not.
 
-    Raises `ClusterClosedError`, which says nothing of the node.
+    Raises `ClusterClosedError`, which says nothing about the node.
     """
     began = clock()
     error = _why_not_well(node, fetch, timeout)
     if error is not None and clock() > began + 1.5 * timeout:
-        # This process was held up, so that the failure says nothing of the node.
+        # This process did not run for a while, so the failure says nothing about the node.
         error = _why_not_well(node, fetch, timeout)
     return error
 

@@ -34,15 +34,15 @@ _BACK_OFF = (1.0, 2.0, 5.5)
 """Probe intervals after the first, the second and each later failed probe in a row, while other nodes serve. With the
 last one, ten thousand clients send a dead node fewer than 2,000 probes a second."""
 _IMPATIENCE = 0.1
-"""The part of a probe interval after which a node that has begun to answer is probed again."""
+"""The part of a probe interval that passes before a node that has begun to answer is probed again."""
 _BESIDE = 8
-"""So many other nodes are probed when a node has gone silent."""
+"""The number of other nodes that are probed when a node has gone silent."""
 _GROWTH = 1.5
 """The factor by which the interval of readings grows after each reading that finds nothing new."""
 UNASKED = 8
-"""So many nodes, seeds included, are probed at the start before a request names them."""
+"""The number of nodes, seeds included, that are probed at the start before a request names them."""
 SPARES = 2
-"""So many of them are in each fallback of the routing scope, so that it can take over at once."""
+"""The number of them in each fallback of the routing scope, so that the fallback can be used at once."""
 _FIRST_OF_WAVE, _SECONDS_OF_WAVE = 3, 5.0
 
 
@@ -106,8 +106,9 @@ def unasked(
     uses, which is picked first. `starts`: whether no node list was read before. `is_tried`: whether a node has answered
     a probe, or is due for one. `serves`: whether a node is active.
 
-    After the start, these are some nodes of each scope in which no node serves, apart from nodes of better scopes. They
-    must be probed here because requests may go to another scope, and then name none of them.
+    After the start, these are some nodes of each scope in which no node serves. Nodes that also belong to a better
+    scope are left out. Requests may go to another scope, and then they name none of these nodes, so they must be probed
+    here.
     """
     picked: dict[Node, None] = {}
 
@@ -142,11 +143,11 @@ class Wave(NamedTuple):
 
 
 def next_in_wave(wave: Wave, now: float) -> Wave | None:
-    """The wave after one more of its nodes is probed; None if that must wait.
+    """The wave after one more of its nodes is probed; None if this probe must wait.
 
     A client of a large cluster names all nodes within a second. Ten thousand clients that start together would open a
-    million connections in that second. So three nodes may be probed at once, eight within five seconds, and then more
-    and more: a hundred within 22 seconds, and a thousand within 71.
+    million connections in that second. So three nodes may be probed at once, and eight within five seconds. Then the
+    number grows faster: a hundred within 22 seconds, and a thousand within 71.
     """
     most = _FIRST_OF_WAVE + (now - wave.since) ** 2 / _SECONDS_OF_WAVE
     return wave._replace(probed=wave.probed + 1) if wave.probed + 1 <= most else None
@@ -184,8 +185,8 @@ def sources_in_order(
 ) -> list[Node]:
     """The active nodes in the order in which the list is requested from them.
 
-    At first all clients of a fleet know the same few seeds, and each client knows a few other nodes. A seed is first
-    with a probability that is the seeds' share of the members, so that the list is read equally often from all nodes.
+    At first all clients of a fleet know the same few seeds, and each client knows a few other nodes. If 3 of 100
+    members are seeds, a seed comes first with a probability of 3 %. So the list is read equally often from all nodes.
     """
     order = list(active)
     random.shuffle(order)

@@ -7,8 +7,8 @@ nothing new. Such a reading is recognised by its bytes, and needs no walk (`repe
 
 Between readings it remembers: the source of the last reading, whose connection is open; when to look again at seeds
 that are not members; which members were seen alive, so that nodes which never answered are not kept as a datacenter;
-whether the server honours scopes, and whether those of the configuration are empty; and what was logged already. Only
-one thread reads at a time, so it needs no lock: `Membership.refresh` calls `read` in the thread that has the turn (the
+whether the server honours scopes, and whether the configured scopes are empty; and what was logged already. Only one
+thread reads at a time, so it needs no lock: `Membership.refresh` calls `read` in the thread that has the turn (the
 reader thread of the monitor, the thread of a request where there is no monitor, or a user's). No lock is held then,
 because a reading waits for the network and the resolver, which are passed in. An answer is reported to `answered`, and
 a source that fails to `failed`, both in that thread.
@@ -39,15 +39,16 @@ __all__ = ["Discovery", "DiscoveryError"]
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
 READINGS_PER_SOURCE = 60
-"""Readings in a row from one source, before another one has its turn."""
+"""Readings in a row from one source. After them, another source is used."""
 READINGS_PER_LOOK_OUTSIDE = 10
-"""Seeds that are not members are asked (and names resolved) only so often, because some are dead and take long."""
+"""Seeds that are not members are asked, and names are resolved, only once in so many readings, because a dead seed
+takes a long time."""
 MOST_LOGGED = 1_000
-"""Different bad entries that are logged. A node that lists more is not worth more lines."""
+"""The number of different bad entries that are logged. If there are more, further lines do not help."""
 
 
 class DiscoveryError(Exception):
-    """No source told the node list. `tried` are the addresses that were asked."""
+    """The node list could not be read from any source. `tried`: the addresses that were asked."""
 
     def __init__(self, reason: str, tried: Sequence[str]) -> None:
         super().__init__(reason)
@@ -83,14 +84,14 @@ class Discovery:
         self._readings_from_source = 0
         self._readings_that_told = 0
         self._is_makeshift = False
-        """Whether the source is a seed because no other node was active when it was chosen."""
+        """Whether the source is a seed that was chosen only because no other node was active."""
         self._scopes_supported: bool | None = None
         self._scope_is_empty = False
         self._repeatable: Repeatable | None = None
         self._seeds_alone: tuple[Node, ...] = ()
 
     def seeds(self) -> tuple[Node, ...]:
-        """The nodes to begin with, as long as no node has told which nodes the scopes have."""
+        """The nodes that are used until a node has told which nodes the scopes have."""
         return () if self._scope_is_empty else self._seeds.nodes()
 
     def read(
@@ -98,13 +99,14 @@ class Discovery:
     ) -> Reading:
         """Ask for all scopes. Raises `DiscoveryError` if no node answers, or every list is empty.
 
-        A first reading may be empty: then the configured scopes do not exist. It is `previous` itself if its sources
-        tell the same bytes as before, and has its members and groups if nothing else has changed.
+        A first reading may be empty: then the configured scopes do not exist. The result is `previous` itself if
+        nothing has changed. If only the source has changed, the result has the members and groups of `previous`, as the
+        same objects.
         """
         self._readings += 1
         if not self._config.discovery.enabled:
             return self._read_seeds(previous)
-        # Just before the first reading they were resolved: see `seeds`.
+        # The first reading does not resolve the seeds, because they were resolved just before: see `seeds`.
         self._seeds.new_reading(
             may_resolve=self._readings > 1, look_again=self._readings % READINGS_PER_LOOK_OUTSIDE == 0
         )
@@ -135,7 +137,8 @@ class Discovery:
         """Where discovery is switched off: the seeds are the nodes of each scope. Asks the resolver, and no node."""
         if self._readings % READINGS_PER_LOOK_OUTSIDE == 1 or not self._seeds_alone:
             seeds = ring_order(self._seeds.nodes())
-            # The very nodes of before, as long as they are the same: then nothing has changed for anybody.
+            # As long as the seeds stay equal, the same objects are kept, so that the reading is recognised as
+            # unchanged.
             if with_names(seeds) != with_names(self._seeds_alone):
                 self._seeds_alone = seeds or self._seeds_alone
         if not self._seeds_alone:
@@ -145,15 +148,15 @@ class Discovery:
         return previous if reading.says_the_same_as(previous) else reading
 
     def _is_repeated(self, previous: Reading, states: States, questions: Questions) -> bool:
-        """Whether the sources of the last reading tell the same bytes, and nothing else has to be looked at."""
+        """Whether the sources of the last reading tell the same bytes, and nothing else has to be checked."""
         last = self._repeatable
         if (
             last is None
             or (self._must_ask_more and not last.is_closed)
             or self._readings_from_source >= READINGS_PER_SOURCE
-            or self._config.address_translator is not None  # which may say something else each time
+            or self._config.address_translator is not None  # because it may give another address each time
             or not last.begins_with(previous, states)
-            or (self._is_makeshift and states != last.states)  # a better source has come, perhaps
+            or (self._is_makeshift and states != last.states)  # perhaps a better source is active now
             or not all(questions.tells_again(answer) for answer in last.answers)
         ):
             return False
@@ -185,7 +188,7 @@ class Discovery:
             else:
                 listed = walk.ask(scope)
                 if listed is None:
-                    # Nobody answered: what was known of this location is the best there is.
+                    # No node answered: the nodes that were known for this location are kept.
                     listed = previous.members.get(location_of(scope), ())
                 members[location_of(scope)] = listed
         if walk.source is None:
@@ -196,8 +199,8 @@ class Discovery:
             nothing = f"{walk.source.address} lists no node for {self._config.routing_scope}"
             if any(previous.members.values()) or not walk.ask_some([walk.source], ClusterScope()):
                 raise DiscoveryError(nothing, walk.tried)
-            # A source that lists its own datacenter, and no node for the configured scopes, is to be believed: these
-            # do not exist, and the seeds are outside of them.
+            # The source lists its own datacenter, but no node for the configured scopes. So it can be believed: these
+            # scopes do not exist, and the seeds are outside of them.
             if not self._scope_is_empty:
                 _log.warning(
                     "Cluster %r: %s. Is the name right? Requests fail until it has a node.", self._config.name, nothing
@@ -212,14 +215,14 @@ class Discovery:
     ) -> tuple[frozenset[Node], ...]:
         """One set of nodes per datacenter: a node without ``dc`` in the question lists its own datacenter.
 
-        A datacenter is asked through any of its members, and keeps its last list while none of them tells one.
+        Any member of a datacenter may be asked. While no member answers, the datacenter keeps its last list.
         """
         if walk.exhausted:
             return previous.groups
         groups: list[frozenset[Node]] = []
         settled: set[Node] = set()
         known = [*previous.groups, *(frozenset(nodes) for nodes in members.values() if nodes)]
-        # The widest first: a rack is a part of its datacenter and not another one.
+        # The largest group first: a rack is a part of its datacenter, and not another datacenter.
         for group in sorted(known, key=len, reverse=True):
             if group <= settled:
                 continue
@@ -227,10 +230,10 @@ class Discovery:
             fresh = group.difference(walk.live, walk.down)  # listed a moment ago, for another scope
             listed = walk.ask_some([*live, *ring_order(fresh)], ClusterScope())
             if listed is None:
-                # One of those that are down is enough: they are being probed as well.
+                # One node that is down is enough, because these nodes are probed as well.
                 listed = walk.ask_some([node for node in walk.down if node in group][:1], ClusterScope())
             if listed is None:
-                # Nodes of which none was ever seen alive are not a datacenter that cannot be reached, but a lie.
+                # If no node of the group was ever seen alive, the list was wrong, and there is no such datacenter.
                 listed = () if group.isdisjoint(self._seen_alive) else tuple(group - settled)
             settled |= group | set(listed)
             if listed:
@@ -238,8 +241,8 @@ class Discovery:
         if walk.source is None or self._look_again or self._readings % READINGS_PER_LOOK_OUTSIDE == 1:
             self._look_again = False
             for sources in walk.kinds():
-                # Seeds, mostly: they may be of datacenters that we do not know yet. The last kind are those that are
-                # down, which are asked only if nobody else tells anything.
+                # These are mostly seeds, which may be in datacenters that are not known yet. The last kind are the
+                # nodes that are down. They are asked only if no other node has answered.
                 if sources is walk.down and walk.source is not None:
                     break
                 self._ask_outsiders(walk, sources, settled, groups)
@@ -253,7 +256,7 @@ class Discovery:
             if source in settled or source in walk.failed:
                 continue
             if source in walk.quarantined and walk.source is not None:
-                # At the start, a seed that has not answered its probe yet. The next reading has time for it.
+                # This happens at the start, for a seed that has not answered its probe yet. The next reading asks it.
                 self._look_again = True
                 continue
             listed = walk.ask_some([source], ClusterScope())
@@ -266,8 +269,9 @@ class Discovery:
                 return
 
     def _in_asking_order(self, states: States, asked: Collection[Node]) -> list[Node]:
-        """The source of the last reading first (its connection is open), then those that were asked in this one, and
-        the others in random order. What the first reading has asked were seeds, as all clients do."""
+        """First the source of the last reading, because its connection is open; then the nodes that this reading has
+        asked already; then the others in random order. The source is chosen anew after the first reading, because that
+        has asked seeds, as the first readings of all clients do."""
         active = states.active
         only_seeds = all(map(self._seeds.includes, active))
         is_due = self._readings_from_source >= READINGS_PER_SOURCE or self._readings_that_told == 1
@@ -277,7 +281,7 @@ class Discovery:
         order = sources_in_order(
             active, (*active, *states.quarantined, *states.down), self._seeds.includes, self._random
         )
-        # Not `_source` itself, which is equal: what the list says of the node may have changed since.
+        # Compared with `_source`, not replaced by it: what the list says about the node may have changed since.
         return sorted(order, key=lambda node: (node != self._source, node not in asked))
 
     def _shuffled(self, nodes: Iterable[Node]) -> list[Node]:
@@ -292,12 +296,13 @@ class Discovery:
             self._source, self._readings_from_source = source, 1
 
     def _check_support(self, source: Node) -> None:
-        """Servers before 2025.1 ignore ``dc`` and ``rack``: they list nodes of a rack that cannot exist."""
+        """Find out whether the server honours ``dc`` and ``rack``. Servers before 2025.1 ignore both, so they list
+        nodes for a rack that cannot exist."""
         try:
             status, body = self._fetch(source, IMPOSSIBLE_RACK_PATH, self._config.discovery.timeout)
             listing = read_answer(body, source, ClusterScope(), self._filter, status=status)
         except Exception:
-            return  # The question was a courtesy, and is asked again with the next reading.
+            return  # The answer is needed only for a warning. The next reading asks again.
         self._scopes_supported = listing.is_empty
         if not self._scopes_supported:
             _log.warning(
@@ -361,8 +366,8 @@ class Discovery:
 def _scopes_to_ask(preferred: Scope) -> Iterator[Scope]:
     """Every scope of the chain without its fallback, and the datacenter of each rack.
 
-    Affinity uses the datacenter, unless `ClusterConfig.affinity_ring` is ``"scope"``; and then as well its nodes can
-    be asked for the list when those of the rack cannot.
+    Key route affinity uses the nodes of the datacenter, unless `ClusterConfig.affinity_ring` is ``"scope"``. With
+    ``"scope"`` too, these nodes can be asked for the list when the nodes of the rack cannot be asked.
     """
     seen: set[Location] = set()
     cluster = False
@@ -378,12 +383,13 @@ def _scopes_to_ask(preferred: Scope) -> Iterator[Scope]:
                 seen.add(location_of(part))
                 yield part
     if cluster:
-        # Last, because what the others list tells which datacenters there are.
+        # This comes last, because the lists of the other scopes tell which datacenters there are.
         yield ClusterScope()
 
 
 def _united(groups: Iterable[frozenset[Node]]) -> tuple[frozenset[Node], ...]:
-    """Groups that share a node are one datacenter, seen by members of which one knows more than another."""
+    """Unite the groups that share a node: they are one datacenter, listed by members that know different parts of
+    it."""
     united: list[frozenset[Node]] = []
     for group in groups:
         apart = [other for other in united if not other & group]

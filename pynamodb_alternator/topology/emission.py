@@ -1,6 +1,7 @@
-"""The news of a change: a signal with its payload, and a log line if people need it.
+"""What is told about a change: a signal with its payload, and a log line if people need it.
 
-Emissions are made where a change is made, under the lock of the `Membership`, and emitted when it is released.
+An `Emission` is made together with its change, under the lock of the `Membership`. It is emitted after the lock is
+released.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Emission(NamedTuple):
 
 
 def of_state_change(change: StateChange) -> Emission:
-    """What is told of a node that has another state now."""
+    """The emission for a node that has another state now."""
     node, after = change.node, change.after
     if after.state is State.ACTIVE:
         # A node that is new was never down.
@@ -53,7 +54,7 @@ def of_state_change(change: StateChange) -> Emission:
 
 
 def of_set_aside(node: Node, aside: Aside) -> Emission:
-    """What is told of a node that goes last in plans from now on."""
+    """The emission for a node that is last in query plans from now on."""
     tally, period = aside.tally, aside.until - aside.since
     payload = {
         "node": node.address,
@@ -68,14 +69,14 @@ def of_set_aside(node: Node, aside: Aside) -> Emission:
 
 
 def of_return(node: Node, aside: Aside, now: float) -> Emission:
-    """What is told of a node that was set aside, and gets traffic again."""
+    """The emission for a node that was set aside, and gets traffic again."""
     seconds = now - aside.since
     line = f"node {node} gets traffic again, after it was set aside for {seconds:.1f} s"
     return Emission(signals.node_restored, {"node": node.address, "set_aside_for": seconds}, logging.INFO, line)
 
 
 def of_scope_change(scopes: Sequence[Scope], before: int, after: int) -> Emission:
-    """What is told when the scope at the index `after` is in use instead of that at `before`."""
+    """The emission for a change of the scope in use, from the one at index `before` to the one at index `after`."""
     from_scope, to_scope = str(scopes[before]), str(scopes[after])
     reason = "no_usable_node" if after > before else "usable_again"
     signal = signals.scope_fallback if after else signals.scope_restored
@@ -92,7 +93,8 @@ def of_reading(
     source: str,
     duration: float,
 ) -> list[Emission]:
-    """What is told of a reading that succeeded. `before`, `after`: the members. `addresses`: of those after, sorted."""
+    """The emissions for a reading that succeeded. `before`, `after`: the members before and after the reading.
+    `addresses`: the sorted addresses of `after`."""
     added, removed = sorted(after - before, key=str), sorted(before - after, key=str)
     payload = {
         "nodes": list(addresses),
@@ -111,7 +113,7 @@ def of_reading(
 
 
 def of_failed_reading(error: Exception, tried: Sequence[str], consecutive: int, stale_for: float | None) -> Emission:
-    """What is told of a reading that failed. The first of several in a row is logged."""
+    """The emission for a reading that failed. Only the first failure of several in a row is logged."""
     payload = {"tried": tried, "error": str(error), "consecutive": consecutive, "stale_for": stale_for}
     line = (
         f"the node list cannot be read ({error}); going on with what is known. Asked: {', '.join(tried) or 'no node'}"
@@ -122,7 +124,7 @@ def of_failed_reading(error: Exception, tried: Sequence[str], consecutive: int, 
 
 
 def _in_words(added: Sequence[Node], removed: Sequence[Node]) -> str:
-    """The change of the members, of which there are no more than ten names."""
+    """The change of the members in words, with at most ten names."""
     parts = [f"{len(added)} added"] if added else []
     parts += [f"{len(removed)} removed"] if removed else []
     names = sorted(str(node) for node in (*added, *removed))

@@ -1,8 +1,9 @@
 """Node health as a pure state machine.
 
 States, counters and thresholds follow ScyllaDB's specification for its Alternator drivers
-(``tests/vectors/node-health-transitions.tsv``). One is ours: `Observation.SUSPICION_CONFIRMED`, a probe that
-was made because traffic to the node had just failed, and failed too. It takes the node out at once.
+(``tests/vectors/node-health-transitions.tsv``). One observation is our own: `Observation.SUSPICION_CONFIRMED`. It means
+that traffic to the node has just failed, and that the probe which followed has failed too. Then the node is down at
+once.
 """
 
 from __future__ import annotations
@@ -35,20 +36,21 @@ class State(enum.Enum):
 
 class Observation(enum.Enum):
     TRAFFIC_SUCCESS = "traffic success"
-    """A request got a final HTTP answer that does not speak of a sick server."""
+    """A request got a final HTTP answer that does not show a sick server."""
     TRAFFIC_FAILURE = "traffic failure"
-    """A request failed in transport: refused, reset, timed out, or answered with garbage."""
+    """A request failed in transport: it was refused or reset, timed out, or got an answer that cannot be read."""
     PROBE_SUCCESS = "probe success"
     """The node answered ``GET /`` or ``/localnodes`` with 200."""
     PROBE_FAILURE = "probe failure"
     SUSPICION_CONFIRMED = "suspicion confirmed"
-    """A probe failed that was made because traffic had failed or was waiting."""
+    """A probe of a suspect failed: its traffic had failed, or had waited for a long time."""
 
 
 class HealthStatus(NamedTuple):
     """The state of one node with its counters.
 
-    `generation` is raised at each entry to DOWN: what was begun in an earlier generation says nothing about this one.
+    `generation` grows each time the node goes down. The result of a request or probe that began in an earlier
+    generation says nothing about the present one.
     """
 
     state: State
@@ -58,9 +60,10 @@ class HealthStatus(NamedTuple):
 
     @property
     def is_unproven(self) -> bool:
-        """Whether the node has answered no probe since it was listed, nor failed one that requests have asked for.
+        """Whether the node is new: it has not answered a probe since it was listed, and has not gone down.
 
-        Only an answer to ``GET /`` makes such a node active, and one that was down has answered several to be on trial.
+        Only an answer to ``GET /`` makes such a node active. A node that was down has answered several probes before it
+        is on trial again, so it is not unproven.
         """
         return self.state is State.QUARANTINED and self.generation == 0
 
@@ -114,7 +117,7 @@ def _from_down(status: HealthStatus, observation: Observation, policy: Health) -
         return status._replace(successes=successes)
     if observation in (Observation.PROBE_FAILURE, Observation.SUSPICION_CONFIRMED) and status.successes:
         return status._replace(successes=0)
-    # Traffic results are those of requests that had left before the node went down.
+    # A result of traffic belongs to a request that was sent before the node went down.
     return status
 
 
@@ -124,7 +127,7 @@ def _promoted(status: HealthStatus, policy: Health) -> HealthStatus:
 
 @functools.lru_cache(64)
 def _well(successes: int, generation: int) -> HealthStatus:
-    """One object for the many nodes of which there is nothing else to say."""
+    """One object that many nodes share, because nearly all nodes have the same status."""
     return HealthStatus(State.ACTIVE, 0, successes, generation)
 
 

@@ -1,11 +1,11 @@
 """The book-keeping of health: the status of each node, what is wrong with it, and when it is probed next.
 
-It has no lock of its own: `Membership` holds its lock around each method that changes something. What one read of a
-dictionary answers (`statuses`, `error_of`, `is_suspect`) may be read without it.
+It has no lock of its own: `Membership` holds its lock around each method that changes something. `statuses`, `error_of`
+and `is_suspect` may be used without the lock, because each of them is one read of a dictionary or set.
 
-An exception may come between any two lines here, so their order matters: a node whose status says that it is not
-active has a next probe before it has that status, and a suspicion is taken off the book last. A node that is new has
-none until a request names it, or it is one of the few that are probed unasked.
+An exception may come between any two lines here, so their order matters. Before a node gets a status that is not
+active, the time of its next probe is set. And a suspicion is removed last. A new node has no next probe until a request
+names it, or until it is chosen as one of the few that are probed although no request has named them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .node import Node
 __all__ = ["HISTORY", "HealthBook", "Snapshot", "StateChange", "States"]
 
 HISTORY = 1_000
-"""Nodes that left the topology and whose health is remembered, in case they come back."""
+"""How many nodes that left the topology are remembered with their health, in case they come back."""
 _UNHEARD_OF = quarantined()
 _LONGEST_REASON = 300
 """Characters of an error that are kept: it goes into signals, log lines and the errors of requests."""
 
 
 class StateChange(NamedTuple):
-    """A node that got another state. `down_for`: seconds since its trouble began. `error`: what was last heard."""
+    """A node that got another state. `down_for`: seconds since its trouble began. `error`: its last error."""
 
     node: Node
     before: HealthStatus
@@ -41,8 +41,8 @@ class StateChange(NamedTuple):
 class Snapshot(NamedTuple):
     """What is known at one moment, for tests and reports of faults: copies, which do not change.
 
-    `statuses`: of the members, and of nodes that left. `next_probes`: when each node is due that was ever on trial.
-    `suspects`: nodes whose probe has not told yet.
+    `statuses`: of the members, and of nodes that left. `next_probes`: the time at which each node is probed next, for
+    nodes that are planned to be probed. `suspects`: nodes whose probe has no result yet.
     """
 
     members: frozenset[Node]
@@ -70,13 +70,13 @@ class _Trouble:
 
 
 class HealthBook:
-    """What is known of the health of all nodes, and of those that left. `history`: how many of these are remembered.
-    `random`: varies the times of probes.
+    """The health of all nodes, and of nodes that left. `history`: how many nodes that left are remembered. `random`:
+    varies the times of probes.
 
-    With `Health.enabled` False all nodes are active for ever, so that none is ever due or a suspect.
+    If `Health.enabled` is False, all nodes are always active, so no node is ever due or a suspect.
 
-    `changes`: is raised before a node gets another state, so that a reader that has seen all states at this
-    number need not read them again.
+    `changes`: a number that grows before a node gets another state. As long as it stays the same, a reader does not
+    have to read the states again.
     """
 
     def __init__(self, policy: Health, random: Random, *, history: int = HISTORY) -> None:
@@ -96,12 +96,12 @@ class HealthBook:
     # ---- what is read ------------------------------------------------------------------------------------------
 
     def error_of(self, node: Node) -> str | None:
-        """What was last heard of a node that is not active."""
+        """The last error of a node that is not active."""
         trouble = self._troubles.get(node)
         return (trouble.error or None) if trouble else None
 
     def down_for(self, node: Node, now: float) -> float | None:
-        """Seconds since the trouble of a node began that is down; None for any other."""
+        """For a node that is down: seconds since its trouble began. None for any other node."""
         trouble = self._troubles.get(node)
         return now - trouble.since if trouble and self.statuses[node].state is State.DOWN else None
 
@@ -110,7 +110,8 @@ class HealthBook:
         return self.statuses[node].state
 
     def by_state(self, members: frozenset[Node]) -> States:
-        """The same object, as long as members and states are the same. Raises KeyError as `state_of` does."""
+        """The members by their state: the same object as before, as long as members and states are the same. Raises
+        KeyError as `state_of` does."""
         known, changes, states = self._by_state
         if known is members and changes == self.changes:
             return states
@@ -160,15 +161,17 @@ class HealthBook:
             if node not in self.statuses:
                 self.changes += 1
                 self.statuses[node] = self._of_new_nodes
-        # Under these very objects, and not under equal ones, such as the seeds: requests then find them by identity.
+        # The keys must be these objects, and not equal ones such as the seeds: requests then find them by identity,
+        # which is fast.
         self.statuses = {**{node: self.statuses[node] for node in nodes}, **self.statuses}
 
     def observe(
         self, node: Node, observation: Observation, generation: int | None, error: Exception | None, now: float
     ) -> StateChange | None:
-        """Judge a node by what was observed. None if its state stays.
+        """Change the status of a node by an observation. Returns None if its state stays the same.
 
-        `generation`: that of the node when what was observed began; of an earlier one it says nothing.
+        `generation`: the node's generation when the request or probe began. If the node has another generation now, the
+        observation is ignored.
         """
         before = self.statuses.get(node) if self._policy.enabled else None
         if before is None or (generation is not None and generation != before.generation):
@@ -193,7 +196,7 @@ class HealthBook:
         return StateChange(node, before, after, error=trouble.error or None)
 
     def suspect(self, node: Node) -> bool:
-        """Put the node down as a suspect. False if it is one already, or down, or not known."""
+        """Make the node a suspect. False if it is a suspect already, or is down, or is not known."""
         status = self.statuses.get(node) if self._policy.enabled else None
         if status is None or status.state is State.DOWN or node in self._suspects:
             return False
@@ -201,7 +204,7 @@ class HealthBook:
         return True
 
     def suspect_beside(self, node: Node, nodes: Iterable[Node]) -> None:
-        """A node has gone silent: put some of these down as suspects, too. See `beside`."""
+        """A node has gone silent: make some of `nodes` suspects, too. See `beside`."""
         active = [other for other in nodes if other not in self._suspects and self.state_of(other) is State.ACTIVE]
         self._suspects.update(beside(node, active, self._random))
 
@@ -214,12 +217,12 @@ class HealthBook:
             )
 
     def ask(self, nodes: Iterable[Node], now: float) -> None:
-        """Have nodes probed that are new, although no request has named them."""
+        """Have new nodes probed, although no request has named them."""
         for node in nodes:
             self._next_probe.setdefault(node, now)
 
     def hasten(self, nodes: Iterable[Node], now: float) -> None:
-        """Have these nodes probed within one probe interval, although their pause was to be longer: requests need
+        """Have these nodes probed within one probe interval, even if a longer pause was planned, because requests need
         them."""
         for node in nodes:
             due = self._next_probe.get(node)
@@ -227,14 +230,14 @@ class HealthBook:
                 self._next_probe[node] = now + jittered(self._policy.probe_interval / 2, self._random)
 
     def settle(self, node: Node) -> None:
-        """A probe has told what the suspicion asked."""
+        """A probe has a result, so the node is not a suspect any more."""
         self._suspects.discard(node)
 
     def forget_suspects(self) -> None:
         self._suspects = set()
 
     def forget_long_gone(self, members: Collection[Node]) -> None:
-        """Keep the history of no more than so many nodes that left."""
+        """Forget nodes that left, if there are more of them than `history`."""
         excess = len(self.statuses) - len(members) - self._history
         if excess > 0:
             for node in [node for node in self.statuses if node not in members][:excess]:

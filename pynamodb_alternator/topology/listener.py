@@ -1,4 +1,4 @@
-"""What a membership tells, and to whom."""
+"""The protocol of the object to which a `Membership` tells its changes."""
 
 from __future__ import annotations
 

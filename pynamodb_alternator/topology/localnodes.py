@@ -1,7 +1,7 @@
 """Reading an answer of ``/localnodes``: each entry is judged by itself.
 
-From bytes to values. Discovery reads with these functions, and so do diagnostics. All that is remembered is which node
-was made of an entry: lists are read each second and change seldom.
+`Discovery` and the diagnostics both read answers with these functions. `NodeFilter` remembers which node it made of an
+entry, because the same list is read again and again, and seldom changes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .node import MOST_NAMES, Node
 __all__ = ["IMPOSSIBLE_RACK_PATH", "Listing", "NodeFilter", "path_for", "read_answer"]
 
 IMPOSSIBLE_RACK_PATH = "/localnodes?rack=pynamodb_alternator/no-such-rack"
-"""Asks for the nodes of a rack that cannot exist. A server that honours datacenter and rack gives an empty list; one
-before ScyllaDB 2025.1 ignores the question, and lists all nodes of its datacenter."""
+"""Asks for the nodes of a rack that cannot exist. A server that honours datacenter and rack gives an empty list. A
+server before ScyllaDB 2025.1 ignores both, and lists all nodes of its datacenter."""
 
 _UUID = r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WHY_NOT = {
@@ -33,7 +33,7 @@ _WHY_NOT = {
     addresses.UNSPECIFIED: "which no other machine can reach",
 }
 _MAX_ENTRIES = 10_000
-"""No cluster is larger; a longer list is an answer gone wrong."""
+"""No cluster is larger, so a longer list is a wrong answer."""
 
 
 def path_for(scope: Scope) -> str:
@@ -50,8 +50,8 @@ def path_for(scope: Scope) -> str:
 
 
 _Made: TypeAlias = dict[str | tuple[str, str, int | None], tuple[tuple[str, ...], "Node | str"]]
-"""By entry (and by host and port, where it is translated): the names that the node had, and the node, or in words why
-there is none."""
+"""By entry, or by host and port where a translator is used: the names that the node had, and the node itself, or the
+reason in words why there is no node."""
 _MOST_MADE = 2 * _MAX_ENTRIES
 _MOST_SOURCES = 100
 """Kinds of sources whose nodes are kept."""
@@ -72,15 +72,16 @@ class Listing(NamedTuple):
 class NodeFilter:
     """Makes nodes from listed addresses, and refuses what cannot be one.
 
-    `allowed_networks`: only addresses in these are taken, where any are given. `translate`: gives the address to use
-    instead of a listed one (NAT), as ``"host"`` or ``"host:port"``; None refuses the entry. `port`: of each listed
-    node; None means the port of the node that lists it. `names_of`: gives the configured names that resolve to a host.
+    `allowed_networks`: if it is not empty, only addresses in these networks are allowed. `translate`: returns the
+    address to use instead of a listed one (NAT), as ``"host"`` or ``"host:port"``; None refuses the entry. `port`: of
+    each listed node; None means the port of the node that lists it. `names_of`: returns the configured names that
+    resolve to a host.
 
     A listed node's certificate may be issued for the name of the source that lists it, for the name that resolves to
-    it, or for its address. The source is one that has proved itself, so what it says of addresses is to be believed.
+    it, or for its address. The source has proved its own identity, so the addresses that it lists can be trusted.
 
-    A node that is listed again is the same object, as long as it would be made equal. The translator and the resolver
-    are asked each time.
+    If a node is listed again without a change, the filter returns the same object as before. The translator and the
+    resolver are called each time.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class NodeFilter:
 
     def made_of(self, source: Node, scope: Scope) -> _Made:
         """What was made of entries that were listed for `scope` by nodes such as `source`."""
-        # All of a source that `_make` looks at.
+        # These are all the properties of a source that `_make` uses.
         like = (source.scheme, source.port, source.server_name, source.kind, source.may_name_this_machine)
         key = (*like, scope.datacenter, scope.rack)
         made = self._made.get(key)
@@ -150,7 +151,7 @@ class NodeFilter:
         except ConfigurationError:
             return "neither an IP address nor a host name"
         names = self._names(host, source)
-        # A translator may well send us to a tunnel's end on this machine; then the address is not the listed one.
+        # A translator may return the end of a tunnel on this machine. Then the address is not the listed one.
         node = self._make(host, port, names, source, scope, is_listed=host == listed)
         made[key] = names, node
         return node
@@ -176,7 +177,7 @@ class NodeFilter:
         return node
 
     def _names(self, host: str, source: Node) -> tuple[str, ...]:
-        """The names by which `host`, listed by `source`, may prove itself before its address."""
+        """The names that the certificate of `host`, listed by `source`, may have. They are tried before its address."""
         if source.scheme != "https":
             return ()
         names = dict.fromkeys(name for name in (source.server_name, *self._names_of(host)) if name is not None)
@@ -190,10 +191,10 @@ class NodeFilter:
 
 
 def _may_list(source: Node, node: Node) -> bool:
-    """Whether the special place that `node` is means the same machine for `source` as for us."""
+    """Whether the special address of `node`, such as a loopback one, means the same machine for `source` as for us."""
     if node.kind == addresses.LINK_LOCAL:
         return source.kind in (addresses.LINK_LOCAL, addresses.LOOPBACK)
-    # What is neither (multicast, broadcast) is not a node for anybody.
+    # Another special address (multicast, broadcast) cannot be a node at all.
     return node.kind == source.kind and node.kind in (addresses.LOOPBACK, addresses.UNSPECIFIED)
 
 

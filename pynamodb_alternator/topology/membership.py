@@ -1,18 +1,18 @@
-"""The state of the cluster as this process sees it: what requests read, and what they and probes report to.
+"""The state of the cluster as this process sees it. Requests read it, and requests and probes report to it.
 
 Theory of operation. `Membership` owns what is published (`Published`: the members, the scope in use, the view with its
 subset and slow starts), the health of the members (`HealthBook`), which of them are set aside (`AnswerBook`), which new
 ones are probed (`Newcomers`), and the pace of readings (`ReadingPace`). Decisions are pure functions of `health`,
 `selection`, `set_aside`, `slow_start` and `calm`; what requests read is immutable and swapped as a whole.
 
-Threads. Requests read `view`, `view_for`, `generation` and `is_down` without a lock, so they never wait. They report
-with `succeeded`, `failed`, `answer_failed`, `suspect` and `named`. The monitor calls `review`, its reader thread
-`refresh`, its probe threads `probe`; without a monitor, requests call these. Users may call `refresh` in any thread.
+Threads. Requests read `view`, `view_for`, `generation` and `is_down` without a lock, so they never wait. They report by
+`succeeded`, `failed`, `answer_failed`, `suspect` and `named`. The monitor calls `review`, its reader thread `refresh`,
+its probe threads `probe`; without a monitor, requests call these. Users may call `refresh` in any thread.
 
 Locks. `_lock` guards every change, and is held for a few microseconds: no I/O, no log line, no signal and no callback
 happens under it. A change makes a list of `Emission` under the lock. When the lock is released, the listener is told
 first of what requests wait for (`went_down`), and then the signals are sent. The turn to read the list (`turns`) is not
-a lock: a thread that reads holds nothing, and the others wait for its result or do not.
+a lock: a thread that reads holds no lock, and other threads may wait for its result.
 
 Exceptions. `gevent.Timeout` or a signal handler may raise in the thread of a request, between any two lines here. So
 each change is made in such an order that a later step repairs what an interrupted one left: a suspect that the listener
@@ -53,14 +53,14 @@ __all__ = ["Membership"]
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
 LONGEST_READING = 60.0
-"""Seconds that a thread waits, at most, for another one's reading to end, if it has no deadline of its own. A reading
-that lasts longer does not keep others from beginning one."""
+"""Seconds that a thread without a deadline waits, at most, for the reading of another thread to end. If a reading lasts
+longer, another thread may begin one."""
 
 
 class Membership:
     """Nodes, their health, and the routing scope in use. `pace`: how often the node list is read.
 
-    `answers_of`: how many answers a node has given to requests so far, for the comparison of those that failed.
+    `answers_of`: how many answers a node has given to requests so far, to compare this number with the failed answers.
     `history`: how many nodes that left are remembered with their health.
     """
 
@@ -103,7 +103,7 @@ class Membership:
         """Fresh locks: another thread of the parent may have held the old ones."""
         self._lock = threading.Lock()
         self._turns.after_fork()
-        # The parent's threads probe them, and this process has no such thread.
+        # The suspects are probed by threads of the parent, which this process does not have.
         self._health.forget_suspects()
         self._published.after_fork()
         self._answers.after_fork()
@@ -125,11 +125,11 @@ class Membership:
         return 0 if (status := self._health.statuses.get(node)) is None else status.generation
 
     def trouble_with(self, node: Node) -> str | None:
-        """What was last heard of a node that is not active."""
+        """The last error of a node that is not active."""
         return self._health.error_of(node)
 
     def is_suspect(self, node: Node) -> bool:
-        """Whether a probe of the node was asked for and has not told yet."""
+        """Whether a probe of the node was requested and has no result yet."""
         return self._health.is_suspect(node)
 
     def is_down(self, node: Node) -> bool:
@@ -147,7 +147,7 @@ class Membership:
     # ---- what requests report ----------------------------------------------------------------------------------
 
     def succeeded(self, node: Node, generation: int) -> None:
-        """The node gave an answer that leaves nothing open. Costs next to nothing for a node that is well."""
+        """The node gave a final answer. Takes hardly any time for a node that is well."""
         status = self._health.statuses.get(node)
         if status is None or (status.state is State.ACTIVE and not status.failures):
             return
@@ -168,8 +168,8 @@ class Membership:
         self._emit(emissions)
 
     def review(self, now: float) -> float | None:
-        """Have nodes that were set aside return when they are due, and the shares of those that start grow; gives when
-        the next change is due."""
+        """End the time aside of nodes that are due to return, and let the shares of starting nodes grow. Returns the
+        time of the next change."""
         due = earliest(self._answers.next_change, self._published.slow_starts.next_change)
         if due is not None and due <= now:
             with self._lock:
@@ -184,8 +184,8 @@ class Membership:
         return [of_return(node, aside, now) for node, aside in back]
 
     def suspect(self, node: Node, *, hedged: bool = False) -> None:
-        """Have the node probed at once, unless it is being probed, or is known to be down. `hedged`: a read had to be
-        hedged because of it, and until the probe has told, the node is the last for reads."""
+        """Have the node probed at once, unless it is being probed or is down. `hedged`: a read had to be hedged because
+        of it, so it is last for reads until the probe has a result."""
         with self._lock:
             is_new = self._health.suspect(node)
             if is_new and node not in self.view.unproven:
@@ -196,7 +196,7 @@ class Membership:
             self._listener.suspect(node)
 
     def named(self, node: Node) -> None:
-        """A request would have gone to this node, which is unproven: have it probed, unless too many just were."""
+        """A query plan names this unproven node: have it probed, unless too many nodes were probed just now."""
         if not self.is_suspect(node):
             with self._lock:
                 may_probe = self._newcomers.may_probe(self._clock())
@@ -204,7 +204,7 @@ class Membership:
                 self.suspect(node)
 
     def needed(self, nodes: Collection[Node]) -> bool:
-        """A request can go to none of these: have them probed soon. Whether it may be proven soon that it can."""
+        """No request can go to these nodes now: have them probed soon. Returns whether some of them are unproven."""
         unproven = [node for node in nodes if node in self.view.unproven]
         for node in unproven:
             self.suspect(node)
@@ -240,19 +240,19 @@ class Membership:
             if error is None:
                 observation = Observation.PROBE_SUCCESS
             elif self._health.is_suspect(node):
-                # The suspicion may as well have come while this probe was under way: it is settled by it.
+                # The node may also have become a suspect while this probe was under way. The probe counts all the same.
                 observation = Observation.SUSPICION_CONFIRMED
             else:
                 observation = Observation.PROBE_FAILURE
             self._health.plan_next_probe(node, well=error is None, others_serve=self.view.serves, now=self._clock())
             change, emissions = self._judge(node, observation, generation, error)
             self._published.reads_go_last(self.view.hedged - {node})
-            self._health.settle(node)  # last: until here, an exception has the node probed again
+            self._health.settle(node)  # last: if an exception comes before, the node is probed again
         self._tell(change, emissions)
         return error is None
 
     def _answered(self, node: Node) -> None:
-        """The node told its list: as good as a probe, except the first, if it has not gone down since it was asked."""
+        """A node told its list. It counts as a successful probe, unless the node is unproven or has gone down since."""
         if (status := self._asked_in.get(node)) is None or not status.is_unproven:
             self._observe(node, Observation.PROBE_SUCCESS, None if status is None else status.generation)
 
@@ -266,7 +266,7 @@ class Membership:
     def _judge(
         self, node: Node, observation: Observation, generation: int | None, error: Exception | None
     ) -> tuple[StateChange | None, list[Emission]]:
-        """Change the state of a node, publish it, and give what is to be told. The caller holds the lock."""
+        """Change the state of a node, publish it, and return the emissions. The caller holds the lock."""
         now = self._clock()
         change = self._health.observe(node, observation, generation, error, now)
         if change is None:
@@ -281,7 +281,7 @@ class Membership:
         return change, emissions
 
     def _tell(self, change: StateChange | None, emissions: Iterable[Emission]) -> None:
-        # First what requests wait for: a receiver of a signal may take its time.
+        # The listener comes first, because requests wait for it, and a receiver of a signal may be slow.
         if change is not None and change.after.state is State.DOWN:
             self._listener.went_down(change.node)
         self._emit(emissions)
@@ -348,7 +348,7 @@ class Membership:
         """The last reading, and the members by their state: what the next reading begins with."""
         with self._lock:
             self._asked_in = dict(self._health.statuses)
-            # Before the first reading the members are the seeds, which discovery knows by itself.
+            # Before the first reading, the members are the seeds, which `Discovery` knows already.
             previous = self._published.reading if self.last_success is not None else Reading()
             return previous, self._health.by_state(self._published.members)
 
@@ -358,18 +358,18 @@ class Membership:
             consecutive = self.failed_readings
             self.pace.read(is_calm=False)
             self._newcomers.listed(self._published, self._published.reading, self._clock(), starts=False)
-            # The scope in use may be due for a change all the same.
+            # The scope in use may still have to change, because time has passed.
             emissions = self._published.choose(self._clock())
         stale_for = None if self.last_success is None else now - self.last_success
         self._emit([*emissions, of_failed_reading(error, error.tried, consecutive, stale_for)])
 
     def _take(self, reading: Reading) -> list[Emission]:
-        """Make `reading` the truth. The caller holds the lock."""
+        """Make `reading` the current one. The caller holds the lock."""
         now = self._clock()
         if self._published.has(reading, self._health.changes):
             return [*self._published.take_again(reading, now), *self._review_answers(now)]
         members = reading.nodes
-        # Every member has a status before it is one: a process may be forked between two of these lines.
+        # A node gets its status before it becomes a member: the process may be forked between two of these lines.
         self._health.admit(members)
         self._newcomers.listed(self._published, reading, now, starts=self.last_success is None)
         self._health.hasten(members - self._published.members, now)
@@ -386,7 +386,7 @@ class Membership:
     # ---- for people and tests ----------------------------------------------------------------------------------
 
     def learn_locations(self, locations: Mapping[str, Location]) -> None:
-        """Datacenter and rack by host, for people to look at: routing goes by what `/localnodes` says."""
+        """Store datacenter and rack by host, to show them to people. Routing uses only what `/localnodes` says."""
         self._locations = dict(locations)
 
     def nodes(self) -> tuple[NodeInfo, ...]:

@@ -1,26 +1,28 @@
-"""The background thread of a cluster: it keeps the node list fresh, and has nodes probed that are not active.
+"""The background thread of a cluster: it keeps the node list up to date, and has the nodes that are not active probed.
 
 Theory of operation. The monitor owns the thread, the pace of its looks around (`step`), the thread that reads the list,
-and the `Probes`. It owns no state of nodes: that is the membership's, whose `refresh` and `probe` it has called in the
-reader thread and in the probe threads. It holds no reference to the `Cluster`, so that a forgotten one is collected.
+and the `Probes`. It owns no state of nodes: that belongs to the `Membership`, whose `refresh` runs in the reader
+thread, and whose `probe` runs in the probe threads. It holds no reference to the `Cluster`, so that a `Cluster` that
+nobody uses is collected.
 
-Threads. Each request calls `used` first, and the first one has the thread started, and does not wait for that to
-happen: a short-lived thread does it (see `_start`). The monitor thread gets ready (from the seeds to a list of nodes
-that have been seen alive, for which the first requests wait with `ready`), and then calls `step` for ever: every
-quarter of a second while a request waits for its answer, to see which ones wait for long; once a second while the
-cluster is in use and none waits, because none can have waited for long before; else once a minute. `step` itself
-waits for no node, so that a source that hangs does not keep it from watching the others. All other threads are started
-by the monitor thread: `suspect`, which threads of requests call, does no more than wake it, and so does what else they
-want done (`also`). `close` and `after_fork` come from any thread.
+Threads. Each request calls `used` first. The first request has the monitor thread started, by a short-lived thread for
+which it does not wait (see `_start`). The monitor thread first gets ready: it asks the seeds, reads the list, and
+probes some of its nodes. The first requests wait for this with `ready`. Then the thread calls `step` for ever: every
+quarter of a second while a request waits for its answer, to notice requests that wait for a long time; once a second
+while the cluster is in use and no request waits; else once a minute. `step` itself never waits for a node, so a source
+that hangs does not keep it from watching the other nodes. All other threads are started by the monitor thread:
+`suspect`, which threads of requests call, only wakes it. The other background work that requests need (`also`) is begun
+by the monitor thread too. `close` and `after_fork` come from any thread.
 
-Where the thread cannot be started (the interpreter ends, a container's limit), `no_thread` tells why, and requests do
-its work (`core.inline`); one of them tries again each second. Where the thread lives and no further one can be started,
-it reads the list and makes the probes itself.
+If the monitor thread cannot be started (the interpreter ends, or the container limits the number of threads),
+`no_thread` tells why, and requests do its work (`core.inline`); one of them tries to start it again each second. If the
+monitor thread lives but no further thread can be started, it reads the list and makes the probes itself.
 
-Locks. `_lock` guards the start and the end of the thread, and nothing is waited for under it. Waking and waiting are
-done with `Alarm` and `Latch`, and what runs is derived from what exists: a thread that has begun signs in itself, and
-one that an exception kept from being started is replaced a second later. A suspect whose report was cut short by an
-exception is still one of `Membership.suspects`, and each step begins the probes that these lack.
+Locks. `_lock` guards the start and the end of the thread, and no code waits while it holds the lock. `Alarm` and
+`Latch` are used for waking and waiting. Which threads run is derived from the threads themselves: a thread registers
+itself when it begins, and if an exception prevented its start, another thread is started a second later. If an
+exception interrupted the report of a suspect, the node is still one of `Membership.suspects`, and each step begins the
+probes of suspects that are not being probed.
 """
 
 from __future__ import annotations
@@ -49,16 +51,16 @@ _JITTER = 0.1
 TICK = 0.25
 """Seconds between two looks at waiting requests, while there are some."""
 _QUIET_TICK = 1.0
-"""The same while none waits: at most, because a shorter `Health.suspect_after` may pass before."""
+"""Seconds between two looks while no request waits, at most: with a short `Health.suspect_after` they are fewer."""
 _SHORTEST_PAUSE = 0.02
 _START_PATIENCE = 1.0
-"""Seconds for a thread that is being started to begin, before another one is started in its place."""
+"""Seconds that a started thread has to begin. After them, another thread is started in its place."""
 _GRACE = 0.2
-"""Seconds that the start waits for further seeds to be seen alive when one is, and for the nodes that they list."""
+"""Seconds that the start waits for the other seeds after one seed has answered, and then for the listed nodes."""
 
 
 class Waits(Protocol):
-    """Tells which requests wait for an answer now: pairs of their node, and for how many seconds they have waited."""
+    """Returns a pair for each request that waits for an answer: its node, and for how many seconds it has waited."""
 
     def __call__(self, now: float) -> Iterable[tuple[Node, float]]: ...
 
@@ -66,8 +68,7 @@ class Waits(Protocol):
 class Monitor:
     """Runs `Membership.refresh` and `Membership.probe` when they are due.
 
-    `waits` tells for which nodes requests are waiting now, and for how long. `also` is called with each look around:
-    it begins what others want done in the background, and waits for nothing.
+    `waits`: see `Waits`. `also`: is called in each step. It begins other background work, and must not wait.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Monitor:
         self._thread: threading.Thread | None = None
         self._reader: threading.Thread | None = None
         self.no_thread: str | None = None
-        """Why the thread cannot be started; None unless that was tried and has failed."""
+        """Why the thread cannot be started; None unless an attempt to start it has failed."""
         self._start_again_at: float | None = None
         self._probes = Probes(
             self._membership,
@@ -109,44 +110,47 @@ class Monitor:
             name=f"{_THREAD_NAME}-probe",
         )
         self.sleeping_until: float | None = None
-        """Until when the thread sleeps if nothing wakes it; None while it looks around."""
+        """Until when the thread sleeps if nothing wakes it; None while it works."""
         self.ready: Latch = Latch()
-        """Set when the first node list was read and its nodes had a moment to be probed, or that has failed."""
+        """Set when the first node list was read and its nodes had some time to be probed, or when the reading
+        failed."""
         self.begun: Latch = Latch()
-        """Set when the seeds are known as nodes, or none can be resolved. What is ready has begun."""
+        """Set when the seeds are resolved, or cannot be resolved. It is always set when `ready` is set."""
         if self._membership.last_success is not None:
             self._say_ready()
 
     def used(self, now: float) -> None:
-        """A request is about to be routed: start if need be, and be awake."""
-        # In this order: the thread looks at them in the other one before it sleeps for long.
+        """A request is about to be routed: start the thread if it does not run, and wake it if it sleeps for long."""
+        # The order matters: before a long sleep, the thread sets `sleeping_until` first, and reads `last_use` after
+        # that.
         self.last_use = now
         if not self._runs:
             self._start(now)
             return
-        until = self.sleeping_until  # which the thread sets and unsets meanwhile
+        until = self.sleeping_until  # read once: the thread may change it meanwhile
         if until is not None and until - now > _QUIET_TICK:
             self.wake()
 
     def wake(self) -> None:
-        """Have the thread look around now."""
+        """Have the thread make its next step now."""
         self._alarm.set()
 
     def _start(self, now: float) -> None:
         with self._lock:
             if self._runs or self._closed or (self._start_again_at is not None and now < self._start_again_at):
                 return
-            # Before the thread exists: whatever becomes of it, another one may be started after that.
+            # Set before the thread exists: if its start fails in any way, another one may be started after this time.
             self._start_again_at = now + _START_PATIENCE
-        # Not with `Thread.start`: that waits until the new thread has its turn, and holds locks of `threading`
-        # meanwhile, with which an exception that comes to this thread would take the whole process along.
+        # `Thread.start` is not used here: it waits until the new thread runs, and holds locks of `threading` meanwhile.
+        # If an exception were raised in this thread then, these locks would stay held, and the whole process would
+        # hang.
         try:
             _thread.start_new_thread(self._start_thread, ())
         except RuntimeError as error:
             self._cannot_start(error)
 
     def _start_thread(self) -> None:
-        """In a thread of its own, which nobody waits for: start the monitor thread."""
+        """Start the monitor thread. This runs in a thread of its own, for which no other thread waits."""
         try:
             thread = threading.Thread(target=self._run, name=f"{_THREAD_NAME}-monitor", daemon=True)
             with self._lock:
@@ -158,7 +162,7 @@ class Monitor:
             self._cannot_start(error)
 
     def _cannot_start(self, error: RuntimeError) -> None:
-        """There are no more threads to be had: requests do our work, and one of them tries again in a while."""
+        """No thread can be started: requests do the work, and one of them tries again later."""
         self._start_again_at = self._clock() + self._settings.interval
         self.no_thread = str(error)
         self._say_ready()
@@ -168,9 +172,10 @@ class Monitor:
         self.begun.set()
 
     def suspect(self, node: Node) -> None:
-        """Have the node probed now, beside the traffic, and before nodes whose turn it merely is.
+        """Have the node probed now, while traffic goes on, and before nodes that are only due for a probe.
 
-        It is one of `Membership.suspects`, of which the thread begins the probes.
+        The node is one of `Membership.suspects` already, and the thread begins the probes of these. So this only wakes
+        it.
         """
         self.wake()
 
@@ -184,7 +189,7 @@ class Monitor:
         end = time.monotonic() + timeout
         for thread in (self._thread, self._reader, *probers):
             if thread is not None and thread is not threading.current_thread():
-                with contextlib.suppress(RuntimeError):  # it was not started yet, and will find that we are closed
+                with contextlib.suppress(RuntimeError):  # not started yet; it ends when it finds the monitor closed
                     thread.join(max(0.0, end - time.monotonic()))
 
     @property
@@ -196,13 +201,13 @@ class Monitor:
     @property
     def is_coming(self) -> bool:
         """Whether the thread lives, or is being started."""
-        start_again_at = self._start_again_at  # which another thread unsets meanwhile
+        start_again_at = self._start_again_at  # read once: another thread may change it meanwhile
         is_starting = start_again_at is not None and self.no_thread is None and self._clock() < start_again_at
         return self.running or is_starting
 
     @property
     def busy(self) -> bool:
-        """Whether something is under way that a step has begun: a reading, or a probe."""
+        """Whether a reading or a probe is under way."""
         reader = self._reader
         return (reader is not None and reader.is_alive()) or not self._probes.idle
 
@@ -211,7 +216,7 @@ class Monitor:
     def _run(self) -> None:
         with self._lock:
             if self._runs or self._closed:
-                return  # another thread was started in its place, or the end has come before the beginning
+                return  # another thread was started in its place, or the monitor was closed before this one began
             self._runs = True
             self._thread = threading.current_thread()
             self._start_again_at = None
@@ -235,20 +240,20 @@ class Monitor:
             self._complain()
             pause = self._settings.interval
         self.sleeping_until = self._clock() + pause
-        # A request that came while we looked around did not know that we would sleep for long.
+        # A request that came during the step has not woken the thread, because it did not know of this long sleep.
         if pause <= _QUIET_TICK or self.last_use == use:
             self._alarm.sleep(pause)
         self.sleeping_until = None
         self._alarm.clear()
 
     def _complain(self) -> None:
-        """A receiver or callback did what it should not: say so once, and go on."""
+        """Log an unexpected exception, such as one of a user's callback. Errors in a row are logged once."""
         if not self._complained:
             self._complained = True
             _log.exception("Cluster %r: the monitor thread met an error and goes on.", self._membership.config.name)
 
     def _get_ready(self) -> None:
-        """From the seeds to a list of nodes that have been seen alive, so that the first requests go right."""
+        """Ask the seeds, read the list, and probe some nodes, so that the first requests go to nodes that live."""
         try:
             self._read_first_list()
         except Exception:
@@ -261,7 +266,7 @@ class Monitor:
             return
         membership.begin()
         self.begun.set()
-        # Seeds are asked side by side: a dead one must not hold up the others.
+        # All seeds are probed at the same time: a dead seed must not delay the others.
         self._probes.begin(membership.probes_due(self._clock()))
         self._probes.wait_for_first(self._settings.timeout)
         self._probes.wait_for_all(_GRACE)
@@ -269,7 +274,7 @@ class Monitor:
             return
         told = self._begin_reading(wait=True)
         while not told.is_set() and not self._closed:
-            # The first requests may not have waited for us, and have met a node that hangs.
+            # The first requests may not have waited for the list, and may have found a node that hangs.
             self._probes.begin(membership.suspects(), suspects=True)
             self._alarm.sleep(TICK)
         if membership.failed_readings:
@@ -278,7 +283,7 @@ class Monitor:
         self._probes.wait_for_all(_GRACE)
 
     def step(self) -> float:
-        """Look at what is due, begin it, and tell for how many seconds nothing will be. Waits for no node."""
+        """Begin everything that is due, and return for how many seconds nothing will be due. Never waits for a node."""
         now = self._clock()
         membership, settings = self._membership, self._settings
         next_change = membership.review(now)
@@ -290,9 +295,9 @@ class Monitor:
         reads = last is None or now >= last + interval
         if reads and not (self._reader is not None and self._reader.is_alive()):
             self._begin_reading()
-        # Those that are being probed are passed over. What is left are those whose report was cut short.
+        # Suspects that are being probed are skipped. The others are those whose report an exception has interrupted.
         self._probes.begin(membership.suspects(), suspects=True)
-        # While no request needs them, nodes that are not active are looked at only when the list is read.
+        # While the cluster is not in use, nodes that are not active are probed only when the list is read.
         if in_use or reads:
             self._probes.begin(membership.probes_due(now))
         self._also()
@@ -303,7 +308,7 @@ class Monitor:
         return max(_SHORTEST_PAUSE, min(pauses))
 
     def _suspect_those_waited_for(self, now: float) -> bool:
-        """Suspect the nodes for which requests wait for long. Whether any request waits at all."""
+        """Make nodes suspects if requests wait for them for a long time. Returns whether any request waits at all."""
         requests_wait = False
         for node, waited in self._waits(now):
             requests_wait = True
@@ -312,9 +317,10 @@ class Monitor:
         return requests_wait
 
     def _begin_reading(self, *, wait: bool = False) -> Latch:
-        """Read the list in a thread of its own: a source that hangs must not keep us from watching the others.
+        """Read the list in a thread of its own: a source that hangs must not keep the monitor from watching the other
+        nodes.
 
-        `wait`: have it wait for another thread's reading. Gives what opens when it is over.
+        `wait`: whether to wait if another thread is reading. Returns a latch that opens when the reading is over.
         """
         over = Latch()
         reader = threading.Thread(target=self._read, args=(over, wait), name=f"{_THREAD_NAME}-reader", daemon=True)
@@ -332,4 +338,4 @@ class Monitor:
         finally:
             over.set()
             if wait:
-                self.wake()  # it sleeps until then
+                self.wake()  # `_read_first_list` sleeps meanwhile

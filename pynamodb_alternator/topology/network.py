@@ -10,9 +10,9 @@ from .node import Node
 __all__ = ["Fetch", "Network", "Resolve"]
 
 Fetch = Callable[[Node, str, float], tuple[int, bytes]]
-"""``fetch(node, path, timeout)`` makes a GET request and gives status and body, or raises an exception."""
+"""``fetch(node, path, timeout)`` makes a GET request and returns status and body, or raises an exception."""
 Resolve = Callable[[str], Sequence[str]]
-"""``resolve(name)`` gives the addresses of a host name, or raises OSError."""
+"""``resolve(name)`` returns the addresses of a host name, or raises OSError."""
 
 
 class Network(Protocol):

@@ -1,4 +1,4 @@
-"""New nodes: which of them are probed before a request names them, and how many of those that requests name.
+"""New nodes: which of them are probed before a request names them, and how many of the named ones are probed.
 
 It has no lock of its own: `Membership` holds its lock around each method.
 """

@@ -11,21 +11,22 @@ from ..settings import addresses
 __all__ = ["MOST_NAMES", "Node", "canonical_endpoint", "with_names"]
 
 MOST_NAMES = 3
-"""Names for which a certificate may be issued, at most: each may take a handshake of its own."""
+"""The largest number of names that are tried with a certificate: each may take a handshake of its own."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One address that requests can be sent to. Equal by `endpoint`, which is also what orders the ring.
+    """One address that requests can be sent to. Nodes with the same `endpoint` are equal. The ring is sorted by
+    `endpoint`.
 
-    `host`: an address or a name, lower-case, IPv6 without brackets. `datacenter`, `rack`: where it stands, if that is
-    known. `server_name`: the name that its certificate is checked against, if it is not `host`. `other_names`: names
-    and addresses for which its certificate may be issued instead, in the order in which they are tried. `address`:
-    ``host:port``, as signals and logs have it. `host_header`: the value of the Host header, without an IPv6 zone.
-    `is_listed_name`: whether `host` is a name that came from a node list of another machine, so that it must not lead
-    to this machine; see `check_peer`.
+    `host`: an address or a name, lower-case, IPv6 without brackets. `datacenter`, `rack`: its location, if it is known.
+    `server_name`: the name that its certificate must have, if this is not `host`. `other_names`: names and addresses
+    for which its certificate may be issued instead, in the order in which they are tried. `address`: ``host:port``, as
+    signals and logs have it. `host_header`: the value of the Host header, without an IPv6 zone. `is_listed_name`:
+    whether `host` is a name that came from a node list of another machine, so that it must not lead to this machine;
+    see `check_peer`.
     """
 
     scheme: str
@@ -43,7 +44,7 @@ class Node:
     def __post_init__(self) -> None:
         host = addresses.without_brackets(self.host.lower())
         if host == self.host:
-            host = self.host  # the same text once: there may be thousands of nodes, and few bytes for each
+            host = self.host  # one text object instead of two: there may be thousands of nodes
         bracketed = addresses.with_brackets(host)
         object.__setattr__(self, "host", host)
         object.__setattr__(self, "address", f"{bracketed}:{self.port}")
@@ -71,23 +72,25 @@ class Node:
 
     @property
     def certificate_names(self) -> tuple[str, ...]:
-        """What its certificate may be issued for, in the order in which that is tried, without duplicates.
+        """The names and addresses that its certificate may have, in the order in which they are tried, without
+        duplicates.
 
-        An address has no scope in a certificate, and a name no dot at its end.
+        In a certificate, an address has no zone, and a name has no dot at its end.
         """
         names = (self.server_name or self.host, *self.other_names)
         return tuple(dict.fromkeys(name.partition("%")[0].rstrip(".").lower() for name in names))
 
     @property
     def may_name_this_machine(self) -> bool:
-        """Whether names that it lists may lead to this machine: its host is on this machine, or is a name that such a
-        node has listed. So the result of a reading does not depend on which of the two is asked."""
+        """Whether the names that this node lists may resolve to this machine. They may if its host is a special
+        address, such as a loopback one, or is a name that the configuration or such a node has given. So the result of
+        a reading does not depend on which of these nodes is asked."""
         return self.kind is not None or (addresses.ip_address_of(self.host) is None and not self.is_listed_name)
 
     def check_peer(self, address: str) -> None:
         """A connection has been made to `address`: check that this is allowed, before anything is sent.
 
-        Raises OSError where a name that a node has listed leads to a place that it may not list as an address.
+        Raises OSError if a name that a node has listed resolves to an address that this node must not list.
         """
         if self.is_listed_name:
             kind = addresses.kind_of(address)
@@ -114,5 +117,5 @@ def canonical_endpoint(url: str) -> str:
 
 
 def with_names(nodes: Iterable[Node]) -> frozenset[object]:
-    """What connections go by: the nodes, and the names that their certificates may have, if not only the host."""
+    """What connections depend on: the nodes, and the names in their certificates where these are not only the host."""
     return frozenset((node, node.certificate_names) if node.server_name or node.other_names else node for node in nodes)

@@ -17,15 +17,14 @@ __all__ = ["NodeInfo", "describe_all"]
 class NodeInfo(NamedTuple):
     """One node with its state at one moment, for people to look at.
 
-    `datacenter`, `rack`: as the server's system tables have them, else as they were asked for; None if neither says.
-    `in_scope`: whether requests go to it, health permitting. `failures`: failures since its last success,
-    of requests in transport and of the probe that took it down.
-    `down_for`: seconds, if it is down. `error`: what was last heard of a node that is not active.
-    `set_aside_for`: for how many seconds more it goes last, because its answers failed, and `set_aside_because`: why in
-    words; None if it is not set aside.
-    `in_subset`: whether this process spreads over it what any node may serve; without a subset, it is as `in_scope`.
-    `starts_for`: for how many seconds more its share grows, because it has returned or joined; None if it does not.
-    `share`: the part that it takes meanwhile of the turns that fall to it; else 1.
+    `datacenter`, `rack`: from the server's system tables, else from the scope for which the node was listed; None if
+    neither tells them. `in_scope`: whether it is in the routing scope in use. `failures`: failures since its last
+    success: requests that failed in transport, and the failed probe after which it was down. `down_for`: for how many
+    seconds it has been down; None if it is not down. `error`: its last error, if it is not active. `set_aside_for`: for
+    how many more seconds it is set aside. `set_aside_because`: the reason in words. Both are None if it is not set
+    aside. `in_subset`: whether the node is in the subset of this process; without a subset, the same value as
+    `in_scope`. `starts_for`: for how many more seconds its slow start lasts; None if it is not in a slow start.
+    `share`: the part of its turns that it takes during the slow start; else 1.
     """
 
     address: str
@@ -44,14 +43,15 @@ class NodeInfo(NamedTuple):
 
     @property
     def condition(self) -> str:
-        """In one word: the value of its state, or ``set_aside`` for a node that is not down and is set aside."""
+        """One word: ``set_aside`` for a node that is set aside and not down, else the value of its state."""
         return self.state.value if self.set_aside_for is None or self.state is State.DOWN else "set_aside"
 
 
 def describe_all(
     published: Published, health: HealthBook, answers: AnswerBook, locations: Mapping[str, Location], now: float
 ) -> tuple[NodeInfo, ...]:
-    """All that is known of the nodes now, in ring order. `locations`: of hosts, as the system tables say."""
+    """All that is known of the nodes now, in ring order. `locations`: the location of each host, from the system
+    tables."""
     view, starts = published.view, published.slow_starts
     in_scope, in_subset = frozenset(view.topology.nodes), frozenset(view.spread_over)
     described = []

@@ -15,7 +15,7 @@ __all__ = ["ReadingPace"]
 
 
 class ReadingPace:
-    """Knows when the list must be read again."""
+    """Stores the interval in which the list is read."""
 
     def __init__(self, settings: Discovery, clock: Callable[[], float], random: Random) -> None:
         self._settings = settings

@@ -1,13 +1,13 @@
-"""Probes under way: one per node, a few at a time, each in a thread that ends with its last probe.
+"""Probes under way: at most one for each node, and a few at a time. A thread ends when no node is left to probe.
 
-Theory of operation. `begin` puts nodes into one of two queues (suspects come before nodes whose turn it merely is), and
-starts threads, as many as are needed and allowed. Each thread takes nodes from the queues until they are empty.
-`begin` is called by the monitor thread alone: threads of requests start no threads. Where no thread can be started
-(a container's limit), the monitor thread makes a probe itself, one with each `begin`.
+Theory of operation. `begin` puts nodes into one of two queues: suspects come before nodes that are only due. It starts
+as many threads as are needed and allowed. Each thread takes nodes from the queues until they are empty. `begin` is
+called by the monitor thread alone: threads of requests start no threads. Where no thread can be started (a container's
+limit), the monitor thread makes a probe itself, one with each `begin`.
 
-What counts here is derived from what exists: a thread signs in itself when it has begun, and counts for as long as it
-lives; a probe is under way for as long as the thread that makes it lives. A thread that was never started is in no
-count, and the nodes that it should have probed are in a queue, from which the next `begin` has them probed.
+The counts are derived from the threads that exist: a thread registers itself when it begins, and counts for as long as
+it lives; a probe is under way for as long as the thread that makes it lives. A thread that could not be started is not
+counted. The nodes that it should have probed are still in a queue, and the next `begin` has them probed.
 
 One lock guards the queues and the counts. Threads are started, and nodes are probed, outside of it.
 """
@@ -115,7 +115,8 @@ class Probes:
         with self._changed:
             queue = self._suspects or self._routine
             if not queue:
-                # It signs out in the same step as it decides to end, so that `begin` sees the truth.
+                # The thread removes itself under the same lock as it decides to end, so `begin` never counts an ending
+                # one.
                 self._workers.discard(me)
                 self._changed.notify_all()
                 return None
@@ -132,8 +133,8 @@ class Probes:
             with self._changed:
                 self._under_way.pop(node, None)
                 if self._prober.is_suspect(node) and not self._closed:
-                    # The suspicion came after the answer, while that was still being told: `begin` has passed the node
-                    # over, and there would be no other suspicion of it.
+                    # The node became a suspect after its answer, while this probe was still under way. So `begin` has #
+                    # skipped the node, and nothing else would have it probed.
                     self._suspects[node] = None
                 self._answers += lives
                 self._changed.notify_all()
@@ -150,7 +151,7 @@ class Probes:
         return self._closed or not (self._suspects or self._routine or any(map(self._is_under_way, self._under_way)))
 
     def wait_for_first(self, timeout: float) -> None:
-        """Wait until a probe had an answer, or none is under way any more."""
+        """Wait until one probe was successful, or no probe is under way any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._answers > 0 or self._is_over(), timeout)
 
@@ -159,11 +160,11 @@ class Probes:
             self._changed.wait_for(self._is_over, timeout)
 
     def _is_over(self) -> bool:
-        """Whether waiting brings nothing: the probes have ended, or there is no thread to make those that are left."""
+        """Whether waiting is useless: the probes have ended, or no thread exists that could make the remaining ones."""
         return self._idle() or self._lacks_threads
 
     def close(self) -> list[threading.Thread]:
-        """Begin no more probes. The threads that are left; each ends with the probe that it has under way."""
+        """Begin no more probes. Returns the threads that still live; each ends after its present probe."""
         with self._changed:
             self._closed = True
             self._suspects.clear()
@@ -173,7 +174,7 @@ class Probes:
 
 
 def started(thread: threading.Thread) -> bool:
-    """Start the thread. False if there are to be no more threads, as when the interpreter shuts down."""
+    """Start the thread. False if no thread can be started, for example when the interpreter shuts down."""
     try:
         thread.start()
     except RuntimeError as error:

@@ -26,12 +26,12 @@ __all__ = ["Published"]
 
 
 class Published:
-    """What was read last, and what is published of it.
+    """The last reading, and the view that is made of it.
 
     `health`: of the nodes that are members, or were. `scopes_read`: the scopes whose node lists are read. `random`:
-    names the process, for its subset of the nodes. `is_seed`: tells the nodes that all processes know.
-    `reading`, `members`: the last node lists. `addresses`: of the members, sorted. `view`: what a request sees.
-    `slow_starts`: the nodes that start now.
+    gives the process a random name, for its subset of the nodes. `is_seed`: whether a node is a seed, which all
+    processes know. `reading`, `members`: the last node lists. `addresses`: the sorted addresses of the members. `view`:
+    what a request sees. `slow_starts`: the nodes that are in their slow start.
     """
 
     view: View
@@ -50,8 +50,8 @@ class Published:
         self.members: frozenset[Node] = frozenset()
         self.addresses: tuple[str, ...] = ()
         self._states: int | None = None
-        """What `HealthBook.changes` was when the last reading was published with all states; None while it is not. It
-        goes along with nodes that become active."""
+        """The value of `HealthBook.changes` when the last reading was published with all states; None if it was not
+        published completely. It is also raised when the view of a node that became active is published."""
         self._current: dict[Node, Node] = {}
         self._preferred = config.routing_scope
         self._scopes = tuple(chain(config.routing_scope))
@@ -69,18 +69,20 @@ class Published:
         self._publish(View(make_topology(self._preferred, self.reading, 0, 0, self._ring_nodes)))
 
     def after_fork(self) -> None:
-        """The parent's threads probe what was hedged, and this process has no such thread. Its subset is another."""
+        """Forget which nodes were hedged, because only threads of the parent probe them. The child has another
+        subset."""
         self._subset.after_fork()
         self._publish(self.view._replace(hedged=frozenset()))
 
     # ---- what is read ------------------------------------------------------------------------------------------
 
     def current(self, node: Node) -> Node:
-        """The member that equals `node`, as it was listed last: its names may have changed. `node` if it has left."""
+        """The member that equals `node`, as it was listed last, because its names may have changed. If it has left:
+        `node` itself."""
         return self._current.get(node, node)
 
     def view_for(self, scope: Scope) -> View:
-        """What a request with a routing scope of its own sees.
+        """The view for a request with a routing scope of its own.
 
         Raises `ConfigurationError` for a scope whose nodes are not asked for.
         """
@@ -104,18 +106,19 @@ class Published:
     # ---- what changes it ---------------------------------------------------------------------------------------
 
     def has(self, reading: Reading, states: int) -> bool:
-        """Whether the view is that of the same lists with the same states. `states`: `HealthBook.changes`."""
+        """Whether the view was made of the same lists and the same states. `states`: the value of
+        `HealthBook.changes`."""
         mine = self.reading
         return states == self._states and reading.members is mine.members and reading.groups is mine.groups
 
     def take(self, reading: Reading, members: frozenset[Node], now: float, states: int) -> list[Emission]:
-        """Make `reading`, whose nodes are `members`, the truth. All of them have a state. Gives what is to be told."""
-        self._states = None  # first: whatever an exception leaves undone, the next reading does
+        """Make `reading` the current one. `members`: its nodes, which all have a state. Returns the emissions."""
+        self._states = None  # first: if an exception interrupts this method, the next reading does it all again
         if self._has_list:
             active = [node for node in members if self._health.state_of(node) is State.ACTIVE]
             self.slow_starts.members_changed(self.members, members, active, now)
             self._shares = self.slow_starts.shares(now)
-        self._has_list = self._has_list or bool(reading.source)  # the seeds are none
+        self._has_list = self._has_list or bool(reading.source)  # a reading of the seeds alone has no source
         self.reading = reading
         self.members = members
         self.addresses = tuple(sorted(node.address for node in members))
@@ -127,19 +130,21 @@ class Published:
         return emissions
 
     def take_again(self, reading: Reading, now: float) -> list[Emission]:
-        """The same for a reading that it `has`: all that may have changed is the source, and the scope in use."""
+        """Take a reading for which `has` is True: only the source and the scope in use may have changed. Returns the
+        emissions."""
         self.reading = reading
         self._seen = (self.view, reading, self._seen[2])
         return self.choose(now)
 
     def state_changed(self, node: Node, state: State, now: float) -> list[Emission]:
-        """Publish the state of one node. Gives what is to be told of the scope in use."""
+        """Publish the state of one node. Returns the emissions about the scope in use."""
         self.slow_starts.state_changed(node, state, now)
         self._shares = self.slow_starts.shares(now)
         emissions = self.choose(now)
         if not emissions and node in self.members:
             self._publish(with_state(self.view, node, state))
-            # A node that has become active is as the next reading would publish it, which need not do that then.
+            # A node that became active is published now as the next reading would publish it. So that reading may be
+            # skipped.
             if state is State.ACTIVE and self._states == self._health.changes - 1:
                 self._states = self._health.changes
         return emissions
@@ -150,12 +155,12 @@ class Published:
             self._publish(self.view._replace(set_aside=set_aside, returning=returning))
 
     def let_grow(self, now: float) -> None:
-        """Publish the shares that nodes which start have come to."""
+        """Publish the present shares of the nodes that are in their slow start."""
         self._shares = self.slow_starts.shares(now)
         self._publish(self.view)
 
     def reads_go_last(self, hedged: frozenset[Node]) -> None:
-        """Publish which nodes get reads last, because reads that went there had to be hedged."""
+        """Publish which nodes are last for reads, because reads that were sent there had to be hedged."""
         if hedged != self.view.hedged:
             self._publish(self.view._replace(hedged=hedged))
 
@@ -168,13 +173,14 @@ class Published:
         return self._subset.among(tuple(self.lists(reading)[0]), (), ())
 
     def groups(self) -> Iterator[Collection[Node]]:
-        """The whole cluster, and each scope: the groups that must not lose more than half of their nodes."""
+        """The whole cluster, each datacenter, and each location: in each of these groups, at most half of the nodes may
+        be set aside."""
         yield self.members
         yield from self.reading.groups
         yield from self.reading.members.values()
 
     def choose(self, now: float) -> list[Emission]:
-        """See whether another scope is due to be in use, as time has passed. Gives what is to be told."""
+        """Change the scope in use if another one is due because time has passed. Returns the emissions."""
         emissions = self._choose(now)
         if emissions:
             self._publish_reading()
@@ -208,6 +214,6 @@ class Published:
     def _publish(self, view: View) -> None:
         view = self._spread(view)
         of_scopes: dict[Scope, View] = {}
-        # The last one: what requests with a scope of their own see of this view, as far as it was asked for.
+        # `of_scopes` will have the views of requests with a scope of their own, each made when it is first needed.
         self._seen = (view, self.reading, of_scopes)
         self.view = view

@@ -12,7 +12,7 @@ from .node import Node
 __all__ = ["Location", "Reading", "location_of"]
 
 Location = tuple[str | None, str | None]
-"""A datacenter and a rack, None where the scope has none: what a scope is without its fallback."""
+"""A datacenter and a rack, as a scope names them; None where the scope does not name one."""
 
 
 def location_of(scope: Scope) -> Location:
@@ -22,8 +22,8 @@ def location_of(scope: Scope) -> Location:
 class Reading(NamedTuple):
     """The node lists of one reading.
 
-    `members`: the nodes of each location that was asked for. `groups`: one set of nodes for each datacenter, as far as
-    a `ClusterScope` made us ask for all of them. `source`: the address that answered first.
+    `members`: the nodes of each location that was asked for. `groups`: one set of nodes for each datacenter; empty
+    unless the scopes include a `ClusterScope`. `source`: the address of the node that answered first.
     """
 
     members: Mapping[Location, tuple[Node, ...]] = MappingProxyType({})
@@ -36,7 +36,7 @@ class Reading(NamedTuple):
         return frozenset(node for nodes in self.members.values() for node in nodes)
 
     def says_the_same_as(self, other: Reading) -> bool:
-        """Whether both readings surely say the same: all nodes are the same objects, in the same places. If not, they
+        """Whether all nodes of both readings are the same objects, in the same places. If this is False, the readings
         may still be equal."""
         return self.groups == other.groups and (
             self.members is other.members

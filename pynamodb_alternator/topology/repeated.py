@@ -21,7 +21,7 @@ __all__ = ["Answer", "Questions", "Repeatable"]
 
 
 class Answer(NamedTuple):
-    """What a node has told, with which status, when it was asked for the nodes of a scope."""
+    """The answer of a node that was asked for the nodes of a scope."""
 
     node: Node
     scope: Scope
@@ -30,7 +30,8 @@ class Answer(NamedTuple):
 
 
 class Repeatable(NamedTuple):
-    """What a reading began with, in which `states` the nodes were, and its answers in the order of the questions.
+    """What a reading began with: the reading before it, and the `states` of the nodes; and its answers in the order of
+    the questions.
 
     `is_closed`: whether the seeds are among the members, so that no other node has to be asked.
     """
@@ -44,15 +45,16 @@ class Repeatable(NamedTuple):
     def of(
         reading: Reading, states: States, answers: Iterable[Answer], seeds: Collection[Node] | None
     ) -> Repeatable | None:
-        """For a reading that went smoothly, and gave what it began with. None if it had to ask other nodes than active
-        ones, because these are not a matter of the list alone. `seeds`: None if it has to be resolved what they are."""
+        """Make it of a reading that went smoothly and changed nothing. None if the reading had to ask nodes that are
+        not active. `seeds`: None if their names must be resolved to know them."""
         kept, active = tuple(answers), frozenset(states.active)
         if not kept or not all(answer.node in active for answer in kept):
             return None
         return Repeatable(reading, states, kept, seeds is not None and active.issuperset(seeds))
 
     def begins_with(self, reading: Reading, states: States) -> bool:
-        """Whether a reading that begins with these would ask the same. That more nodes are active changes nothing."""
+        """Whether a reading that begins with these values would ask the same questions. It would, even if more nodes
+        are active now."""
         if reading is not self.reading or states.down != self.states.down:
             return False
         if states == self.states:
@@ -62,7 +64,8 @@ class Repeatable(NamedTuple):
 
 
 class Questions:
-    """The questions of one reading. What was asked to see whether it can be repeated is not asked again in its walk.
+    """The questions of one reading. A question that was asked before the walk (see `tells_again`) is not asked again in
+    it.
 
     `ask`: asks a node; raises whatever the network raises. `answers`: what the walk was told, in order.
     """
@@ -73,7 +76,7 @@ class Questions:
         self._early: dict[tuple[Node, Scope], Answer | Exception] = {}
 
     def tells_again(self, answer: Answer) -> bool:
-        """Ask the same again, before the walk. Whether the answer is the same."""
+        """Ask the same question again, before the walk. Returns whether the answer is the same."""
         question = (answer.node, answer.scope)
         try:
             told = self._early[question] = self._ask(*question)
@@ -89,7 +92,7 @@ class Questions:
         return {node for node, _ in self._early}
 
     def answer(self, node: Node, scope: Scope) -> Answer:
-        """In the walk. Raises whatever the network raises."""
+        """The answer to a question of the walk. Raises whatever the network raises."""
         told = self._early.pop((node, scope), None)
         if isinstance(told, Exception):
             raise told

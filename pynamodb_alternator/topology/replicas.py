@@ -1,13 +1,13 @@
 """Which nodes hold a partition key: the token ranges of a table, and the replicas of each.
 
-The server tells the ranges of a table (or of an index, which is a table of its own), each with the replicas of its
-keys; `make_ring` makes a `TokenRing` of them, if they cover all tokens. A ring may be out of date: a request to a node
-that does not hold the key (any more) is answered as well, with one hop more. So a wrong ring costs speed, and never an
-answer.
+The server tells the ranges of a table (or of an index, which is a table of its own), each with its replicas.
+`make_ring` makes a `TokenRing` of the ranges, if they cover all tokens. A ring may be out of date. A request to a node
+that does not hold the key is answered too, with one more hop. So a wrong ring makes requests slower, but the answers
+stay right.
 
-Theory of operation. Rings are immutable, and requests read them without a lock (`Replicas.ring`). Replicas are kept as
-addresses, because nodes come and go while a ring stays; which of a topology's nodes these are is found once for each
-set of replicas and topology, when it is first asked for.
+Theory of operation. Rings are immutable, and requests read them without a lock (`Replicas.ring`). Replicas are stored
+as addresses, because nodes come and go while a ring stays. Which nodes of a topology have these addresses is computed
+once for each set of replicas and each topology, when a request first needs it.
 
 This module knows nodes and topologies. It never asks the server: `core.token_rings` does, and publishes here.
 """
@@ -32,11 +32,13 @@ ANY_PORT: Final = 0
 
 _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 _MOST_TOPOLOGIES = 4
-"""Topologies for which a ring remembers its nodes: that of the cluster, and those of requests with their own scope."""
+"""The number of topologies for which a ring remembers its nodes: one of the cluster, and others of requests with a
+scope of their own."""
 
 
 class TokenRange(NamedTuple):
-    """The tokens after `start` up to and with `end`, and one of their replicas. None: from the first, to the last."""
+    """The tokens greater than `start` and up to `end` (included), and one of their replicas. A `start` of None means
+    the first token, an `end` of None the last."""
 
     start: int | None
     end: int | None
@@ -44,10 +46,11 @@ class TokenRange(NamedTuple):
 
 
 class TokenRing:
-    """The replicas of each token of one table. Immutable, except that it remembers what it has found.
+    """The replicas of each token of one table. Immutable, except that it remembers the nodes that it has computed.
 
     `ends`: the last token of each range, in order; the last one is the largest token. `sets`: for each range, the index
-    of its replicas in `replicas`. `read_at`: when it was read, on the monotonic clock. `rows`: of the server's table.
+    of its replicas in `replicas`. `read_at`: when it was read, on the monotonic clock. `rows`: how many rows of the
+    server's table it was made of.
     """
 
     __slots__ = ("_bound", "_ends", "_replicas", "_sets", "read_at", "rows")
@@ -60,7 +63,7 @@ class TokenRing:
         read_at: float,
         rows: int,
     ) -> None:
-        # Arrays: 100,000 ranges take 1.2 MB, and as lists of objects they would take 5.
+        # Arrays take 1.2 MB for 100,000 ranges. Lists of objects would take 5 MB.
         self._ends = array("q", ends)
         self._sets = array("I", sets)
         self._replicas = tuple(replicas)
@@ -83,7 +86,7 @@ class TokenRing:
         return holders
 
     def all_nodes(self, token: int, topology: Topology) -> tuple[Node, ...]:
-        """The nodes that hold the keys with this token, those out of the scope in use too, in canonical order."""
+        """The nodes that hold the keys with this token, also nodes outside of the scope in use, in canonical order."""
         replicas = self._replicas[self._sets[bisect_left(self._ends, token)]]
         return _among(replicas, topology.ring, _positions(topology.ring))
 
@@ -99,22 +102,22 @@ class TokenRing:
         )
 
     def _bind(self, topology: Topology) -> _Bound:
-        """What is remembered for this topology, which becomes the one that is looked at first."""
+        """What is remembered for this topology, which becomes the first one of the list."""
         bound = self._bound
         for known in bound:
             if known.topology is topology:
                 break
         else:
             known = _Bound(topology, _positions(topology.nodes), {})
-        # Replaced as a whole: threads may bind at once and lose one, which is then made anew.
+        # Replaced as a whole. If two threads do this at the same time, one result is lost, and is computed again later.
         others = [other for other in bound if other.topology is not topology]
         self._bound = (known, *others[: _MOST_TOPOLOGIES - 1])
         return known
 
 
 class _Bound(NamedTuple):
-    """What a ring remembers for one topology. `positions`: see `_positions`. `holders`: what was found so far, by the
-    index of a set of replicas."""
+    """What a ring remembers for one topology. `positions`: see `_positions`. `holders`: the nodes that were computed so
+    far, by the index of the set of replicas."""
 
     topology: Topology
     positions: Mapping[Address, Sequence[int]]
@@ -122,8 +125,8 @@ class _Bound(NamedTuple):
 
 
 def _positions(nodes: Iterable[Node]) -> dict[Address, list[int]]:
-    """Where the nodes of an address stand among these. A cluster with vnodes may have as many sets of replicas as
-    ranges, and going through all nodes for each would take too long."""
+    """The indexes of the nodes with each address. A cluster with vnodes may have as many sets of replicas as ranges,
+    and a search through all nodes for each set would take too long."""
     positions: dict[Address, list[int]] = {}
     for number, node in enumerate(nodes):
         positions.setdefault((node.host, node.port), []).append(number)
@@ -134,7 +137,7 @@ def _positions(nodes: Iterable[Node]) -> dict[Address, list[int]]:
 def _among(
     replicas: frozenset[Address], nodes: Sequence[Node], positions: Mapping[Address, Sequence[int]]
 ) -> tuple[Node, ...]:
-    """The nodes that are replicas, in their order."""
+    """The nodes that are replicas, in the order of `nodes`."""
     numbers = {number for address in replicas for number in positions.get(address, ())}
     return tuple(nodes[number] for number in sorted(numbers))
 
@@ -142,8 +145,8 @@ def _among(
 def make_ring(ranges: Iterable[TokenRange], read_at: float) -> TokenRing | None:
     """The ring of these ranges; None if they do not cover each token exactly once.
 
-    One range may wrap, from a token to a smaller one: it holds what comes after the first and what comes before the
-    second. A range may be given several times, with a replica each.
+    One range may wrap, which means that its `start` is greater than its `end`: it holds the tokens after `start` and
+    the tokens up to `end`. A range may be given several times, each time with another replica.
     """
     holders: dict[tuple[int, int], set[Address]] = {}
     rows = 0
@@ -165,7 +168,7 @@ def make_ring(ranges: Iterable[TokenRange], read_at: float) -> TokenRing | None:
 
 
 def _unwrapped(holders: dict[tuple[int, int], set[Address]]) -> list[tuple[int, int, set[Address]]]:
-    """The ranges in order, and the one that wraps as two."""
+    """The ranges in order. A range that wraps becomes two ranges."""
     ranges = []
     for (start, end), replicas in holders.items():
         if start < end:
@@ -181,9 +184,9 @@ def _unwrapped(holders: dict[tuple[int, int], set[Address]]) -> list[tuple[int, 
 class Replicas:
     """The rings of a cluster's tables by name, and which tables are in such use that their rings are worth reading.
 
-    An index goes by ``table:index``. `after`: requests for one table in this process from which on its ring is wanted
-    (of the mode "auto"). `on_wanted`: called once with the table's name, and whether it is wanted whatever its size;
-    it must be cheap.
+    The name of an index is ``table:index``. `after`: in the mode "auto", the ring of a table is wanted after so many
+    requests for the table in this process. `on_wanted`: is called when the ring of a table becomes wanted, with the
+    table's name, and with True if the ring is wanted whatever its size. It must be fast.
     """
 
     def __init__(self, after: int, on_wanted: Callable[[str, bool], None] | None = None) -> None:
@@ -203,14 +206,15 @@ class Replicas:
         return self._rings.get(name)
 
     def is_wanted(self, name: str) -> bool:
-        """Whether the table's ring is to be read."""
+        """Whether the ring of the table is wanted."""
         return name in self._demand
 
     def used(self, name: str, *, always: bool) -> bool:
-        """A request for the table was made that lacks its ring. `always`: it is wanted from the first request on, and
-        whatever its size. Whether the ring is wanted now.
+        """A request for a table was made whose ring is not known. `always`: the ring is wanted from the first request
+        on, and whatever its size. Returns whether the ring is wanted now.
 
-        Requests are counted without a lock. Two at once may count as one, which delays the wish by one request.
+        Requests are counted without a lock. Two requests at the same time may count as one. Then the ring is wanted one
+        request later.
         """
         demand = self._demand.get(name)
         if demand is None or (always and not demand):
@@ -229,7 +233,7 @@ class Replicas:
             self._rings = {**self._rings, name: ring}
 
     def drop(self, name: str) -> None:
-        """The ring of a table is not to be used any more."""
+        """The ring of a table must not be used any more."""
         with self._lock:
             self._rings = {known: ring for known, ring in self._rings.items() if known != name}
 

@@ -20,8 +20,8 @@ class Seeds:
     """Resolves the seeds, and remembers which name stood for which address. A name that cannot be resolved is logged
     once, until it can.
 
-    A node that was found by a name must prove with its certificate that it has that name. Its address proves nothing
-    before a node has listed it: a resolver repeats what the network says, which need not be true.
+    The certificate of a node that was found by a name must have this name. Its address is not enough until another node
+    has listed it, because the answer of a resolver may be wrong or forged.
     """
 
     def __init__(self, config: ClusterConfig, resolve: Resolve) -> None:
@@ -29,7 +29,7 @@ class Seeds:
         self._resolve = resolve
         self._unresolved: set[str] = set()
         self._resolved: Mapping[str, Mapping[str, str]] = {}
-        """By name: the addresses that it resolves to, each with its one spelling (see `_key`)."""
+        """By name: the addresses that the name resolves to, each with its canonical spelling (see `_key`)."""
         self._has_names = any(not is_ip_address(host) for host, _ in config.seed_addresses)
         self._nameless: set[str] = set()
         self._is_stale = False
@@ -45,7 +45,7 @@ class Seeds:
             self._resolve_name(host)
         for host, port in config.seed_addresses:
             if is_ip_address(host):
-                # The user's own word for the node, so that it may stand in the certificate.
+                # The user has written this address, so it may be in the certificate.
                 names.setdefault(Node(config.scheme, host, port), {})[host] = None
             elif host not in self._unresolved:
                 for address in self._resolved.get(host, {}):
@@ -64,7 +64,7 @@ class Seeds:
         return self._has_names and bool(self._known_names(_key(node.host)))
 
     def _named(self, node: Node, names: Iterable[str]) -> Node:
-        # Names before the address, as for nodes that are listed.
+        # Names are tried before the address, as for listed nodes.
         first, *others = sorted(names, key=is_ip_address)
         if is_ip_address(first):
             return node
@@ -72,7 +72,7 @@ class Seeds:
 
     def _resolve_name(self, host: str) -> None:
         try:
-            # Another dict: a reading that takes long may still look at the one before.
+            # A new dict, because a reading that takes long may still use the old one.
             addresses = {address: _key(address) for address in self._resolve(host)}
             self._resolved = {**self._resolved, host: addresses}
         except (OSError, UnicodeError) as error:
@@ -85,16 +85,16 @@ class Seeds:
     # ---- names of listed nodes ---------------------------------------------------------------------------------
 
     def new_reading(self, *, may_resolve: bool, look_again: bool) -> None:
-        """A reading of the node lists begins. `may_resolve`: for the sake of an address that is new. `look_again`: what
-        the names resolved to may have changed."""
+        """A reading of the node lists begins. `may_resolve`: whether names may be resolved again when a listed address
+        is new. `look_again`: whether they are resolved again even if no listed address is new."""
         self._may_resolve = may_resolve
         self._is_stale = self._is_stale or look_again
 
     def names_of(self, host: str) -> tuple[str, ...]:
-        """The seeds' names that resolve to a listed host, by what is known of that.
+        """The names of seeds that resolve to a listed host.
 
-        An address that is new has them resolved again, at most once per reading: a node may have got its name with
-        its address.
+        For a new address, the names are resolved again, at most once per reading, because the name may resolve to the
+        new address only now.
         """
         if not self._has_names:
             return ()
@@ -112,7 +112,7 @@ class Seeds:
 
 
 def _key(host: str) -> str:
-    """One spelling for an address, without its scope."""
+    """The canonical spelling of an address, without its zone."""
     bare = without_brackets(host).partition("%")[0].lower()
     try:
         return str(ip_address(bare))

@@ -15,13 +15,13 @@ from .view import Topology, View, ring_order
 __all__ = ["ScopeChoice", "choose_scope", "make_topology", "next_view", "spread", "view_of", "with_state"]
 
 _MOST = 0.75
-"""The part of the nodes from which on it makes no difference whether the others are proven."""
+"""If at least this part of the nodes is proven, the seeds take all of their turns again."""
 
 
 class ScopeChoice(NamedTuple):
     """Which scope of the chain is in use. `chosen`: its index in the chain; 0 is the preferred one.
 
-    `better_since`: pairs of a better scope that has an active node, and since when it has.
+    `better_since`: pairs of a better scope with an active node, and the time since which it has one.
     """
 
     chosen: int = 0
@@ -38,11 +38,11 @@ def choose_scope(
     now: float,
     restore_after: float,
 ) -> ScopeChoice:
-    """The first scope with usable nodes; a better one than that in use only after it has been good for a while.
+    """The first scope with usable nodes. A scope that is better than the one in use is chosen only after a while.
 
     Moving down the chain is immediate, because the scope in use has no node to answer. Moving up waits until a better
-    scope has had an active node for `restore_after` seconds, so that a flapping node does not drag the traffic along.
-    If no scope has usable nodes, the choice stays.
+    scope has had an active node for `restore_after` seconds, so that the traffic does not change with each change of a
+    node that goes up and down. If no scope has usable nodes, the choice stays.
     """
     scopes = list(chain(preferred))
 
@@ -115,7 +115,7 @@ def _datacenter_of_left_rack(left: Sequence[Scope], scope: Scope, reading: Readi
             continue
         datacenter = DatacenterScope(rack.datacenter)
         if reading.members.get(location_of(datacenter)):
-            # The first one decides: the chain may have come back to its datacenter by way of another one.
+            # Only the first rack counts, because the chain may lead to another datacenter and come back.
             return None if rack.datacenter == scope.datacenter else datacenter
     return None
 
@@ -185,12 +185,12 @@ def spread(
     subset: Callable[[tuple[Node, ...], Collection[Node], Collection[Node]], tuple[Node, ...]],
     seeds: Collection[Node] = (),
 ) -> View:
-    """`view` with the nodes over which this process spreads what any node may serve.
+    """`view` with the nodes over which this process spreads the requests that any node may serve.
 
-    `shares`: of the turns of nodes that start. `subset`: see `Subset.among`. `seeds`: members that all processes know
-    from their configuration.
+    `shares`: for each node in its slow start, the part of its turns that it takes. `subset`: see `Subset.among`.
+    `seeds`: members that all processes know from their configuration.
     """
-    # Those that are only not proven yet count as settled: else all processes would use the few that are, the seeds.
+    # Unproven nodes count as settled here. Else all processes would use only the few proven nodes, which are the seeds.
     unsettled = {*view.quarantined, *view.set_aside, *shares}
     chosen = subset(view.topology.nodes, view.down - view.unproven, unsettled)
     if seeds and view.unproven and not chosen:
@@ -208,8 +208,9 @@ def spread(
 def _shares_of_seeds(view: View, seeds: Collection[Node]) -> dict[Node, float]:
     """The part of its turns that each seed takes while nodes of the scope are unproven.
 
-    A turn of an unproven node falls to one that is proven. Each process has other nodes proven, except the seeds, which
-    all have: so these leave such turns to the others, and keep what their share is when all nodes are proven.
+    A turn of an unproven node goes to a proven node. The seeds are proven in all processes, but of the other nodes,
+    each process has proven different ones. So the seeds leave these turns to the others, and their load stays the same
+    as when all nodes are proven.
     """
     nodes = view.topology.nodes
     proven = len(nodes) - sum(node in view.unproven for node in nodes)

@@ -1,13 +1,14 @@
-"""When a node is set aside because its answers fail far more often than those of the others. Values and pure functions.
+"""The rules by which a node is set aside because its answers fail far more often than the answers of other nodes.
+Values and pure functions.
 
 A node that answers `GET /` can fail every request: a proxy in front of it has lost it, or its own disk is sick. The
 node's health does not show that, because health is about answers that do not come. So a node whose answers failed is
 compared with the others. A fixed limit alone would not do: a cluster that has lost its quorum fails everywhere, and
 then going to another node does not help.
 
-A node that is set aside goes last in query plans, for a time. Then it *returns*, and is judged anew: at first it gets
-only requests that can be sent again if it fails them, so that no caller pays for the test; a little later it gets all
-requests. Nothing here changes the affinity ring or the health of a node.
+A node that is set aside is last in query plans, for a time. Then it *returns*, and its failures are counted anew. At
+first it gets only requests that can be sent again if they fail, so that no caller gets an error because of the trial. A
+little later it gets all requests. Nothing here changes the affinity ring or the health of a node.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from .node import Node
 __all__ = ["LONGEST", "PERIOD", "TRIAL", "WINDOW", "Aside", "Tally", "fails_far_more", "in_excess", "next_aside"]
 
 WINDOW = 10.0
-"""Seconds of which answers are looked at."""
+"""The answers of the last so many seconds are counted."""
 PERIOD = 5.0
-"""Seconds for which a node is set aside the first time; twice as many the second time in a row, and so on."""
+"""Seconds for which a node is set aside the first time; two times as many the second time in a row, three times as many
+the third time, and so on up to `LONGEST`."""
 LONGEST = 60.0
 """Seconds for which a node is set aside, at most."""
 TRIAL = 5.0
-"""Seconds after its return in which only requests go to a node that can be sent again."""
+"""Seconds after its return in which a node gets only requests that can be sent again."""
 _MEMORY = 60.0
 """If a node fails again within so many seconds after its return, that counts as another time in a row."""
 _LEAST_ANSWERS = 20
@@ -42,19 +44,20 @@ class Tally(NamedTuple):
 
     @property
     def share(self) -> float:
-        """The share of the answers that failed, from 0 to 1."""
+        """The part of the answers that failed, from 0 to 1."""
         return self.failed / self.answers if self.answers else 0.0
 
     @property
     def is_bad(self) -> bool:
-        """Whether it is bad by itself, whatever the others do."""
+        """Whether enough answers failed to set the node aside, if the other nodes are better."""
         return self.answers >= _LEAST_ANSWERS and self.share >= _LEAST_SHARE
 
 
 class Aside(NamedTuple):
-    """A node that is set aside, or was until lately. Times are those of the monotonic clock, in seconds.
+    """Why and how long a node is set aside, or was a short time ago. Times are in seconds of the monotonic clock.
 
-    `times`: how many times in a row. `tally`: what it was set aside for. `error`: what its last failed answer said.
+    `times`: how many times in a row. `tally`: the answers for which it was set aside. `error`: what its last failed
+    answer said.
     """
 
     since: float
@@ -73,7 +76,7 @@ class Aside(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why, for people."""
+        """The reason in words, for people."""
         return f"{self.tally.failed} of its last {self.tally.answers} answers failed: {self.error}"
 
 
@@ -89,21 +92,21 @@ def fails_far_more(tally: Tally, others: Iterable[Tally]) -> bool:
 
 
 def _median(values: Sequence[float]) -> float:
-    # That of the standard library would be the only reason to import its module, which imports fractions.
+    # The module `statistics` is not imported for this one function, because it imports `fractions` and so takes long.
     ordered, half = sorted(values), len(values) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def next_aside(before: Aside | None, tally: Tally, error: str, now: float) -> Aside:
-    """A node is set aside now. `before`: when it was so the last time."""
+    """The `Aside` of a node that is set aside now. `before`: its last one, if it is still remembered."""
     times = before.times + 1 if before is not None and now <= before.remembered_until else 1
     return Aside(now, now + min(PERIOD * times, LONGEST), times, tally, error)
 
 
 def in_excess(asides: Mapping[Node, Aside], groups: Iterable[Collection[Node]]) -> set[Node]:
-    """The nodes that must not be aside any more, or yet, so that at least half of each group is not.
+    """The nodes of `asides` that must not be set aside, so that at least half of each group is not set aside.
 
-    `groups`: the whole cluster, and each scope. The last ones that were set aside are named first.
+    `groups`: see `Published.groups`. The nodes that were set aside last are chosen first.
     """
     latest = sorted(asides, key=lambda node: (-asides[node].since, node.endpoint))
     excess: set[Node] = set()

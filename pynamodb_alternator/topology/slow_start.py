@@ -1,9 +1,9 @@
-"""Slow starts: how the share of a node grows after it has returned or joined. Pure rules, and the book of the nodes
-that start.
+"""Slow starts: how the share of a node grows after it has returned or joined. Pure rules, and the class that remembers
+which nodes start.
 
 A node that comes back has cold caches, and every process sees it come back at the same moment. So it does not get its
-full share at once of the requests that any node may serve. It takes a part of its turns, which grows in `STEPS` equal
-steps, and settled nodes take the other turns. So a starting node never gets more than its share.
+full share of the requests that any node may serve at once. It takes only a part of its turns, which grows in `STEPS`
+equal steps, and settled nodes take the other turns. So a starting node never gets more than its share.
 
 A node starts slowly when it becomes active after it was down, or after it has joined the node list. The nodes of the
 first list do not start slowly: the process is new then, and not the nodes, and no settled node could take their turns.
@@ -24,7 +24,7 @@ __all__ = ["NO_SHARES", "STEPS", "SlowStarts", "earliest", "next_step", "share"]
 STEPS = 10
 """The steps in which a share grows. The first one begins at once."""
 _ROUNDING = 1e-6
-"""The part of a step by which a clock may be early, because its numbers are rounded."""
+"""The part of a step by which a time may be too small, because numbers are rounded."""
 NO_SHARES: Final[Mapping[Node, float]] = MappingProxyType({})
 
 
@@ -67,7 +67,8 @@ class SlowStarts:
         """When the share of a node grows next. None while no node starts."""
 
     def shares(self, now: float) -> Mapping[Node, float]:
-        """The part of its turns that each node takes that starts now. Nodes with a complete share are removed."""
+        """For each node in its slow start: the part of its turns that it takes. Nodes whose share is complete are
+        removed."""
         shares = {node: share(now - since, self._period) for node, since in self._since.items()}
         self._since = {node: since for node, since in self._since.items() if shares[node] < 1.0}
         steps = (next_step(now - since, self._period) for since in self._since.values())
@@ -76,7 +77,7 @@ class SlowStarts:
         return MappingProxyType({node: shares[node] for node in self._since}) if self._since else NO_SHARES
 
     def seconds_left(self, node: Node, now: float) -> float | None:
-        """For how many seconds more the node starts; None if it does not."""
+        """For how many more seconds the slow start of the node lasts; None if it is not in a slow start."""
         since = self._since.get(node)
         return None if since is None or now - since >= self._period else self._period - (now - since)
 
@@ -95,7 +96,7 @@ class SlowStarts:
     ) -> None:
         """The node list has changed. `active`: nodes that are active already.
 
-        A node that was missing for less time than a start takes has not joined: a source did not know it for a moment.
+        A node that was missing for less than `period` has not joined: a source did not know it for a moment.
         """
         if not self._period:
             return

@@ -1,8 +1,8 @@
-"""One reading of the node lists on its way: which sources it asks, in which order, and what went wrong.
+"""One reading of the node lists while it is made: which sources it asks, in which order, and what failed.
 
-A source is a node that is asked for a list. There are three kinds, and a walk comes to the next kind when a few of the
-one before have failed: the nodes that are usable now (active ones before those on trial), the seeds that are not
-members, and the nodes that are down (they may still know the list; an answer does not count for their health).
+A source is a node that is asked for a list. There are three kinds, and a walk goes on to the next kind when a few
+sources of one kind have failed: the nodes that are usable now (active ones before those on trial), the seeds that are
+not members, and the nodes that are down (they may still know the list; an answer does not count for their health).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .node import Node
 __all__ = ["FAILURES_PER_KIND", "Contact", "NothingUsableError", "SourceWalk"]
 
 FAILURES_PER_KIND = 3
-"""Sources of one kind that may fail before the next kind is asked: the next reading starts with others."""
+"""How many sources of one kind may fail before the next kind is asked. The next reading begins with other sources."""
 
 
 class NothingUsableError(ValueError):
@@ -28,18 +28,18 @@ class Contact(Protocol):
     """Asks one node for a list."""
 
     def __call__(self, node: Node, scope: Scope, *, credit: bool) -> tuple[Node, ...]:
-        """The nodes that `node` lists for `scope`. `credit`: whether an answer speaks for the health of `node`.
+        """The nodes that `node` lists for `scope`. `credit`: whether an answer counts for the health of `node`.
 
         Raises whatever the network raises, and ValueError.
         """
 
 
 class SourceWalk:
-    """One reading on its way. `source`: the first that told a list. `tried`: the addresses that were asked.
-    `smooth`: whether each one that was asked has told a list.
+    """One reading while it is made. `source`: the first node that told a list. `tried`: the addresses that were asked.
+    `smooth`: whether each node that was asked has told a list.
 
-    `seeds`: resolves the seeds, in the order in which they are to be asked; called when their turn comes. `blame`: is
-    told of each source that fails, except those that are known to be down.
+    `seeds`: resolves the seeds, and returns them in the order in which they are asked; it is called only when they are
+    needed. `blame`: is called with each source that fails, unless it is known to be down.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class SourceWalk:
         self.error: Exception | str = "none of the seeds can be resolved"
         self.smooth: bool = True
         self.exhausted: bool = False
-        """Whether every source has failed that we were willing to ask."""
+        """Whether every source that may be asked has failed."""
         self._contact = contact
         self._resolve_seeds = seeds
         self._blame = blame
@@ -87,7 +87,7 @@ class SourceWalk:
         return None
 
     def ask_some(self, sources: Sequence[Node], scope: Scope) -> tuple[Node, ...] | None:
-        """The same, from these sources only, and giving up after a few failures."""
+        """Like `ask`, but only these sources are asked, and only until a few of them have failed."""
         failures = 0
         for node in sources:
             if node in self.failed:
@@ -111,7 +111,7 @@ class SourceWalk:
         try:
             listed = self._contact(node, scope, credit=node not in self.down)
         except NothingUsableError as error:
-            self.error = error  # it may well tell other scopes
+            self.error = error  # the node is not `failed`: it may list other scopes
             return None
         except ClusterClosedError:
             raise

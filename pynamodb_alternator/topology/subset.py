@@ -1,8 +1,9 @@
 """Subsets: a process uses only some of many nodes, so that not every process of a fleet connects to every node.
 
-Each process puts the nodes in an order of its own, by rendezvous hashing: by the hash of its name and the node's
-endpoint. Its subset is the first nodes of this order. So with many processes, all nodes are in about as many subsets. A
-node that comes or goes replaces one node in the subsets that it joins or leaves, and does not change other subsets.
+Each process puts the nodes in an order of its own by rendezvous hashing: it sorts them by the hash of the process's
+name and the node's endpoint. Its subset is the first nodes of this order. So with many processes, all nodes are in
+about as many subsets. A node that comes or goes replaces one node in the subsets that it joins or leaves, and does not
+change other subsets.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Turns to read the node list: one thread at a time reads, and the others wait for its result.
 
 A turn is neither a count nor a lock. It belongs to a `Claim`, an object to which only the frame of the reading call
-refers. So a turn ends with its call in any case, even if an exception (`gevent.Timeout`, one of a signal handler) comes
-in the middle of giving it back. If such an exception is kept with its frames, the turn ends when it has lasted longer
-than a real reading can.
+refers. So a turn ends with its call in any case, even if an exception (`gevent.Timeout`, or one from a signal handler)
+comes while the turn is given back. If such an exception is kept with its frames, the turn ends when it has lasted
+longer than a real reading can.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .waiting import Latch
 __all__ = ["Claim", "Turn", "Turns"]
 
 _LOOK_AGAIN = 1.0
-"""Seconds after which a waiting thread looks whether the turn still exists that it waits for."""
+"""Seconds after which a waiting thread checks whether the turn that it waits for still exists."""
 
 
 class Claim:
@@ -27,7 +27,7 @@ class Claim:
 
 
 class Turn:
-    """The work of one thread. `thread`: its identifier. `since`: when it began. `succeeded`: its result."""
+    """The turn of one thread. `thread`: its identifier. `since`: when it began. `succeeded`: its result."""
 
     __slots__ = ("_claim", "_over", "since", "succeeded", "thread")
 
@@ -43,7 +43,7 @@ class Turn:
 
     @property
     def abandoned(self) -> bool:
-        """Whether the call is gone that had it."""
+        """Whether the call that had this turn has ended, so that its claim does not exist any more."""
         return self._claim() is None
 
     def end(self) -> None:
@@ -51,7 +51,7 @@ class Turn:
         self._over.set()
 
     def wait(self, most: float) -> bool:
-        """Wait at most `most` seconds for its end. Whether it has succeeded."""
+        """Wait at most `most` seconds for its end. Returns whether it has succeeded."""
         while most > 0 and not self.abandoned and not self._over.wait(min(most, _LOOK_AGAIN)):
             most -= _LOOK_AGAIN
         return self.succeeded
@@ -66,7 +66,8 @@ class Turns:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """In the child of a fork: the thread that has the turn does not exist there, nor one that held the lock."""
+        """In the child of a fork, the thread that has the turn does not exist, and no thread could release the old
+        lock."""
         self._lock = threading.Lock()
         self._turn = None
 
@@ -74,20 +75,20 @@ class Turns:
         """Take the turn, do `work`, and give its result. While another thread has the turn: wait at most `most` seconds
         for its result and give that, or give `otherwise` at once if `waits` is False."""
         claim = Claim()
-        # The turn is taken inside, so that no exception comes between taking it and being ready to give it back.
+        # The turn is taken inside of the `try`, so that an exception right after `take` cannot skip `give_back`.
         try:
             turn = self.take(claim, now)
             if turn.belongs_to(claim):
                 return work(turn)
         finally:
             self.give_back(claim)
-        # A receiver of one of our signals would wait for itself.
+        # If a receiver of a signal calls this inside of the reading, it would wait for itself.
         if not waits or turn.thread == threading.get_ident():
             return otherwise
         return turn.wait(most)
 
     def take(self, claim: Claim, now: float) -> Turn:
-        """The turn of `claim`, or that of another call which has not ended."""
+        """The turn of `claim`, or the turn of another call that has not ended."""
         mine = Turn(claim, now)
         with self._lock:
             turn = self._turn

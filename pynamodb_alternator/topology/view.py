@@ -22,11 +22,11 @@ def ring_order(nodes: Iterable[Node]) -> tuple[Node, ...]:
 class Topology(NamedTuple):
     """The nodes that discovery found. While the same scope is in use, health does not change it.
 
-    `ring`: all discovered nodes in canonical order. `nodes`: those of the scope in use. `affinity_ring`: those over
-    which partition keys are spread, in canonical order; "the ring" means these where nothing else is said.
-    `datacenters`: the members of each datacenter, where more than one is known to be in `ring`. `scope`: the scope in
-    use. `version`: counts changes. `affinity_scope`: the scope whose nodes `affinity_ring` has: that in use, or the
-    datacenter of a rack.
+    `ring`: all discovered nodes in canonical order. `nodes`: the nodes of the scope in use. `affinity_ring`: the nodes
+    over which partition keys are spread, in canonical order; "the ring" alone means these nodes. `datacenters`: the
+    members of each datacenter, if `ring` is known to have nodes of more than one. `scope`: the scope in use. `version`:
+    counts changes. `affinity_scope`: the scope whose nodes `affinity_ring` has: the scope in use, or the datacenter of
+    a rack.
     """
 
     ring: tuple[Node, ...] = ()
@@ -41,15 +41,15 @@ class Topology(NamedTuple):
 class View(NamedTuple):
     """What one request sees: the topology, and which of its nodes may be used now.
 
-    `down`: get no traffic. `unproven`: those of them that have not answered ``GET /`` yet, and are not known to be
-    down; they are probed when a plan names them. `quarantined`: get traffic after the active nodes. `set_aside`: get
-    traffic after all others, because their answers failed. `returning`: were set aside, and get only requests that can
-    be sent again.
-    `hedged`: kept a read waiting, which had to be hedged, and have not been probed since: get reads after all others.
-    `subset`: the nodes of the scope in use over which this process spreads what any node may serve, in canonical order;
-    empty if these are all nodes of the scope. `starting`: for each node that starts slowly, the part of its turns that
-    it takes. `settled`: the nodes that take the others: those of the subset, or of the scope, that are active and do
-    not start; known only while a node starts.
+    `down`: nodes that get no traffic; it includes `unproven`. `unproven`: nodes that have not answered ``GET /`` yet,
+    and are not known to be down; they are probed when a plan names them. `quarantined`: nodes that get traffic after
+    the active nodes. `set_aside`: nodes that get traffic after all others, because their answers failed. `returning`:
+    nodes that were set aside. A request that cannot be sent again goes to them last. `hedged`: nodes that kept a read
+    waiting until it was hedged, and that have not been probed since. They get reads after all others. `subset`: the
+    nodes of the scope in use over which this process spreads the requests that any node may serve, in canonical order;
+    empty if these are all nodes of the scope. `starting`: for each node in its slow start, the part of its turns that
+    it takes. `settled`: the settled nodes of the subset, or of the scope, which take the other turns; empty while no
+    node is in its slow start.
     """
 
     topology: Topology
@@ -70,7 +70,7 @@ class View(NamedTuple):
 
     @property
     def if_all_were_well(self) -> View:
-        """The same nodes, of which none is in trouble or new."""
+        """The same topology, in which no node is in trouble or new."""
         return self._replace(
             down=_NONE, unproven=_NONE, quarantined=_NONE, set_aside=_NONE, returning=_NONE, hedged=_NONE
         )
@@ -86,11 +86,11 @@ class View(NamedTuple):
 
     @property
     def spread_over(self) -> tuple[Node, ...]:
-        """The nodes over which this process spreads what any node may serve."""
+        """The nodes over which this process spreads the requests that any node may serve."""
         return self.subset or self.topology.nodes
 
     def seen_by(self, *, is_read: bool, may_repeat: bool) -> View:
-        """What a request sees: the last nodes are those that are `hedged`, for a read, and those that return, for what
-        cannot be sent again when a node fails it."""
+        """The view for one kind of request, in which other nodes are last (`set_aside`) as well: for a read the
+        `hedged` nodes, and for a request that cannot be sent again the `returning` nodes."""
         last = (self.hedged if is_read else frozenset()) | (frozenset() if may_repeat else self.returning)
         return self._replace(set_aside=self.set_aside | last) if last else self

@@ -1,9 +1,9 @@
 """Two ways to wait for another thread that survive an exception between any two bytecodes.
 
-The classes of `threading` do not: ``Event.set`` and ``Event.wait`` enter a lock in Python code, so a signal handler
-that raises in there (Celery's soft limit, Ctrl-C) may leave that lock held for ever, and the thread on the other side
-hangs. The threads of requests use what stands here instead: plain locks, each taken or released in one step of the
-interpreter, and none that two waiting threads share.
+The classes of `threading` do not survive it: ``Event.set`` and ``Event.wait`` enter a lock in Python code. If a signal
+handler raises there (Celery's soft limit, Ctrl-C), this lock may stay held for ever, and the other thread hangs. The
+threads of requests use the classes of this module instead. They consist of plain locks, each of which is taken or
+released in one step of the interpreter, and no two waiting threads share a lock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Alarm", "Latch"]
 
 
 class Alarm:
-    """Wakes the one thread that sleeps with it. An alarm that comes before the sleep ends that at once."""
+    """Wakes the one thread that sleeps with it. An alarm that comes before the sleep ends the sleep at once."""
 
     def __init__(self) -> None:
         self._rings = threading.Lock()
@@ -28,11 +28,11 @@ class Alarm:
             self._rings.release()
 
     def sleep(self, seconds: float) -> bool:
-        """Sleep until the alarm rings, but at most for `seconds`. Whether it rang."""
+        """Sleep until the alarm is set, but at most for `seconds`. Returns whether it was set."""
         return self._rings.acquire(timeout=max(0.0, seconds))
 
     def clear(self) -> None:
-        """Forget an alarm that nobody has slept to hear."""
+        """Forget an alarm that was set while the thread did not sleep."""
         self._rings.acquire(blocking=False)
 
 
@@ -46,10 +46,10 @@ class Latch:
         self._waiting: list[Callable[[], object]] = []
 
     def set(self) -> None:
-        """Open. More than once does no harm: it wakes those that an interrupted opening has left asleep."""
+        """Open it. A second call does no harm: it wakes threads that an interrupted first call has not woken."""
         self._open = True
         for tell in tuple(self._waiting):
-            with contextlib.suppress(RuntimeError):  # another thread has opened it, or nobody is there any more
+            with contextlib.suppress(RuntimeError):  # another thread has told it, or nothing waits there any more
                 tell()
         self._waiting.clear()
 
@@ -57,13 +57,13 @@ class Latch:
         return self._open
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it opens, but at most for `seconds`. Whether it is open."""
+        """Wait until it opens, but at most for `seconds`. Returns whether it is open."""
         if self._open:
             return True
         gate = threading.Lock()
         gate.acquire()
         self._waiting.append(gate.release)
-        # In this order: the thread that opens it sets the flag first, and looks at the gates after that.
+        # The order matters: the thread that opens it sets `_open` first, and reads `_waiting` after that.
         if not self._open:
             gate.acquire(timeout=max(0.0, seconds))
         with contextlib.suppress(ValueError):
@@ -71,9 +71,10 @@ class Latch:
         return self._open
 
     def call(self, tell: Callable[[], object]) -> None:
-        """Have `tell` called when it opens, in the thread that opens it, or now. It may be called more than once.
+        """Call `tell` when it opens, in the thread that opens it, or at once if it is open. `tell` may be called more
+        than once.
 
-        A RuntimeError of it means that nothing is left that waits for the news.
+        A RuntimeError that `tell` raises is ignored: it means that nothing waits any more.
         """
         self._waiting.append(tell)
         if self._open:
