@@ -1,4 +1,4 @@
-"""A Python value as the attribute value that a request has for it, where it may be a key."""
+"""Makes the attribute value of a key from a Python value."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["attribute_value"]
 
 
 def attribute_value(value: object) -> dict[str, Any] | None:
-    """The attribute value of a key, such as ``{"S": "alice"}``; None for what cannot be one.
+    """The attribute value of a key, such as ``{"S": "alice"}``; None for a value that cannot be a key.
 
-    A key is a string, a number or bytes. A bool is not a number here, and neither is a float: the hash of a key is that
-    of a number's exact text. The caller makes the error.
+    A key is a string, a number or bytes. A bool does not count as a number. A float does not either, because the hash
+    of a number is computed from its exact text. The caller raises the error.
     """
     if isinstance(value, str):
         return {"S": value}

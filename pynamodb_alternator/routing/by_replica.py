@@ -1,8 +1,9 @@
-"""Which nodes hold the key of a request, where that decides its query plan.
+"""Finds the nodes that hold the key of a request, if the query plan of the request depends on them.
 
-A node that holds a key answers an eventually consistent read by itself, and as the coordinator of any other request it
-saves a hop to one of the replicas. Three things must be known for that: the table's token ring, the name of its
-partition key, and the key's value in the request. If one of them is missing, a reason says which.
+A node that holds a key answers an eventually consistent read alone. For any other request with this key, it needs one
+hop less to the replicas than another coordinator. Three things must be known to find such a node: the table's token
+ring, the name of its partition key, and the key's value in the request. If one of them is missing, the reason tells
+which one.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ Holders = tuple[Node, ...] | str | None
 class KeyReplicas(NamedTuple):
     """What is known of the replicas of one partition key.
 
-    `token`: the key's, None if its value has none. `in_scope`: the nodes of the scope in use that hold it, in canonical
-    order. `everywhere`: with those out of the scope. `read_at`: when the ring was read, on the monotonic clock; None if
-    it is not known. `reason`: why requests do not go to these nodes first, as a word of `routing.reasons`.
+    `token`: the token of the key; None if its value has none. `in_scope`: the nodes of the scope in use that hold the
+    key, in canonical order. `everywhere`: these nodes, and those outside of the scope. `read_at`: when the ring was
+    read, on the monotonic clock; None if the ring is not known. `reason`: why requests do not go to these nodes first,
+    as a word of `routing.reasons`; None if they do.
     """
 
     token: int | None = None
@@ -48,14 +50,14 @@ def ring_name(table: str, index: str | None) -> str:
 
 
 def in_subset(holders: Holders, view: View) -> Holders:
-    """The nodes that are in the subset of this process, or the reason why none of them is."""
+    """Those of `holders` that are in the subset of this process, or the reason why there is none."""
     if not isinstance(holders, tuple):
         return holders
     return tuple(node for node in holders if node in view.subset) or reasons.NO_REPLICA_IN_SUBSET
 
 
 class ByReplica:
-    """Finds the replicas of the key that a request is about. `replicas`: the token rings that are known."""
+    """Finds the replicas of the key in a request. `replicas`: the token rings that are known."""
 
     def __init__(self, config: ClusterConfig, tables: Tables, replicas: Replicas) -> None:
         self._mode = config.token_aware
@@ -63,8 +65,8 @@ class ByReplica:
         self._replicas = replicas
 
     def of_read(self, parameters: Mapping[str, Any], topology: Topology, mode: TokenAware | None) -> Holders:
-        """The nodes in the scope in use that hold the item that a GetItem asks for; the reason why they are not known;
-        or None, where the request is not to be routed so at all. `mode`: what the request's own options say."""
+        """The nodes of the scope in use that hold the item of a GetItem. If they are not known, the reason; and None if
+        the request must not be routed to replicas at all. `mode`: `token_aware` of the request's own options."""
         table = parameters.get("TableName")
         ring = self._ring(table, mode)
         if not isinstance(ring, TokenRing):
@@ -75,7 +77,8 @@ class ByReplica:
     def of_write(
         self, operation: str, parameters: Mapping[str, Any], topology: Topology, mode: TokenAware | None
     ) -> tuple[tuple[Node, ...], int] | str | None:
-        """The same of a write of one item, and the hash that picks one of them for all writers of the key."""
+        """Like `of_read`, for a write of one item. The nodes come with the hash of the key, by which all writers of the
+        key pick the same node."""
         table = parameters.get("TableName")
         ring = self._ring(table, mode)
         if not isinstance(ring, TokenRing):
@@ -87,7 +90,7 @@ class ByReplica:
         return holders if isinstance(holders, str) else (holders, key_hash(*content))
 
     def of_query(self, parameters: Mapping[str, Any], topology: Topology, mode: TokenAware | None) -> Holders:
-        """As `of_read`, of the partition that a Query asks for, in the table or in an index."""
+        """Like `of_read`, for the partition that a Query asks for, in the table or in an index."""
         table, index = parameters.get("TableName"), parameters.get("IndexName")
         ring = self._ring(table if index is None else f"{table}:{index}", mode)
         if not isinstance(ring, TokenRing):
@@ -103,7 +106,8 @@ class ByReplica:
     def of_key(
         self, table: str, index: str | None, value: object, topology: Topology, mode: TokenAware | None
     ) -> KeyReplicas:
-        """What is known of the replicas of one partition key, for diagnostics. It is not counted as a use of the table.
+        """What is known of the replicas of one partition key, for diagnostics. This does not count as a request for the
+        table.
 
         `value`: its attribute value. Anything may be passed.
         """
@@ -131,7 +135,8 @@ class ByReplica:
         return known.partition_key if index is None else known.index_keys.get(index)
 
     def _key(self, table: object, attributes: object) -> tuple[str, str | bytes] | str:
-        """Type and content of the partition key's value, in a request's `Key` or `Item`, or the reason for none."""
+        """Type and content of the partition key's value in a request's `Key` or `Item`, or the reason why there is
+        none."""
         item = attributes if type(attributes) is dict else as_mapping(attributes)
         if item is None:
             return reasons.NO_KEY_VALUE
@@ -172,5 +177,5 @@ def _holders(ring: TokenRing, content: tuple[str, str | bytes], topology: Topolo
 def _token(content: tuple[str, str | bytes]) -> int | str:
     try:
         return token_of(*content)
-    except ValueError:  # not a number, or text that UTF-8 does not have: the server shall say so
+    except ValueError:  # not a number, or text that UTF-8 does not have: the server will refuse it
         return reasons.NO_KEY_VALUE

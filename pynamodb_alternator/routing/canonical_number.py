@@ -1,9 +1,9 @@
 """The canonical form of a number. DynamoDB stores every number in it, and answers of DynamoDB and Alternator have it.
 
 It is plain decimal: no exponent, no plus sign, no leading zeros, no trailing zeros behind the point, a zero before the
-point, and 0 for every zero. Alternator makes numbers canonical when it reads them from its storage, but it finds a
-partition key by the bytes that it has stored, and an element of a number set by its text: there 1 and 1.0 are two
-(SCYLLADB-1575).
+point, and 0 for every zero. Alternator makes numbers canonical when it reads them from its storage. But it finds a
+partition key by its stored bytes, and an element of a number set by its text. So for these, 1 and 1.0 are two different
+numbers (SCYLLADB-1575).
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ _MOST_DIGITS = 38
 _SMALLEST, _LARGEST = -130, 125
 """The decimal exponents that a number may have, as in 1E-130 and 9.99E125."""
 
-# Compiled at the first use: `re` keeps it. Nearly no process meets such a number.
+# A text that `re` compiles and caches at the first use, because hardly any process needs it.
 _NUMBER = r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?"
 
 
 def canonical_number(text: str) -> str:
     """The number in canonical form.
 
-    A text that DynamoDB would refuse is given back as it is, and the server refuses it: text that is not a number, more
-    than 38 digits, a magnitude out of 1E-130 … 9.99E125.
+    A text that DynamoDB would refuse is returned unchanged, and the server refuses it: a text that is not a number, has
+    more than 38 digits, or has a magnitude outside of 1E-130 … 9.99E125.
     """
     return _of_usual(text) or _of_any(text)
 
 
 def _of_usual(text: str) -> str | None:
-    """The same for numbers such as 0, -12, 12.0 and 12.5, which nearly all are, in a fraction of the time."""
+    """The canonical form of a usual number such as 0, -12, 12.0 or 12.5, computed much faster than by `_of_any`. None
+    for any other text."""
     if text in ("0", "0.0"):
         return "0"
     integer, dot, rest = text.removeprefix("-").partition(".")
@@ -46,7 +47,7 @@ def _of_usual(text: str) -> str | None:
 
 
 def _of_any(text: str) -> str:
-    """The same for all others."""
+    """The canonical form of any number."""
     match = re.fullmatch(_NUMBER, text)
     if match is None:
         return text
@@ -57,7 +58,7 @@ def _of_any(text: str) -> str:
     significant = digits.lstrip("0")
     if not significant:
         return "0"
-    # How many of the significant digits stand before the point: none if it is 0, and below 0 there are zeros between.
+    # The number of significant digits before the point. If it is negative, that many zeros follow the point.
     point = len(whole) + int(exponent or 0) - (len(digits) - len(significant))
     significant = significant.rstrip("0")
     if len(significant) > _MOST_DIGITS or not _SMALLEST <= point - 1 <= _LARGEST:

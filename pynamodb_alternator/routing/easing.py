@@ -1,8 +1,8 @@
-"""Which node takes a turn while nodes start slowly: a node that starts takes only a part of its turns.
+"""Decides which node takes a turn during slow starts: a starting node takes only a part of its turns.
 
 The settled nodes take the other turns, in equal shares. Which turns a node takes is computed from the number of the
-turn, so that no state is kept and no random number is drawn: the fractional parts of the multiples of the golden ratio
-are spread evenly over 0 to 1, and so are those of each nth multiple.
+turn, so no state is stored and no random number is drawn. The number is multiplied by the golden ratio: the fractional
+parts of these products are spread evenly from 0 to 1, also if only each nth turn is taken.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ def takes_turn(share: float, turn: int) -> bool:
 
 
 def scattered(turn: int) -> int:
-    """A number of 64 bits for this turn. Those of successive turns, or of each nth, are spread evenly."""
+    """A number of 64 bits for this turn. The numbers of successive turns are spread evenly, and also those of each nth
+    turn."""
     return turn * _GOLDEN & _MASK
 
 
 def eased(
     order: Iterator[Node], shares: Mapping[Node, float], settled: Sequence[Node], turn: int, size: int
 ) -> Iterator[Node]:
-    """The same order; but if its first node starts slowly and does not take this turn, a settled node goes before it.
+    """The nodes in this order. But if the first node is in its slow start and does not take this turn, a settled node
+    comes before it.
 
-    `shares`: of the turns of the nodes that start. `settled`: at least one. `turn`: the number that the order was made
-    from. `size`: of how many successive turns one falls to a node; 1 where turns are random numbers.
+    `shares`: for each node in its slow start, the part of its turns that it takes. `settled`: at least one node.
+    `turn`: the number from which the order was made. `size`: a node is first in one of so many successive turns; 1 if
+    turns are random numbers.
     """
     first = next(order, None)
     if first is None:

@@ -1,9 +1,9 @@
-"""The places of the ``:value`` references in a request's expressions where the text of a number matters.
+"""Finds the ``:value`` references in a request's expressions for which the text of a number matters.
 
-Where the server tests for equality (``=``, ``<>``, IN, ``contains``), it compares numbers by their text. A number at
-the top level of an item, which it reads from its storage, is canonical. A number within a map or a list is stored as it
-was sent, and is not touched here. The operators ``<``, ``<=``, ``>``, ``>=`` and BETWEEN, and arithmetic, go by the
-value.
+To test for equality (``=``, ``<>``, IN, ``contains``), the server compares the texts of numbers. A number at the top
+level of an item, which the server reads from its storage, is canonical. A number within a map or a list is stored as it
+was sent, so it is not changed here. The operators ``<``, ``<=``, ``>``, ``>=`` and BETWEEN, and arithmetic, use the
+values of numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ADDED = rf"{_NAME}\s+(:\w+)"
 _REFERENCE = r":\w+"
 _CONTAINS = r"(?<![\w#:.])(\(\s*)?contains\s*\(\s*([#:]?\w[^(),]*?)\s*,\s*(:\w+)\s*\)(\s*\))?"
 _LONGEST = 4096
-"""Bytes that an expression may have."""
+"""The largest number of bytes that an expression may have."""
 
 Span = tuple[int, int]
 
@@ -38,8 +38,9 @@ Span = tuple[int, int]
 class Rewritten(NamedTuple):
     """The changes that make the numbers of expressions canonical.
 
-    `expressions`: those that change, by the names of the parameters. `changed`: the references whose value is to be the
-    canonical one. `added`: those whose value stays as it is, and whose twin is to be the canonical one.
+    `expressions`: the new texts of the expressions that change, by the names of their parameters. `changed`: the
+    references whose value must become canonical. `added`: the references whose value stays the same, and whose twin
+    must be added with the canonical value.
     """
 
     expressions: Mapping[str, str]
@@ -51,12 +52,13 @@ _AS_IT_IS = Rewritten({}, frozenset(), frozenset())
 
 
 def rewritten(parameters: Mapping[str, Any], members: Collection[str], twins: Mapping[str, str]) -> Rewritten:
-    """How a request gets canonical numbers where its expressions compare them with a whole attribute, or assign them.
+    """The changes that make numbers canonical where expressions compare them with a whole attribute, or assign them to
+    one.
 
-    `members`: which of `EXPRESSIONS` this is for. `twins`: for each reference to a number that would change, a name of
-    which the request has none. The twin is used where the reference stands at another place too. ``contains(path,
-    :value)`` of a condition looks for both, because an element of a list is stored as it was sent; if the expression
-    would become too long, it looks for the canonical form alone.
+    `members`: which of `EXPRESSIONS` may change. `twins`: for each reference to a number that would change, its twin,
+    which is a reference that the request does not have. The twin is used if the reference also stands where its number
+    must not change. In a condition, ``contains(path, :value)`` is made to look for both numbers, because an element of
+    a list is stored as it was sent. If the expression would become too long, it looks only for the canonical one.
     """
     expressions = {
         member: _dense(expression) for member in EXPRESSIONS if isinstance(expression := parameters.get(member), str)
@@ -106,9 +108,9 @@ def _rewritten(
 
 
 def _at_top_level(expression: str, member: str, *, contained: bool) -> Iterator[Span]:
-    """Where the references stand that are compared with, or assigned to, a whole attribute.
+    """The places of the references that are compared with, or assigned to, a whole attribute.
 
-    `contained`: those in ``contains(path, :value)`` of a condition as well.
+    `contained`: whether references in ``contains(path, :value)`` of a condition are included.
     """
     patterns = [_EQUAL, _EQUAL_TURNED]
     if member == "UpdateExpression":
@@ -125,7 +127,7 @@ def _at_top_level(expression: str, member: str, *, contained: bool) -> Iterator[
 
 
 def _with_twins(expression: str, spans: Collection[Span], twins: Mapping[str, str]) -> str:
-    """The expression with the twins of the references at these places, where they have one."""
+    """The expression, in which the references at these places are replaced by their twins, if they have one."""
     for start, end in sorted(spans, reverse=True):
         reference = expression[start:end]
         expression = f"{expression[:start]}{twins.get(reference, reference)}{expression[end:]}"
@@ -141,7 +143,7 @@ def _with_either(expression: str, twins: Mapping[str, str]) -> str:
         if twin is None:
             return match[0]
         either = f"contains({path}, {reference}) OR contains({path}, {twin})"
-        # DynamoDB refuses two pairs of parentheses around the same.
+        # DynamoDB refuses two pairs of parentheses around the same condition.
         return f"({either})" if opened and closed else f"{opened}({either}){closed}"
 
     return re.sub(_CONTAINS, replaced, expression)

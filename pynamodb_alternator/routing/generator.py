@@ -1,10 +1,9 @@
 """Go's pseudo-random generator (math/rand). Only the numbers that a query plan uses are computed.
 
-An additive lagged Fibonacci generator of 607 slots. Each slot is made from three successive numbers of the sequence
-``x -> 48271 * x mod 2**31 - 1`` that starts at the seed. The number at any step is ``seed * 48271**step``, so a slot
-can be made when it is first needed instead of making all of them beforehand. ScyllaDB's Alternator drivers all draw
-from this generator, so that those whose rings are equal make the same query plan for a key (vectors:
-``query-plan.tsv``).
+It is an additive lagged Fibonacci generator with 607 slots. Each slot is made from three successive numbers of the
+sequence ``x -> 48271 * x mod 2**31 - 1`` that starts at the seed. The number at any step is ``seed * 48271**step``
+modulo 2**31 - 1, so each slot is made when it is first needed. All of ScyllaDB's Alternator drivers use this generator.
+So drivers with equal rings make the same query plan for a key (vectors: ``query-plan.tsv``).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _WARM_UP_STEPS = 20
 
 
 def _slot_factors() -> tuple[int, ...]:
-    """For each slot, the factor from the seed to the first of the slot's three numbers."""
+    """For each slot, the factor by which the seed is multiplied to get the first of the slot's three numbers."""
     factor = pow(_STEP, _WARM_UP_STEPS + 1, _MODULUS)
     three_steps = pow(_STEP, 3, _MODULUS)
     factors = []
@@ -38,14 +37,14 @@ _FACTORS = _slot_factors()
 
 
 def _slot(seed: int, index: int) -> int:
-    """The content of a slot before the first draw. Bits above 64 are left in: every use masks them away."""
+    """The content of a slot before the first draw. It may have more than 64 bits: every use masks the others."""
     x = seed * _FACTORS[index] % _MODULUS
     y = x * _STEP % _MODULUS
     return x << 40 ^ y << 20 ^ (y * _STEP % _MODULUS) ^ COOKED[index]
 
 
 def _int31s(seed: int) -> Callable[[], int]:
-    """A function that gives the generator's successive `Int31` numbers, from 0 to 2**31 - 1."""
+    """A function that returns the generator's successive `Int31` numbers, from 0 to 2**31 - 1."""
     seed = seed % _MODULUS or _SEED_INSTEAD_OF_ZERO
     written: dict[int, int] = {}
     tap, feed = 0, _SLOTS - _TAP_DISTANCE
@@ -63,7 +62,7 @@ def _int31s(seed: int) -> Callable[[], int]:
 
 
 def generator(seed: int) -> Callable[[int], int]:
-    """A function like Go's ``rand.New(rand.NewSource(seed)).Intn``: from n to a number from 0 to n - 1.
+    """A function like Go's ``rand.New(rand.NewSource(seed)).Intn``: called with n, it returns a number from 0 to n - 1.
 
     n is from 1 to 2**31 - 1. One number is drawn even for n == 1, as Go does.
     """
@@ -83,9 +82,9 @@ def generator(seed: int) -> Callable[[int], int]:
 
 
 def first_below(seed: int, n: int) -> int:
-    """The first number that ``generator(seed)(n)`` gives, without making a generator.
+    """The first number that ``generator(seed)(n)`` returns, computed without a generator.
 
-    For the votes of a batch, which need nothing but the first node of each plan.
+    It is for plans of which only the first node is needed, such as the votes of a batch.
     """
     if n == 1:
         return 0

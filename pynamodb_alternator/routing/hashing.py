@@ -1,7 +1,7 @@
-"""The hash of a partition key, from which ScyllaDB's Alternator drivers take the coordinator.
+"""The hash of a partition key, by which ScyllaDB's Alternator drivers choose the coordinator.
 
-MurmurHash3 x64 128-bit with seed 0, over one byte for the key's type and the bytes of its value; the first 64 bits are
-taken as a signed number. Checked against the vectors in ``affinity-hash.tsv``. `token` uses the same hash, in
+It is MurmurHash3 x64 128-bit with seed 0 of one byte for the key's type and the bytes of its value. The first 64 bits
+are used, as a signed number. It is checked against the vectors in ``affinity-hash.tsv``. `token` uses the same hash, in
 Cassandra's variant.
 """
 
@@ -13,8 +13,8 @@ from typing import Final
 __all__ = ["KEPT_KEYS", "KEY_TYPES", "key_hash", "murmur3"]
 
 KEPT_KEYS: Final = 2048
-"""Keys whose hash is kept. Most programs ask for some keys again and again, and computing a hash takes longer than all
-other work of routing."""
+"""The number of keys whose hash is cached. Most programs use some keys again and again, and to compute a hash takes
+longer than all other work of routing."""
 
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _C1 = 0x87C3_7B91_1142_53D5
@@ -25,7 +25,7 @@ _EACH_BYTE_ABOVE = _LOWEST_BITS - 1
 _SIGN_BITS = (_LOWEST_BITS << 64 | _LOWEST_BITS) << 7
 
 KEY_TYPES = {"S": b"\x01", "N": b"\x02", "B": b"\x03"}
-"""The byte that stands before the value, for each type that a partition key can have."""
+"""For each type that a partition key can have, the byte that is hashed before the value."""
 
 
 @lru_cache(maxsize=KEPT_KEYS)
@@ -60,8 +60,9 @@ def murmur3(data: bytes, signed_tail: bool = False) -> int:
             k2 = ((k2 << 33) | (k2 >> 31)) * _C1 & _MASK
             h2 ^= k2
             h2 = ((h2 << 31 | h2 >> 33) + h1) * 5 + 0x3849_5AB5 & _MASK
-    # What is left is one little-endian number of up to 15 bytes: the low 8 are k1, the rest is k2. Zero adds nothing
-    # to the hash, so the reference's cases by length are not needed. (Bits above 64 vanish in the next mask.)
+    # The tail is one little-endian number of up to 15 bytes: the low 8 bytes are k1, the rest is k2. A zero does not
+    # change the hash, so the cases by length of the reference implementation are not needed. The next mask removes bits
+    # above 64.
     rest = int.from_bytes(data[start:], "little")
     if signed_tail and rest & _SIGN_BITS:
         rest = _signed(rest & _MASK) | _signed(rest >> 64) << 64
@@ -84,9 +85,9 @@ def murmur3(data: bytes, signed_tail: bool = False) -> int:
 
 
 def _signed(word: int) -> int:
-    """The exclusive or of the word's 8 bytes, each extended by its sign from its own place upwards.
+    """The XOR of the word's 8 bytes, each shifted to its own place and extended by its sign above it.
 
-    A byte is inverted once for each negative byte below it. The multiplication adds up, in each byte, how many of the
-    bytes below it are negative; only whether that number is odd counts.
+    So each byte is inverted once for each negative byte below it. The multiplication counts, in each byte, how many
+    bytes below it are negative. It only matters whether this count is odd.
     """
     return word ^ ((word >> 7 & _LOWEST_BITS) * _EACH_BYTE_ABOVE & _LOWEST_BITS) * 0xFF

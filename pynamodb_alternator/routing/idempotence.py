@@ -1,7 +1,7 @@
-"""May a request be repeated, although it may have been executed already?
+"""Whether a request may be sent again, although it may have been executed already.
 
-Yes only where the second application leaves the same items behind *and* gives the same answer as the first. What is
-not known to be so is not repeated: the caller is then told that the outcome is unknown.
+It may only if the second application leaves the same items *and* gives the same answer as the first. A request for
+which this is not known is not sent again: the caller then gets an error that says that the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _REPEATABLE_WRITES = frozenset(
     {
         # Puts and deletes without conditions. The same item twice in one batch is refused.
         "BatchWriteItem",
-        # They set, or take away, what they name, and answer with nothing.
+        # They set or remove the tags that they name, and their answer is empty.
         "TagResource",
         "UntagResource",
     }
 )
-# Deliberately in neither: UpdateTimeToLive, which is refused the second time ("already enabled"); CreateTable,
-# DeleteTable and UpdateTable, which find the table in use, gone or changing; TransactWriteItems and PartiQL, whose
-# effect is not analysed here, with or without a client token.
+# These operations are left out on purpose: UpdateTimeToLive, which is refused the second time ("already enabled");
+# CreateTable, DeleteTable and UpdateTable, which fail the second time because the table exists, is gone, or changes;
+# TransactWriteItems and PartiQL, whose effect is not analysed here, with or without a client token.
 
 _SAME_EACH_TIME = frozenset({None, "NONE", "ALL_NEW", "UPDATED_NEW"})
 """Values of ReturnValues for which the answers to a first and a second application are equal."""
@@ -41,24 +41,24 @@ _NOTHING: Mapping[Any, Any] = {}
 
 def is_read(operation: str) -> bool:
     """Whether the operation changes nothing."""
-    # All of AWS's operations of these names read.
+    # All operations of AWS with such a name only read.
     return operation in READS or operation.startswith(("Describe", "List"))
 
 
 def is_vector_search(operation: str, parameters: Mapping[str, Any]) -> bool:
-    """Whether the request looks for the nearest vectors of a table. It has no key, so no node is better for it than
-    another.
+    """Whether the request is a search for the nearest vectors of a table. It has no key, so any node may serve it.
 
-    SearchVectors does, and in Alternator's older dialect a Query whose condition, if it has one, only filters.
+    It is SearchVectors, or a Query with the parameter VectorSearch in Alternator's older dialect, where a condition
+    only filters.
     """
     return operation == "SearchVectors" or (operation == "Query" and "VectorSearch" in parameters)
 
 
 def is_idempotent(operation: str, parameters: Mapping[str, Any]) -> bool:
-    """Whether applying the request twice has the result of applying it once. Never raises.
+    """Whether a second application of the request changes nothing, and gives the same answer. Never raises.
 
-    A write with a condition is not idempotent: the second application meets what the first one wrote, and its condition
-    may fail. Unknown operations are not idempotent.
+    A write with a condition is not idempotent: the condition may fail the second time, because the item has changed.
+    Unknown operations are not idempotent.
     """
     if operation in READS or operation in _REPEATABLE_WRITES:
         return True
@@ -67,7 +67,7 @@ def is_idempotent(operation: str, parameters: Mapping[str, Any]) -> bool:
     try:
         return _is_idempotent_write(operation, parameters)
     except WRONG_VALUE:
-        # Parameters whose own methods fail: the server has not seen such a request, but nothing is known of it.
+        # A method of a parameter has failed, so the request cannot be analysed.
         return False
 
 

@@ -1,8 +1,8 @@
-"""Taking the value of the partition key out of the key condition of a Query.
+"""Reads the value of the partition key from the key condition of a Query.
 
-A key condition consists of terms that are joined by AND, one for each attribute of the key. That of the partition key
-is an equality; the sort key may have one too. So a single equality is the partition key's. If there are two, the name
-of the partition key decides. The server checks the conditions themselves.
+A key condition consists of terms that are joined by AND, one for each attribute of the key. The term of the partition
+key is an equality, and the term of the sort key may be one too. So a single equality belongs to the partition key. If
+there are two, the name of the partition key decides. Only the server checks whether a condition is right.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from .partition_key import as_mapping
 
 __all__ = ["queried_key"]
 
-# The server takes either order. <= and >= are not taken: before the equals sign stands a name, a value or a blank.
+# The server accepts both orders. <= and >= do not match, because a name, a value or a blank must be before the equals
+# sign.
 _EQUALITY = (
     r"(?a)(?<![\w#:.\]])(?:(?P<name>#?\w+)\s*=\s*(?P<value>:\w+)|(?P<first>:\w+)\s*=\s*(?P<last>#?\w+))(?![\w.\[])"
 )
 _MAX_CACHED_LENGTH = 4096
-"""The longest expression that DynamoDB allows; longer ones are not worth keeping."""
+"""The longest expression that DynamoDB allows. A longer one is not cached."""
 
 
 def queried_key(parameters: Mapping[str, Any], name: str | None) -> object:
-    """The attribute value of the partition key that a Query asks for, or the reason why it cannot be told.
+    """The attribute value of the partition key that a Query asks for, or the reason why it is not known.
 
-    `name`: of the partition key, of the index if the Query names one; None if it is not known.
+    `name`: the name of the partition key (of the index, if the Query names one); None if it is not known.
     """
     expression = parameters.get("KeyConditionExpression")
     if type(expression) is not str:
@@ -56,7 +57,7 @@ _cached = lru_cache(maxsize=1024)(_equalities)
 
 
 def _legacy(conditions: object, name: str | None) -> object:
-    """The same for the parameter KeyConditions, which is older than expressions."""
+    """Like `queried_key`, for the parameter KeyConditions, which is older than expressions."""
     equal = {
         attribute: condition.get("AttributeValueList")
         for attribute, condition in (as_mapping(conditions) or {}).items()

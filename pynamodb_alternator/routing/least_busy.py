@@ -1,11 +1,12 @@
-"""Query plans in which the less busy of two random nodes goes first.
+"""Query plans in which the less busy of two random nodes comes first.
 
-Two candidates are enough: the slowest node of all is never the better one of two different nodes, and no node gets all
-requests of many processes because it looked best to all of them. `load` has the rule for which of the two is less busy.
+Two candidates are enough: of two different nodes, the slowest node of all is never chosen. And no node gets the
+requests of many processes because all of them consider it the best. `load` has the rule for which of the two is less
+busy.
 
-The two are picked from nodes that serve the request equally well: the nodes of the scope in use, where any node may
-take the request, or the replicas of the key, for a read that goes to these. Health comes first: candidates are active
-nodes, as long as there are any.
+The two are picked from nodes that serve the request equally well: the nodes of the scope in use if any node may serve
+the request, or the replicas of the key for a read that goes to replicas. Health comes before load: the candidates are
+active nodes, as long as there are any.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ Groups = tuple[Sequence[Node], ...]
 
 
 class ByLoad:
-    """Orders nodes by their load, for all requests of a cluster. `load`: which of two is the less busy one. `random`:
-    which two are compared."""
+    """Orders nodes by their load, for all requests of a cluster. `load`: tells which of two nodes is less busy.
+    `random`: picks the two nodes."""
 
     __slots__ = ("_is_less_busy", "_last", "_random_bits")
 
     def __init__(self, load: Load, random: Random) -> None:
         self._is_less_busy = load.is_less_busy
         self._random_bits = random.getrandbits
-        # Views are immutable and live for long. One tuple is read and written as a whole: threads may sort twice, but
-        # never see halves of two views.
+        # Views are immutable and live for a long time. The tuple is read and written as a whole, so two threads may
+        # compute it twice, but no thread sees parts of two views.
         self._last: tuple[View | None, Groups] = (None, ())
 
     def all(self, view: View, operation: str) -> Iterator[Node]:
@@ -65,8 +66,8 @@ class ByLoad:
         yield from self._through(_by_health((replicas, *others), view)[1:], operation)
 
     def _eased(self, groups: Groups, view: View, settled: Sequence[Node], operation: str) -> Iterator[Node]:
-        """The groups one after another. Of the two candidates to go first, one that starts slowly leaves its place to a
-        node that is settled, unless this is one of the turns that it takes."""
+        """The nodes of the groups, one group after another. If one of the two first candidates is in its slow start and
+        does not take this turn, a settled node takes its place."""
         nodes, first = groups[0], None
         if (count := len(nodes)) > 1:
             bits = self._random_bits(62)
@@ -92,7 +93,7 @@ class ByLoad:
 
     def _less_busy_first(self, nodes: Sequence[Node], operation: str) -> Iterator[Node]:
         while (count := len(nodes)) > 1:
-            # Two different places: any one, and any of the others.
+            # Two different random places: the second one is picked from the others.
             bits = self._random_bits(62)
             place, other = bits % count, (bits >> 31) % (count - 1)
             chosen, rival = nodes[place], nodes[other + (other >= place)]
@@ -103,7 +104,7 @@ class ByLoad:
         yield from nodes
 
     def _groups(self, view: View) -> Groups:
-        """The nodes of the scope in use by their health, of a view in which some are not well."""
+        """The nodes of the scope in use by their health, for a view in which some nodes are not well."""
         known, groups = self._last
         if known is not view:
             groups = _by_health(_used_first(view), view)
@@ -124,7 +125,7 @@ def _by_health(sets: Iterable[Sequence[Node]], view: View) -> Groups:
 
 
 class _ForOperation(NamedTuple):
-    """`ByLoad` for the plans of one operation. The latencies of that operation are compared. See `plan.ByLoad`."""
+    """`ByLoad` for the plans of one operation, which compares the latencies of this operation. See `plan.ByLoad`."""
 
     by_load: ByLoad
     operation: str
@@ -137,14 +138,14 @@ class _ForOperation(NamedTuple):
 
 
 class LeastBusyRouter(Router):
-    """As `Router`, for ``load_balancing="least_busy"``. `load`: how busy each node is."""
+    """The router for ``load_balancing="least_busy"``. `load`: how busy each node is."""
 
     def __init__(
         self, config: ClusterConfig, tables: Tables, random: Random, replicas: Replicas | None = None, *, load: Load
     ) -> None:
         super().__init__(config, tables, random, replicas)
         self._by_load = ByLoad(load, random)
-        # There are few plans, because nothing of a request is in them but its operation: each is made once.
+        # The plans contain nothing of a request except its operation. So there are few plans, and each is made once.
         self._plans: dict[tuple[str, str | None, bool], QueryPlan] = {}
         self._spreads: dict[tuple[str, bool], QueryPlan] = {}
         self._of_operation: dict[str, _ForOperation] = {}
@@ -187,7 +188,7 @@ class LeastBusyRouter(Router):
 def router_for(
     config: ClusterConfig, tables: Tables, random: Random, replicas: Replicas, load: Load | None = None
 ) -> Router:
-    """The router of a cluster. `load`: how busy each node is, where that decides about their order."""
+    """The router of a cluster. `load`: how busy each node is, if the order of the nodes depends on it."""
     if load is None:
         return Router(config, tables, random, replicas)
     return LeastBusyRouter(config, tables, random, replicas, load=load)

@@ -1,7 +1,7 @@
-"""How busy a node is, and which of two is the less busy one. Pure functions: the figures are passed in.
+"""How busy a node is, and which of two nodes is less busy. Pure functions: the figures are passed in.
 
-What counts is ``(requests in flight + 1) * average latency`` of the operation. The rule compares two nodes, so only the
-ratio of their latencies matters:
+The load of a node is ``(requests in flight + 1) * average latency`` of the operation. The rule compares two nodes, so
+only the ratio of their latencies matters:
 
 - A ratio below `NOISE` counts as 1. Otherwise the luck of a few answers would give all requests of a process to one of
   equal nodes.
@@ -10,8 +10,8 @@ ratio of their latencies matters:
 - It is tried with one request at a time: the ratio does not fade while the slow node has requests in flight.
 - It is not tried before each node would have had about `BETWEEN_TRIALS` requests, or `FORGOTTEN_AFTER` seconds have
   passed: where answers take long, a trial every few seconds would be a large part of all requests.
-- A failure counts as `FAILURE` answers of the faster one of the two, and is forgotten `FORGOTTEN_AFTER` seconds later,
-  whatever has come since. It is not mixed into the latencies: they would grow without end while all nodes fail.
+- A failure counts as `FAILURE` answers of the faster node, and is forgotten after `FORGOTTEN_AFTER` seconds in
+  any case. It is not mixed into the latencies: they would grow without end while all nodes fail.
 """
 
 from __future__ import annotations
@@ -25,29 +25,30 @@ if TYPE_CHECKING:
 __all__ = ["BETWEEN_TRIALS", "FADES_IN", "FAILURE", "FORGOTTEN_AFTER", "NOISE", "Load", "slowness", "with_failures"]
 
 NOISE = 2.0
-"""Two averages count as equal if the larger one is less than so many times the smaller one."""
+"""Two averages count as equal if the larger one is less than `NOISE` times the smaller one."""
 FADES_IN = 2.0
-"""Seconds without an answer in which the difference of an average is divided by e."""
+"""Seconds without an answer in which the part of the ratio above 1 is divided by e."""
 FORGOTTEN_AFTER = 10.0
-"""Seconds without an answer after which an average counts for nothing."""
+"""Seconds without an answer after which an average does not count any more."""
 FAILURE = 100.0
-"""How many answers of the faster node a failure counts as. No node counts as slower than that."""
+"""A failure counts as so many answers of the faster node. This is also the largest ratio."""
 BETWEEN_TRIALS = 6.0
-"""Requests that each node would have had, in equal shares, between two trials of a slow one. With 5 of them the slow
-one gets a fifth of its share."""
+"""The number of requests that each node would have had between two trials of a slow node, if all nodes had equal
+shares. With 5, the slow node would get a fifth of its share."""
 
 
 class Load(Protocol):
     def is_less_busy(self, first: Node, second: Node, operation: str) -> bool:
-        """Whether a request for `operation` is to go to `first` rather than to `second`, at this moment. False if both
-        are equally busy."""
+        """Whether `first` is less busy than `second` now, for a request of `operation`. False if both are equally
+        busy."""
 
 
 def slowness(ratio: float, age: float, in_flight: int, requests: float) -> float:
-    """How many times slower than another node a node counts as, from 1 to `FAILURE`.
+    """By which factor a node counts as slower than another node, from 1 to `FAILURE`.
 
-    `ratio`: of their averages. `age`: seconds since the older one of the two nodes' last answers.
-    `in_flight`: requests under way at the slower node. `requests`: how many each node would have had in that time.
+    `ratio`: of their average latencies. `age`: seconds since the last answer of the node that has not answered for
+    longer. `in_flight`: requests under way at the slower node. `requests`: how many requests each node would have had
+    in `age` seconds.
     """
     if age >= FORGOTTEN_AFTER:
         return 1.0
@@ -58,10 +59,10 @@ def slowness(ratio: float, age: float, in_flight: int, requests: float) -> float
 
 
 def with_failures(slowness: float, part: float, age: float, in_flight: int) -> float:
-    """The same of a node of which some attempts fail, from 1 to `FAILURE`.
+    """The factor for a node if some of its attempts fail, from 1 to `FAILURE`.
 
-    `slowness`: of its answers. `part`: of its attempts that failed, from 0 to 1. `age`: seconds since the last of them.
-    `in_flight`: requests under way at the node.
+    `slowness`: the factor by its answers alone. `part`: the part of its attempts that failed, from 0 to 1. `age`:
+    seconds since its last failure. `in_flight`: requests under way at the node.
     """
     if age >= FORGOTTEN_AFTER:
         return slowness

@@ -1,4 +1,4 @@
-"""Taking the partition key's value out of a request. A malformed request gives a reason, never an exception."""
+"""Reads the partition key's value from a request. For a malformed request there is a reason, and never an exception."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .hashing import key_hash
 __all__ = ["KEY_PARAMETERS", "as_mapping", "attributes_of_write", "key_content", "partition_key_hash", "value_hash"]
 
 KEY_PARAMETERS = {"PutItem": "Item", "UpdateItem": "Key", "DeleteItem": "Key"}
-"""For each operation that writes one item, the parameter in which its key stands."""
+"""For each operation that writes one item, the parameter that has its key."""
 
 
 def as_mapping(value: object) -> Mapping[Any, Any] | None:
     """The value, if it is a mapping."""
-    # Nearly all are plain dicts, and the question to the abstract class costs more than all the rest.
+    # Nearly all are plain dicts. The check against the abstract class would take longer than everything else here.
     if type(value) is dict or isinstance(value, Mapping):
         return value
     return None
@@ -54,7 +54,7 @@ def key_content(value: object) -> tuple[str, str | bytes] | str:
     """
     typed = value if type(value) is dict else as_mapping(value)
     if typed and type(text := typed.get("S")) is str and len(typed) == 1:
-        return "S", text  # as nearly always
+        return "S", text  # nearly always
     if typed is None:
         return reasons.NO_KEY_VALUE
     if len(typed) != 1:
@@ -76,7 +76,7 @@ def _binary(content: object) -> bytes | str | None:
     if isinstance(content, bytes | str):
         return content
     if not isinstance(content, bytearray | memoryview):
-        # boto3's Binary is known by its attribute, so that boto3 need not be installed.
+        # boto3's Binary is recognised by its attribute, because boto3 may not be installed.
         content = getattr(content, "value", None)
     return bytes(content) if isinstance(content, bytes | bytearray | memoryview) else None
 

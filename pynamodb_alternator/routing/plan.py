@@ -1,7 +1,7 @@
 """The query plan: the order in which one request tries the nodes.
 
-Everything here is lazy: a healthy cluster answers the first attempt, so the second node of a plan is computed when it
-is asked for.
+Everything here is lazy: a healthy cluster answers the first attempt, so the second node of a plan is computed only when
+it is needed.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ BATCH_AFFINITY = "batch_affinity"
 CONSISTENT_NODE = "consistent_node"
 REPLICA = "replica"
 FREE_TO_MOVE = (ROUND_ROBIN, RANDOM, LEAST_BUSY, REPLICA)
-"""Policies under which any node serves a request as well as another."""
+"""The policies that allow to send a request to another node than the first one of its plan."""
 
 _MOST_LOOKS = 8
-"""How many places are tried to find a node for a turn, before the next node in the order takes it."""
+"""How many places are tried to find an active node for a turn."""
 CANONICAL = AffinityRing()
-"""The ring of a plan that is not one of affinity."""
+"""The ring of a plan without key route affinity, which does not use it."""
 
 
 class ByLoad(Protocol):
-    """What orders nodes by their load, for the requests of one operation."""
+    """Orders nodes by their load, for the requests of one operation."""
 
     def all(self, view: View) -> Iterator[Node]:
         """The nodes of the scope in use."""
@@ -58,23 +58,22 @@ class ByLoad(Protocol):
 
 
 class QueryPlan(NamedTuple):
-    """How one request picks its nodes. Immutable: the same plan over the same view gives the same order, unless that
-    goes by the load of the nodes.
+    """How one request picks its nodes. Immutable: with the same view, a plan always gives the same order, unless the
+    order depends on the load of the nodes.
 
     `policy`: ``"round_robin"``, ``"random"``, ``"least_busy"`` (see `least_busy`), ``"affinity"``,
-    ``"batch_affinity"``, ``"replica"`` or ``"consistent_node"``.
-    `reason`: why neither affinity nor replicas were used, as a word of `routing.reasons`; None if one of them was.
-    `wanted_affinity`: whether the request is one that affinity is for, by its operation, its parameters and the mode.
-    `seeds`: what the order is made from: the turn (round robin, and reads that go to replicas), a random number
-    (random), the hash of the partition key (affinity, and writes that go to replicas), the hash of each key that votes
-    (batch affinity), or the number that a ``with cluster.options()`` block has chosen (consistent node).
-    `replicas`: the nodes that hold the key, of the scope in use in `topology`, in canonical order; they go first.
-    `by_load`: what orders the nodes in the place of `seeds`, anew at each call.
-    `takes_turns`: whether the replicas take turns, so that one which starts slowly may be passed over. All writers of a
-    key take the same one, however new it is.
+    ``"batch_affinity"``, ``"replica"`` or ``"consistent_node"``. `reason`: why neither affinity nor replicas were used,
+    as a word of `routing.reasons`; None if one of them was. `wanted_affinity`: whether the request should have
+    affinity, by its operation, its parameters and the mode. `seeds`: the numbers from which the order is made: the turn
+    (round robin, and reads that go to replicas), a random number (random), the hash of the partition key (affinity, and
+    writes that go to replicas), the hash of each key that votes (batch affinity), or the number of a ``with
+    cluster.options()`` block (consistent node). `replicas`: the nodes of the scope in use in `topology` that hold the
+    key, in canonical order; they come first. `by_load`: orders the nodes instead of `seeds`, and may give another order
+    at each call. `takes_turns`: whether the replicas take turns, so that a replica in its slow start may be skipped. It
+    is False for writes: all writers of a key take the same replica, even if it is in its slow start.
 
-    A tuple, because each request makes one: a frozen dataclass takes four times as long to make. `Router` makes most of
-    them of all fields in their order.
+    It is a tuple because each request makes a plan, and a frozen dataclass takes four times as long to make. `Router`
+    makes most plans directly from all fields in their order.
     """
 
     policy: str
@@ -92,9 +91,9 @@ class QueryPlan(NamedTuple):
         return f"QueryPlan({self.policy!r}, {self.reason!r}, {self.wanted_affinity}, {self.seeds}, replicas=({nodes}))"
 
     def first(self, view: View) -> Node | None:
-        """The first node of an `order`, for a caller that needs no other node. None if there is none.
+        """The first node of `order(view)`, for a caller that needs no other node. None if there is none.
 
-        Another order of the same plan begins with the same node, unless it goes by load.
+        Each `order` of the same plan and view begins with this node, unless the order depends on the load.
         """
         if self.by_load is None and not view.down and not view.quarantined and not view.set_aside and not view.starting:
             policy = self.policy
@@ -107,16 +106,16 @@ class QueryPlan(NamedTuple):
         return next(self.order(view), None)
 
     def order(self, view: View) -> Iterator[Node]:
-        """One cycle over the usable nodes, each once: active ones first, then quarantined ones, then those that are set
-        aside; never down ones.
+        """One cycle over the usable nodes, each once: first the active nodes, then the quarantined ones, then those
+        that are set aside. Nodes that are down are left out.
 
-        Where this process has a subset of the nodes, that comes first. Where nodes start slowly, the first node is one
-        of the others for a part of the turns that fall to them.
+        If this process has a subset of the nodes, the subset comes first. A node in its slow start takes only a part of
+        its turns as the first node, and a settled node takes the other turns.
 
-        Under affinity the ring comes first and then, ordered by the same keys, what else the scope in use has; and
-        where these have several datacenters, the whole datacenter of the first node, quarantined nodes included, comes
-        before the others. A lightweight transaction is serial within a datacenter only, so writers of a key must not be
-        spread over two of them while one can serve.
+        With affinity, the ring comes first, and then the other nodes of the scope in use, ordered by the same keys. If
+        the nodes are in several datacenters, all usable nodes of the first node's datacenter, quarantined ones
+        included, come before the others. A lightweight transaction is serial only within one datacenter, so writers of
+        a key must not be spread over two datacenters while one of them can serve.
         """
         topology = view.topology
         if self.by_load is not None:
@@ -147,8 +146,8 @@ class QueryPlan(NamedTuple):
         return eased(order, view.starting, settled, turn, len(replicas)) if settled else order
 
     def replicas_in(self, topology: Topology) -> tuple[Node, ...]:
-        """The replicas that are in the scope in use, which may have changed since the plan was made: a plan never
-        leaves it."""
+        """The replicas that are in the scope in use. This scope may have changed since the plan was made, and a plan
+        must not leave it."""
         if topology is self.topology:
             return self.replicas
         in_scope = frozenset(topology.nodes)
@@ -156,10 +155,10 @@ class QueryPlan(NamedTuple):
 
 
 def pick_and_remove(nodes: Sequence[Node], seed: int) -> Iterator[Node]:
-    """The nodes in the pseudo-random order of this seed, which over equal rings is that of ScyllaDB's other drivers.
+    """The nodes in the pseudo-random order of this seed. For equal rings, ScyllaDB's other drivers have the same order.
 
-    Picks one of the remaining, and moves the last of them into its place. Only the places that changed are kept, so
-    that a pick costs the same for 3 nodes and for 1,000.
+    Picks one of the remaining nodes, and moves the last one into its place. Only the changed places are stored, so a
+    pick takes the same time for 3 nodes and for 1,000.
     """
     remaining = len(nodes)
     if remaining > 1:
@@ -176,7 +175,8 @@ def pick_and_remove(nodes: Sequence[Node], seed: int) -> Iterator[Node]:
 
 
 def _by_votes(ring: Sequence[Node], seeds: Iterable[int]) -> Iterator[Node]:
-    """The nodes that the keys of a batch prefer, by votes; equal ones, and then the rest, in ring order."""
+    """The nodes by the number of keys of a batch that vote for them. Nodes with equally many votes, and then those
+    without a vote, are in ring order."""
     size = len(ring)
     if size == 0:
         return
@@ -200,20 +200,21 @@ def _rotated(nodes: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
 
 
 def _another_place(nodes: Sequence[Node], turn: int, view: View) -> int:
-    """The place of the node that takes a turn of one that is not active. If always the next node took it, that node
-    would get double the traffic of the others. So each time the turn goes to another node."""
+    """The place of the node that takes the turn of a node that is not active. Each time it is another node: if it were
+    always the next one, that node would get double the traffic of the others."""
     size = len(nodes)
     place = (turn % size + 1 + turn // size % (size - 1)) % size
     for further in range(_MOST_LOOKS):
         if _is_active(nodes[place], view):
             break
-        # Where the nodes of a rack are down, which stand side by side, the node behind them would get all that is left.
+        # If all nodes of a rack are down, which are neighbours in the order, the node after them would get too many
+        # turns.
         place = scattered(turn * _MOST_LOOKS + further) * size >> 64
     return place
 
 
 def _and_the_others(first: Iterator[Node], turn: int, view: View) -> Iterator[Node]:
-    """The nodes over which requests are spread, and then the others of the scope, from where the turn says."""
+    """`first`, the nodes over which requests are spread, and then the other nodes of the scope, rotated by the turn."""
     yield from first
     if view.subset:
         for node in _rotated(view.topology.nodes, turn, view):
@@ -222,8 +223,8 @@ def _and_the_others(first: Iterator[Node], turn: int, view: View) -> Iterator[No
 
 
 def _subset_first(nodes: Iterator[Node], view: View) -> Iterator[Node]:
-    """The nodes, those of the subset first. So a node that joins the subset changes the first node for some seeds
-    only."""
+    """The nodes, those of the subset first. So a node that joins the subset changes the first node only for some
+    seeds."""
     if not view.subset:
         yield from nodes
         return
@@ -237,7 +238,7 @@ def _subset_first(nodes: Iterator[Node], view: View) -> Iterator[Node]:
 
 
 def _replicas_first(replicas: Sequence[Node], turn: int, view: View) -> Iterator[Node]:
-    """The replicas, and then the other nodes, all from where the turn says."""
+    """The replicas, and then the other nodes, both rotated by the turn."""
     yield from _rotated(replicas, turn, view)
     for node in _and_the_others(_rotated(view.spread_over, turn, view), turn, view):
         if node not in replicas:
@@ -307,12 +308,12 @@ def _one_datacenter_first(nodes: Iterator[Node], view: View) -> Iterator[Node]:
 
 
 def _at_home(first: Node, others: Iterator[Node], topology: Topology, elsewhere: list[Node]) -> Iterator[Node]:
-    """Those of the nodes that are in the datacenter of the first one; the others go to the list, in their order."""
+    """The first node, and the other nodes of its datacenter. Nodes of other datacenters are appended to `elsewhere`."""
     home = next((members for members in topology.datacenters if first in members), None)
     yield first
     for node in others:
         if home is None:
-            # Nodes of which no datacenter is known count as one.
+            # Nodes whose datacenter is not known count as one datacenter.
             is_home = not any(node in members for members in topology.datacenters)
         else:
             is_home = node in home

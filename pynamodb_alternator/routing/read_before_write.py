@@ -1,4 +1,4 @@
-"""Whether a write of one item is a read-modify-write, for which the server needs a lightweight transaction."""
+"""Tells whether a write of one item is a read-modify-write, for which the server needs a lightweight transaction."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from .update_expression import analyse
 __all__ = ["counts_as_read_modify_write", "needs_read_before_write"]
 
 _RETURNED_WITH_OLD_CONTENT = ("ALL_OLD", "UPDATED_OLD", "ALL_NEW")
-"""The values of ReturnValues for which an update's answer has something of the item that was there before."""
+"""The values of ReturnValues for which the answer to an update contains parts of the old item."""
 
 
 def needs_read_before_write(operation: str, parameters: Mapping[str, Any], *, force: bool = False) -> bool:
     """Whether the server reads the item before this PutItem, UpdateItem or DeleteItem writes it.
 
-    Exactly the server's own rule (``needs_read_before_write`` of put, delete and update in ``alternator/executor.cc``).
-    A parameter of None counts as absent, because it is not sent. A request that the server would refuse counts as one
-    that needs a read. `force`: the server's option ``alternator_force_read_before_write`` is set.
+    This is exactly the server's own rule (``needs_read_before_write`` of put, delete and update in
+    ``alternator/executor.cc``). A parameter of None counts as absent, because it is not sent. A request that the server
+    would refuse counts as one that needs a read. `force`: the server's option ``alternator_force_read_before_write`` is
+    set.
     """
     get = parameters.get
     if get("ConditionExpression") is not None or get("Expected") is not None:
@@ -41,8 +42,8 @@ def needs_read_before_write(operation: str, parameters: Mapping[str, Any], *, fo
 def counts_as_read_modify_write(operation: str, parameters: Mapping[str, Any]) -> bool:
     """Whether ScyllaDB's other drivers count this write as a read-modify-write (``rmw_rule="driver"``).
 
-    They count more than the server does: every UpdateExpression, and any ReturnValues of a put or delete. An empty
-    condition counts for nothing.
+    They count more writes than the server: every write with an UpdateExpression, and a put or delete with any
+    ReturnValues. An empty condition does not count.
     """
     if operation not in ("PutItem", "UpdateItem", "DeleteItem"):
         return False
@@ -66,8 +67,8 @@ def _is_text(value: object) -> bool:
 
 
 def _attribute_updates_need_read(updates: object) -> bool:
-    """A legacy update needs a read if it adds, or takes elements out of a set. It needs none to put or remove an
-    attribute."""
+    """A legacy update needs a read if it adds to an attribute, or removes elements from a set. It needs no read if it
+    puts or removes an attribute."""
     if not isinstance(updates, Mapping):
         return True
     for update in updates.values():

@@ -1,4 +1,4 @@
-"""Why a request was routed neither by key route affinity nor by replicas: the words that stand in signals, logs and
+"""The reasons why a request was not routed by key route affinity or by replicas, as they are in signals, logs and
 metrics."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = [
     "UNSUPPORTED_KEY_TYPE",
 ]
 
-# Affinity does not apply to the request: nothing is missing.
+# Affinity does not apply to the request, although everything is known.
 
 READ: Final = "read"
 """The request reads: GetItem, BatchGetItem, Query, Scan."""
@@ -31,19 +31,19 @@ NOT_AN_ITEM_WRITE: Final = "not_an_item_write"
 """The request neither reads nor writes items by key: CreateTable, DescribeTable, TagResource, ..."""
 
 AFFINITY_OFF: Final = "affinity_off"
-"""`KeyRouteAffinity.NONE` holds for the table or the request."""
+"""The mode of the table or the request is `KeyRouteAffinity.NONE`."""
 
 NOT_READ_MODIFY_WRITE: Final = "not_read_modify_write"
 """Affinity is for read-modify-writes only, and this write needs no read."""
 
 NO_LWT_IN_TABLE: Final = "no_lwt_in_table"
-"""`KeyRouteAffinity.AUTO`, and the table's write isolation has no lightweight transactions."""
+"""The mode is `KeyRouteAffinity.AUTO`, and the table's write isolation has no lightweight transactions."""
 
 MALFORMED_PARAMETERS: Final = "malformed_parameters"
-"""The parameters do not have the shape of a request, so this cannot be decided. The server will answer with an
+"""The parameters do not have the shape of a request, so they cannot be analysed. The server will answer with an
 error."""
 
-# The request was to go to the replicas of its key, and they are not known.
+# The request should go to the replicas of its key, but cannot.
 
 NO_TOKEN_RING: Final = "no_token_ring"
 """The token ring of the table, or of the index, is not known (yet)."""
@@ -55,10 +55,10 @@ NO_REPLICA_IN_SUBSET: Final = "no_replica_in_subset"
 """None of the nodes that this process uses is a replica of the key."""
 
 TOKEN_AWARENESS_OFF: Final = "token_awareness_off"
-"""``token_aware=False`` holds. Only `Cluster.route` gives this reason; requests give the reason why they have no
+"""``token_aware=False`` is set. Only `Cluster.route` gives this reason; requests give the reason why they have no
 affinity."""
 
-# Affinity was wanted and could not be used: what the signal affinity_fallback says.
+# The request should have affinity, but cannot. The signal `affinity_fallback` has these reasons.
 
 NO_PARTITION_KEY_NAME: Final = "no_partition_key_name"
 """The name of the table's partition key is not known (yet)."""
@@ -70,4 +70,4 @@ UNSUPPORTED_KEY_TYPE: Final = "unsupported_key_type"
 """The partition key's value is not one string, number or binary value."""
 
 NO_AFFINITY_NODES: Final = "no_affinity_nodes"
-"""No node is known over which partition keys can be spread."""
+"""The affinity ring has no node."""

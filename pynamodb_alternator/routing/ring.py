@@ -1,9 +1,9 @@
 """The order of the nodes over which partition keys are spread.
 
 Two clients pick the same coordinator for a key only if they have the same nodes in the same order. The canonical order,
-which ScyllaDB specifies for its drivers, is that of the endpoints (`topology.view.ring_order`); vectors:
-``endpoint-order.tsv``. Not every driver keeps to it, so there are other orders to choose from; vectors of the drivers'
-own plans: ``mixed-fleet.tsv``. Which driver needs which order is in ``docs/routing.md``.
+which ScyllaDB specifies for its drivers, is the order of the endpoints (`topology.view.ring_order`; vectors:
+``endpoint-order.tsv``). Some drivers use another order, so a user can choose among several (vectors of the drivers' own
+plans: ``mixed-fleet.tsv``). Which driver needs which order is in ``docs/routing.md``.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ def _endpoint_with_port(node: Node) -> bytes:
 
 
 _SORTED_BY: Final[Mapping[RingOrder, Callable[[Node], tuple[bytes, int] | bytes] | None]] = {
-    "endpoint": None,  # in this order the topology has them
+    "endpoint": None,  # the topology has them in this order
     "host": _host,
     "endpoint_with_port": _endpoint_with_port,
 }
 
 
 class AffinityRing:
-    """Gives a topology's affinity ring in the configured order.
+    """Returns a topology's affinity ring in the configured order.
 
-    `order`: ``"endpoint"`` is the canonical one. ``"host"`` is that of alternator-client 2.0.2, which sorts the bare
-    hosts as ``/localnodes`` lists them: there ``10.0.0.1`` stands before ``10.0.0.10`` at whatever port, where
-    canonically ``http://10.0.0.10:8000`` stands before ``http://10.0.0.1:8000``. ``"endpoint_with_port"`` is that of
-    drivers which write the port of an endpoint even where it is the scheme's default, as in ``http://10.0.0.1:80``;
-    at other ports it is the canonical order.
+    `order`: ``"endpoint"`` is the canonical one. ``"host"`` is the order of alternator-client 2.0.2, which sorts the
+    bare hosts as ``/localnodes`` lists them: ``10.0.0.1`` comes before ``10.0.0.10`` at any port, while in the
+    canonical order ``http://10.0.0.10:8000`` comes before ``http://10.0.0.1:8000``. ``"endpoint_with_port"`` is the
+    order of drivers that write the port of an endpoint even if it is the scheme's default, as in
+    ``http://10.0.0.1:80``; with other ports it is the canonical order.
     """
 
     __slots__ = ("_last", "_sorted_by")
@@ -53,8 +53,8 @@ class AffinityRing:
         ring = topology.affinity_ring
         if self._sorted_by is None:
             return ring
-        # Topologies are immutable and live for long, so the last one is sorted once. One tuple is read and written
-        # as a whole: threads may sort twice, but never see halves of two topologies.
+        # Topologies are immutable and live for a long time, so the last one is sorted only once. The tuple is read and
+        # written as a whole: two threads may sort twice, but no thread sees parts of two topologies.
         known, ordered = self._last
         if known is not ring:
             ordered = tuple(sorted(ring, key=self._sorted_by))
@@ -63,7 +63,7 @@ class AffinityRing:
 
 
 def canonical_order(endpoints: Iterable[str]) -> dict[str, str]:
-    """Canonical endpoint to the first given spelling of it, in ring order.
+    """The canonical endpoints in ring order, each with its first spelling in `endpoints`.
 
     Raises ValueError for text that is not a URL.
     """

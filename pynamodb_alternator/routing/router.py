@@ -30,19 +30,19 @@ __all__ = ["KeyRoute", "Router"]
 _log = logging.getLogger("pynamodb_alternator.routing")
 
 _new = tuple.__new__
-"""Makes a plan from all its fields in order. `QueryPlan(...)` is slower: it is a function in Python. Each request makes
-a plan."""
+"""Makes a plan from all its fields in order. Each request makes a plan, and `QueryPlan(...)`, a function in Python, is
+slower."""
 
 
 class KeyRoute(NamedTuple):
     """Where the requests of one partition key go, and why.
 
-    `affinity`: the mode that holds for the table. `hash`: the key's hash, None if there is none. `ring`: the nodes over
-    which keys are spread, in the order used. `nodes`: the order in which a write with affinity tries them now.
-    `reason`: why there is no affinity for this key, as a word of `routing.reasons`. `replicas`: the nodes that hold it.
-    `reads`: the order in which the next read tries the nodes; reads take turns. `plain_writes`: the order in which a
-    write without affinity tries them; empty if the table has no such writes, because all have affinity, or are
-    lightweight transactions.
+    `affinity`: the mode that is used for the table. `hash`: the key's hash, None if there is none. `ring`: the nodes
+    over which keys are spread, in the configured order. `nodes`: the order in which a write with affinity tries them
+    now. `reason`: why there is no affinity for this key, as a word of `routing.reasons`. `replicas`: the nodes that
+    hold the key. `reads`: the order in which the next read tries the nodes; reads take turns. `plain_writes`: the order
+    in which a write without affinity tries them; empty if the table has no such writes, because all have affinity, or
+    are lightweight transactions.
     """
 
     table: str
@@ -60,8 +60,8 @@ class KeyRoute(NamedTuple):
 class Router:
     """Makes the query plan of each request of one cluster.
 
-    `tables`: what is known of the cluster's tables. `random`: where the round-robin order starts, and the random order.
-    `replicas`: which nodes hold the tables' keys.
+    `tables`: what is known of the cluster's tables. `random`: chooses where the round-robin order starts, and the nodes
+    of the random order. `replicas`: which nodes hold the tables' keys.
     """
 
     def __init__(self, config: ClusterConfig, tables: Tables, random: Random, replicas: Replicas | None = None) -> None:
@@ -76,7 +76,7 @@ class Router:
         self._is_random = config.load_balancing == "random"
 
     def after_fork(self) -> None:
-        """Processes that start together, also from one parent, shall not begin at the same node."""
+        """Choose a new start for the round-robin order, so that child processes do not all begin at the same node."""
         self._random.seed()
         self._turns = itertools.count(self._random.getrandbits(16))
 
@@ -91,7 +91,7 @@ class Router:
     ) -> QueryPlan:
         """The query plan of one request. Never raises, whatever the parameters are.
 
-        `affinity`, `token_aware`: what the request's own options say; they win over the table's and the cluster's.
+        `affinity`, `token_aware`: the request's own options; they win over those of the table and the cluster.
         """
         try:
             if operation in KEY_PARAMETERS:
@@ -109,13 +109,13 @@ class Router:
                 return self._plan_batch(parameters, view, affinity)
             return self._spread(reasons.READ if operation in READS else reasons.NOT_AN_ITEM_WRITE)
         except WRONG_VALUE:
-            # What is wrong with the parameters is for the serializer and the server to say.
+            # The serializer or the server will raise an error about the parameters.
             _log.debug("The parameters of a %s cannot be routed by key.", operation, exc_info=True)
             return self._spread(reasons.MALFORMED_PARAMETERS)
 
     def plan_of(self, operation: str, parameters: Mapping[str, Any], view: View, options: RequestOptions) -> QueryPlan:
-        """The same for the request's own options. The options of a block may name one node to prefer, as long as it is
-        well."""
+        """The query plan of a request with these options. With `consistent_node`, all requests of a block prefer the
+        same node, as long as it is well."""
         number = options.consistent_node
         if number is None or number is False:
             return self.plan(
@@ -138,8 +138,8 @@ class Router:
     ) -> KeyRoute:
         """Where the requests of one partition key go. Never raises.
 
-        `key_value`: the partition key's attribute value, such as ``{"S": "alice"}``. `index`: it is that of an index,
-        which is only read. `token_aware`: as in `plan`.
+        `key_value`: the partition key's attribute value, such as ``{"S": "alice"}``. `index`: the index to which the
+        key belongs, which can only be read; None for the table. `token_aware`: as in `plan`.
         """
         known = self._tables.get(table)
         wish = known.affinity or self._affinity
@@ -190,7 +190,7 @@ class Router:
         return self._spread(holders or reasons.READ)
 
     def _plan_of_all_writers(self, holders: tuple[Node, ...], hashed: int, view: View) -> QueryPlan:
-        """All writers of a key take the same replica, as far as it is in their subsets."""
+        """The plan by which all writers of a key take the same replica, if it is in their subsets."""
         used = in_subset(holders, view) if view.subset else holders
         if isinstance(used, tuple):
             return _to_replicas(used, hashed, view, takes_turns=False)
@@ -199,10 +199,11 @@ class Router:
     def _plan_plain_write(
         self, operation: str, parameters: Mapping[str, Any], view: View, token_aware: TokenAware | None, reason: str
     ) -> QueryPlan:
-        """A write that `reason` keeps from affinity. All writers of a key take the same replica: it stamps a write with
-        its own clock, and by the stamps the server decides which write is the newer one."""
+        """The plan of a write without affinity; `reason`: why it has none. All writers of a key take the same replica,
+        because the coordinator sets the timestamp of a write by its own clock, and the write with the later timestamp
+        wins."""
         if self._tables.get(parameters.get("TableName")).write_isolation == ALWAYS:
-            return self._spread(reason)  # a lightweight transaction: what is not affinity's has no better coordinator
+            return self._spread(reason)  # a lightweight transaction: without affinity, any node may be its coordinator
         held = self._by_replica.of_write(operation, parameters, view.topology, token_aware)
         if isinstance(held, tuple):
             return self._plan_of_all_writers(*held, view)
@@ -236,11 +237,11 @@ class Router:
         """A BatchWriteItem has no read-modify-writes, so affinity is for ANY_WRITE only.
 
         The server writes the whole batch with lightweight transactions if one of its tables is ``always``
-        (``do_batch_write`` in ``alternator/executor.cc``). So then the keys of all tables vote, except those of tables
-        for which affinity was switched off.
+        (``do_batch_write`` in ``alternator/executor.cc``). Then the keys of all tables vote, except those of tables for
+        which affinity was switched off.
         """
         requests = as_mapping(parameters.get("RequestItems")) or {}
-        # Each table is looked at once, so that a lookup which ends meanwhile does not make half of the batch eligible.
+        # Each table is read only once, because a lookup may end meanwhile, and then half of the batch would not vote.
         voters: list[tuple[str, Table]] = []
         modes: set[KeyRouteAffinity] = set()
         wishes: set[KeyRouteAffinity] = set()
@@ -256,7 +257,7 @@ class Router:
             if wish is not KeyRouteAffinity.NONE:
                 voters.append((name, table))
         if not modes:
-            # A batch without a table. It counts as what the cluster's mode makes of others.
+            # A batch without a table has the mode of the request, or of the cluster.
             modes.add(affinity or self._affinity)
         if KeyRouteAffinity.ANY_WRITE not in modes:
             if modes == {KeyRouteAffinity.NONE}:
@@ -320,5 +321,6 @@ def _to_replicas(replicas: tuple[Node, ...], turn: int, view: View, *, takes_tur
 
 
 def _reason_for_none(is_learnt: bool) -> str:
-    """Why no write of the table has affinity: AUTO has learnt that it cannot help, or it was switched off."""
+    """Why no write of the table has affinity. `is_learnt`: the mode is AUTO, and it has learnt that affinity cannot
+    help."""
     return reasons.NO_LWT_IN_TABLE if is_learnt else reasons.AFFINITY_OFF

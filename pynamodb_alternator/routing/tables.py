@@ -1,4 +1,4 @@
-"""What is known of the tables of one cluster: partition keys, wishes for affinity, and write isolation."""
+"""What is known of the tables of one cluster: partition keys, affinity modes, and write isolation."""
 
 from __future__ import annotations
 
@@ -33,12 +33,11 @@ _AFFINITY_THAT_HELPS = {
 
 
 class Table(NamedTuple):
-    """What is known of one table; None where nothing is.
+    """What is known of one table. A field is None if its value is not known.
 
-    `partition_key`: the attribute's name. `affinity`: what a model wants for this table.
-    `write_isolation`: ``always``, ``only_rmw_uses_lwt``, ``forbid_rmw`` or ``unsafe_rmw``.
-    `is_stated`: the partition key comes from a model or the configuration, and not from a lookup. `index_keys`: the
-    partition keys of its indexes by the names of these.
+    `partition_key`: the attribute's name. `affinity`: the mode that a model sets for this table. `write_isolation`:
+    ``always``, ``only_rmw_uses_lwt``, ``forbid_rmw`` or ``unsafe_rmw``. `is_stated`: the partition key comes from a
+    model or the configuration, and not from a lookup. `index_keys`: for each index by its name, its partition key.
     """
 
     partition_key: str | None = None
@@ -52,11 +51,13 @@ _UNKNOWN = Table()
 
 
 class Tables:
-    """The tables of one cluster by name. Readers take no lock: what they read is replaced as a whole.
+    """The tables of one cluster by name. Readers take no lock, because the mapping that they read is replaced as a
+    whole.
 
-    `config`: its `partition_keys` are where the registry starts. `on_unknown`: called with a table's name and
-    `PARTITION_KEY` or `WRITE_ISOLATION` for each request that lacks it, or shows that it may be another one by now. It
-    must be cheap, and decide by itself whether to look it up; what it raises is logged.
+    `config`: its `partition_keys` are known from the start. `on_unknown`: is called with a table's name and
+    `PARTITION_KEY` or `WRITE_ISOLATION` for each request that needs this value when it is not known, or that shows that
+    it may have changed. The function must be fast, and decides whether the value is looked up. Its exceptions are
+    logged.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Tables:
         }
 
     def get(self, name: object) -> Table:
-        """What is known of the table. An empty answer for anything that is not the name of a known table."""
+        """What is known of the table. A `Table` without any value if `name` is not the name of a known table."""
         return self._tables.get(name, _UNKNOWN) if isinstance(name, str) else _UNKNOWN
 
     def names(self) -> tuple[str, ...]:
@@ -86,10 +87,10 @@ class Tables:
         affinity: KeyRouteAffinity | None = None,
         index_keys: Mapping[str, str] | None = None,
     ) -> None:
-        """What a model says of its table. `index_keys`: the partition key of each of its indexes.
+        """Store what a model says about its table. `index_keys`: the partition key of each of its indexes.
 
-        Several models may name one table. Where their partition keys differ, the last one holds, and a warning is
-        logged once; a model without a wish for affinity leaves another's in place.
+        Several models may name one table. If their partition keys differ, the last one is used, and a warning is logged
+        once. A model that sets no `affinity` does not change the one that another model has set.
         """
         with self._lock:
             known = self.get(name)
@@ -115,7 +116,7 @@ class Tables:
             )
 
     def learn_partition_key(self, name: str, partition_key: str, index_keys: Mapping[str, str] | None = None) -> None:
-        """What a lookup found. It does not replace what a model or the configuration says."""
+        """Store the result of a lookup. It does not replace what a model or the configuration says."""
         with self._lock:
             known, learnt = self.get(name), index_keys or {}
             if known.is_stated:
@@ -124,10 +125,10 @@ class Tables:
                 self._put(name, known._replace(partition_key=partition_key, index_keys=learnt))
 
     def doubt_partition_key(self, name: object, attributes: Mapping[Any, Any] | None = None) -> None:
-        """A request has no value of the partition key, in its key condition or among these attributes of its item.
+        """A request has no value for the partition key in its key condition, or in these attributes of its item.
 
-        If the name of the key comes from a lookup, the table may have been made anew with another one since: it is
-        looked up again. Called without any lock.
+        If the name of the key comes from a lookup, the table may have been created again with another key. So the name
+        is looked up again. Called without any lock.
         """
         table = self.get(name)
         if not isinstance(name, str) or table.is_stated or table.partition_key in (attributes or ()):
@@ -135,8 +136,8 @@ class Tables:
         self.report_unknown(name, PARTITION_KEY)
 
     def learn_write_isolation(self, name: str, isolation: str) -> bool:
-        """Learn what a lookup has read, in any spelling that the server knows. False for any other: nothing is learnt
-        then."""
+        """Store the write isolation that a lookup has read, in any spelling that the server knows. Returns False for
+        another text, and does not store it."""
         spelled = write_isolation.parse(isolation)
         if spelled is None:
             _log.debug("Table %r has the write isolation %r, which is not known here.", name, isolation)
@@ -146,7 +147,7 @@ class Tables:
         return True
 
     def report_unknown(self, name: str, what: str) -> None:
-        """Tell that a request lacks something. Called without any lock."""
+        """Report that a request needs a value that is not known. Called without any lock."""
         if self.on_unknown is None:
             return
         try:
@@ -163,7 +164,8 @@ class Tables:
 
 
 def effective_affinity(affinity: KeyRouteAffinity, table: Table) -> KeyRouteAffinity:
-    """The mode that holds. AUTO becomes the widest mode that helps this table; until that is known, it is RMW."""
+    """The mode that is used. AUTO becomes the widest mode that helps this table; until the write isolation is known, it
+    is RMW."""
     if affinity is not KeyRouteAffinity.AUTO:
         return affinity
     if table.write_isolation is None:

@@ -1,7 +1,7 @@
-"""The token of a partition key: its place among the token ranges, by which ScyllaDB chooses a key's replicas.
+"""The token of a partition key, by which ScyllaDB chooses the replicas of the key.
 
-ScyllaDB's Murmur3Partitioner: Cassandra's variant of MurmurHash3 over the key's bytes as the server stores them.
-Checked against the vectors in ``partition-token.tsv``, which two published implementations agree on.
+It is computed as by ScyllaDB's Murmur3Partitioner: Cassandra's variant of MurmurHash3 of the key's bytes, as the server
+stores them. It is checked against the vectors in ``partition-token.tsv``, on which two published implementations agree.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def token_of(kind: str, value: str | bytes) -> int:
     else:
         raise KeyError(kind)
     token = murmur3(data, True)
-    # The smallest number is not a token: it stands for "before all keys".
+    # The smallest number is not a token of a key: it means "before all keys".
     return LAST_TOKEN if token == _BEFORE_ALL else token
 
 
 def _decimal(text: str) -> bytes:
-    """A number as ScyllaDB's type ``decimal`` stores it: the scale in 32 bits, then the unscaled number in as few bytes
-    as its two's complement needs, both big-endian (``big_decimal`` in ``utils/big_decimal.cc``)."""
-    if text.isascii() and text.isdigit():  # as nearly always, in one step: the scale is 0
+    """A number as ScyllaDB's type ``decimal`` stores it: the scale in 32 bits, then the unscaled number as two's
+    complement in as few bytes as possible, both big-endian (``big_decimal`` in ``utils/big_decimal.cc``)."""
+    if text.isascii() and text.isdigit():  # nearly always, and fast: the scale is 0
         unscaled = int(text)
         return unscaled.to_bytes(unscaled.bit_length() // 8 + 5, "big")
     match = re.fullmatch(_NUMBER, text)

@@ -4,8 +4,8 @@ Does the server need to read the item before it writes (`needs_read`)? And may t
 without changing the result (`may_repeat`)?
 
 The grammar is that of the server (``alternator/expressions.g``): keywords in any case, names of letters, digits and
-underscores, ``#name`` and ``:value`` references. Aliases need not be resolved for the first question: ``#n`` is one
-step of a path whatever it stands for, so a dot inside the aliased name is still top level.
+underscores, ``#name`` and ``:value`` references. Aliases need not be resolved for the first question: ``#n`` is always
+one step of a path, even if the name that it stands for has a dot.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any, NamedTuple
 __all__ = ["UNPARSABLE", "UpdateAnalysis", "analyse"]
 
 Path = tuple[str, ...]
-"""The steps of a path; the index of a list is spelled with its bracket, ``"[3"``, which no name can be."""
+"""The steps of a path. The index of a list is written with its bracket, as in ``"[3"``, which cannot be a name."""
 
 _TOKEN = r"[ \t\r\n]*(?:([A-Za-z][A-Za-z0-9_]*|[#:][A-Za-z0-9_]+|[0-9]+|[.,=+()\[\]-])|\Z)"
 _KEYWORDS = frozenset({"SET", "REMOVE", "ADD", "DELETE"})
 _RESERVED = _KEYWORDS | {"AND", "OR", "NOT", "BETWEEN", "IN"}
 _MAX_DEPTH = 100
 _MAX_CACHED_LENGTH = 4096
-"""The longest expression that DynamoDB allows; longer ones are not worth keeping."""
+"""The longest expression that DynamoDB allows. A longer one is not cached."""
 
 
 class UpdateAnalysis(NamedTuple):
-    """What an UpdateExpression does, without the names and values that stand for its ``#`` and ``:`` references.
+    """What an UpdateExpression does. Its ``#`` and ``:`` references are not resolved.
 
     `needs_read`: the server reads the item first. `repeatable`: a second application changes nothing, provided that
     the values in `added` are sets, and that the two paths of each pair in `defaults` are the same one.
@@ -47,14 +47,14 @@ class UpdateAnalysis(NamedTuple):
         """
         if not self.repeatable:
             return False
-        # To add to a set what is in it changes nothing, but a number would grow once more.
+        # A second ADD of the same elements does not change a set, but it changes a number.
         if any(not is_set(values.get(reference)) for reference in self.added):
             return False
         return all(_resolved(target, names) == _resolved(tested, names) for target, tested in self.defaults)
 
 
 UNPARSABLE = UpdateAnalysis(needs_read=True, repeatable=False)
-"""For an expression that cannot be parsed: the cautious answers."""
+"""For an expression that cannot be parsed: the answers that are always safe."""
 
 
 def is_set(value: object) -> bool:
@@ -63,7 +63,7 @@ def is_set(value: object) -> bool:
 
 
 def analyse(expression: object) -> UpdateAnalysis:
-    """What the expression does; `UNPARSABLE` for anything that the server would refuse. Cached by the text."""
+    """What the expression does; `UNPARSABLE` if the server would refuse it. Results are cached by the text."""
     if type(expression) is str and len(expression) <= _MAX_CACHED_LENGTH:
         return _cached(expression)
     return _parsed(str(expression)) if isinstance(expression, str) else UNPARSABLE
@@ -105,9 +105,9 @@ class _Value(NamedTuple):
     """The right side of a SET, or a part of it."""
 
     reads: bool = False
-    """It mentions a path."""
+    """Whether it contains a path."""
     default_of: Path | None = None
-    """It is ``if_not_exists(path, <constant>)``, and this is the path."""
+    """The path, if this is ``if_not_exists(path, <constant>)``."""
 
 
 _CONSTANT = _Value()
@@ -115,7 +115,7 @@ _READS = _Value(reads=True)
 
 
 class _Parser:
-    """Recursive descent over the tokens. The methods carry the names of the grammar's rules."""
+    """A parser by recursive descent. Its methods have the names of the grammar's rules."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens
@@ -129,7 +129,7 @@ class _Parser:
         seen: set[str] = set()
         while self._next:
             clause = self._take().upper()
-            # The server allows each clause once, and refuses an expression without any.
+            # The server allows each clause once, and refuses an expression without a clause.
             if clause not in _KEYWORDS or clause in seen:
                 raise _SyntaxError
             seen.add(clause)
@@ -143,10 +143,11 @@ class _Parser:
     def _action(self, clause: str) -> None:
         path = self._path()
         if len(path) > 1:
-            # The server stores a top-level attribute as a whole: it must read it to change a part of it.
+            # The server stores a top-level attribute as a whole, so it must read the attribute to change a part of it.
             self._needs_read = True
             if any(step.startswith("[") for step in path):
-                # An index beyond the end appends, and removing an element moves the others.
+                # An index after the end appends an element, and the removal of an element changes the indexes of
+                # others.
                 self._repeatable = False
         if clause == "SET":
             self._expect("=")
