@@ -1,4 +1,5 @@
-"""How do the rooms become one cluster? Wiring, forks, the mode without threads, and what is asked of the server.
+"""How do the rooms become one cluster? Wiring, forks, the mode without threads, and the library's own questions to the
+server.
 
 Never imports pynamodb.
 """

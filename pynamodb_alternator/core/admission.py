@@ -1,12 +1,12 @@
-"""Whether a cluster takes requests, and where it may connect: what is asked before a request and before a connection.
+"""Decides whether a cluster takes requests, and where it may connect. It is asked before each request and connection.
 
 An open cluster takes all requests. A test may set a `Rule` for all clusters of the process (`only_where`), those that
-exist and those that are made later: the rule knows which addresses belong to the test.
+exist and those that are made later. The rule decides which addresses the test may use.
 
-If the rule refuses the seeds of a cluster, its requests are refused, whatever connections are open, with an error that
-no retry and no ``except`` of PynamoDB's hides. A node that a seed has listed is refused at the moment of connecting. If
-the cluster itself wanted to connect, such as for a probe, the next request is refused too. Such a probe ends as if the
-cluster were closed, which says nothing of a node's health.
+If the rule refuses the seeds of a cluster, its requests are refused, even if it has open connections. No retry and no
+``except`` of PynamoDB hides the error. A node that a seed has listed is refused when a connection to it is made. If the
+cluster itself wanted to connect, for example for a probe, the next request is refused too. Such a probe ends as if the
+cluster were closed, so it does not change the node's health.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Admission", "Rule", "only_where"]
 
 _PACKAGE = __name__.partition(".")[0]
 _MOST_ORIGINS = 4
-"""How many settings an error names. There may be many models that are made at run time, and all name one URL."""
+"""The largest number of settings that an error names. Many models that are made at run time may name the same URL."""
 
 
 class Rule(Protocol):
@@ -36,15 +36,16 @@ class Rule(Protocol):
     def refusal(self, config: ClusterConfig, origin: str, host: str, port: int) -> str | None:
         """Why a cluster may not connect to an address; None if it may.
 
-        `config`: that of the cluster. `origin`: the setting, or the line of code, that it comes from.
+        `config`: the configuration of the cluster. `origin`: the setting, or the line of code, where the cluster was
+        made.
         """
 
 
 class Admission:
-    """Of one cluster: whether it takes requests, and where it may connect.
+    """Decides for one cluster whether it takes requests, and where it may connect.
 
-    `closed`: it takes none any more. `before_request`: is called before each request, unless it is None; raises what
-    the request ends with.
+    `closed`: whether it refuses all requests. `before_request`: is called before each request, unless it is None. If it
+    raises an error, the request ends with this error.
     """
 
     __slots__ = ("__weakref__", "_config", "_listed", "_made_at", "_origins", "_rule", "before_request", "closed")
@@ -57,19 +58,20 @@ class Admission:
         self._made_at = _line_of_user()
         self._rule: Rule | None = None
         self._listed: Node | None = None
-        _admissions.add(self)  # first: a rule that is laid down meanwhile finds it
+        _admissions.add(self)  # first, so that a rule that is set meanwhile reaches it too
         if _rules:
             self.obey(_rules[0])
 
     def comes_from(self, setting: str) -> None:
-        """Remember a setting that means this cluster, as errors name it. Models that name one URL share a cluster."""
+        """Remember a setting that names this cluster, for errors. There may be several, because models with the same
+        URL share a cluster."""
         if len(self._origins) < _MOST_ORIGINS:
             self._origins[setting] = None
         elif setting not in self._origins:
             self._origins["others"] = None
 
     def close(self) -> None:
-        """Take no requests any more."""
+        """Refuse all requests from now on."""
         self.closed = True
         self.obey(self._rule)
 
@@ -88,7 +90,8 @@ class Admission:
             self._check(node.host, node.port)
 
     def admit_control(self, node: Node) -> None:
-        """The same for what the cluster does by itself. Raises `ClusterClosedError`."""
+        """Check that the cluster's own requests, such as probes, may connect to the node. Raises
+        `ClusterClosedError`."""
         if self._rule is not None:
             try:
                 self._check_seeds()
@@ -116,14 +119,14 @@ class Admission:
 
 _admissions: weakref.WeakSet[Admission] = weakref.WeakSet()
 _rules: tuple[Rule, ...] = ()
-"""The innermost first."""
+"""The rule of the innermost block is first."""
 
 
 @contextmanager
 def only_where(rule: Rule) -> Iterator[None]:
     """Inside, all clusters of this process connect only where `rule` allows it; for tests.
 
-    Blocks nest, and the innermost rule holds. One thread at a time begins and ends them.
+    Blocks may be nested: then only the innermost rule is used. Only one thread at a time may begin or end a block.
     """
     _lay_down((rule, *_rules))
     try:
@@ -140,7 +143,7 @@ def _lay_down(rules: tuple[Rule, ...]) -> None:
 
 
 def _line_of_user() -> str:
-    """The place where code outside of this package has called it."""
+    """The file and line of the code outside of this package that has called it."""
     for frame, line in traceback.walk_stack(None):
         if frame.f_globals.get("__name__", "").partition(".")[0] != _PACKAGE:
             return f"at {frame.f_code.co_filename}:{line}"

@@ -1,11 +1,11 @@
-"""The inside of a cluster: the rooms joined into one.
+"""The inside of a cluster: it makes the parts of all rooms, and connects them.
 
-`ClusterCore` owns everything that a cluster consists of, and is made in one phase: each part is given what it needs
-when it is made. `Cluster` and `AsyncCluster` hold a core; diagnostics and orm/ use the methods of a cluster's.
+`ClusterCore` owns all parts of a cluster, and is made in one phase: each part gets what it needs when it is made.
+`Cluster` and `AsyncCluster` hold a core; diagnostics and orm/ use the methods of a cluster's core.
 
-The references decide what the garbage collector takes: the threads and the botocore endpoints hold the core, the core
-refers to its `Cluster` weakly, and only users (and the clients that users hold) hold a `Cluster`. So a cluster that
-nobody holds is collected, and its finalizer shuts the core down.
+The references decide what the garbage collector collects: the threads and the botocore endpoints hold the core, the
+core refers to its `Cluster` weakly, and only users (and the clients that users hold) hold a `Cluster`. So a cluster
+that no user holds is collected, and its finalizer shuts the core down.
 """
 
 from __future__ import annotations
@@ -67,22 +67,22 @@ __all__ = ["ClusterCore"]
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
 _CLOSE_TIMEOUT = 2.0
-"""Seconds that `shut_down` waits for all of the cluster's threads together. They are daemons: none holds up the
-process."""
+"""Seconds that `shut_down` waits for all of the cluster's threads together. They are daemon threads, so none of them
+keeps the process from ending."""
 
 
 class ClientSource(Protocol):
-    """What a `Cluster` is to its core: the sender of the signals, and the holder of the botocore client."""
+    """What a core uses of its `Cluster`, which is the sender of the signals, and holds the botocore client."""
 
     @property
     def client(self) -> Any: ...
 
 
 class ClusterCore:
-    """The inside of one cluster. Threads may share it; a forked child goes on with it.
+    """The inside of one cluster. Threads may share it, and a forked child may go on using it.
 
-    `config`: its settings. `owner`: refers to the `Cluster` that this is the inside of; it is not kept alive.
-    `network`: what node lists and probes are fetched with, and names resolved; sockets, unless a test gives another.
+    `config`: its settings. `owner`: a weak reference to its `Cluster`. `network`: fetches node lists, probes nodes, and
+    resolves names; it uses sockets, unless a test passes another network.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class ClusterCore:
         admit, agent = self.admission.admit_control, config.user_agent_sent
         self.control: ControlConnections = ControlConnections(tls=self.tls, admit=admit, user_agent=agent)
         limit, max_idle = config.max_pool_connections, config.max_connection_idle
-        own_random = random.Random()  # of all but the router; seeded anew after a fork
+        own_random = random.Random()  # for all parts except the router; seeded anew after a fork
         renewal = Renewal.of(config.max_connection_age, own_random)
         admit, spare = self.admission.admit, self.control.hand_over
         self.pools: Pools = Pools(limit, max_idle=max_idle, tls=self.tls, renewal=renewal, admit=admit, hand_over=spare)
@@ -147,7 +147,7 @@ class ClusterCore:
         )
         self.sender: Sender = Sender(config, self.pools)
         self.key: object = self.sender.key
-        """What stands for this cluster in context variables, which must not keep it alive."""
+        """Identifies this cluster in context variables, which must not keep the cluster alive."""
         self._number_forms = NumberForms(config.canonical_numbers, lambda: current(self.key), self.tables)
         self.questions: OwnQuestions = OwnQuestions(
             config,
@@ -165,7 +165,7 @@ class ClusterCore:
 
     @property
     def name(self) -> str:
-        """The name that signals and logs carry."""
+        """The name of the cluster in signals and logs."""
         return self.config.name
 
     @property
@@ -205,13 +205,13 @@ class ClusterCore:
 
     @contextlib.contextmanager
     def making(self) -> Iterator[None]:
-        """A lock: one thread at a time makes what a cluster has once, such as its client."""
+        """A lock for parts that a cluster has only once, such as its client: one thread at a time makes them."""
         self.check_process()
         with self._lock:
             yield
 
     def new_client(self, session: Any, *, validate_parameters: bool, keep_alive: object) -> Any:
-        """A botocore client over all nodes. `keep_alive`: what must live as long as the client does."""
+        """A botocore client over all nodes. `keep_alive`: an object that must live as long as the client."""
         url, prepare = self.seed_url(), watched(self.prepare, self.config)
         parts = Parts(
             self.config.region,
@@ -223,7 +223,7 @@ class ClusterCore:
         return make_client(session, parts)
 
     def serializer(self, *, validate: bool) -> RequestSerializer:
-        """What writes the requests of a client. `validate`: whether botocore checks their parameters first."""
+        """The serializer for the requests of a client. `validate`: whether botocore checks their parameters first."""
         return RequestSerializer(validate=validate, numbers=self._number_forms)
 
     def seed_url(self) -> str:
@@ -234,12 +234,12 @@ class ClusterCore:
     # ---- before each request -----------------------------------------------------------------------------------
 
     def prepare(self, now: float, total: float | None) -> None:
-        """Before each request: be awake, and have nodes to route to. Raises `ClusterClosedError`.
+        """Before each request: wake the monitor, and wait until nodes are known. Raises `ClusterClosedError`.
 
-        `now`: on the monotonic clock. `total`: the call's total timeout in seconds, if it has one.
+        `now`: the time of the monotonic clock. `total`: the call's total timeout in seconds, or None.
         """
         if self.prepare_at_once(now):
-            return  # as nearly always
+            return  # nearly always
         monitor, deadline = self.monitor, None if total is None else now + total
         if not self.works_inline:
             wait = self.config.discovery.startup_wait
@@ -254,12 +254,12 @@ class ClusterCore:
             self.questions.run_inline(now, deadline)
 
     def prepare_at_once(self, now: float) -> bool:
-        """The part of `prepare` that waits for nothing. False: `prepare` has to be called."""
+        """The part of `prepare` that does not wait. If it returns False, `prepare` must be called."""
         self.use(now)
         return self.has_monitor and self.monitor.no_thread is None and self.monitor.ready.is_set()
 
     def use(self, now: float) -> None:
-        """A request is about to be made: be awake, and have the monitor thread started. Waits for nothing.
+        """A request is about to be made: wake the monitor thread, or have it started. Does not wait.
 
         Raises `ClusterClosedError`, and in a test `BlockedConnectionError`.
         """
@@ -272,7 +272,7 @@ class ClusterCore:
 
     @property
     def works_inline(self) -> bool:
-        """Whether requests do the work of the monitor: there is to be none, or its thread cannot be started."""
+        """Whether requests do the work of the monitor: the cluster has no monitor thread, or cannot start it."""
         return not self.has_monitor or self.monitor.no_thread is not None
 
     def prepare_would_wait(self, now: float) -> bool:
@@ -295,7 +295,7 @@ class ClusterCore:
     # ---- what the membership tells -----------------------------------------------------------------------------
 
     def emit(self, signal: NamedSignal, **payload: Any) -> None:
-        """Send a signal of this cluster. Costs next to nothing if nobody listens."""
+        """Send a signal of this cluster. Takes hardly any time if the signal has no receiver."""
         if signal.receivers:
             cluster = self._owner()
             if cluster is not None:
@@ -311,14 +311,15 @@ class ClusterCore:
         self.questions.token_rings.nodes_changed(nodes)
 
     def went_down(self, node: Node) -> None:
-        # Whatever is just connecting is told why: a bad certificate is found by a probe and by requests at once.
+        # Attempts that are connecting now get the cause in their error, such as a bad certificate that a probe has
+        # found.
         trouble = self.membership.trouble_with(node)
-        # The error of what is cut names the node, so that the cause need not do it again.
+        # The error of a cut connection names the node already, so the cause must not name it again.
         cause = (trouble or "").removeprefix(f"Node {node}").lstrip(": ")
         self.all_pools.cut(node, f"the node was declared down{f' ({cause})' if cause else ''}")
 
     def _begin_what_waits(self) -> None:
-        """In the monitor thread: do what other threads have asked for, because they start no threads themselves."""
+        """In the monitor thread: begin the work that other threads have requested, because they start no threads."""
         self.questions.begin()
         if self._is_forgotten:
             self.shut_down()
@@ -332,18 +333,19 @@ class ClusterCore:
     # ---- forks, and the end ------------------------------------------------------------------------------------
 
     def check_process(self) -> None:
-        """Notice a fork that Python's hook did not tell of."""
+        """Notice a fork of which Python's hook has not told this process."""
         if os.getpid() != self._pid:
             self.after_fork()
 
     def after_fork(self) -> None:
-        """In a forked child: drop what belongs to the parent's threads and sockets. May be called more than once."""
+        """In a forked child: drop everything that belongs to the parent's threads and sockets. A second call is
+        allowed."""
         pid = os.getpid()
-        # A lock of this process alone: an inherited one may be held by a thread that exists in the parent only.
+        # A lock that was made in this process: an inherited lock may be held by a thread of the parent.
         with self._take_overs.setdefault(pid, threading.RLock()):
             parent = self._pid
             if parent == pid:
-                return  # another thread has done it
+                return  # another thread has done this
             self._lock = threading.RLock()
             self.all_pools.after_fork()
             self.control.after_fork()
@@ -362,19 +364,19 @@ class ClusterCore:
         """Stop the threads and close all connections. May be called again. Takes at most two seconds."""
         self.check_process()
         self.admission.close()
-        # The threads before the connections: a probe that is cut would take its node down.
+        # The threads stop before the connections are closed: a probe that is cut would mark its node as down.
         self._stop_threads()
         self.all_pools.close()
         self.control.close()
 
     def _stop_threads(self) -> None:
         end = time.monotonic() + _CLOSE_TIMEOUT
-        self.questions.close(0.0)  # they stop meanwhile
+        self.questions.close(0.0)  # so that they end while the monitor is closed
         self.monitor.close(_CLOSE_TIMEOUT)
         self.questions.close(max(0.0, end - time.monotonic()))
 
     def go_on_without_threads(self) -> None:
-        """The interpreter ends: stop the threads and close what is idle, but serve those that make requests still.
+        """The interpreter ends: stop the threads and close idle connections, but still serve requests.
 
         Exit handlers that were registered before ours may still make requests. They use the mode without threads.
         """
@@ -385,8 +387,8 @@ class ClusterCore:
         self.control.keep_only(())
 
     def forgotten(self) -> None:
-        """The garbage collector calls this, in any thread and at any place: the thread may hold a lock of ours. So
-        nothing here takes a lock."""
+        """The garbage collector calls this in any thread, which may hold a lock of ours. So this method takes no
+        lock."""
         if os.getpid() != self._pid:
             self.all_pools.after_fork()
             self.control.after_fork()
@@ -394,6 +396,6 @@ class ClusterCore:
         try:
             threading.Thread(target=self.shut_down, name="pynamodb_alternator-close", daemon=True).start()
         except RuntimeError:
-            # There are no more threads to be had. The monitor thread ends with what it closes, if there is one.
+            # No thread can be started. So the monitor thread, if there is one, shuts the core down and ends.
             self._is_forgotten = True
             self.monitor.wake()

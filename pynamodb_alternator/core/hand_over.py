@@ -1,8 +1,8 @@
-"""What waits while a model's request is under way: its thread, or an event loop.
+"""Decides how code waits while a model's request is under way: in its thread, or in an event loop.
 
-A function that `aio.run` calls runs in a greenlet. Where it would wait, it hands over to its event loop, which goes on
-with it later. `aio.greenlets` says here how to find that greenlet, once it is imported. So the models know nothing of
-greenlets and need no extra, and a process without asyncio pays one call for the question.
+A function that `aio.run` calls runs in a greenlet. When it would wait, it hands over to its event loop, which continues
+the function later. When `aio.greenlets` is imported, it sets the function that finds this greenlet. So the models do
+not depend on greenlets, and in a process without asyncio the check takes only one call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class HandsOver(Protocol):
         """A client over all nodes of the `Cluster`, whose methods are called as those of a botocore client."""
 
     def sleep(self, seconds: float) -> None:
-        """Go on after this time. Other tasks of the event loop go on meanwhile."""
+        """Wait for so many seconds. Other tasks of the event loop run meanwhile."""
 
 
 def _no_greenlet() -> None:
@@ -38,12 +38,12 @@ def set_finder(find: Callable[[], HandsOver | None]) -> None:
 
 
 def hands_over() -> HandsOver | None:
-    """The greenlet in which this code runs; None if the thread itself has to wait."""
+    """The greenlet in which this code runs; None if the thread itself must wait."""
     return _find()
 
 
 def client_of(cluster: Any) -> Any:
-    """The client of a `Cluster`: in a greenlet one that hands over, else its own."""
+    """The client of a `Cluster`: in a greenlet a client that hands over, else the cluster's own client."""
     greenlet = _find()
     return cluster.client if greenlet is None else greenlet.client_of(cluster)
 

@@ -1,11 +1,11 @@
 """The mode without threads, for a process that may stand still between two requests, as an AWS Lambda function does.
 
-Nothing happens in the background there: a request refreshes the node list when it is stale, and probes one suspect, in
-its own thread and within its own deadline.
+In this mode nothing happens in the background: a request reads the node list again when it is too old, and probes one
+suspect, in its own thread and within its own deadline.
 
-An exception may come between any two lines of it (a signal handler raises in the thread of a request). So what is to be
-probed is put together again with each reading, from what the membership knows: its suspects, and the nodes that are not
-active. So a suspect that was lost through an exception is probed after the next reading.
+An exception may come between any two lines of it (a signal handler raises in the thread of a request). So with each
+reading, the list of nodes to probe is made anew from the suspects of the membership and the nodes that are due for a
+probe. A suspect that was lost through an exception is probed after the next reading.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["DeadlinedFetch", "InlineUpkeep", "can_be_frozen"]
 
 _MOST_TRIED = 3
-"""Nodes that a request probes until one answers, where it has no node to go to."""
+"""The largest number of nodes that a request probes if no node can take it."""
 _PROBE_TIMEOUT = 0.5
-"""Seconds for a probe that a request waits for. Enough for a node across an ocean."""
+"""Seconds for a probe for which a request waits. They are enough for a node on another continent."""
 
 
 def can_be_frozen() -> bool:
@@ -38,8 +38,8 @@ def can_be_frozen() -> bool:
 
 
 class DeadlinedFetch:
-    """Fetches for discovery and probes, and resolves names. If a request does that in its thread, its deadline
-    holds."""
+    """Fetches node lists and probes, and resolves names. If a request does this in its thread, the deadline of the
+    request limits the time."""
 
     def __init__(self, fetch: Fetch, clock: Callable[[], float]) -> None:
         self._fetch = fetch
@@ -48,10 +48,10 @@ class DeadlinedFetch:
 
     @contextlib.contextmanager
     def until(self, deadline: float | None, names_until: float | None = None) -> Iterator[None]:
-        """A context manager: inside, no fetch of this thread takes longer than `deadline`, and no name longer than
-        `names_until`, which is `deadline` if it is not given."""
+        """A context manager: inside, no fetch of this thread goes on after `deadline`, and no name is resolved after
+        `names_until`. If `names_until` is None, `deadline` is used for names too."""
         try:
-            # Inside, so that no exception comes before it is sure to be taken back.
+            # Set inside of the `try`, so that an exception at any line leads to the `finally`.
             self._of_thread.deadline = deadline
             self._of_thread.names_until = deadline if names_until is None else names_until
             yield
@@ -59,7 +59,7 @@ class DeadlinedFetch:
             self._of_thread.deadline = self._of_thread.names_until = None
 
     def resolver(self, resolve: Callable[[str, float | None], Sequence[str]]) -> Resolve:
-        """`resolve`, which takes seconds as well, within the same deadline."""
+        """A resolver that calls `resolve` with the seconds that are left until the deadline."""
 
         def within(name: str) -> Sequence[str]:
             deadline = getattr(self._of_thread, "names_until", None)
@@ -77,7 +77,8 @@ class DeadlinedFetch:
 
 
 class InlineUpkeep:
-    """What a request does where there is no monitor: it refreshes a stale node list and probes one suspect."""
+    """The work that a request does if there is no monitor: it reads the node list again if this is too old, and probes
+    one suspect."""
 
     def __init__(
         self, membership: Membership, fetch: DeadlinedFetch, clock: Callable[[], float], random: Random
@@ -93,7 +94,7 @@ class InlineUpkeep:
         self._suspects[node] = True
 
     def is_due(self, now: float) -> bool:
-        """Whether the next request has something to do here, and so would wait."""
+        """Whether the next request would have to read the list or to probe a node, and so would wait."""
         return self._list_is_stale(now) or bool(self._suspects) or self._lacks_a_node()
 
     def _list_is_stale(self, now: float) -> bool:
@@ -101,12 +102,12 @@ class InlineUpkeep:
         return last is None or now - last >= self._membership.config.discovery.interval
 
     def _lacks_a_node(self) -> bool:
-        """Whether requests have no node to go to, and there are new nodes, of which a probe may prove one."""
+        """Whether no node can take requests, but there are unproven nodes that can be probed."""
         view = self._membership.view
         return bool(view.unproven) and len(view.down) >= len(view.topology.ring)
 
     def _candidates(self) -> list[Node]:
-        """Some new nodes of the scope in use: first the node that told the list, then others at random."""
+        """Some unproven nodes of the scope in use: first the node that told the list, then others at random."""
         view = self._membership.view
         unproven = [node for node in view.topology.nodes if node in view.unproven]
         self._random.shuffle(unproven)
@@ -114,7 +115,7 @@ class InlineUpkeep:
         return sorted(unproven, key=lambda node: node.address != source)[:_MOST_TRIED]
 
     def run(self, now: float, deadline: float | None) -> None:
-        """Do what cannot wait, within `deadline`."""
+        """Do the work that is due, within `deadline`."""
         membership = self._membership
         membership.review(now)
         names_until = now + membership.config.timeouts.read if deadline is None else deadline
@@ -128,17 +129,17 @@ class InlineUpkeep:
             if self._lacks_a_node():
                 self._prove_one(timeout, deadline)
             elif deadline is None or self._clock() + timeout < deadline:
-                # One at a time, because a request waits for it. Another thread may be about to take the same.
+                # Only one, because a request waits for it. Another thread may take the same node, so `pop` decides.
                 for node in tuple(self._suspects)[:1]:
                     if self._suspects.pop(node, False):
                         membership.probe(node, timeout)
 
     def _prove_one(self, timeout: float, deadline: float | None) -> None:
-        """Probe new nodes until one answers: requests go only to nodes that have answered ``GET /``."""
+        """Probe unproven nodes until one answers: requests go only to nodes that have answered ``GET /``."""
         for node in self._candidates():
             if deadline is not None and self._clock() + timeout >= deadline:
                 return
-            self._membership.suspect(node)  # so that one that fails is not waited for
+            self._membership.suspect(node)  # so that the node is down at once if its probe fails
             self._suspects.pop(node, None)
             if self._membership.probe(node, timeout):
                 return

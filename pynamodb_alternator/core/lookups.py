@@ -1,19 +1,19 @@
 """Asking the cluster about tables, in the background: the partition key of a table without a model, and the write
 isolation of a table whose affinity mode is AUTO.
 
-No request waits for an answer. A failure is tried again a few times; if it does not pass, the question rests: for a
-second, and for twice as long each time that it happens again, up to half a minute. Only a failure that waiting does not
-change (no such table, no permission, a question that the server does not take) is permanent, and rests for five
-minutes. After the rest the next request that lacks the answer asks anew.
+No request waits for an answer. If a question fails, it is asked again a few times. If it still fails, it rests: for a
+second, and then for twice as long each time, up to half a minute. A failure is permanent only if waiting does not help
+(no such table, no permission, a question that the server does not understand); then the question rests for five
+minutes. After the rest, the next request that needs the answer has the question asked again.
 
-What was answered is not asked again, except for the partition key: a request without a value of it shows that the table
-may have been made anew with another key. Then the question is put again, with the same rests between two answers as
-between failures, because the request itself may as well be wrong.
+A question with an answer is not asked again, except about the partition key: a request without a value for it shows
+that the table may have been created again with another key. Then the question is asked again, with the same rests as
+after failures, because the request itself may be wrong.
 
-The questions go through the cluster's ordinary client, to the nodes of a query plan, but their failures count for no
-node: neither towards taking it down nor in its counters (`RequestOptions.is_lookup`). They are the library's own, and
-few, and what is known of a node's traffic must not depend on them. But a node that fails one becomes suspect, as with
-any failure: it is probed at once, and the probe decides.
+The questions go through the cluster's ordinary client, to the nodes of a query plan. But their failures do not count
+for a node's health, and are not in its counters (`RequestOptions.is_lookup`), because these must show only the user's
+traffic. A node at which a question fails becomes suspect, as with any failure: it is probed at once, and the probe
+decides.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ _log = logging.getLogger("pynamodb_alternator.routing")
 _TRIES = 4
 _FIRST_PAUSE, _LONGEST_PAUSE, _JITTER = 0.1, 2.0, 0.2
 _REST = 300.0
-"""Seconds before a question that had a permanent failure is put again."""
+"""Seconds before a question with a permanent failure may be asked again."""
 _SHORTEST_REST, _SHORT_REST = 1.0, 30.0
-"""The same for failures that may pass, but did not in time: the first rest and the longest one."""
+"""Seconds before a question with another failure may be asked again: the first rest and the longest one."""
 
 Question = tuple[str, str]
 
 
 class Lookups:
-    """Answers `Tables.on_unknown`. A thread of its own works through the questions and ends with the last one.
+    """Handles `Tables.on_unknown`. A thread of its own asks the questions, and ends after the last one.
 
-    Threads of requests put the questions, and start no thread: they call `wake`, which has another one call `begin`.
-    `client`: gives the cluster's botocore client. `asking`: makes a ``with`` block for each question, in which its
-    requests are made. `may_ask`: whether there may be a background thread at all.
-    `pause`: waits for an event, at most so many seconds, and tells whether it is set.
+    Threads of requests call `ask`, but start no thread: they call `wake`, so that another thread calls `begin`.
+    `client`: returns the cluster's botocore client. `asking`: makes a ``with`` block for each question, in which its
+    requests are made. `may_ask`: whether there may be a background thread at all. `pause`: waits for an event, at most
+    so many seconds, and returns whether it is set.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Lookups:
         self._pause = pause
         self._not_before: dict[Question, float] = {}
         self._rests: dict[Question, float] = {}
-        """How long a question is to rest next, by question."""
+        """By question: for how many seconds it will rest the next time."""
         self._settled: set[Question] = set()
         self._closed = threading.Event()
         self.after_fork()
 
     def after_fork(self) -> None:
-        """The child has no thread of the parent: a question that was under way is put again when a request needs the
+        """The child has no thread of the parent. A question that was under way is asked again when a request needs the
         answer."""
         self._lock = threading.Lock()
         self._waiting: dict[Question, None] = {}
@@ -93,7 +93,7 @@ class Lookups:
             self._closed.set()
 
     def ask(self, table: str, what: str) -> None:
-        """A request lacks `what` of `table`. Returns at once."""
+        """A request needs `what` of `table`, which is not known. Returns at once."""
         question = (table, what)
         if question in self._settled or not self._may_ask or self._clock() < self._not_before.get(question, 0.0):
             return
@@ -101,7 +101,7 @@ class Lookups:
             if self._closed.is_set() or question in self._waiting or question == self._asking:
                 return
             if self._clock() < self._not_before.get(question, 0.0):
-                return  # it was answered just now
+                return  # it has been answered meanwhile
             self._waiting[question] = None
         self._wake()
 

@@ -1,4 +1,4 @@
-"""What `ClusterConfig.sync_in_loop` says of a request that waits in the thread of a running event loop."""
+"""Finds requests that wait in the thread of a running event loop, as `ClusterConfig.sync_in_loop` asks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OF_LIBRARIES = ("pynamodb_alternator", "pynamodb", "botocore", "boto3")
 
 
 class SyncInLoopWarning(RuntimeWarning):
-    """A request that waits was made in the thread of a running event loop, with ``sync_in_loop="warn"``."""
+    """With ``sync_in_loop="warn"``: a request that blocks its thread was made in the thread of a running event loop."""
 
 
 def watched(prepare: Prepare, config: ClusterConfig) -> Prepare:
@@ -35,7 +35,7 @@ def watched(prepare: Prepare, config: ClusterConfig) -> Prepare:
 
 
 def _runs_an_event_loop() -> bool:
-    # Not imported: where nobody has imported it, no event loop runs.
+    # asyncio is not imported here: if no code has imported it, no event loop runs.
     asyncio = sys.modules.get("asyncio")
     if asyncio is None:
         return False
@@ -59,8 +59,8 @@ def _complain(config: ClusterConfig) -> None:
 
 
 def _level_of_caller() -> int:
-    """The `stacklevel` for `warnings.warn` in `_complain`: that of the first code that is not ours, PynamoDB's or
-    botocore's."""
+    """The `stacklevel` for `warnings.warn` in `_complain`. It leads to the first code outside of this package, PynamoDB
+    and botocore."""
     level, frame = 0, inspect.currentframe()
     while frame is not None and _is_of_a_library(frame):
         level, frame = level + 1, frame.f_back

@@ -28,17 +28,17 @@ from .vector_search import LearntDialect
 __all__ = ["OwnQuestions"]
 
 _FOR_LOCATIONS = 1.0
-"""Seconds that reading the locations of the nodes may take: a user waits for it."""
+"""The largest number of seconds in which the locations of the nodes are read, because a user waits for them."""
 _FOR_TOKEN_RING, _FOR_TOKEN_RING_INLINE = 15.0, 1.0
-"""The same for a page of a token ring: in the background, and where a request waits for it."""
+"""The largest number of seconds for one page of a token ring: in the background, and while a request waits for it."""
 
 
 class OwnQuestions:
     """`lookups`, `locations`, `token_rings` and `vector_dialect` of one cluster.
 
-    `key`: what stands for the cluster in context variables. `client`: gives its botocore client. `wake`: has the
-    monitor thread call `begin`. `has_thread`: whether there is to be such a thread. `works_inline`: whether requests do
-    its work.
+    `key`: identifies the cluster in context variables. `client`: returns its botocore client. `wake`: has the monitor
+    thread call `begin`. `has_thread`: whether the cluster has a monitor thread. `works_inline`: whether requests do the
+    work of this thread.
     """
 
     def __init__(
@@ -94,33 +94,33 @@ class OwnQuestions:
         )
 
     def begin(self) -> None:
-        """In the monitor thread: start to ask the questions that wait. Returns at once."""
+        """In the monitor thread: start to ask the waiting questions. Returns at once."""
         self.lookups.begin()
         self.token_rings.begin()
 
     def is_due_inline(self, now: float) -> bool:
-        """Whether `run_inline` would ask something."""
+        """Whether `run_inline` would ask a question."""
         return self.token_rings.is_due_inline(now)
 
     def run_inline(self, now: float, deadline: float | None) -> None:
-        """In a request, where there is no thread: ask the questions that cannot be left out, if the request has the
-        time."""
+        """In a request, if there is no monitor thread: ask the questions that are needed in any case, if the request
+        has enough time."""
         if deadline is None or deadline - now > 2 * _FOR_TOKEN_RING_INLINE:
             self.token_rings.run_inline(now)
 
     @property
     def busy(self) -> bool:
-        """Whether something is being asked."""
+        """Whether a question is being asked."""
         return self.lookups.busy or self.token_rings.busy
 
     def after_fork(self) -> None:
-        """In the child of a fork: the parent's threads are not there."""
+        """In the child of a fork: the parent's threads do not exist here."""
         self.lookups.after_fork()
         self.locations.after_fork()
         self.token_rings.after_fork()
 
     def close(self, timeout: float) -> None:
-        """Ask nothing any more. Waits at most `timeout` seconds for what is being asked."""
+        """Ask no more questions. Waits at most `timeout` seconds for a question that is being asked."""
         end = time.monotonic() + timeout
         self.lookups.close(timeout)
         self.token_rings.close(max(0.0, end - time.monotonic()))
@@ -128,7 +128,8 @@ class OwnQuestions:
     # ---- system tables -----------------------------------------------------------------------------------------
 
     def at_one_node(self, **settings: Any) -> Callable[[], AbstractContextManager[None]]:
-        """Makes ``with`` blocks in which all requests prefer one node: the one that the caller has chosen, else any."""
+        """Returns a function that makes ``with`` blocks in which all requests prefer the same node: the one that the
+        caller has chosen, else any."""
         number = current(self._key).consistent_node
         if number is None or number is False:
             number = self._random.getrandbits(31)

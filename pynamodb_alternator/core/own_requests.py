@@ -1,8 +1,8 @@
-"""What surrounds the requests that the library makes for itself: the ``with`` blocks of tools that watch.
+"""Lets monitoring tools surround the library's own requests with ``with`` blocks.
 
-A tool that watches all clients of botocore sees these requests as well, because they go through the cluster's ordinary
-client. What connects such a tool with this library can have them made inside of a block of its own, in which the tool
-looks away: `contrib.opentelemetry` does.
+A tool that records the requests of all botocore clients records these requests too, because they go through the
+cluster's ordinary client. An integration of such a tool can have them made inside of a block in which the tool does not
+record. `contrib.opentelemetry` does this.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ MakeBlock = Callable[[], AbstractContextManager[object]]
 _log = logging.getLogger("pynamodb_alternator.cluster")
 
 _surroundings: tuple[MakeBlock, ...] = ()
-"""Replaced as a whole: threads that ask go through it without a lock."""
+"""The tuple is replaced as a whole, so threads may read it without a lock."""
 
 
 def surround(make_block: MakeBlock) -> Callable[[], None]:
-    """Have each of the library's own requests made in a block of `make_block`. What this gives takes it back."""
+    """Have each of the library's own requests made in a block of `make_block`. Returns a function that undoes this."""
     global _surroundings
     _surroundings = (*_surroundings, make_block)
 
@@ -36,12 +36,13 @@ def surround(make_block: MakeBlock) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def surrounded(block: AbstractContextManager[None]) -> Iterator[None]:
-    """A block inside of all these. One that cannot be made is logged and left out: watching breaks no request."""
+    """`block` inside of the blocks of all tools. If the block of a tool cannot be made, the error is logged and the
+    block left out, because monitoring must not break a request."""
     with contextlib.ExitStack() as blocks:
         for make_block in _surroundings:
             try:
                 blocks.enter_context(make_block())
             except Exception:
-                _log.exception("What surrounds the library's own requests raised; the request goes on.")
+                _log.exception("The block of a tool around the library's own requests raised; the request goes on.")
         blocks.enter_context(block)
         yield

@@ -1,4 +1,4 @@
-"""Which failures of a question about a table are permanent, so that waiting does not help."""
+"""Decides which failures of a question about a table are permanent, so that waiting does not help."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _CODES = frozenset({"AccessDeniedException", "ResourceNotFoundException", "Valid
 
 
 def is_permanent(error: Exception) -> bool:
-    """Whether the failure is permanent: there is no such table, we may not read it, or the server does not take the
-    question. All other failures may pass: errors of servers and proxies, throttling, and failures of the transport."""
+    """Whether the failure is permanent: the table does not exist, we may not read it, or the server does not understand
+    the question. All other failures are temporary: errors of servers and proxies, throttling, and failures of the
+    transport."""
     if not isinstance(error, ClientError):
         return False
     return error_code(error) in _CODES or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403

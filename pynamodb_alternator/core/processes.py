@@ -1,10 +1,11 @@
-"""What happens to the clusters of a process when it forks, and when it ends.
+"""Tells the clusters of a process when it forks, and when it ends.
 
-A forked child gets copies of the parent's locks and sockets, and none of its threads. The hook that Python calls in the
-child tells every core; one that it did not reach (uWSGI may skip the hook) notices by the process id at its next use.
+A forked child gets copies of the parent's locks and sockets, and none of its threads. Python calls a hook in the child,
+which tells every core. If the hook was not called (uWSGI may skip it), a core notices the fork at its next use, by the
+process id.
 
-Exit handlers run in the reverse order of their registration. Ours comes before those that were registered before the
-import of this package, and they may use a cluster: it has no threads then, and works without.
+Exit handlers run in the reverse order of their registration. So the handler of this module runs before those that were
+registered before the import of this package. These may still use a cluster, which then works without threads.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _cores: weakref.WeakSet[_Core] = weakref.WeakSet()
 
 
 def keep(core: _Core) -> None:
-    """Tell `core` of forks, and stop its threads when the interpreter ends. It is not kept alive for that."""
+    """Tell `core` about forks, and stop its threads when the interpreter ends. `core` is not kept alive."""
     _cores.add(core)
 
 
@@ -42,7 +43,7 @@ def _after_fork_in_child() -> None:
 
 
 def _stop_all_threads() -> None:
-    # Not the end for the clusters: handlers that were registered before this one run after it, and may use them.
+    # The clusters are not closed: handlers that were registered before this one run later, and may use them.
     for core in kept():
         core.go_on_without_threads()
 

@@ -1,4 +1,4 @@
-"""Seeds that are names: before the resolver has answered, which may take long, no node is known."""
+"""Waits for the names of seeds to be resolved: no node is known before the resolver has answered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["SeedNames"]
 
 _A_WHILE = 0.5
-"""Seconds between two checks whether the monitor thread, which asks the resolver, lives."""
+"""Seconds between two checks whether the monitor thread, which calls the resolver, lives."""
 
 
 class SeedNames:
@@ -30,14 +30,15 @@ class SeedNames:
         return bool(self._names)
 
     def patience(self, total: float | None) -> float:
-        """Seconds that a request waits for the resolver, while no node is known. `total`: its total timeout.
+        """Seconds that a request waits for the resolver while no node is known. `total`: its total timeout.
 
-        Without one it waits as long as it would for a node's answer: a resolver gives up in about that time.
+        Without a total timeout, it waits as long as for a node's answer, because a resolver gives up after about this
+        time.
         """
         return self._read_timeout if total is None else total
 
     def left_to(self, monitor: Monitor, until: float) -> bool:
-        """Wait until the monitor thread has resolved the names, or has failed to. `until`: on the clock.
+        """Wait until the monitor thread has resolved the names, or has failed. `until`: a time of the clock.
 
         False if no name has to be resolved, or if there is no thread: then the request itself resolves them.
         """
@@ -47,6 +48,6 @@ class SeedNames:
         return bool(self._names) and monitor.is_coming
 
     def asked(self) -> Sequence[str]:
-        """Those for which the resolver is being asked now."""
+        """The names that are being resolved now."""
         asked = under_way() if self._names else ()
         return [name for name in self._names if name in asked]

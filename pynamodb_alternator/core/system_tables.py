@@ -1,7 +1,7 @@
 """ScyllaDB's system tables through Alternator: virtual tables named ``.scylla.alternator.<keyspace>.<table>``.
 
-They can be scanned and queried, and nothing else. Under authorization SELECT must be granted for each of them.
-Source: ``try_get_internal_table`` in the server's ``alternator/executor.cc``.
+Only Scan and Query work on them. With authorization, SELECT must be granted for each of them. Source:
+``try_get_internal_table`` in the server's ``alternator/executor.cc``.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ _log = logging.getLogger("pynamodb_alternator.cluster")
 _DENIED = "AccessDeniedException"
 _MISSING = "ResourceNotFoundException"
 _TOKEN_RING = "system.token_ring"
-"""The table that the library asks for by itself, and that a user has not named."""
+"""The table of token rings. The library reads it on its own, so its error must not say that a name is wrong."""
 _REST, _REST_IF_DENIED = 10.0, 300.0
-"""Seconds before the locations of the nodes are asked for again, where they could not be read."""
+"""Seconds before the locations of the nodes are read again after a failure, and after a refusal."""
 
 AtOneNode = Callable[[], AbstractContextManager[Any]]
-"""Makes a ``with`` block whose requests all prefer the same node: each node has system tables of its own."""
+"""Makes a ``with`` block whose requests all prefer the same node, because each node has its own system tables."""
 
 
 def read_system_table(
     client: Any, name: str, equals: Mapping[str, Any], at_one_node: AtOneNode
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a system table as plain dicts; those whose partition key has a value, if `equals` names one.
+    """The rows of a system table as plain dicts. If `equals` names a value of the partition key, only the rows with it.
 
-    Numbers come as int or Decimal, binary values as bytes, sets as sets and maps as dicts, and everything else as the
-    text that the server makes of it. Raises `ConfigurationError` for what is not a name, `SystemTableError` and
-    transport errors.
+    Numbers are int or Decimal, binary values bytes, sets are sets and maps dicts, and all other values are the text
+    that the server makes of them. Raises `ConfigurationError` for a wrong name, `SystemTableError` and transport
+    errors.
     """
     keyspace, dot, table = name.partition(".") if isinstance(name, str) else ("", "", "")
     if not dot or not keyspace or not table:
@@ -70,8 +70,8 @@ def read_system_table(
 def query_system_table(
     client: Any, name: str, equals: Mapping[str, Any], at_one_node: AtOneNode
 ) -> Iterator[dict[str, Any]]:
-    """The same for a table name that was checked. `equals` has values for the first columns of its key, partition key
-    first."""
+    """Like `read_system_table`, for a name that was checked. `equals`: values for the first columns of its key,
+    partition key first."""
     values = {key: _key(name, key, value) for key, value in equals.items()}
     return _rows(client.query, key_query(name, values), name, at_one_node)
 
@@ -90,7 +90,7 @@ def key_query(name: str, equals: Mapping[str, Mapping[str, Any]]) -> dict[str, A
 def _rows(read: Any, parameters: dict[str, Any], name: str, at_one_node: AtOneNode) -> Iterator[dict[str, Any]]:
     while True:
         try:
-            # Not around the `yield`: what the caller requests between two rows is not ours.
+            # The block does not contain the `yield`: requests of the caller between two rows must not be in it.
             with at_one_node():
                 page = read(**parameters)
         except ClientError as error:
@@ -151,7 +151,7 @@ def _plain(value: Any) -> Any:
             case "M":
                 return {key: _plain(element) for key, element in content.items()}
     except (TypeError, ValueError, ArithmeticError, AttributeError):
-        pass  # not what its kind says: as it came, then
+        pass  # the value does not fit its type, so it is returned unchanged
     return content
 
 
@@ -164,12 +164,13 @@ def _number(text: str) -> int | Decimal:
 
 
 def read_locations(rows: Callable[[str], Iterable[Mapping[str, Any]]]) -> dict[str, Location]:
-    """Datacenter and rack by the address under which a node is listed. `rows` reads a system table of one node."""
+    """Datacenter and rack of each node, by the address that is listed for it. `rows` reads a system table of one
+    node."""
     locations: dict[str, Location] = {}
     for table in ("system.local", "system.peers"):
         for row in rows(table):
             location = (_text(row.get("data_center")), _text(row.get("rack")))
-            # What /localnodes lists is the address for clients; it is missing of a node that is just joining.
+            # /localnodes lists the address for clients. A node that is just joining does not have it yet.
             for column in ("rpc_address", "broadcast_address", "peer"):
                 address = _text(row.get(column))
                 if address is not None and location != (None, None):
@@ -181,14 +182,14 @@ def read_locations(rows: Callable[[str], Iterable[Mapping[str, Any]]]) -> dict[s
 def known_address(
     listed: str, translate: Callable[[str], str | None] | None, port: int | None = None
 ) -> tuple[str, int | None]:
-    """The host and the port by which we know the node that is listed as `listed`.
+    """The host and the port that are used for the node that is listed as `listed`.
 
-    `translate`: the configuration's `address_translator`. `port`: where it names none.
+    `translate`: the configuration's `address_translator`. `port`: the port if the translator names none.
     """
     try:
         address = listed if translate is None else translate(listed)
         host, own_port = addresses.split_port(address or listed, "address_translator")
-    except Exception:  # whatever a translator may do
+    except Exception:  # a translator of the user may raise anything
         return listed, port
     return addresses.without_brackets(host.lower()), own_port or port
 
@@ -198,10 +199,10 @@ def _text(value: object) -> str | None:
 
 
 class NodeLocations:
-    """Tells the membership which datacenter and rack each node is in, as far as the system tables may be read.
+    """Tells the membership the datacenter and rack of each node, if the system tables may be read.
 
-    `one_node`: picks a node, and gives what reads a system table of it. `translate`: the configuration's
-    `address_translator`.
+    `one_node`: picks a node, and returns a function that reads a system table of this node. `translate`: the
+    configuration's `address_translator`.
     """
 
     def __init__(
@@ -226,7 +227,8 @@ class NodeLocations:
     def update(self) -> None:
         """Read the locations, if nodes have come or gone since they were read. Never raises.
 
-        A call that comes while another one reads them (such as from a receiver of the request's signals) does not wait.
+        If another call is reading them (for example if a receiver of the request's signals calls this), it does not
+        wait.
         """
         view = self._membership.view
         ring = view.topology.ring
@@ -247,7 +249,7 @@ class NodeLocations:
             self._membership.learn_locations(locations)
             self._known_for = ring
             if not all(node.host in locations for node in ring):
-                # The node that we have asked has not heard of all the others yet.
+                # The node that was asked does not know all the other nodes yet.
                 self._known_for, self._not_before = (), self._clock() + _REST
         finally:
             self._reading.release()

@@ -1,4 +1,4 @@
-"""What a table's description (DescribeTable's answer, under ``Table``) says of its keys."""
+"""Reads the keys from a table's description (DescribeTable's answer, under ``Table``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def hash_key_of(description: Mapping[str, Any]) -> str:
 
 
 def index_keys_of(description: Mapping[str, Any]) -> dict[str, str]:
-    """The names of the partition keys of the table's indexes, by the names of these."""
+    """For each index of the table, by its name: the name of its partition key."""
     indexes = [
         index for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes") for index in description.get(kind) or ()
     ]
@@ -25,12 +25,12 @@ def index_keys_of(description: Mapping[str, Any]) -> dict[str, str]:
 
 
 def attribute_types_of(description: Mapping[str, Any]) -> dict[str, str]:
-    """The types (``S``, ``N`` or ``B``) of the attributes of which keys of the table and its indexes consist."""
+    """The types (``S``, ``N`` or ``B``) of the attributes in the keys of the table and its indexes."""
     return {attribute["AttributeName"]: attribute["AttributeType"] for attribute in description["AttributeDefinitions"]}
 
 
 def key_types_of(description: Mapping[str, Any]) -> dict[str, str]:
-    """The types of the attributes that the table's key consists of, partition key first."""
+    """The types of the attributes in the table's key, partition key first."""
     types = attribute_types_of(description)
     keys = sorted(description["KeySchema"], key=lambda key: key["KeyType"] != "HASH")
     return {key["AttributeName"]: types[key["AttributeName"]] for key in keys}

@@ -1,12 +1,12 @@
-"""Reading the token ring of a table: which nodes hold which of its keys.
+"""Reads the token ring of a table, which tells which nodes hold which keys.
 
-Any node tells it, in the virtual table ``system.token_ring`` (ScyllaDB's ``db/virtual_tables.cc``). Where a keyspace
-has tablets, each table has a ring of its own, and each index too, under ``table:index`` or, for a local index,
-``table!:index``. With vnodes all tables of a keyspace share one, called ``<ALL>``, which is the same in all keyspaces
-of equal replication. Servers before 6.0 and 2024.2 know only the keyspace's.
+Any node tells it, in the virtual table ``system.token_ring`` (ScyllaDB's ``db/virtual_tables.cc``). If a keyspace has
+tablets, each table has a ring of its own, and so has each index, as ``table:index`` or, for a local index,
+``table!:index``. With vnodes, all tables of a keyspace share one ring, called ``<ALL>``, which is the same for all
+keyspaces of equal replication. Servers before 6.0 and 2024.2 know only the ring of a keyspace.
 
-The server tells replicas by their addresses inside the cluster. Where these are not the addresses that it lists for
-clients, ``system.local`` and ``system.peers`` say which is which.
+The server names replicas by their addresses inside the cluster. If it lists other addresses for clients,
+``system.local`` and ``system.peers`` have the pairs of both addresses.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ __all__ = ["LargeTokenRingError", "NoTokenRingError", "Query", "TokenRingReader"
 _TABLE = "system.token_ring"
 _ALL = "<ALL>"
 _BYTES_OF_ROW = 234
-"""Bytes of a row of the token ring, as JSON: the names of its columns, two tokens, an address, a datacenter and a
-rack."""
+"""About how many bytes a row of the token ring has as JSON, with the names of its columns, two tokens, an address, a
+datacenter and a rack."""
 _BYTES_OF_QUESTION = 300
-"""Bytes of a question and its answer, without the rows."""
+"""About how many bytes a question and its answer have without the rows."""
 _FRESH = 30.0
-"""Seconds for which a ring that was read for one keyspace is taken for others of equal replication."""
+"""Seconds for which a ring that was read for one keyspace is also used for others of equal replication."""
 
 Query = Callable[[str, Mapping[str, Any]], Iterator[Mapping[str, Any]]]
-"""Gives the rows of a system table whose columns equal these values, all from one node."""
+"""Returns the rows of a system table whose columns have these values, all from one node."""
 
 
 class NoTokenRingError(Exception):
-    """The server tells no token ring, or one that is too large."""
+    """The server does not tell a token ring, or it is too large."""
 
 
 class LargeTokenRingError(NoTokenRingError):
-    """It has more rows than may be read."""
+    """The token ring has more rows than may be read."""
 
 
 class UnusableTokenRingError(Exception):
-    """What the server tells is not a whole ring. It may be just about to change."""
+    """The token ring that the server tells is not complete. Perhaps it is just changing."""
 
 
 class TokenRingReader:
-    """Reads token rings. Threads may share it; two that read the same ring at once both ask for it.
+    """Reads token rings. Threads may share it. If two threads read the same ring at the same time, both ask for it.
 
-    `one_node`: picks a node, and gives what queries its system tables. `hosts`: those of the nodes that are known.
-    `translate`: the configuration's `address_translator`. `port`: of nodes for which that names none.
+    `one_node`: picks a node, and returns a function that queries its system tables. `hosts`: the hosts of the known
+    nodes. `translate`: the configuration's `address_translator`. `port`: of nodes for which the translator names none.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class TokenRingReader:
         self._port = port
         self._clock = clock
         self._clients: dict[str, str] = {}
-        """The address for clients by the one inside the cluster, where they differ."""
+        """By the address inside the cluster: the address for clients, if they differ."""
         self._looked_for: tuple[Collection[str], Collection[str]] = ((), ())
-        """The replicas that were not known when `_clients` was read, and the nodes that were."""
+        """The replicas that were not known when `_clients` was read, and the nodes that were known then."""
         self._only_keyspaces = False
-        """The server is older than the column ``table_name``."""
+        """Whether the server does not have the column ``table_name`` yet."""
         self._shared: dict[str, tuple[TokenRing, Collection[str]]] = {}
-        """Rings of vnodes by the replication of their keyspaces, with the nodes that were known then."""
+        """Rings of vnodes by the replication of their keyspaces, with the nodes that were known when they were read."""
 
     @property
     def bytes_read(self) -> int:
@@ -85,7 +85,8 @@ class TokenRingReader:
         return count
 
     def read(self, name: str, most: int | None) -> TokenRing:
-        """The ring of a table, or of an index (``table:index``). `most`: rows that may be read.
+        """The ring of a table, or of an index (``table:index``). `most`: how many rows may be read; None for any
+        number.
 
         Raises `NoTokenRingError`, `UnusableTokenRingError`, `SystemTableError` and transport errors.
         """
@@ -102,7 +103,7 @@ class TokenRingReader:
             except SystemTableError as error:
                 if error.__cause__ is None or error_code(error.__cause__) != "ValidationException":
                     raise
-                # A server whose table has no column of this name. What it tells are the rings of keyspaces.
+                # The server's table does not have the column, so it has only the rings of keyspaces.
                 self._only_keyspaces = True
         return self._ring_of_keyspace(query, most, keyspace)
 
@@ -127,7 +128,7 @@ class TokenRingReader:
         return ring
 
     def _counting(self, query: Query) -> Query:
-        """`query`, which counts what it reads. A ring's rows are all of one size."""
+        """`query`, with a count of the bytes that it reads. All rows of a ring have about the same size."""
 
         def counted(name: str, equals: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             self._of_thread.bytes += _BYTES_OF_QUESTION
@@ -149,12 +150,12 @@ class TokenRingReader:
         return ring
 
     def _addresses(self, query: Query, endpoints: Collection[str]) -> dict[str, Address]:
-        """Under which host and port the replicas are known here.
+        """The host and port that are used here for each replica.
 
-        A replica that no known node matches stays as it is: a node that has just died, or one in a datacenter of which
-        the list is not read. The table of addresses is read when a replica is not known. It is read again when other
-        replicas are not known, or when the nodes have changed. Raises what that raises, if not one of the replicas is
-        known.
+        If no known node has the address of a replica, the address stays unchanged: this may be a node that has just
+        died, or a node in a datacenter whose list is not read. The table of addresses is read when a replica is not
+        known. It is read again when other replicas are not known, or when the nodes have changed. If this fails, the
+        error is raised only if none of the replicas is known.
         """
         hosts = self._hosts()
         addresses = self._of_clients(endpoints)
@@ -178,7 +179,7 @@ class TokenRingReader:
 
 
 def _addresses_for_clients(query: Query) -> Iterator[tuple[str, str]]:
-    """Pairs of a node's address inside the cluster and the one for clients."""
+    """For each node: its address inside the cluster, and its address for clients."""
     for table, key, columns in (
         ("system.local", {"key": "local"}, ("broadcast_address", "listen_address")),
         ("system.peers", {}, ("peer",)),
@@ -190,12 +191,12 @@ def _addresses_for_clients(query: Query) -> Iterator[tuple[str, str]]:
 
 
 def _replication(query: Query, keyspace: str) -> str | None:
-    """What tells keyspaces of equal replication; None if the server does not say."""
+    """A text that is equal for keyspaces of equal replication; None if the server does not tell it."""
     try:
         for row in query("system_schema.keyspaces", {"keyspace_name": keyspace}):
             return repr(row.get("replication"))
     except SystemTableError:
-        pass  # not granted, perhaps: each keyspace's ring is read for itself then
+        pass  # perhaps not granted: then the ring of each keyspace is read
     return None
 
 

@@ -1,17 +1,18 @@
-"""Which token rings are read, and when: in the background, seldom, and within a budget.
+"""Decides which token rings are read, and when: in the background, seldom, and within a budget.
 
-Requests say which tables are worth it (`topology.replicas.Replicas` counts them, and calls `TokenRings.want`). No
-request waits for a ring: until it is there, requests are routed without it.
+`topology.replicas.Replicas` counts the requests for each table, and calls `TokenRings.want` for tables that have enough
+of them. No request waits for a ring: until it is known, requests are routed without it.
 
-**When.** The first time at once. Then after a minute, and half as late again each time that nothing has changed, up to
-ten minutes; a change begins at one minute anew. When nodes have come or gone, all rings are read again soon, at a
-random time within ten seconds, because a fleet of clients sees that at once. A rest follows each reading, as long as
-its bytes take at 10 KB/s, so that all readings of a process together cost no more than that on average, whatever the
-number of tables and the size of their rings.
+**When.** A ring is read at once when it is wanted, and again after a minute. Each time that it has not changed, the
+interval becomes 1.5 times as long, up to ten minutes. After a change, the interval is a minute again. When nodes have
+come or gone, all rings are read again within ten seconds. The moment is random, because all clients of a fleet see the
+change at the same time. After each reading there is a pause: one second for each 10 KB that were read. So all readings
+of a process together take at most 10 KB/s on average, for any number of tables and any size of their rings.
 
-**Where there is none.** Where the server denies a ring, does not tell it, or it is too large, requests for the table do
-without it; a debug line says so, and the ring is asked for again in ten minutes. After a failure that may pass, it is
-asked for again in ten seconds, and then after twice the time each time; meanwhile the ring that is known stays in use.
+**Without a ring.** If the server refuses a ring, does not tell it, or it is too large, requests for the table are
+routed without it. A debug line says so, and the ring is asked for again in ten minutes. After a temporary failure it is
+asked for again in ten seconds, and the time is doubled with each further failure; meanwhile the ring that is known
+stays in use.
 """
 
 from __future__ import annotations
@@ -33,18 +34,19 @@ __all__ = ["MOST_ROWS", "TokenRings"]
 _log = logging.getLogger("pynamodb_alternator.routing")
 
 MOST_ROWS = 20_000
-"""Rows of the largest ring that the mode "auto" reads."""
+"""The largest number of rows that a ring may have to be read in the mode "auto"."""
 _FIRST_INTERVAL, _LONGEST_INTERVAL, _GROWTH = 60.0, 600.0, 1.5
 _REST = 600.0
-"""Seconds before a ring is asked for again, where the server has said that there is none for us."""
+"""Seconds before a ring is asked for again that the server does not have or refuses."""
 _FIRST_RETRY, _LONGEST_RETRY = 10.0, 300.0
 _NODES_CHANGED_WITHIN = 10.0
 _BYTES_PER_SECOND = 10_000
 
 
 class _Plan(NamedTuple):
-    """When a table's ring is read. `always`: whatever its size. `interval`: seconds from the last reading to this one.
-    `retry`: the same if this one fails. `trouble`: why there is no ring, or why it was not read again."""
+    """When a table's ring is read next. `always`: whether it is read whatever its size. `interval`: seconds from the
+    last reading to the next one. `retry`: seconds until the reading after it, if the next one fails. `trouble`: why
+    there is no ring, or why it was not read again."""
 
     always: bool
     due: float
@@ -56,9 +58,9 @@ class _Plan(NamedTuple):
 class TokenRings:
     """Reads the rings that are wanted, and publishes them.
 
-    `read`: reads the ring of a table; it takes the name, and how many rows there may be at most. `bytes_read`: how
-    many bytes the last reading took. `wake`: has another thread call `begin` soon. `may_read`: whether there may be a
-    background thread.
+    `read`: reads the ring of a table; its arguments are the name, and the largest number of rows. `bytes_read`: how
+    many bytes the last reading has read. `wake`: has another thread call `begin` soon. `may_read`: whether there may be
+    a background thread.
     """
 
     def __init__(
@@ -86,18 +88,19 @@ class TokenRings:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """The child has no thread of the parent. What is known stays, and is read again when it is due."""
+        """The child has no thread of the parent. The known rings stay, and are read again when they are due."""
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def want(self, name: str, always: bool) -> None:
-        """The ring of a table is worth reading. Returns at once, and starts no thread."""
+        """The ring of a table is wanted. Returns at once, and starts no thread."""
         with self._lock:
             self._plans[name] = _Plan(always, due=self._clock())
         self._wake()
 
     def nodes_changed(self, nodes: Iterable[Node]) -> None:
-        """Nodes have come or gone, and with them replicas; or only what is known of them has changed. `nodes`: all."""
+        """The nodes, or their details, have changed. `nodes`: all nodes. If nodes have come or gone, replicas may have
+        changed too."""
         before, self._nodes = self._nodes, frozenset(nodes)
         if before == self._nodes:
             return
@@ -131,7 +134,7 @@ class TokenRings:
             self._thread = thread
         try:
             thread.start()
-        except RuntimeError:  # interpreter shutdown, or no more threads: with a later look around, perhaps
+        except RuntimeError:  # the interpreter ends, or no thread can be started: the monitor calls this again
             with self._lock:
                 self._thread = None
 
@@ -140,15 +143,16 @@ class TokenRings:
         return bool(self._plans) and self._next(now, always=True) is not None
 
     def run_inline(self, now: float) -> None:
-        """Where there is no thread: read the next ring within a request, if one is due that is wanted in any case."""
+        """If there is no monitor thread: read the next ring within a request, if it is due and its mode is not
+        "auto"."""
         name = self._next(now, always=True) if self._plans else None
         if name is not None:
             self.read_now(name)
 
     def read_unless_tried(self, name: str) -> None:
-        """For a user who asks about a ring that is not known: read it in this thread, whatever its size.
+        """Read a ring that is not known in this thread, whatever its size, because a user asks about it.
 
-        If that was tried before, nothing is read: the ring is read when it is due.
+        If a reading of this ring has failed before, this does nothing: the ring is read again when it is due.
         """
         with self._lock:
             plan = self._plans.get(name)
@@ -159,10 +163,10 @@ class TokenRings:
         self.read_now(name)
 
     def read_now(self, name: str) -> None:
-        """Read one ring, in this thread. Does not raise what a reading may raise."""
+        """Read one ring, in this thread. Errors of the reading are not raised."""
         plan = self._plans.get(name) or _Plan(True, due=self._clock())
-        # The turn is taken by time, so that an exception cannot make it last for ever. What comes meanwhile, such as
-        # the requests of this very reading, goes on without.
+        # No other reading begins before this time. It is a time and not a flag, so that an exception cannot block all
+        # later readings. The requests of this reading itself are routed without the ring.
         self._not_before = self._clock() + _FIRST_RETRY
         try:
             ring = self._read(name, None if plan.always else MOST_ROWS)
@@ -174,7 +178,7 @@ class TokenRings:
             self._not_before = self._clock() + self._bytes_read() / _BYTES_PER_SECOND
 
     def close(self, timeout: float) -> None:
-        """No ring is read any more. Waits at most so many seconds for the one that is being read."""
+        """Read no more rings. Waits at most `timeout` seconds for a ring that is being read."""
         self._closed = True
         thread = self._thread
         if thread is not None and thread.ident is not None and thread is not threading.current_thread():
@@ -191,7 +195,8 @@ class TokenRings:
             self.read_now(name)
 
     def _next(self, now: float, *, always: bool = False) -> str | None:
-        """The table whose ring has been due for longest; None if none is, or the budget is used up."""
+        """The table whose ring has been due for the longest time; None if no ring is due, or the pause is not over.
+        `always`: only tables whose mode is not "auto"."""
         if now < self._not_before:
             return None
         plans = list(self._plans.items())
@@ -226,7 +231,7 @@ class TokenRings:
     def _put(self, name: str, plan: _Plan) -> None:
         with self._lock:
             known = self._plans.get(name)
-            # It may have become wanted in any case meanwhile.
+            # Meanwhile `want` may have set `always`.
             self._plans[name] = plan if known is None else plan._replace(always=plan.always or known.always)
 
     def _jittered(self, seconds: float) -> float:

@@ -1,8 +1,8 @@
-"""The two dialects of vector search: from values to requests, and from answers to values.
+"""The two dialects of vector search: makes requests from values, and values from answers.
 
-AWS's has the operation SearchVectors. Alternator's older one is a Query with the member VectorSearch; what it filters
-by before the search is a key condition, of keys alone, and what it filters by after it is a filter expression. Their
-scores differ, and become one here:
+AWS's dialect has the operation SearchVectors. In Alternator's older dialect, a search is a Query with the member
+VectorSearch: a key condition, which can only have keys, filters before the search, and a filter expression filters
+after it. The dialects have different scores. This module makes these numbers of both:
 
 | distance | `Match.distance`, the lower the nearer | `Match.score`, the higher the nearer |
 |---|---|---|
@@ -47,16 +47,17 @@ __all__ = [
 Distance = Literal["cosine", "euclidean", "dot_product"]
 DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "dot_product")
 LARGEST_LIMIT = 1000
-"""How many items the older dialect searches for, at most."""
+"""The largest number of items that the older dialect searches for."""
 _OF_KEYS = frozenset({"=", "<", "<=", ">", ">=", "IN", "BETWEEN"})
-"""Operators that the older dialect filters by before the search."""
+"""The operators that the older dialect can use to filter before the search."""
 Call = tuple[str, dict[str, Any]]
 """An operation, and its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexDefinition:
-    """A vector index. `projection`, `search_schema`: of AWS's dialect; names are those of the table.
+    """A vector index. `projection`, `search_schema`: only AWS's dialect has them. All names are attribute names of the
+    table.
 
     `search_types`: the types of the attributes of the search schema, except those of the table's key.
     """
@@ -72,8 +73,9 @@ class IndexDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One of the conditions of a filter, which all must hold. `attribute`: the attribute that it compares with values;
-    None if it is something else. `kinds`: the types of the values. `text`: the condition as an expression."""
+    """One condition of a filter; all conditions of the filter must hold. `attribute`: the attribute that it compares
+    with values; None if it compares something else. `kinds`: the types of the values. `text`: the condition as an
+    expression."""
 
     attribute: str | None
     operator: str
@@ -83,9 +85,11 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search for the `k` nearest items. `where`: what errors name. `keys`: the attributes of the table's key.
+    """A search for the `k` nearest items. `where`: the place that errors name. `keys`: the attributes of the table's
+    key.
 
-    `projection`, `names`, `values`: the expression of what is read, and the placeholders of all expressions.
+    `projection`: the expression for the attributes that are read. `names`, `values`: the placeholders of all
+    expressions.
     """
 
     where: str
@@ -102,7 +106,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An item that was found, as the wire has it; see the module for the meaning of its numbers."""
+    """An item that a search has found, as attribute values. The module's docstring explains its numbers."""
 
     item: dict[str, Any]
     score: float
@@ -111,8 +115,8 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`index`: the form of an index in CreateTable and UpdateTable. `attributes`: which AttributeDefinitions it needs
-    there, beside those of the table's key."""
+    """One dialect. `index`: the form of an index in CreateTable and UpdateTable. `attributes`: which
+    AttributeDefinitions the index needs there, in addition to those of the table's key."""
 
     name: str
     index: Callable[[IndexDefinition], dict[str, Any]]
@@ -142,7 +146,7 @@ def _aws_attributes(index: IndexDefinition) -> list[dict[str, str]]:
 
 
 def aws_search(search: Search) -> Call:
-    """The request. Raises `VectorError` for a filter that this dialect does not have."""
+    """The request in AWS's dialect. Raises `VectorError` for a filter that this dialect does not have."""
     refusal = aws_refusal(search)
     if refusal is not None:
         raise refusal
@@ -158,7 +162,7 @@ def aws_search(search: Search) -> Call:
 
 
 def aws_refusal(search: Search) -> VectorError | None:
-    """The error for a filter that AWS's dialect does not have; None for one that it has."""
+    """The error for a filter that AWS's dialect does not have; None if it has the filter."""
     schema = search.index.search_schema
     named = {term.attribute for term in search.terms if term.operator == "="}
     for name, kind in schema.items():
@@ -180,7 +184,7 @@ def aws_refusal(search: Search) -> VectorError | None:
 
 
 def aws_matches(search: Search, answer: Mapping[str, Any]) -> list[Match]:
-    """What a server found, nearest first."""
+    """The items that a server has found, nearest first."""
     return [
         _match(search, result.get("Item", {}), _distance_of_aws(search, result.get("Score", math.nan)))
         for result in answer.get("SearchResults") or ()
@@ -198,7 +202,7 @@ AWS = Dialect("aws", _aws_index, _aws_attributes)
 
 
 def _older_index(index: IndexDefinition) -> dict[str, Any]:
-    # It has no search schema, and keys are all that it projects.
+    # This dialect has no search schema, and its index projects only keys.
     return {
         "IndexName": index.name,
         "VectorAttribute": {"AttributeName": index.attribute, "Dimensions": index.dimensions},
@@ -207,7 +211,7 @@ def _older_index(index: IndexDefinition) -> dict[str, Any]:
 
 
 def older_search(search: Search, limit: int) -> Call:
-    """The request for `limit` items, of which the filter may leave fewer."""
+    """The request for `limit` items in the older dialect. After the filter there may be fewer."""
     before = [term.text for term in search.terms if filters_before(search, term)]
     after = [term.text for term in search.terms if not filters_before(search, term)]
     parameters: dict[str, Any] = {
@@ -224,13 +228,13 @@ def older_search(search: Search, limit: int) -> Call:
 
 
 def filters_before(search: Search, term: Term) -> bool:
-    """Whether the older dialect filters by this before the search, so that the search gives as many items as were asked
-    for."""
+    """Whether the older dialect can use this condition before the search. Then the search finds as many items as were
+    requested."""
     return term.attribute in search.keys and term.operator in _OF_KEYS and term.kinds <= {"S", "N"}
 
 
 def older_matches(search: Search, answer: Mapping[str, Any]) -> list[Match]:
-    """What a server found, nearest first. A server that tells no scores leaves them as NaN."""
+    """The items that a server has found, nearest first. If the server does not tell scores, they are NaN."""
     items = answer.get("Items") or []
     scores = answer.get("Scores") or [math.nan] * len(items)
     return [
@@ -243,7 +247,7 @@ def _distance_of_similarity(search: Search, similarity: float) -> float:
         return 2 - 2 * similarity
     if search.index.distance == "dot_product":
         return 1 - 2 * similarity
-    # Of the square, whatever the server's documentation says: its vector store computes that.
+    # The server's documentation is wrong here: its vector store uses the square of the distance.
     return math.sqrt(max(0.0, 1 / similarity - 1)) if similarity else math.inf
 
 
@@ -255,7 +259,7 @@ OLDER = Dialect("alternator", _older_index, lambda index: [])
 
 def _match(search: Search, item: dict[str, Any], distance: float) -> Match:
     if search.index.distance == "cosine":
-        # A server that computes with 32 bits may be beyond by a little, where there is no angle of this cosine.
+        # A server that computes with 32 bits may give a cosine that is slightly larger than 1 or smaller than -1.
         distance = 0.0 if distance < 0 else 2.0 if distance > 2 else distance
         score = 1 - distance
     elif search.index.distance == "euclidean":
@@ -275,7 +279,7 @@ def _of_expressions(search: Search) -> dict[str, Any]:
 
 
 def with_indexes(dialect: Dialect, indexes: Sequence[IndexDefinition], create: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a CreateTable that change where the table is to have these indexes. `create`: without them."""
+    """The members of a CreateTable that change if the table gets these indexes. `create`: the request without them."""
     needed = [attribute for index in indexes for attribute in dialect.attributes(index)]
     defined = {each["AttributeName"]: each for each in (*create["AttributeDefinitions"], *needed)}
     return {
@@ -285,8 +289,8 @@ def with_indexes(dialect: Dialect, indexes: Sequence[IndexDefinition], create: M
 
 
 def described(description: Mapping[str, Any]) -> list[IndexDefinition]:
-    """The vector indexes in a table's description, of either form, as far as both tell of them: without what AWS's
-    dialect projects and filters by.
+    """The vector indexes in a table's description of either dialect, with what both dialects tell: without `projection`
+    and `search_schema`.
 
     `description`: DescribeTable's answer, under ``Table``.
     """

@@ -1,9 +1,8 @@
-"""Searching for vectors, and making vector indexes, in the dialect that the cluster speaks.
+"""Searches for vectors, and makes vector indexes, in the dialect of the cluster.
 
-Here stands what is asked, and in which order: AWS's dialect first, and the older one where the server does not know
-SearchVectors. A cluster's dialect is learnt once, and again when an index is made. What is asked is yielded, and the
-answer is sent back, so that a thread and an event loop make the same requests: `run` is for threads, and `run_async` is
-for event loops.
+Each function is a generator that yields requests, and gets their answers by `send`. So a thread (`run`) and an event
+loop (`run_async`) make the same requests in the same order: AWS's dialect first, and the older dialect if the server
+does not know SearchVectors. A cluster's dialect is learnt once, and again when an index is made.
 """
 
 from __future__ import annotations
@@ -47,16 +46,16 @@ _T = TypeVar("_T")
 Steps = Generator[Call, Any, _T]
 _UNKNOWN = "UnknownOperationException"
 _KNOWN = frozenset({"AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
-"""What a server that knows SearchVectors answers, if there is no such table or index."""
+"""The errors of a server that knows SearchVectors, if the table or index does not exist."""
 NO_VECTOR_SEARCH = (
     "This server does not know vector indexes. ScyllaDB has them from 2026.2 on, where vector search is enabled."
 )
 _MORE = 4
-"""How many times more candidates are asked for, where a filter comes after the search."""
+"""By which factor the number of candidates is larger than `k`, if a filter comes after the search."""
 
 
 class LearntDialect:
-    """The dialect of a cluster, as its answers showed; None until one did. Threads may share it."""
+    """The dialect of a cluster, which is learnt from its answers; None until it is known. Threads may share it."""
 
     def __init__(self) -> None:
         self.dialect: Dialect | None = None
@@ -83,7 +82,7 @@ def searching(learnt: LearntDialect, search: Search) -> Steps[list[Match]]:
         _explain(refused)
         if not was_learnt or error_code(refused) != "ValidationException":
             raise
-        # The servers may be newer ones since.
+        # The servers may have been upgraded since.
         try:
             answer = yield aws_search(search)
         except (ClientError, VectorError):
@@ -93,8 +92,8 @@ def searching(learnt: LearntDialect, search: Search) -> Steps[list[Match]]:
 
 
 def _older_searching(search: Search) -> Steps[list[Match]]:
-    """Where a filter comes after the search, more candidates are asked for, so that enough of them pass the filter:
-    first some more, and then, if these did not suffice, as many as the server gives."""
+    """If a filter comes after the search, more candidates are requested, so that enough of them pass the filter. If too
+    few pass, as many candidates as possible are requested."""
     if search.k > LARGEST_LIMIT:
         raise VectorError(f"{search.where}: k must be at most {LARGEST_LIMIT} for this server (got {search.k}).")
     is_filtered_after = not all(filters_before(search, term) for term in search.terms)
@@ -107,9 +106,8 @@ def _older_searching(search: Search) -> Steps[list[Match]]:
 
 
 def learning(learnt: LearntDialect) -> Steps[Dialect]:
-    """The cluster's dialect now, asked for by a search in a table that does not exist.
-
-    An error that says nothing of it comes through, unless the dialect was known before.
+    """Find out the cluster's present dialect, by a search in a table that does not exist. An error that does not show
+    the dialect is raised, unless the dialect was known before.
     """
     probe = {"TableName": "no.such.table", "IndexName": "no.such.index", "SearchVector": [{"N": "0"}], "TopK": 1}
     dialect = AWS
@@ -135,7 +133,7 @@ def creating(learnt: LearntDialect, table: str, index: IndexDefinition) -> Steps
 
 
 def deleting(table: str, index: str) -> Steps[Any]:
-    """Delete an index. Both dialects do it alike."""
+    """Delete an index. The request is the same in both dialects."""
     return (yield from _updating({"TableName": table, "VectorIndexUpdates": [{"Delete": {"IndexName": index}}]}))
 
 
@@ -157,7 +155,7 @@ def _explain(error: ClientError) -> None:
 
 
 def run(steps: Steps[_T], call: Callable[[str, dict[str, Any]], Any]) -> _T:
-    """Run the steps, and give their result. `call`: makes a request."""
+    """Run the steps in a thread, and return their result. `call`: makes a request."""
     try:
         request = next(steps)
         while True:
@@ -173,7 +171,7 @@ def run(steps: Steps[_T], call: Callable[[str, dict[str, Any]], Any]) -> _T:
 
 
 async def run_async(steps: Steps[_T], call: Callable[[str, dict[str, Any]], Awaitable[Any]]) -> _T:
-    """The same for an event loop."""
+    """Run the steps in an event loop, and return their result. `call`: makes a request."""
     try:
         request = next(steps)
         while True:

@@ -1,4 +1,4 @@
-"""Vectors as Python has them, checked before they are sent, and as the wire has them."""
+"""Checks vectors before they are sent, and makes attribute values from them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..settings import checks
 __all__ = ["HasToList", "Vector", "as_list", "checked_vector", "wire_numbers"]
 
 _LARGEST = 3.4028234663852886e38
-"""The largest number of 32 bits: the servers keep vectors in these."""
+"""The largest float of 32 bits: the servers store vectors as such floats."""
 _SMALLEST = 7e-46
-"""What is nearer to 0 is 0 in 32 bits; and the servers refuse numbers below 1e-130."""
+"""A smaller number is 0 in 32 bits. It is sent as 0, because the servers refuse numbers below 1e-130."""
 
 
 class HasToList(Protocol):
-    """What an array of numpy, `array.array`, and a tensor have."""
+    """The method that an array of numpy, an `array.array` and a tensor have."""
 
     def tolist(self) -> Any: ...
 
@@ -28,7 +28,7 @@ Vector = Sequence[float] | HasToList
 
 
 def as_list(vector: Any) -> Any:
-    """The list that an array stands for; anything else as it is."""
+    """The elements of an array as a list. Any other value is returned unchanged."""
     if isinstance(vector, list):
         return vector
     if isinstance(vector, tuple):
@@ -37,7 +37,8 @@ def as_list(vector: Any) -> Any:
 
 
 def checked_vector(vector: Any, dimensions: int, where: str) -> list[float]:
-    """The numbers of a vector. Raises `VectorError`, which begins with `where`, for what no server takes."""
+    """The numbers of a vector. Raises `VectorError`, whose text begins with `where`, for a vector that no server
+    accepts."""
     numbers = as_list(vector)
     if not isinstance(numbers, Sequence) or isinstance(numbers, str | bytes | bytearray):
         raise VectorError(
@@ -47,11 +48,11 @@ def checked_vector(vector: Any, dimensions: int, where: str) -> list[float]:
     if len(numbers) != dimensions:
         raise VectorError(
             f"{where} must have {dimensions} numbers (got {len(numbers)}). Store and search vectors of one length, "
-            "that of the model which makes them, and write it as dimensions of the VectorAttribute."
+            "the length that the model gives them, and write it as dimensions of the VectorAttribute."
         )
     if set(map(type, numbers)) != {float}:
         numbers = [_number(element, number, where) for number, element in enumerate(numbers)]
-    # NaN is what comparisons do not see, and it makes the sum NaN.
+    # Comparisons with NaN are always False, so NaN is found by the sum, which becomes NaN.
     if math.isnan(sum(numbers)) or min(numbers) < -_LARGEST or max(numbers) > _LARGEST:
         raise VectorError(f"{where}: {_out_of_range(numbers)} Leave an item without such a vector, or write 0.")
     return list(numbers)
@@ -64,7 +65,7 @@ def _out_of_range(numbers: Sequence[float]) -> str:
 
 
 def _number(element: Any, number: int, where: str) -> float:
-    # Decimal, Fraction and numpy's scalars too; but not text, and not True, which numpy has its own of.
+    # Decimal, Fraction and numpy's scalars are numbers too. Text, True, and numpy's own type of True are not.
     element = as_list(element)
     if not isinstance(element, bool | str | bytes | bytearray):
         try:
@@ -77,5 +78,5 @@ def _number(element: Any, number: int, where: str) -> float:
 
 
 def wire_numbers(numbers: Sequence[float]) -> list[dict[str, str]]:
-    """Numbers as attribute values: the content of one of type ``L``."""
+    """The numbers as attribute values, for the content of an attribute value of type ``L``."""
     return [{"N": repr(number) if number >= _SMALLEST or number <= -_SMALLEST else "0"} for number in numbers]

@@ -1,7 +1,8 @@
 """A table's write isolation: which of its writes use a lightweight transaction.
 
-It is a tag of the table, ``system:write_isolation``; without the tag the node's option ``alternator_write_isolation``
-holds. Source: ``get_write_isolation_for_schema`` in the server's ``alternator/executor.cc``.
+It is a tag of the table, ``system:write_isolation``. For a table without the tag, the node's option
+``alternator_write_isolation`` is used. Source: ``get_write_isolation_for_schema`` in the server's
+``alternator/executor.cc``.
 """
 
 from __future__ import annotations
@@ -28,26 +29,27 @@ _OPTION = "alternator_write_isolation"
 
 
 def table_arn(table_name: str) -> str:
-    """The table's name as the tag operations want it."""
+    """The table's name in the form that the tag operations need."""
     return f"arn:scylla:alternator:alternator_{table_name}:scylla:table/{table_name}"
 
 
 def read_write_isolation(client: Any, table_name: str) -> str | None:
-    """What holds for the table: its tag, else the node's option; None if neither may be read.
+    """The write isolation of the table: its tag, else the node's option; None if neither may be read.
 
     Raises botocore's errors, such as `ResourceNotFoundException` for a table that does not exist.
     """
     try:
         return write_isolation.parse(unparsed_isolation(client, table_name))
     except ClientError as error:
-        # The tag may be read; the option, which alone is asked for by Query, may not.
+        # Only the option is read by a Query. So the tag may be read, but the option may not.
         if error.operation_name == "Query" and is_permanent(error):
             return None
         raise
 
 
 def unparsed_isolation(client: Any, table_name: str) -> str | None:
-    """What holds for the table, as the server spells it: its tag, else the node's option; None if it has neither.
+    """The write isolation of the table as the server spells it: its tag, else the node's option; None if it has
+    neither.
 
     Raises botocore's errors.
     """
@@ -56,7 +58,7 @@ def unparsed_isolation(client: Any, table_name: str) -> str | None:
 
 
 def _tag(client: Any, table_name: str) -> str | None:
-    """The table's tag as it stands there; None if it has none."""
+    """The table's tag, unchanged; None if it has none."""
     for tag in client.list_tags_of_resource(ResourceArn=table_arn(table_name)).get("Tags", ()):
         if tag["Key"] == TAG:
             return str(tag["Value"])
@@ -64,11 +66,11 @@ def _tag(client: Any, table_name: str) -> str | None:
 
 
 def _node_option(client: Any) -> str | None:
-    """The option of the node that is asked, which holds for tables without the tag."""
+    """The option of the node that is asked. It is used for tables without the tag."""
     answer = client.query(**key_query("system.config", {"name": {"S": _OPTION}}))
     for item in answer.get("Items", ()):
         value = item.get("value", {}).get("S", "")
-        with contextlib.suppress(ValueError):  # of a server that does not quote it
+        with contextlib.suppress(ValueError):  # for a server that does not quote the value
             value = json.loads(value)
         return str(value)
     return None
