@@ -338,8 +338,7 @@ class ClusterCore:
             self.after_fork()
 
     def after_fork(self) -> None:
-        """In a forked child: drop everything that belongs to the parent's threads and sockets. A second call is
-        allowed."""
+        """In a forked child: drop the parent's threads and sockets. May be called more than once."""
         pid = os.getpid()
         # A lock that was made in this process: an inherited lock may be held by a thread of the parent.
         with self._take_overs.setdefault(pid, threading.RLock()):

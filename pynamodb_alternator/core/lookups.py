@@ -50,8 +50,8 @@ class Lookups:
 
     Threads of requests call `ask`, but start no thread: they call `wake`, so that another thread calls `begin`.
     `client`: returns the cluster's botocore client. `asking`: makes a ``with`` block for each question, in which its
-    requests are made. `may_ask`: whether there may be a background thread at all. `pause`: waits for an event, at most
-    so many seconds, and returns whether it is set.
+    requests are made. `may_ask`: whether there may be a background thread at all.
+    `pause`: waits for an event, at most so many seconds, and returns whether it is set.
     """
 
     def __init__(

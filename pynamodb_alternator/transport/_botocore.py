@@ -1,8 +1,8 @@
-"""Everything that is private in botocore and that we touch, in one place.
+"""All private parts of botocore that this package uses, in one place.
 
-Checked against botocore 1.35 to 1.44. Stock parts that stay: the client class and its `_make_api_call`, the event
-system, the service model, the exceptions, the paginators and waiters. Ours are, in each client that we assemble of
-them: the endpoint, the serializer, the endpoint ruleset (there is none to resolve) and the User-Agent builder.
+Checked against botocore 1.35 to 1.44. A client that is assembled here has these parts of botocore: the client class and
+its `_make_api_call`, the event system, the service model, the exceptions, the paginators and waiters. These parts are
+our own: the endpoint, the serializer, the endpoint ruleset (there is nothing to resolve) and the User-Agent builder.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 
 class EndpointLike(Protocol):
-    """What the client calls of its endpoint."""
+    """The methods of an endpoint that a client calls."""
 
     host: str
     hooks: Hooks
@@ -60,7 +60,8 @@ class EndpointLike(Protocol):
 
 
 class Kit(NamedTuple):
-    """The classes of which a client is assembled: botocore's own here; aiobotocore has others of the same shape."""
+    """The classes from which a client is assembled: those of botocore, or those of aiobotocore, which have the same
+    shape."""
 
     creator: Callable[..., Any]
     signer: Callable[..., Any]
@@ -71,7 +72,8 @@ _KIT = Kit(botocore.client.ClientCreator, botocore.signers.RequestSigner, botoco
 
 
 class Parts(NamedTuple):
-    """Our parts of a client, and the region that it shows. `endpoint`: makes the endpoint for a client's events."""
+    """Our own parts of a client, and the region that it shows. `endpoint`: makes the endpoint from a client's
+    events."""
 
     region: str
     serializer: Any
@@ -81,26 +83,28 @@ class Parts(NamedTuple):
 def make_client(session: botocore.session.Session, parts: Parts) -> Any:
     """A DynamoDB client of `session` whose requests go through the endpoint of `parts`.
 
-    botocore's `Session.create_client` is not called: it makes an HTTP session with an SSLContext, reads the endpoints
-    of all services of AWS, and looks at the user's configuration, and nothing of that is of use here.
+    botocore's `Session.create_client` is not called. It makes an HTTP session with an SSLContext, and reads the
+    endpoints of all AWS services and the user's configuration, and nothing of this is needed here.
     """
     return _assemble(_creator(session, _KIT).create_client_class(SERVICE), session, _KIT, parts)
 
 
 async def make_async_client(session: Any, kit: Kit, parts: Parts) -> Any:
-    """The same for a session of aiobotocore, with the classes in `kit`."""
+    """Like `make_client`, for a session of aiobotocore, with the classes in `kit`."""
     return _assemble(await _creator(session, kit).create_client_class(SERVICE), session, kit, parts)
 
 
 def load_service(session: Any) -> None:
-    """Read the files that a client of `session` needs, now or later. An event loop lets a thread do it."""
+    """Read the files that a client of `session` needs, so that later code does not read them. An event loop has a
+    thread do this."""
     loader = session.get_component("data_loader")
     for description in ("service-2", "paginators-1", "waiters-2"):
         loader.load_service_model(SERVICE, description)
 
 
 def _creator(session: Any, kit: Kit) -> Any:
-    """What makes the class of a client, with a method for each operation; tools may add to it on an event."""
+    """The object that makes the class of a client, with a method for each operation. Tools may add to the class on an
+    event."""
     return kit.creator(
         loader=_VectorLoader(session.get_component("data_loader")),
         endpoint_resolver=None,
@@ -112,8 +116,8 @@ def _creator(session: Any, kit: Kit) -> Any:
 
 
 class _VectorLoader:
-    """The session's loader, with what botocore's description lacks of vector search. The session itself is left alone:
-    it may belong to the user, and then has clients of AWS in it as well."""
+    """The session's loader, which adds the parts of vector search that botocore's description does not have. The
+    session itself is not changed: it may belong to the user, who may make clients for AWS with it."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -128,9 +132,9 @@ class _VectorLoader:
 
 
 def _assemble(client_class: type[Any], session: Any, kit: Kit, parts: Parts) -> Any:
-    """A client of `client_class`, with our parts where botocore has others of its own."""
+    """A client of `client_class`, with our own parts in the places of botocore's."""
     loader = session.get_component("data_loader")
-    # The client's own: shapes that were looked at are kept in it, whether somebody has changed them or not.
+    # A model for this client alone, because it caches shapes, and a tool may change them.
     description = with_vector_search(loader.load_service_model(SERVICE, "service-2"))
     service = botocore.model.ServiceModel(description, service_name=SERVICE)
     events = copy.copy(session.get_component("event_emitter"))
@@ -151,8 +155,7 @@ def _assemble(client_class: type[Any], session: Any, kit: Kit, parts: Parts) -> 
         endpoint_ruleset_resolver=None,
         user_agent_creator=agent,
     )
-    # Signing, User-Agent and retries are the endpoint's business now. What the session or other tools have
-    # registered stays.
+    # The endpoint does signing, User-Agent and retries. Handlers of the session or of other tools stay.
     service_id = service.service_id.hyphenize()
     created = f"request-created.{service_id}"
     events.unregister(created, signer.handler)
@@ -167,7 +170,7 @@ def _assemble(client_class: type[Any], session: Any, kit: Kit, parts: Parts) -> 
 
 
 def _config(session: Any, kit: Kit, region: str) -> Any:
-    """What `client.meta.config` shows, to tools that look at it: no request is made by it, except for the region."""
+    """The value of `client.meta.config`, for tools that read it. Requests use only the region of it."""
     config = kit.config(
         region_name=region,
         signature_version=botocore.UNSIGNED,
@@ -182,29 +185,29 @@ def _config(session: Any, kit: Kit, region: str) -> Any:
 class OpenOutcomeCode(str):
     """The error code of an answer that leaves the outcome of a write open, with the error for it.
 
-    botocore's client looks the class of its error up by the answer's code, after all handlers of ``after-call`` have
-    seen the answer. So the endpoint puts this in the code's place, and the client raises our error in place of its own.
-    A handler of ``after-call`` would do as well, and cost every request as much as its routing.
+    botocore's client finds the class of its error by the answer's code, after all handlers of ``after-call`` have seen
+    the answer. So the endpoint replaces the code by this object, and the client raises our error instead of its own. A
+    handler of ``after-call`` could do the same, but for every request it would take as long as routing.
     """
 
     failure: ServerFailureError
 
     @classmethod
     def into(cls, parsed: dict[str, Any], failure: ServerFailureError) -> None:
-        """Have the client raise `failure` for the answer that botocore has parsed to this."""
+        """Have the client raise `failure` for the answer that botocore has parsed to `parsed`."""
         error = parsed.setdefault("Error", {})
         code = cls(error.get("Code", ""))
         code.failure = failure
         error["Code"] = code
 
     def error(self, parsed: dict[str, Any], operation_name: str) -> ServerFailureError:
-        """What the client calls as if it were the class of its error."""
+        """The client calls this as if it were the class of its error."""
         parsed["Error"]["Code"] = str(self)
         return self.failure
 
 
 class _Exceptions(botocore.errorfactory.ClientExceptionsFactory):
-    """Makes a client's ``exceptions``: botocore's, which know what an `OpenOutcomeCode` is."""
+    """Makes a client's ``exceptions``: those of botocore, which also handle an `OpenOutcomeCode`."""
 
     def _create_client_exceptions(self, service_model: Any) -> Any:
         exceptions: Any = super()._create_client_exceptions(service_model)  # type: ignore[misc]
@@ -213,20 +216,20 @@ class _Exceptions(botocore.errorfactory.ClientExceptionsFactory):
         def from_code(self: Any, code: Any) -> Any:
             return code.error if type(code) is OpenOutcomeCode else stock(self, code)
 
-        # botocore has made this class for this client alone.
+        # botocore has made this class only for this client.
         type(exceptions).from_code = from_code
         return exceptions
 
 
 class _FailureClasses:
-    """Gives the class of the error that the client raises for an answer which leaves the outcome of a write open.
+    """Makes the classes of the errors that the client raises for answers that leave the outcome of a write open.
 
-    It is a `ServerFailureError`, and also what the client's ``exceptions`` has for the answer's code, so that
-    ``except client.exceptions.InternalServerError`` goes on working.
+    Such a class is a subclass of `ServerFailureError`, and of the class that the client's ``exceptions`` has for the
+    answer's code. So ``except client.exceptions.InternalServerError`` catches the error.
     """
 
     def __init__(self, factory: Any, service: Any) -> None:
-        # Not the client, which would refer to itself through its endpoint.
+        # No reference to the client is kept here, because the client would refer to itself through its endpoint.
         self._factory, self._service = factory, service
         self._known: dict[type, type[ServerFailureError]] = {}
 
@@ -242,8 +245,8 @@ class _FailureClasses:
 
 
 class _NoUserAgent:
-    """Takes the place of botocore's builder of a User-Agent, which runs for every request: ours, if there is one, is
-    among the headers."""
+    """Replaces botocore's builder of a User-Agent, which would run for every request. Our User-Agent, if there is one,
+    is one of the headers."""
 
     def to_string(self) -> None:
         return None
@@ -253,11 +256,11 @@ class _NoUserAgent:
 
 
 def _keep_to_their_operations(events: Any, service_id: str, description: Mapping[str, Any]) -> None:
-    """botocore asks these handlers of its own at every request of every service: they stay with the operations for
-    which they do something.
+    """Register some of botocore's own handlers only for the operations for which they do something. botocore registers
+    them for every request of every service.
 
-    The operations are found in the description, and not through the service model. The service model keeps each shape
-    that was read, so a later change of that shape's description would have no effect.
+    The operations are found in the description, and not through the service model. The service model caches each shape
+    that it has read, so a later change of the shape's description would have no effect.
     """
     for event, name, is_needed in (
         ("before-parameter-build", "generate_idempotent_uuid", _has_idempotency_token),
@@ -271,7 +274,7 @@ def _keep_to_their_operations(events: Any, service_id: str, description: Mapping
             "inject_api_version_header_if_needed",
             lambda operation, shapes: operation.get("endpointoperation", False),
         ),
-        # In AWS Lambda, which is known when the process starts.
+        # Only in AWS Lambda. This is known when the process starts.
         (
             "before-call",
             "add_recursion_detection_header",
@@ -298,12 +301,12 @@ def _handlers(events: Any, event: str) -> list[Any]:
 
 
 def convert_answer(response: Any, operation_model: Any) -> dict[str, Any]:
-    """What botocore's parsers and its ``before-parse`` handlers take for an answer."""
+    """An answer in the form that botocore's parsers and ``before-parse`` handlers expect."""
     return dict(botocore.endpoint.convert_to_response_dict(response, operation_model))
 
 
 class DocumentParser(JSONParser):
-    """botocore's parser for a body of JSON that has been parsed already.
+    """botocore's parser, for a JSON body that has been parsed already.
 
     `look` is called before each value. It may raise an error to end the work.
     """

@@ -1,4 +1,4 @@
-"""Finds out whether a handler or a tool listens to a request between botocore's client and the wire."""
+"""Finds out whether a handler or a tool listens to a request between botocore's client and the network."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ _REQUEST_EVENTS = (
     "before-parse",
     "response-received",
 )
-"""Events that botocore's endpoint emits for each attempt: if one is hooked, the compatible lane is taken."""
+"""The events that botocore's endpoint emits for each attempt. If a handler listens to one, the compatible lane is
+used."""
 
 
 class Hooks:
-    """Tells whether a handler or a tool listens to a request between the client and the wire.
+    """Tells whether a handler or a tool listens to a request between the client and the network.
 
-    Those are handlers of the six events of an attempt that botocore has not registered itself, and tools that have
-    replaced or wrapped `Endpoint.prepare_request`. The answer is kept for each operation, for as long as botocore keeps
-    its own cache of handlers: registering one drops that cache. Threads may share it.
+    These are handlers of the six events of an attempt that botocore has not registered itself, and tools that have
+    replaced or wrapped `Endpoint.prepare_request`. The result for each operation is cached as long as botocore keeps
+    its own cache of handlers, which it replaces when a handler is registered. Threads may share the object.
     """
 
     def __init__(self, events: Any) -> None:
         self._emitter = getattr(events, "_emitter", events)
-        # What the answers hold for (botocore's cache and method), and the answers: threads swap it whole.
+        # The results, and the state (botocore's cache and method) for which they are valid. Replaced as a whole.
         self._known: tuple[Any, Any, dict[str, bool]] = (None, None, {})
 
     def any_for(self, operation: str) -> bool:
-        """Whether the attempts of this operation must go the compatible lane."""
+        """Whether the attempts of this operation must use the compatible lane."""
         cache, method = self._emitter._lookup_cache, botocore.endpoint.Endpoint.__dict__["prepare_request"]
         known = self._known
         if known[0] is not cache or known[1] is not method:
@@ -66,10 +67,10 @@ def is_stock_handler(event: str, handler: Any) -> bool:
     """Whether botocore itself has `handler` listen to `event`, for all services or for ours.
 
     Any other handler was registered by the user or a tool, perhaps when the client was made, as Sentry does. Function
-    and event must both match, because `choose-signer` with botocore's own `disable_signing` is a user's doing.
+    and event must both match: a user may register botocore's own `disable_signing` for `choose-signer`.
     """
     if type(handler).__module__.startswith("moto."):
-        return True  # It is in all clients once moto is imported, as for the embedded cluster; AWS's hosts are its own.
+        return True  # moto adds it to all clients, also for the embedded cluster. It handles only hosts of AWS.
     return any(handler is stock for stock in _STOCK_HANDLERS.get(event, ()))
 
 

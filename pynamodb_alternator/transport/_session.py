@@ -1,8 +1,8 @@
-"""The botocore session that the clients of a cluster are made in: it reads no AWS configuration.
+"""Makes the botocore session for the clients of a cluster. It reads no AWS configuration.
 
-Most of the time of making one goes into botocore's own event handlers: for each of more than a hundred, botocore goes
-through all names that a service ever had, and looks at the handler's signature. That is done in a fifth of the time
-here, with the same result.
+botocore needs most of the time for its own event handlers, of which there are more than a hundred: for each of them, it
+goes through all names that a service ever had, and inspects the handler's signature. This module does this in a fifth
+of the time, with the same result.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def client_session() -> botocore.session.Session: ...
 @overload
 def client_session(kind: Callable[..., _Session]) -> _Session: ...
 def client_session(kind: Callable[..., botocore.session.Session] = botocore.session.Session) -> Any:
-    """A session that reads no AWS configuration: an AWS_PROFILE that does not exist must not matter here.
+    """A session that reads no AWS configuration, so that an AWS_PROFILE that does not exist does no harm.
 
-    `kind`: botocore's, or aiobotocore's.
+    `kind`: the class of botocore's session, or of aiobotocore's.
     """
     if kind is botocore.session.Session:
         session = kind(include_builtin_handlers=False)
@@ -44,7 +44,7 @@ def client_session(kind: Callable[..., botocore.session.Session] = botocore.sess
 
 
 def _register_handlers(session: Any) -> None:
-    """What botocore's `Session._register_builtin_handlers` does. moto adds handlers to the same list."""
+    """Do what botocore's `Session._register_builtin_handlers` does. moto adds handlers to the same list."""
     events = session.get_component("event_emitter")
     emitter = events._emitter
     quick = {
@@ -66,7 +66,7 @@ _FORMER_NAMES = tuple(name for name in botocore.hooks.EVENT_ALIASES if "." in na
 
 
 def _keeps_its_name(event: str) -> bool:
-    """Whether botocore knows the event by this name, and by no later one."""
+    """Whether botocore has only this name for the event, and no newer one."""
     return _FORMER_PARTS.isdisjoint(event.split(".")) and not any(name in event for name in _FORMER_NAMES)
 
 

@@ -53,7 +53,7 @@ class AllPools:
         self._pools.pop(pools, None)
 
     def all(self) -> list[SharedPools]:
-        """A list of its own, that does not change while the caller goes through it."""
+        """A new list, so that it does not change while the caller goes through it."""
         return list(self._pools)
 
     def in_flight(self, node: Node) -> int:
@@ -80,7 +80,7 @@ class AllPools:
             pools.raise_limit(limit)
 
     def stats(self) -> dict[str, PoolStats]:
-        """By node address, over all of them."""
+        """By node address: the sum over all pools."""
         total: dict[str, PoolStats] = {}
         for pools in self.all():
             for address, stats in pools.stats().items():

@@ -2,29 +2,29 @@
 
 Nothing here waits or does I/O, so that a thread and an event loop can drive the same decisions:
 
-    with Attempts(...) as attempts:      # at its end the signals hear what the caller gets
+    with Attempts(...) as attempts:      # at its end the signals are sent
         while True:
             step = attempts.next()
             ...                          # wait, or exchange with the node
             attempts.failed(error)       # or: if attempts.answered(answer): return answer
 
 **Nodes.** The router has made a query plan, an order of nodes. `next` goes through it, node after node: this is one
-*cycle*, and the plan is asked anew for each. Nodes that went down meanwhile are left out; nodes whose pool is full come
-last, where any node serves the request as well. If no node took the request in a cycle, a wait follows, which grows
-from cycle to cycle, and then the next cycle, up to `Retries.max_attempts`.
+*cycle*, and each cycle gets a new order from the plan. Nodes that went down meanwhile are left out. If any node may
+serve the request, nodes whose pool is full come last. If no node took the request in a cycle, a wait follows, which
+grows from cycle to cycle, and then the next cycle, up to `Retries.max_attempts`.
 
-**Ends of attempts.** Each attempt ends with `answered` or `failed`. `outcome` says what an answer or a failure means. A
-request that certainly never reached a server goes to the next node at once, and uses up only its place in the cycle.
-Everything else was *sent*: sending it again costs a token of the retry budget, and there are at most
-`Retries.max_attempts` sends.
+**Ends of attempts.** Each attempt ends with `answered` or `failed`. `outcome` says what an answer or a failure means.
+If a request certainly never reached a server, it goes to the next node of the cycle at once. In all other cases it was
+*sent*: to send it again takes one retry of the retry budget, and a request is sent at most `Retries.max_attempts`
+times.
 
 **What may be sent again** is decided here and nowhere else (`_may_repeat`). A request that may have been executed is
-repeated only if repeating it cannot change the result. A write whose node went silent is not: the node may execute it
-later, on top of newer writes (`OutcomeUnknownError.may_still_execute`).
+sent again only if this cannot change the result. A write whose node went silent is not sent again, because the node may
+execute it later, on top of newer writes (`OutcomeUnknownError.may_still_execute`).
 
-**What the caller gets** is the last answer or failure, except that nothing undoes an earlier attempt that may have been
-executed: where the outcome of a write is open, the caller hears of that (`_give_up`, `open_outcome`), also where a
-later attempt was refused for another reason. `emit` sends the signals.
+**What the caller gets** is the last answer or failure, with one exception: if an earlier attempt may have been
+executed, a later refusal does not undo it. Then the caller gets an error that says that the outcome of the write is
+open (`_give_up`, `open_outcome`). `emit` sends the signals.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 __all__ = ["Attempts", "Wait"]
 
 _MOST_MOVES = 10
-"""Changes of the routing scope that one request follows for free: more than any chain of scopes is long."""
+"""How many changes of the routing scope one request follows without a wait: more than any chain of scopes has."""
 
 
 class Wait(NamedTuple):
@@ -73,17 +73,16 @@ class Wait(NamedTuple):
 
 
 class Attempts:
-    """One request on its way through its query plan.
+    """The state of one request while it goes through its query plan.
 
-    Raises from `next` and `failed` the error that the caller shall get, with the nodes that were tried.
+    `next` and `failed` raise the error for the caller, with the nodes that were tried.
     """
 
-    # What holds until something else is known. Most requests go well and set few of these: they stand here, and not in
-    # `__init__`, where setting them would cost every request.
+    # These initial values are set in the class, because setting them in `__init__` would slow down every request.
     node: Node | None = None
     """The node of the last attempt."""
     result: Answer | None = None
-    """The answer that the caller gets, once it is known."""
+    """The answer that the caller gets; None as long as it is not known."""
     _request_id: str | None = None
     _generation = 0
     _sends = 0
@@ -115,8 +114,8 @@ class Attempts:
         has_room: Callable[[Node], bool] | None = None,
         begun: Begun | None = None,
     ) -> None:
-        """`has_room`: whether a connection to a node can be had without waiting for one that is in use. `begun`: the
-        attempt that is under way already, whose end will be reported."""
+        """`has_room`: whether a request can get a connection to a node without a wait for one that is in use. `begun`:
+        the attempt that is under way already, whose end will be reported."""
         self.environment = environment
         self.operation = operation
         self.parameters = parameters
@@ -126,14 +125,13 @@ class Attempts:
         self.deadline: float | None = None if timeouts.total is None else self.started + timeouts.total
         self._pool_patience = math.inf if timeouts.pool is None else timeouts.pool
         self.pool_wait: float = self._pool_patience
-        """Seconds in which a connection of a full pool must come free: once per call, and not once per node. 0 while
-        other nodes may have room."""
+        """Seconds that a call waits for full pools, for all nodes together. 0 while other nodes may have room."""
         self.patient: bool = (
             retries.silent_writes == "wait" and not environment.retry_ambiguous_writes and not is_read(operation)
         )
         """Whether an exchange goes on when its node is declared down, and waits for the node's own answer."""
         self._own_scope = options.routing_scope
-        self.is_lookup: bool = options.is_lookup  # the library asks for itself
+        self.is_lookup: bool = options.is_lookup  # a request of the library itself
         self._tried: list[str] = []
         view = self._view()
         self._scope = view.topology.scope
@@ -167,7 +165,7 @@ class Attempts:
 
     @property
     def are_used_up(self) -> bool:
-        """Whether there may be no other, because of `Retries.max_attempts`."""
+        """Whether `Retries.max_attempts` allows no other attempt."""
         return max(self._sends, self._cycles) >= self._retries.max_attempts
 
     @property
@@ -185,7 +183,7 @@ class Attempts:
         return view
 
     def next(self) -> Node | Wait | Answer:
-        """The node to try now, or a time to wait first, or the last answer if no other attempt is to be made."""
+        """The node to try now, or a time to wait first, or the last answer if there must be no other attempt."""
         if self.deadline is not None and self.environment.clock() >= self.deadline:
             self._out_of_time()
         if self._ended:
@@ -204,7 +202,7 @@ class Attempts:
                 self.pool_wait = 0.0
             return self._try(node)
         while self._full:
-            # All of them are full: wait at the one that the plan names first.
+            # All pools are full: wait at the first node of the plan.
             node = self._full.popleft()
             if not membership.is_down(node):
                 self.pool_wait, self._has_room = self._pool_patience, None
@@ -229,7 +227,7 @@ class Attempts:
     def _next_cycle(self) -> Node | Wait | Answer:
         view = self._view()
         if view.topology.scope != self._scope and self._moves < _MOST_MOVES:
-            # The nodes of another scope are fresh ones: they cost no cycle and no wait.
+            # The nodes of another scope have not been tried, so this is neither a new cycle nor a reason to wait.
             self._moves += 1
             self._nodes_in_cycle = self._hopeless_in_cycle = 0
             self._scope = view.topology.scope
@@ -237,10 +235,10 @@ class Attempts:
             return self.next()
         found_some = self._nodes_in_cycle > 0
         if not found_some and self.environment.is_proof_coming(view, self.started + self.timeouts.connect):
-            self._order = (node for _ in (0,) for node in self.plan.order(self._view()))  # as it is after the wait
+            self._order = (node for _ in (0,) for node in self.plan.order(self._view()))  # the view after the wait
             return Wait(PROOF_PAUSE)
         self._cycles += 1
-        # A certificate does not get better by trying again. Full pools may, but a whole cycle of waiting is enough.
+        # Another cycle does not help against a wrong certificate. For full pools, one cycle is enough.
         hopeless = found_some and self._hopeless_in_cycle == self._nodes_in_cycle
         self._nodes_in_cycle = self._hopeless_in_cycle = 0
         if not found_some and self._cycles == 1 and signals.no_nodes_available.receivers:
@@ -261,7 +259,7 @@ class Attempts:
     # ---- what became of an attempt -----------------------------------------------------------------------------
 
     def answered(self, answer: Answer) -> bool:
-        """Take the node's answer. True if it is the caller's; False if another attempt is to be made."""
+        """Take the node's answer. True if it is the caller's; False if another attempt must follow."""
         membership, node = self.environment.membership, self.node
         assert node is not None
         self.environment.counts[node.address].answers += 1
@@ -275,7 +273,7 @@ class Attempts:
                 membership.answer_failed(node, against)
         if verdict is None or verdict is outcome.Verdict.FINAL:
             if verdict is not None and self._maybe_executed is not None and not outcome.speaks_of_the_item(answer):
-                self._maybe_executed, self._answered_by = answer, node.address  # it undoes no earlier attempt
+                self._maybe_executed, self._answered_by = answer, node.address  # an earlier attempt is not undone
             self.result = answer
             return True
         self.environment.failed_at(node, self.operation, answer)
@@ -290,7 +288,7 @@ class Attempts:
                 return True
         else:
             self._ask_for_pause = True
-        # An earlier attempt may have been executed, and then this answer is not the whole truth: `_give_up` knows.
+        # If an earlier attempt may have been executed, `_give_up` must tell the caller, and not this answer alone.
         self._ended = self.are_used_up or not self.environment.budget.withdraw()
         if self._ended and self._maybe_executed in (None, answer):
             self.result = answer
@@ -298,18 +296,18 @@ class Attempts:
         return False
 
     def failed(self, error: TransportError) -> None:
-        """Take a failure of the exchange. Raises it if no other attempt is to be made."""
+        """Take a failure of the exchange. Raises it if there must be no other attempt."""
         membership, node = self.environment.membership, self.node
         assert node is not None
         if isinstance(error, PoolTimeoutError):
             if self._has_room is not None:
-                # Others took the last free connection just now: as if the pool had been seen full.
+                # Another request has taken the last free connection: continue as for a full pool.
                 self._leave_for_last(node)
                 self._tried.pop()
                 self._nodes_in_cycle -= 1
                 return
             if isinstance(self._error, PoolTimeoutError):
-                error = self._error  # which says how long was waited
+                error = self._error  # its text has the time of the wait
             self.pool_wait = self._pool_patience = 0.0
         self._error, self._answer = error, None
         if outcome.ends_the_call(error):
@@ -319,7 +317,7 @@ class Attempts:
             self.environment.counts[node.address].failures += 1
             self.environment.failed_at(node, self.operation, error)
         if error.node is None:
-            error.node = node.address  # of an answer that only its parser has found wanting
+            error.node = node.address  # for an answer that its parser could not read
         out_of_time = self.deadline is not None and self.environment.clock() >= self.deadline
         if outcome.makes_suspect(error):
             counts = not self.is_lookup and outcome.counts_against_node(error, out_of_time=out_of_time)
@@ -341,7 +339,7 @@ class Attempts:
     def _may_repeat(self, may_come_later: bool) -> bool:
         """Whether the request may be sent again after an attempt that may have been executed.
 
-        `may_come_later`: the node may also execute it later, after another node's copy was acknowledged.
+        `may_come_later`: whether the node may also execute it later, after another node has acknowledged its copy.
         """
         if self.environment.retry_ambiguous_writes:
             return True
@@ -350,11 +348,12 @@ class Attempts:
         return is_idempotent(self.operation, self.parameters)
 
     def leaves_open(self, answer: Answer) -> bool:
-        """Whether this answer is the caller's, and does not tell whether its write was executed."""
+        """Whether this answer goes to the caller, but does not tell whether its write was executed."""
         return answer is self._maybe_executed and not is_read(self.operation)
 
     def open_outcome(self, parsed: Mapping[str, Any], kind: type[ServerFailureError]) -> ServerFailureError:
-        """The error of this `kind` that the caller gets for such an answer; `parsed` is what botocore makes of it."""
+        """The error of this `kind` for an answer that leaves the outcome open. `parsed`: the answer as botocore parses
+        it."""
         refused = self.result is not None and outcome.judge(self.result) is outcome.Verdict.FINAL
         error = kind.of(parsed, self.operation, self._answered_by, self._may_still_execute, refused=refused)
         self._finish(error)
@@ -364,7 +363,7 @@ class Attempts:
     # ---- the end -----------------------------------------------------------------------------------------------
 
     def _give_up(self) -> Answer:  # noqa: RET503 (_raise never returns)
-        # A later attempt that was refused or shed does not undo an earlier one that may have been executed.
+        # An earlier attempt may have been executed, even if a later one was refused.
         if isinstance(self._maybe_executed, TransportError):
             self._raise(self._maybe_executed)
         last = self._maybe_executed or self._answer
@@ -388,7 +387,7 @@ class Attempts:
         raise error
 
     def _finish(self, error: TransportError) -> None:
-        """The error text, from all attempts together."""
+        """Complete the text of the error from all attempts."""
         if isinstance(error, OutcomeUnknownError):
             error.may_still_execute = self._may_still_execute
             if not is_read(self.operation) and not isinstance(error, ServerFailureError):

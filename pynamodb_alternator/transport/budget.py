@@ -8,13 +8,14 @@ __all__ = ["RetryBudget"]
 
 
 class RetryBudget:
-    """Each request earns a fraction of a retry, and each retry costs one (as in finagle).
+    """Each request adds a fraction of a retry to the budget, and each retry takes one from it (as in finagle).
 
-    `ratio`: retries earned by a request. `reserve`: retries that are allowed even where hardly any requests are made.
-    Moving on from a node that refused the connection is free: it costs the cluster nothing.
+    `ratio`: the part of a retry that a request adds. `reserve`: retries that are allowed even if hardly any requests
+    are made. A request that goes on because a node has refused the connection takes nothing from the budget, because
+    this is not a load for the cluster.
 
-    An exception between two steps may cost what one request earns, or one retry. It is not made up for: a retry more
-    or less does no harm, the balance never leaves its bounds, and requests fill it again.
+    An exception between two steps may lose the part of one request, or one retry. This is not corrected: it does no
+    harm, the balance stays within its bounds, and later requests fill it again.
     """
 
     def __init__(self, ratio: float = 0.5, reserve: float = 100.0) -> None:
@@ -25,7 +26,7 @@ class RetryBudget:
 
     def deposit(self) -> None:
         """A request is made."""
-        # A full budget, which is the rule, takes no lock.
+        # The budget is nearly always full, and then no lock is taken.
         if self._balance < self._most:
             with self._lock:
                 self._balance = min(self._most, self._balance + self._ratio)

@@ -1,13 +1,13 @@
-"""Requests whose numbers are sent in DynamoDB's canonical form, as `ClusterConfig.canonical_numbers` says.
+"""Changes the numbers of requests to DynamoDB's canonical form, as `ClusterConfig.canonical_numbers` says.
 
-One search in the bytes of a request tells whether it has a number that would change, and hardly any request has. Only
-such a request is searched member by member, and changed in a copy: the caller's parameters stay as they are. The copy
-is serialized again and used for routing, so that the hash and the token of a key are those of the key that is sent.
+One search in the bytes of a request tells whether it may have a number that would change; hardly any request has one.
+Only such a request is searched member by member, and changed in a copy: the caller's parameters are not changed. The
+copy is serialized again and used for routing, so that hash and token are computed from the key that is sent.
 
-Which numbers, and why these: elements of number sets, which the server compares by their text; what a condition or
-filter compares with, for the same reason; and with True the numbers at the top level of keys, items and updates, among
-which are the partition keys of tables and of their indexes. For the others there the server does the same when it reads
-them, so that which attributes are keys need not be known.
+These numbers change: elements of number sets, because the server compares them by their text; numbers with which a
+condition or filter compares, for the same reason; and with True the numbers at the top level of keys, items and
+updates. The partition keys of tables and indexes are among these. The server makes the others canonical anyway when it
+reads them, so it does not matter which attributes are keys.
 """
 
 from __future__ import annotations
@@ -34,21 +34,22 @@ _CANONICAL = rb'(?:[1-9][0-9]*|0|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9]|-[1-9][0-9]*)"
 may_change: Callable[[bytes], Any] = re.compile(
     rb'N(?:": ?"(?!%b)|S": ?\[(?!(?:"%b(?:, ?)?)*\]))' % (_CANONICAL, _CANONICAL)
 ).search
-"""Whether the body of a request may have a number in another form. True for some more: the name of an attribute may end
-as the type of a number does. The pattern begins with one letter, for which a search in bytes is quick."""
+"""Finds bodies of requests that may have a number in another form. It also finds some others, because the name of an
+attribute may end with the letters of a number's type. The pattern begins with a single letter, because the search for
+one letter is fast."""
 
 _VALUES = "ExpressionAttributeValues"
 _COMPARING = frozenset((_VALUES, "Expected", "QueryFilter", "ScanFilter", "TransactItems"))
-"""What a request has if it compares numbers."""
+"""The members of a request that may compare numbers."""
 
 Rule = Callable[[Any], Any]
-"""What becomes of a part of a request: a copy, or the very same if nothing changes."""
+"""Changes a part of a request: returns a changed copy, or the same object if nothing changes."""
 
 
 class NumberForms:
-    """Gives each request the forms of numbers that its settings want. Threads may share it.
+    """Changes the numbers of each request as its settings say. Threads may share it.
 
-    `default`: the cluster's setting. `options`: gives those of the request that is being made. `tables`: knows the
+    `default`: the cluster's setting. `options`: returns the options of the present request. `tables`: knows the
     partition keys.
     """
 
@@ -59,9 +60,9 @@ class NumberForms:
         self._told: dict[str, object] = {}
 
     def of(self, parameters: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
-        """The parameters as they are to be sent: a copy where a number changes, else these very ones.
+        """The parameters to send: a changed copy if a number changes, else the same object.
 
-        `body`: the same as JSON.
+        `body`: the parameters as JSON.
         """
         mode = self._options().canonical_numbers
         if mode is None:
@@ -75,12 +76,12 @@ class NumberForms:
                     return parameters
             return canonical_request(parameters, keys=mode is True)
         except WRONG_VALUE:
-            # What is wrong with the parameters is for the server to say.
+            # The server will raise an error about the parameters.
             _log.debug("The numbers of a request cannot be made canonical.", exc_info=True)
             return parameters
 
     def _tell_of_keys(self, parameters: Mapping[str, Any]) -> None:
-        """Log once for each table that a partition key is in a form of its own."""
+        """Log once for each table that a partition key is not in the canonical form."""
         for table, value in self._keys(parameters):
             number = _number(value)
             if number is None or table in self._told or is_canonical(number) or not isinstance(table, str):
@@ -89,9 +90,9 @@ class NumberForms:
             if self._told.setdefault(table, mark) is mark:
                 _log.warning(
                     "Table %r: a request has a number as a partition key, of the table or of an index, that is not "
-                    "written as DynamoDB writes it, such as 1.0 for 1. For DynamoDB these are one key, for Alternator "
-                    "they are two, and an item that "
-                    "is saved under one is not found under the other. `pynamodb-alternator check` tells whether "
+                    "written as DynamoDB writes it, such as 1.0 for 1. For DynamoDB these are the same key. For "
+                    "Alternator they are two keys, and an item that is saved under one is not found under the other. "
+                    "`pynamodb-alternator check` tells whether "
                     "canonical_numbers=True, which makes them one, is safe for the items that are stored.",
                     table,
                 )
@@ -132,9 +133,10 @@ def _attributes_in(requests: Any) -> Iterable[Mapping[Any, Any]]:
 
 
 def canonical_request(parameters: Mapping[str, Any], *, keys: bool) -> Mapping[str, Any]:
-    """The parameters of an operation with canonical numbers: a copy where one changes, else these very ones.
+    """The parameters of an operation with canonical numbers: a changed copy if a number changes, else the same object.
 
-    `keys`: at the top level of keys, items and updates too. Elements of a set that become equal are sent once.
+    `keys`: whether numbers at the top level of keys, items and updates change too. Elements of a set that become equal
+    are sent once.
     """
 
     made = _members(parameters, _RULES[keys])
@@ -142,7 +144,7 @@ def canonical_request(parameters: Mapping[str, Any], *, keys: bool) -> Mapping[s
 
 
 def _rules(keys: bool) -> Mapping[str, Rule]:
-    """What becomes of the members of a request."""
+    """The rule for each member of a request."""
 
     def value(typed: Any) -> Any:
         return _value(typed, keys)
@@ -182,7 +184,7 @@ def _rules(keys: bool) -> Mapping[str, Rule]:
 
 
 def _with_expressions(parameters: Mapping[str, Any], keys: bool) -> Mapping[str, Any]:
-    """The same of the numbers to which the request's expressions refer."""
+    """The parameters with changes of the numbers to which the request's expressions refer."""
     members = [member for member in (EXPRESSIONS if keys else CONDITIONS) if member in parameters]
     values = as_mapping(parameters.get(_VALUES))
     if not members or values is None:
@@ -217,7 +219,8 @@ def _number(typed: Any) -> str | None:
 
 
 def _value(typed: Any, is_number_meant: bool) -> Any:
-    """An attribute value. Its own number changes if that is meant; the elements of number sets in it always do."""
+    """A changed attribute value. Its own number changes only if `is_number_meant`. Elements of number sets in it always
+    change."""
     value = as_mapping(typed)
     if value is None or len(value) != 1:
         return typed
@@ -250,7 +253,7 @@ def _set(elements: Any) -> Any:
 
 
 def _members(body: Any, rules: Mapping[str, Rule]) -> Any:
-    """A copy in which these members have changed as their rules say; `body` itself where none does."""
+    """A copy in which the rules have changed these members; `body` itself if none changes."""
     if as_mapping(body) is None:
         return body
     changed = {}
@@ -263,7 +266,7 @@ def _members(body: Any, rules: Mapping[str, Rule]) -> Any:
 
 
 def _each(named: Any, rule: Rule) -> Any:
-    """The same of all members, whatever their names are."""
+    """A copy in which the rule has changed all members; `named` itself if none changes."""
     if as_mapping(named) is None:
         return named
     changed = {}
@@ -275,7 +278,7 @@ def _each(named: Any, rule: Rule) -> Any:
 
 
 def _of_all(rule: Rule) -> Rule:
-    """The same of the elements of a list."""
+    """A rule that changes all elements of a list."""
 
     def of_list(elements: Any) -> Any:
         if not isinstance(elements, list | tuple):

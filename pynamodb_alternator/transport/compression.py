@@ -1,6 +1,6 @@
 """Compression of request bodies and of answers.
 
-ScyllaDB takes and gives gzip and deflate since 2026.1; deflate means the zlib format (RFC 1950), as RFC 9110 has it.
+ScyllaDB accepts and sends gzip and deflate since 2026.1. Deflate means the zlib format (RFC 1950), as in RFC 9110.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from ..settings.compression import Compression, Deflate, Gzip
 __all__ = ["PIECE", "STEP", "Deflate", "Gzip", "accepts", "coding_of", "compress", "decompress", "pieces"]
 
 PIECE = 256 * 1024
-"""Bytes that are unpacked at once, at most: about a millisecond."""
+"""The largest number of bytes that are unpacked in one step, which takes about a millisecond."""
 STEP = 16 * 1024
-"""Bytes that zlib is given at once, at most. Even bytes that unpack to nothing take time: so many of the worst ones
-take about a millisecond. The rest that zlib leaves, because a piece is full, is copied."""
+"""The largest number of bytes that zlib gets in one step. Even bytes that unpack to nothing take time: in the worst
+case, so many bytes take about a millisecond. If a piece is full, the bytes that zlib has not used are copied."""
 _WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-"""What tells zlib which of the two formats it shall write or expect."""
+"""The argument by which zlib writes or expects one of the two formats."""
 _NEVER = r"q\s*=\s*0(\.0*)?"
-"""The weight of a coding that is not to be used."""
+"""The weight of a coding that must not be used."""
 
 
 def compress(how: Compression, body: bytes) -> tuple[bytes, str | None]:
-    """The body to send, and its Content-Encoding; None where it stays as it is, being small or not compressible.
+    """The body to send, and its Content-Encoding. This is None if the body is not compressed, because it is small or
+    would not become smaller.
 
-    The same body always gives the same bytes: a gzip header here has no time and no name in it.
+    The same body always gives the same bytes, because the gzip header has no time and no name.
     """
     if len(body) < how.min_size:
         return body, None
@@ -49,18 +50,19 @@ def accepts(head: bytes, coding: str) -> bool:
 
 
 def decompress(body: bytes, content_encoding: str | None, limit: int, *, who: str = "A node") -> bytes:
-    """The body of an answer, as it was before the server compressed it; as `pieces`, but in one piece."""
+    """The whole unpacked body of an answer. For the arguments and errors see `pieces`."""
     return b"".join(pieces(body, content_encoding, limit, who=who))
 
 
 def pieces(body: bytes, content_encoding: str | None, limit: int, *, who: str = "A node") -> Iterator[bytes]:
-    """The body of an answer, as it was before the server compressed it, and at most `limit` bytes of it. Nothing beyond
-    them is unpacked. Each piece is a step of the work: at most `PIECE` bytes, made of at most `STEP`. It may be empty.
+    """The unpacked body of an answer in pieces, with at most `limit` bytes in total: no more bytes are unpacked. Each
+    piece is one step of the work: at most `PIECE` bytes, which are made from at most `STEP` bytes. A piece may be
+    empty.
 
-    `who`: what errors call the node.
+    `who`: the name of the node in errors.
 
-    Raises `MalformedAnswerError` for a coding that is neither gzip nor deflate, for a body that is damaged, cut short
-    or followed by something, and for one that grows beyond `limit`. gzip's and zlib's checksums are checked.
+    Raises `MalformedAnswerError` for a coding that is not gzip or deflate, for a body that is damaged, is cut short, or
+    has bytes after its end, and for a body that is larger than `limit`. The checksums of gzip and zlib are checked.
     """
     coding = coding_of(content_encoding)
     if coding == "identity":
@@ -78,8 +80,8 @@ def pieces(body: bytes, content_encoding: str | None, limit: int, *, who: str = 
             if not tail:
                 tail = body[place : place + STEP]
                 place += len(tail)
-            at_end = not tail  # zlib may still hold some of what it has unpacked
-            # One byte more than allowed tells that there is more, without unpacking it.
+            at_end = not tail  # zlib may still have unpacked bytes
+            # One byte more than allowed shows that the body is too large.
             piece = reader.decompress(tail, min(PIECE, left + 1))
             tail = reader.unconsumed_tail
             left -= len(piece)

@@ -1,7 +1,7 @@
-"""GET requests for discovery and probes, each node's on a connection of its own.
+"""GET requests for discovery and probes, on connections of their own, one for each node.
 
-They do not share the requests' pools: a full pool must not hold up the probe that finds out why it is full. But a
-pool that lacks a connection takes over the one that lies idle here.
+They do not use the pools of requests: a full pool must not delay the probe that finds out why it is full. But a pool
+that needs a connection takes over an idle one of this module.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ __all__ = ["ControlConnections", "own_time"]
 
 _MAX_BODY = 16 * 1024 * 1024
 _MOST_IDLE = 8
-"""Connections kept for the next fetch. Discovery asks the same few nodes; three hundred that were probed once at the
-start need no connection each."""
+"""The number of connections that are kept for the next fetch. Discovery asks the same few nodes again and again. Three
+hundred nodes that were probed once at the start do not need a connection each."""
 
 
 @contextlib.contextmanager
 def own_time(node: Node, question: str, timeout: float) -> Iterator[None]:
-    """An error of a timeout inside names the time of this `question`, because no call with a deadline is under way."""
+    """The texts of timeout errors inside name this `question` and `timeout`, because there is no call with a
+    deadline."""
     try:
         yield
     except (ConnectTimeoutError, ReadTimeoutError, DeadlineExceededError) as error:
@@ -51,8 +52,8 @@ def own_time(node: Node, question: str, timeout: float) -> Iterator[None]:
 class ControlConnections:
     """Fetches paths from nodes. Threads may share it; each node has at most one idle connection.
 
-    `admit`: is called with the node before each fetch; raises where the cluster must not connect to it. `user_agent`:
-    what fetches say they come from; None for nothing.
+    `admit`: is called with the node before each fetch; raises if the cluster must not connect to it. `user_agent`: the
+    User-Agent of fetches; None for none.
     """
 
     def __init__(
@@ -69,23 +70,23 @@ class ControlConnections:
         self._clock = clock
         self._lock = threading.Lock()
         self._idle: dict[str, StepwiseConnection] = {}
-        # Those in use belong to the threads that use them; here is only known which there are.
+        # Connections in use belong to the threads that use them. Only weak references to them are kept here.
         self._live: LiveConnections[StepwiseConnection] = LiveConnections()
         self._members: frozenset[str] | None = None
         self._asked: str | None = None
-        """The endpoint that was asked last for more than a probe: the node that tells the list."""
+        """The endpoint that was last asked for something else than a probe: the node that tells the list."""
         self._closed = False
 
     def fetch_answer(self, node: Node, path: str, timeout: float) -> tuple[int, bytes]:
-        """`fetch` in the shape that discovery and probes take: status and body."""
+        """`fetch`, but it returns status and body, as discovery and probes need them."""
         answer = self.fetch(node, path, timeout=timeout)
         return answer.status, answer.body
 
     def fetch(self, node: Node, path: str, *, timeout: float) -> Answer:
         """GET `path`, within `timeout` seconds in all. Raises `TransportError`.
 
-        A kept-alive connection that fails says little of its node, which may have been restarted since: that is
-        tried again, once, on a fresh one.
+        If a kept-alive connection fails, this says little about its node, which may have been restarted since. So the
+        request is made again, once, on a new connection.
         """
         with own_time(node, f"GET {path}", timeout):
             return self._fetch(node, path, timeout)
@@ -130,16 +131,15 @@ class ControlConnections:
                 self._idle[endpoint] = connection
                 if len(self._idle) <= _MOST_IDLE:
                     return
-                # The one that has waited longest: a dict keeps the order in which they came.
+                # The connection that has been idle for longest: a dict keeps the order of insertion.
                 connection = self._idle.pop(next(iter(self._idle)))
         connection.close()
 
     def hand_over(self, node: Node) -> StepwiseConnection | None:
-        """The idle connection to a node, which is its new owner's then. None if there is none that can be done without:
-        the one over which the list is read each second stays.
+        """The idle connection to a node, which belongs to the caller then. None if there is none. The connection over
+        which the list is read is not handed over.
 
-        So a node that was probed for the first time, because a request has named it, is connected to once and not
-        twice.
+        So for a new node that was probed because a request has named it, one connection is opened, and not two.
         """
         if node.endpoint not in self._idle or node.endpoint == self._asked:
             return None
@@ -153,14 +153,14 @@ class ControlConnections:
         """Close the idle connections to all other nodes."""
         present = frozenset(node.endpoint for node in nodes)
         with self._lock:
-            self._members = present  # for what is under way: it comes back later
+            self._members = present  # for connections in use, which are given back later
             gone = [endpoint for endpoint in self._idle if endpoint not in present]
             connections = [self._idle.pop(endpoint) for endpoint in gone]
         for connection in connections:
             connection.close()
 
     def close(self) -> None:
-        """Close all connections; a fetch under way fails at once. Any number of times."""
+        """Close all connections; a fetch under way fails at once. May be called any number of times."""
         with self._lock:
             self._closed = True
             idle = list(self._idle.values())
@@ -178,5 +178,5 @@ class ControlConnections:
             connection.abandon()
 
     def connections(self) -> list[StepwiseConnection]:
-        """Those that exist, idle or not."""
+        """All connections that exist, idle or not."""
         return self._live.all()

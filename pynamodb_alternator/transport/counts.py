@@ -1,4 +1,4 @@
-"""How often each node has answered and failed, counted where every attempt ends."""
+"""How often each node has answered and failed, counted at the end of each attempt."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from ..topology.node import Node
 __all__ = ["Counts", "NodeCounts"]
 
 _HISTORY = 1_000
-"""Nodes that have left and are remembered, in case they come back."""
+"""How many nodes that have left are remembered, in case they come back."""
 
 
 class NodeCounts:
-    """`answers`: attempts that got any answer. `failures`: attempts that got none."""
+    """The counts of one node. `answers`: attempts that got an answer, also an error. `failures`: attempts that got
+    none."""
 
     __slots__ = ("answers", "failures")
 
@@ -25,7 +26,7 @@ class NodeCounts:
 class Counts(dict[str, NodeCounts]):
     """By node address. A node that is not in it yet gets its counts when it is looked up.
 
-    There is no lock: a request must not pay for one. CPython with its lock adds to an attribute in one piece.
+    There is no lock, because it would slow down each request. With CPython's own lock, no count is lost.
     """
 
     def __missing__(self, address: str) -> NodeCounts:
@@ -37,7 +38,7 @@ class Counts(dict[str, NodeCounts]):
         return 0 if counts is None else counts.answers
 
     def forget_others(self, addresses: Iterable[str]) -> None:
-        """Forget nodes that are none of these, when they have become many."""
+        """Forget the nodes that are not in `addresses`, when there are many of them."""
         known = set(addresses)
         for address in [other for other in list(self) if other not in known][_HISTORY:]:
             self.pop(address, None)

@@ -1,10 +1,10 @@
-"""Whose signature goes on a request: the config's `credentials`, asked anew for every request.
+"""Finds the signer of each request, from the config's `credentials`, which are asked anew for every request.
 
-Credentials may rotate (an assumed role, a secret read from a vault): a botocore session, a botocore credentials object
-and a callable are asked each time, and the `Signer` is kept as long as the answer stays the same.
+Credentials may change (an assumed role, a secret from a vault). So a botocore session, a botocore credentials object or
+a callable is asked each time, and the `Signer` is kept as long as the answer stays the same.
 
-Asking may wait for a network or a file. A thread waits for it (`Signers.current`). An event loop must not: it looks at
-`would_wait` first, and lets `current_in_loop` ask in a thread, or await a source that is asynchronous.
+The source may wait for a network or a file. A thread waits for it (`Signers.current`). An event loop must not wait: it
+checks `would_wait` first, and uses `current_in_loop`, which asks in a thread, or awaits an asynchronous source.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _log = logging.getLogger("pynamodb_alternator.cluster")
 
 _Frozen = tuple[Any, Any, Any]
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Calls a function in a thread, and gives what it gave."""
+"""Calls a function in a thread, and returns its result."""
 
 _REMEDY = (
     "Give Credentials(access_key, secret_key), a botocore session or credentials object that has credentials, or a "
     "callable that gives one of these; or credentials=None to send unsigned requests."
 )
 _REST = 5.0
-"""Seconds after a refresh has failed in which credentials that have not expired are used without asking again."""
+"""For so many seconds after a failed refresh, credentials that have not expired are used without another refresh."""
 
 
 class Signers:
-    """Gives the signer of each request, from a config's `credentials`. Threads may share it.
+    """Returns the signer of each request, from a config's `credentials`. Threads may share it.
 
-    `region`, `service`: of the signature's scope.
+    `region`, `service`: for the scope of the signature.
     """
 
     __slots__ = ("_clock", "_holder", "_latest", "_lock", "_pid", "_region", "_rests_until", "_service", "_source")
@@ -62,18 +62,18 @@ class Signers:
         self._service = service
         self._clock = clock
         self._latest: tuple[_Frozen, Signer] | None = None
-        # What told the latest credentials, if it knows when they expire.
+        # The object that gave the latest credentials, if it knows when they expire.
         self._holder: RefreshableCredentials | None = None
         self._rests_until = 0.0
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
     def current(self) -> Signer | None:
-        """The signer for a request that is sent now; None where requests are to be unsigned. May wait for the source.
+        """The signer for a request that is sent now; None if requests are not signed. May wait for the source.
 
-        Credentials that have not expired go on being used while their refresh fails. Otherwise raises
-        `CredentialsError` where the source fails, and `ConfigurationError` where it gives no usable credentials. Both
-        tell the kind of an error that is not botocore's, and not its text, which may have a secret in it.
+        If a refresh fails, the old credentials are used as long as they have not expired. Otherwise raises
+        `CredentialsError` if the source fails, and `ConfigurationError` if it gives no usable credentials. Of an error
+        that is not botocore's, they show only the type, because the text may contain a secret.
         """
         source = self._source
         if source is None:
@@ -85,14 +85,14 @@ class Signers:
         except _Asynchronous:
             if self._latest is None:
                 raise _only_in_event_loops(source) from None
-            return self._latest[1]  # as an event loop was told it last
+            return self._latest[1]  # the signer that an event loop got last
         except ConfigurationError:
             raise
         except Exception as error:
             failure = error
         else:
             return self._taken(frozen)
-        # Not inside the handler, so that an error whose text is left out is not the context of ours.
+        # Raised outside of the handler, so that the original error, which may contain a secret, is not its context.
         return self._failed(failure)
 
     def would_wait(self) -> bool:
@@ -107,15 +107,16 @@ class Signers:
                 return True
             if not type(source).__module__.startswith("botocore."):
                 return True  # nobody knows what it does
-            source = source.get_credentials()  # the session has them by now
+            source = source.get_credentials()  # the session has loaded them already
         if isinstance(source, RefreshableCredentials):
             return inspect.iscoroutinefunction(source.get_frozen_credentials) or source.refresh_needed()
         return hasattr(source, "get_frozen_credentials") and type(source) is not StockCredentials
 
     async def current_in_loop(self, in_thread: InThread) -> Signer | None:
-        """As `current`, without waiting in the event loop: what is asynchronous is awaited, the rest asked in a thread.
+        """Like `current`, but it does not block the event loop: an asynchronous source is awaited, and others are asked
+        in a thread.
 
-        aiobotocore's sessions and credentials objects, and functions that are asynchronous, are taken here too.
+        Sessions and credentials objects of aiobotocore, and asynchronous functions, are accepted here too.
         """
         source = self._source
         if source is None:
@@ -163,8 +164,8 @@ class Signers:
 
     def _of_session(self, session: Any) -> Any:
         if self._latest is not None:
-            return session.get_credentials()  # the session has them by now
-        # A session's first search for credentials is not made for several threads at once.
+            return session.get_credentials()  # the session has loaded them already
+        # A session's first search for credentials must not run in several threads at the same time.
         if self._pid != os.getpid():
             # A fork may have copied the lock while another thread held it.
             self._lock, self._pid = threading.Lock(), os.getpid()
@@ -205,7 +206,7 @@ class Signers:
 
 
 class _Asynchronous(Exception):
-    """A source gave something that is to be awaited, where there is no event loop."""
+    """A source returned an awaitable, but there is no event loop."""
 
 
 def _at_once(told: Any) -> Any:
@@ -229,7 +230,7 @@ def _only_in_event_loops(source: Any) -> ConfigurationError:
 
 
 def _triple(told: Any) -> _Frozen:
-    """From a `Credentials`, or from botocore's frozen credentials."""
+    """The three parts of a `Credentials`, or of botocore's frozen credentials."""
     if isinstance(told, Credentials):
         return told.access_key, told.secret_key, told.session_token
     try:

@@ -1,8 +1,8 @@
 """Sends the signals of a request.
 
-Each function emits one signal, with the whole payload of its event in one call: `Environment.emit` adds the cluster's
-name and hands the same dict on to the receivers. A caller that every request passes looks first whether the signal
-has receivers, so that a request without listeners pays one look at an attribute.
+Each function emits one signal, with the whole payload of its event in one call. `Environment.emit` adds the cluster's
+name to the payload, and passes the same dict to the receivers. Code that runs for every request checks first whether
+the signal has receivers, so that a request without receivers takes only the time to read an attribute.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _request_numbers = itertools.count(1)
 
 
 def next_request_id() -> str:
-    """The same in all signals of one request, and in those of no other request of this machine."""
+    """A text that is the same in all signals of one request, and that no other request of this machine has."""
     return f"{os.getpid():x}-{next(_request_numbers):x}"
 
 
 def affinity_fallback(request: Attempts | Told) -> None:
-    """If the request's plan wanted affinity, and has none."""
+    """Sent if the request's plan should have affinity, but has none."""
     plan = request.plan
     if plan.wanted_affinity and plan.reason is not None and signals.affinity_fallback.receivers:
         request.environment.emit(
@@ -61,7 +61,7 @@ def routed(request: Attempts | Told, node: Node, *, hedge: bool = False) -> None
 
 
 def retried(request: Attempts, before: Node, node: Node, error: BaseException | Answer | None) -> None:
-    """`error`: what the attempt at the node `before` met."""
+    """`error`: the failure or answer of the attempt at the node `before`."""
     request.environment.emit(
         signals.request_retried,
         operation=request.operation,
@@ -112,7 +112,7 @@ def no_nodes_available(request: Attempts, scope: Scope, why: str) -> None:
 
 
 def table_name(parameters: Mapping[str, Any]) -> str | None:
-    """The table that a request is about; several of one batch are joined with commas."""
+    """The table of a request. The names of several tables in a batch are joined with commas."""
     name = parameters.get("TableName")
     if name is not None:
         return str(name)

@@ -1,7 +1,7 @@
-"""What botocore's client calls to make a request: the attempt loop, and the two lanes on which it sends.
+"""The endpoint that botocore's client calls to make a request: the attempt loop, which sends on one of two lanes.
 
 The short lane writes the request itself. The compatible lane builds botocore's request objects and emits its events,
-and is chosen where somebody listens to those events. Both put equivalent requests on the wire.
+and is used if a handler listens to these events. Both send equivalent requests.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ __all__ = ["ClusterEndpoint", "Prepare"]
 
 class Prepare(Protocol):
     def __call__(self, now: float, total: float | None) -> Any:
-        """Called before each request: be awake, and have nodes to route to. Raises if the cluster is closed. An event
-        loop awaits what it gives, unless that is None."""
+        """Called before each request: see `ClusterCore.prepare`. Raises if the cluster is closed. An event loop awaits
+        the result, unless it is None."""
 
 
 class ClusterEndpoint(botocore.endpoint.Endpoint):
     """An endpoint that is a whole cluster.
 
-    For event loops, `aio.endpoint.AsyncClusterEndpoint` derives from it: other lanes, and a loop that awaits.
+    For event loops, the subclass `aio.endpoint.AsyncClusterEndpoint` has other lanes, and an attempt loop that awaits.
     """
 
     _short_lane: Callable[..., Any] = ShortLane
@@ -61,7 +61,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         prepare: Prepare,
         keep_alive: object = None,
     ) -> None:
-        # botocore's own session for HTTP is never used; it would open a pool of its own.
+        # botocore's own HTTP session is not used, because it would open a pool of its own.
         no_session: Any = _NoSession()
         super().__init__(url, "dynamodb", events, http_session=no_session)
         self._events = events
@@ -69,21 +69,22 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         self._environment = environment
         self._sender = sender
         self._prepare = prepare
-        # The cluster lives as long as a client of it does, though the rooms refer to it weakly.
+        # Keeps the cluster alive as long as its client, because other parts refer to the cluster only weakly.
         self._keep_alive = keep_alive
         self.hooks: Hooks = Hooks(events)
         """Tells which lane an operation takes."""
         self._has_room: Callable[[Node], bool] = sender.has_room
         self._happy_path = HappyPath(config, environment, sender, prepare, self._make)
         self.calls: Calls
-        """Tells which calls of the client come to `call`; the client is told by it that is assembled with this."""
+        """Decides which calls of the client come to `call`. It is set when the client is assembled."""
         self.error_of: Callable[[Any], Any]
-        """Gives the class of the error that the client raises for this code."""
+        """Returns the class of the error that the client raises for a code."""
         self.failure_class: Callable[[str], type[ServerFailureError]] = lambda code: ServerFailureError
-        """Gives the class of the error for an answer with this code, which is the client's for the code as well."""
+        """Returns the class of the error for an answer that leaves the outcome open, by its code. See
+        `_botocore._FailureClasses`."""
 
     def make_request(self, operation_model: OperationModel, request_dict: Any) -> tuple[Any, dict[str, Any]]:
-        """Send a request to the node that its query plan says, or to the next one."""
+        """Send a request to the first node of its query plan, or to the next ones if it fails."""
         options = current(self._sender.key)
         timeouts = options.timeouts(self._config.timeouts)
         started = self._environment.clock()
@@ -105,11 +106,11 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
             return self._result(attempts, lane, self._run(attempts, lane))
 
     def call(self, operation: Operation, parameters: Any, body: bytes) -> Any:
-        """The call of a client, if nothing listens to it. Raises what botocore's client would raise."""
+        """The call of a client to which nothing listens. Raises what botocore's client would raise."""
         return self._happy_path(operation, parameters, body)
 
     def _make(self, request: Request, begun: Begun | None, end: Answer | TransportError | None) -> Any:
-        """Make a request that is not for the happy path, or that has left it after its first attempt."""
+        """Make a request that cannot take the happy path, or that has left it after its first attempt."""
         if begun is None or end is None:
             timeouts = request.options.timeouts(self._config.timeouts)
             response, parsed = self._go_through(
@@ -141,7 +142,7 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
         return parsed
 
     def _lane(self, operation_model: OperationModel, request_dict: Any, options: RequestOptions) -> Any:
-        """The lane of one call: the short one, unless somebody hooks the events of its attempts."""
+        """The lane of one call: the short one, unless a handler listens to the events of its attempts."""
         if self.hooks.any_for(operation_model.name):
             return self._compatible_lane(self, self._sender, operation_model, request_dict, options)
         return self._short_lane(self._sender, operation_model, request_dict, options)
@@ -187,17 +188,17 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
                 return step
 
     def _result(self, attempts: Attempts, lane: Lane, answer: Answer) -> tuple[Any, dict[str, Any]]:
-        """What botocore's client gets. For an answer that leaves the outcome of a write open, the client raises another
-        error than its own: see `OpenOutcomeCode`."""
+        """The result for botocore's client. For an answer that leaves the outcome of a write open, the client raises
+        our error instead of its own: see `OpenOutcomeCode`."""
         response, parsed = lane.result(answer, attempts.count)
         if answer.status >= 300 and attempts.are_used_up:
-            parsed["ResponseMetadata"]["MaxAttemptsReached"] = True  # as botocore, which says it in the error's text
+            parsed["ResponseMetadata"]["MaxAttemptsReached"] = True  # as in botocore, which adds it to the error's text
         if answer.status >= 300 and attempts.leaves_open(answer):
             kind = self.failure_class(str(parsed.get("Error", {}).get("Code")))
             OpenOutcomeCode.into(parsed, attempts.open_outcome(parsed, kind))
         return response, parsed
 
-    # ---- what the compatible lane asks of botocore's endpoint --------------------------------------------------
+    # ---- what the compatible lane needs from botocore's endpoint --------------------------------------------------
 
     def emit(self, event: str, **payload: Any) -> list[tuple[Any, Any]]:
         responses: list[tuple[Any, Any]] = self._events.emit(event, **payload)
@@ -205,10 +206,11 @@ class ClusterEndpoint(botocore.endpoint.Endpoint):
 
 
 def _attempts_with(hedge: Hedge, operation: str, parameters: Any, options: RequestOptions) -> Callable[..., Attempts]:
-    """The class for the attempts of a request with the setting `hedge`: hedged ones only for a read that may be hedged.
+    """The class for the attempts of a request with the setting `hedge`: `HedgedAttempts` only for a read that may be
+    hedged.
 
-    A request that prefers one node may not be hedged, because it may be about this very node. The library's own
-    requests may not be hedged either.
+    A request that prefers one node may not be hedged, because the caller may want an answer of this node. The library's
+    own requests may not be hedged either.
     """
     prefers_one = options.consistent_node is not None and options.consistent_node is not False
     if prefers_one or options.is_lookup or not may_be_hedged(operation, parameters):
@@ -217,8 +219,8 @@ def _attempts_with(hedge: Hedge, operation: str, parameters: Any, options: Reque
 
 
 class _NoSession:
-    """Takes the place of botocore's HTTP session. The pools belong to the cluster: closing one client, which all models
-    may share, must not close them."""
+    """Replaces botocore's HTTP session. The pools belong to the cluster, so they must not be closed together with a
+    client, which all models may share."""
 
     def send(self, request: Any) -> Any:
         raise TransportError("botocore's own HTTP session is not used: requests go through the cluster's pools")

@@ -25,7 +25,7 @@ from .loads import Loads
 __all__ = ["PROOF_PAUSE", "Emit", "Environment"]
 
 PROOF_PAUSE = 0.01
-"""Seconds between two looks at nodes that are being probed, while a request can go to none."""
+"""Seconds between two checks of nodes that are being probed, while no node can take a request."""
 
 
 class Emit(Protocol):
@@ -36,8 +36,8 @@ class Emit(Protocol):
 class Environment:
     """What all requests of a cluster share.
 
-    `names_asked`: the names of seeds for which the resolver is being asked now. `loads`: how busy the nodes are; None
-    where that does not decide about their order.
+    `names_asked`: the names of seeds that are being resolved now. `loads`: how busy the nodes are; None if the order of
+    the nodes does not depend on it.
     """
 
     def __init__(
@@ -68,42 +68,43 @@ class Environment:
         self.loads = loads
 
     def after_fork(self) -> None:
-        """In a forked child: it counts anew, and its random choices are its own, and not those of its siblings."""
+        """In a forked child: counts begin again, and random choices differ from those of other children."""
         self.random.seed()
         self.router.after_fork()
         self.budget.after_fork()
         self.counts.clear()
 
     def failed_at(self, node: Node, operation: str, by: Answer | TransportError) -> None:
-        """An attempt at `node` has failed, or its answer is not for the caller: it may count as a slow answer."""
+        """An attempt at `node` has failed, or its answer does not go to the caller. It may count as a slow answer."""
         if self.loads is not None and outcome.counts_as_slow(by):
             self.loads.failed(node, operation)
 
     def first(self, plan: QueryPlan, view: View) -> Node | None:
-        """The first node of the plan, where some nodes are unproven. If the plan would name such a node, it is probed,
-        and the next usable one is given."""
+        """The first usable node of the plan, for a view with unproven nodes. If an unproven node would be first, it is
+        probed, and the next usable node is returned."""
         node = plan.first(view.if_all_were_well)
         if node is None or view.is_active(node):
-            return node  # an active node that is first among all is first among the usable ones
+            return node  # a node that is first of all nodes is also first of the usable ones
         if node in view.unproven:
             self.membership.named(node)
         return plan.first(view)
 
     def named(self, plan: QueryPlan, view: View) -> None:
-        """A request has this plan: if the node that it would name first is unproven, that is probed."""
+        """A request has this plan: if the first node of the plan is unproven, it is probed."""
         if view.unproven:
             self.first(plan, view)
 
     def is_proof_coming(self, view: View, until: float) -> bool:
-        """Whether a request that has no node to go to waits for some that are unproven. All of them are probed now.
+        """Whether a request that no node can take waits for unproven nodes. All of these are probed now.
 
-        `until`: when it waits no longer.
+        `until`: the time at which it stops waiting.
         """
         nodes = view.topology.nodes
         return bool(nodes) and self.membership.needed(nodes) and self.clock() < until
 
     def why_no_node(self, view: View, own_scope: Scope | None) -> str:
-        """Why a request that sees `view` has no node to go to. `own_scope`: its own routing scope, if it has one."""
+        """Why no node can take a request that sees `view`, in words. `own_scope`: the request's own scope, if it has
+        one."""
         membership = self.membership
         if not membership.view.topology.ring:
             unresolved = self.still_resolving()
@@ -125,14 +126,14 @@ class Environment:
         return f"{why}. {self._likely_cause() or 'Cluster.check() looks for the cause.'}"
 
     def awaited(self, view: View) -> str:
-        """What there is to say of what a request that sees `view` waits for before it has a node; empty for nothing."""
+        """What a request that sees `view` waits for while no node can take it, in words; empty if there is nothing."""
         unproven = [node.address for node in view.topology.nodes if node in view.unproven]
         more = f" and {len(unproven) - 3} more" if len(unproven) > 3 else ""
         probed = f"no usable node has answered GET / yet ({', '.join(unproven[:3])}{more})" if unproven else ""
         return self.still_resolving() or probed
 
     def still_resolving(self) -> str:
-        """What there is to say of seeds that are waited for; empty if the resolver is not being asked."""
+        """The names of seeds that are being resolved, in words; empty if there are none."""
         names = ", ".join(self.names_asked())
         return names and f"the names of the seeds are still being resolved ({names})"
 

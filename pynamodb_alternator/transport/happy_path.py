@@ -1,12 +1,13 @@
-"""The happy path of a request, which nearly every request takes: one function that reads from top to bottom.
+"""The happy path of a request, which nearly every request takes: one function without a loop.
 
-It makes no object that is needed only in trouble. Any other request is handed over to the attempt loop: before the
-first attempt, if the request or the cluster needs more than is done here; or after it, with its result (`Begun`). So
-the rules for trouble stand in `attempts` alone.
+It makes no object that only a failure needs. All other requests are handed over to the attempt loop: before the first
+attempt, if the request or the cluster needs more than this module does; or after it, with its result (`Begun`). So only
+`attempts` has the rules for failures.
 
-Ordinary are: TLS, signatures, a total timeout, key route affinity, replicas, a pool that opens a connection, most
-settings of models and blocks, load balancing, receivers of signals, and full pools. Out of the ordinary are: reads that
-may be hedged, compression, writes that wait for their node, and any end of the attempt except a short answer below 300.
+The happy path handles TLS, signatures, a total timeout, key route affinity, replicas, a pool that opens a connection,
+most settings of models and blocks, load balancing, receivers of signals, and full pools. It does not handle reads that
+may be hedged, compression, writes that wait for their node, and any end of the attempt except a short answer with a
+status below 300.
 """
 
 from __future__ import annotations
@@ -40,19 +41,20 @@ if TYPE_CHECKING:
 __all__ = ["Begun", "FirstAttempt", "HappyPath", "Request", "is_ordinary"]
 
 _LONGEST_BODY = 64 * 1024
-"""Bytes of a request body; those of a longer one take long enough to pay for the rest."""
+"""The largest body in bytes. A longer one takes so long that the happy path would not save anything."""
 
 
 _new = tuple.__new__
-"""Makes a named tuple of all its fields, without the function in Python that takes them by name."""
+"""Makes a named tuple from all its fields in order, which is faster than its constructor, a function in Python."""
 _ROUTED, _COMPLETED, _FALLBACK = signals.request_routed, signals.request_completed, signals.affinity_fallback
 
 
 class Terms(NamedTuple):
-    """The effect of a request's options, worked out once for all requests of the cluster that have the same options.
+    """The effect of a request's options, computed once for all requests of the cluster that have the same options.
 
-    `timeouts`: with the cluster's. `allows_all`: whether they keep no request off the happy path, `allows_none`:
-    whether they keep all requests off. `hedges`: whether reads may be hedged. `routes`: whether they say how.
+    `timeouts`: the timeouts of the options and the cluster. `allows_all`: whether all requests with these options may
+    take the happy path. `allows_none`: whether none may. `hedges`: whether reads may be hedged. `routes`: whether the
+    options change the routing.
     """
 
     options: RequestOptions
@@ -64,7 +66,8 @@ class Terms(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One call of a client. `started`: on the monotonic clock. `options`: its own. `terms`: what these come to."""
+    """One call of a client. `started`: a time of the monotonic clock. `options`: its own options. `terms`: their
+    effect."""
 
     operation: Operation
     parameters: Mapping[str, Any]
@@ -75,7 +78,7 @@ class Request(NamedTuple):
 
 
 class Told:
-    """What the signals are told of a request with one attempt; see `emit`."""
+    """The data of a request with one attempt that the signals need; see `emit`."""
 
     __slots__ = ("environment", "node", "operation", "parameters", "plan", "request_id", "started")
     count = 1
@@ -92,9 +95,9 @@ class Told:
 
 
 class Begun(NamedTuple):
-    """An attempt that has begun. `view`: what the plan was made for. `order`: what is left of the plan's order, if one
-    was made. `waits`: whether it waits for a connection of this node alone. `told`: what the signals were told, if
-    somebody listened. `head`: of the request; empty if it was not made."""
+    """An attempt that has begun. `view`: the view for which the plan was made. `order`: the rest of the plan's order,
+    if it was made. `waits`: whether it waits for a connection of this node only. `told`: the data that the signals got;
+    None if they have no receivers. `head`: the head of the request; empty if it was not made."""
 
     plan: QueryPlan
     view: View
@@ -106,19 +109,19 @@ class Begun(NamedTuple):
     head: bytes = b""
 
     def rest(self) -> Iterator[Node]:
-        """What is left of the plan's order, for an attempt that goes elsewhere."""
+        """The rest of the plan's order, for an attempt at another node."""
         if self.order is not None:
             return self.order
         return (node for node in self.plan.order(self.view) if node is not self.node)
 
     def with_head(self, head: bytes) -> Begun:
-        """The same attempt, for which this head was made."""
+        """This attempt with the head of its request."""
         return self._replace(head=head)
 
 
 class FirstAttempt:
-    """What the happy path of a thread and that of an event loop have in common: which requests may take it, and what
-    comes before and after the exchange."""
+    """The common base of the happy paths of threads and event loops: it decides which requests may take the happy path,
+    and does the work before and after the exchange."""
 
     def __init__(
         self,
@@ -141,11 +144,11 @@ class FirstAttempt:
         self._without_options = self._of_others = self._terms_of(NO_OPTIONS)
 
     def request(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Request:
-        """The request that is made here and now."""
+        """The request, with the present options and time."""
         options = current(self._key)
         terms = self._without_options if options is NO_OPTIONS else self._of_others
         if terms.options is not options:
-            # Kept for the next request, which may have the same.
+            # Cached for the next request, which may have the same options.
             terms = self._of_others = self._terms_of(options)
         return _new(Request, (operation, parameters, body, self._environment.clock(), options, terms))
 
@@ -164,7 +167,7 @@ class FirstAttempt:
         return Terms(options, options.timeouts(self._timeouts), allows_all, allows_none, hedges, routes)
 
     def allows(self, request: Request) -> bool:
-        """Whether the request needs nothing beside one attempt after another, as far as is known before."""
+        """Whether the request may take the happy path, by what is known before its first attempt."""
         terms = request.terms
         if terms.allows_none or len(request.body) > _LONGEST_BODY:
             return False
@@ -175,7 +178,7 @@ class FirstAttempt:
         return not self._waits_for_writes or is_read(request.operation.name)
 
     def timeouts(self, request: Request) -> Timeouts:
-        """Those of the request's options, or the cluster's."""
+        """The timeouts of the request's options, or of the cluster."""
         return request.terms.timeouts
 
     def begin(self, request: Request, deadline: float | None) -> Begun | None:
@@ -208,8 +211,8 @@ class FirstAttempt:
         return _new(Begun, (plan, view, node, self._membership.generation(node), waits, told, order, b""))
 
     def _with_room(self, order: Iterator[Node]) -> tuple[Node, Iterator[Node], bool]:
-        """The first node that has room, and the rest of the order, with the full nodes last. If all are full: the first
-        of all, and that the request has to wait for it."""
+        """The first node whose pool has room, the rest of the order with the full nodes last, and whether the request
+        must wait for the node. It must if all are full: then the node is the first one of all."""
         full: list[Node] = []
         for node in order:
             if self._has_room(node):
@@ -218,13 +221,13 @@ class FirstAttempt:
         return full[0], iter(full[1:]), True
 
     def pool_wait(self, begun: Begun, timeouts: Timeouts) -> float:
-        """Seconds in which a connection of a full pool must come free: none while other nodes may have room."""
+        """Seconds that the attempt waits for a connection of a full pool; 0 while other nodes may have room."""
         if not begun.waits:
             return 0.0
         return math.inf if timeouts.pool is None else timeouts.pool
 
     def settled(self, begun: Begun, answer: Answer, parsed: dict[str, Any]) -> dict[str, Any]:
-        """The caller's result of an attempt that went well."""
+        """The result for the caller, after an attempt that went well."""
         environment, node = self._environment, begun.node
         environment.counts[node.address].answers += 1
         self._membership.succeeded(node, begun.generation)
@@ -236,15 +239,15 @@ class FirstAttempt:
 
 
 def is_ordinary(answer: Answer) -> bool:
-    """Whether it is a success that is read in one go."""
+    """Whether the answer is a success that is read in one step."""
     return answer.status < 300 and "content-encoding" not in answer.headers and len(answer.body) <= LARGE
 
 
 class HappyPath(FirstAttempt):
     """Makes the requests of a cluster whose first attempt goes well.
 
-    `hand_over`: makes a request as all others are made, which has been prepared. It takes the attempt that has begun,
-    if one has, and its end.
+    `hand_over`: makes a request by the attempt loop. `prepare` has been called for the request already. It gets the
+    attempt that has begun, and its end, or None and None.
     """
 
     def __init__(
@@ -261,7 +264,7 @@ class HappyPath(FirstAttempt):
         self._hand_over = hand_over
 
     def __call__(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Any:
-        """The parsed answer, or what `hand_over` makes of the request."""
+        """Make the request. Returns the parsed answer, or the result of `hand_over`."""
         request, sender = self.request(operation, parameters, body), self._sender
         _, _, _, started, options, terms = request
         timeouts = terms.timeouts

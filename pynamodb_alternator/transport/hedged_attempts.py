@@ -1,26 +1,25 @@
-"""The attempts of a read that may be hedged: one of them may have a second one beside it, the hedge.
+"""The attempts of a read that may be hedged: while one of them waits, a second one may be sent, the hedge.
 
-`Attempts` knows one attempt at a time: its `node`, whose end `answered` and `failed` report. Here two may be under way,
-and what runs them says which one is meant (`turn_to`) before it reports an end: `side_by_side` in a thread, and
-`aio.side_by_side` in an event loop. Both wait for the two together:
+`Attempts` knows only one attempt at a time: its `node`, whose end `answered` and `failed` report. Here two attempts may
+be under way. The code that runs them (`side_by_side` in a thread, `aio.side_by_side` in an event loop) waits for both,
+and names one of them by `turn_to` before it reports its end:
 
     attempt = attempts.first()                            # the one that `next` has begun
-    hedge = attempts.hedge()                              # once `hedge_at` has passed, and nothing has come
-    attempts.failed_beside(attempt, error, hedge)         # or answered_beside: it ended badly, and the other goes on
-    attempts.turn_to(hedge)                               # the last one: its end is reported as usual
+    hedge = attempts.hedge()                              # when `hedge_at` has passed without an answer
+    attempts.failed_beside(attempt, error, hedge)         # or answered_beside: it failed, and the other goes on
+    attempts.turn_to(hedge)                               # the last attempt: its end is reported as usual
 
-**The hedge** goes to the next node of the same cycle of the plan, and so of the same scope, to which a connection can
-be had without waiting, and which does not keep other reads waiting. It is an attempt as all others are, and one of
-`Retries.max_attempts`. There is at most one in a call. While no node has a free connection, one is looked
-for again and again: first after `LEAST` seconds, later every `_LONGEST_PAUSE` seconds.
+**The hedge** goes to the next node of the same cycle of the plan, and so of the same scope, that has a free connection,
+and does not keep other reads waiting. It counts as an attempt for `Retries.max_attempts`. A call has at most one hedge.
+While no node has a free connection, the search is repeated: first after `LEAST` seconds, later every `_LONGEST_PAUSE`
+seconds.
 
-**The node that kept the read waiting** becomes a suspect when the hedge is sent, or finds no free connection: that of
-the attempt that loses is closed, and the monitor would not see that anything has waited. Until its probe has told, it
-is the last for reads. That the attempt lost says nothing else of it: it counts neither as an answer nor as a
-failure.
+**The node that kept the read waiting** becomes a suspect when the hedge is sent, or finds no free connection. The
+monitor would not notice this wait, because the connection of the attempt that loses is closed. Until the node's probe
+has a result, the node is last for reads. An attempt that loses does not count as an answer or as a failure.
 
-**If one of the two fails,** the other is the next attempt, and it goes on within its own timeouts. If both fail, the
-request goes on as all others do.
+**If one of the two fails,** the other one counts as the next attempt, and goes on within its own timeouts. If both
+fail, the request goes on like all others.
 """
 
 from __future__ import annotations
@@ -45,7 +44,8 @@ from .http1 import Answer
 __all__ = ["Attempt", "HedgedAttempts", "Lent"]
 
 _LONGEST_PAUSE = 0.02
-"""Seconds between two looks for a node with a free connection, at most: a look takes a few microseconds."""
+"""The largest number of seconds between two searches for a node with a free connection. A search takes a few
+microseconds."""
 
 
 class Attempt(NamedTuple):
@@ -65,10 +65,10 @@ class Lent(Protocol):
 
 
 class HedgedAttempts(Attempts):
-    """As `Attempts`, for a read that may be hedged. `hedge`: the settings.
+    """The `Attempts` of a read that may be hedged. `hedge`: the settings.
 
-    `hedge_at`: when the attempt under way is to be hedged, if no answer has begun; infinite for never.
-    `connections`: what the attempts under way use, for an event loop that cannot see it otherwise.
+    `hedge_at`: the time at which the attempt under way is hedged, if no answer has begun; infinite for never.
+    `connections`: the connections of the attempts under way, for an event loop, which cannot see them otherwise.
     """
 
     hedge_at: float = math.inf
@@ -79,8 +79,8 @@ class HedgedAttempts(Attempts):
     _hedge_outcome: str | None = None
     _pool_wait_before: float | None = None
     _pause = LEAST
-    _has_told = False
-    """That the attempt under way keeps the read waiting."""
+    _has_suspected = False
+    """Whether the node of the attempt under way was made a suspect, because it keeps the read waiting."""
 
     def __init__(
         self,
@@ -113,34 +113,34 @@ class HedgedAttempts(Attempts):
         return super().next()
 
     def first(self) -> Attempt:
-        """The attempt that `next` has just begun. The time to its hedge runs from here."""
+        """The attempt that `next` has just begun. The time until its hedge begins now."""
         assert self.node is not None
         self._began = self.environment.clock()
         may_be_hedged = self._after is not None and self._hedge_outcome is None
         self.hedge_at = self._began + (self._after or 0.0) if may_be_hedged else math.inf
-        self._pause, self._has_told = LEAST, False
+        self._pause, self._has_suspected = LEAST, False
         self._current = Attempt(self.node, self._generation)
         return self._current
 
     def hedge(self) -> Attempt | None:
-        """Begin the hedge of the attempt under way. None if there is to be none, or can be none at this instant; then
-        `hedge_at` says when to ask again."""
+        """Begin the hedge of the attempt under way. None if there must be no hedge, or if no node has a free connection
+        now. In the second case `hedge_at` is the time to call this again."""
         self.hedge_at = math.inf
         environment, waited_for = self.environment, self._current.node
         if self._sends + 1 >= self._retries.max_attempts:
             return None
         node = self._next_with_room()
         if node is None:
-            self._tell(waited_for)
+            self._suspect(waited_for)
             if self._full:
                 self._ask_again()
             return None
         if not environment.hedging.may_hedge(self._hedge, environment.clock()):
             self._order = itertools.chain((node,), self._order)
             return None
-        self._tell(waited_for)
+        self._suspect(waited_for)
         self._hedge_outcome = "lost"
-        # It takes no connection for which it would have to wait.
+        # The hedge must not wait for a connection.
         if self._pool_wait_before is None:
             self._pool_wait_before, self.pool_wait = self.pool_wait, 0.0
         self._nodes_in_cycle += 1
@@ -151,9 +151,9 @@ class HedgedAttempts(Attempts):
             emit.routed(self, node, hedge=True)
         return hedge
 
-    def _tell(self, waited_for: Node) -> None:
-        if not self._has_told:
-            self._has_told = True
+    def _suspect(self, waited_for: Node) -> None:
+        if not self._has_suspected:
+            self._has_suspected = True
             self.environment.membership.suspect(waited_for, hedged=True)
 
     def _ask_again(self) -> None:
@@ -181,13 +181,13 @@ class HedgedAttempts(Attempts):
     # ---- ending ------------------------------------------------------------------------------------------------
 
     def turn_to(self, attempt: Attempt) -> None:
-        """What is reported next is of this attempt."""
+        """The next report belongs to this attempt."""
         self._current = attempt
         self.node, self._generation = attempt.node, attempt.generation
 
     @staticmethod
     def settles(answer: Answer) -> bool:
-        """Whether an answer is the caller's, whatever becomes of the other attempt."""
+        """Whether an answer goes to the caller, whatever the result of the other attempt is."""
         return answer.status < 300 or outcome.judge(answer) is outcome.Verdict.FINAL
 
     def answered(self, answer: Answer) -> bool:
@@ -211,10 +211,10 @@ class HedgedAttempts(Attempts):
         self.turn_to(attempt)
         with contextlib.suppress(
             TransportError
-        ):  # which says that no attempt may follow: this one is under way already
+        ):  # raised if no other attempt may follow; but the other one is under way already
             self.failed(error)
         if attempt.is_hedge and isinstance(error, PoolTimeoutError):
-            # Others took the connection, and nothing was sent: there may be a hedge yet.
+            # Another request has taken the connection, and nothing was sent: there may still be a hedge.
             self._hedge_outcome = None
             self._ask_again()
         self._go_on(attempt, error, other)

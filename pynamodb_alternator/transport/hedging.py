@@ -1,12 +1,12 @@
 """The rules of hedged reads: which reads may be hedged, after how long, and how many of them.
 
-A read that waits longer than most is sent to a second node as well, and the first answer wins. `Hedging` is what the
-hedged reads of a cluster share. Nothing here waits or looks at a clock, and a request without a `Hedge` uses nothing of
-this.
+A read that waits longer than most reads is sent to a second node as well, and the first answer wins. `Hedging` has the
+state that the hedged reads of a cluster share. Nothing here waits or reads a clock, and a request without a `Hedge`
+does not use this module.
 
-There is no lock. What limits hedges is counted by looking at what exists: each hedge leaves an entry in the list of its
-second, and a hedge that finds too many entries takes its own away again. So two threads at once may both find the last
-one taken, but never both take it; and what an exception between two steps loses is one hedge, for a minute.
+There is no lock. Each hedge adds an entry to the list of its second, and the budget counts these entries. A hedge that
+finds too many entries removes its own entry again. So if two threads want the last hedge at the same time, perhaps none
+of them gets it, but never both. An exception between two steps can only lose one hedge, for a minute.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from ..settings.values import Hedge
 __all__ = ["LEAST", "RESERVE", "HedgeBudget", "Hedging", "Latencies", "kind_of", "may_be_hedged"]
 
 RESERVE = 100
-"""Hedges a minute that are allowed even where hardly any reads are made."""
+"""The number of hedges per minute that are allowed even if hardly any reads are made."""
 LEAST = 0.002
-"""Seconds: a shorter wait would hedge reads because of a thread that had to wait for its turn."""
+"""Seconds. With a shorter wait, reads would be hedged only because their thread did not run for a moment."""
 _WINDOW = 60
-"""Seconds that the budget looks at."""
+"""The budget counts the reads and hedges of the last so many seconds."""
 _KEPT = 1_000
-"""Answers of each operation that ``"p99"`` is computed of."""
+"""The number of last answers of each operation from which ``"p99"`` is computed."""
 _ENOUGH = 100
-"""Answers from which on ``"p99"`` means something."""
+"""The number of answers that are needed to compute ``"p99"``."""
 _EVERY = 20
-"""Answers after which it is computed anew."""
+"""``"p99"`` is computed again after so many answers."""
 
 
 def may_be_hedged(operation: str, parameters: Mapping[str, Any]) -> bool:
     """Whether a request is a read whose answer may come from any replica. Never raises, whatever the parameters are.
 
-    A Scan may not be hedged: it takes long anyway, and two of them are twice the work.
+    A Scan may not be hedged: it always takes long, and two Scans are twice the work for the cluster.
     """
     if operation in ("GetItem", "Query", "SearchVectors"):
         return not parameters.get("ConsistentRead")
@@ -50,13 +50,13 @@ def may_be_hedged(operation: str, parameters: Mapping[str, Any]) -> bool:
 
 
 def kind_of(operation: str, parameters: Mapping[str, Any]) -> str:
-    """The name under which a read's latency is compared with those of others: a Query that is a vector search takes as
-    long as SearchVectors, and not as long as other queries."""
+    """The kind of a read: latencies are compared only between reads of the same kind. A Query that is a vector search
+    takes as long as SearchVectors, and not as long as other queries."""
     return "SearchVectors" if is_vector_search(operation, parameters) else operation
 
 
 class Latencies:
-    """Seconds in which the last answers to one operation came."""
+    """The latencies, in seconds, of the last answers to one operation."""
 
     def __init__(self) -> None:
         self._last: deque[float] = deque(maxlen=_KEPT)
@@ -68,7 +68,8 @@ class Latencies:
         self._fresh += 1
 
     def p99(self) -> float | None:
-        """The time within which 99 of 100 answers came, at least `LEAST`; None of fewer than a hundred."""
+        """The seconds within which 99 of 100 answers came, at least `LEAST`; None if there were fewer than a
+        hundred."""
         if self._fresh >= _EVERY:
             self._fresh = 0
             last = sorted(list(self._last))  # noqa: C414 (the copy is one step, and others add meanwhile)
@@ -78,7 +79,7 @@ class Latencies:
 
 
 class _Second:
-    """What happened in one second."""
+    """The reads and hedges of one second."""
 
     __slots__ = ("hedges", "reads")
 
@@ -88,17 +89,18 @@ class _Second:
 
 
 class HedgeBudget:
-    """How many reads may be hedged, of those of the last minute. `now`: on the monotonic clock."""
+    """Limits how many reads of the last minute are hedged. `now`: a time of the monotonic clock."""
 
     def __init__(self) -> None:
         self._seconds: dict[int, _Second] = {}
 
     def read(self, now: float) -> None:
-        """A read is made that may be hedged."""
+        """A read that may be hedged is made."""
         self._second(now).reads += 1
 
     def withdraw(self, now: float, max_extra: float) -> bool:
-        """True if one more hedge is within the part `max_extra` of the reads, and the reserve."""
+        """True if one more hedge is allowed: hedges may be at most the part `max_extra` of the reads, plus the
+        reserve."""
         hedges = self._second(now).hedges
         hedges.append(None)
         seconds = list(self._seconds.values())
@@ -119,24 +121,25 @@ class HedgeBudget:
 
 
 class Hedging:
-    """What the hedged reads of a cluster share: how long answers take, and the budget."""
+    """The state that the hedged reads of a cluster share: how long answers take, and the budget."""
 
     def __init__(self) -> None:
         self._budget = HedgeBudget()
         self._latencies: dict[str, Latencies] = {}
 
     def begin(self, operation: str, hedge: Hedge, now: float) -> float | None:
-        """A read begins that may be hedged: in how many seconds, if no answer has begun. None: it is not hedged."""
+        """A read that may be hedged begins. Returns the seconds after which it is hedged if no answer has begun; None
+        for never."""
         self._budget.read(now)
         return self._of(operation).p99() if isinstance(hedge.after, str) else hedge.after
 
     def answered(self, operation: str, seconds: float) -> None:
-        """The caller of a read has its answer. `seconds`: since its last attempt began, or of a hedged one, the attempt
-        that was hedged. Attempts that failed before say nothing of how long answers take."""
+        """The caller of a read gets its answer. `seconds`: since its last attempt began; of a hedged read, since the
+        attempt that was hedged began. Earlier attempts that failed are not included."""
         self._of(operation).add(seconds)
 
     def may_hedge(self, hedge: Hedge, now: float) -> bool:
-        """Whether one more read may be hedged now. It counts from here on."""
+        """Whether one more read may be hedged now. If so, it counts as hedged from now on."""
         return self._budget.withdraw(now, hedge.max_extra)
 
     def _of(self, operation: str) -> Latencies:

@@ -1,11 +1,11 @@
-"""Large answers, also malicious ones: reading one takes long. It must not hold other requests up, and must end with the
-call.
+"""Reads large answers, also malicious ones, in small steps. So they do not delay other requests, and the reading ends
+with the call.
 
-An answer of up to `LARGE` bytes is read in one go, in a few milliseconds. For a longer one there is a `Watch`, whose
-`look` is called between the pieces of the work: it ends the work when the deadline of the call has passed, or when
-nobody waits for it any more. In an event loop this work is done in a thread (`aio.endpoint`), and as a parser written
-in C keeps the interpreter to itself from the first byte of a body to the last, `document` takes one that calls back at
-each object, at which other threads have their turn too.
+An answer of up to `LARGE` bytes is read in one step, in a few milliseconds. A longer one has a `Watch`, whose `look` is
+called between the steps of the work: it ends the work when the deadline of the call has passed, or when no caller waits
+any more. In an event loop this work is done in a thread (`aio.endpoint`). A parser in C would hold the interpreter's
+lock from the first byte of a body to the last. So `document` uses a parser that calls Python code for each object, and
+other threads can run meanwhile.
 
 Nothing here waits.
 """
@@ -23,19 +23,19 @@ from ..topology.node import Node
 __all__ = ["LARGE", "Every", "Look", "Watch", "document", "parts"]
 
 LARGE = 256 * 1024
-"""Bytes of an answer, unpacked, which are read in one go."""
+"""The largest answer that is read in one step, in unpacked bytes."""
 _SLICE = 64 * 1024
 _MOST_PLAIN_SLICES = LARGE // _SLICE
 _OBJECTS = 500
-"""Objects, or values, between two looks: less than a millisecond."""
+"""The number of objects or values between two looks. They take less than a millisecond."""
 _VALUES_OF_A_SLICE = 1_000
 
 Look = Callable[[], None]
-"""Raises an error if the work is to end."""
+"""Raises an error if the work must end."""
 
 
 class Watch:
-    """Ends the work on one answer of `node` in time. `deadline`: on `clock`; None for no such limit."""
+    """Ends the work on one answer of `node` in time. `deadline`: a time of `clock`; None for no limit."""
 
     def __init__(self, node: Node, deadline: float | None, clock: Callable[[], float]) -> None:
         self._node = node
@@ -44,7 +44,8 @@ class Watch:
         self._stopped = False
 
     def look(self) -> None:
-        """Raise `ReadTimeoutError` if the work has taken too long, or nobody waits for it. Any thread may call it."""
+        """Raise `ReadTimeoutError` if the deadline has passed, or no caller waits any more. Any thread may call
+        this."""
         if self._stopped or (self._deadline is not None and self._clock() >= self._deadline):
             raise self.too_late()
 
@@ -53,7 +54,7 @@ class Watch:
         return None if self._deadline is None else self._deadline - self._clock()
 
     def stop(self) -> None:
-        """Nobody waits any more."""
+        """No caller waits any more."""
         self._stopped = True
 
     def too_late(self) -> ReadTimeoutError:
@@ -66,24 +67,24 @@ class Watch:
 
 
 def document(body: bytes, look: Look) -> Any:
-    """What `json.loads` makes of the body, with looks in between. Raises ValueError and RecursionError as it does."""
+    """The result of `json.loads`, with looks in between. Raises ValueError and RecursionError as `json.loads` does."""
     text = body.decode()
     look()
     every = Every(look)
-    # Called for objects alone, so an array of a million arrays, texts or numbers would be read in one go. Nothing that
-    # an application stores looks like this for long, and the slow way reads it too.
+    # The hook is called only for objects, so an array of a million arrays, texts or numbers would be read in one step.
+    # No application stores much data like this, so it is read in the slow way.
     return (_SlowDecoder(every) if _lacks_objects(body, look) else json.JSONDecoder(object_hook=every)).decode(text)
 
 
 def parts(values: list[Any], look: Look) -> Iterator[list[Any]]:
-    """The values, so many at a time as are gone through in about a millisecond, with a look before each part."""
+    """The values in parts that each take about a millisecond, with a look before each part."""
     for start in range(0, len(values), _OBJECTS):
         look()
         yield values[start : start + _OBJECTS]
 
 
 class Every:
-    """Looks at each so many calls, and gives back what it is called with."""
+    """Calls `look` at each `_OBJECTS`-th call, and returns its argument."""
 
     __slots__ = ("_left", "_look")
 
@@ -100,7 +101,7 @@ class Every:
 
 
 def _lacks_objects(body: bytes, look: Look) -> bool:
-    """Whether there are more than `LARGE` bytes in a row with many values and hardly an object."""
+    """Whether the body has more than `LARGE` bytes in a row with many values and hardly any object."""
     plain = 0
     for start in range(0, len(body), _SLICE):
         if start % (16 * _SLICE) == 0:
@@ -114,7 +115,7 @@ def _lacks_objects(body: bytes, look: Look) -> bool:
 
 
 class _SlowDecoder(json.JSONDecoder):
-    """Python's own decoder without its parts in C, except for texts. Each value inside of another is counted."""
+    """Python's own decoder without its parts in C, except for texts. It calls `every` for each nested value."""
 
     def __init__(self, every: Every) -> None:
         super().__init__(object_hook=every)

@@ -1,7 +1,7 @@
-"""Which connections exist: counted by looking, and not by adding and taking away.
+"""Counts the connections that exist, by weak references. No number is counted up and down.
 
-The function that uses a connection holds the only strong reference to it. If an exception ends it, between any two
-of its steps, the connection dies with it, and is not counted any more. Nothing needs to be given back for that.
+The function that uses a connection holds the only strong reference to it. If an exception ends this function between
+any two of its steps, the connection is collected, and is not counted any more. Nothing else must be done for this.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ C = TypeVar("C")
 
 
 class LiveConnections(Generic[C]):
-    """The connections of a pool that exist, without keeping them alive. Threads may share it, and it has no lock.
+    """Weak references to the connections of a pool. Threads may share the object, and it has no lock.
 
-    Each step is one call into C: what takes a dead connection out is the set's own `discard`, which no exception out of
-    a signal's handler can interrupt, and which the garbage collector may call at any place.
+    Each step is one call of a function in C. A dead connection is removed by the set's own `discard`: an exception from
+    a signal handler cannot interrupt it, and the garbage collector may call it at any time.
     """
 
     __slots__ = ("_refs", "count")
@@ -27,18 +27,18 @@ class LiveConnections(Generic[C]):
     def __init__(self) -> None:
         self._refs: set[weakref.ref[C]] = set()
         self.count: Callable[[], int] = self._refs.__len__
-        """How many exist now; as ``len``, without a function in Python."""
+        """How many exist now. It is faster than ``len``, which calls a function in Python."""
 
     def add(self, connection: C) -> None:
         self._refs.add(weakref.ref(connection, self._refs.discard))
 
     def discard(self, connection: C) -> None:
-        """It does not count any more, though it may live on."""
+        """Stop counting this connection, although it may still exist."""
         self._refs.discard(weakref.ref(connection))
 
     def __len__(self) -> int:
         return len(self._refs)
 
     def all(self) -> list[C]:
-        """Those that exist now."""
+        """The connections that exist now."""
         return [connection for ref in list(self._refs) if (connection := ref()) is not None]

@@ -1,21 +1,21 @@
-"""How busy each node is, as ``load_balancing="least_busy"`` compares it: requests in flight, and moving averages.
+"""How busy each node is, for ``load_balancing="least_busy"``: requests in flight, and moving averages of latencies.
 
-There is one for each cluster with this setting, which its threads and event loops share. `routing.load` has the rules
-that use the figures.
+Each cluster with this setting has one `Loads`, which its threads and event loops share. `routing.load` has the rules
+that use these figures.
 
-**In flight** are the connections that are in use, those that are being connected too: counted by looking, as in `live`.
+**In flight** are the connections in use, and those that are being connected. They are counted as in `live`.
 
-**An average** is that of one operation at one node, over the last second or so, and over a hundred answers at most. It
-is the time of exchanges, from the request's first byte to the answer's last one: waiting for a connection, connecting,
-signing and parsing say nothing of the node's answers. An exchange that was broken off (a timeout, a task that was
-cancelled) would have taken longer than it did; so it counts if its time is more than the average.
+**An average** belongs to one operation at one node. It covers about the last second, and at most a hundred answers. It
+is the time of exchanges, from the request's first byte to the answer's last byte. Waiting for a connection, connecting,
+signing and parsing are not included, because they do not depend on the node. An exchange that was broken off (a
+timeout, a task that was cancelled) would have taken longer, so it counts only if its time is more than the average.
 
-**Failures**, and answers that are those of an overloaded or sick node, are kept apart from the averages, as the part of
-the last attempts that failed: a failure is converted into seconds only when nodes are compared. So a time in which all
-nodes fail leaves nothing behind.
+**Failures**, and the answers of an overloaded or sick node, are not in the averages. They are stored as the part of the
+last attempts that failed, and are converted into seconds only when nodes are compared. So a time in which all nodes
+fail does not change the averages.
 
-There is no lock: a request must not pay for one. An average is one tuple, that is replaced as a whole. Where two
-threads replace one at once, an answer is lost, and an average is none the worse for it.
+There is no lock, because it would slow down each request. An average is one tuple, which is replaced as a whole. If two
+threads replace it at the same time, one answer is lost, which hardly changes the average.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from ..topology.node import Node
 __all__ = ["Loads"]
 
 _WINDOW = 1.0
-"""Seconds after which an answer weighs e times less."""
+"""Seconds after which the weight of an answer is divided by e."""
 _MOST_WEIGHT = 100.0
-"""Ends of attempts that an average has the weight of, at most, so that a few slow ones are soon seen."""
+"""The largest weight of an average, in ends of attempts. It is limited so that a few slow answers change it soon."""
 _LEAST = 1e-6
-"""Seconds; no answer is faster, whatever a coarse clock says."""
+"""Seconds. An answer counts as at least so long, because a coarse clock may show 0."""
 _FIRST_FAILURE = 1.0
-"""Seconds that a failure is shown as where no node has answered."""
+"""Seconds that `latencies` shows for a failure if no node has answered."""
 
 
 _Average: TypeAlias = tuple[float, float, float, float, float]
-"""Seconds of the answers, 0 if there was none; of how many ends of attempts the average has the weight, at the moment
-of the last one; this moment; the part of the ends that were failures; the moment of the last failure."""
+"""The average seconds of the answers, 0 if there was none; the weight of the average, in ends of attempts, at the time
+of the last end; this time; the part of the ends that were failures; the time of the last failure."""
 _NOTHING: _Average = (0.0, 0.0, -math.inf, 0.0, -math.inf)
 
 
 class Loads:
     """The figures of one cluster's nodes: a `routing.load.Load`.
 
-    `in_flight`: how many requests of this process are under way at a node. `clock`: that of all deadlines.
+    `in_flight`: how many requests of this process are under way at a node. `clock`: the monotonic clock.
     """
 
     def __init__(self, in_flight: Callable[[Node], int], clock: Callable[[], float]) -> None:
@@ -59,7 +59,7 @@ class Loads:
     # ---- what is read ------------------------------------------------------------------------------------------
 
     def is_less_busy(self, first: Node, second: Node, operation: str) -> bool:
-        """See `Load`. Each request that may take any node passes here."""
+        """See `Load`. It is called for each request that any node may serve."""
         mine, others = self._in_flight(first), self._in_flight(second)
         averages = self._averages.get(operation)
         if averages is not None:
@@ -84,8 +84,8 @@ class Loads:
         return (mine + 1) * weight < (others + 1) * others_weight
 
     def latencies(self) -> dict[str, dict[str, float]]:
-        """The averages that are not forgotten: node address → operation → seconds. A failure counts as so many
-        answers of the fastest node as `FAILURE` says."""
+        """The averages that are not forgotten: node address → operation → seconds. A failure counts as `FAILURE` times
+        the answer of the fastest node."""
         now = self.clock()
         seconds: dict[str, dict[str, float]] = {}
         for operation, averages in list(self._averages.items()):
@@ -100,7 +100,7 @@ class Loads:
     # ---- what is told ------------------------------------------------------------------------------------------
 
     def ended(self, node: Node, operation: str, began: float, status: int | None) -> None:
-        """An exchange has ended. `began`: by `clock`. `status`: of its answer; None if it was broken off."""
+        """An exchange has ended. `began`: a time of `clock`. `status`: of its answer; None if it was broken off."""
         now = self.clock()
         seconds = now - began
         if status is None:
@@ -127,12 +127,13 @@ class Loads:
             return
         if part:
             part = 0.0 if now - failed_at >= FORGOTTEN_AFTER else part - part / weight
-        # The weight of the answers alone is that without the failures, of which this one has 1 at least.
+        # The weight of the answers is the weight without the failures. It is at least 1, because of this answer.
         mean += (max(seconds, _LEAST) - mean) / (weight * (1.0 - part))
         averages[node.address] = (mean, weight, now, part, failed_at)
 
     def _known(self, node: Node, operation: str, now: float) -> float:
-        """Seconds that an answer to the operation takes: of this node, or of the fastest; infinite if unknown."""
+        """The average seconds of an answer to the operation: of this node, else of the fastest node; infinite if
+        unknown."""
         average = self._averages.get(operation, {}).get(node.address)
         if average is not None and average[0] and now - average[2] < FORGOTTEN_AFTER:
             return average[0]
@@ -148,23 +149,23 @@ class Loads:
     # ---- what the cluster tells --------------------------------------------------------------------------------
 
     def keep_only(self, nodes: Collection[Node]) -> None:
-        """These nodes exist now: the others are forgotten."""
+        """Forget all nodes except these."""
         present = {node.address for node in nodes}
         for averages in list(self._averages.values()):
             for address in [address for address in list(averages) if address not in present]:
                 averages.pop(address, None)
 
     def after_fork(self) -> None:
-        """In a forked child: it sees for itself."""
+        """In a forked child: forget the parent's averages."""
         self._averages.clear()
 
 
 def _slowness(average: _Average, other: _Average, in_flight: int, now: float, nodes: int) -> float:
-    """How many times slower than the other one a node counts as, by its answers. `in_flight`: at this node. `nodes`:
-    how many answer the operation."""
+    """By which factor a node counts as slower than the other one, by its answers. `in_flight`: requests under way at
+    this node. `nodes`: how many nodes have answered the operation."""
     if not average[0] > other[0] > 0.0:
         return 1.0
     age = now - min(average[2], other[2])
-    # Of n answers a second, evenly spread, an average has about the weight n + 1/2.
+    # With n answers per second, evenly spread, the weight of an average is about n + 1/2.
     of_the_other = (other[1] - 0.5) * age
     return slowness(average[0] / other[0], age, in_flight, of_the_other * (nodes - 1) / nodes)

@@ -1,4 +1,4 @@
-"""What the end of an attempt means: for the request (is it final, may the request go elsewhere?) and for the node.
+"""What the end of an attempt means for the request (is it final, or may the request be sent again?) and for the node.
 
 | the attempt ends with | for the request | for the node |
 |---|---|---|
@@ -11,16 +11,16 @@
 | no answer, because of the node | the same | it is suspect, and most failures count |
 | no answer, because of us | the same | nothing |
 
-So no status of an answer to a request makes a node suspect: there was an answer, if not always from the node. Beside
-failures, three things make a node suspect: another status than 200 of ``/localnodes`` (`topology.discovery`), a request
-that waits for long (`topology.monitor`), and a task that is cancelled while it waits (`aio.endpoint`,
-`aio.happy_path`). A node goes down through failures without an answer, and through probes (`topology.membership`),
-which need status 200 of ``GET /``. It is set aside for failed answers, if it has far more of them than the others
-(`topology.set_aside`).
+So no status of an answer to a request makes a node suspect. In addition to failures, these things make a node suspect:
+another status than 200 of ``/localnodes`` (`topology.discovery`), a request that waits for a long time
+(`topology.monitor`), a read that is hedged (`transport.hedged_attempts`), and a task that is cancelled while it waits
+(`aio.endpoint`, `aio.happy_path`). A node goes down because of failures without an answer, or of failed probes
+(`topology.membership`): a probe needs status 200 of ``GET /``. A node is set aside because of failed answers, if it has
+far more of them than the others (`topology.set_aside`).
 
-Alternator's errors are JSON with a ``__type``, whatever their status is. Any other error was made by a proxy, or by
-another server that has got the node's address. An answer that a handler of botocore's events has made (a stub, a
-recorder) is the caller's own: see `HandlerAnswer`.
+Alternator's errors are JSON with a ``__type``, whatever their status is. Any other error comes from a proxy, or from
+another server that now has the node's address. An answer that a handler of botocore's events has made (a stub, a
+recorder) does not come from a node: see `HandlerAnswer`.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ class Verdict(enum.Enum):
     FINAL = "final"
     """The caller gets this answer."""
     NEVER_EXECUTED = "never executed"
-    """The request was shed before it began: any request may go elsewhere."""
+    """The server refused the request before it began: any request may go to another node."""
     UNKNOWN = "unknown"
-    """The request may have been executed, with a timestamp of now at the latest: only what may be repeated goes
-    elsewhere."""
+    """The request may have been executed, but will not be executed later: only a request that may be repeated goes to
+    another node."""
     FOREIGN = "foreign"
-    """Not Alternator's answer: a proxy's, perhaps, which speaks for a silent node. The request may still be executed
-    later, on top of newer writes."""
+    """The answer is not Alternator's, but perhaps that of a proxy in front of a silent node. The request may still be
+    executed later, on top of newer writes."""
 
     @property
     def leaves_it_open(self) -> bool:
-        """Whether the request may have been executed, and the answer does not tell."""
+        """Whether the request may have been executed, and the answer does not tell whether it was."""
         return self is Verdict.UNKNOWN or self is Verdict.FOREIGN
 
 
@@ -85,7 +85,7 @@ _SHED = frozenset({"RequestLimitExceeded", "ThrottlingException", "ProvisionedTh
 
 _TYPE = rb'"__type"\s*:\s*"([^"\\]*)"'
 _NEAR = 4096
-"""Bytes at either end of a large error in which its name stands."""
+"""The name of a large error is in the first or the last so many bytes of its body."""
 
 
 # ---- answers -----------------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ _NEAR = 4096
 def error_type(body: bytes) -> str:
     """The error's name, without its namespace; empty if the body has none."""
     if len(body) > LARGE:
-        # With an item, perhaps; it stands before the error's name or behind it, and no value has such a member.
+        # The error may contain an item, before or after its name. No attribute value has a member `__type`.
         match = re.search(_TYPE, body[:_NEAR]) or re.search(_TYPE, body[-_NEAR:])
         kind: Any = match[1].decode("latin-1") if match else ""
     else:
@@ -107,7 +107,7 @@ def error_type(body: bytes) -> str:
 
 
 class HandlerAnswer(Answer):
-    """An answer that no node gave: a handler of botocore's events did, such as a stub. It says nothing of the node."""
+    """An answer that a handler of botocore's events has made, such as a stub. It says nothing about the node."""
 
     __slots__ = ()
 
@@ -133,12 +133,12 @@ def speaks_of_the_item(answer: Answer) -> bool:
 
 
 def complaint(answer: Answer, *, repeatable: bool) -> str | None:
-    """The complaint in an answer about its node, in a few words: many complaints set the node aside. None if there is
-    none.
+    """Why an answer counts as a failed answer of its node, in a few words; None if it does not count. A node with many
+    failed answers is set aside.
 
-    `answer`: one whose verdict is `UNKNOWN` or `FOREIGN`. `repeatable`: the request is a read, or a write whose second
-    application equals the first. A conditional write or an increment may fail with an error of Alternator's because
-    others write the same item, which is not about the node.
+    `answer`: an answer with the verdict `UNKNOWN` or `FOREIGN`. `repeatable`: whether the request is a read, or a write
+    whose second application equals the first. A conditional write or an increment may fail with an error of Alternator
+    because other clients write the same item, which says nothing about the node.
     """
     if isinstance(answer, HandlerAnswer):
         return None
@@ -152,25 +152,26 @@ def complaint(answer: Answer, *, repeatable: bool) -> str | None:
 
 
 def makes_suspect(error: TransportError) -> bool:
-    """Whether a failure of an exchange is about the node, so that a probe is to look at it.
+    """Whether a failure of an exchange may be caused by the node, so that the node must be probed.
 
-    A full pool, a closed cluster, a request that breaks the protocol and credentials that cannot be had are about us.
-    So is an attempt that was cut: the reason for the cut has been counted, and would become its own reason.
+    A full pool, a closed cluster, a request that breaks the protocol, and missing credentials are caused by this
+    process. An attempt that was cut does not count either: the node is known to be down already.
     """
     return not (error.was_cut or isinstance(error, PoolTimeoutError) or ends_the_call(error))
 
 
 def ends_the_call(error: TransportError) -> bool:
-    """Whether a failure is about this process or this request, so that no other node could do better."""
+    """Whether a failure is caused by this process or this request, so that another node cannot help."""
     return isinstance(error, ClusterClosedError | RequestRefusedError | CredentialsError)
 
 
 def counts_against_node(error: TransportError, *, out_of_time: bool) -> bool:
-    """Whether a failure that makes its node suspect also counts towards taking it down; else the probe alone tells.
+    """Whether a failure that makes its node suspect also counts as a failure of the node's health. If not, only the
+    probe decides.
 
-    `out_of_time`: the deadline of the call ended the exchange. It says little of the node, and neither does a
-    kept-alive connection that turned out to be dead, nor a timeout that we noticed late. A whole answer that is not
-    Alternator's is a failed answer, which may set the node aside.
+    `out_of_time`: whether the deadline of the call ended the exchange. Such an end says little about the node. The same
+    is true of a kept-alive connection that was dead, and of a timeout that we noticed late. A whole answer that is not
+    Alternator's does not count here: it counts as a failed answer.
     """
     if out_of_time or is_foreign(error):
         return False
@@ -182,8 +183,8 @@ def counts_against_node(error: TransportError, *, out_of_time: bool) -> bool:
 def counts_as_slow(by: Answer | TransportError) -> bool:
     """Whether a failure, or an answer whose verdict is not `FINAL`, counts as a slow answer of its node.
 
-    A failure that is about us does not count, and neither does a kept-alive connection that turned out to be dead, or a
-    timeout that we noticed late. A failure at the deadline of a call does count.
+    A failure that this process has caused does not count. A kept-alive connection that was dead, and a timeout that we
+    noticed late, do not count either. A failure at the deadline of a call counts.
     """
     if isinstance(by, Answer):
         return not isinstance(by, HandlerAnswer)

@@ -1,15 +1,15 @@
-"""From the bytes of an answer to the dict that botocore's parser would have made of them.
+"""Makes of the bytes of an answer the same dict that botocore's parser would make.
 
-botocore's parser walks an answer along the operation's output shape: it drops unknown and null members and turns
-base64 into bytes, at about ten times the cost of reading the JSON. For item operations, `loads` reads the JSON with
-orjson, changes binary values in place, and only makes sure that the walk would have found nothing else to do. Where it
-cannot be sure, and for all other operations, botocore's parser does the work.
+botocore's parser goes through an answer by the operation's output shape: it drops unknown and null members, and turns
+base64 into bytes. This takes about ten times as long as to read the JSON. For item operations, `loads` reads the JSON
+with orjson, changes binary values in place, and checks that botocore's parser would change nothing else. If it cannot
+be sure, and for all other operations, botocore's parser does the work.
 
-A success whose body is not readable is refused with `MalformedAnswerError`. botocore gives an empty dict for an empty
-body and for one that is not JSON, which a caller would take for "no such item", and leaves out what is not base64.
+A success whose body cannot be read raises `MalformedAnswerError`. botocore returns an empty dict for an empty body and
+for one that is not JSON, which a caller would understand as "no such item". It also drops values that are not base64.
 
-One difference remains: where an attribute value holds a bare number (DynamoDB sends text) of more than 64 bits, it
-comes out as a float, and from botocore as an int.
+One difference remains: if an attribute value has a JSON number (DynamoDB sends text) of more than 64 bits, it becomes a
+float here, and an int with botocore.
 """
 
 from __future__ import annotations
@@ -37,11 +37,10 @@ __all__ = ["loads", "parse_error", "response_metadata"]
 
 
 def loads(body: bytes, operation_model: OperationModel, look: Look | None = None) -> dict[str, Any]:
-    """What a successful answer says, without `ResponseMetadata`.
+    """The content of a successful answer, without `ResponseMetadata`.
 
     `look`: for a large body (see `large_answers`). It is called now and then, and may raise an error to end the work.
-
-    Raises `MalformedAnswerError` for a body that is empty though the operation has an answer, that is not a JSON
+    Raises `MalformedAnswerError` for a body that is empty although the operation has an answer, that is not a JSON
     object, or whose values do not have the types of the operation's output.
     """
     if look is not None:
@@ -53,7 +52,8 @@ def loads(body: bytes, operation_model: OperationModel, look: Look | None = None
             if _is_settled(answer, places, operation_model, b"null" in body, None):
                 return answer  # type: ignore[no-any-return]
         except (ValueError, TypeError):
-            # No JSON, no base64, or a value of an unexpected type: the other way says which.
+            # The body is not JSON, or has wrong base64 or a value of an unexpected type. The stock way raises the right
+            # error.
             pass
     return _stock_loads(body, operation_model)
 
@@ -67,17 +67,17 @@ def parse_error(
     retry_attempts: int = 0,
     look: Look | None = None,
 ) -> dict[str, Any]:
-    """What an answer with `status` >= 300 says: `Error`, modelled members such as `Item`, and `ResponseMetadata`.
+    """The content of an answer with `status` >= 300: `Error`, modelled members such as `Item`, and `ResponseMetadata`.
 
-    As botocore's endpoint has it, except that the text of an error may say what to use instead of the operation
-    (`unknown_operations`), and that it never raises: a body that is neither text nor a JSON object (a
-    proxy's page) gives the status as the error's code, and modelled members that cannot be read are left out, because
-    the error itself is known all the same. `look`: as `loads` has it; what it raises is the only exception.
+    It is the same as from botocore's endpoint, with two differences. The text of an error may say what to use instead
+    of the operation (`unknown_operations`). And it does not raise: for a body that is not text or a JSON object (a
+    proxy's page), the status is the error's code, and modelled members that cannot be read are left out. `look`: see
+    `loads`; only its errors are raised.
     """
     parser = _parser if look is None else _watched_parser(_error_document(body, look), look)
     lower = {name.lower(): value for name, value in headers.items()}
     answer = {"status_code": status, "headers": lower, "body": body, "context": {}}
-    # Both are typed too narrowly in botocore's stubs: the shape may be None, and a code is a str.
+    # botocore's stubs are too narrow for both: the shape may be None, and a code is a str.
     output_shape: Any = operation_model.output_shape
     shape_for_error_code: Any = operation_model.service_model.shape_for_error_code
     try:
@@ -131,13 +131,13 @@ _parser = _factory.create_parser("json")
 def _stock_loads(body: bytes, operation_model: OperationModel) -> dict[str, Any]:
     if operation_model.output_shape is None and not body:
         return {}
-    # botocore's parser hides that a body is not JSON.
+    # botocore's parser does not raise an error for a body that is not JSON.
     _document(body, operation_model, lambda: json.loads(body.decode()))
     return _parsed(_parser, body, operation_model)
 
 
 def _watched_loads(body: bytes, operation_model: OperationModel, look: Look) -> dict[str, Any]:
-    """`loads` with looks in between. It goes the same two ways."""
+    """Like `loads`, with looks in between. It tries the same two ways."""
     if operation_model.output_shape is None and not body:
         return {}
     answer = _document(body, operation_model, lambda: document(body, look))
@@ -148,7 +148,7 @@ def _watched_loads(body: bytes, operation_model: OperationModel, look: Look) -> 
                 return answer
         except (ValueError, TypeError):
             pass
-        # Some of its base64 may be bytes by now, which the other way does not take.
+        # The short way may have changed some base64 to bytes, which the stock way does not accept.
         answer = _document(body, operation_model, lambda: document(body, look))
     return _parsed(_watched_parser(answer, look), body, operation_model)
 
@@ -166,14 +166,14 @@ def _error_document(body: bytes, look: Look) -> Any:
 
 
 def _document(body: bytes, operation_model: OperationModel, read: Callable[[], Any]) -> dict[str, Any]:
-    """What `read` makes of the body. Raises `MalformedAnswerError` if that is not a JSON object."""
+    """The result of `read`, which reads the body. Raises `MalformedAnswerError` if it is not a JSON object."""
     name = operation_model.name
     if not body:
         raise MalformedAnswerError(f"The answer to {name} is empty. {_STRANGER}")
     try:
         answer = read()
     except (ValueError, RecursionError) as wrong:
-        # A UnicodeDecodeError's text is left out, as it may quote the body.
+        # The text of a UnicodeDecodeError is not used, because it may quote the body.
         what = "UTF-8" if isinstance(wrong, UnicodeDecodeError) else "JSON"
         raise MalformedAnswerError(f"The answer to {name} is not valid {what}. {_STRANGER}") from None
     if not isinstance(answer, dict):
@@ -184,13 +184,13 @@ def _document(body: bytes, operation_model: OperationModel, read: Callable[[], A
 def _parsed(parser: Any, body: bytes, operation_model: OperationModel) -> dict[str, Any]:
     name, shape = operation_model.name, operation_model.output_shape
     if shape is None:
-        return {}  # nothing of it has a meaning
+        return {}  # the operation has no output
     try:
         parsed: dict[str, Any] = parser.parse({"status_code": 200, "headers": {}, "body": body}, shape)
     except TransportError:
-        raise  # there is no more time
+        raise  # the deadline has passed
     except Exception as wrong:
-        # Many kinds of errors, for the parser does not expect wrong types. Their texts may quote values.
+        # The parser does not expect wrong types, so many kinds of errors are possible. Their texts may quote values.
         raise MalformedAnswerError(
             f"The answer to {name} has a value of the wrong type or encoding ({type(wrong).__name__})."
         ) from None
@@ -199,7 +199,7 @@ def _parsed(parser: Any, body: bytes, operation_model: OperationModel) -> dict[s
 
 
 # --- The short way -----------------------------------------------------------------------------------------------
-# Each function says whether botocore's parser would leave its value as it is now. False means "not sure".
+# Each function returns whether botocore's parser would not change the value. False means "not sure".
 
 _SCALARS = frozenset({"S", "N", "BOOL", "NULL"})
 _LISTS = ("SS", "NS", "BS", "L", FLOAT32VECTOR)
@@ -208,7 +208,7 @@ _NUMBERS = {int, float}
 _JUST_DICT = {dict}
 _CAPACITY = frozenset({"TableName", "CapacityUnits", "ReadCapacityUnits", "WriteCapacityUnits"})
 _LARGEST_EXACT = 2.0**63
-"""orjson makes a float of whole numbers from here on, where json.loads keeps them whole."""
+"""From this number on, orjson makes a float of an integer, and json.loads an int."""
 
 
 def _is_settled(
@@ -227,8 +227,8 @@ def _is_settled(
 
 
 def _without_unknown(answer: dict[str, Any], places: _Places, operation_model: OperationModel) -> bool:
-    """Remove members that no answer of the operation has. Remove nothing if there is another member that is not handled
-    here."""
+    """Remove members that the operation's output does not have. If there is another member that this module does not
+    handle, nothing is removed, and the result is False."""
     unknown = answer.keys() - places.keys()
     if operation_model.output_shape is None or not unknown.isdisjoint(operation_model.output_shape.members):
         return False
@@ -238,13 +238,13 @@ def _without_unknown(answer: dict[str, Any], places: _Places, operation_model: O
 
 
 def _values(values: list[Any], has_null: bool, look: Look | None) -> bool:
-    """Attribute values, with all that are inside them. Base64 becomes bytes, in place."""
+    """Check attribute values, with all nested ones. Base64 becomes bytes, in place."""
     if look is None:
         level: list[Any] | None = values
         while level:
             level = _inside(level, has_null, None)
         return level is not None
-    # So many at a time, and what is inside of these before the next ones.
+    # The values are checked in parts, and the nested values of each part before the next part.
     waiting = [parts(values, look)]
     while waiting:
         some = next(waiting[-1], None)
@@ -260,8 +260,8 @@ def _values(values: list[Any], has_null: bool, look: Look | None) -> bool:
 
 
 def _inside(values: list[Any], has_null: bool, look: Look | None) -> list[Any] | None:
-    """The values inside of these, one level down, after a look at these; None if one of them is not settled."""
-    # Two passes of C code over values that mostly need nothing else.
+    """Check these values, and return the values nested directly in them; None if this is not sure for one of them."""
+    # Two fast passes in C: most values need no other check.
     if set(map(type, values)) != _JUST_DICT:
         return None
     kinds = set().union(*values)
@@ -297,7 +297,7 @@ def _inside(values: list[Any], has_null: bool, look: Look | None) -> list[Any] |
 
 def _attributes(value: Any, has_null: bool, look: Look | None) -> bool:
     values = dict.values(value)
-    # An item of scalars, as most are, needs one pass of C code, which raises a TypeError for what is not a map.
+    # Most items have only scalars and need one pass in C. It raises a TypeError for a value that is not a map.
     if look is None and not has_null and _SCALARS.issuperset(chain.from_iterable(map(dict.keys, values))):
         return True
     return _values(list(values), has_null, look)
@@ -314,7 +314,7 @@ def _items(value: Any, has_null: bool, look: Look | None) -> bool:
 
 
 def _results(value: Any, has_null: bool, look: Look | None) -> bool:
-    """Those of SearchVectors."""
+    """Check the results of SearchVectors."""
     return (
         type(value) is list
         and all(type(result) is dict and result.keys() == {"Item", "Score"} for result in value)
@@ -336,7 +336,8 @@ def _count(value: Any, has_null: bool, look: Look | None) -> bool:
 
 
 def _nothing(value: Any, has_null: bool, look: Look | None) -> bool:
-    """An empty map: what ScyllaDB gives for what was left over. Anything in it is for botocore's parser."""
+    """Check for an empty map, as ScyllaDB has it for unprocessed items. Any other value is left to botocore's
+    parser."""
     return type(value) is dict and not value
 
 
@@ -381,4 +382,4 @@ _PLACES: Mapping[str, _Places] = {
         "ConsumedCapacity": _capacities,
     },
 }
-"""Per operation, what looks at each member of the answer."""
+"""For each operation: the function that checks each member of the answer."""

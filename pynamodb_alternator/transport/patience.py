@@ -1,9 +1,9 @@
-"""Waiting that counts only the time in which this process could have noticed something.
+"""Measures a wait, and counts only the time in which this process could have noticed an answer.
 
-A timer that fires late says nothing of a node: something held the event loop, or the whole process, and the answer may
-lie in the kernel's buffer. So a wait is looked at several times, and between two looks, at most the planned interval is
-counted. Time in which nobody could look counts as one part of the wait, and what the event loop owes to a
-connection from that time is done before the next look.
+A timer that fires late says nothing about a node: the event loop or the whole process was blocked, and the answer may
+be in the kernel's buffer already. So a wait is checked several times. Between two checks (looks), at most the planned
+interval counts. If the process was blocked, this time counts as only one part of the wait, and the event loop handles
+the events of its connections before the next look.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import math
 __all__ = ["Patience", "SharedPatience"]
 
 _SLACK = 0.01
-"""Seconds by which a look may be late and still count in full: timers are rounded to milliseconds."""
+"""A look that is late by at most so many seconds still counts in full, because timers are rounded to milliseconds."""
 
 
 class Patience:
-    """How much of a wait of `seconds` is left. `now`: on the monotonic clock, as all times here.
+    """How much of a wait of `seconds` is left. `now`: a time of the monotonic clock, like all times here.
 
     `parts`: how many looks there are in a wait in which nothing happens.
     """
@@ -33,7 +33,7 @@ class Patience:
     def left(self, now: float, progress: float = 0.0) -> float:
         """Seconds until the next look; 0 if the wait is over.
 
-        `progress`: when there was last a reason to begin the wait again.
+        `progress`: the last time at which there was a reason to begin the wait again.
         """
         began = self._looked
         if progress > began:
@@ -44,10 +44,10 @@ class Patience:
 
 
 class SharedPatience:
-    """The same as `Patience`, for many waits that are checked together.
+    """Like `Patience`, for many waits that are checked together.
 
     It is a clock that counts time as `Patience` does. Each wait keeps what the clock showed when it began.
-    `next_look`: when they are looked at next.
+    `next_look`: the time of the next look.
     """
 
     __slots__ = ("_counted", "_looked", "_progressed", "next_look")
@@ -59,15 +59,16 @@ class SharedPatience:
         self._progressed = -math.inf
 
     def shows(self, now: float) -> float:
-        """Seconds that have counted until `now`, which is not before the last look."""
+        """The seconds that have counted until `now`. `now` must not be before the last look."""
         return self._counted + min(now, self.next_look + _SLACK) - self._looked
 
     def look(self, now: float, next_look: float, progress: float) -> None:
-        """All are looked at. `progress`: when there was last a reason to begin all waits again."""
+        """Check all waits. `progress`: the last time at which there was a reason to begin all waits again."""
         if progress > self._looked:
             self._progressed = self.shows(progress)
         self._counted, self._looked, self.next_look = self.shows(now), now, next_look
 
     def left(self, seconds: float, began: float) -> float:
-        """Seconds that were left, at the last look, of a wait of `seconds`. `began`: what was shown at its begin."""
+        """The seconds that were left at the last look of a wait of `seconds`. `began`: what `shows` returned when it
+        began."""
         return seconds + max(began, self._progressed) - self._counted

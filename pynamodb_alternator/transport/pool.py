@@ -26,11 +26,11 @@ HandOver = Callable[["Node"], StepwiseConnection | None]
 
 
 def _nothing(node: Node) -> None:
-    """There is no connection to hand over."""
+    """The default for `hand_over`: there is never a connection."""
 
 
 _HEALERS = 16
-"""So many looks are made in `HEAL_EVERY` seconds by all waiters of a long queue together."""
+"""All waiters of a long queue together make so many looks in `HEAL_EVERY` seconds."""
 
 
 class _WaitingThread(Waiter[StepwiseConnection]):
@@ -45,12 +45,12 @@ class _WaitingThread(Waiter[StepwiseConnection]):
         self._gate.release()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it was woken within so many seconds."""
+        """Wait. Returns whether it was woken within so many seconds."""
         return self._gate.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
 
 
 class _Turn:
-    """How long a thread goes on waiting, and when it looks next."""
+    """How long a thread still waits, and when it looks next."""
 
     def __init__(self, pool: NodePool, seconds: float, deadline: float | None) -> None:
         self._pool = pool
@@ -65,13 +65,13 @@ class _Turn:
         left = self._patience.left(now, pool.last_served)
         if self._deadline is not None:
             left = min(left, self._deadline - now)
-        # All waiters together look often enough, however many they are: each look helps the first in the queue.
+        # With many waiters, each of them looks seldom: each look serves the first waiter of the queue.
         return max(0.0, min(left, HEAL_EVERY * max(1.0, pool.queue_length / _HEALERS)))
 
 
 class NodePool(PoolCore[StepwiseConnection]):
     """The connections to one node. Threads may share it. `limit`, `max_idle`, `renewal`: see `PoolCore`. `hand_over`:
-    gives a connection to the node that was opened for something else, if there is one that can be done without."""
+    returns a connection to the node that was opened for something else and is not needed there, or None."""
 
     advice = "Use fewer threads"
 
@@ -104,11 +104,11 @@ class NodePool(PoolCore[StepwiseConnection]):
         *,
         connects: bool = True,
     ) -> StepwiseConnection:
-        """A connection that no other thread uses: the one that was not used for longest, or a fresh one.
+        """A connection for the calling thread alone: the one that has been idle for longest, or a new one.
 
-        `connect_timeout`: seconds. `wait`: seconds in which one of a full pool must come free, for whomever it may be;
-        `connect_timeout` if not given. `deadline`: on the clock, for both. `connects`: whether a fresh one is
-        connected. Raises `NotSentError`s: `PoolTimeoutError`, and what `Connection.connect` raises.
+        `connect_timeout`: seconds. `wait`: if the pool is full, seconds in which a connection must be given back, to
+        any waiter; None for `connect_timeout`. `deadline`: a time of the clock, for both. `connects`: whether a new
+        connection is connected. Raises `NotSentError`s: `PoolTimeoutError`, and those of `Connection.connect`.
         """
         idle, spares = self._idle, self._spares
         while True:
@@ -134,7 +134,7 @@ class NodePool(PoolCore[StepwiseConnection]):
                 else:
                     self._discard(connection)
             except BaseException:
-                # With gevent, others run while it is looked at, and a Timeout may come.
+                # With gevent, other greenlets run during this check, and a Timeout may be raised.
                 self.release(connection)
                 raise
             if fresh is not None:
@@ -143,7 +143,7 @@ class NodePool(PoolCore[StepwiseConnection]):
     def acquire_in_steps(
         self, connect_timeout: float, deadline: float | None = None, wait: float | None = None
     ) -> Steps[StepwiseConnection]:
-        """As `acquire`, but a fresh one is connected in steps."""
+        """Like `acquire`, but a new connection is connected in steps."""
         connection = self.acquire(connect_timeout, deadline, wait, connects=False)
         if not connection.connected:
             try:
@@ -183,8 +183,8 @@ class NodePool(PoolCore[StepwiseConnection]):
 class Pools(PoolMap[NodePool, StepwiseConnection]):
     """The pools of all nodes of a cluster. Threads may share it.
 
-    `limit`, `max_idle`, `clock`, `renewal`, `admit`: see `PoolMap`. `tls`: where the nodes speak https. `hand_over`:
-    see `NodePool`.
+    `limit`, `max_idle`, `clock`, `renewal`, `admit`: see `PoolMap`. `tls`: not None if the nodes use https.
+    `hand_over`: see `NodePool`.
     """
 
     def __init__(
@@ -219,8 +219,8 @@ class Pools(PoolMap[NodePool, StepwiseConnection]):
     ) -> StepwiseConnection:
         """A connection to `node`, for the calling thread alone until `release`.
 
-        A kept-alive one that the node has closed meanwhile is dropped without a word, and another one taken.
-        Raises `NotSentError`s: `PoolTimeoutError`, `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`,
+        An idle connection that the node has closed meanwhile is dropped, and another one is used. Raises
+        `NotSentError`s: `PoolTimeoutError`, `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`,
         `ClusterClosedError`.
         """
         return self._pool(node).acquire(connect_timeout, deadline, wait)
@@ -228,5 +228,5 @@ class Pools(PoolMap[NodePool, StepwiseConnection]):
     def acquire_in_steps(
         self, node: Node, connect_timeout: float, deadline: float | None = None, wait: float | None = None
     ) -> Steps[StepwiseConnection]:
-        """As `acquire`, but a fresh one is connected in steps: see `http1.steps`."""
+        """Like `acquire`, but a new connection is connected in steps: see `http1.steps`."""
         return self._pool(node).acquire_in_steps(connect_timeout, deadline, wait)

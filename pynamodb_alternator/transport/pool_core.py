@@ -1,12 +1,12 @@
 """The common base of the pools of threads and those of event loops: which connections exist, and which request gets
 one.
 
-Nothing here waits or connects: `transport.pool` and `aio.pool` do, each in its own way.
+Nothing here waits or connects: `transport.pool` and `aio.pool` do this, each in its own way.
 
 Theory of operation. A *slot* is the right to one connection of a pool, and a slot is used exactly while a connection
-exists. `open` is the number of live connections (`LiveConnections`, weak references), and `in use` is the number of
-those that are not in the list of idle ones. No number is counted up and down, so no slot is lost if an exception comes
-between two steps (gevent's Timeout, KeyboardInterrupt, an exception out of a signal's handler, a task that is
+exists. `open` is the number of connections that exist (`LiveConnections`, weak references), and `in use` is the number
+of those that are not in the list of idle ones. No number is counted up and down. So no slot is lost if an exception
+comes between two steps (gevent's Timeout, KeyboardInterrupt, an exception from a signal handler, a task that is
 cancelled):
 
 - Taking a connection is `pop(0)` from the list of idle ones, giving it back is `append`; neither takes a lock. In
@@ -51,15 +51,14 @@ __all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_IDLE", "HEAL_EVERY", "PARTS", "PoolCore
 DEFAULT_LIMIT = 50
 DEFAULT_MAX_IDLE = 60.0
 PARTS = 4
-"""How often a waiter looks whether the queue moves, within the time that it may stand still: few times, because
-thousands may wait."""
+"""How often a waiter checks whether the queue moves, within the time that it may stand still."""
 HEAL_EVERY = 0.25
-"""Seconds after which waiters look whether a connection was lost, or a waiter was forgotten."""
+"""Seconds between two checks of the waiters whether a connection was lost, or a waiter was forgotten."""
 
 
 class PoolStats(NamedTuple):
-    """One node's connections: opened since the start, open now (those being opened too), in use now; and how many
-    requests wait for one."""
+    """The connections to one node: opened since the start, open now (including those that are being opened), and in use
+    now; and how many requests wait for one."""
 
     opened: int
     open: int
@@ -67,7 +66,7 @@ class PoolStats(NamedTuple):
     waiting: int = 0
 
     def plus(self, other: PoolStats) -> PoolStats:
-        """The connections of both."""
+        """The sum of both."""
         return PoolStats(*map(int.__add__, self, other))
 
 
@@ -75,9 +74,10 @@ class PoolCore(Generic[C]):
     """The connections to one node.
 
     `limit`: connections open at once. `max_idle`: seconds after which an idle connection is no longer used.
-    `renewal`: when one has reached its age, and another one takes its place.
-    `keeping`: whether connections are kept after use. Not of a node that has left: what is under way there ends well.
-    `last_served`: when a waiter was last given something. `advice`: what the user can do against a full pool.
+    `renewal`: when a connection has reached its age, and is replaced.
+    `keeping`: whether connections are kept after use. It is False for a node that has left, whose requests under way
+    may end normally. `last_served`: when a waiter last got a connection. `advice`: what the user can do against a full
+    pool.
     """
 
     advice = ""
@@ -92,8 +92,8 @@ class PoolCore(Generic[C]):
         self._renewal = renewal
         self._lock = threading.Lock()
         self._live: LiveConnections[C] = LiveConnections()
-        # In the order of their last use. Only single steps change it: `append` and `pop(0)`. Not a deque: an empty one
-        # takes 600 bytes, and of a large cluster there are thousands.
+        # In the order of their last use. Only single steps change it: `append` and `pop(0)`. It is not a deque, because
+        # an empty one takes 600 bytes, and a large cluster has thousands of pools.
         self._idle: list[C] = []
         self._spares = Spares()
         self._waiters: list[weakref.ref[Waiter[C]]] = []
@@ -106,13 +106,13 @@ class PoolCore(Generic[C]):
         raise NotImplementedError
 
     def _handed_over(self) -> C | None:
-        """A connection to the node that others have opened and can do without, if there is one."""
+        """A connection to the node that was opened for something else and is not needed there, or None."""
         return None
 
     # ---- taking ------------------------------------------------------------------------------------------------
 
     def _take_or_queue(self, waiter: Waiter[C]) -> C | None:
-        """An idle connection, or a new one that is not connected yet; None if `waiter` has to wait, in the queue."""
+        """An idle connection, or a new one that is not connected yet; None if `waiter` was put into the queue."""
         has_room = self.has_room_now()
         with self._lock:
             if has_room:
@@ -123,12 +123,12 @@ class PoolCore(Generic[C]):
         return connection
 
     def _free_connection(self) -> C | None:
-        """The lock is held."""
+        """The caller holds the lock."""
         connection: C | None
         try:
             connection = self._idle.pop(0) if self._idle else None
         except IndexError:
-            connection = None  # another thread has taken it, which needs no lock if the queue is empty
+            connection = None  # another thread has taken it, without the lock
         self._spares.seen(len(self._idle))
         if connection is None and self._live.count() < self._limit:
             connection = self._taken_over() or self._new_connection()
@@ -146,8 +146,8 @@ class PoolCore(Generic[C]):
         return connection
 
     def _successor(self, connection: C) -> C | None:
-        """A new connection, not connected yet, in place of one that was taken and has reached its age. None if others
-        are idle, which can be used instead."""
+        """A new connection, not connected yet, that replaces `connection`, which was taken and has reached its age.
+        None if there are idle connections, which can be used instead."""
         if self._idle and not self._waiters:
             self._discard(connection)
             return None
@@ -166,7 +166,7 @@ class PoolCore(Generic[C]):
         return fresh
 
     def _opened_now(self, connection: C) -> C:
-        """It is connected."""
+        """A new connection is connected: close the one that it replaces."""
         self._opened += 1
         old = connection.predecessor
         connection.renew_at = self._renewal.at(self.clock(), takes_place=old is not None)
@@ -176,8 +176,8 @@ class PoolCore(Generic[C]):
         return connection
 
     def _not_opened(self, connection: C, error: BaseException) -> C:
-        """It could not be connected. Gives the old connection, whose place it was to take, if that can still be used.
-        Raises `error` if not."""
+        """A new connection could not be connected. Returns the old connection that it should have replaced, if this can
+        still be used. Raises `error` if not."""
         old: C | None = connection.predecessor
         connection.predecessor = None
         self._discard(connection)
@@ -185,7 +185,7 @@ class PoolCore(Generic[C]):
             raise error
         old.renew_at = self._renewal.after_failure(self.clock())
         if old.is_stale():
-            self._discard(old)  # a node that shuts down refuses new ones, and closes those that it has
+            self._discard(old)  # a node that shuts down refuses new connections, and closes the old ones
             raise error
         if isinstance(error, TransportError):
             return old
@@ -193,10 +193,10 @@ class PoolCore(Generic[C]):
         raise error
 
     def _outcome(self, waiter: Waiter[C], since: float, seconds: float) -> C:
-        """The result of the wait: a connection. Raises what ended it, such as `PoolTimeoutError`. `since`: when it
-        began."""
+        """The result of the wait: a connection. Raises the error that ended the wait, such as `PoolTimeoutError`.
+        `since`: when the wait began."""
         if waiter.connection is None:
-            self._leave(waiter)  # and perhaps it is served just before
+            self._leave(waiter)  # it may be served just before
         if waiter.error is not None:
             raise waiter.error
         if waiter.connection is None:
@@ -210,14 +210,14 @@ class PoolCore(Generic[C]):
         return waiter.connection
 
     def _interrupted(self, waiter: Waiter[C]) -> None:
-        """An exception has ended the wait: what the waiter got meanwhile goes to others."""
+        """An exception has ended the wait: a connection that the waiter got meanwhile goes to the next waiter."""
         self._leave(waiter)
         if waiter.connection is not None:
             self.release(waiter.connection)
 
     def _leave(self, waiter: Waiter[C]) -> None:
         waiter.gone = True
-        with self._lock:  # nothing is just about to be given to it
+        with self._lock:  # so that no other thread gives it a connection now
             if not waiter.served:
                 with contextlib.suppress(ValueError):
                     self._waiters.remove(weakref.ref(waiter))
@@ -225,7 +225,7 @@ class PoolCore(Generic[C]):
     # ---- giving back -------------------------------------------------------------------------------------------
 
     def release(self, connection: C) -> None:
-        """Give back what `acquire` gave. A connection that is not `reusable` any more is closed."""
+        """Give back a connection that `acquire` returned. It is closed if it is not `reusable` any more."""
         if connection.reusable and connection.lent_by is self._live:
             connection.idle_since = self.clock()
             connection.lent_by = None
@@ -243,14 +243,15 @@ class PoolCore(Generic[C]):
             self.settle()
 
     def settle(self) -> None:
-        """Give what is free to the waiters."""
+        """Give free connections to the waiters."""
         with self._lock:
             self._serve_waiters()
         if not self.keeping:
             self.drop_idle()
 
     def _serve_waiters(self) -> None:
-        """The lock is held. A waiter leaves the queue after it was served: in the other order one might be lost."""
+        """The caller holds the lock. A waiter leaves the queue after it was served, so that an exception cannot lose
+        it."""
         while self._waiters:
             waiter = self._waiters[0]()
             if waiter is not None and not waiter.gone and waiter.connection is None and waiter.error is None:
@@ -265,7 +266,7 @@ class PoolCore(Generic[C]):
     # ---- healing -----------------------------------------------------------------------------------------------
 
     def heal(self) -> None:
-        """What a waiter does at its looks."""
+        """Look for lost connections and forgotten waiters. Each waiter calls this now and then."""
         self.sweep()
         self.settle()
 
@@ -285,17 +286,17 @@ class PoolCore(Generic[C]):
         idle = {id(connection) for connection in self._idle.copy()}
         return self._sightings.lost((each for each in self._live.all() if id(each) not in idle), now)
 
-    # ---- what others do to it ----------------------------------------------------------------------------------
+    # ---- called by the cluster ----------------------------------------------------------------------------------
 
     def tidy(self, now: float) -> None:
-        """Close what lies idle for too long, and what was not needed lately; look for what was lost."""
+        """Close connections that were idle for too long or not needed lately, and look for lost connections."""
         self.drop_idle(before=now - self._max_idle)
         self.drop_idle(most=self._spares.next(len(self._idle)))
         self.heal()
 
     def drop_idle(self, before: float = math.inf, most: float = math.inf) -> list[C]:
-        """Close idle connections, and give them back; only those not used since `before`, and `most` of them, if that
-        is given."""
+        """Close idle connections, and return them: only connections that were not used since `before`, and at most
+        `most`."""
         dropped: list[C] = []
         try:
             while len(dropped) < most and self._idle[0].idle_since < before:
@@ -303,23 +304,24 @@ class PoolCore(Generic[C]):
                 self._discard(connection)
                 dropped.append(connection)
         except IndexError:
-            pass  # there are no more, or another thread has taken the last one
+            pass  # no idle connection is left, perhaps because another thread has taken the last one
         return dropped
 
     def retire(self) -> list[C]:
-        """The node has left: requests under way end well, and their connections are closed after them."""
+        """The node has left: requests under way may end normally, and then their connections are closed."""
         self.keeping = False
         return self.drop_idle()
 
     def cut(self, reason: str = "the node was declared down") -> None:
-        """End at once whatever waits for this node: exchanges, connecting, and waiters in the queue."""
+        """End at once everything that waits for this node: exchanges, connecting, and waiters in the queue."""
         self._refuse_waiters(NodeUnreachableError, f"Node {self.node} cannot be reached: {reason}")
         self.drop_idle()
         for connection in self._live.all():
             connection.cut(reason)
 
     def close(self) -> list[C]:
-        """As `retire`, and waiters in the queue get a `ClusterClosedError`. Gives back what it has closed."""
+        """Like `retire`, and waiters in the queue get a `ClusterClosedError`. Returns the connections that were
+        closed."""
         closed = self.retire()
         self._refuse_waiters(ClusterClosedError, "The cluster was closed while this request waited.")
         return closed
@@ -329,7 +331,8 @@ class PoolCore(Generic[C]):
             while self._waiters:
                 waiter = self._waiters[0]()
                 if waiter is not None and not waiter.served:
-                    # Each waiter gets an exception of its own: raising one writes a traceback into it.
+                    # Each waiter gets its own exception object, because a traceback is written into it when it is
+                    # raised.
                     waiter.error = kind(reason, node=self.node.address, was_cut=True)
                     waiter.wake()
                 self._waiters.pop(0)
@@ -339,11 +342,12 @@ class PoolCore(Generic[C]):
         self.settle()
 
     def after_fork(self) -> None:
-        """In a forked child: drop every socket, which the parent goes on using. Takes no lock."""
+        """In a forked child: drop all sockets without closing them for the parent, which still uses them. Takes no
+        lock."""
         for connection in self._live.all():
             connection.abandon()
 
-    # ---- looking, from any thread ------------------------------------------------------------------------------
+    # ---- inspection, from any thread ------------------------------------------------------------------------------
 
     @property
     def unused(self) -> bool:
@@ -351,11 +355,11 @@ class PoolCore(Generic[C]):
 
     @property
     def has_room(self) -> bool:
-        """Whether a connection can be had without waiting for one that is in use."""
+        """Whether a request can get a connection without a wait for one that is in use."""
         return bool(self._idle) or len(self._live) < self._limit
 
     def has_room_now(self) -> bool:
-        """As `has_room`, for a request that goes elsewhere if there is none: what was lost is looked for first."""
+        """Like `has_room`, but it looks for lost connections first. For a request that would go to another node."""
         if self._idle or self._live.count() < self._limit:
             return True
         if self.clock() < self._next_sweep:
@@ -365,7 +369,7 @@ class PoolCore(Generic[C]):
 
     @property
     def in_flight(self) -> int:
-        """Connections in use: exchanges under way, and what is being connected for one."""
+        """Connections in use, including those that are being connected."""
         count = len(self._live) - len(self._idle)
         return count if count > 0 else 0
 
@@ -379,11 +383,11 @@ class PoolCore(Generic[C]):
         return PoolStats(self._opened, count, max(0, count - len(self._idle)), waiting)
 
     def connections(self) -> list[C]:
-        """Those that exist, idle or not."""
+        """All connections that exist, idle or not."""
         return self._live.all()
 
     def waiting_since(self) -> float | None:
-        """When the oldest exchange or connecting under way began; None if there is none."""
+        """When the oldest exchange under way began, or the oldest connecting; None if there is none."""
         if len(self._live) == len(self._idle):
             return None
         since = [connection.busy_since for connection in self._live.all()]
@@ -391,6 +395,6 @@ class PoolCore(Generic[C]):
 
     @property
     def may_have_lost(self) -> bool:
-        """Whether a connection is lent, and without an exchange. Most often it is between two steps."""
+        """Whether a connection is lent but has no exchange. Most often, its function is only between two steps."""
         in_use = len(self._live) - len(self._idle)
         return in_use > 0 and in_use > sum(connection.busy_since is not None for connection in self._live.all())

@@ -76,7 +76,7 @@ class PoolMap(Generic[P, C]):
             return pool
 
     def has_room(self, node: Node) -> bool:
-        """Whether `acquire` need not wait for a connection that is in use, judged by the present state."""
+        """Whether `acquire` would not have to wait now for a connection that is in use."""
         pool = self._pools.get(node.endpoint)
         return pool is None or pool.has_room_now()
 
@@ -140,7 +140,7 @@ class PoolMap(Generic[P, C]):
             pool.cut(reason)
 
     def waits(self, now: float) -> Iterator[tuple[Node, float]]:
-        """Each node with requests under way, and the seconds for which the oldest of them has been waiting.
+        """Each node with requests under way, and for how many seconds the oldest of them has been waiting.
 
         Connecting counts as waiting. Repeated calls also find the connections that are lost.
         """

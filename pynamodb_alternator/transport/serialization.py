@@ -1,8 +1,8 @@
-"""From the parameters of an operation to the JSON bytes of its request.
+"""Makes the JSON bytes of a request from the parameters of its operation.
 
 The rule is botocore's `JSONSerializer` with `parameter_validation=False` (which PynamoDB sets): the bytes mean the same
-JSON, without its spaces and ``\\u`` escapes. orjson writes what is certain to be the same. botocore's own serializer
-writes everything else, with its own result or error: legacy conditions, transactions, tables, a set in the place of a
+JSON, without its spaces and ``\\u`` escapes. orjson writes the requests for which this is certain. botocore's own
+serializer writes all others, with its own result or error: legacy conditions, transactions, tables, a set instead of a
 list, a number of more than 64 bits, a mistake.
 
 Attribute values are checked less strictly than by botocore: the server refuses a wrong shape (``{"Z": ...}``,

@@ -9,8 +9,8 @@ Connecting, the handshake of TLS, sending and receiving wait in steps. Other wor
 exchange: the resolver, for a node that is known by a name; the source of credentials; handlers of botocore's events;
 and a full pool, for which a hedge never waits.
 
-The attempt that loses is closed where it waits, and its connection too. Handlers get no more events of it, as for a
-request that was interrupted.
+The attempt that loses is closed while it waits, and its connection too. Handlers get no more events of this attempt, as
+for a request that was interrupted.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Exchange:
 
 
 class SideBySide:
-    """A `lane` on which an attempt may have a hedge beside it. It serves one call, as a lane does."""
+    """A lane on which an attempt and its hedge run at the same time. Like each lane, it serves one call."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane

@@ -1,4 +1,4 @@
-"""What to use instead of an operation that the server does not have: a sentence in the text of its error.
+"""Adds a sentence to the error of an operation that the server does not have: what to use instead.
 
 Such an operation is sent as it is, because DynamoDB has it, and a later server may have it too.
 """

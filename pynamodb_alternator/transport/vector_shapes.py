@@ -1,4 +1,4 @@
-"""Both dialects of vector search in the service's description of each client, with any version of botocore.
+"""Adds both dialects of vector search to the service's description of each client, for any version of botocore.
 
 AWS's dialect is an operation, SearchVectors, and members of CreateTable, UpdateTable and DescribeTable. botocore has
 them from 1.43 on. Alternator's older dialect is members of Query and of the vector indexes, and a type of attribute

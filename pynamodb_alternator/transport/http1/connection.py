@@ -34,7 +34,7 @@ __all__ = ["Connection"]
 _RECEIVE = 64 * 1024
 """Bytes that are read from the kernel at once."""
 _JOIN_UP_TO = 64 * 1024
-"""Bodies of up to so many bytes are copied behind their head: one cheap copy saves the kernel a gathering send."""
+"""Bodies of up to so many bytes are copied after their head: one fast copy saves the kernel a gathering send."""
 _LONGEST_WAIT, _LONGEST_POLL = 86_400.0, 86_400_000.0
 """Seconds, and as many milliseconds; `poll` takes a C int of them."""
 _LATE = 0.25
@@ -228,7 +228,7 @@ class Connection(ResponseRules):
         except _WOULD_BLOCK:
             request, sent = head + body, 0
         except OSError as error:
-            # Not one byte was sent. This is the only failure of an open connection of which that is certain.
+            # Nothing was sent. For no other failure of an open connection is this certain.
             raise self._refusal() or self._unreachable(sockets.words_of(error)) from error
         if sent < len(request):
             self._unsent = memoryview(request)[sent:]

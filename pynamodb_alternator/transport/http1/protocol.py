@@ -1,4 +1,4 @@
-"""What HTTP/1.1 demands of an answer, in a thread and in an event loop: the rules, and the texts of the errors.
+"""The rules of HTTP/1.1 for an answer, for threads and event loops, and the texts of the errors.
 
 `ResponseRules` is the base class of both kinds of connection (`transport.http1.connection`, `aio.connection`). It
 checks what `reader` has parsed, and writes the errors. Nothing here waits or touches a socket.

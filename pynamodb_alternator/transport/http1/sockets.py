@@ -103,7 +103,7 @@ def refuse_itself(own: object, peer: object) -> None:
     answers with our own bytes.
     """
     if own == peer:
-        raise ConnectionRefusedError("nobody listens there")
+        raise ConnectionRefusedError("nothing listens there")
 
 
 @functools.cache

@@ -1,9 +1,9 @@
 """Work in steps: how one thread waits for more than one connection at a time.
 
-Such work is a generator. Where it must wait for a socket, it yields a `Ready`. Its caller waits for the socket, and for
-those of other work, and then sends whether the socket is ready. So the work needs no thread and no event loop, and
-closing the generator ends it where it waits. It is not a coroutine, because Python warns of a coroutine that never
-began, as after an exception.
+Such work is a generator. When it must wait for a socket, it yields a `Ready`. Its caller waits for this socket and for
+the sockets of other work, and then sends whether the socket is ready. So the work needs no thread and no event loop,
+and it ends when the generator is closed. It is not a coroutine, because Python warns of a coroutine that never began,
+as after an exception.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The compatible lane: each attempt builds botocore's request object and emits its events, for those who hook them.
+"""The compatible lane: each attempt builds botocore's request object and emits its events, for handlers of users.
 
 Tracers, recorders and stubs register handlers for the six events of an attempt (`_botocore._REQUEST_EVENTS`). They get
 the same as from botocore: the same objects, the same keyword arguments, the same order. They may change the request;
@@ -34,7 +34,7 @@ __all__ = ["CompatibleLane"]
 
 
 class CompatibleLane:
-    """Builds botocore's request object for each attempt and emits its events, for those who hook them.
+    """Builds botocore's request object for each attempt and emits its events, for handlers of users.
 
     The methods are coroutines, so that the same steps serve an event loop, where handlers may be coroutines too. Here
     they suspend only in `steps`: `exchange` runs them straight through.
@@ -198,7 +198,7 @@ class CompatibleLane:
         )
 
     def result(self, answer: Answer, attempts: int) -> tuple[Any, dict[str, Any]]:
-        # Not always the last answer: an earlier one is preferred if it says more.
+        # It is not always the last answer: an earlier one is preferred if it tells more.
         response, parsed = next((response, parsed) for made, response, parsed in self._made if made is answer)
         parsed["ResponseMetadata"]["RetryAttempts"] = attempts - 1
         return response, parsed
@@ -215,7 +215,7 @@ def _result_of(work: Coroutine[Any, Any, Answer]) -> Answer:
     except StopIteration as ended:
         answer: Answer = ended.value
         return answer
-    raise AssertionError("a lane of threads waits for nothing but its own calls")
+    raise AssertionError("a lane of threads must not await anything except its own coroutines")
 
 
 def _replace(headers: Any, name: str, value: str) -> None:

@@ -39,7 +39,7 @@ class Sender:
         self.has_room: Callable[[Node], bool] = pools.has_room
         """Whether a request can get a connection to a node without waiting for one that is in use."""
         self.any_has_room: Callable[[Iterable[Node]], bool] = pools.any_has_room
-        """The same for any of several nodes."""
+        """Like `has_room`, for any of several nodes."""
         self._wall_clock = wall_clock
         self._signers = Signers(config.credentials, config.region)
         self._signers_of: dict[tuple[Credentials | None, str | None], Signers] = {}
@@ -61,7 +61,7 @@ class Sender:
         patient: bool = False,
         loads: Loads | None = None,
     ) -> Answer:
-        """Send one request on a connection of the node's pool, and return its answer as it came.
+        """Send one request on a connection of the node's pool, and return its answer, which is not unpacked.
 
         `deadline`: on the monotonic clock. `pool_wait`: seconds in which a connection of a full pool must become free.
         `patient`: see `Attempts`. `loads`: records how long the answer took.
@@ -85,7 +85,7 @@ class Sender:
         return answer
 
     def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
-        """Send one request, and return its answer as it was before it was compressed."""
+        """Send one request, and return its answer, unpacked."""
         answer = self.send(
             node,
             head,
@@ -120,7 +120,7 @@ class Sender:
         return self.plain(node, head, answer, attempts)
 
     def plain(self, node: Node, head: bytes, answer: Answer, attempts: Attempts) -> Answer:
-        """The answer as it was before it was compressed. `head`: of the request."""
+        """The answer, unpacked. `head`: of the request."""
         if "content-encoding" not in answer.headers:
             return answer
         look, plain = self.watch(node, attempts).look, []
@@ -138,7 +138,7 @@ class Sender:
         return Watch(node, attempts.deadline, attempts.environment.clock)
 
     def unpacked(self, node: Node, head: bytes, answer: Answer, operation: str) -> Iterator[bytes]:
-        """The body of an answer as it was before it was compressed, in pieces.
+        """The unpacked body of an answer, in pieces.
 
         `head`: of the request. Raises `MalformedAnswerError`, as `compression.pieces` does, and also for a body that is
         compressed although the request did not ask for that.

@@ -37,7 +37,7 @@ class RequestSerializer:
     """Replaces botocore's serializer: makes the body, and keeps the parameters for routing.
 
     `validate`: whether parameters are checked before every request, as botocore checks them. `numbers`: changes numbers
-    to the forms in which they are sent; without it they are sent as they are.
+    to the forms in which they are sent; None to send them unchanged.
     """
 
     def __init__(self, *, validate: bool = False, numbers: NumberForms | None = None) -> None:
