@@ -1,4 +1,4 @@
-"""What did the user ask for? Frozen, validated values, their text forms, and what one request may change of them.
+"""What did the user ask for? Frozen, validated values, their text forms, and the settings that one request may change.
 
 Imports no other room.
 """

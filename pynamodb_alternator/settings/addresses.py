@@ -30,34 +30,34 @@ __all__ = [
 ]
 
 DEFAULT_PORT: Final = 8000
-"""The port of nodes where nothing names one."""
+"""The port of nodes if no setting names one."""
 
 LOOPBACK: Final = "a loopback address"
 LINK_LOCAL: Final = "a link-local address"
 UNSPECIFIED: Final = "the unspecified address"
-"""The kinds that `kind_of` names and that a node may have. No node has an address of the other kinds."""
+"""The special kinds of addresses that a node may have. `kind_of` names other kinds too, which no node has."""
 
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
-# Not compiled here: clusters whose nodes are known by address need none of them, and `re` keeps them.
+# Not compiled here: clusters whose nodes are known by address need none of these. `re` caches what it compiles.
 _HOST_NAME = r"(?=.{1,253}\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?"
 _NUMBERS = r"(0[xX][0-9A-Fa-f]*|[0-9]+)(\.(0[xX][0-9A-Fa-f]*|[0-9]+))*\.?"
-"""What the C library's `inet_aton` may take for an IPv4 address: one to four numbers, octal and hexadecimal ones too. A
-socket would connect ``0x7f000001`` and ``127.1`` to this machine, without a question to the resolver."""
+"""The texts that the C library's `inet_aton` may accept as an IPv4 address: one to four numbers, also octal or
+hexadecimal. With ``0x7f000001`` or ``127.1``, a socket would connect to this machine, without the resolver."""
 _ZONE = r"[A-Za-z0-9_.~-]{1,64}"
 
 
 def with_brackets(host: str) -> str:
-    """A host as it stands before a port: an IPv6 address in brackets, everything else as it is."""
+    """A host in the form that it has before a port: an IPv6 address gets brackets, any other host is unchanged."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def without_brackets(host: str) -> str:
-    """A host as sockets take it: an IPv6 address loses its brackets, everything else stays as it is."""
+    """A host in the form that sockets need: an IPv6 address loses its brackets, any other host is unchanged."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def split_port(address: str, where: str) -> tuple[str, int | None]:
-    """The host (IPv6 in its brackets, if it came with them) and the port, or None.
+    """The host (IPv6 in brackets, if it was given so), and the port or None.
 
     Raises `ConfigurationError`, which names the address as `where`.
     """
@@ -78,7 +78,7 @@ def split_port(address: str, where: str) -> tuple[str, int | None]:
             raise ConfigurationError(f"{where}: the port after the colon is missing. Write it, or leave out the colon.")
     if not port:
         return host, None
-    # The length first: Python refuses to read a number of thousands of digits.
+    # The length is checked first: Python refuses to read a number with thousands of digits.
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
         raise ConfigurationError(
             f"{where}: the port must be a number from 1 to 65535 (got {without_userinfo(checks.shown(port))})."
@@ -94,16 +94,16 @@ def is_ip_address(host: str) -> bool:
         address = ipaddress.ip_address(bare)
     except ValueError:
         return False
-    # The zone ends up in a Host header and must not be able to end it.
+    # The zone becomes a part of a Host header, so it must not contain characters that end the header.
     return not percent or (address.version == 6 and re.fullmatch(_ZONE, zone) is not None)
 
 
 @functools.lru_cache(2_048)
 def ip_address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a host without brackets is, None for a name. A zone is left out.
+    """The address of a host without brackets; None for a name. A zone is left out.
 
-    ``::ffff:127.0.0.1`` is 127.0.0.1, because a socket connects there. Results are kept: each reading of the node list
-    asks for all nodes.
+    ``::ffff:127.0.0.1`` is 127.0.0.1, because a socket connects there. Results are cached, because each reading of the
+    node list needs them for all nodes.
     """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
@@ -114,8 +114,8 @@ def ip_address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
 
 @functools.lru_cache(2_048)
 def kind_of(host: str) -> str | None:
-    """The kind of address that `host` is, in words, if it is not one of a single machine that others can reach through
-    routers.
+    """The kind of the address `host` in words, if it is a special address. An ordinary address belongs to one machine,
+    and other machines reach it through routers.
 
     None for an ordinary address and for a name, except ``localhost``.
     """
@@ -136,22 +136,22 @@ def kind_of(host: str) -> str | None:
 
 
 def check_host(host: str, where: str) -> None:
-    """Raises `ConfigurationError` for what is neither an IP address nor a host name."""
+    """Raises `ConfigurationError` if `host` is not an IP address or a host name."""
     bare = without_brackets(host)
     if is_ip_address(bare):
         return
-    # What looks like a number or an IPv6 address must be one: 10.0.0.256 is a slip, and not the name of a host.
+    # A text that looks like an address must be one: 10.0.0.256 is a mistake, and not the name of a host.
     if ":" in bare or re.fullmatch(_NUMBERS, bare) or not re.fullmatch(_HOST_NAME, bare):
         raise ConfigurationError(f"{where} is neither an IP address nor a host name. Write one, as '10.0.0.1'.")
 
 
 def seeds(value: Any) -> tuple[str, ...]:
-    """Seeds as a tuple of ``host`` or ``host:port``, IPv6 in brackets where a port follows.
+    """Seeds as a tuple of ``host`` or ``host:port``. An IPv6 address has brackets if a port follows.
 
-    Raises `ConfigurationError`, in which no user name or password of a seed appears.
+    Raises `ConfigurationError`, whose text never contains a user name or password of a seed.
     """
     if isinstance(value, str):
-        # The whole text first: a password may have a comma in it.
+        # The whole text is checked before it is split, because a password may contain a comma.
         _refuse_userinfo(value)
         value = value.split(",")
     if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
@@ -160,7 +160,7 @@ def seeds(value: Any) -> tuple[str, ...]:
             f"(got {type(value).__name__})."
         )
     entries = list(value)
-    for seed in entries:  # all of them before any other error: a URL that was split may have its password in two
+    for seed in entries:  # before any other error: a URL that was split at commas may have its password in two
         if isinstance(seed, str):
             _refuse_userinfo(seed)
     addresses: dict[str, None] = {}
@@ -200,7 +200,7 @@ def _checked_seed(seed: str) -> str:
 
 
 def shared_port(addresses: Iterable[str]) -> int | None:
-    """The one port that these seeds name; None if they name none. A seed without a port has that of the others.
+    """The only port that these seeds name; None if they name none. A seed without a port has the port of the others.
 
     Raises `ConfigurationError` if they name several.
     """
@@ -217,7 +217,7 @@ def shared_port(addresses: Iterable[str]) -> int | None:
 def networks(where: str, value: Any) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     """The networks that `value` names. Raises `ConfigurationError`."""
     network = ipaddress.IPv4Network | ipaddress.IPv6Network
-    # A network is iterable itself: over each of its addresses.
+    # A single network is iterable too: it gives each of its addresses.
     if isinstance(value, str | bytes | network) or not isinstance(value, Iterable):
         raise ConfigurationError(f"{where} must be a list such as ['10.0.0.0/8'] (got {checks.shown(value)}).")
     parsed = []

@@ -1,4 +1,5 @@
-"""The settings of a `ClusterConfig` by name, for type checkers: what `replace`, `from_url` and `from_env` change."""
+"""The settings of a `ClusterConfig` by name, for type checkers: the arguments of `replace`, `from_url` and
+`from_env`."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ __all__ = ["Changes", "TextChanges"]
 
 
 class Changes(TypedDict, total=False):
-    """Each setting of `ClusterConfig`, with its type. Those that have settings of their own may be mappings, and key
-    route affinity a word."""
+    """Each setting of `ClusterConfig`, with its type. Groups of settings may be given as mappings, and key route
+    affinity as a word."""
 
     seeds: Iterable[str] | str
     port: int | None

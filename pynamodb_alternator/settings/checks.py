@@ -1,7 +1,7 @@
 """Checks of settings, each with an error that names the setting and the remedy.
 
-`where` names the setting in the error. Numbers, words, and names that nobody knows; addresses, headers and the other
-kinds of values have modules of their own.
+`where` names the setting in the error. This module checks numbers, words and unknown names. Addresses, headers and
+other kinds of values have modules of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ConfigurationError
 
 _LONGEST = 1_000_000
-"""Seconds that a setting may say, at most: what sockets and locks of every platform can still count."""
+"""The largest number of seconds of a setting. Sockets and locks of all platforms can handle it."""
 
 
 def is_number(value: object) -> bool:
@@ -38,10 +38,10 @@ def not_negative(where: str, value: Any, *, zero: str = "not waiting") -> None:
 
 
 def shown(value: object) -> str:
-    """The value as an error message shows it: short, whatever it is."""
+    """The value as an error message shows it, always short."""
     try:
         text = repr(value)
-    except Exception:  # among others: a whole number with more digits than Python is willing to write
+    except Exception:  # for example a whole number with more digits than Python writes
         return f"a {type(value).__name__}"
     return text if len(text) <= 200 else text[:200] + "…"
 
@@ -62,13 +62,13 @@ def flag(where: str, value: object) -> None:
 
 
 def each(of: object, kind: str, names: Iterable[str], check: Callable[..., None], *bounds: int) -> None:
-    """`check` these fields of a value, of the kind that errors name."""
+    """Call `check` for these fields of `of`. `kind`: the name of its type in errors."""
     for name in names:
         check(f"{kind}: {name}", getattr(of, name), *bounds)
 
 
 def boolean(text: str) -> bool:
-    """What a URL's or the environment's word for yes or no means; ValueError for others."""
+    """The boolean of a word for yes or no in a URL or in the environment. Raises ValueError for other words."""
     word = text.strip().lower()
     if word in ("1", "true", "yes", "on"):
         return True
@@ -88,18 +88,18 @@ def known_names(names: Iterable[str], known: Iterable[str], where: str) -> None:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """``Did you mean 'orders'?``, if a name that is known resembles this one; otherwise an empty text."""
+    """``Did you mean 'orders'?``, if a known name is similar to this one; otherwise an empty text."""
     close = closest(name, known)
     return f"Did you mean {close!r}?" if close else ""
 
 
 def closest(name: object, known: Iterable[str]) -> str:
-    """The name that is known and resembles this one the most; empty if none does.
+    """The known name that is most similar to this one; empty if none is similar.
 
-    Upper and lower case do not count in the comparison, because they are a common slip; the answer has the name as it
-    is known.
+    Upper and lower case do not matter in the comparison, because they are a common mistake. The result is the known
+    spelling.
     """
-    import difflib  # here, because nobody needs it who makes no mistake
+    import difflib  # imported here, because it is needed only after a mistake
 
     spelled: dict[str, str] = {}
     for candidate in known:
@@ -115,6 +115,6 @@ def no_control_characters(where: str, value: str) -> None:
 
 
 def whole_characters(where: str, value: str) -> None:
-    """Refuse text that UTF-8 does not have."""
+    """Refuse text that cannot be encoded in UTF-8."""
     if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
         raise ConfigurationError(f"{where} has half a character (a lone surrogate) in it. Leave that out.")

@@ -1,6 +1,6 @@
-"""The certificate that a client shows to the nodes (mutual TLS): all the forms in which it is given, and loading it.
+"""The certificate that a client shows to the nodes (mutual TLS): checks its forms, and loads it.
 
-A part of it, the certificate or its key, is a file or PEM itself. OpenSSL takes both from files only.
+Each of its parts, the certificate and the key, is a file or PEM text. OpenSSL reads both only from files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["PEM_BEGIN", "ClientCert", "Pair", "checked", "current", "files", "lo
 
 Part: TypeAlias = str | os.PathLike[str] | bytes
 Pair: TypeAlias = tuple[Path | bytes, Path | bytes]
-"""The certificate and its key, which may be the same."""
+"""The certificate and its key, which may be the same file or text."""
 ClientCert: TypeAlias = Part | tuple[Part, Part] | Callable[[], Any]
 
 PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
@@ -34,7 +34,7 @@ _FORMS = (
 
 
 def checked(value: Any) -> ClientCert:
-    """The setting in its lasting form, in which PEM has no repr. Raises `ConfigurationError`."""
+    """The setting in the form that is stored. The repr of a PEM text is hidden. Raises `ConfigurationError`."""
     if callable(value):
         return value  # type: ignore[no-any-return]
     if isinstance(value, tuple | list) and len(value) == 2:
@@ -53,7 +53,7 @@ def _part(value: Any) -> Part:
 
 
 def current(setting: ClientCert) -> Pair:
-    """The certificate and its key as they are now. A callable is asked. Raises `ConfigurationError`."""
+    """The present certificate and its key. If the setting is a callable, it is called. Raises `ConfigurationError`."""
     value: Any = checked(_asked(setting)) if callable(setting) else setting
     if callable(value):
         raise ConfigurationError(f"Tls: client_cert: its function gave another function. It must give {_FORMS}.")
@@ -70,7 +70,8 @@ def _asked(function: Callable[[], Any]) -> Any:
     except Exception as error:
         failure = type(error).__name__
     if failure:
-        # Raised here and not above, so that the other error, whose text may tell a secret, is not its context.
+        # Raised outside of the handler, so that the original error, whose text may contain a secret, is not its
+        # context.
         raise ConfigurationError(f"Tls: client_cert: its function failed with {failure}.")
     if inspect.isawaitable(value):
         if inspect.iscoroutine(value):
@@ -84,7 +85,7 @@ def _as_path(part: Part) -> Path | bytes:
 
 
 def files(pair: Pair) -> Iterator[Path]:
-    """Those of its parts that are files."""
+    """The parts of the pair that are files."""
     for part in pair:
         if isinstance(part, Path):
             yield part
@@ -94,7 +95,7 @@ def load(context: ssl.SSLContext, pair: Pair) -> None:
     """Have `context` show this certificate. Raises `ConfigurationError`."""
     cert, key = pair
     for part, word, kind in ((cert, PEM_BEGIN, "certificate"), (key, _KEY_BEGIN, "private key")):
-        # No variable holds the text: error trackers show them.
+        # The text is not stored in a variable, because error trackers show variables.
         if not (word in text_of("client_cert", part) if isinstance(part, Path) else word.encode() in part):
             raise ConfigurationError(
                 f"Tls: client_cert: {_shown(part)} has no {kind} in PEM format. Give client_cert=(certificate, key), "
@@ -127,9 +128,9 @@ def _no_password(key: Path | bytes) -> str:
 
 @contextlib.contextmanager
 def _as_file(part: Path | bytes) -> Iterator[str]:
-    """A file with the part in it, for as long as it takes to read it.
+    """A file with this part, which exists as long as the ``with`` block.
 
-    PEM is put into one in memory, where the system has that; else into one that only this user can read.
+    PEM text is written to a file in memory if the system has these, else to a file that only this user can read.
     """
     if isinstance(part, Path):
         yield str(part)
@@ -147,7 +148,7 @@ def _as_file(part: Path | bytes) -> Iterator[str]:
 
 
 def text_of(setting: str, path: Path) -> str:
-    """What is in a file. Raises `ConfigurationError`."""
+    """The content of a file. Raises `ConfigurationError`."""
     try:
         return path.read_text("latin-1")
     except OSError as error:

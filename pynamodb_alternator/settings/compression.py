@@ -1,4 +1,4 @@
-"""Which bodies are compressed, and how: of requests, and of the answers that we ask for."""
+"""The compression of request bodies, and of the answers that we ask for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Compression", "Deflate", "Gzip", "codings_in", "request_compression"
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """What `Gzip` and `Deflate` share."""
+    """The common base of `Gzip` and `Deflate`."""
 
     level: int = 6
     min_size: int = 1024
@@ -31,8 +31,9 @@ class Compression:
 class Gzip(Compression):
     """Compress request bodies with gzip.
 
-    `level`: 1 is fastest, 9 smallest; above 6 time grows fast for little. `min_size`: bytes; a body of this size or
-    more is compressed, and a smaller one is sent as it is. Raises `ConfigurationError`.
+    `level`: 1 is the fastest, and 9 gives the smallest bodies; above 6, it takes much more time for little gain.
+    `min_size`: bytes; a body of this size or more is compressed, and a smaller one is sent uncompressed. Raises
+    `ConfigurationError`.
     """
 
     __slots__ = ()
@@ -50,7 +51,8 @@ _CODINGS: dict[str, type[Gzip | Deflate]] = {"gzip": Gzip, "deflate": Deflate}
 
 
 def request_compression(where: str, value: object) -> Gzip | Deflate | None:
-    """What `value` means: None, a `Gzip` or `Deflate`, or the name of one. Raises `ConfigurationError`."""
+    """The compression that `value` means: None, a `Gzip` or `Deflate`, or the name of one. Raises
+    `ConfigurationError`."""
     if value is None or isinstance(value, Gzip | Deflate):
         return value
     word = value.strip().lower() if isinstance(value, str) else ""
@@ -79,5 +81,5 @@ def response_compression(where: str, value: object) -> tuple[str, ...]:
 
 
 def codings_in(text: str) -> tuple[str, ...]:
-    """The codings that a text with commas names, known or not."""
+    """The codings that a text names, separated by commas. They are not checked."""
     return tuple(word.strip().lower() for word in text.split(",") if word.strip())

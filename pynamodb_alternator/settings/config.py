@@ -1,7 +1,7 @@
-"""What the user asked for: a `ClusterConfig`, which is frozen, and validated when it is made.
+"""`ClusterConfig`, the settings of a cluster. It is frozen, and validated when it is made.
 
-A wrong setting is refused here, with a message that names the field and the remedy, and not later by a request that
-fails. Nothing in this module does I/O. How a configuration is read from text is in `text`.
+A wrong setting is refused here with a message that names the field and the remedy, and not later by a request that
+fails. Nothing in this module does I/O. The module `text` reads a configuration from text.
 """
 
 from __future__ import annotations
@@ -44,64 +44,65 @@ __all__ = ["ClusterConfig", "named_by"]
 class ClusterConfig:
     """How to reach a cluster, and how to use it. Immutable; `replace` makes a changed copy.
 
-    `seeds`: addresses to start from, at least one that answers; a list of ``"host"`` or ``"host:port"``, or one
-    string with commas. A name is resolved, and all of its addresses are used. The other nodes are found through them.
-    `scheme`: of every node of the cluster.
-    `port`: of every node that is listed, and of the seeds that name none. None: the port that the seeds name, which is
-    then the same in all of them; 8000 if they name none. `node_port` is the number that holds.
+    `seeds`: addresses to start from, of which at least one must answer; a list of ``"host"`` or ``"host:port"``, or one
+    string with commas. A name is resolved, and all of its addresses are used. The other nodes are found through the
+    seeds. `scheme`: the scheme of every node of the cluster.
+    `port`: the port of every listed node, and of the seeds that name no port. None: the port that the seeds name, which
+    must be the same in all of them; 8000 if they name none. `node_port` is the resulting number.
     `name`: the cluster's name in signals and logs.
     `routing_scope`: `ClusterScope`, `DatacenterScope` or `RackScope`, with fallbacks.
-    `load_balancing`: the order of nodes for requests without affinity. ``"round_robin"``: they take turns.
-    ``"random"``. ``"least_busy"``: of two random ones that goes first which has fewer requests of this process in
-    flight and answers faster; docs/routing.md tells the rule.
-    `slow_start`: seconds in which a node that returns or joins comes to its share of the requests that any node may
-    serve, and of the reads that its replicas share; 0 for none.
-    `subset`: how many nodes of the routing scope this process uses for what needs neither key route affinity nor all
-    replicas; None for all. `process_number`: the number of this process in its fleet, which decides which nodes these
-    are; None picks them at random. docs/routing.md tells how.
-    `key_route_affinity`: see `KeyRouteAffinity`. `rmw_rule`: ``"server"`` decides as the server does, which
-    updates need a read first; ``"driver"`` counts as ScyllaDB's other drivers do. `force_read_before_write`: set it
-    where the server's option ``alternator_force_read_before_write`` is set.
-    `partition_keys`: partition-key names of tables that have no model here.
-    `token_aware`: whether reads, and writes without affinity, go to the replicas of their key first. False: no. True:
-    yes. ``"auto"``: for tables that had `token_aware_after` requests in this process, and whose token ring is not large
-    (at most 20,000 rows), where there are background threads.
+    `load_balancing`: the order of nodes for requests without affinity. ``"round_robin"``: the nodes take turns.
+    ``"random"``: a random order. ``"least_busy"``: of two random nodes, the less busy one comes first. A node is less
+    busy if it has fewer requests of this process in flight, and answers faster; docs/routing.md has the rule.
+    `slow_start`: seconds in which the share of a node that returns or joins grows. This is its share of the requests
+    that any node may serve, and of the reads that the replicas of a key share. 0 for no slow start.
+    `subset`: how many nodes of the routing scope this process uses for requests that any node may serve; None for all.
+    `process_number`: the number of this process in its fleet, which decides which nodes are in the subset; None picks
+    them at random. See docs/routing.md.
+    `key_route_affinity`: see `KeyRouteAffinity`. `rmw_rule`: which updates count as reads before a write: ``"server"``
+    as the server decides, ``"driver"`` as ScyllaDB's other drivers count. `force_read_before_write`: set it to True if
+    the server's option ``alternator_force_read_before_write`` is set.
+    `partition_keys`: the names of the partition keys of tables that have no model here.
+    `token_aware`: whether reads, and writes without affinity, go to the replicas of their key first. ``"auto"``: only
+    for tables that had `token_aware_after` requests in this process and whose token ring is not large (at most 20,000
+    rows), and only if there are background threads.
     `canonical_numbers`: which numbers are sent as DynamoDB writes them (1, and not 1.0 or 1e0). ``"sets"``: the
-    elements of number sets, and what a condition or filter compares with. True: partition keys as well, which the
-    server tells apart by how they are written. False: none. docs/configuration.md tells when to use what.
-    `affinity_ring`: the nodes over which partition keys are spread where the routing scope in use is a rack: those of
-    its datacenter, or with ``"scope"`` its own alone, as most of ScyllaDB's drivers have it.
-    `affinity_ring_order`: by what these nodes are sorted. ``"host"`` and ``"endpoint_with_port"`` are for fleets that
-    mix this library with drivers which sort so; docs/routing.md tells which.
-    `credentials`: None sends unsigned requests; or `Credentials`, a botocore session, or a callable. For an
-    `AsyncCluster`, an aiobotocore session or an async function as well.
-    `region`: the name in the signature's scope. The server takes any.
-    `tls`: a `Tls`, for scheme https; None means ``Tls()``, which trusts the authorities that the system trusts. It
-    holds for discovery, probes and requests alike.
-    `request_compression`: `Gzip` or `Deflate`; None sends requests as they are. Servers before 2026.1 take none.
-    `response_compression`: True, or the codings that answers may have, of ``"gzip"`` and ``"deflate"``, in the order in
-    which they are preferred.
-    `user_agent`: True sends ``pynamodb-alternator/`` and the version. A text of your own, or a callable that makes
-    one of that, replaces it. None and False send none.
+    elements of number sets, and the numbers with which a condition or filter compares. True: partition keys as well,
+    because for the server, different spellings are different keys. False: none. docs/configuration.md tells which value
+    to use. `affinity_ring`: the nodes over which partition keys are spread if the routing scope in use is a rack:
+    ``"datacenter"`` for all nodes of its datacenter, ``"scope"`` for the nodes of the rack only, as in most of
+    ScyllaDB's drivers.
+    `affinity_ring_order`: how these nodes are sorted. ``"host"`` and ``"endpoint_with_port"`` are for fleets that also
+    use drivers with this order; docs/routing.md names them.
+    `credentials`: `Credentials`, a botocore session, or a callable; None sends unsigned requests. An `AsyncCluster`
+    also accepts an aiobotocore session or an async function.
+    `region`: the name in the signature's scope. The server accepts any name.
+    `tls`: a `Tls`, for scheme https, for discovery, probes and requests. None means ``Tls()``, which trusts the
+    authorities that the system trusts.
+    `request_compression`: `Gzip` or `Deflate`; None sends requests uncompressed. Servers before 2026.1 do not accept
+    compressed requests. `response_compression`: the codings that answers may have, of ``"gzip"`` and ``"deflate"``, the
+    preferred one first; True for both.
+    `user_agent`: True sends ``pynamodb-alternator/`` and the version. A text of your own replaces it. A callable gets
+    the default text and returns the text to send. None and False send no User-Agent.
     `timeouts`, `retries`, `discovery`, `health`: see these classes.
-    `hedge`: a `Hedge` sends reads that wait for long to a second node as well; None sends none.
-    `retry_ambiguous_writes`: True repeats writes whose outcome is unknown, as AWS SDKs do: an increment may then be
-    applied twice. It implies ``silent_writes="repeat"``.
-    `allowed_networks`: listed nodes outside these networks (``"10.0.0.0/8"``) are refused, where any are given.
-    `address_translator`: gives the address to use for a listed one (NAT), as ``"host"`` or ``"host:port"``; None
-    refuses the node.
-    `monitor`: whether a background thread keeps the node list and health up to date. None decides by itself: yes,
-    except where the process can be frozen between requests (AWS Lambda). Without it a request reads the list when it
-    is stale.
-    `sync_in_loop`: what becomes of a request that waits in a thread in which an event loop runs, and so holds it up.
-    ``"allow"``: it is made. ``"warn"``: it is made, with a `SyncInLoopWarning`. ``"error"``: `SyncInLoopError`.
-    `max_pool_connections`: connections to one node that are open at once. `max_connection_idle`: seconds after which an
-    idle connection is no longer used; a later request closes it. `max_connection_age`: seconds, a tenth more or less,
-    after which a connection is closed between two requests, and a new one opened (one that took no other one's place
-    ends earlier, after a tenth of that or more); None or 0 for no such end.
-    `max_answer`: bytes of an answer at most, before and after it is unpacked; at least 1 MiB. A larger one is a
-    `MalformedAnswerError`. Answers to writes of one item, and errors, have at most 32 MiB in any case.
-    `extra_headers`: sent with every request.
+    `hedge`: with a `Hedge`, reads that wait for a long time are sent to a second node as well; None for no hedged
+    reads. `retry_ambiguous_writes`: True sends writes whose outcome is unknown again, as AWS SDKs do. An increment may
+    then be applied twice. It implies ``silent_writes="repeat"``.
+    `allowed_networks`: if it is not empty, listed nodes outside these networks (``"10.0.0.0/8"``) are refused.
+    `address_translator`: returns the address to use instead of a listed one (NAT), as ``"host"`` or ``"host:port"``;
+    None refuses the node.
+    `monitor`: whether a background thread keeps the node list and health up to date. None means True, except in a
+    process that can be frozen between requests (AWS Lambda). Without the thread, a request reads the list when it is
+    too old.
+    `sync_in_loop`: what happens to a request that blocks a thread in which an event loop runs. ``"allow"``: it is made.
+    ``"warn"``: it is made, with a `SyncInLoopWarning`. ``"error"``: it raises `SyncInLoopError`.
+    `max_pool_connections`: how many connections to one node may be open at once. `max_connection_idle`: seconds after
+    which an idle connection is no longer used; a later request closes it. `max_connection_age`: seconds, varied by a
+    tenth, after which a connection is closed between two requests and a new one is opened. A connection that has not
+    replaced another one may end earlier, after a tenth of this time or more. None or 0 for no such limit.
+    `max_answer`: the largest answer in bytes, before and after it is unpacked; at least 1 MiB. A larger answer raises
+    `MalformedAnswerError`. For writes of one item, and for errors, the limit is never more than 32 MiB.
+    `extra_headers`: headers that are sent with every request.
 
     Raises `ConfigurationError`.
     """
@@ -251,18 +252,20 @@ class ClusterConfig:
         set_field(self, "user_agent", agent)
 
     def __hash__(self) -> int:
-        # Some settings are mappings. Equal configurations have equal seeds, and that is enough for a hash.
+        # Some settings are mappings, which have no hash. Equal configurations have equal seeds, which is enough for a
+        # hash.
         return hash((self.seeds, self.port, self.scheme, self.name, self.routing_scope))
 
     @property
     def user_agent_sent(self) -> str | None:
-        """The User-Agent of requests, list readings and probes; None if they have none, or one in `extra_headers`."""
+        """The User-Agent of requests, list readings and probes; None if there is none, or if `extra_headers` has
+        one."""
         agent: Any = self.user_agent
         return headers.user_agent_sent(agent, self.extra_headers)
 
     @property
     def node_port(self) -> int:
-        """The port of every node that is listed."""
+        """The port of every listed node."""
         return self.port or addresses.shared_port(self.seeds) or addresses.DEFAULT_PORT
 
     @property
@@ -273,14 +276,14 @@ class ClusterConfig:
         return tuple((addresses.without_brackets(host), port or default) for host, port in split)
 
     def replace(self, **changes: Unpack[Changes]) -> Self:
-        """A copy with some settings changed, validated as a new one is."""
+        """A copy with some settings changed. It is validated like a new one."""
         checks.known_names(changes, _SETTINGS, "ClusterConfig.replace")
-        settings: Any = changes  # the constructor takes mappings as well, which its own types do not say
+        settings: Any = changes  # the constructor also accepts mappings, but its types do not say this
         return replace(self, **settings)
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Self:
-        """From a mapping such as a settings file has.
+        """Make it from a mapping, for example from a settings file.
 
         The keys are the field names. Instead of `routing_scope`, `datacenter` and `rack` may be given, and nested
         settings (`timeouts`, `retries`, `credentials`, ...) may be mappings themselves. ``{"url": ...}`` starts from
@@ -300,12 +303,12 @@ class ClusterConfig:
 
     @classmethod
     def from_url(cls, url: str, **changes: Unpack[TextChanges]) -> Self:
-        """From a URL: ``http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1``.
+        """Make it from a URL: ``http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1``.
 
-        Hosts are separated by commas. A port after the last one is the port of all, and of the nodes that they list,
-        unless ``port=`` says otherwise. Hosts may name different ports only with ``port=``. The query takes
-        `datacenter`, `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`, `max_attempts`,
-        `silent_writes`, `hedge_after`, `hedge_max_extra`, for https `ca`, `client_cert`, `client_key`,
+        Hosts are separated by commas. A port after the last host is the port of all hosts, and of the nodes that they
+        list, unless the query has another ``port=``. Hosts may name different ports only if the query has ``port=``.
+        The query takes `datacenter`, `rack`, `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`,
+        `max_attempts`, `silent_writes`, `hedge_after`, `hedge_max_extra`, for https `ca`, `client_cert`, `client_key`,
         `verify_hostname` and `insecure`, and every field of `ClusterConfig` whose value is a word or a number.
         `changes` win over the URL.
         """
@@ -313,16 +316,16 @@ class ClusterConfig:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[TextChanges]) -> Self:
-        """From the environment: ``ALTERNATOR_URL``, and optionally ``ALTERNATOR_DATACENTER``, ``ALTERNATOR_RACK``,
-        ``ALTERNATOR_ACCESS_KEY``, ``ALTERNATOR_SECRET_KEY`` and ``ALTERNATOR_SESSION_TOKEN``, and for https
-        ``ALTERNATOR_CA``, ``ALTERNATOR_CLIENT_CERT`` and ``ALTERNATOR_CLIENT_KEY``, and ``ALTERNATOR_PROCESS_NUMBER``
-        where processes of a fleet differ in nothing else."""
+        """Make it from the environment: ``ALTERNATOR_URL``, and optionally ``ALTERNATOR_DATACENTER``,
+        ``ALTERNATOR_RACK``, ``ALTERNATOR_ACCESS_KEY``, ``ALTERNATOR_SECRET_KEY``, ``ALTERNATOR_SESSION_TOKEN`` and
+        ``ALTERNATOR_PROCESS_NUMBER``, and for https ``ALTERNATOR_CA``, ``ALTERNATOR_CLIENT_CERT`` and
+        ``ALTERNATOR_CLIENT_KEY``. `changes` win over them."""
         url, options = text.of_environment(os.environ if environ is None else environ, changes)
         return cls.from_url(url, **options)
 
     @classmethod
     def of(cls, value: ClusterConfig | str | Mapping[str, Any], **changes: Any) -> ClusterConfig:
-        """From whatever a user may write for a cluster: a config, a URL, or a mapping."""
+        """Make it from any form in which a user may describe a cluster: a config, a URL, or a mapping."""
         if isinstance(value, ClusterConfig):
             return value.replace(**changes) if changes else value
         if isinstance(value, str):
@@ -335,7 +338,7 @@ class ClusterConfig:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Through the constructor, so that a copy is as checked and as immutable as this one.
+        # A copy is made by the constructor, so that it is checked and immutable too.
         return _rebuild, (type(self), {setting.name: getattr(self, setting.name) for setting in fields(self)})
 
     def __repr__(self) -> str:
@@ -353,7 +356,7 @@ class ClusterConfig:
 
 
 def named_by(config: ClusterConfig, alias: str) -> ClusterConfig:
-    """`config` as the alias means it: in signals and logs a cluster goes by its alias, unless it has a name."""
+    """`config` with the alias as its name, unless it has a name of its own."""
     return config.replace(name=alias) if config.name == "default" else config
 
 

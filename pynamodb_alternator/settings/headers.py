@@ -1,6 +1,6 @@
 """HTTP headers: which of them this library writes itself, and which a user may add.
 
-A header that the transport writes cannot be given as well: two values would make two readings of one request.
+A user must not add a header that the transport writes: with two values, a request could be understood in two ways.
 """
 
 from __future__ import annotations
@@ -26,25 +26,27 @@ __all__ = [
 ]
 
 OWN_USER_AGENT: Final = f"pynamodb-alternator/{__version__}"
-"""What requests say they come from, unless a user says otherwise. Short, as those of ScyllaDB's own drivers."""
+"""The default User-Agent. It is short, like those of ScyllaDB's own drivers."""
 
 REQUEST_HEAD: Final = frozenset({"host", "x-amz-target", "content-length"})
-"""What the head of each request has, in lower case: where it goes, what it asks, and how long its body is."""
+"""The headers that each request has, in lower case."""
 AUTHENTICATION: Final = ("X-Amz-Date", "Authorization", "X-Amz-Security-Token")
-"""What signs a request."""
+"""The headers that sign a request."""
 _CODINGS = frozenset({"content-encoding", "accept-encoding"})
 _OF_THE_CONNECTION = frozenset({"transfer-encoding", "connection", "expect", "upgrade", "te", "trailer"})
 
 RESERVED: Final = REQUEST_HEAD | {name.lower() for name in AUTHENTICATION} | _CODINGS | _OF_THE_CONNECTION
-"""What a user may not set, in lower case."""
+"""The headers that a user must not set, in lower case."""
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
 def check(where: str, value: Any) -> Mapping[str, str]:
-    """Header names and values that cannot end a header early, nor stand for one that the transport writes.
+    """Check header names and values: a value must not be able to end its header early, and no name may be one of
+    `RESERVED`.
 
-    The mapping does not change, and its repr has no values: a header may carry a secret. Raises `ConfigurationError`.
+    The returned mapping is immutable, and its repr has no values, because a header may contain a secret. Raises
+    `ConfigurationError`.
     """
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{where} must be a mapping of names to values (got {type(value).__name__}).")
@@ -68,9 +70,10 @@ def check(where: str, value: Any) -> Mapping[str, str]:
 
 
 def check_user_agent(where: str, value: Any, extra_headers: Mapping[str, str]) -> str | Literal[True] | None:
-    """The setting `user_agent` in the form that a configuration keeps: a text, True for ours, or None for none.
+    """The setting `user_agent` in the form that a configuration stores: a text, True for the default one, or None for
+    none.
 
-    A callable is given ours, and gives the text. Raises `ConfigurationError`.
+    A callable is called with the default User-Agent, and returns the text. Raises `ConfigurationError`.
     """
     if value is True:
         return True
@@ -100,9 +103,10 @@ def _made(where: str, make: Any) -> Any:
 
 
 def user_agent_sent(user_agent: str | bool | None, extra_headers: Mapping[str, str]) -> str | None:
-    """The User-Agent of all that a cluster sends, in the form of `check_user_agent`; None where it is none of ours.
+    """The User-Agent of all requests, list readings and probes of a cluster. `user_agent`: as `check_user_agent`
+    returns it. None if there is none, or if `extra_headers` has one.
 
-    One in `extra_headers` is sent as those are: with requests alone.
+    A User-Agent in `extra_headers` is sent only with requests, like all these headers.
     """
     if isinstance(user_agent, str):
         return user_agent

@@ -1,4 +1,4 @@
-"""A mapping that does not change, for settings that are mappings."""
+"""An immutable mapping, for settings that are mappings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _V = TypeVar("_V")
 
 
 class FrozenMapping(Mapping[_K, _V]):
-    """A copy of a mapping, without a way to change it. It equals a dict with the same items.
+    """An immutable copy of a mapping. It equals a dict with the same items.
 
-    It can be pickled. A deep copy of it is a dict: so `dataclasses.asdict` gives dicts all the way down.
+    It can be pickled. A deep copy of it is a dict, so `dataclasses.asdict` returns only dicts.
     """
 
     __slots__ = ("_items",)

@@ -1,19 +1,19 @@
-"""What one request may have of its own: a model's settings, and those of a ``with cluster.options(...)`` block.
+"""Settings of single requests: those of a model, and those of a ``with cluster.options(...)`` block.
 
-Theory of operation. A request has three layers of settings: those of the block win over those of the model, and those
-of the model win over the cluster's. A layer is a `RequestOptions`: an immutable value, in which a setting that is not
-given has its default. `RequestOptions.over` makes one layer of two.
+Theory of operation. A request has three layers of settings: the settings of the block win over those of the model, and
+those of the model win over the cluster's. The layers of block and model are `RequestOptions`: immutable values, in
+which a setting that is not given is None or `NOT_GIVEN`. `RequestOptions.over` makes one layer of two.
 
 Two context variables hold the layers, so that they apply to threads and async tasks alike, and botocore's methods need
 no extra argument. `orm.under_way` sets `model_options` for one request. `block` sets `_blocks` for the time of a
-``with`` block: it has, for each cluster, the merged options of all blocks that are entered. Both say which cluster they
-are for, because a receiver of a signal may send a request to another cluster in the middle of this one. `current` gives
-the layers of block and model as one, for a request that begins now. The cluster's own settings are the defaults that
-`RequestOptions.timeouts`, `RequestOptions.retries` and the transport fall back to.
+``with`` block: it has, for each cluster, the merged options of all blocks that are entered. Both name the cluster to
+which they belong, because a receiver of a signal may send a request to another cluster while this one is made.
+`current` returns the layers of block and model as one, for a request that begins now. The cluster's own settings are
+the defaults that `RequestOptions.timeouts`, `RequestOptions.retries` and the transport fall back to.
 
 Checks. `Cluster.options` checks a block's settings when it is called (`block_options`), and `orm.connection_settings`
-checks a model's. So a request checks nothing. Equal settings of blocks mostly give the same object: what the transport
-works out for options, it keeps for that object.
+checks a model's. So a request does not check them again. Blocks with equal settings mostly share one `RequestOptions`
+object, so the transport can cache what it computes for this object.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class NotGiven(enum.Enum):
-    """The type of `NOT_GIVEN`, for settings in which None means something."""
+    """The type of `NOT_GIVEN`, for settings that may have the value None."""
 
     NOT_GIVEN = "not given"
 
@@ -62,15 +62,16 @@ NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 
 class RequestOptions(NamedTuple):
-    """Settings of one request; None means that the next wider setting holds, `NOT_GIVEN` for the compression and hedge.
+    """Settings of one request. None (for compression and `hedge`: `NOT_GIVEN`) means that the setting of the next layer
+    is used.
 
-    `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`: seconds. `all_timeouts`: all four, of which a
-    total or pool of None means no limit. `max_attempts`, `silent_writes`: as in `Retries`. `extra_headers`: sent beside
-    the cluster's.
-    `hedge`: None for none. `credentials`, `region`: what signs the request. `response_compression`: codings.
-    `consistent_node`: the number that picks the node; False for none. `token_aware`: as in `ClusterConfig`.
-    `canonical_numbers`: as in `ClusterConfig`.
-    `is_lookup`: the library makes the request for itself, and a failure is not counted against the node.
+    `connect_timeout`, `read_timeout`, `total_timeout`, `pool_timeout`: seconds. `all_timeouts`: all four timeouts; in
+    it, a total or pool of None means no limit. `max_attempts`, `silent_writes`: as in `Retries`. `extra_headers`: sent
+    in addition to the cluster's.
+    `hedge`: None for no hedged reads. `credentials`, `region`: sign the request. `response_compression`: codings.
+    `consistent_node`: the number that picks the node; False for no such node. `token_aware`, `canonical_numbers`: as in
+    `ClusterConfig`.
+    `is_lookup`: whether the library itself makes the request; then a failure does not count for the node.
     """
 
     connect_timeout: float | None = None
@@ -94,7 +95,7 @@ class RequestOptions(NamedTuple):
     is_lookup: bool = False
 
     def over(self, wider: RequestOptions) -> RequestOptions:
-        """These settings, and those of `wider` where these say nothing."""
+        """These settings, and those of `wider` where these are not given."""
         if wider is NO_OPTIONS:
             return self
         merged: dict[str, Any] = {
@@ -143,18 +144,18 @@ NO_OPTIONS = RequestOptions()
 model_options: contextvars.ContextVar[tuple[object, RequestOptions, Any]] = contextvars.ContextVar(
     "pynamodb_alternator_model_options", default=(None, NO_OPTIONS, None)
 )
-"""The settings of the model whose request is being made, after the object that stands for its cluster: a receiver of a
-signal may make a request of its own meanwhile, and another cluster must not get these headers and credentials. The
-third value belongs to the caller that sets the variable."""
+"""Three values: the object that identifies the cluster, the settings of the model whose request is being made, and a
+value of the caller that sets the variable. A receiver of a signal may make a request to another cluster meanwhile, and
+that cluster must not get these headers and credentials."""
 _blocks: contextvars.ContextVar[Mapping[object, Any]] = contextvars.ContextVar(
     "pynamodb_alternator_block_options", default=MappingProxyType({})
 )
-"""The settings of the blocks that we are in, by the object that stands for their cluster; and by each of these blocks,
-what ends it."""
+"""The settings of the blocks that this code is in, by the object that identifies their cluster; and for each of these
+blocks, the tokens that end it."""
 
 
 def current(owner: object) -> RequestOptions:
-    """What holds for a request that is made here and now, on the cluster that `owner` stands for."""
+    """The settings for a request that is made now. `owner`: identifies its cluster."""
     (of, model, _), blocks = model_options.get(), _blocks.get()
     if of is not owner:
         model = NO_OPTIONS
@@ -167,8 +168,8 @@ def current(owner: object) -> RequestOptions:
 class block(contextlib.ContextDecorator):
     """A context manager: `options` hold for the requests inside, and win over those of the blocks around it.
 
-    As a decorator it holds for each call. It is a class, because entering a generator would cost a request more than
-    its routing.
+    As a decorator it is entered for each call. It is a class, because a generator would take longer to enter than the
+    routing of a request takes.
     """
 
     __slots__ = ("_options", "_owner", "_token")
@@ -195,7 +196,7 @@ class block(contextlib.ContextDecorator):
         return cast(_Function, inside)
 
     def _recreate_cm(self) -> Self:
-        # A decorated function may be called by several threads, and by itself: each call has its own.
+        # Each call gets its own block, because several threads may call the function, and it may call itself.
         return type(self)(self._owner, self._options)
 
     def __enter__(self) -> None:
@@ -205,8 +206,8 @@ class block(contextlib.ContextDecorator):
             inside = {**outer, self._owner: options.over(outer.get(self._owner, NO_OPTIONS))}
         else:
             inside = {self._owner: options}
-        # The token is also kept in the context: several threads and tasks may be inside of one block, and one of them
-        # twice.
+        # The token is kept in the context, and not in this object: several threads and tasks may be inside of one
+        # block, and one thread may be inside twice.
         inside[self] = self._token = _blocks.set(inside)
 
     def __exit__(self, *_: object) -> None:
@@ -236,7 +237,7 @@ _CHECKED: Mapping[str, Callable[[str, Any], Any]] = {
 }
 """For each setting, the function that checks it and makes its value."""
 _NONE_IS_A_VALUE = frozenset({"request_compression", "hedge"})
-"""In the others None means that the setting is not given."""
+"""For the other settings, None means that the setting is not given."""
 BLOCK_SETTINGS = frozenset(("consistent_node", "timeouts", *_CHECKED))
 """The settings that `Cluster.options` takes."""
 _NAMES_OF_TIMEOUTS = frozenset(setting.name for setting in fields(Timeouts))
@@ -244,8 +245,8 @@ _OF_THE_CLUSTER = {setting.name for setting in fields(ClusterConfig)} | {"url", 
 
 
 _kept: dict[bytes, RequestOptions] = {}
-"""The options of blocks by their settings, in the form that `marshal` writes: that form tells 1, 1.0 and True apart.
-The blocks of a program mostly have the same few settings, and so its requests get the same object again."""
+"""The options of blocks by their settings, as `marshal` writes them, because this form distinguishes 1, 1.0 and True.
+The blocks of a program mostly have the same few settings, so its requests get the same objects again."""
 _MOST_KEPT = 256
 
 
@@ -253,12 +254,12 @@ def block_options(settings: dict[str, Any]) -> RequestOptions:
     """The options for what a user gave to `Cluster.options`, except `consistent_node`. Raises `ConfigurationError`."""
     try:
         written = marshal.dumps(settings, 2)
-    except ValueError:  # there is something in it that is not plain data
+    except ValueError:  # a value is not plain data
         return RequestOptions(**block_settings(settings))
     options = _kept.get(written)
     if options is None:
         options = RequestOptions(**block_settings(settings))
-        # Options with headers are not kept: headers may be secrets, and differ each time.
+        # Options with headers are not cached: headers may be secrets, and may differ each time.
         if options.extra_headers is None:
             if len(_kept) >= _MOST_KEPT:
                 _kept.clear()

@@ -39,7 +39,7 @@ class ClusterScope:
 
     @property
     def fallback(self) -> None:
-        """Nothing is wider than the cluster."""
+        """Always None: there is no wider scope than the cluster."""
         return None
 
     @property
@@ -104,7 +104,7 @@ def check(where: str, value: object) -> Scope:
 
 
 def chain(scope: Scope) -> Iterator[Scope]:
-    """The scope, its fallback, that one's fallback, and so on."""
+    """The scope, its fallback, the fallback of its fallback, and so on."""
     current: Scope | None = scope
     while current is not None:
         yield current

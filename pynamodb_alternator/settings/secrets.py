@@ -1,6 +1,6 @@
-"""How values that hold a secret are shown: not at all.
+"""Texts and bytes with a secret, whose repr hides them.
 
-What is shown ends up in logs and in error trackers, which also show the values of local variables.
+Reprs are written to logs, and to error trackers, which also show the values of local variables.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _ESCAPED = "%40"
 
 
 class Secret(str):
-    """A text whose repr hides it, also inside the repr of a dict and among the variables of a traceback. It is used as
+    """A text whose repr hides it, also inside the repr of a dict and in the variables of a traceback. It is used like
     any other text."""
 
     __slots__ = ()
@@ -26,7 +26,7 @@ class Secret(str):
 
 
 class SecretBytes(bytes):
-    """The same for bytes."""
+    """Like `Secret`, for bytes."""
 
     __slots__ = ()
 
@@ -38,14 +38,14 @@ class SecretBytes(bytes):
 
 
 def without_userinfo(text: str) -> str:
-    """A host or a URL, or their repr, without what stands before an ``@``: that is a user name, and often a password.
+    """A host or a URL, or its repr, without the part before an ``@``: this is a user name, and often a password.
 
-    All of it goes, because a password may have any character in it.
+    The whole part is removed, because a password may contain any character.
     """
     rest = text.replace(_ESCAPED, "@").rpartition("@")[2]
     return f"<hidden>@{rest}" if has_userinfo(text) else text
 
 
 def has_userinfo(text: str) -> bool:
-    """Whether a host, or a URL without its query, has a user name in it: an ``@``, or one that is escaped."""
+    """Whether a host, or a URL without its query, has a user name: an ``@``, also an escaped one."""
     return "@" in text or _ESCAPED in text

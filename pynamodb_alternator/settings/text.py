@@ -1,7 +1,7 @@
 """Settings as text and as plain data: URLs, the environment, and the mappings of settings files.
 
-What a text means is in one table, `IN_TEXT`. Every function here makes the keyword arguments of a `ClusterConfig`,
-which checks them.
+The table `IN_TEXT` defines how each setting is read from text. The functions make keyword arguments of a
+`ClusterConfig`, which checks them.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ __all__ = [
 class Setting(NamedTuple):
     """How a setting is read from text.
 
-    `read`: makes its value; a ValueError of it becomes a `ConfigurationError`. `group`: the setting that it is a part
-    of, such as ``"timeouts"``; None if it stands by itself. `name`: there, if it is another one than in the text.
+    `read`: makes the value from the text; if it raises ValueError, this becomes a `ConfigurationError`. `group`: the
+    setting to which it belongs, such as ``"timeouts"``; None if it is a setting of its own. `name`: its name in the
+    group, if this is not its name in the text.
     """
 
     read: Callable[[str], Any]
@@ -49,7 +50,7 @@ class Setting(NamedTuple):
 
 
 def _switch_or(otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Reads yes or no, or else what `otherwise` makes of the text."""
+    """A function that reads a word for yes or no as a boolean, and any other text by `otherwise`."""
 
     def read(text: str) -> Any:
         try:
@@ -69,10 +70,10 @@ def _p99_or_seconds(text: str) -> float | str:
 
 
 SCOPE_NAMES: Final = ("datacenter", "rack")
-"""They stand for a `routing_scope`."""
+"""Two names that together mean a `routing_scope`."""
 TLS_FILES: Final = ("ca", "client_cert", "client_key")
 CREDENTIALS: Final = ("access_key", "secret_key", "session_token")
-"""In the environment and in settings files; never in a URL, which ends up in logs."""
+"""They are read from the environment and from settings files, but never from a URL, because URLs are logged."""
 
 IN_TEXT: Final[Mapping[str, Setting]] = {
     **dict.fromkeys(SCOPE_NAMES, Setting(str)),
@@ -117,7 +118,7 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "system_ca": Setting(checks.boolean, "tls"),
     "session_resumption": Setting(checks.boolean, "tls"),
 }
-"""What the query of a URL may name."""
+"""The settings that the query of a URL may have."""
 
 GROUPS: Final[Mapping[str, type[Any]]] = {
     "timeouts": Timeouts,
@@ -125,7 +126,7 @@ GROUPS: Final[Mapping[str, type[Any]]] = {
     "discovery": Discovery,
     "health": Health,
 }
-"""The settings that have settings of their own, which may be given as a mapping."""
+"""The groups of settings, which may be given as a mapping."""
 
 
 # ---- URLs ------------------------------------------------------------------------------------------------------
@@ -134,18 +135,18 @@ _EXAMPLE = "Write it as http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1&rack=r1"
 
 
 def of_url(url: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What a URL says, where `changes` do not say otherwise. Raises `ConfigurationError`.
+    """The settings of a URL, changed by `changes`. Raises `ConfigurationError`.
 
-    The port after the last host is that of all hosts in the URL. It is also the port of the nodes that these hosts
-    list, unless the query or `changes` has a ``port``: so a load balancer may have a port of its own. Other hosts that
-    name other ports need such a ``port``, as seeds in a list do.
+    The port after the last host is the port of all hosts in the URL. It is also the port of the nodes that these hosts
+    list, unless the query or `changes` has a ``port``: so a load balancer may have a port of its own. If hosts have
+    different ports, such a ``port`` is needed, as for seeds in a list.
     """
     scheme, hosts, query = _parts_of(url)
     options: dict[str, Any] = {"scheme": scheme}
     for key, text in parse_qsl(query, keep_blank_values=True):
         checks.known_names([key], IN_TEXT, "The query of the cluster URL")
         _put(options, key, text)
-    # A rack alone is one of the datacenter that the URL names; anything wider replaces the URL's scope.
+    # A rack alone belongs to the datacenter of the URL. Any wider scope replaces the scope of the URL.
     if {"datacenter", "routing_scope"} & changes.keys():
         options.pop("datacenter", None)
     if {"datacenter", "rack", "routing_scope"} & changes.keys():
@@ -157,7 +158,7 @@ def of_url(url: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         if options.get("port") is None and not others:
             options["port"], hosts[-1] = port, last
         else:
-            # The nodes have another port, or it is not known which one: then the configuration is refused.
+            # The nodes have another port. If the port is not known, the configuration is refused.
             hosts = [host if _port_of(host) else f"{host.strip()}:{port}" for host in hosts]
     options.setdefault("seeds", hosts)
     return options
@@ -168,7 +169,7 @@ def _parts_of(url: str) -> tuple[str, list[str], str]:
     if not isinstance(url, str):
         raise ConfigurationError(f"The cluster URL must be a string (got {type(url).__name__}). {_EXAMPLE}.")
     if "@" in url or has_userinfo(url.partition("?")[0]):
-        # Not repeated in the message: it may hold a secret.
+        # The message does not repeat the URL, because it may contain a secret.
         raise ConfigurationError(
             "A cluster URL takes no user name or password (no '@'; in the query write it as %40). "
             "Give credentials=Credentials(access_key, secret_key), or set ALTERNATOR_ACCESS_KEY and "
@@ -180,7 +181,7 @@ def _parts_of(url: str) -> tuple[str, list[str], str]:
     scheme = scheme.lower()
     if scheme not in ("http", "https"):
         raise ConfigurationError(f"The cluster URL has the unknown scheme {scheme!r}; use http or https. {_EXAMPLE}.")
-    # Not urlsplit(): it refuses a list of bracketed hosts, in newer versions of Python.
+    # urlsplit() is not used: in newer versions of Python it refuses a list of bracketed hosts.
     address, _, query = rest.partition("?")
     netloc, _, path = address.partition("/")
     if path or "#" in rest:
@@ -211,7 +212,7 @@ def _put(options: dict[str, Any], key: str, text: str) -> None:
 
 
 def of_environment(env: Mapping[str, str], changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The URL in ``ALTERNATOR_URL``, and `changes` with what the other variables say, where it is not in them already.
+    """The URL in ``ALTERNATOR_URL``, and `changes`, completed by the settings of the other variables.
 
     Raises `ConfigurationError`.
     """
@@ -252,7 +253,7 @@ def _process_number(text: str) -> int:
 
 
 def _variables(env: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """What the variables of these settings say. An empty one counts as not set."""
+    """The values of the variables of these settings. An empty variable counts as not set."""
     return {name: text for name in names if (text := env.get(f"ALTERNATOR_{name.upper()}"))}
 
 
@@ -260,7 +261,7 @@ def _variables(env: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
 
 
 def merged(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` with `changes`, which win. Settings within a mapping are merged one by one."""
+    """`options`, changed by `changes`. Settings within a mapping are merged one by one."""
     result = {**options, **changes}
     for name in ("timeouts", "retries", "hedge", "tls"):
         if isinstance(changes.get(name), Mapping) and name in options:
@@ -269,7 +270,7 @@ def merged(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 
 
 def scope_from_names(options: dict[str, Any]) -> None:
-    """Replace `datacenter` and `rack` by the scope that they name. Raises `ConfigurationError`."""
+    """Replace `datacenter` and `rack` in `options` by the scope that they name. Raises `ConfigurationError`."""
     datacenter, rack = (options.pop(name, None) for name in SCOPE_NAMES)
     if datacenter is None and rack is None:
         return
@@ -284,7 +285,7 @@ def scope_from_names(options: dict[str, Any]) -> None:
 
 
 def build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    """A `kind` of these values. Raises `ConfigurationError`, also for a name that it does not have."""
+    """A `kind`, made of these values. Raises `ConfigurationError`, also for an unknown name."""
     checks.known_names(values, [setting.name for setting in fields(kind)], where)
     try:
         return kind(**values)
@@ -293,7 +294,7 @@ def build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
 
 
 def tls_from(settings: Mapping[str, Any]) -> Tls:
-    """A `Tls` from a mapping, in which the client's key may stand by itself. Raises `ConfigurationError`."""
+    """A `Tls` from a mapping, which may have the client's key as `client_key`. Raises `ConfigurationError`."""
     options = dict(settings)
     key = options.pop("client_key", None)
     if key is not None:

@@ -1,7 +1,7 @@
-"""How nodes are reached by https: a frozen value, and the OpenSSL contexts that are made from it.
+"""`Tls`, the settings for https: a frozen value, and the OpenSSL contexts that are made from it.
 
-A `Tls` looks at its files when it is made, so that a wrong path is known before the first connection. The files are
-read again for each context.
+A `Tls` reads its files when it is made, so that a wrong path is noticed before the first connection. The files are read
+again for each context.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_
 
 
 class InsecureTlsWarning(UserWarning):
-    """`Tls(insecure=True)`: anything between this process and a node can read and change everything."""
+    """`Tls(insecure=True)` is used: any machine between this process and a node can read and change all data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
     """How nodes are reached by https.
 
-    `ca`: who may have signed the nodes' certificates: a file, a directory of files, or PEM text; None for those that
-    the system trusts. `system_ca`: trust those of the system beside `ca`. `client_cert`: what we show to the node
-    (mutual TLS): one file with certificate and key, or a pair of files; the same as bytes of PEM; or a function without
-    arguments that gives one of these. The key has no password. Files are read again when they change. The function is
-    asked when a connection is opened, at most once a second: it must be quick.
+    `ca`: the authorities that may have signed the nodes' certificates: a file, a directory of files, or PEM text; None
+    for those that the system trusts. `system_ca`: whether the authorities of the system are trusted in addition to
+    `ca`. `client_cert`: the certificate that we show to the node (mutual TLS): one file with certificate and key, or a
+    pair of files; the same as bytes of PEM; or a function without arguments that returns one of these. The key must not
+    have a password. Files are read again when they change. The function is called when a connection is opened, at most
+    once a second, so it must be fast.
     `verify_hostname`: whether a node's certificate must be issued for the node: for the name of the source that listed
-    it, for the name that resolved to it, or for its address. `insecure`: True checks nothing.
-    `minimum_version`: ``"TLSv1.2"`` or ``"TLSv1.3"``. `session_resumption`: whether a node's next connection resumes
-    its last session, which checks no certificate again. `key_log`: a file to which the sessions' secrets are appended,
-    with which Wireshark reads recorded traffic.
-
-    Raises `ConfigurationError`. The files are looked at when this is made; the function is not asked then.
+    it, for the name that resolved to it, or for its address. `insecure`: True checks no certificate.
+    `minimum_version`: ``"TLSv1.2"`` or ``"TLSv1.3"``. `session_resumption`: whether the next connection to a node
+    resumes its last session, without another check of the certificate. `key_log`: a file to which the secrets of
+    sessions are appended, so that Wireshark can read recorded traffic. Raises `ConfigurationError`. The files are read
+    when this object is made; the function is not called then.
     """
 
     ca: str | os.PathLike[str] | None = field(default=None, repr=False)
@@ -85,11 +85,11 @@ class Tls:
             _log.warning("%s", text)
 
     def current_client_cert(self) -> Pair | None:
-        """The certificate to show and its key, as they are now. Raises `ConfigurationError`."""
+        """The present certificate to show, and its key. Raises `ConfigurationError`."""
         return None if self.client_cert is None else client_cert.current(self.client_cert)
 
     def files(self, shown: Pair | None) -> Iterator[Path]:
-        """Every file and directory that a context is made from. `shown`: see `current_client_cert`."""
+        """All files and directories from which a context is made. `shown`: see `current_client_cert`."""
         if self.ca is not None and not _is_pem(self.ca):
             yield Path(self.ca)
             yield from _files_in(Path(self.ca))
@@ -97,11 +97,11 @@ class Tls:
             yield from client_cert.files(shown)
 
     def make_context(self, shown: Pair | None) -> ssl.SSLContext:
-        """A context with these settings, that shows the certificate `shown`. Raises `ConfigurationError` if a file is
-        no longer what it was, or `shown` cannot be used."""
+        """A context with these settings, which shows the certificate `shown`. Raises `ConfigurationError` if a file
+        cannot be used any more, or `shown` cannot be used."""
         context = _new_context()
-        # As Python does from 3.13 on: a certificate that the user names as a CA is trusted, also if it is not the root
-        # of its chain.
+        # As in Python from 3.13 on, a certificate that the user names as a CA is trusted, even if it is not the root of
+        # its chain.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.minimum_version = _VERSIONS[self.minimum_version]
         context.check_hostname = self.verify_hostname and not self.insecure
@@ -120,12 +120,12 @@ class Tls:
 # ---- OpenSSL ---------------------------------------------------------------------------------------------------
 
 _first_context = threading.Lock()
-"""Held while OpenSSL is set up, and during each fork."""
+"""Held while OpenSSL is initialized, and during each fork."""
 _is_set_up = False
 
 if hasattr(os, "register_at_fork"):
-    # OpenSSL sets itself up with the first context of a process. A child that is forked meanwhile, by another thread,
-    # would wait for the end of that for ever: so the fork waits, a millisecond at most.
+    # OpenSSL is initialized by the first context of a process. A child that another thread forks meanwhile would wait
+    # for ever for the end of this. So the fork waits instead, for a millisecond at most.
     os.register_at_fork(
         before=_first_context.acquire, after_in_parent=_first_context.release, after_in_child=_first_context.release
     )
@@ -133,7 +133,7 @@ if hasattr(os, "register_at_fork"):
 
 def _new_context() -> ssl.SSLContext:
     global _is_set_up
-    # The class is looked up now: gevent puts its own in its place.
+    # The class is looked up at each call, because gevent replaces it.
     if not _is_set_up:
         with _first_context:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -163,7 +163,7 @@ def _load_ca(context: ssl.SSLContext, ca: str | os.PathLike[str]) -> None:
     if not path.is_dir():
         _trust(context, text_of("ca", path), f"the file {str(path)!r}")
         return
-    # OpenSSL itself finds only what `openssl rehash` has given names to.
+    # OpenSSL itself finds only files that `openssl rehash` has named.
     texts = [(file, text_of("ca", file)) for file in _files_in(path)]
     certificates = [(file, text) for file, text in texts if PEM_BEGIN in text]
     if not certificates:

@@ -1,6 +1,6 @@
 """Groups of settings, and the values that a setting may have: frozen, and validated when they are made.
 
-A wrong setting is refused here, with a message that names the field and the remedy, and not later by a request that
+A wrong setting is refused here with a message that names the field and the remedy, and not later by a request that
 fails.
 """
 
@@ -37,14 +37,15 @@ __all__ = [
 ]
 
 LoadBalancing = Literal["round_robin", "random", "least_busy"]
-"""The order of nodes for requests that any node may take."""
+"""The order of nodes for requests that any node may serve."""
 
 RingNodes = Literal["datacenter", "scope"]
-"""The nodes over which partition keys are spread where the scope in use is a rack: its datacenter's, or its own."""
+"""The nodes over which partition keys are spread if the scope in use is a rack: those of its datacenter, or those of
+the rack."""
 
 RingOrder = Literal["endpoint", "host", "endpoint_with_port"]
-"""The sort key of these nodes: the canonical endpoint, the bare host, or the endpoint with its port, even where that is
-the scheme's default."""
+"""The sort key of these nodes: the canonical endpoint, the bare host, or the endpoint that always has its port, even if
+this is the scheme's default."""
 
 
 CanonicalNumbers = Literal["sets"] | bool
@@ -52,13 +53,13 @@ CanonicalNumbers = Literal["sets"] | bool
 
 
 class KeyRouteAffinity(enum.Enum):
-    """Which writes go to the one coordinator that their partition key picks."""
+    """Which writes go to the coordinator that their partition key picks."""
 
     NONE = "none"
     """No write: requests are spread over the nodes."""
     RMW = "rmw"
-    """Writes for which the server must read before it writes, which are those that use a lightweight transaction
-    in a table whose write isolation is ``only_rmw_uses_lwt``."""
+    """Writes for which the server must read before it writes. In a table whose write isolation is
+    ``only_rmw_uses_lwt``, these are the writes that use a lightweight transaction."""
     ANY_WRITE = "any_write"
     """All writes, for tables whose write isolation is ``always``."""
     AUTO = "auto"
@@ -70,8 +71,8 @@ class KeyRouteAffinity(enum.Enum):
 class Credentials:
     """An access key and its secret, with which requests are signed (SigV4).
 
-    With ScyllaDB the access key is a role's name, and the secret key its salted hash. The secret and
-    the token are in no repr, nor in that of a dict that `dataclasses.asdict` makes.
+    With ScyllaDB the access key is a role's name, and the secret key its salted hash. The secret and the token are
+    hidden in the repr, also in the repr of a dict that `dataclasses.asdict` makes.
     """
 
     access_key: str
@@ -102,15 +103,15 @@ class Timeouts:
     """How long one call may wait, in seconds.
 
     `connect`: for one connection to one node, TLS included.
-    `read`: for the next bytes of an answer. The server gives up by itself after 10 seconds, so a shorter value
-    turns its error answers into outcomes that nobody knows.
+    `read`: for the next bytes of an answer. The server gives up after 10 seconds, and answers with an error. With a
+    shorter value, the outcome is unknown instead.
     `total`: for the whole call, retries and back-off included; None means no such limit.
-    `pool`: where all connections to a node are in use, how long none of them may come free before the call fails.
-    Each one that comes free, for whichever call, starts the time again: a queue that moves is not a fault. None means
-    no such limit.
+    `pool`: if all connections to a node are in use: the call fails if no connection comes free for so long. The time
+    starts again each time that a connection comes free, also for another call, because a queue that moves is not a
+    fault. None means no such limit.
 
-    In an event loop, time in which something else holds the loop counts neither for `connect` nor for `read` nor for
-    `pool`: it says nothing of a node.
+    In an event loop, time in which other code blocks the loop does not count for `connect`, `read` and `pool`, because
+    it says nothing about a node.
     """
 
     connect: float = 2.0
@@ -126,7 +127,7 @@ class Timeouts:
 
     @classmethod
     def of_checked(cls, connect: float, read: float, total: float | None, pool: float | None) -> Timeouts:
-        """From values that were checked before. A request with settings of its own makes one."""
+        """Make it from values that were checked before. Each request with settings of its own does this."""
         made, set_field = object.__new__(cls), object.__setattr__
         set_field(made, "connect", connect)
         set_field(made, "read", read)
@@ -139,15 +140,15 @@ class Timeouts:
 class Retries:
     """How often one call is tried.
 
-    `max_attempts`: how often a request may be sent, and how many cycles over the nodes it may take to find one that
-    takes it. A node that refuses the connection costs no attempt: the request moves on at once, to every usable node
-    if need be. 1 means that nothing is sent twice.
-    `backoff_base`, `backoff_max`: seconds. After a whole cycle has failed, or an answer says that the cluster is
-    shedding load, the call waits a random time up to ``base * 2**n``, at most ``backoff_max`` (full jitter).
-    `silent_writes`: what becomes of a write whose node went silent, and may therefore still execute it, on top of
-    newer writes. ``"raise"``: `OutcomeUnknownError`. ``"wait"``: the same, but the write is not given up when its node
-    is declared down: it waits for the node's own answer, within `Timeouts.read`. ``"repeat"``: another node gets the
-    write, if its second application equals the first; an older copy of it may undo newer writes of its key later.
+    `max_attempts`: how often a request may be sent, and how many cycles over the nodes it may go through until a node
+    takes it. If a node refuses the connection, this does not count as sent: the request goes to the next node at once,
+    if necessary to every usable node. 1 means that nothing is sent twice.
+    `backoff_base`, `backoff_max`: seconds. After a whole cycle has failed, or if the cluster refuses the request
+    because of too much load, the call waits a random time up to ``base * 2**n``, at most ``backoff_max`` (full jitter).
+    `silent_writes`: what happens to a write whose node went silent. The node may still execute the write, on top of
+    newer writes. ``"raise"``: `OutcomeUnknownError`. ``"wait"``: the same, but the write does not end when its node is
+    declared down: it waits for the node's own answer, within `Timeouts.read`. ``"repeat"``: another node gets the
+    write, if its second application equals the first. The older copy may later undo newer writes of its key.
     """
 
     max_attempts: int = 4
@@ -166,15 +167,16 @@ class Retries:
 class Discovery:
     """How the node list is kept up to date; all in seconds.
 
-    `interval`: between two reads of ``/localnodes`` while requests are made. `idle_interval`: while none are made;
-    a request in that time wakes the reader at once. `idle_after`: how long without a request counts as idle.
-    `timeout`: for one source to answer. `startup_wait`: how long the first request waits, at most, for the first
-    node list; after that it goes to any node that has answered a probe. It waits longer for a resolver that has not
-    told where the seeds are: as long as the call may take, or `Timeouts.read` without a `total`.
+    `interval`: time between two reads of ``/localnodes`` while requests are made. `idle_interval`: time between two
+    reads while no requests are made; a request in this time has the list read at once. `idle_after`: time without a
+    request after which the cluster counts as idle.
+    `timeout`: time in which one source must answer. `startup_wait`: how long the first request waits, at most, for the
+    first node list; after that it goes to any node that has answered a probe. It waits longer for a resolver that has
+    not resolved the seeds yet: as long as the call may take, or `Timeouts.read` if there is no `total`.
     `scope_restore_after`: how long a better routing scope must have had active nodes before it is used again.
-    `active_interval_max`: how long `interval` may grow while no node comes, goes or is in trouble; None for not at all.
-    `active_interval`: another name of `interval`, which ScyllaDB's drivers use. `enabled`: False reads no list: the
-    seeds are the nodes, and there are no others. That is for a proxy in front of the cluster.
+    `active_interval_max`: the longest value to which `interval` may grow while no node comes, goes or is in trouble;
+    None if it must not grow. `active_interval`: another name of `interval`, which ScyllaDB's drivers use. `enabled`: if
+    False, no list is read, and the seeds are the only nodes. This is for a proxy in front of the cluster.
     """
 
     interval: float = 1.0
@@ -206,7 +208,7 @@ class Discovery:
 
     @property
     def longest_interval(self) -> float:
-        """Seconds between two readings while requests are made, at most."""
+        """The largest number of seconds between two readings while requests are made."""
         return self.interval if self.active_interval_max is None else self.active_interval_max
 
 
@@ -214,15 +216,16 @@ class Discovery:
 class Health:
     """When a node counts as down, and when it is trusted again.
 
-    The names are those of ScyllaDB's specification for its drivers. `active_failure_threshold`: transport failures
-    in a row that take an active node out. `quarantine_failure_threshold`: the same for one on trial.
-    `quarantine_promotion_threshold`: answers that make a node on trial active. `down_recovery_threshold`: probes in a
-    row that put a down node on trial again. `probe_interval`: seconds until a node that is down is probed again; twice
-    and then five times as many after further failures, while other nodes serve, and each time more or less by half.
-    `probe_timeout`: seconds. `suspect_after`: a request that
-    has waited this long for a node makes us probe that node. `max_parallel_probes`: probes under way at once.
-    `enabled`: False probes no node, and takes none out: each is tried as if it were well, and a request that fails goes
-    to another one. That is for a proxy in front of the cluster, which knows better.
+    The names are those of ScyllaDB's specification for its drivers. `active_failure_threshold`: the number of transport
+    failures in a row after which an active node is down. `quarantine_failure_threshold`: the same number for a
+    quarantined node. `quarantine_promotion_threshold`: the number of answers after which a quarantined node is active.
+    `down_recovery_threshold`: the number of successful probes in a row after which a node that was down is quarantined.
+    `probe_interval`: seconds until a node that is down is probed again, varied at random by up to half. While other
+    nodes serve, they become twice and then about five times as many after further failures. `probe_timeout`: seconds
+    that a probe may take. `suspect_after`: seconds; a node for which a request has waited so long is probed.
+    `max_parallel_probes`: how many probes may be under way at once. `enabled`: if False, no node is probed, and no node
+    is ever down: each node is tried as if it were well, and a request that fails goes to another node. This is for a
+    proxy in front of the cluster that checks the nodes itself.
     """
 
     active_failure_threshold: int = 10
@@ -250,14 +253,15 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Hedge:
-    """When a read that waits is sent to a second node as well, and how many reads may be.
+    """When a waiting read is sent to a second node as well, and how many reads may be sent so.
 
-    `after`: seconds in which an answer must have begun; or ``"p99"``, the time within which 99 % of the operation's
-    last 1,000 answers came (2 ms at least; no read is hedged until there were 100). `max_extra`: the part of the reads
-    of the last minute that may be hedged, beside a reserve of 100 hedges a minute.
+    `after`: a read is hedged if no answer has begun after so many seconds. ``"p99"`` means the time within which 99 %
+    of the operation's last 1,000 answers came (at least 2 ms; no read is hedged before there were 100 answers).
+    `max_extra`: the part of the reads of the last minute that may be hedged, in addition to a reserve of 100 hedges per
+    minute.
 
-    It is for reads that need not be consistent: `GetItem`, `BatchGetItem` and `Query` without ``ConsistentRead=True``.
-    Raises `ConfigurationError`.
+    Only reads that need not be consistent are hedged: `GetItem`, `BatchGetItem` and `Query` without
+    ``ConsistentRead=True``, and vector searches. Raises `ConfigurationError`.
     """
 
     after: float | Literal["p99"] = "p99"
@@ -274,12 +278,12 @@ class Hedge:
 
 
 CredentialsSource = Credentials | Callable[[], Any] | Any
-"""A `Credentials`, a botocore session or credentials object, or a callable that gives one of these. An `AsyncCluster`
-takes what is aiobotocore's, and asynchronous functions, too."""
+"""A `Credentials`, a botocore session or credentials object, or a callable that returns one of these. An `AsyncCluster`
+also accepts sessions and credentials objects of aiobotocore, and asynchronous functions."""
 
 
 def hedge(where: str, value: object) -> Hedge | None:
-    """The `Hedge` that `value` means: one, a mapping of its settings, or None or False for none.
+    """The `Hedge` that `value` means: a `Hedge`, a mapping of its settings, or None or False for none.
 
     Raises `ConfigurationError`.
     """
@@ -297,7 +301,7 @@ def hedge(where: str, value: object) -> Hedge | None:
 
 
 def check_timeout(where: str, name: str, seconds: object) -> None:
-    """Refuse what cannot be the timeout with this name. Raises `ConfigurationError`."""
+    """Check the timeout with this name. Raises `ConfigurationError`."""
     if name in ("connect", "read"):
         checks.positive(where, seconds)
     elif seconds is not None:
@@ -314,14 +318,14 @@ def connection_age(where: str, value: Any) -> float | None:
 
 
 def silent_writes(where: str, value: Any) -> Literal["raise", "wait", "repeat"]:
-    """`value`, if it is a way to treat writes whose node went silent. Raises `ConfigurationError` otherwise."""
+    """`value`, if it is a value of `Retries.silent_writes`. Raises `ConfigurationError` otherwise."""
     checks.one_of(where, value, ("raise", "wait", "repeat"))
     checked: Literal["raise", "wait", "repeat"] = value
     return checked
 
 
 def token_aware(where: str, value: Any) -> Literal["auto"] | bool:
-    """`value`, if it says whether requests go to the replicas of their key. Raises `ConfigurationError` otherwise."""
+    """`value`, if it is a value of `ClusterConfig.token_aware`. Raises `ConfigurationError` otherwise."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value == "auto":
@@ -330,7 +334,7 @@ def token_aware(where: str, value: Any) -> Literal["auto"] | bool:
 
 
 def canonical_numbers(where: str, value: Any) -> CanonicalNumbers:
-    """`value`, if it says which numbers are sent in canonical form. Raises `ConfigurationError` otherwise."""
+    """`value`, if it is a value of `ClusterConfig.canonical_numbers`. Raises `ConfigurationError` otherwise."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value == "sets":

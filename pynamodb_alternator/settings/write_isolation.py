@@ -1,7 +1,7 @@
 """The spellings of a write isolation: which writes of a table use a lightweight transaction.
 
-The server takes several for each, in a table's tag and in its own option ``alternator_write_isolation``. Source:
-``rmw_operation::parse_write_isolation`` in the server's ``alternator/executor.cc``.
+The server accepts several spellings of each, in a table's tag and in its own option ``alternator_write_isolation``.
+Source: ``rmw_operation::parse_write_isolation`` in the server's ``alternator/executor.cc``.
 """
 
 from __future__ import annotations
