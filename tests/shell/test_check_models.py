@@ -230,7 +230,7 @@ def test_each_finding_is_documented_with_its_severity() -> None:
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the tests run on an installed package")
 def test_the_document_is_what_the_page_says() -> None:
-    documented = rows("For machines")
+    documented = rows("JSON output")
     document: dict[str, Any] = document_of(report(1))
     assert {name for name in documented if "[]" not in name} == document.keys()
     assert {name.partition("[].")[2] for name in documented if name.startswith("findings[].")} == (
