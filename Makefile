@@ -1,27 +1,27 @@
-# Everything here works on a machine that has Python 3.11 or newer, make and git, and nothing else.
+# All commands need only Python 3.11 or newer, make and git.
 #
-#   make demo           a shop on a local cluster of three nodes, which are killed, frozen and revived
-#   make demo ONCE=1    the same, and it ends by itself
-#   make demo SHOP=django   the same shop with Django; SHOP=fastapi: with FastAPI, and customers in an event loop
-#   make test           the whole test suite
-#   make help           the rest
+#   make demo           runs a shop on a local cluster of three nodes, which are killed, frozen and revived
+#   make demo ONCE=1    runs the demo once and then ends
+#   make demo SHOP=django   runs the shop with Django; SHOP=fastapi with FastAPI, and with customers in an event loop
+#   make test           runs the whole test suite
+#   make help           lists all commands
 
-# Where there is no python3, or an older one:   make demo PYTHON=python3.12
+# If there is no python3, or if it is too old:   make demo PYTHON=python3.12
 PYTHON ?= python3
 VENV ?= .venv
-# The demo's own.
+# Settings of the demo.
 PORT ?= 5000
 ONCE ?=
 SHOP ?= flask
-# Tests run in this many processes; ARGS goes to pytest as it is, such as ARGS="-k failover".
+# The number of processes that run tests. ARGS is passed to pytest unchanged, such as ARGS="-k failover".
 WORKERS ?= 2
 ARGS ?=
-# The floor of make coverage, in percent of lines and branches.
+# The lowest coverage that make coverage accepts, in percent of lines and branches.
 COVERED ?= 90
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
-# The locks name every distribution with its hashes; our own package comes from this folder, built by what they hold.
+# The lock files name every distribution with its hashes. Our own package is built from this folder with their tools.
 INSTALL := $(PIP) install -qq --require-hashes --requirement
 INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
 
@@ -30,25 +30,25 @@ INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo       a seeded shop on http://127.0.0.1:$(PORT), over a local cluster of three nodes (PORT=, ONCE=1, SHOP=django, SHOP=fastapi)"
-	@echo "make test       the whole test suite (WORKERS=, ARGS=)"
-	@echo "make upstream   PynamoDB's own unit tests, over this library (downloads its source distribution)"
-	@echo "make chaos      faults of every kind for a quarter of an hour, and a table of what they cost (ARGS=\"--seconds 5\")"
-	@echo "make test-scylla  what must hold on any cluster, on that of ALTERNATOR_URL="
-	@echo "make bench      what a request costs, and what it costs with others; writes docs/benchmarks.md"
-	@echo "make bars       the ratios to others that a request has to stay below, and which of them hold (ARGS=\"--only get\")"
-	@echo "make compare OTHER=path  what a request costs here and in another checkout, in turn"
-	@echo "make fleet      what 10,000 clients cost a cluster, simulated; ARGS=--write writes docs/scale.md"
-	@echo "make screenshots  the pictures of the documentation, taken of the demo's pages (needs Chromium)"
-	@echo "make lint       ruff, and the direction of imports"
-	@echo "make types      mypy, strict, and pyright on a user's project"
-	@echo "make docs       the documentation, in docs/_build/html, and its links, checked"
-	@echo "make package    the wheel and the source distribution, in dist/, and what they hold, checked"
-	@echo "make coverage   the test suite, and which lines of the package it reaches (at least $(COVERED) percent)"
-	@echo "make format     let ruff format the code"
-	@echo "make dev        only make $(VENV), with everything in it"
-	@echo "make lock       resolve the dependencies again, to the newest versions"
-	@echo "make clean      remove what was built; make distclean removes $(VENV) too"
+	@echo "make demo       runs a shop on http://127.0.0.1:$(PORT), over a local cluster of three nodes (PORT=, ONCE=1, SHOP=django, SHOP=fastapi)"
+	@echo "make test       runs the whole test suite (WORKERS=, ARGS=)"
+	@echo "make upstream   runs PynamoDB's own unit tests over this library (downloads its source distribution)"
+	@echo "make chaos      injects faults for a quarter of an hour, and counts lost writes, errors and slow requests (ARGS=\"--seconds 5\")"
+	@echo "make test-scylla  runs the tests that must pass on any cluster on the cluster at ALTERNATOR_URL="
+	@echo "make bench      measures what a request costs, with this library and with others; writes docs/benchmarks.md"
+	@echo "make bars       measures whether requests stay below their limits of CPU (ARGS=\"--only get\")"
+	@echo "make compare OTHER=path  compares what a request costs in this checkout and in another one"
+	@echo "make fleet      simulates what 10,000 clients cost a cluster; ARGS=--write writes docs/scale.md"
+	@echo "make screenshots  takes the screenshots of the demo for the documentation (needs Chromium)"
+	@echo "make lint       runs ruff, and checks the direction of imports"
+	@echo "make types      runs mypy (strict), and pyright on a project that uses this library"
+	@echo "make docs       builds the documentation in docs/_build/html, and checks its links"
+	@echo "make package    builds the wheel and the source distribution in dist/, and checks their contents"
+	@echo "make coverage   runs the test suite, and checks that it covers $(COVERED) percent of the package"
+	@echo "make format     formats the code with ruff"
+	@echo "make dev        makes the virtual environment $(VENV) with everything for developing"
+	@echo "make lock       updates the lock files to the newest versions of the dependencies"
+	@echo "make clean      removes everything that was built; make distclean also removes $(VENV)"
 
 demo: $(VENV)/.demo
 	@$(PY) -m example_app.demo --port $(PORT) --shop $(SHOP) $(if $(filter-out 0 no false,$(ONCE)),--once)
@@ -64,8 +64,8 @@ chaos: $(VENV)/.dev
 
 test-scylla: $(VENV)/.dev
 	@test -n "$(ALTERNATOR_URL)" || { \
-		echo "make: say which cluster: make test-scylla ALTERNATOR_URL=http://10.0.0.1:8000" >&2; \
-		echo "      (docker-compose.yml has one of three nodes)" >&2; exit 1; }
+		echo "make: name the cluster: make test-scylla ALTERNATOR_URL=http://10.0.0.1:8000" >&2; \
+		echo "      (docker-compose.yml starts a cluster of three nodes)" >&2; exit 1; }
 	ALTERNATOR_URL="$(ALTERNATOR_URL)" $(PY) -m pytest tests/scylla $(ARGS)
 
 screenshots: $(VENV)/.dev
@@ -79,7 +79,7 @@ bars: $(VENV)/.dev
 	$(PY) -m benchmarks.bars $(ARGS)
 
 compare: $(VENV)/.dev
-	@test -n "$(OTHER)" || { echo "make: say which checkout: make compare OTHER=../before" >&2; exit 1; }
+	@test -n "$(OTHER)" || { echo "make: name the other checkout: make compare OTHER=../before" >&2; exit 1; }
 	$(PY) -m benchmarks.compare $(OTHER) $(ARGS)
 
 fleet: $(VENV)/.dev
@@ -114,15 +114,15 @@ format: $(VENV)/.dev
 
 dev: $(VENV)/.dev
 
-# What the demo needs; and that with what developing needs. The two locks agree on every version.
+# The packages for the demo, and those for developing. The two lock files have the same version of each package.
 $(VENV)/.demo: requirements/demo.lock pyproject.toml $(VENV)/pyvenv.cfg
-	@echo "Installing what the demo needs into $(VENV) ..."
+	@echo "Installing the packages for the demo into $(VENV) ..."
 	@$(INSTALL) requirements/demo.lock
 	@$(INSTALL_OURS)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.lock pyproject.toml $(VENV)/pyvenv.cfg
-	@echo "Installing what developing needs into $(VENV) ..."
+	@echo "Installing the packages for developing into $(VENV) ..."
 	@$(INSTALL) requirements/dev.lock
 	@$(INSTALL_OURS)
 	@touch $@ $(VENV)/.demo

@@ -1,6 +1,6 @@
-"""The suite over the versions that we say we support: ``nox``, or ``nox -s oldest``.
+"""Runs the test suite with all versions of Python and of dependencies that we support: ``nox``, or ``nox -s oldest``.
 
-Needs nox, and the interpreters that are to be tested: ``nox -s tests-3.12`` takes one of them.
+It needs nox, and the interpreters that are to be tested. ``nox -s tests-3.12`` runs the tests with one of them.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ OLDEST = (
     "httptools==0.6.1",
     "moto[dynamodb]==5.1.10",
 )
-"""The lower bounds of pyproject.toml, except those that depend on one another:"""
+"""The lower bounds of pyproject.toml, except those that depend on one another, which follow."""
 OLDEST_BOTOCORE = ("botocore==1.35.0", "boto3==1.35.0")
 OLDEST_AIOBOTOCORE = ("aiobotocore==3.0.0", "botocore==1.41.0", "boto3==1.41.0", "greenlet==3.0.3")
+"""aiobotocore works with only a few versions of botocore: 3.0.0 with those from 1.41.0 to 1.42.5."""
 OLDEST_FASTAPI = ("fastapi==0.115.0", "uvicorn==0.30.0", "httpx==0.27.0")
-"""aiobotocore allows a few versions of botocore only: 3.0.0 those from 1.41.0 to 1.42.5."""
 AT_THE_BOUNDS = ("tests/scylla", "tests/e2e/test_models.py", "tests/e2e/test_failover.py", "tests/e2e/test_boto3.py")
-"""Tests that need no more than the dependency group `harness`. The others need tools that want new versions."""
+"""Tests that need only the dependency group `harness`. The other tests need tools that require newer versions."""
 
 
 @nox.session(python=PYTHONS)
 @nox.parametrize("pynamodb", ["6.0", "6.1"])
 def tests(session: nox.Session, pynamodb: str) -> None:
-    """The whole suite, with the newest versions that each PynamoDB allows."""
+    """Runs the whole suite, with the newest versions that each PynamoDB allows."""
     session.install(f".[{EXTRAS}]", f"pynamodb=={pynamodb}.*", "--group", "test")
     session.run("pytest", "-n", "2", *session.posargs)
 
 
 @nox.session(python=PYTHONS)
 def upstream(session: nox.Session) -> None:
-    """PynamoDB's own unit tests, of the version whose source distribution they come with."""
+    """Runs PynamoDB's own unit tests, from the source distribution of the installed PynamoDB."""
     session.install(".[local]", "pynamodb==6.1.*", "pip", "--group", "harness", "--group", "upstream")
     session.run("python", "-m", "tests.upstream", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def oldest(session: nox.Session) -> None:
-    """The end-to-end tests with every dependency at its lower bound. Their own old warnings are not errors."""
+    """Runs the end-to-end tests with the oldest version of each dependency. Warnings of old versions are not errors."""
     session.install(f".[{WITHOUT_ASYNC}]", *OLDEST, *OLDEST_BOTOCORE, "--group", "harness")
     session.run("pytest", "-o", "filterwarnings=default", *AT_THE_BOUNDS, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def oldest_async(session: nox.Session) -> None:
-    """The same with the extras `async` and `fastapi`, at their own lower bounds, and their tests."""
+    """Runs the same tests, and those of asyncio and FastAPI, with the oldest versions for these two extras."""
     session.install(f".[{EXTRAS}]", *OLDEST, *OLDEST_AIOBOTOCORE, *OLDEST_FASTAPI, "--group", "harness")
     tests = ("tests/aio", "tests/contrib/test_fastapi.py", "tests/contrib/test_fastapi_served.py")
     session.run("pytest", "-o", "filterwarnings=default", *tests, *AT_THE_BOUNDS, *session.posargs)
@@ -66,7 +66,7 @@ def oldest_async(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def types(session: nox.Session) -> None:
-    """mypy on the package; mypy and pyright on a user's project, which may have an older mypy than we."""
+    """Runs mypy on the package, and mypy and pyright on a user's project, which may have an older mypy than we have."""
     session.install(f".[{EXTRAS},{FOR_TYPES}]", "--group", "lint", "--group", "harness", "--group", "build")
     session.run("mypy")
     session.run("pytest", "tests/typing", *session.posargs)
@@ -76,7 +76,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def wheel(session: nox.Session) -> None:
-    """Wheel and sdist build, and the tests pass on the wheel, where the source tree cannot be imported."""
+    """Builds wheel and sdist, and runs tests on the installed wheel, in a folder without the source tree."""
     session.install("build")
     folder = Path(session.create_tmp())
     session.run("python", "-m", "build", "--outdir", str(folder / "dist"), ".")
