@@ -1,6 +1,6 @@
-"""`make bench`: all figures, in a few minutes; `python -m benchmarks --quick`: that all of it works, in seconds.
+"""`make bench` measures all figures, in a few minutes. `python -m benchmarks --quick` only checks that everything runs.
 
-`--write` puts the tables and the chart into docs/.
+`--write` writes the tables and the chart into docs/.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _BEGIN, _END = "<!-- begin: python -m benchmarks --write -->", "<!-- end -->"
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short round: only whether everything runs")
-    parser.add_argument("--write", action="store_true", help="put the tables and the chart into docs/")
+    parser.add_argument("--quick", action="store_true", help="only check that everything runs, in one short round")
+    parser.add_argument("--write", action="store_true", help="write the tables and the chart into docs/")
     chosen = parser.parse_args(arguments)
     plan = QUICK if chosen.quick else FULL
-    # Nothing of the machine's own AWS settings shall matter.
+    # The machine's own AWS settings must not change the figures.
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     started, load = time.perf_counter(), os.getloadavg()[0]
@@ -47,9 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _conditions(plan: Plan, load: float) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in who.VERSIONS.items())
     return (
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs "
-        f"(load average before the run: {load:.1f}, during it: {os.getloadavg()[0]:.1f}); "
-        f"{versions}. Medians of {plan.rounds} rounds; in brackets: of the first line's."
+        f"Measured on {time.strftime('%Y-%m-%d')} with Python {platform.python_version()} on {platform.system()} "
+        f"{platform.machine()}, {os.cpu_count()} CPUs (load average before the run: {load:.1f}, during it: "
+        f"{os.getloadavg()[0]:.1f}); {versions}. The figures are medians of {plan.rounds} rounds, those of the bars "
+        "minimums."
     )
 
 

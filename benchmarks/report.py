@@ -1,9 +1,10 @@
-"""The figures as tables, with the ratios that are to be reached, and as a chart."""
+"""Shows the figures as tables, with the limits and goals, and as a chart."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from textwrap import wrap
 
 from . import cold_start, tasks
 from . import contenders as who
@@ -12,9 +13,14 @@ from .replicas import LOOK_UP
 
 __all__ = ["chart", "tables"]
 
+_MEANINGS = {
+    "cpu": "The CPU time of the thread for one operation.",
+    "wall": "The time from the call of an operation to its result, with the waiting for the nodes.",
+}
+
 
 def tables(results: Results) -> str:
-    """All figures, as Markdown that can be read in a terminal too."""
+    """All figures, as Markdown that is readable in a terminal, too."""
     parts = [
         _operations("CPU per operation, one thread (µs)", who.MODELS, results, "cpu"),
         _operations("Time per operation, one thread (µs)", who.MODELS, results, "wall"),
@@ -33,7 +39,7 @@ def tables(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(title: str, caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
 
@@ -45,7 +51,7 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> st
         return f"| {' | '.join(padded)} |"
 
     rule = [("-" * width) if not n else ("-" * (width - 1) + ":") for n, width in enumerate(widths)]
-    return "\n".join([f"### {title}", "", text(lines[0]), text(rule), *map(text, lines[1:])])
+    return "\n".join([f"### {title}", "", *wrap(caption, 120), "", text(lines[0]), text(rule), *map(text, lines[1:])])
 
 
 def _number(value: float) -> str:
@@ -66,7 +72,11 @@ def _operations(title: str, names: Sequence[str], results: Results, kind: str) -
             mine, first = getattr(figures[name], kind), getattr(figures[names[0]], kind)
             cells.append(_number(mine) + ("" if name == names[0] else f" ({mine / first:.2f})"))
         rows.append(cells)
-    return _table(f"{title}: {face}", ["", *who.OPERATIONS], rows)
+    caption = (
+        f"{_MEANINGS[kind]} Each figure has its ratio to the figure of the first line in brackets. "
+        f"The operations are made by {face}, in one thread."
+    )
+    return _table(f"{title}: {face}", caption, ["", *who.OPERATIONS], rows)
 
 
 def _threads(results: Results, count: int) -> str:
@@ -78,7 +88,12 @@ def _threads(results: Results, count: int) -> str:
             times, cpu = f"{first.wall / mine.wall:.1f}", f"{mine.cpu / first.cpu:.2f}"
             rows.append([name, f"{1e6 / mine.wall:,.0f}", times, _number(mine.cpu), cpu, f"{mine.p99 / 1e3:,.2f}"])
     head = ["", "requests/s", "× stock", "CPU of a request (µs)", "of stock", "p99 (ms)"]
-    return _table(f"get, {count} threads", head, rows)
+    caption = (
+        f"{count} threads of one process make gets at the same time. The columns *× stock* and *of stock* have the "
+        "ratio to stock PynamoDB for models, and to stock botocore for clients. *p99* is the time within which 99 % of "
+        "the answers came."
+    )
+    return _table(f"get, {count} threads", caption, head, rows)
 
 
 def _tasks(results: Results) -> str:
@@ -91,7 +106,11 @@ def _tasks(results: Results) -> str:
         ]
         rows.append([name, *cells])
     head = ["", *(f"{count:,} task{'s' if count > 1 else ''}" for count in tasks.TASKS)]
-    return _table("get, tasks of an event loop: CPU of a request (µs)", head, rows)
+    caption = (
+        "Tasks of one event loop make gets at the same time. Each figure has its ratio to the figure of the first line "
+        "in brackets."
+    )
+    return _table("get, tasks of an event loop: CPU of a request (µs)", caption, head, rows)
 
 
 def _cold_starts(results: Results) -> str:
@@ -99,7 +118,8 @@ def _cold_starts(results: Results) -> str:
     rows = [
         [f"first get: {kind}", f"{cpu * 1e3:.0f}", f"{cpu / stock:.2f}"] for kind, cpu in results.cold_starts.items()
     ]
-    return _table("A process from nothing to the first answer of its model", ["", "CPU (ms)", "of stock"], rows)
+    caption = "The CPU of a new process, from its start to the first answer of its model. *Stock* is PynamoDB alone."
+    return _table("Cold start of a process", caption, ["", "CPU (ms)", "of stock"], rows)
 
 
 def _bars(results: Results) -> str:
@@ -112,7 +132,11 @@ def _bars(results: Results) -> str:
         ]
         for bar, measured in results.bars
     ]
-    return _table("The bars: CPU", ["", "bar", "measured", "holds"], rows)
+    caption = (
+        "Each bar limits the ratio of our CPU to another contender's CPU, or a figure with its unit. Client and nodes "
+        "share one core, and the minimum of all rounds counts."
+    )
+    return _table("Bars: limits for the CPU", caption, ["", "bar", "measured", "holds"], rows)
 
 
 def _nodes(results: Results) -> str:
@@ -124,12 +148,20 @@ def _nodes(results: Results) -> str:
         cpu = [results.routing[f"{kind}, {size} nodes"] for size in SIZES]
         rows.append([f"routing alone: {kind}", *map(_number, cpu), f"{cpu[-1] / cpu[0]:.2f}"])
     head = ["", *(f"{size} nodes" for size in SIZES), f"{SIZES[-1]} of {SIZES[0]}"]
-    return _table("CPU per operation, by the number of nodes (µs)", head, rows)
+    caption = (
+        "The CPU of a get, and of routing alone, on clusters of different sizes. The last column is the ratio of the "
+        "largest cluster to the smallest."
+    )
+    return _table("CPU per operation, by the number of nodes (µs)", caption, head, rows)
 
 
 def _plans(results: Results) -> str:
     rows = [[kind, f"{cpu:.2f}"] for kind, cpu in results.plans.items()]
-    return _table("Token awareness: making a plan, and the look-up in it (µs of CPU)", ["", "µs"], rows)
+    caption = (
+        "The CPU for the query plan of a GetItem with token awareness and for its first node, by the size of the token "
+        f"ring. *{LOOK_UP}* is only the look-up of the replicas, in the larger ring."
+    )
+    return _table("Token awareness: CPU of a query plan (µs)", caption, ["", "µs"], rows)
 
 
 def _hops(results: Results) -> str:
@@ -138,7 +170,11 @@ def _hops(results: Results) -> str:
         for hop, (without, with_) in results.hops.items()
     ]
     head = ["", "without (ms)", "with (ms)", "of without"]
-    return _table("Time of a read of one item, without token awareness and with it", head, rows)
+    caption = (
+        "The mean time of a read. A node that is not a replica needs one hop to a replica, which takes the time in the "
+        "first column. The last column is the ratio of the two times."
+    )
+    return _table("Time of a read of one item, without token awareness and with it", caption, head, rows)
 
 
 def _starts(results: Results) -> str:
@@ -146,11 +182,15 @@ def _starts(results: Results) -> str:
     for name, by_models in results.starts.items():
         for models, (seconds, megabytes) in by_models.items():
             rows.append([f"{name}: {models}", f"{seconds:.3f}", f"{megabytes:.1f}"])
-    return _table("Models from nothing to their first answers", ["", "seconds", "MB"], rows)
+    caption = (
+        "The time and the memory from the definition of this number of models to the first answer of each model, in a "
+        "process that has imported the library."
+    )
+    return _table("Start of models", caption, ["", "seconds", "MB"], rows)
 
 
 def ratios(results: Results) -> list[tuple[str, str, float, float, str]]:
-    """What was to be reached: words, sign, the limit, what was measured, unit."""
+    """The goals: name, sign, limit, measured value, unit."""
     threads = results.threads[THREADS[0]]
     few, many = min(results.starts[who.MODEL]), max(results.starts[who.MODEL])
     start = results.starts[who.MODEL]
@@ -180,7 +220,8 @@ def _ratios(results: Results) -> str:
     for words, sign, limit, measured, unit in ratios(results):
         reached = measured <= limit if sign == "≤" else measured >= limit
         rows.append([words, f"{sign} {limit:g}{unit}", f"{measured:.2f}{unit}", "yes" if reached else "NO"])
-    return _table("What is to be reached besides", ["", "goal", "measured", "reached"], rows)
+    caption = "These goals are for other figures of the tables above."
+    return _table("Other goals", caption, ["", "goal", "measured", "reached"], rows)
 
 
 # ---- the chart ---------------------------------------------------------------------------------------------------
@@ -197,7 +238,7 @@ def _colour(name: str) -> str:
 
 
 def _panels(results: Results) -> Iterator[tuple[str, str, dict[str, float]]]:
-    """For each panel: its title, which contender is ours, and µs of CPU by contender."""
+    """For each panel: its title, the name of our contender, and the µs of CPU of each contender."""
     models = [name for name in who.MODELS if name not in (who.MODEL_UNSIGNED, who.MODEL_COMPATIBLE)]
     clients = (who.STOCK_CLIENT, who.ALTERNATOR, who.CLIENT, who.HTTP_CLIENT, who.SOCKET)
     for operation, ours, names in (
@@ -221,7 +262,7 @@ _BAR, _GAP, _LEFT, _WIDTH = 18, 6, 200, 380
 
 
 def chart(results: Results) -> str:
-    """CPU per operation as bars, and of each contender's how much ours takes, as an SVG."""
+    """An SVG with the CPU per operation as bars, and the ratio of our CPU to that of each contender."""
     lines: list[str] = []
     y = 34
     for title, ours, bars in _panels(results):

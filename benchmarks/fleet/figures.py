@@ -55,9 +55,9 @@ def _start(tally: Tally) -> list[Figure]:
     ]
     return [
         Figure("start, 100 nodes: handshakes in the busiest second", max(_handshakes(tally))),
-        Figure("… of one seed", max(of_seeds)),
+        Figure("… handshakes of one seed in that second", max(of_seeds)),
         _own_connections(tally),
-        Figure("… a seed's most requests in a second, of the mean", _most_of_share(tally, seeds, 1)),
+        Figure("… the most requests of a seed in a second, relative to the mean", _most_of_share(tally, seeds, 1)),
         Figure("… seconds in which a seed gets over twice the mean", _seconds_over(tally, seeds, 2.0), " s"),
         Figure(
             "… list readings of the first minute that go to seeds",
@@ -101,8 +101,10 @@ def _subsets(count: int, size: int) -> list[Figure]:
         used.update(before)
         moved += len({*before}.difference(nodes[:1]) - {*subset.among(nodes[1:], (), ())})
     return [
-        Figure("… subsets that the most used node is in, of the mean", max(used.values()) * count / used.total()),
-        Figure("… connections that move besides, when one node leaves", float(moved)),
+        Figure(
+            "… subsets that the most used node is in, relative to the mean", max(used.values()) * count / used.total()
+        ),
+        Figure("… other connections that move when one node leaves", float(moved)),
     ]
 
 
@@ -116,8 +118,13 @@ def _death(tally: Tally) -> list[Figure]:
     reached = next((second for second, share in enumerate(shares) if share >= 0.9), len(shares))
     return [
         Figure("death: probes of the dead node a second, from 30 s after its death on", mean, "", 2000.0),
-        Figure("… the most in a tenth of a second, of the mean", max(slots) * SLOTS / mean if mean else 0.0, "", 3.0),
-        Figure("… the returning node's most in a second, of its share", max(shares), "", 1.2),
+        Figure(
+            "… the most probes in a tenth of a second, relative to the mean",
+            max(slots) * SLOTS / mean if mean else 0.0,
+            "",
+            3.0,
+        ),
+        Figure("… the most requests of the returning node in a second, relative to its share", max(shares), "", 1.2),
         Figure("… seconds from its return until it has nine tenths of its share", reached, " s"),
     ]
 
@@ -129,11 +136,20 @@ def _rack_cut(tally: Tally) -> list[Figure]:
     usual = sum(requests[5:10]) / 5
     cut = requests[10:40]
     return [
-        Figure("rack cut: requests of the fleet in the worst second, of the usual", 100 * min(cut) / usual, " %"),
-        Figure("… seconds with less than nine tenths of the usual", sum(count < 0.9 * usual for count in cut), " s"),
+        Figure(
+            "rack cut: requests of the fleet in the worst second, relative to the usual number",
+            100 * min(cut) / usual,
+            " %",
+        ),
+        Figure(
+            "… seconds with less than nine tenths of the usual number", sum(count < 0.9 * usual for count in cut), " s"
+        ),
         Figure("… probes of one silent node a second, from 10 s on", sum(lost) / len(lost) / len(rack)),
         Figure("… handshakes in the busiest second after the rack's return", max(_handshakes(tally)[40:])),
-        Figure("… the rack's most requests in a second after that, of its share", _most_of_share(tally, rack, 40)),
+        Figure(
+            "… the most requests of the rack in a second after that, relative to its share",
+            _most_of_share(tally, rack, 40),
+        ),
     ]
 
 
@@ -147,13 +163,13 @@ def _rolling(tally: Tally) -> list[Figure]:
 def _scale_out(tally: Tally) -> list[Figure]:
     return [
         Figure("scale from 3 to 30: the most handshakes in a second", max(_handshakes(tally)[9:])),
-        Figure("… the busiest node's requests at the end, of the mean", _evenness(tally)),
+        Figure("… the busiest node's requests at the end, relative to the mean", _evenness(tally)),
     ]
 
 
 def _hot_key(tally: Tally) -> list[Figure]:
     return [
-        Figure("hot key: the busiest node's requests, of the mean", _evenness(tally)),
+        Figure("hot key: the busiest node's requests, relative to the mean", _evenness(tally)),
         Figure("… bytes of token rings, for each client and table", sum(tally.sum(RING_BYTES)) / CLIENTS / 1e6, " MB"),
     ]
 

@@ -42,8 +42,8 @@ BARS = {
         short("death", 400, rate=3.0),
         {
             "death: probes of the dead node a second, from 30 s after its death on": 2000.0,
-            "… the most in a tenth of a second, of the mean": 3.0,
-            "… the returning node's most in a second, of its share": 1.2,
+            "… the most probes in a tenth of a second, relative to the mean": 3.0,
+            "… the most requests of the returning node in a second, relative to its share": 1.2,
         },
     ),
 }
@@ -107,6 +107,6 @@ def test_the_command_prints_each_second_and_the_figures(capsys: pytest.CaptureFi
     assert main(["--only", "hot-key", "--part", "0.02", "--csv", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "\n 19 " in shown
-    assert "hot key: the busiest node's requests, of the mean" in shown
+    assert "hot key: the busiest node's requests, relative to the mean" in shown
     assert figures_table({}, {}).startswith("|  ")
     assert Load().threads == 2
