@@ -40,16 +40,16 @@ class Stopped(Exception):
 
 @dataclass
 class Tally:
-    """What became of the orders, and which looks failed."""
+    """What became of the orders, and which looks failed. `placed`: the ids of those orders."""
 
-    placed: int = 0
+    placed: set[str] = field(default_factory=set)
     sold_out: int = 0
     failed: list[str] = field(default_factory=list)
     looks_failed: list[str] = field(default_factory=list)
 
     @property
     def all(self) -> int:
-        return self.placed + self.sold_out + len(self.failed)
+        return len(self.placed) + self.sold_out + len(self.failed)
 
 
 class Customers(ABC):
@@ -84,14 +84,14 @@ class Customers(ABC):
             if self.tally.all < goal and not unless():
                 raise Failed(f"The orders stand still: {self.tally.all} of {goal} in {PATIENCE:.0f} s.")
 
-    def _ordered(self, status: str) -> None:
+    def _ordered(self, order: models.Order) -> None:
         with self._changed:
-            if status == "placed":
-                self.tally.placed += 1
-            elif status == "rejected":
+            if order.status == "placed":
+                self.tally.placed.add(order.order_id)
+            elif order.status == "rejected":
                 self.tally.sold_out += 1
             else:
-                self.tally.failed.append(f"an order stayed {status}")
+                self.tally.failed.append(f"an order stayed {order.status}")
             self._changed.notify_all()
 
     def _failed(self, error: Exception) -> None:
@@ -177,7 +177,7 @@ class CustomersInThreads(Customers):
             except Exception as error:
                 self._failed(error)
             else:
-                self._ordered(order.status)
+                self._ordered(order)
 
     def _look(self, chance: random.Random, looks: Looks) -> None:
         while not self._stopping.wait(self.pause * _rest(chance)):
@@ -251,7 +251,7 @@ class CustomersInTasks(Customers):
             except Exception as error:
                 self._failed(error)
             else:
-                self._ordered(order.status)
+                self._ordered(order)
 
     async def _look(self, chance: random.Random, looks: Looks) -> None:
         while await self._comes_again(chance):

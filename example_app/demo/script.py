@@ -1,4 +1,4 @@
-"""What happens to the nodes while customers order, and the account of it."""
+"""What happens to the nodes while customers order."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from pynamodb_alternator.local import LocalCluster
 from ..shop import trade
 from ..shop.dashboard import Dashboard
 from ..shop.words import counted
+from .account import Account, conclude
 from .customers import PATIENCE, Customers, Failed, Stopped
 
-__all__ = ["Account", "Script", "Taken"]
+__all__ = ["Script", "Taken"]
 
 RETURNING = 4
 """For so many full seconds after a node's return, the account tells its share."""
@@ -30,19 +31,6 @@ class Taken(Exception):
     """A visitor pressed a button of the dashboard, and controls the nodes now."""
 
 
-class Account:
-    """Prints what happens, with the time since the start."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-
-    def say(self, text: str) -> None:
-        print(f"{time.monotonic() - self._start:6.1f} s  {text}", flush=True)
-
-    def add(self, text: str) -> None:
-        print(f"          {text}", flush=True)
-
-
 class Script:
     """Kills and freezes nodes, until a visitor does so. `account` tells the results."""
 
@@ -52,6 +40,7 @@ class Script:
         assert board.faults is not None
         self.local = local
         self.board = board
+        board.has_script = True
         self.faults = board.faults
         self.traffic = board.traffic
         self.customers = customers
@@ -88,7 +77,7 @@ class Script:
     def freeze(self, victim: int, orders: int, *, hedged: bool) -> float:
         """Orders while a node is silent. Gives what the slowest look of a customer took, in milliseconds."""
         address = self.local.nodes[victim].address
-        self.board.looks.hedged = hedged
+        self._do("hedge" if hedged else "wait")
         began = time.monotonic()
         before = self.traffic.hedges, self.traffic.hedges_won
         with self._away("freeze", address):
@@ -103,12 +92,11 @@ class Script:
 
     @contextlib.contextmanager
     def _away(self, action: str, address: str) -> Iterator[None]:
-        self.faults.do(action, address)
+        self._do(action, address)
         try:
             yield
         finally:
-            if not self.is_taken:
-                self.faults.do("revive", address)
+            self.board.act("revive", address)
         self.account.say(f"revived the node {address}")
         self._until(lambda: self._state(address) == "active", f"{address} was not seen to be active again")
         self.account.add(f"{address} is active")
@@ -162,36 +150,8 @@ class Script:
         """Compare the books when the last order is done. Gives what is wrong."""
         self.faults.heal()
         self.customers.stop()
-        tally, state = self.customers.tally, self.traffic.snapshot()
-        counter = trade.count("orders")
-        placed, discrepancies = trade.audit()
-        self.account.say("the books")
-        rows = [
-            ("orders placed", f"{tally.placed:,}"),
-            ("orders turned down, sold out", f"{tally.sold_out:,}"),
-            ("orders that failed", f"{len(tally.failed):,}"),
-            ("requests", f"{state['requests']:,}"),
-            ("requests that moved to another node", f"{state['failovers']:,}"),
-            ("requests that failed", f"{state['errors']:,}"),
-            ("writes of unknown outcome, asked for again by the shop", f"{state['unknown']:,}"),
-            ("reads that were sent to a second node as well", f"{state['hedges']:,}"),
-            ("orders by the atomic counter", f"{counter:,}"),
-            ("stocks that disagree with the orders", f"{len(discrepancies):,}"),
-        ]
-        for name, value in rows:
-            self.account.add(f"{name:<56}{value:>9}")
-        # If two of three nodes die at once, an order may fail. The books agree all the same.
-        wrong = [] if self.is_taken else [f"order failed: {reason}" for reason in tally.failed[:5]]
-        wrong += [] if self.is_taken else [f"look failed: {reason}" for reason in tally.looks_failed[:5]]
-        wrong += [f"the stock is wrong: {discrepancy}" for discrepancy in discrepancies]
-        # Orders by visitors of the web page are not part of the tally.
-        if placed < tally.placed:
-            wrong.append(f"the customers placed {counted(tally.placed, 'order')}, and the table has {placed:,}")
-        if not placed - state["unknown"] <= counter <= placed:
-            wrong.append(f"the counter says {counted(counter, 'order')}, the table {placed:,}")
-        if state["errors"] and not self.is_taken:
-            wrong.append(f"{counted(state['errors'], 'request')} failed, the last with: {state['last_error']}")
-        return wrong
+        # If a visitor takes away two of three nodes at once, an order may fail. The books agree all the same.
+        return conclude(self.account, self.customers.tally, self.traffic, may_fail=self.is_taken)
 
     # ---- what happens, and waiting for it --------------------------------------------------------------------------
 
@@ -202,6 +162,10 @@ class Script:
     def pause(self, seconds: float) -> None:
         if self.interrupted.wait(seconds):
             raise Stopped
+
+    def _do(self, action: str, address: str = "") -> None:
+        if not self.board.act(action, address):
+            raise Taken
 
     def _unless_taken(self) -> None:
         if self.is_taken:

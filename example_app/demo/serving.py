@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 from .applications import Shop
 from .customers import PATIENCE, Customers, CustomersInTasks, CustomersInThreads
 
-__all__ = ["HOST", "Served", "is_taken", "served"]
+__all__ = ["HOST", "Served", "served", "why_not_open"]
 
 HOST = "127.0.0.1"
 
@@ -103,12 +104,12 @@ def _wait_until_open(server: Any, thread: threading.Thread) -> None:
         time.sleep(0.01)
 
 
-def is_taken(port: int) -> bool:
-    """Whether another program listens there."""
+def why_not_open(port: int) -> str | None:
+    """Why the shop cannot open there, such as ``is in use``; None if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except OSError:
-            return True
-    return False
+        except OSError as error:
+            return "is in use" if error.errno == errno.EADDRINUSE else f"cannot be opened: {error.strerror}"
+    return None

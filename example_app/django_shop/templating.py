@@ -23,8 +23,10 @@ def environment(**options: Any) -> Environment:
 
 def names(request: HttpRequest) -> dict[str, Any]:
     """A context processor. Django itself adds ``csrf_token`` and ``csrf_input``."""
+    # A static file that does not exist is answered before there is a session.
+    session = getattr(request, "session", {})
     return {
         "page": request.resolver_match.url_name if request.resolver_match else None,
-        "customer": request.session.get("customer", "new here"),
+        "customer": session.get("customer", "new here"),
         "notes": lambda: get_messages(request),
     }

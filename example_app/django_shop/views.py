@@ -19,7 +19,7 @@ from pynamodb.exceptions import PynamoDBException
 from pynamodb_alternator import get_cluster
 from pynamodb_alternator.errors import AlternatorError
 
-from ..shop import pages
+from ..shop import pages, tokens
 from ..shop.dashboard import STREAM_HEADERS, Dashboard, TooManyStreams
 from ..shop.traffic import Traffic
 
@@ -56,6 +56,15 @@ class Shop:
         for name, value in pages.HEADERS.items():
             response.headers.setdefault(name, value)
         return response
+
+    def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
+        """Of foreign pages, Django's own check refuses the forms."""
+        is_watched = request.resolver_match.url_name in ("events", "state")
+        if is_watched and tokens.is_foreign(request.headers.get("Origin"), request.get_host()):
+            return forbidden(request)
+        if tokens.once_each((name, value) for name, values in request.POST.lists() for value in values) is None:
+            return bad_request(request)
+        return None
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, pages.NotFound):

@@ -24,7 +24,7 @@ from pynamodb_alternator import aio
 
 from ..shop import pages
 from ..shop.dashboard import STREAM_HEADERS, TooManyStreams
-from .visits import Board, Customer, Form, say, templates
+from .visits import Board, Customer, Form, OwnPages, say, templates
 
 __all__ = ["router"]
 
@@ -47,7 +47,7 @@ async def home(request: Request, board: Board, customer: Customer, category: str
     return _page(request, "home.html", await aio.run(pages.home, board, category))
 
 
-@router.get("/state.json")
+@router.get("/state.json", dependencies=[OwnPages])
 async def state(board: Board) -> JSONResponse:
     return JSONResponse(await aio.run(pages.state, board.traffic), headers={"Cache-Control": "no-store"})
 
@@ -88,7 +88,7 @@ async def dashboard(request: Request, board: Board, customer: Customer) -> HTMLR
     return _page(request, "dashboard.html", await asyncio.to_thread(pages.dashboard, board))
 
 
-@router.get("/dashboard/events")
+@router.get("/dashboard/events", dependencies=[OwnPages])
 async def events(board: Board) -> Response:
     try:
         stream = board.async_stream()

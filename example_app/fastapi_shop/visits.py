@@ -12,42 +12,67 @@ from fastapi.templating import Jinja2Templates
 from ..shop import pages, tokens
 from ..shop.dashboard import Dashboard
 
-__all__ = ["Board", "Customer", "Form", "say", "templates"]
+__all__ = ["Board", "Customer", "Form", "OwnPages", "say", "templates"]
 
 MOST_BYTES = 64 * 1024
 """Of a form."""
+FORM = "application/x-www-form-urlencoded"
 
 
-def board_of(request: Request) -> Dashboard:
+# These are coroutines, because FastAPI gives a function a thread.
+
+
+async def board_of(request: Request) -> Dashboard:
     board: Dashboard = request.app.state.board
     return board
 
 
-def customer_of(request: Request) -> str:
+async def customer_of(request: Request) -> str:
     """The visitor's name. A new one gets a name and a token, and keeps them in a signed cookie."""
     request.session.setdefault("token", tokens.new_token())
     return str(request.session.setdefault("customer", pages.new_customer()))
 
 
+async def own_pages_only(request: Request) -> None:
+    """A script on a page of another site is answered with 403."""
+    if tokens.is_foreign(request.headers.get("Origin"), request.headers.get("Host", "")):
+        raise HTTPException(403)
+
+
 async def form_of(request: Request) -> Mapping[str, str]:
     """A form of the shop's own pages. One that another site has sent knows no token, and is answered with 403."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413)
-    try:
-        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
-    except ValueError:
-        raise HTTPException(400) from None
+    await own_pages_only(request)
+    fields = tokens.once_each(_fields(request.headers.get("Content-Type", ""), await _body(request)))
+    if fields is None:
+        raise HTTPException(400)
     if not tokens.fits(request.headers.get(tokens.HEADER) or fields.get(tokens.FIELD), request.session.get("token")):
         raise HTTPException(403)
     return fields
 
 
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413)
+    return body
+
+
+def _fields(content_type: str, body: bytes) -> list[tuple[str, str]]:
+    """None of a body that is not a form."""
+    if content_type.partition(";")[0].strip().lower() != FORM:
+        return []
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        raise HTTPException(400) from None
+
+
 Board = Annotated[Dashboard, Depends(board_of)]
 Customer = Annotated[str, Depends(customer_of)]
 Form = Annotated[Mapping[str, str], Depends(form_of)]
+OwnPages = Depends(own_pages_only)
 
 
 def say(request: Request, text: str) -> None:

@@ -83,11 +83,16 @@ def _around_requests(app: Flask) -> None:
             session.setdefault("csrf_token", tokens.new_token())
 
     @app.before_request
-    def refuse_foreign_forms() -> None:
-        if request.method in ("GET", "HEAD", "OPTIONS"):
-            return
-        sent = request.headers.get(tokens.HEADER) or request.form.get(tokens.FIELD)
-        if not tokens.fits(sent, session.get("csrf_token")):
+    def refuse_what_is_foreign() -> None:
+        if request.method == "POST":
+            form = tokens.once_each(request.form.items(multi=True))
+            if form is None:
+                abort(400)
+            sent = request.headers.get(tokens.HEADER) or form.get(tokens.FIELD)
+            if not tokens.fits(sent, session.get("csrf_token")):
+                abort(403)
+        is_guarded = request.method == "POST" or request.endpoint in ("events", "state")
+        if is_guarded and tokens.is_foreign(request.headers.get("Origin"), request.host):
             abort(403)
 
     @app.after_request
@@ -153,15 +158,17 @@ def _dashboard(app: Flask, board: Dashboard) -> None:
     def dashboard() -> str:
         return render_template("dashboard.html", **pages.dashboard(board))
 
-    @app.get("/dashboard/events")
+    @app.get("/dashboard/events", provide_automatic_options=False)
     def events() -> ResponseReturnValue:
+        if request.method == "HEAD":  # which Flask takes where it takes GET
+            abort(405)
         try:
             stream = board.stream()
         except TooManyStreams as refused:
             return Response(refused.text, refused.status, refused.headers, mimetype="text/plain")
         return Response(stream, headers=STREAM_HEADERS, mimetype="text/event-stream")
 
-    @app.post("/dashboard/nodes")
+    @app.post("/dashboard/nodes", provide_automatic_options=False)
     def press() -> ResponseReturnValue:
         said, status = pages.press(board, request.form.get("action", ""), request.form.get("node", ""))
         if request.accept_mimetypes.best == "application/json":

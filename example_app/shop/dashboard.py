@@ -55,8 +55,8 @@ class TooManyStreams(Exception):
 class Dashboard:
     """The picture of one cluster. `traffic` watches it; `local` is the embedded cluster, if it is one.
 
-    `presses`: how often a visitor has pressed a button. A script of faults reads it, and steps back. `last`: what the
-    last press did.
+    `presses`: how often a visitor has pressed a button; `last`: what the last press did. `has_script`: a script kills
+    and freezes nodes too, until the first press.
     """
 
     def __init__(
@@ -75,10 +75,12 @@ class Dashboard:
         self.faults = None if local is None else Faults(local)
         self.presses = 0
         self.last = ""
+        self.has_script = False
         self.interval = interval
         self.longest = longest
         self.clock = clock
         self.closed = threading.Event()
+        self._pressing = threading.Lock()
         self._making = threading.Lock()
         self._made: tuple[int, float, dict[str, Any], str] | None = None
         self._labels: dict[str, str] = {}
@@ -131,6 +133,7 @@ class Dashboard:
             node |= self._buttons(address)
         state["keys"] = self._keys(everybody_is_well=all(node["state"] == "active" for node in nodes))
         state["rate"] = sum(node["rate"] for node in nodes)
+        state["scripted"] = self.has_script and not self.presses
         state |= self.looks.snapshot()
         return state
 
@@ -166,10 +169,21 @@ class Dashboard:
 
     def press(self, action: str, address: str = "") -> str:
         """Do something to a node, or to the reads of those who look around, and say what. Raises `Refused`."""
-        said = self._hedge(action == "hedge") if action in ("hedge", "wait") else self._change(action, address)
-        self.presses += 1
-        self.last = said
-        return said
+        with self._pressing:
+            self.last = said = self._do(action, address)
+            self.presses += 1
+            return said
+
+    def act(self, action: str, address: str = "") -> bool:
+        """The same for a script. False, and nothing is done, once a visitor has pressed a button: they would disturb
+        each other."""
+        with self._pressing:
+            if not self.presses:
+                self._do(action, address)
+            return not self.presses
+
+    def _do(self, action: str, address: str) -> str:
+        return self._hedge(action == "hedge") if action in ("hedge", "wait") else self._change(action, address)
 
     def _change(self, action: str, address: str) -> str:
         if self.faults is None:

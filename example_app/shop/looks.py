@@ -19,6 +19,8 @@ HEDGE_AFTER = 0.05
 _HEDGE = Hedge(after=HEDGE_AFTER)
 _RECENT = 10
 """Seconds of which the slowest read is shown."""
+_KEPT = 5000
+"""Looks that are remembered: more than customers take in that time."""
 
 
 class Looks:
@@ -33,21 +35,28 @@ class Looks:
         self._cluster = cluster
         self._clock = clock
         self._lock = threading.Lock()
-        self._slowest: deque[tuple[int, float]] = deque(maxlen=60)
+        self._ended: deque[tuple[float, float]] = deque(maxlen=_KEPT)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Around the reads for one look, in a thread or a task."""
         began = self._clock()
-        with self._cluster.options(hedge=_HEDGE if self.hedged else None):
-            yield
-        self._note(began, self._clock())
+        try:
+            with self._cluster.options(hedge=_HEDGE if self.hedged else None):
+                yield
+        finally:
+            self._note(began, self._clock())
 
     def slowest(self, since: float | None = None) -> float | None:
-        """How many milliseconds the slowest look took of those that ended after `since`, or in the last ten seconds."""
-        begin = int(self._clock() - _RECENT if since is None else since)
+        """How many milliseconds the slowest look took of those that began after `since`, or ended in the last ten
+        seconds."""
+        now = self._clock()
         with self._lock:
-            seconds = [took for second, took in self._slowest if second >= begin]
+            seconds = [
+                ended - began
+                for began, ended in self._ended
+                if (ended >= now - _RECENT if since is None else began >= since)
+            ]
         return round(max(seconds) * 1000, 1) if seconds else None
 
     def snapshot(self) -> dict[str, Any]:
@@ -56,9 +65,4 @@ class Looks:
 
     def _note(self, began: float, ended: float) -> None:
         with self._lock:
-            second, took = int(ended), ended - began
-            if self._slowest and self._slowest[-1][0] >= second:
-                last, slowest = self._slowest[-1]
-                self._slowest[-1] = (last, max(slowest, took))
-            else:
-                self._slowest.append((second, took))
+            self._ended.append((began, ended))

@@ -97,6 +97,7 @@ class Cart(Model):
 
     `version`: makes each save a conditional one, so that a late copy of an older save changes nothing.
     `changed_by`: the id of the last change, by which a save of unknown outcome is recognised.
+    `order_id`: the id of the order that will be made of it. After that order the cart gets another one.
     """
 
     class Meta:
@@ -105,6 +106,7 @@ class Cart(Model):
     customer = UnicodeAttribute(hash_key=True)
     quantities: MapAttribute[str, Any] = MapAttribute(default=dict)
     changed_by = UnicodeAttribute(null=True)
+    order_id = UnicodeAttribute(null=True)
     version = VersionAttribute()
 
 

@@ -12,7 +12,7 @@ from pynamodb.exceptions import PynamoDBException
 
 from pynamodb_alternator.errors import AlternatorError
 
-from . import trade
+from . import carts, trade
 from .dashboard import Dashboard
 from .faults import Refused
 from .looks import HEDGE_AFTER
@@ -134,11 +134,12 @@ def press(board: Dashboard, action: str, node: str) -> tuple[str, int]:
 
 
 def cart(customer: str) -> dict[str, Any]:
-    quantities = _quantities(trade.cart_of(customer))
+    cart = carts.cart_of(customer)
+    quantities = carts.quantities_of(cart)
     goods = {product.sku: product for product in Product.batch_get(list(quantities))} if quantities else {}
     lines = [(goods[sku], quantity) for sku, quantity in quantities.items() if sku in goods]
     total = sum(product.price_cents * quantity for product, quantity in lines)
-    return {"lines": lines, "total": total, "order_id": trade.new_order_id()}
+    return {"lines": lines, "total": total, "order_id": cart.order_id}
 
 
 def add_to_cart(customer: str, sku: str, quantity: str) -> str:
@@ -159,20 +160,15 @@ def add_to_cart(customer: str, sku: str, quantity: str) -> str:
         if not quantities[sku]:
             del quantities[sku]
 
-    quantities = trade.change_cart(customer, add)
+    quantities = carts.change_cart(customer, add)
     return f"In your cart: {quantities.get(sku, 0)} × {product.name}"
 
 
 def check_out(customer: str, order_id: str) -> None:
-    """Order what is in the cart."""
+    """Order what is in the cart. A page that is older than the last order orders nothing more: it shows that order."""
     if not (order_id.isascii() and order_id.isalnum() and len(order_id) == 32):
         raise BadRequest
-    cart = trade.cart_of(customer)
-    quantities = _quantities(cart)
-    if quantities:
-        order = trade.place_order(customer, quantities, order_id)
-        if order.status == "placed":
-            trade.change_cart(customer, lambda ordered: ordered.clear())
+    carts.check_out(customer, order_id)
 
 
 def order(customer: str, order_id: str) -> dict[str, Any]:
@@ -192,7 +188,3 @@ def orders(customer: str) -> dict[str, Any]:
 def is_unavailable(error: BaseException) -> bool:
     """Whether no node could take a request, so that the visitor may try again."""
     return isinstance(getattr(error, "cause", None) or error, AlternatorError)
-
-
-def _quantities(cart: Any) -> dict[str, int]:
-    return {sku: int(quantity) for sku, quantity in cart.quantities.as_dict().items()}

@@ -9,34 +9,29 @@ is right all the same, with two rules that any application can use:
    halfway, is rejected after a minute, and gives back what it had reserved (`settle`).
 
 The library raises `OutcomeUnknownError` where it cannot know whether a write was executed and must not repeat it by
-itself. `change_once` is what an application does about it: thanks to rule 1 it asks again. `change_cart` does the same
-for an item that is saved as a whole: a version makes each save conditional, so that a save which its node executes late
-does not undo a newer one.
+itself. `change_once` is what an application does about it: thanks to rule 1 it asks again. `carts` does the same for an
+item that is saved as a whole. `books` compares the stocks with the orders.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from pynamodb.exceptions import PutError, UpdateError
 from pynamodb.expressions.update import Action
 
 from pynamodb_alternator import get_cluster
-from pynamodb_alternator.errors import OutcomeUnknownError
+from pynamodb_alternator.errors import AlternatorError, OutcomeUnknownError
 
-from .models import Cart, Counter, Line, Order, Product
+from .models import Counter, Line, Order, Product
 
 __all__ = [
-    "Discrepancy",
+    "TRIES",
     "OutOfStock",
-    "audit",
     "bump",
-    "cart_of",
-    "change_cart",
     "change_once",
     "count",
     "deliver",
@@ -54,7 +49,8 @@ SETTLE_AFTER = 60.0
 """Seconds after which no request of an earlier attempt can still arrive at a node that answers: the server gives up
 after ten."""
 
-_TRIES = 10
+TRIES = 10
+"""So often a change is asked for whose outcome is unknown."""
 _SETTLED_AT_ONCE = 50
 """So many marks of a product are cleared away by one request: a busy shop makes more of them than it could clear by one
 request each."""
@@ -92,7 +88,7 @@ def change_once(change: Callable[[], object], has_happened: Callable[[], bool]) 
     answer tells whether it was, asking again does no harm: either it is executed now, or the condition fails, and
     `has_happened` tells apart the change that was made before from the one that was never possible.
     """
-    for left in reversed(range(_TRIES)):
+    for left in reversed(range(TRIES)):
         try:
             change()
             return True
@@ -158,7 +154,7 @@ def _is_marked(sku: str, change_id: str) -> bool:
 
 
 def new_order_id() -> str:
-    """An id for one order. The cart's page holds it, so that pressing the button twice gives one order."""
+    """An id for one order, by which it is made once, however often it is asked for."""
     return uuid.uuid4().hex
 
 
@@ -282,47 +278,16 @@ def products(category: str | None = None) -> list[Product]:
     return sorted(Product.scan(), key=lambda product: (CATEGORIES.index(product.category), product.name))
 
 
-def cart_of(customer: str) -> Cart:
-    """The customer's cart, empty if there is none yet."""
-    try:
-        return Cart.get(customer, consistent_read=True)
-    except Cart.DoesNotExist:
-        return Cart(customer)
-
-
-def change_cart(customer: str, change: Callable[[dict[str, int]], object]) -> dict[str, int]:
-    """Let `change` alter the quantities of the customer's cart, once, and save them. Tells what is in the cart then.
-
-    It is tried again if the cart was changed by another request meanwhile, and if the outcome of a save is unknown.
-    """
-    change_id = uuid.uuid4().hex
-    for left in reversed(range(_TRIES)):
-        cart = cart_of(customer)
-        quantities = {sku: int(quantity) for sku, quantity in cart.quantities.as_dict().items()}
-        if cart.changed_by == change_id:
-            return quantities  # it was executed, and its answer was lost
-        change(quantities)
-        cart.quantities, cart.changed_by = quantities, change_id
-        try:
-            cart.save()
-            return quantities
-        except PutError as error:
-            was_changed = error.cause_response_code == "ConditionalCheckFailedException"
-            if not (was_changed or isinstance(error.cause, OutcomeUnknownError)) or not left:
-                raise
-    raise AssertionError("unreachable: the last try returns or raises")
-
-
 def bump(name: str) -> bool:
-    """Count one more. False if nobody knows whether it was counted.
+    """Count one more. False if it may not have been counted: no node took it, or the outcome is unknown.
 
     An increment cannot be made safe to repeat, and neither the library nor this function repeats it: the number is
-    never too high. Where that is not good enough, count the orders themselves, as `audit` does.
+    never too high. Where that is not good enough, count the orders themselves, as `books.audit` does.
     """
     try:
         Counter(name).update(actions=[Counter.value.add(1)])
     except UpdateError as error:
-        if isinstance(error.cause, OutcomeUnknownError):
+        if isinstance(error.cause, AlternatorError):
             return False
         raise
     return True
@@ -347,37 +312,6 @@ def seed(stock: int = 200, rare: int = 12) -> None:
             batch.save(
                 Product(sku, name=name, category=category, price_cents=price, stock=pieces, received=pieces, marks={})
             )
-
-
-@dataclass(frozen=True)
-class Discrepancy:
-    """A stock that does not agree with the orders."""
-
-    sku: str
-    received: int
-    sold: int
-    stock: int
-
-    def __str__(self) -> str:
-        return f"{self.sku}: received {self.received}, sold {self.sold}, but {self.stock} in stock"
-
-
-def audit(all_orders: Iterable[Order] | None = None) -> tuple[int, list[Discrepancy]]:
-    """Count all orders that were placed, and find stocks that do not agree with them. For a shop at rest."""
-    placed = 0
-    sold: dict[str, int] = {}
-    for order in Order.scan(consistent_read=True) if all_orders is None else all_orders:
-        if order.status != "placed":
-            continue
-        placed += 1
-        for line in order.lines:
-            sold[line.sku] = sold.get(line.sku, 0) + int(line.quantity)
-    wrong = [
-        Discrepancy(product.sku, int(product.received), sold.get(product.sku, 0), int(product.stock))
-        for product in Product.scan(consistent_read=True)
-        if product.received - sold.get(product.sku, 0) != product.stock
-    ]
-    return placed, wrong
 
 
 def _now() -> int:

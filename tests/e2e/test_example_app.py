@@ -32,7 +32,8 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("aiobotocore")
 
 from example_app.demo import customers
-from example_app.shop import dashboard, models, pages, trade, words
+from example_app.shop import carts, dashboard, models, pages, trade, words
+from example_app.shop.books import audit
 from example_app.shop.dashboard import Dashboard
 from example_app.shop.faults import Faults, Refused
 from example_app.shop.traffic import NodeTraffic, Traffic
@@ -74,11 +75,23 @@ def stock_of(sku: str) -> int:
     return int(models.Product.get(sku, consistent_read=True).stock)
 
 
+def is_right(placed: int) -> bool:
+    """Whether the stocks agree with the orders, of which so many are placed and all are completed."""
+    books = audit()
+    return (len(books.placed), books.unfinished, books.wrong) == (placed, 0, ())
+
+
+def order_id_on(page: str) -> str:
+    """What the button on the page of the cart sends."""
+    order_id = re.search(r'name="order_id" value="(\w+)"', page)
+    assert order_id
+    return order_id[1]
+
+
 def check_out(client: Visitor) -> str:
     """Press the button on the page of the cart; the page of the order."""
-    order_id = re.search(r'name="order_id" value="(\w+)"', client.get("/cart").text)
-    assert order_id
-    return client.post("/orders/new", data={"order_id": order_id[1]}, follow=True).text
+    order_id = order_id_on(client.get("/cart").text)
+    return client.post("/orders/new", data={"order_id": order_id}, follow=True).text
 
 
 # ---- what a customer sees ------------------------------------------------------------------------------------------
@@ -113,16 +126,72 @@ def test_ordering(client: Visitor) -> None:
     assert "It is empty" in client.get("/cart").text
     assert "184.00 €" in client.get("/orders").text
     assert trade.count("orders") == 1
-    assert trade.audit() == (1, [])
+    assert is_right(1)
 
 
 def test_the_button_pressed_twice_is_one_order(client: Visitor) -> None:
     put_into_cart(client, "can", 1)
-    order_id = trade.new_order_id()
-    for _ in range(2):
-        client.post("/orders/new", data={"order_id": order_id})
+    order_id = order_id_on(client.get("/cart").text)
+    pages = [client.post("/orders/new", data={"order_id": order_id}, follow=True) for _ in range(2)]
+    assert [page.status_code for page in pages] == [200, 200]
     assert stock_of("can") == 99
-    assert trade.audit() == (1, [])
+    assert is_right(1)
+
+
+def test_two_pages_of_one_cart_are_one_order(client: Visitor) -> None:
+    """Such as that of a visitor who loads the page again, because the node that takes the order is frozen."""
+    put_into_cart(client, "can", 2)
+    order_ids = [order_id_on(client.get("/cart").text) for _ in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda id_: client.post("/orders/new", data={"order_id": id_}), order_ids * 2))
+    assert {answer.status_code for answer in answers} <= {302, 303}
+    assert stock_of("can") == 98
+    assert is_right(1)
+    assert "It is empty" in client.get("/cart").text
+
+
+def test_the_page_of_an_older_cart_leaves_the_newer_one_alone(client: Visitor) -> None:
+    put_into_cart(client, "can", 1)
+    old = order_id_on(client.get("/cart").text)
+    check_out(client)
+    put_into_cart(client, "bowl", 3)
+    answer = client.post("/orders/new", data={"order_id": old}, follow=True)
+    assert "Watering can" in answer.text
+    assert "57.00 €" in client.get("/cart").text
+    assert is_right(1)
+
+
+def test_what_was_added_to_the_cart_meanwhile_stays_there(client: Visitor) -> None:
+    """The first press was answered with an error, after the order had been placed."""
+    put_into_cart(client, "can", 1)
+    customer = re.search(r"You are (guest-\w+)", client.get("/cart").text)
+    assert customer
+    order_id = order_id_on(client.get("/cart").text)
+    trade.place_order(customer[1], {"can": 1}, order_id)
+    put_into_cart(client, "can", 1)
+    put_into_cart(client, "bowl", 1)
+    check_out(client)
+    page = client.get("/cart").text
+    assert "51.00 €" in page
+    assert order_id_on(page) != order_id
+    assert (stock_of("can"), stock_of("bowl")) == (99, 100)
+    assert is_right(1)
+
+
+def test_an_order_that_was_turned_down_can_be_placed_later(client: Visitor) -> None:
+    put_into_cart(client, RARE, 4)
+    assert "rejected" in check_out(client)
+    trade.deliver(RARE, 10, "delivery-1")
+    assert "placed" in check_out(client)
+    assert is_right(1)
+
+
+def test_another_order_than_that_of_the_cart_is_not_made(client: Visitor) -> None:
+    put_into_cart(client, "can", 1)
+    order_id = trade.new_order_id()
+    assert client.post("/orders/new", data={"order_id": order_id}, follow=True).status_code == 404
+    assert is_right(0)
+    assert "32.00 €" in client.get("/cart").text
 
 
 def test_out_of_stock(client: Visitor) -> None:
@@ -133,14 +202,14 @@ def test_out_of_stock(client: Visitor) -> None:
     assert "not enough" in page
     # What was already reserved came back.
     assert (stock_of(RARE), stock_of("assam")) == (3, 100)
-    assert trade.audit() == (0, [])
+    assert is_right(0)
 
 
 def test_one_piece_left_and_many_who_want_it(traffic: Traffic) -> None:
     with ThreadPoolExecutor(8) as pool:
         orders = list(pool.map(lambda n: trade.place_order(f"customer-{n}", {RARE: 1}), range(8)))
     assert sorted(order.status for order in orders) == ["placed"] * 3 + ["rejected"] * 5
-    assert trade.audit() == (3, [])
+    assert is_right(3)
 
 
 @pytest.mark.parametrize(
@@ -204,11 +273,10 @@ def test_a_node_dies_during_orders(traffic: Traffic, local: LocalCluster) -> Non
     assert orders.tally.failed == []
     assert traffic.per_node()[victim.address] > before
     assert traffic.snapshot()["errors"] == 0
-    placed, discrepancies = trade.audit()
-    assert discrepancies == []
-    assert placed == orders.tally.placed
+    books = audit()
+    assert (books.placed, books.wrong) == (orders.tally.placed, ())
     # The counter is never too high, and too low at most by the increments whose outcome nobody knows.
-    assert placed - traffic.unknown <= trade.count("orders") <= placed
+    assert len(books.placed) - traffic.unknown <= trade.count("orders") <= len(books.placed)
 
 
 @pytest.mark.parametrize("kind", ["flask", "fastapi"])
@@ -232,9 +300,9 @@ def test_a_node_dies_and_another_one_freezes_under_load(kind: str, hedged: bool,
         traffic = shop.board.traffic
         assert (people.tally.failed, people.tally.looks_failed) == ([], [])
         assert traffic.snapshot()["errors"] == 0
-        placed, discrepancies = trade.audit()
-        assert (placed, discrepancies) == (people.tally.placed, [])
-        assert placed - traffic.unknown <= trade.count("orders") <= placed
+        books = audit()
+        assert (books.placed, books.unfinished, books.wrong) == (people.tally.placed, 0, ())
+        assert len(books.placed) - traffic.unknown <= trade.count("orders") <= len(books.placed)
         assert hedged or traffic.hedges == 0
         assert shop.board.looks.slowest() is not None
 
@@ -247,8 +315,9 @@ def test_the_home_page_tells_of_the_dead_node(client: Visitor, local: LocalClust
     state = json.loads(client.get("/state.json").text)
     dead = next(node for node in state["nodes"] if node["address"] == victim.address)
     assert dead["state"] != "active"
-    assert state["failovers"] == dead["failures"] >= 1
-    assert {failover["from_node"] for failover in state["last_failovers"]} == {victim.address}
+    # None, if a probe met the dead node before a request did.
+    assert state["failovers"] == dead["failures"]
+    assert {failover["from_node"] for failover in state["last_failovers"]} <= {victim.address}
     assert state["errors"] == 0
     assert victim.address in client.get("/").text
 
@@ -282,7 +351,7 @@ def test_an_order_of_unknown_outcome_is_placed_once(traffic: Traffic, local: Loc
     order = trade.place_order("ada", {"vase": 1, "jug": 2})
     assert order.status == "placed"
     assert traffic.unknown >= 2
-    assert trade.audit() == (1, [])
+    assert is_right(1)
 
 
 @pytest.mark.parametrize("executed", [True, False])
@@ -305,14 +374,14 @@ def test_a_cart_behind_a_proxy_that_gives_up(traffic: Traffic, local: LocalClust
     def add(quantities: dict[str, int]) -> None:
         quantities["jug"] = quantities.get("jug", 0) + 1
 
-    assert trade.change_cart("ada", add) == {"jug": 1}
-    assert trade.change_cart("ada", add) == {"jug": 2}
+    assert carts.change_cart("ada", add) == {"jug": 1}
+    assert carts.change_cart("ada", add) == {"jug": 2}
     assert traffic.unknown >= 1
-    cart = trade.cart_of("ada")
+    cart = carts.cart_of("ada")
     late = models.Cart("ada", quantities={"jug": 1}, changed_by="an older save", version=1)
     with pytest.raises(PutError):
         late.save()
-    assert trade.cart_of("ada").quantities.as_dict() == cart.quantities.as_dict() == {"jug": 2}
+    assert carts.cart_of("ada").quantities.as_dict() == cart.quantities.as_dict() == {"jug": 2}
 
 
 def test_deliveries_and_releases_happen_once(traffic: Traffic, local: LocalCluster) -> None:
@@ -357,7 +426,7 @@ def test_settle_gives_back_what_an_unfinished_order_reserved(traffic: Traffic) -
     assert models.Order.get(done.order_id).status == "placed"
     assert (stock_of("vase"), stock_of("jug"), stock_of("bowl")) == (99, 100, 105)
     assert all(not product.marks.as_dict() for product in trade.products())
-    assert trade.audit() == (1, [])
+    assert is_right(1)
 
 
 def test_settle_takes_few_requests_and_leaves_the_rest_if_it_is_told_to(traffic: Traffic, local: LocalCluster) -> None:
@@ -372,7 +441,39 @@ def test_settle_takes_few_requests_and_leaves_the_rest_if_it_is_told_to(traffic:
     assert sum(request.operation in ("GetItem", "UpdateItem") for node in local.nodes for request in node.requests) == 1
     assert trade.settle(older_than=-1) == 10
     assert not models.Product.get("vase").marks.as_dict()
-    assert trade.audit() == (60, [])
+    assert is_right(60)
+
+
+def test_an_order_that_is_not_completed_is_in_the_books(traffic: Traffic) -> None:
+    """It has reserved what it needs, and found no node afterwards."""
+    trade.place_order("ada", {"jug": 1})
+    order = trade.place_order("ada", {"jug": 2, "vase": 1})
+    order.update(actions=[models.Order.status.set("pending")])
+    books = audit()
+    assert (len(books.placed), books.unfinished, books.wrong) == (1, 1, ())
+    assert stock_of("jug") == 97
+    assert trade.place_order("ada", {"jug": 2, "vase": 1}, order.order_id).status == "placed"
+    assert is_right(2)
+
+
+def test_the_books_find_what_is_wrong(traffic: Traffic) -> None:
+    trade.place_order("ada", {"jug": 1})
+    models.Product("jug").update(actions=[models.Product.stock.set(models.Product.stock + 1)])
+    models.Product("vase").update(actions=[models.Product.stock.set(-1), models.Product.received.set(-1)])
+    assert [str(stock) for stock in sorted(audit().wrong, key=lambda stock: stock.sku)] == [
+        "jug: received 100, sold 1, but 100 in stock",
+        "vase: received -1, sold 0, but -1 in stock",
+    ]
+
+
+def test_an_increment_that_no_node_took_is_not_an_error(traffic: Traffic, local: LocalCluster) -> None:
+    """An order does not fail because its counter does."""
+    for node in local.nodes:
+        node.kill(still_listed=True)
+    assert not trade.bump("orders")
+    for node in local.nodes:
+        node.revive()
+    assert trade.count("orders") == 0
 
 
 # ---- the dashboard -------------------------------------------------------------------------------------------------

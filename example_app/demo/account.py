@@ -1,0 +1,115 @@
+"""The demo's account of what happens, and the books at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+
+from pynamodb.exceptions import PynamoDBException
+
+from ..shop import trade
+from ..shop.books import Books, audit
+from ..shop.traffic import Traffic
+from ..shop.words import counted
+from .customers import Tally
+
+__all__ = ["Account", "Unread", "conclude"]
+
+_PATIENCE = 10.0
+"""Seconds within which the books agree, although visitors of the web pages order something meanwhile."""
+
+
+class Unread(Exception):
+    """The account cannot be written: its reader has gone, or the disk is full. `is_error`: it was not the reader."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(f"The account cannot be written: {cause.strerror}.")
+        self.is_error = not isinstance(cause, BrokenPipeError)
+
+
+class Account:
+    """Prints what happens, with the time since the start. Raises `Unread`."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self._print(f"{time.monotonic() - self._start:6.1f} s  {text}")
+
+    def add(self, text: str) -> None:
+        self._print(f"          {text}")
+
+    def end_line(self) -> None:
+        """After the ^C of the terminal."""
+        self._print("")
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, flush=True)
+        except OSError as error:
+            # Python flushes what is left of it at exit, and would tell of the error again.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Unread(error) from None
+
+
+def conclude(account: Account, tally: Tally, traffic: Traffic, *, may_fail: bool) -> list[str]:
+    """Compare the books, for customers who have stopped, and write them down. Gives what is wrong.
+
+    `may_fail`: requests may have failed.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            counter, books = trade.count("orders"), audit()
+            wrong = _wrong(tally, traffic, books, counter)
+        except PynamoDBException as error:  # the nodes have only just come back
+            counter, books, wrong = 0, Books(frozenset(), 0, ()), [f"the books cannot be read: {error}"]
+        if not wrong or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    _write(account, tally, traffic, books, counter)
+    return wrong if may_fail else wrong + _failed(tally, traffic)
+
+
+def _wrong(tally: Tally, traffic: Traffic, books: Books, counter: int) -> list[str]:
+    wrong = [f"the stock is wrong: {stock}" for stock in books.wrong]
+    # Orders by visitors of the web pages are in the table, and not part of the tally.
+    lost = tally.placed - books.placed
+    if lost:
+        wrong.append(f"of the orders that customers placed, {len(lost):,} are not in the table, such as {min(lost)}")
+    # An increment that failed, or has an unknown outcome, is not repeated.
+    placed, least = len(books.placed), len(books.placed) - traffic.unknown - traffic.errors
+    if not least <= counter <= placed:
+        wrong.append(f"the counter says {counted(counter, 'order')}, the table {placed:,}")
+    return wrong
+
+
+def _failed(tally: Tally, traffic: Traffic) -> list[str]:
+    failed = [f"order failed: {reason}" for reason in tally.failed[:5]]
+    failed += [f"look failed: {reason}" for reason in tally.looks_failed[:5]]
+    if traffic.errors:
+        failed.append(f"{counted(traffic.errors, 'request')} failed, the last with: {traffic.snapshot()['last_error']}")
+    return failed
+
+
+def _write(account: Account, tally: Tally, traffic: Traffic, books: Books, counter: int) -> None:
+    account.say("the books")
+    for name, value in (
+        ("orders placed", len(tally.placed)),
+        ("orders turned down, sold out", tally.sold_out),
+        ("orders that failed", len(tally.failed)),
+        ("looks at a product that failed", len(tally.looks_failed)),
+        ("requests", traffic.requests),
+        ("requests that moved to another node", traffic.failovers),
+        ("requests that failed", traffic.errors),
+        ("writes of unknown outcome, asked for again by the shop", traffic.unknown),
+        ("reads that were sent to a second node as well", traffic.hedges),
+        ("orders in the table, with those of visitors", len(books.placed)),
+        ("orders by the atomic counter", counter),
+        ("orders that were not completed", books.unfinished),
+        ("stocks that disagree with the orders", len(books.wrong)),
+    ):
+        account.add(f"{name:<56}{value:>9,}")
