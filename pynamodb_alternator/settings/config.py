@@ -72,8 +72,8 @@ class ClusterConfig:
     to use. `affinity_ring`: the nodes over which partition keys are spread if the routing scope in use is a rack:
     ``"datacenter"`` for all nodes of its datacenter, ``"scope"`` for the nodes of the rack only, as in most of
     ScyllaDB's drivers.
-    `affinity_ring_order`: how these nodes are sorted. ``"host"`` and ``"endpoint_with_port"`` are for fleets that also
-    use drivers with this order; docs/routing.md names them.
+    `affinity_ring_order`: how the nodes of the affinity ring are sorted. ``"host"`` and ``"endpoint_with_port"`` are
+    for fleets that also use drivers with this order; docs/routing.md names them.
     `credentials`: `Credentials`, a botocore session, or a callable; None sends unsigned requests. An `AsyncCluster`
     also accepts an aiobotocore session or an async function.
     `region`: the name in the signature's scope. The server accepts any name.

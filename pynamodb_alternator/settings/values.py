@@ -106,9 +106,9 @@ class Timeouts:
     `read`: for the next bytes of an answer. The server gives up after 10 seconds, and answers with an error. With a
     shorter value, the outcome is unknown instead.
     `total`: for the whole call, retries and back-off included; None means no such limit.
-    `pool`: if all connections to a node are in use: the call fails if no connection comes free for so long. The time
-    starts again each time that a connection comes free, also for another call, because a queue that moves is not a
-    fault. None means no such limit.
+    `pool`: how long a call waits for a connection while all connections to a node stay in use. The time starts again
+    each time that a connection comes free, also for another call, because a queue that moves is not a fault. None means
+    no such limit.
 
     In an event loop, time in which other code blocks the loop does not count for `connect`, `read` and `pool`, because
     it says nothing about a node.
@@ -222,7 +222,7 @@ class Health:
     `down_recovery_threshold`: the number of successful probes in a row after which a node that was down is quarantined.
     `probe_interval`: seconds until a node that is down is probed again, varied at random by up to half. While other
     nodes serve, they become twice and then about five times as many after further failures. `probe_timeout`: seconds
-    that a probe may take. `suspect_after`: seconds; a node for which a request has waited so long is probed.
+    that a probe may take. `suspect_after`: a node is probed if a request has waited for it for so many seconds.
     `max_parallel_probes`: how many probes may be under way at once. `enabled`: if False, no node is probed, and no node
     is ever down: each node is tried as if it were well, and a request that fails goes to another node. This is for a
     proxy in front of the cluster that checks the nodes itself.
