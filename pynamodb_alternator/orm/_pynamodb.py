@@ -1,8 +1,8 @@
-"""What we need of PynamoDB beyond its public methods, in one place: PynamoDB 6.0 and 6.1 have it.
+"""Everything of PynamoDB that this package uses beyond its public methods. PynamoDB 6.0 and 6.1 have it.
 
-A new version of PynamoDB is checked here first, and then in the subclasses in this folder: those of `Model` and
-`Connection` override protected methods of PynamoDB's, or read protected attributes through `self`. No other module
-touches a private name of PynamoDB's.
+For a new version of PynamoDB, check this module first, and then the subclasses of `Model` and `Connection` in this
+folder: they override protected methods of PynamoDB, or read protected attributes through `self`. No other module uses a
+private name of PynamoDB.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ __all__ = [
 AnyModel = type[models.Model]
 
 IS_KNOWN = pynamodb.__version__.startswith(("6.0.", "6.1."))
-"""Whether we know the methods, named below, of this version. With any other version nothing is left out."""
+"""Whether we know the methods of this version that are named below. With any other version, short cuts are not used."""
 
 _BOTH = ("__new__", "__setattr__", "__getattribute__", "_set_defaults", "_set_discriminator", "_set_attributes")
 _BOTH_FOR_CLASSES = ("get_attributes", "_get_discriminator_attribute")
 MODEL_HOOKS = ("__init__", *_BOTH, *_BOTH_FOR_CLASSES)
-"""What PynamoDB calls of a model when it makes an instance of an item, and an item of an instance."""
+"""The methods of a model that PynamoDB calls to make an instance of an item, and an item of an instance."""
 MAP_HOOKS = (
     "__init__",
     *_BOTH,
@@ -90,11 +90,11 @@ MAP_HOOKS = (
     "_instantiate",
     "is_raw",
 )
-"""The same of a map."""
+"""The methods of a map that PynamoDB calls for the same."""
 CONTAINER_HOOKS = ("__init__", "_container_deserialize", "_container_serialize", "_instantiate")
-"""What it calls of `AttributeContainer` itself, whatever a model overrides."""
+"""The methods of `AttributeContainer` itself that it calls, even if a model overrides them."""
 ATTRIBUTE_HOOKS = ("__get__", "__set__", "attr_name", "_is_map_attribute_class_object")
-"""What it calls of each attribute, beside the methods that turn one value into another."""
+"""The methods of each attribute that it calls, except those that convert values."""
 VALUE_HOOKS = (
     *ATTRIBUTE_HOOKS,
     "get_value",
@@ -105,35 +105,35 @@ VALUE_HOOKS = (
     "_fast_parse_utc_date_string",
     "_get_serialize_class",
 )
-"""All that it calls of an attribute."""
+"""All methods of an attribute that it calls."""
 MODULE_NAMES = ("json", "datetime", "timezone", "DATETIME_FORMAT", "_get_class_for_serialize")
-"""What its attributes use of their module."""
+"""The names of their module that its attributes use."""
 JSON_NAMES = ("loads", "dumps", "JSONDecoder")
-"""What they use of `json`."""
+"""The names of `json` that they use."""
 DISCRIMINATOR_HOOKS = ("_get_discriminator_class",)
-"""What says of which class an item is an instance."""
+"""The method that finds the class of an item."""
 BEHIND_MODELS = frozenset({"_instantiate", "_container_serialize"})
-"""What a mixin behind a model may override as well, because `Model` itself does not have it."""
+"""The methods that a mixin after `Model` may override too, because `Model` itself does not have them."""
 MUST_BE_ABSENT = ("__bool__", "__len__", "attribute_values")
-"""What no container of PynamoDB's has. Its descriptors set nothing on an instance that is false."""
+"""Names that no container of PynamoDB has. Its descriptors set nothing on an instance that is false."""
 SERIALIZER_HOOKS = frozenset({"serialize", "_container_serialize", "get_attributes"})
-"""What an instance that is saved may have of its own."""
+"""Methods that a saved instance may have as its own attributes."""
 INIT_HOOKS = frozenset({"__new__", "__init__", "__setattr__", "_set_defaults", "_set_discriminator", "_set_attributes"})
-"""Methods that PynamoDB also reaches by `super`, for example in a mixin behind the model."""
+"""Methods that PynamoDB also calls by `super`, for example in a mixin after `Model`."""
 RESERVED_IN_MAPS = frozenset({"self", "_user_instantiated", *MapAttribute.attribute_args})
-"""Keys of a map that the constructor of a map takes for something else."""
+"""Keys of a map that have another meaning as arguments of a map's constructor."""
 parse_utc = attributes.UTCDateTimeAttribute._fast_parse_utc_date_string
-"""PynamoDB's own way from the text of a `UTCDateTimeAttribute` to the time."""
+"""PynamoDB's own function that makes the time from the text of a `UTCDateTimeAttribute`."""
 
 stock_batch_get = models.Model.__dict__["batch_get"].__func__
 stock_from_raw_data = models.Model.__dict__["from_raw_data"].__func__
 _stock_serialize = models.Model.serialize
 _stock: Any = models.Model.__dict__["_get_connection"]
-"""PynamoDB's own class method, whatever has been put in its place since."""
+"""PynamoDB's own class method, even if it has been replaced since."""
 
 
 def connection_of(model: AnyModel) -> TableConnection:
-    """The connection that a model's requests use; it is made at the first call, and connects nothing yet.
+    """The connection that a model's requests use. It is made at the first call, and does not connect to a node.
 
     Raises `ConfigurationError` for a wrong `Meta.connection_class`, and AttributeError for a model without a table.
     """
@@ -147,12 +147,12 @@ def stock_connection_of(model: AnyModel) -> TableConnection:
 
 
 def replace_connecting(method: Any) -> None:
-    """Let plain models find their connection by this class method; with None, by PynamoDB's own."""
+    """Have plain models find their connection by this class method; with None, by PynamoDB's own."""
     models.Model._get_connection = _stock if method is None else method  # type: ignore[method-assign]
 
 
 _instead: type[Connection] = Connection
-"""What `Connection(...)` makes."""
+"""The class of which `Connection(...)` makes an instance."""
 
 
 def _new_connection(cls: type[Connection], *_: Any, **__: Any) -> Connection:
@@ -160,16 +160,16 @@ def _new_connection(cls: type[Connection], *_: Any, **__: Any) -> Connection:
 
 
 def replace_connections(instead: type[Connection] | None) -> None:
-    """Let `Connection(...)` make a connection of this class, with the same arguments, also in modules that imported the
-    name before; `TableConnection(...)` uses this class too. With None, both make PynamoDB's own again."""
+    """Have `Connection(...)` make a connection of this class, with the same arguments, also in modules that imported
+    the name before. `TableConnection(...)` uses this class too. With None, both use PynamoDB's own class again."""
     global _instead
     _instead = instead or Connection
-    # It stays: Python has no way to take a class's `__new__` back so that `object`'s accepts the arguments again.
+    # It is never removed: after a class had its own `__new__`, that of `object` does not accept the arguments any more.
     Connection.__new__ = _new_connection  # type: ignore[method-assign, assignment]
 
 
 def make_connection(kind: type[Connection], **settings: Any) -> Connection:
-    """A connection of this very class, whatever `replace_connections` says."""
+    """A connection of exactly this class, even if `replace_connections` has set another one."""
     if kind is not Connection:
         return kind(**settings)
     made = object.__new__(Connection)
@@ -178,32 +178,32 @@ def make_connection(kind: type[Connection], **settings: Any) -> Connection:
 
 
 def instantiate_in_pynamodbs_way(model: AnyModel, item: dict[str, Any]) -> Any:
-    """What comes behind `Model`: PynamoDB's own method, or that of a mixin."""
+    """Call the method that follows in the order of classes after `Model`: PynamoDB's own, or that of a mixin."""
     return super(models.Model, model)._instantiate(item)
 
 
 def serialize_in_pynamodbs_way(instance: models.Model, null_check: bool) -> dict[str, dict[str, Any]]:
-    """The same for an instance that is saved."""
+    """Like `instantiate_in_pynamodbs_way`, to make an item of an instance."""
     return super(models.Model, instance)._container_serialize(null_check)
 
 
 def kept_connection(model: AnyModel) -> object:
-    """The connection that was kept for this very class, and not for a base of it; or None."""
+    """The connection that is stored in exactly this class, and not in a base of it; or None."""
     return model.__dict__.get("_connection")
 
 
 def inherited_connection(model: AnyModel) -> object:
-    """The connection that was kept for this class or a base of it, as PynamoDB finds it; or None."""
+    """The connection that is stored in this class or a base of it, as PynamoDB finds it; or None."""
     return getattr(model, "_connection", None)
 
 
 def keep_connection(model: AnyModel, connection: TableConnection | None) -> None:
-    """Keep the connection where PynamoDB looks for it."""
+    """Store the connection where PynamoDB looks for it."""
     model._connection = connection
 
 
 def schema_of(model: AnyModel) -> Any:
-    """Keys, attribute definitions and indexes of the model, in the form that PynamoDB has for them."""
+    """Keys, attribute definitions and indexes of the model, in PynamoDB's form."""
     return model._get_schema()
 
 
@@ -214,7 +214,7 @@ def description_of(model: AnyModel) -> Mapping[str, Any]:
 
 
 def indexes_of(model: AnyModel) -> list[Any]:
-    """The indexes of a model, and of those that derive from it and share its table by a discriminator."""
+    """The indexes of a model, and of its subclasses that share its table by a discriminator."""
     indexes = {name: index for each in sharing_table(model) for name, index in each._indexes.items()}
     return list(indexes.values())
 
@@ -225,7 +225,7 @@ def own_indexes_of(model: AnyModel) -> list[Any]:
 
 
 def sharing_table(model: AnyModel) -> list[AnyModel]:
-    """The model, and those that derive from it and share its table by a discriminator."""
+    """The model, and its subclasses that share its table by a discriminator."""
     discriminator = model._get_discriminator_attribute()
     return [model, *(() if discriminator is None else discriminator.get_registered_subclasses(models.Model))]
 
@@ -237,20 +237,20 @@ def keys_of(item: models.Model) -> dict[str, Any]:
 
 
 def index_schemas_of(model: AnyModel) -> list[tuple[bool, Any]]:
-    """The model's own secondary indexes in the form that PynamoDB has for them, and whether each is a local one."""
+    """The model's own secondary indexes: for each, whether it is a local one, and PynamoDB's form of it."""
     secondary = (GlobalSecondaryIndex, LocalSecondaryIndex)
     indexes = [index for index in own_indexes_of(model) if isinstance(index, secondary)]
     return [(isinstance(index, LocalSecondaryIndex), index._get_schema()) for index in indexes]
 
 
 def discriminator_of(container: type[AttributeContainer]) -> str | None:
-    """The attribute that says of which class an item is an instance, if there is one."""
+    """The name of the attribute that tells the class of an item, if there is one."""
     name: str | None = container._discriminator  # type: ignore[attr-defined]
     return name
 
 
 def stored_class_of(model: AnyModel, item: dict[str, Any]) -> AnyModel:
-    """Of which class an item is an instance: `model`, or one that derives from it. Raises what PynamoDB raises."""
+    """The class of which an item is an instance: `model`, or a subclass of it. Raises what PynamoDB raises."""
     stored: AnyModel | None = model._get_discriminator_class(item)
     if stored and not issubclass(stored, model):
         raise ValueError(f"Cannot instantiate a {model.__name__} from the returned class: {stored.__name__}")
@@ -258,26 +258,26 @@ def stored_class_of(model: AnyModel, item: dict[str, Any]) -> AnyModel:
 
 
 def give_time(pages: PageIterator[Any], time_module: Any) -> None:
-    """Let the rate limiter of an iterator over pages, if it has one, sleep by this `time`."""
+    """Have the rate limiter of an iterator over pages, if it has one, sleep by this `time`."""
     limiter = pages._rate_limiter
     if limiter is not None:
         limiter._time_module = time_module
 
 
 def limit_of(results: ResultIterator[Any]) -> int | None:
-    """How many items an iterator gives at most, if that is limited."""
+    """The largest number of items that an iterator returns; None for no limit."""
     return results._limit
 
 
 def put_back(results: ResultIterator[Any]) -> None:
-    """Let an iterator give its last item once more: the item that was to become an instance."""
+    """Have an iterator return its last item once more: the item from which an instance should have been made."""
     results._index -= 1
     if results._limit is not None:
         results._limit += 1
 
 
 def model_of(index: Index[Any]) -> AnyModel | None:
-    """The model that an index was written into; None if it is in no model."""
+    """The model that has the index; None if no model has it."""
     model: AnyModel | None = getattr(index, "_model", None)
     return model
 
@@ -298,12 +298,12 @@ def instantiate_of(model: Any) -> Any:
 
 
 def container_serializer_of(model: AnyModel) -> Any:
-    """The method that makes an item of an instance, if PynamoDB's `serialize` calls it; else None."""
+    """The method that makes an item of an instance, if PynamoDB's `serialize` calls it; None if it does not."""
     return model._container_serialize if model.serialize is _stock_serialize else None
 
 
 def make_instance(model: AnyModel, item: dict[str, Any]) -> models.Model:
-    """An instance of this very class, in PynamoDB's own way."""
+    """An instance of exactly this class, made in PynamoDB's own way."""
     instance = model(_user_instantiated=False)
     AttributeContainer._container_deserialize(instance, item)
     return instance

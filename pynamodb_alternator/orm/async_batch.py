@@ -18,9 +18,9 @@ _M = TypeVar("_M", bound=_models.Model)
 class AsyncBatchWrite(Generic[_M]):
     """A batch writer for an event loop: ``async with User.aio.batch_write() as batch: await batch.save(user)``.
 
-    It collects items, and writes 25 at a time, and the rest at the end of the block. When an exception leaves the block
-    it writes them too, as PynamoDB does, except when the task was cancelled: then what was not sent stays in
-    `pending_operations`. A batch that was under way is in `failed_operations` then: some, all or none of it was
+    It collects items. It writes them 25 at a time, and the rest at the end of the block. If an exception leaves the
+    block, it writes the rest too, as PynamoDB does. But if the task was cancelled, items that were not sent stay in
+    `pending_operations`, and a batch that was under way is in `failed_operations`: some, all or none of its items were
     written. Tasks may share it: one batch is written at a time.
     """
 
@@ -30,12 +30,12 @@ class AsyncBatchWrite(Generic[_M]):
 
     @property
     def pending_operations(self) -> list[dict[str, Any]]:
-        """What was not written yet: see PynamoDB's `BatchWrite`."""
+        """The operations that were not sent yet: see PynamoDB's `BatchWrite`."""
         return self._batch.pending_operations
 
     @property
     def failed_operations(self) -> list[Any]:
-        """What was not written, because its batch failed: see `BatchWrite`."""
+        """The operations of batches that failed: see `BatchWrite`."""
         return self._batch.failed_operations
 
     async def save(self, put_item: _M) -> None:
@@ -49,7 +49,7 @@ class AsyncBatchWrite(Generic[_M]):
             await run(self._batch.delete, del_item)
 
     async def commit(self) -> None:
-        """Write all that is pending now. Raises `PutError`."""
+        """Write all pending operations now. Raises `PutError`."""
         async with self._turn:
             await run(self._batch.commit)
 

@@ -1,5 +1,5 @@
-"""Mistakes in the use of `Model.aio`: calls that would hold the event loop up or ask another table, and unknown
-names."""
+"""Errors for mistakes in the use of `Model.aio`: calls that would block the event loop or ask another table, and
+unknown names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["check_connection", "checked_index", "checked_vector_index", "shown",
 
 
 def check_connection(model: AnyModel) -> None:
-    """Raise `ConfigurationError` if the model's requests would hold the event loop up, because its connection is of
-    another class."""
+    """Raise `ConfigurationError` if the model's requests would block the event loop, because its connection is not an
+    `AlternatorConnection`."""
     connection_class = getattr(getattr(model, "Meta", None), "connection_class", None)
     if connection_class is None or connection_class is AlternatorConnection:
         return
@@ -29,13 +29,13 @@ def check_connection(model: AnyModel) -> None:
 
 
 def checked_index(model: AnyModel, index: Any) -> Any:
-    """`index`, if it is one of the model's. Raises `ConfigurationError` for anything else."""
+    """`index`, if it is an index of the model. Raises `ConfigurationError` for anything else."""
     return _of_model(model, index, "index", Index)
 
 
 def checked_vector_index(model: AnyModel, index: Any) -> Any:
-    """The same for a vector index."""
-    from .vector_index import VectorIndex  # here, because models without one need not load it
+    """`index`, if it is a vector index of the model. Raises `ConfigurationError` for anything else."""
+    from .vector_index import VectorIndex  # imported here, because models without such an index do not need it
 
     return _of_model(model, index, "vector_index", VectorIndex)
 
@@ -58,7 +58,7 @@ def _of_model(model: AnyModel, index: Any, method: str, kind: type[Index[Any]]) 
 
 
 def shown(on: Any) -> str:
-    """A model, an instance of it or an index, as an error message or a `repr` names it."""
+    """The name of a model, an instance of it or an index, for error messages and `repr`."""
     if isinstance(on, type):
         return on.__qualname__
     owner = model_of(on) if isinstance(on, Index) else None
@@ -66,8 +66,8 @@ def shown(on: Any) -> str:
 
 
 def what_instead(on: Any, name: str, face: type, other: type | None) -> str:
-    """The error for a method that `aio` does not have. `face`: the class of the `aio` that was used; `other`: that of
-    the other `aio`: an instance's for a class's, and the other way round."""
+    """The error for a method that `aio` does not have. `face`: the class of the `aio` that was used. `other`: the class
+    of the other `aio`: `AsyncInstance` for `AsyncModel`, and the other way round."""
     model = on if isinstance(on, type) else type(on)
     what = f"{shown(on)}.aio has no {name!r}."
     if other is not None and hasattr(other, name):

@@ -1,10 +1,10 @@
-"""Models in an event loop: `Model.aio`, whose methods are those of the model, to be awaited.
+"""Models in an event loop: `Model.aio` has the methods of the model, which are awaited.
 
-Each calls the model's own method in a greenlet, so that what an application has overridden holds here too. The types
-are those of PynamoDB's methods.
+Each method calls the model's own method in a greenlet, so that methods which an application has overridden are used
+here too. The types are those of PynamoDB's methods.
 
-Python looks at `Model.aio` whenever a model is defined. So this module is always there, and what needs asyncio is
-imported when it is used.
+Python reads `Model.aio` whenever a model is defined. So this module is always imported, and modules that need asyncio
+are imported when they are used.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LastKey = dict[str, dict[str, Any]]
 
 
 class _Face:
-    """What the three classes have in common. `on`: the model, instance or index that has the methods."""
+    """The common base of the classes. `on`: the model, instance or index that has the methods."""
 
     __slots__ = ("_on",)
 
@@ -49,7 +49,7 @@ class _Face:
         self._on = on
 
     def method(self, name: str) -> Any:
-        """The method of this name. Raises `ConfigurationError` if it would hold the event loop."""
+        """The method with this name. Raises `ConfigurationError` if it would block the event loop."""
         on = self._on
         model = model_of(on) if isinstance(on, Index) else on if isinstance(on, type) else type(on)
         if model is not None:
@@ -62,15 +62,15 @@ class _Face:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            if name.startswith("_"):  # what Python itself looks for, in an instance that is not made yet too
+            if name.startswith("_"):  # Python itself looks for such names, also in an incomplete instance
                 raise AttributeError(name)
             other = {AsyncModel: AsyncInstance, AsyncInstance: AsyncModel}.get(type(self))
             raise AttributeError(what_instead(self._on, name, type(self), other), name=name, obj=self)
 
 
 def _awaits(method: _F) -> _F:
-    """The model's method of the same name, awaited. Only arguments that were given are passed on: the method may be the
-    application's own, which takes fewer than PynamoDB's. The decorated function is just the signature."""
+    """Make a method that awaits the model's method of the same name. Only the given arguments are passed on: the method
+    may be the application's own, with fewer arguments than PynamoDB's. The decorated function is only the signature."""
     name = method.__name__
 
     @wraps(method)
@@ -81,7 +81,7 @@ def _awaits(method: _F) -> _F:
 
 
 def _iterates(method: _F) -> _F:
-    """The same for a method that gives an iterator. It is called when the first item is asked for."""
+    """Like `_awaits`, for a method that returns an iterator. It is called when the first item is needed."""
     name = method.__name__
 
     @wraps(method)
@@ -95,7 +95,7 @@ def _iterates(method: _F) -> _F:
 
 
 def _gives_items(method: _F) -> _F:
-    """The same for an iterator that is not one over pages."""
+    """Like `_iterates`, for an iterator that has no pages."""
     name = method.__name__
 
     @wraps(method)
@@ -108,10 +108,10 @@ def _gives_items(method: _F) -> _F:
 
 
 def _start_of(method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The `last_evaluated_key` that is given to a query or scan."""
+    """The `last_evaluated_key` among the arguments of a query or scan."""
     try:
         return signature(method).bind_partial(None, *args, **kwargs).arguments.get("last_evaluated_key")
-    except TypeError:  # an application's own may take others
+    except TypeError:  # the application's own method may have other arguments
         return kwargs.get("last_evaluated_key")
 
 
@@ -204,11 +204,12 @@ class AsyncModel(_Face, Generic[_M]):
         raise NotImplementedError
 
     def index(self, index: Index[_I]) -> AsyncIndex[_I]:
-        """The same for an index of the model: ``User.aio.index(User.by_city).query("Oslo")``."""
+        """The methods of an index of the model: ``User.aio.index(User.by_city).query("Oslo")``."""
         return AsyncIndex(checked_index(self._on, index))
 
     def vector_index(self, index: VectorIndex[_I]) -> AsyncVectors[_I]:
-        """The same for a vector index of the model: ``await Note.aio.vector_index(Note.near).search(vector, k=3)``."""
+        """The methods of a vector index of the model:
+        ``await Note.aio.vector_index(Note.near).search(vector, k=3)``."""
         return AsyncVectors(checked_vector_index(self._on, index))
 
     @_awaits
@@ -235,7 +236,7 @@ class AsyncModel(_Face, Generic[_M]):
 
     @_awaits
     async def describe_table(self) -> Any:
-        """What the server says of the table."""
+        """The server's description of the table."""
         raise NotImplementedError
 
     @_awaits
@@ -263,7 +264,7 @@ class AsyncInstance(_Face, Generic[_M]):
     async def update(
         self, actions: list[Action], condition: Condition | None = None, *, add_version_condition: bool = True
     ) -> Any:
-        """Change the item on the server, and this instance with it: see PynamoDB's `Model.update`."""
+        """Change the item on the server, and this instance too: see PynamoDB's `Model.update`."""
         raise NotImplementedError
 
     @_awaits
@@ -273,7 +274,7 @@ class AsyncInstance(_Face, Generic[_M]):
 
     @_awaits
     async def refresh(self, consistent_read: bool = False) -> None:
-        """Read the item anew: see PynamoDB's `Model.refresh`. Raises `DoesNotExist`."""
+        """Read the item again: see PynamoDB's `Model.refresh`. Raises `DoesNotExist`."""
         raise NotImplementedError
 
 
@@ -353,7 +354,7 @@ class AsyncVectors(_Face, Generic[_I]):
 
     @_awaits
     async def delete(self) -> None:
-        """Delete the index; items stay as they are."""
+        """Delete the index. Items are not changed."""
         raise NotImplementedError
 
     @_awaits
@@ -368,7 +369,7 @@ class AsyncVectors(_Face, Generic[_I]):
 
 
 class AsyncFace:
-    """What `Model.aio` is: of a class an `AsyncModel`, of an instance an `AsyncInstance`."""
+    """The descriptor `Model.aio`: of a class it is an `AsyncModel`, of an instance an `AsyncInstance`."""
 
     @overload
     def __get__(self, instance: None, owner: type[_M]) -> AsyncModel[_M]: ...

@@ -1,7 +1,7 @@
 """The items of a query, a scan or a batch get, for ``async for``.
 
-PynamoDB's iterators are used as they are. Iterators over pages get their pages from here: a page that has come is read
-at once, and a page that has not come is fetched in a greenlet, when it is needed or before.
+PynamoDB's iterators are used without changes. An iterator over pages gets its pages from this module: a page that has
+come is read at once, and a page that has not come is fetched in a greenlet, when it is needed or before.
 
 The application's own code, such as a `query` or an attribute of its own, runs in a greenlet too, because it may make
 requests.
@@ -28,13 +28,13 @@ __all__ = ["AsyncItems", "AsyncResults"]
 _M = TypeVar("_M")
 _END: Any = object()
 _NOT_HERE: Any = object()
-"""The next item is to be waited for."""
+"""The next item has not come yet, and must be waited for."""
 
 
 class AsyncItems(Generic[_M]):
-    """Items for ``async for``. Only one task may ask at a time.
+    """Items for ``async for``. Only one task at a time may ask for items.
 
-    `begin`: gives them, in a greenlet, when the first one is asked for.
+    `begin`: returns the items. It is called in a greenlet when the first item is needed.
     """
 
     def __init__(self, begin: Callable[[], Iterable[_M]]) -> None:
@@ -72,22 +72,22 @@ class AsyncItems(Generic[_M]):
         return _Others(self._begin())
 
     async def aclose(self) -> None:
-        """Give no more items, and end what is fetched ahead."""
+        """Return no more items, and stop fetching pages ahead."""
         self._is_over = True
         if self._source is not None:
             await self._source.aclose()
 
     async def all(self) -> list[_M]:
-        """All items that are left, in a list."""
+        """All remaining items, in a list."""
         return [item async for item in self]
 
 
 class AsyncResults(AsyncItems[_M]):
     """The items of a query or scan for ``async for``, as PynamoDB's `ResultIterator` has them for ``for``.
 
-    A page is fetched when its first item is asked for; with `prefetch`, so many pages are fetched ahead of that, by a
-    task of its own. Where a task is cancelled, or a request fails, no item is lost: the next task that asks goes on
-    from there. Only one task may ask at a time.
+    A page is fetched when its first item is needed. With `prefetch`, so many pages are fetched ahead by a task of its
+    own. If a task is cancelled or a request fails, no item is lost: the next task that asks continues from there. Only
+    one task at a time may ask for items.
     """
 
     def __init__(
@@ -116,19 +116,19 @@ class AsyncResults(AsyncItems[_M]):
 
     @property
     def last_evaluated_key(self) -> dict[str, dict[str, Any]] | None:
-        """Where another query or scan would go on, after the last item that was given."""
+        """The key after which another query or scan would continue: that of the last item that was returned."""
         results = self._start() if self._source is None else self._source.results.last_evaluated_key
         key: dict[str, dict[str, Any]] | None = results
         return key
 
     @property
     def total_count(self) -> int:
-        """The items of the pages that were read."""
+        """The number of items in the pages that were read."""
         return 0 if self._source is None else int(self._source.results.total_count)
 
 
 class _Others:
-    """Items of any other iterator. Each item is asked for in a greenlet."""
+    """Items of any other iterator. Each item is requested in a greenlet."""
 
     def __init__(self, items: Iterable[Any]) -> None:
         self.results: Any = items
@@ -142,7 +142,7 @@ class _Others:
     async def next(self) -> Any:
         """The next item, or `_END`."""
         if self._was_interrupted:
-            # A generator has ended then, and would only say so.
+            # After an exception a generator has ended, and would only raise StopIteration.
             raise RuntimeError("These items cannot be read on, because an exception came in the middle. Begin anew.")
         self._was_interrupted = True
         item = await run(next, self._items, _END)
@@ -150,15 +150,15 @@ class _Others:
         return item
 
     async def aclose(self) -> None:
-        """Nothing is fetched ahead."""
+        """Does nothing, because nothing is fetched ahead."""
 
 
 class _Paged:
-    """Items of a query or scan of PynamoDB's own."""
+    """Items of PynamoDB's own query or scan."""
 
     def __init__(self, results: ResultIterator[Any], prefetch: int) -> None:
         self.results = results
-        # A greenlet for each item takes longer than making most instances does.
+        # A greenlet for each item would take longer than to make most instances.
         self._needs_greenlet = calls_application(results)
         self._pages = _Pages(results.page_iter, prefetch, limit_of(results))
         pages: Any = self._pages
@@ -181,18 +181,19 @@ class _Paged:
             except _NotFetched:
                 item = _NOT_HERE
             except asyncio.CancelledError:
-                put_back(self.results)  # what was made of it is lost
+                put_back(self.results)  # the instance that was made of the item is lost
                 raise
             if item is not _NOT_HERE:
                 return item
             await self._pages.fetch()
 
     async def aclose(self) -> None:
-        """End what is fetched ahead."""
+        """Stop fetching pages ahead."""
         await self._pages.aclose()
 
     def __del__(self) -> None:
-        """The same where an ``async for`` was left: the task that fetches holds the pages, and not this."""
+        """Stop fetching when an ``async for`` was left. This can be collected, because the task holds only the
+        pages."""
         if hasattr(self, "_pages"):
             self._pages.abandon()
 
@@ -208,9 +209,10 @@ class _Fetched(NamedTuple):
 
 
 class _Pages:
-    """PynamoDB's `PageIterator` as a `ResultIterator` sees it, except that it fetches nothing by itself.
+    """Looks like PynamoDB's `PageIterator` to a `ResultIterator`, except that it does not fetch pages when it is
+    iterated.
 
-    `limit`: how many items are asked for, if not all: no page is fetched ahead that is not needed.
+    `limit`: how many items are needed; None for all. A page that is not needed is not fetched ahead.
     """
 
     def __init__(self, pages: PageIterator[Any], prefetch: int, limit: int | None) -> None:
@@ -252,14 +254,15 @@ class _Pages:
     # ---- fetching ----------------------------------------------------------------------------------------------
 
     async def fetch(self) -> None:
-        """Have the next page, or know that there is none. Raises what the request raises."""
+        """Wait until the next page has come, or until it is known that there is none. Raises the errors of the
+        request."""
         if not self._prefetch:
             await self._fetch_one()
             return
         fetching = self._fetching
         if fetching is None or (fetching.done() and not _has_failed(fetching)):
             fetching = self._begin()
-        # A task that is cancelled here leaves the page to the next one that asks.
+        # If the task is cancelled here, the next task that asks gets the page.
         await asyncio.wait([fetching])
         if not self._fetched and _has_failed(fetching):
             self._fetching = None
@@ -287,13 +290,13 @@ class _Pages:
         fetching = self._fetching
         if not self._wants_more():
             return
-        # An error is kept for the task that asks for the page; after that the page is asked for again.
+        # An error is kept for the task that asks for this page. After that, the page is fetched again.
         if fetching is None or (fetching.done() and not _has_failed(fetching)):
             self._begin()
 
     def _begin(self) -> asyncio.Task[None]:
         self._fetching = asyncio.create_task(self._fetch_some())
-        # Perhaps nobody asks for the page: asyncio would complain of an error that nobody has seen.
+        # Perhaps no task asks for the page. Without this, asyncio would log an error that was never retrieved.
         self._fetching.add_done_callback(_has_failed)
         return self._fetching
 
@@ -305,11 +308,11 @@ class _Pages:
             await asyncio.wait([fetching])
 
     def abandon(self) -> None:
-        """End what is being fetched, in the event loop that fetches it. The garbage collector calls this, in whatever
-        thread, and perhaps when that event loop is over."""
+        """Stop fetching, in the event loop that fetches. The garbage collector calls this in any thread, perhaps after
+        the end of the event loop."""
         fetching, self._fetching = self._fetching, None
         if fetching is not None and not fetching.done():
-            with suppress(RuntimeError):  # it is closed
+            with suppress(RuntimeError):  # the event loop is closed
                 fetching.get_loop().call_soon_threadsafe(fetching.cancel)
 
 

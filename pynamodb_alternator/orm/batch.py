@@ -1,4 +1,4 @@
-"""PynamoDB's batch writer, which loses no items of a batch that failed."""
+"""A batch writer that keeps the items of a batch that failed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _M = TypeVar("_M", bound=_models.Model)
 
 
 class _Serialized:
-    """What PynamoDB's batch writer asks of an item, once it is serialized."""
+    """A serialized item, with the method that PynamoDB's batch writer calls."""
 
     __slots__ = ("_item",)
 
@@ -30,36 +30,36 @@ class _Serialized:
 class BatchWrite(_models.BatchWrite[_M]):
     """PynamoDB's batch writer, except that a batch that failed stays in `failed_operations`.
 
-    That has the entries as the server takes them: ``{"PutRequest": {"Item": ...}}`` and
-    ``{"DeleteRequest": {"Key": ...}}``, of all batches that failed. Where the error's cause is an
-    `OutcomeUnknownError`, and where a batch was interrupted (a task was cancelled, or a key was pressed), some, all or
-    none of the last batch's entries were executed.
+    `failed_operations` has the entries of all failed batches in the server's form: ``{"PutRequest": {"Item": ...}}``
+    and ``{"DeleteRequest": {"Key": ...}}``. If the error's cause is an `OutcomeUnknownError`, or if a batch was
+    interrupted (a task was cancelled, or Ctrl-C was pressed), some, all or none of the last batch's entries were
+    executed.
     """
 
     pending_operations: list[dict[str, Any]]
     failed_operations: list[Any]
 
-    def __enter__(self) -> Self:  # PynamoDB's has no type
+    def __enter__(self) -> Self:  # PynamoDB's method has no type
         return self
 
     def commit(self) -> None:
-        """Write all changes that are pending. Raises `PutError`, as PynamoDB does."""
+        """Write all pending changes. Raises `PutError`, as PynamoDB does."""
         before, pending = self.failed_operations, self.pending_operations
         self.pending_operations = serialized = self._serialized(pending)
         try:
             super().commit()
         except BaseException:
-            if self.pending_operations is serialized:  # an item could not be serialized: they are still pending
+            if self.pending_operations is serialized:  # an item could not be serialized: all are still pending
                 self.pending_operations = pending
             elif self.failed_operations is before:
                 self.failed_operations = [*before, *map(self._entry, pending)]
-            else:  # PynamoDB tells itself what the server did not process
+            else:  # PynamoDB has stored the operations that the server did not process
                 self.failed_operations = [*before, *self.failed_operations]
             raise
 
     @staticmethod
     def _serialized(operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The operations, in which items to be put have the server's form, if their models allow it.
+        """The operations, with the items to be put in the server's form, if their models allow this.
 
         Each model is checked once for all its items.
         """
@@ -77,7 +77,7 @@ class BatchWrite(_models.BatchWrite[_M]):
         return serialized
 
     def _entry(self, operation: dict[str, Any]) -> dict[str, Any]:
-        """A pending operation as the server takes it."""
+        """A pending operation in the server's form."""
         item = operation["item"]
         if operation["action"] == PUT:
             return {PUT_REQUEST: {ITEM: item.serialize()}}

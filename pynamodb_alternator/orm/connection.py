@@ -55,31 +55,31 @@ _stock_capacity_map = Connection.get_consumed_capacity_map
 _WITHOUT_CAPACITY = frozenset(
     {DESCRIBE_TABLE, LIST_TABLES, UPDATE_TABLE, UPDATE_TIME_TO_LIVE, DELETE_TABLE, CREATE_TABLE}
 )
-"""Operations that PynamoDB does not ask for the capacity that they used."""
+"""Operations for which PynamoDB does not request the consumed capacity."""
 _T = TypeVar("_T")
 
 
 class AlternatorConnection(Connection):
-    """PynamoDB's `Connection` on a cluster: for ``Meta.connection_class``, for transactions, and by itself.
+    """PynamoDB's `Connection` on a cluster: for ``Meta.connection_class``, transactions, and code without models.
 
-    It takes what `Connection` takes, and `cluster`: an alias, a URL, a `Cluster` or a `ClusterConfig`. Without it,
-    `host` is taken as a seed URL; else the cluster is the one under the alias ``"default"``, or that of
-    ``ALTERNATOR_URL``. `key_route_affinity` overrides the cluster's for the tables of this connection.
-    `write_isolation` is what `create_table` tags a table with: ``"only_rmw_uses_lwt"``, ``"always"``, ``"forbid_rmw"``
-    or ``"unsafe_rmw"``. `silent_writes` overrides the cluster's `Retries.silent_writes`, `token_aware` its setting of
-    that name, `hedge` its `hedge` (a `Hedge`, or False for none), and `canonical_numbers` its setting of that name.
+    It has the arguments of `Connection`, and `cluster`: an alias, a URL, a `Cluster` or a `ClusterConfig`. Without
+    `cluster`, `host` is used as a seed URL; without both, the cluster with the alias ``"default"``, or the one of
+    ``ALTERNATOR_URL``. `write_isolation` is the tag that `create_table` gives a table: ``"only_rmw_uses_lwt"``,
+    ``"always"``, ``"forbid_rmw"`` or ``"unsafe_rmw"``. `silent_writes` overrides the cluster's `Retries.silent_writes`.
+    `key_route_affinity`, `token_aware`, `hedge` (a `Hedge`, or False for none) and `canonical_numbers` override the
+    cluster's settings with these names.
 
-    Timeouts, retries, headers and credentials hold for this connection's requests, all on the cluster's one client.
-    A value that equals PynamoDB's own default counts as not given: the cluster's setting holds then.
+    Timeouts, retries, headers and credentials are used for this connection's requests, all on the cluster's one client.
+    A value that equals PynamoDB's own default counts as not given: then the cluster's setting is used.
 
-    `retry_configuration`, as in PynamoDB 6.1: ``"LEGACY"`` means that `max_retry_attempts` holds, which is the default;
-    a mapping with ``total_max_attempts`` or ``max_attempts`` (retries) says how often a request may be sent; without
-    one of these, and with ``"UNSET"``, the cluster's `Retries` hold. The only ``mode`` is ``"standard"``.
+    `retry_configuration`, as in PynamoDB 6.1: ``"LEGACY"``, the default, means that `max_retry_attempts` is used. A
+    mapping with ``total_max_attempts`` or ``max_attempts`` (retries) says how often a request may be sent. Without one
+    of these, and with ``"UNSET"``, the cluster's `Retries` are used. The only ``mode`` is ``"standard"``.
 
-    The cluster is looked up at first use, and `ConfigurationError` is raised then, if none is meant or a setting is
-    wrong; `write_isolation` is checked by `create_table` and by the method of that name. Each request looks its cluster
-    up once, and all of it goes there. If that cluster is closed before the request was sent, because its alias was
-    configured anew, say, then the request is made on the one that is meant now.
+    The cluster is found at the first use. `ConfigurationError` is raised then, if there is no cluster or a setting is
+    wrong; `write_isolation` is checked by `create_table` and by the method of that name. Each request finds its cluster
+    once, and stays there. If this cluster is closed before the request was sent, for example because its alias was
+    configured again, the request goes to the new cluster.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class AlternatorConnection(Connection):
             aws_session_token=aws_session_token,
         )
         if retry_configuration is None:
-            # What PynamoDB's settings say. PynamoDB 6.0 has only what 6.1 calls LEGACY.
+            # The value of PynamoDB's settings. PynamoDB 6.0 always does what 6.1 calls LEGACY.
             retry_configuration = getattr(self, "_retry_configuration", LEGACY)
         # None is PynamoDB's own form of UNSET.
         self._retry_configuration = None if retry_configuration == UNSET else retry_configuration
@@ -138,18 +138,18 @@ class AlternatorConnection(Connection):
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster of this connection; while it makes a request, the one of that request."""
+        """The cluster of this connection; while it makes a request, the cluster of the request."""
         request = request_under_way()
         return (None if request is None else request.cluster_of(self)) or self._find_cluster()
 
     def _find_cluster(self) -> Cluster:
-        """The cluster that is meant now."""
+        """The cluster to which this connection belongs now."""
         cluster = self._cluster
         meant_by = self._meant_by
-        # What came from a source is asked for again, even if it was the last source and is gone.
+        # A cluster that came from a source is found again through it, even if it was the last source and is gone.
         came_from_a_source, self._may_change = self._may_change, may_change(meant_by, self.host)
         if cluster is not None and not came_from_a_source and not self._may_change:
-            # A cluster that was closed is made anew, unless the user gave this very one.
+            # A cluster that was closed is made again, unless the user passed this `Cluster` object.
             is_given = isinstance(meant_by, Cluster)
             if is_given or not cluster.closed:
                 return cluster
@@ -159,8 +159,8 @@ class AlternatorConnection(Connection):
         return meant
 
     def _join(self, cluster: Cluster) -> None:
-        """Make the cluster this connection's, and tell it what it must know of its tables."""
-        # Most models name a region. Requests without settings of their own take the shortest way.
+        """Use this cluster for the connection, and register the connection's tables there."""
+        # Most models name a region. Requests without settings of their own are the fastest.
         self._options = self._make_options(None if self.region == cluster.config.region else self.region)
         for meta_table in list(self._tables.values()):
             self._register(cluster, meta_table)
@@ -170,7 +170,7 @@ class AlternatorConnection(Connection):
     def check_settings(self) -> None:
         """Raise `ConfigurationError` for a setting that the first request would refuse.
 
-        An alias may be configured later: what it means is not asked.
+        The alias of a cluster is not checked, because it may be configured later.
         """
         self._make_options(None)
         self._affinity()
@@ -186,7 +186,7 @@ class AlternatorConnection(Connection):
 
     @property
     def session(self) -> botocore.session.Session:
-        """The botocore session of the cluster's client; for a connection with credentials of its own, one that has
+        """The botocore session of the cluster's client. A connection with credentials of its own has a session with
         these, as PynamoDB makes it."""
         if self._aws_access_key_id and self._aws_secret_access_key:
             return super().session
@@ -194,17 +194,17 @@ class AlternatorConnection(Connection):
         return session
 
     def add_meta_table(self, meta_table: MetaTable) -> None:
-        """Add a table's schema. Its partition key becomes known to the cluster, without asking for it."""
+        """Add a table's schema. So the cluster knows the partition key without a look-up."""
         super().add_meta_table(meta_table)
         if self._cluster is not None:
             self._register(self._cluster, meta_table)
 
     def add_vector_indexes(self, table_name: str, definitions: Callable[[], Sequence[IndexDefinition]]) -> None:
-        """Tell of the vector indexes that a table is to have. `definitions` is called when it is created."""
+        """Set the vector indexes of a table. `definitions` is called when the table is created."""
         self._vector_indexes[table_name] = definitions
 
     def create_table(self, table_name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """PynamoDB's own, with the tag for the write isolation, if one is given."""
+        """PynamoDB's method, with the tag for the write isolation, if it is given."""
         if self._write_isolation is None:
             return super().create_table(table_name, *args, **kwargs)
         chosen = write_isolation.check(f"{self._who()}: write_isolation", self._write_isolation)
@@ -212,7 +212,7 @@ class AlternatorConnection(Connection):
         return super().create_table(table_name, *args, **kwargs)
 
     def transact_write_items(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """PynamoDB's own. Where the server has no transactions, the error's text says what to use instead."""
+        """PynamoDB's method. If the server has no transactions, the error's text says what to use instead."""
         try:
             return super().transact_write_items(*args, **kwargs)
         except TransactWriteError as error:
@@ -220,7 +220,7 @@ class AlternatorConnection(Connection):
             raise
 
     def transact_get_items(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """As `transact_write_items`."""
+        """PynamoDB's method, with an error as of `transact_write_items`."""
         try:
             return super().transact_get_items(*args, **kwargs)
         except TransactGetError as error:
@@ -259,7 +259,7 @@ class AlternatorConnection(Connection):
             return self._dispatch(operation_name, operation_kwargs)
 
     def _create(self, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Make a table, with its vector indexes in the form that the cluster takes."""
+        """Make a table, with its vector indexes in the form that the cluster accepts."""
         table_name = operation_kwargs[TABLE_NAME]
         indexes = self._vector_indexes.get(table_name, tuple)()
         if indexes:
@@ -279,16 +279,16 @@ class AlternatorConnection(Connection):
         return RequestUnderWay(self, cluster, self._options or NO_OPTIONS)
 
     def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
-        """PynamoDB's own, on the cluster of the request, and with an error that says if the outcome is unknown."""
+        """PynamoDB's method, on the cluster of the request. Its error says if the outcome is unknown."""
         request = request_under_way()
         if request is not None and request.cluster_of(self) is not None:
             return self._call(request, operation_name, operation_kwargs)
-        with self._request() as request:  # called by itself, and not by `dispatch`
+        with self._request() as request:  # called directly, and not by `dispatch`
             return self._call(request, operation_name, operation_kwargs)
 
     def _call(self, request: RequestUnderWay, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
-            while True:  # as `_on_open_cluster`, without a function more for each request
+            while True:  # like `_on_open_cluster`, without another function call for each request
                 try:
                     return super()._make_api_call(operation_name, operation_kwargs)
                 except ClusterClosedError as error:
@@ -301,8 +301,8 @@ class AlternatorConnection(Connection):
             raise
 
     def _on_open_cluster(self, request: RequestUnderWay, call: Callable[[], _T]) -> _T:
-        """What `call` gives; it is made again if the request's cluster was closed before anything was sent, as often as
-        there is another one to go to."""
+        """The result of `call`. It is called again if the request's cluster was closed before anything was sent, and
+        there is another one."""
         while True:
             try:
                 return call()
@@ -310,26 +310,26 @@ class AlternatorConnection(Connection):
                 request.move_to(self, self._cluster_instead(request, error))
 
     def _cluster_instead(self, request: RequestUnderWay, error: ClusterClosedError) -> Cluster:
-        """The cluster that is meant now, if that is another one, and open. Else raises `error`."""
+        """The cluster to which this connection belongs now, if this is another one, and open. Else raises `error`."""
         closed = request.cluster_of(self)
         if closed is None or is_replacement(closed):
             raise error
         try:
             meant = self._find_cluster()
         except ConfigurationError as wrong:
-            raise error from wrong  # none is, after `close_all`
+            raise error from wrong  # there is no cluster, for example after `close_all`
         if meant is closed or meant.closed:
             raise error
         return meant
 
     def _learn_from_tags(self, created: Mapping[str, Any]) -> None:
-        """The table exists with these tags now: its cluster need not ask how its writes are isolated."""
+        """The table was created with these tags, so its cluster need not look up the write isolation."""
         for tag in created.get(TAGS) or ():
             if tag["Key"] == isolation.TAG:
                 self.cluster.learn_write_isolation(created[TABLE_NAME], tag["Value"])
 
     def _dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
-        """PynamoDB's own, without the UUID, signals and log lines where nothing receives them."""
+        """PynamoDB's method, without the UUID, signals and log lines that nothing receives."""
         kind = type(self)
         if (
             pre_dynamodb_send.receivers
@@ -347,7 +347,7 @@ class AlternatorConnection(Connection):
 
     def _register(self, cluster: Cluster, meta_table: MetaTable) -> None:
         affinity = self._affinity()
-        # From its data: PynamoDB's own look-up by an index's name goes through all of them each time.
+        # Read from its data, because PynamoDB's own look-up of one index goes through all indexes.
         keys = index_keys_of(meta_table.data)
         cluster.register_table(meta_table.table_name, meta_table.hash_keyname, affinity, keys)
 
@@ -360,7 +360,7 @@ class AlternatorConnection(Connection):
         return f"{type(self).__name__}" + (f" of the table {tables}" if tables else "")
 
     def _make_options(self, region: str | None) -> RequestOptions:
-        """This connection's settings, as far as they are neither PynamoDB's defaults nor the cluster's own."""
+        """This connection's settings, without those that are PynamoDB's defaults or equal the cluster's."""
         return request_options(
             self._who(),
             connect_timeout_seconds=self._connect_timeout_seconds,
@@ -380,21 +380,21 @@ class AlternatorConnection(Connection):
 
 
 def _say_what_instead(error: PynamoDBException) -> None:
-    """PynamoDB's own text of the error of a transaction does not have what the server, and we, say of it."""
+    """Add the server's text and our own hint to PynamoDB's error of a transaction, which has neither."""
     if error.cause_response_code == UNKNOWN:
         error.msg = f"{error.msg}: {error.cause_response_message}"
         error.args = (error.msg,)
 
 
 def _raise_refusal(error: ParamValidationError) -> None:
-    """PynamoDB turns botocore's validation off: a value that JSON does not have is a TypeError, and no `PutError`. What
-    the validation has to say is added to that as a note."""
+    """PynamoDB turns botocore's validation off: a value that JSON does not have raises a TypeError, and not a
+    `PutError`. The text of the validation is added to this TypeError as a note."""
     if error.__cause__ is not None:
         error.__cause__.add_note(str(error))
         raise error.__cause__ from None
 
 
 def _raise_open_outcome(error: VerboseClientError) -> None:
-    """PynamoDB's own error hides the one that it was made from, which may say that a write's outcome is unknown."""
+    """Raise the cause of PynamoDB's error, if it says that a write's outcome is unknown: PynamoDB's error hides it."""
     if isinstance(error.__cause__, ServerFailureError):
         raise error.__cause__ from None

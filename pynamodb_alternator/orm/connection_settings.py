@@ -1,4 +1,4 @@
-"""What a connection was told, as `RequestOptions`: the settings that hold for its requests, before the cluster's.
+"""Makes `RequestOptions` from the settings of a connection, which win over those of the cluster.
 
 PynamoDB always has a value for each of its settings. One that equals PynamoDB's default counts as not given.
 """
@@ -18,9 +18,9 @@ from ..settings.values import Credentials
 __all__ = ["LEGACY", "UNSET", "pool_connections", "request_options"]
 
 LEGACY = "LEGACY"
-"""PynamoDB's word for: `max_retry_attempts` says how often."""
+"""PynamoDB's word that means: `max_retry_attempts` says how often a request is sent."""
 UNSET = "UNSET"
-"""PynamoDB's word for: not this setting, but what is configured elsewhere."""
+"""PynamoDB's word that means: the setting is configured elsewhere."""
 
 
 def _as_given(name: str, value: Any) -> Any:
@@ -29,7 +29,7 @@ def _as_given(name: str, value: Any) -> Any:
 
 
 def pool_connections(who: str, most: Any) -> int:
-    """How many connections to one node are asked for; 0 if none are. Raises `ConfigurationError`."""
+    """How many connections to one node the setting asks for; 0 if it is not given. Raises `ConfigurationError`."""
     if _as_given("max_pool_connections", most) is None:
         return 0
     checks.whole(f"{who}: max_pool_connections", most, 0, 100_000)
@@ -53,7 +53,7 @@ def request_options(
     aws_session_token: str | None,
     region: str | None,
 ) -> RequestOptions:
-    """The options for these settings, by PynamoDB's names. `who`: the connection, as errors name it.
+    """The options for these settings, which have PynamoDB's names. `who`: the name of the connection in errors.
 
     Raises `ConfigurationError`, which names the setting.
     """
@@ -79,12 +79,12 @@ def request_options(
         credentials=_credentials(who, aws_access_key_id, aws_secret_access_key, aws_session_token),
         region=region or None,
     )
-    # Nearly all connections have none of their own, and requests look whether it is this very object.
+    # Nearly all connections have no settings of their own. Requests check for exactly this object.
     return NO_OPTIONS if options == NO_OPTIONS else options
 
 
 def _max_attempts(who: str, max_retry_attempts: int, retry_configuration: Any) -> int | None:
-    """How often a request may be sent; None where the cluster's `Retries` say it."""
+    """How often a request may be sent; None if the cluster's `Retries` are used."""
     if retry_configuration == LEGACY:
         if _as_given("max_retry_attempts", max_retry_attempts) is None:
             return None
@@ -96,7 +96,8 @@ def _max_attempts(who: str, max_retry_attempts: int, retry_configuration: Any) -
 
 
 def _attempts_of(where: str, retrying: object) -> int | None:
-    """What botocore's setting `retries` says, in which one name counts all attempts and the other the retries."""
+    """How often a request may be sent by botocore's setting `retries`. `total_max_attempts` counts all attempts,
+    `max_attempts` only the retries. None if neither is given."""
     if not isinstance(retrying, Mapping):
         raise ConfigurationError(
             f"{where} must be a mapping such as {{'total_max_attempts': 3}}, 'LEGACY' or 'UNSET' "

@@ -1,4 +1,4 @@
-"""`Model.count()` without a key: by a scan that counts, because Alternator's DescribeTable has no ItemCount."""
+"""`Model.count()` without a key, by a scan that counts, because Alternator's DescribeTable has no ItemCount."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["count_of"]
 
 _log = logging.getLogger("pynamodb_alternator.orm")
 _told: weakref.WeakKeyDictionary[Cluster, frozenset[str]] = weakref.WeakKeyDictionary()
-"""For each cluster, the tables for which a log line has said that counting reads the whole table."""
+"""For each cluster: the tables for which it was logged already that `count()` reads the whole table."""
 
 
 def count_of(
@@ -44,11 +44,11 @@ def count_of(
     limit: int | None = None,
     rate_limit: float | None = None,
 ) -> int:
-    """What PynamoDB's method `stock` gives; without a key and on a cluster, the number of the table's items.
+    """The result of PynamoDB's method `stock`. Without a key, on a cluster: the number of items in the table.
 
-    As ItemCount does, this counts all items of the table, also those of other models; with `index_name`, those of the
-    index. `limit` and `rate_limit` work as with a key. Raises `TableDoesNotExist`, as PynamoDB's does, and else
-    `ScanError`, as PynamoDB's scan does.
+    Like ItemCount, it includes all items of the table, also those of other models; with `index_name`, all items of the
+    index. `limit` and `rate_limit` work as with a key. Raises `TableDoesNotExist`, as PynamoDB's method does, and
+    otherwise `ScanError`, as PynamoDB's scan does.
     """
     table = connection_of(model) if hash_key is None and filter_condition is None else None
     if table is None or not isinstance(table.connection, AlternatorConnection):
@@ -60,12 +60,12 @@ def count_of(
     scan = _CountingScan(table.connection, table.table_name)
     settings = {"consistent_read": consistent_read, "index_name": index_name, "limit": limit}
     pages: ResultIterator[Any] = ResultIterator(scan.page, (), settings, limit=limit, rate_limit=rate_limit)
-    list(paced(pages))  # the pages have no items, and add themselves up
+    list(paced(pages))  # the pages have no items, and the iterator adds up their counts
     return pages.total_count
 
 
 class _CountingScan:
-    """What PynamoDB's iterator asks for each page."""
+    """Makes the request for each page of PynamoDB's iterator."""
 
     def __init__(self, connection: AlternatorConnection, table_name: str) -> None:
         self._connection = connection
@@ -80,7 +80,7 @@ class _CountingScan:
         exclusive_start_key: Any = None,
         return_consumed_capacity: str | None = None,
     ) -> dict[str, Any]:
-        """How many items a page has. Every request asks for the capacity that it used."""
+        """The number of items of a page. Each request asks for the consumed capacity."""
         settings = {
             INDEX_NAME: index_name,
             LIMIT: limit,

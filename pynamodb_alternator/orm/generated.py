@@ -1,7 +1,7 @@
-"""Functions that are written for one class: their source, the objects that it names, and its lines in tracebacks.
+"""Functions that are generated for one class: their source, the objects that it names, and its lines in tracebacks.
 
-attrs and dataclasses work in the same way: the source is made from the class's attributes, compiled, and kept where
-`linecache` reads it, so that tracebacks and debuggers show its lines.
+attrs and dataclasses work in the same way: the source is made from the class's attributes, compiled, and stored for
+`linecache`, so that tracebacks and debuggers show its lines.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["Source"]
 _TAKEN = frozenset({*dir(builtins), *keyword.kwlist, "get", "instance", "item", "null_check", "number", "state"})
 _TAKEN |= {"end", "error", "form", "kind", "name", "text", "value", "values", "wire"}
 _NUMBERED = r"(?:value|wire)_\d+"
-"""Names that mean something else in the functions."""
+"""Names that have another meaning in the functions."""
 _MOST_KEPT = 2048
 _kept: deque[str] = deque()
-"""The titles whose lines `linecache` has."""
+"""The titles of the sources that `linecache` has."""
 
 
 class Source:
-    """The source of some functions, while it is written."""
+    """The source of some functions, while it is generated."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -38,19 +38,19 @@ class Source:
         self._globals: dict[str, Any] = {}
 
     def add(self, *lines: str) -> None:
-        """Add lines, at the present indentation."""
+        """Add lines with the present indentation."""
         self._lines.extend(self._indentation + line for line in lines)
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
-        """A line that ends with a colon; what is added within is indented."""
+        """Add a line that ends with a colon. Lines that are added inside of the ``with`` block are indented."""
         self.add(head)
         before, self._indentation = self._indentation, self._indentation + "    "
         yield
         self._indentation = before
 
     def name(self, wish: str, value: Any) -> str:
-        """A name under which the functions know the object: `wish`, or one like it."""
+        """The name by which the functions use the object: `wish`, or a similar name if `wish` is in use."""
         is_free = wish.isidentifier() and wish.isascii() and not re.fullmatch(_NUMBERED, wish)
         base = wish if is_free else "unnamed"
         name, number = base, 2
@@ -60,8 +60,8 @@ class Source:
         return name
 
     def functions(self, title: str) -> dict[str, Any]:
-        """The functions by their names, made of what was written. `title`: the file, as tracebacks name it."""
-        # A dict of its own for each: functions that belong together see each other.
+        """Compile the source, and return the functions by their names. `title`: the name of the file in tracebacks."""
+        # Each source has a namespace of its own, in which its functions see each other.
         namespace = dict(self._globals)
         exec(_compiled("\n".join(self._lines) + "\n", title), namespace)
         return namespace
@@ -74,13 +74,13 @@ _numbers = itertools.count(2)
 def _compiled(text: str, title: str) -> CodeType:
     filename = f"<{title}>"
     if filename in linecache.cache:
-        # Another source of this title: two classes of one name, or one class that was changed.
+        # There is another source with this title: of another class with this name, or of the class before a change.
         filename = f"<{title}, {next(_numbers)}>"
     code = compile(text, filename, "exec")
-    # Without a time of change, so that `linecache.checkcache` lets it stay.
+    # The time of change is None, so that `linecache.checkcache` keeps the entry.
     linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
     _kept.append(filename)
     if len(_kept) > _MOST_KEPT:
-        # Models that are made at run time, one for each tenant perhaps. The oldest lines are told no more.
+        # Models may be made at run time, for example one for each tenant. The oldest sources are removed.
         linecache.cache.pop(_kept.popleft(), None)
     return code

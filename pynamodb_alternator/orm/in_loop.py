@@ -1,6 +1,6 @@
-"""Calls of models that an event loop awaits: each runs in a greenlet of `aio.run`.
+"""Calls methods of models for an event loop: each call runs in a greenlet of `aio.run`.
 
-Models do without the extra ``async``. So it is imported with the first such call.
+Models do not need the extra ``async``. So `aio` is imported at the first such call.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _run: Callable[..., Coroutine[Any, Any, Any]] | None = None
 
 
 def run(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]:
-    """What `aio.run` gives, to be awaited. Raises ImportError if the extra is not installed."""
+    """The coroutine that `aio.run` returns. Raises ImportError if the extra is not installed."""
     global _run
     if _run is None:
         from .. import aio

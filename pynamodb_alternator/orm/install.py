@@ -1,5 +1,5 @@
-"""The patch that lets plain PynamoDB models honour `Meta.connection_class`, and load and save as ours do; and that lets
-PynamoDB's own connections go to a cluster."""
+"""The patch for plain PynamoDB models and connections: models use `Meta.connection_class`, and load and save items as
+fast as ours; connections without models may go to a cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._pynamodb import (
 )
 from .model import Model
 from .model_connection import ModelConnection, model_connection
-from .plain_models import quicken, slow_down
+from .plain_models import replace_methods, restore_methods
 
 __all__ = ["install", "models_under", "uninstall"]
 
@@ -29,15 +29,15 @@ _default_class: type[Connection] | None = None
 
 
 def install(default: type[Connection] | None = None) -> None:
-    """Let plain PynamoDB models honour `Meta.connection_class`, without a change to their base class.
+    """Have plain PynamoDB models use `Meta.connection_class`, without a change of their base class.
 
-    They also load and save items by functions that are generated for them, as those of `Model` do.
+    They also load and save items by generated functions, as models of our own `Model` do.
 
-    `default`: the class for models that name none, and for code that uses connections without models: PynamoDB's
-    `Connection(...)` makes one of this class then, with the same arguments, and `TableConnection(...)` uses one, in
-    whatever module these names were imported before. Connections that were made earlier stay what they are. With None,
-    PynamoDB's own connections are used in both cases. May be called again, with another default. `uninstall` takes it
-    back. Raises `ConfigurationError`, and then changes nothing.
+    `default`: the class of connections for models that name none, and for code that uses connections without models:
+    PynamoDB's `Connection(...)` then makes a connection of this class, with the same arguments, and
+    `TableConnection(...)` uses such a connection, also in modules that imported these names before. Existing
+    connections do not change. With None, PynamoDB's own connections are used in both cases. May be called again with
+    another default. `uninstall` undoes it. Raises `ConfigurationError`, and then changes nothing.
     """
     global _default_class
     if default is not None and not (isinstance(default, type) and issubclass(default, Connection)):
@@ -47,18 +47,18 @@ def install(default: type[Connection] | None = None) -> None:
     _default_class = default
     replace_connecting(_patch)
     replace_connections(default)
-    quicken()
+    replace_methods()
 
 
 def uninstall() -> None:
-    """Take `install` back: plain PynamoDB models connect as PynamoDB has it again, and so do new connections."""
+    """Undo `install`: plain PynamoDB models, and new connections, are PynamoDB's own again."""
     global _default_class
     replace_connecting(None)
     replace_connections(None)
-    slow_down()
+    restore_methods()
     _default_class = None
     for model in models_under(_models.Model):
-        # A connection that the patch made would be kept by PynamoDB for as long as the table name stays.
+        # PynamoDB would keep a connection of the patch as long as the table name stays the same.
         if not issubclass(model, Model) and type(kept_connection(model)) is ModelConnection:
             keep_connection(model, None)
 
@@ -68,7 +68,7 @@ def _patched(model: AnyModel) -> TableConnection:
     connection_class = getattr(meta, "connection_class", None) or _default_class
     if connection_class is None:
         if type(inherited_connection(model)) is ModelConnection:
-            # Of another time or a base, which named a class. PynamoDB would go on with it.
+            # A connection of a former `Meta`, or of a base that names a class. PynamoDB would still use it.
             keep_connection(model, None)
         return stock_connection_of(model)
     return model_connection(model, connection_class)
@@ -78,7 +78,7 @@ _patch = classmethod(_patched)
 
 
 def models_under(model: AnyModel) -> Iterator[AnyModel]:
-    """All classes that derive from `model`, at any depth."""
+    """All subclasses of `model`, at any depth."""
     for derived in model.__subclasses__():
         yield derived
         yield from models_under(derived)

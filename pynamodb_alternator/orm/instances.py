@@ -1,8 +1,8 @@
-"""Items into model instances, and back, by functions that are generated for each class of models.
+"""Makes model instances of items, and items of instances, by functions that are generated for each class of models.
 
-They leave out work that PynamoDB does twice for each item, and its descriptors. So they are used only for a class that
-changes nothing of this (`shape`); for any other class PynamoDB's own methods run. Whether the class still changes
-nothing is checked once per answer, or per item that is saved.
+These functions leave out work that PynamoDB does twice for each item, and its descriptors. So they are used only for a
+class that does not override the methods that are left out (`shape`). For any other class, PynamoDB's own methods run.
+The class is checked for changes once per answer, or once per saved item.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ __all__ = [
 ]
 
 Load = Callable[[dict[str, Any]], Any]
-"""Makes an instance of an item as the wire has it: ``{"name": {"S": "alice"}}``. Raises what PynamoDB raises."""
+"""Makes an instance of an item in the form of attribute values: ``{"name": {"S": "alice"}}``. Raises what PynamoDB
+raises."""
 Serialize = Callable[[Any, bool], dict[str, Any]]
-"""Makes an item of an instance, and checks for missing values if it is told to. Raises what PynamoDB raises."""
+"""Makes an item of an instance. If the second argument is True, it checks for missing values. Raises what PynamoDB
+raises."""
 _T = TypeVar("_T")
 _KEPT = "__alternator_functions__"
 _STOCK_DISCRIMINATOR = hooks_of(_models.Model, _pynamodb.DISCRIMINATOR_HOOKS)
@@ -46,7 +48,7 @@ _short_cuts: set[Any] = set()
 
 
 def short_cut(function: Callable[..., _T]) -> Callable[..., _T]:
-    """Mark a method that replaces PynamoDB's, and that uses the functions of this module if it can."""
+    """Mark a method that replaces one of PynamoDB and uses the functions of this module if it can."""
     _short_cuts.add(function)
     return function
 
@@ -57,7 +59,7 @@ def is_short_cut(method: Any) -> bool:
 
 
 class ItemFunctions:
-    """The functions of one class of models, made at the first use, and the check whether they may be used."""
+    """The functions of one class of models, which are made at the first use, and the check whether they may be used."""
 
     __slots__ = ("_are_self_contained", "_cls", "_load", "_serialize", "_shape", "chooses_class", "hold")
 
@@ -67,7 +69,7 @@ class ItemFunctions:
         snapshot.watch_class(cls, _pynamodb.DISCRIMINATOR_HOOKS)
         self._shape: Shape | None = shape_of(cls, snapshot)
         self.hold: Callable[[], bool] = snapshot.holds
-        """Whether nothing has changed of what they were made from."""
+        """Whether everything from which the functions were made is unchanged."""
         self._load: Load | None = None
         self._serialize: Serialize | None = None
         self.chooses_class: bool = bool(_pynamodb.discriminator_of(cls)) or (
@@ -78,7 +80,7 @@ class ItemFunctions:
 
     @property
     def are_self_contained(self) -> bool:
-        """Whether making an instance calls nothing of the application's."""
+        """Whether an instance is made without code of the application."""
         if self._are_self_contained is None:
             hooks = hooks_of(self._cls, _pynamodb.DISCRIMINATOR_HOOKS)
             is_plain = self._shape is not None and self._shape.is_self_contained
@@ -87,14 +89,15 @@ class ItemFunctions:
 
     @property
     def load(self) -> Load | None:
-        """Makes an instance of this very class; None if only PynamoDB itself can."""
+        """The function that makes instances of exactly this class; None if only PynamoDB itself can do this."""
         if self._load is None and self._shape is not None:
             self._load = _made("loader", self._shape, loader_source)
         return self._load
 
     @property
     def serialize(self) -> Serialize | None:
-        """Makes an item of an instance of this very class; None if only PynamoDB itself can."""
+        """The function that makes items of instances of exactly this class; None if only PynamoDB itself can do
+        this."""
         if self._serialize is None and self._shape is not None:
             self._serialize = _made("serializer", self._shape, serializer_source)
         return self._serialize
@@ -107,37 +110,38 @@ def _made(what: str, shape: Shape, write: Callable[[Source, Shape], str]) -> Any
 
 
 def functions_of(cls: type[_models.Model]) -> ItemFunctions:
-    """The functions of this very class, as it is now."""
+    """The functions of exactly this class in its present state."""
     kept = cls.__dict__.get(_KEPT)
     if kept is None:
-        # Before the snapshot, which would notice it.
+        # This must come before the snapshot, which would notice the change.
         type.__setattr__(cls, _KEPT, None)
     elif kept.hold():
         functions: ItemFunctions = kept
         return functions
-    # Two threads may both come here: what they make is alike, and one of it stays.
+    # Two threads may both do this. Their results are equal, and one of them is kept.
     functions = ItemFunctions(cls)
     type.__setattr__(cls, _KEPT, functions)
     return functions
 
 
 def loader_of(cls: type[_models.Model]) -> Load | None:
-    """What makes instances of the items of one answer; None if only PynamoDB itself can."""
+    """The function that makes instances of the items of one answer; None if only PynamoDB itself can do this."""
     functions = functions_of(cls)
     load = functions.load
     return _by_discriminator(cls) if functions.chooses_class and load is not None else load
 
 
 def is_self_contained(cls: type[_models.Model]) -> bool:
-    """Whether nothing of the application's is called where items become instances of this class, or of those that share
-    its table."""
+    """Whether instances of this class, and of classes that share its table, are made without code of the
+    application."""
     return all(functions_of(each).are_self_contained for each in _pynamodb.sharing_table(cls))
 
 
 def loader_if_worthwhile(cls: type[_models.Model]) -> Load | None:
-    """`loader_of`, for an item that comes alone. PynamoDB itself makes the first instance of a class.
+    """Like `loader_of`, for a single item. PynamoDB itself makes the first instance of a class.
 
-    Writing the functions of a class takes as long as making a hundred instances, and a process may start for one get.
+    To generate the functions of a class takes as long as to make a hundred instances, and a process may make only one
+    get.
     """
     if _KEPT not in cls.__dict__:
         type.__setattr__(cls, _KEPT, None)
@@ -146,19 +150,20 @@ def loader_if_worthwhile(cls: type[_models.Model]) -> Load | None:
 
 
 def serializer_of(cls: type[_models.Model]) -> Serialize | None:
-    """What makes an item of an instance of this very class; None if only PynamoDB itself can."""
+    """The function that makes items of instances of exactly this class; None if only PynamoDB itself can do this."""
     return functions_of(cls).serialize
 
 
 def batch_serializer_of(cls: type) -> Serialize | None:
-    """The same for all instances of a batch. None if PynamoDB would call a method that is not its own or ours."""
-    if not issubclass(cls, _models.Model):  # PynamoDB takes whatever has a method `serialize`
+    """Like `serializer_of`, for all instances of a batch. None if PynamoDB would call a method that is not its own or
+    ours."""
+    if not issubclass(cls, _models.Model):  # PynamoDB accepts any object with a method `serialize`
         return None
     return serializer_of(cls) if is_short_cut(_pynamodb.container_serializer_of(cls)) else None
 
 
 def _by_discriminator(cls: type[_models.Model]) -> Load:
-    """For items that say, each for itself, of which class they are instances."""
+    """A loader for items of which each names its own class."""
     loads: dict[type, Load] = {}
 
     def load(item: dict[str, Any]) -> Any:

@@ -1,8 +1,8 @@
-"""The source of the function that makes an instance of an item: for one model, and for the maps in it.
+"""Generates the source of the function that makes an instance of an item: for one model, and for the maps in it.
 
-PynamoDB makes an instance with its defaults, then sets the defaults again, and then each attribute through its
-descriptor. Here the values are put into the instance at once. Defaults, and the values of an application's own
-attributes, still come from the attribute.
+PynamoDB makes an instance with its defaults, then sets the defaults again, and then sets each attribute through its
+descriptor. The generated function puts the values directly into the instance. Defaults, and the values of an
+application's own attributes, still come from the attribute.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _VALUES: dict[type[Attribute[Any]], str] = {
     attr.BinaryAttribute: "{}",
     attr.BinarySetAttribute: "set({})",
 }
-"""What becomes of a value, by the attribute."""
+"""By the class of an attribute: the expression that converts its value."""
 _ELEMENTS: dict[type[Attribute[Any]], Callable[[Any], Any]] = {
     attr.UnicodeAttribute: lambda text: text,
     attr.BooleanAttribute: bool,
     attr.NumberAttribute: wire_values.load_number,
     attr.UTCDateTimeAttribute: wire_values.load_utc,
 }
-"""The same of a list's element."""
+"""By the class of an attribute: the expression that converts an element of a list."""
 
 
 def loader_source(source: Source, shape: Shape) -> str:
@@ -53,7 +53,7 @@ class _Loader:
         self._written: dict[type, str] = {}
 
     def write(self, shape: Shape) -> str:
-        """The function for this class, and before it those for the maps in it."""
+        """Write the function for this class, and before it those for the maps in it. Returns its name."""
         for field in shape.fields:
             if field.inner is not None and field.inner.cls not in self._written:
                 self.write(field.inner)
@@ -71,7 +71,7 @@ class _Loader:
                 self._at_once(shape, f"{new}({cls})")
             source.add(f"instance = {new}({cls})")
             if shape.is_map:
-                # Not by its `__dict__`, which would be an object more for each.
+                # `__dict__` is not used, because this would make another object for each instance.
                 put = source.name("put", object.__setattr__)
                 source.add("values = {}", f"{put}(instance, 'attribute_kwargs', {{}})")
                 source.add(f"{put}(instance, 'attribute_values', values)")
@@ -87,10 +87,10 @@ class _Loader:
         return function
 
     def _at_once(self, shape: Shape, instance: str) -> None:
-        """For an item that has all attributes, each with a usual value: one dict display, which makes a dict of its
-        final size."""
+        """Write the part for an item that has all attributes with usual values: one dict display, which makes a dict of
+        its final size."""
         source = self._source
-        # As PynamoDB has it: those with a default come first.
+        # The same order as in PynamoDB: attributes with a default come first.
         fields = sorted(shape.fields, key=lambda field: field.attribute.default is None)
         with source.block(f"if len(item) >= {len(fields)}:"):
             with source.block("try:"):
@@ -125,9 +125,9 @@ class _Loader:
         return self._source.name(f"{field.name}_attribute", field.attribute)
 
     def _default(self, shape: Shape, field: Field) -> None:
-        """The attribute is asked for its default, for each instance."""
+        """Write the part that gets the default from the attribute, for each instance."""
         source = self._source
-        # A snapshot compares the state of these: 1 equals True, but None equals nothing else.
+        # A snapshot compares these by equality. 1 equals True, but nothing else equals None.
         is_watched = field.kind is not None and field.kind is not attr.MapAttribute
         if is_watched and field.attribute.default is None:
             return
@@ -167,7 +167,7 @@ class _Loader:
             source.add(f"{_target(field)} = {self._expression(field, value)}")
 
     def _expression(self, field: Field, value: str) -> str:
-        """What becomes of a value that is as it should be."""
+        """The expression that converts a usual value."""
         attribute = field.attribute
         if isinstance(attribute, attr.BinaryAttribute | attr.BinarySetAttribute) and attribute.legacy_encoding:
             return f"{self._attribute(field)}.deserialize({value})"
@@ -185,7 +185,7 @@ class _Loader:
         return expression.format(value)
 
     def _number(self, field: Field, value: str) -> None:
-        """As `load_number`, here and now: numbers are frequent."""
+        """Write the code of `load_number` directly into the function, because numbers are frequent."""
         source, scan = self._source, self._helper("scan_json")
         source.add(f"text = {value}")
         with source.block("try:"):
@@ -210,7 +210,7 @@ class _Loader:
         return f"{self._helper('load_elements')}({attribute}, {value}, {tag!r}, {convert})"
 
     def _set(self, field: Field, value: str) -> str:
-        """The statement that gives the instance a value, as PynamoDB would."""
+        """The statement that sets a value of the instance as PynamoDB would."""
         if field.sets_plainly:
             return f"{_target(field)} = {value}"
         return f"setattr(instance, {field.name!r}, {value})"
@@ -220,13 +220,13 @@ class _Loader:
 
 
 def _is_raw(field: Field) -> bool:
-    """Whether it is a map that declares no attributes."""
+    """Whether it is a map without declared attributes."""
     return field.kind is attr.MapAttribute and field.inner is None
 
 
 def _is_made_at_once(shape: Shape) -> bool:
-    """Whether values can be converted on trial and thrown away if one is not usual: no code of the application is
-    called."""
+    """Whether values may be converted and then discarded if one of them is not usual. This is allowed only if no code
+    of the application is called."""
     keys, names = {field.key for field in shape.fields}, {field.wire for field in shape.fields}
     return len(keys) == len(names) == len(shape.fields) > 0 and all(map(_is_pure, shape.fields))
 

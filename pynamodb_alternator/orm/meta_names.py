@@ -1,8 +1,8 @@
-"""Names in a model's `Meta` that nobody reads: settings of a cluster, and names that are nearly those of our settings.
+"""Checks the names in a model's `Meta`: settings of a cluster that it does not take, and misspelt names of settings.
 
-PynamoDB lets a `Meta` have any attribute, for itself and for the application, so nothing is refused that an application
-may mean otherwise. Only what is certainly a mistake is an error: the name of a setting of ours that has several words,
-or that has a value of one of our types. What merely looks like a mistake is a warning.
+In PynamoDB, a `Meta` may have any attribute, also for the application. So only a certain mistake is an error: a setting
+of ours whose name has several words, or whose value has one of our types. If a name only looks like a mistake, a
+warning is logged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OF_CONNECTIONS = (
     "aws_secret_access_key",
     "aws_session_token",
 )
-"""What PynamoDB takes out of a model's `Meta` for its connection."""
+"""The names in a model's `Meta` that PynamoDB passes to its connection."""
 OF_OUR_CONNECTIONS = (
     "cluster",
     "key_route_affinity",
@@ -42,7 +42,7 @@ OF_OUR_CONNECTIONS = (
     "hedge",
     "canonical_numbers",
 )
-"""What an `AlternatorConnection` takes out of it as well."""
+"""Further names that are passed to an `AlternatorConnection`."""
 _OF_PYNAMODB = frozenset(
     (
         *OF_CONNECTIONS,
@@ -65,13 +65,14 @@ _IN_META = {
     "retries": "Meta.max_retry_attempts and Meta.silent_writes",
     "credentials": "Meta.aws_access_key_id and Meta.aws_secret_access_key",
 }
-"""What stands in a `Meta` in the place of a cluster's setting."""
+"""By a cluster's setting: what to write into a `Meta` instead."""
 
 
 def check_names(model: str, meta: Any, *, is_first: bool) -> None:
-    """Raise `ConfigurationError` for a setting that `Meta` does not take; log a warning for what may be meant as one.
+    """Raise `ConfigurationError` for a setting that `Meta` does not take; log a warning for a name that may be a
+    mistake.
 
-    `model`: the name of its class. `is_first`: the warnings were not logged yet.
+    `model`: the name of its class. `is_first`: whether the warnings were not logged yet.
     """
     for name in dir(meta):
         if name.startswith("_") or name in _OF_PYNAMODB or name in _OURS:

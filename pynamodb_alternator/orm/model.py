@@ -27,30 +27,30 @@ class Model(WaitsWhereItRuns, _models.Model):
     """PynamoDB's `Model` with more settings in `Meta`:
 
     - `connection_class`: a subclass of PynamoDB's `Connection`; `AlternatorConnection` if it is not given.
-    - `cluster`: an alias, a URL, a `Cluster` or a `ClusterConfig`; without it `Meta.host` is taken as a seed URL, else
-      the cluster is the one under the alias ``"default"``, or that of ``ALTERNATOR_URL``.
+    - `cluster`: an alias, a URL, a `Cluster` or a `ClusterConfig`. Without it `Meta.host` is used as a seed URL;
+      without both, the cluster with the alias ``"default"``, or the one of ``ALTERNATOR_URL``.
     - `key_route_affinity`: overrides the cluster's for this table.
-    - `write_isolation`: what `create_table` tags the table with: ``"only_rmw_uses_lwt"``, ``"always"``,
+    - `write_isolation`: the tag that `create_table` gives the table: ``"only_rmw_uses_lwt"``, ``"always"``,
       ``"forbid_rmw"`` or ``"unsafe_rmw"``.
     - `silent_writes`: overrides the cluster's `Retries.silent_writes` for this table's writes.
     - `token_aware`: overrides the cluster's: whether requests go to the replicas of their key first.
     - `canonical_numbers`: overrides the cluster's: which numbers of this model's requests are sent in canonical form.
     - `hedge`: overrides the cluster's `hedge` for this table's reads; False for none.
 
-    `Model.aio` is the same for an event loop: ``await User.aio.get("alice")``, ``await user.aio.save()``.
+    `Model.aio` has the methods for an event loop: ``await User.aio.get("alice")``, ``await user.aio.save()``.
 
     Each class has a connection of its own: a subclass with another table, cluster or host never uses its parent's.
 
-    Methods raise PynamoDB's exceptions, such as `PutError`, whose `cause` is one of ours. A setting that is wrong is a
+    Methods raise PynamoDB's exceptions, such as `PutError`, whose `cause` is one of ours. A wrong setting raises
     `ConfigurationError` at the first request; `write_isolation` is checked by `create_table`.
     """
 
     if TYPE_CHECKING:
-        # PynamoDB's own type of it lists every setting, as if a model had to give them all.
+        # PynamoDB's own type has all settings, as if a model had to give all of them.
         Meta: Any
 
     aio: AsyncFace = AsyncFace()
-    """The same for an event loop: ``await User.aio.get("alice")``, ``await user.aio.save()``. See `AsyncModel` and
+    """The methods for an event loop: ``await User.aio.get("alice")``, ``await user.aio.save()``. See `AsyncModel` and
     `AsyncInstance`. Needs the extra ``pynamodb-alternator[async]``."""
 
     @classmethod
@@ -106,7 +106,7 @@ class Model(WaitsWhereItRuns, _models.Model):
 
     @classmethod
     def batch_write(cls, auto_commit: bool = True) -> BatchWrite[Self]:
-        """PynamoDB's own batch writer, which loses no items of a batch that failed: see `BatchWrite`."""
+        """A batch writer that keeps the items of a batch that failed: see `BatchWrite`."""
         return BatchWrite(cls, auto_commit=auto_commit)
 
     @classmethod

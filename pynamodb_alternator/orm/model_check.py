@@ -1,4 +1,4 @@
-"""The check of models, from the names of modules to a report: see `diagnostics.models` for the rules."""
+"""The check of models: makes a report for the names of modules. See `diagnostics.models` for the rules."""
 
 from __future__ import annotations
 
@@ -37,13 +37,12 @@ def check_models(
     alias: str | None = None,
     ignored: Ignored | None = None,
 ) -> ModelReport:
-    """Import the modules, and say what of their models and of the code around them behaves differently on Alternator.
+    """Import the modules, and report what in their models and the code around them behaves differently on Alternator.
 
-    `sources`: files and folders to search beside the packages that the modules are in. `cluster`: where to look at the
-    tables; None for nowhere. `alias`: compare only the models of this cluster; those that name none are of
-    ``"default"``. `ignored`: the findings to leave out.
-    Raises `ConfigurationError` for a module that cannot be imported or has no models, for a wrong path, and for an
-    alias that no model has.
+    `sources`: files and folders to search in addition to the packages of the modules. `cluster`: the cluster whose
+    tables are compared; None for no comparison. `alias`: compare only the models of this cluster; models that name no
+    cluster belong to ``"default"``. `ignored`: the findings to leave out. Raises `ConfigurationError` for a module that
+    cannot be imported or has no models, for a wrong path, and for an alias that no model has.
     """
     models = tuple(facts_of(model) for model in models_in([import_module(name) for name in modules]))
     roots = [*source_roots(modules), *sources]

@@ -1,8 +1,10 @@
-"""The connection of one model: made from its `Meta`, kept in the class, and made anew once `Meta` says otherwise.
+"""The connection of one model: it is made from the model's `Meta`, stored in the class, and made again if `Meta` has
+changed.
 
-Each class has a connection of its own. PynamoDB keeps one for as long as the table name stays, and lets subclasses use
-that of their parent; here a connection knows what it was made from, so a change of any setting that a connection takes
-out of `Meta` is noticed at the next request: the table, the cluster, headers, timeouts, credentials, and so on.
+Each class has a connection of its own. PynamoDB keeps a connection as long as the table name stays the same, and
+subclasses use the connection of their parent. Here a connection stores the settings from which it was made. So a change
+of any of these settings in `Meta` is noticed at the next request: the table, the cluster, headers, timeouts,
+credentials, and so on.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ from .vector_index import definitions_of
 __all__ = ["READ", "ModelConnection", "model_connection"]
 
 READ = ("table_name", "connection_class", *OF_CONNECTIONS, *OF_OUR_CONNECTIONS)
-"""All that a connection depends on, by the names in `Meta`."""
+"""The names in `Meta` on which a connection depends."""
 
 
 class ModelConnection(TableConnection):
-    """PynamoDB's connection to one table, over a `connection` of the class that the model names.
+    """PynamoDB's connection to one table, which uses a `connection` of the class that the model names.
 
-    `made_from`: what a connection depends on, as `_origin` tells it. `seen`: the model's `Meta` at that time.
+    `made_from`: the settings on which the connection depends, from `_origin`. `seen`: the model's `Meta` at that time.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class ModelConnection(TableConnection):
         made_from: tuple[Any, ...],
         seen: _MetaSeen,
     ) -> None:
-        # Not the constructor of the base class, which would make a stock connection.
+        # The constructor of the base class is not called: it would make a connection of PynamoDB.
         self.table_name = table_name
         self.connection = connection
         self.connection.add_meta_table(meta_table)
@@ -50,7 +52,8 @@ class ModelConnection(TableConnection):
 
 
 class _MetaSeen:
-    """A `Meta` as it was, and whether it still is so: looked at for each request, at less cost than each setting."""
+    """A copy of a `Meta`, to check whether it has changed. Each request checks this, because it is faster than to
+    compare each setting."""
 
     __slots__ = ("_default", "_meta", "_namespaces")
 
@@ -60,20 +63,20 @@ class _MetaSeen:
         self._namespaces = [(vars(base), _copy(vars(base))) for base in _bases(meta)]
 
     def holds(self, meta: Any, default: type[Connection]) -> bool:
-        """Whether nothing has changed. Never of a `Meta` that works its values out when it is asked."""
+        """Whether nothing has changed. Always False for a `Meta` that computes its values."""
         if meta is not self._meta or default is not self._default or not self._namespaces:
             return False
         try:
             for namespace, before in self._namespaces:
                 if namespace != before:
                     return False
-        except Exception:  # what applications keep in a Meta may compare in its own way, or change just now
+        except Exception:  # values of applications may have their own equality, or change meanwhile
             return False
         return True
 
 
 def _bases(meta: Any) -> tuple[type, ...]:
-    """The classes whose namespaces say all that `meta` says; none for one that works its values out."""
+    """The classes whose namespaces have all values of `meta`; empty if it computes its values."""
     if type(meta) is not type:
         return ()
     bases = meta.__mro__[:-1]
@@ -82,7 +85,7 @@ def _bases(meta: Any) -> tuple[type, ...]:
 
 
 def _copy(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """What a namespace has, so that a change inside of a setting is noticed too."""
+    """A copy of a namespace, made so that a change inside of a setting is noticed too."""
     copy = dict(namespace)
     for name in copy.keys() & READ:
         copy[name] = _as_it_is_now(copy[name])
@@ -94,7 +97,7 @@ def _as_it_is_now(value: Any) -> Any:
 
 
 def model_connection(model: AnyModel, default: type[Connection]) -> TableConnection:
-    """The model's own connection; a new one if its Meta says something else than when the last one was made.
+    """The model's own connection; a new one if its `Meta` has changed since the last one was made.
 
     `default`: the class of the connection for a model that names none. Raises `ConfigurationError` for a wrong
     `Meta.connection_class` or a setting that `Meta` does not take, and AttributeError for a model without a table.
@@ -106,14 +109,14 @@ def model_connection(model: AnyModel, default: type[Connection]) -> TableConnect
     elif kept.seen.holds(meta, default):
         return kept
     if getattr(meta, "table_name", None) is None:
-        return stock_connection_of(model)  # which raises: PynamoDB has the error for this
-    seen = _MetaSeen(meta, default)  # before the origin: what changes in between is noticed at the next request
+        return stock_connection_of(model)  # this raises PynamoDB's own error
+    seen = _MetaSeen(meta, default)  # before the origin, so that the next request notices a change in between
     origin = _origin(meta, default)
     if kept is not None and kept.made_from == origin:
         kept.seen = seen
         return kept
-    # Two threads may both come here. Their connections are alike and use one client, and one of them stays. A lock
-    # would be held while the constructor of a user's class runs.
+    # Two threads may both do this. Their connections are equal and use the same client, and one of them is kept. There
+    # is no lock, because it would be held while the constructor of a user's class runs.
     connection = _made(model, meta, default, is_first=kept is None)
     made = ModelConnection(meta.table_name, connection, _meta_table(model), origin, seen)
     if isinstance(connection, AlternatorConnection):
@@ -123,7 +126,7 @@ def model_connection(model: AnyModel, default: type[Connection]) -> TableConnect
 
 
 def _origin(meta: Any, default: type[Connection]) -> tuple[Any, ...]:
-    """What makes a connection another one."""
+    """The settings on which a connection depends."""
     chosen = getattr(meta, "connection_class", None) or default
     return chosen, *(_as_it_is_now(getattr(meta, name, None)) for name in READ)
 
@@ -144,7 +147,7 @@ def _made(model: AnyModel, meta: Any, default: type[Connection], is_first: bool)
 
 
 def _meta_table(model: AnyModel) -> MetaTable:
-    """The schema as PynamoDB gives it to a connection."""
+    """The schema in the form in which PynamoDB passes it to a connection."""
     schema = schema_of(model)
 
     def indexes(kind: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What PynamoDB models say of themselves, as values for the check of models: see `diagnostics.models`."""
+"""Reads facts of PynamoDB models, as values for the check of models: see `diagnostics.models`."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__ = ["facts_of", "models_in"]
 
 
 def models_in(modules: Iterable[ModuleType]) -> list[AnyModel]:
-    """The models that these modules define, or modules below them which have been imported, and those that they import.
+    """The models that these modules define or import, and those of imported modules below them.
 
-    Each model comes once, bases before the models that derive from them. Bases without a table that were only imported
-    are left out.
+    Each model comes once, and bases come before their subclasses. Bases without a table that were only imported are
+    left out.
     """
     named = list(modules)
     prefixes = tuple(f"{module.__name__}." for module in named)
     chosen: dict[tuple[str, str, str], AnyModel] = {}
     for model in models_under(_models.Model):
         if model is not Model and f"{model.__module__}.".startswith(prefixes):
-            chosen[_identity(model)] = model  # the last of those that a reload leaves behind
+            chosen[_identity(model)] = model  # after a reload, the last of several copies
     for module in named:
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, _models.Model) and _table_name(value) is not None:
@@ -45,12 +45,12 @@ def models_in(modules: Iterable[ModuleType]) -> list[AnyModel]:
 
 
 def _identity(model: AnyModel) -> tuple[str, str, str]:
-    """A function that makes models gives all of them one name, and each a table of its own."""
+    """What identifies a model. The table is a part of it, because a function may make several models of one name."""
     return model.__module__, model.__qualname__, _table_name(model) or ""
 
 
 def facts_of(model: AnyModel) -> ModelFacts:
-    """The facts. A connection is made for it, which connects nothing."""
+    """The facts of a model. A connection is made for it, which does not connect to a node."""
     meta: Any = getattr(model, "Meta", None)
     connection, refused = _connection(model)
     vectors, wrong_vectors = _vector_indexes(model)
@@ -89,7 +89,8 @@ def _table_name(model: AnyModel) -> str | None:
 
 
 def _alias(meta: Any, is_on_cluster: bool) -> str | None:
-    """As `ModelFacts.cluster` has it. The host of PynamoDB's own model is Amazon's, and names no cluster."""
+    """The value of `ModelFacts.cluster`. The host of PynamoDB's own model is one of Amazon, and does not name a
+    cluster."""
     cluster = getattr(meta, "cluster", None)
     if cluster is None:
         return "" if is_on_cluster and getattr(meta, "host", None) else None
@@ -97,7 +98,7 @@ def _alias(meta: Any, is_on_cluster: bool) -> str | None:
 
 
 def _connection(model: AnyModel) -> tuple[Connection | None, str]:
-    """The model's connection, if it can be made, and why its first request would be refused."""
+    """The model's connection, if it can be made, and the error that its first request would raise."""
     if _table_name(model) is None:
         return None, ""
     connection: Connection | None = None
@@ -111,13 +112,13 @@ def _connection(model: AnyModel) -> tuple[Connection | None, str]:
     except ConfigurationError as wrong:
         who = f"{type(connection).__name__} of the table {_table_name(model)}"
         return connection, str(wrong).removeprefix(f"{_name(model)}: ").removeprefix(f"{who}: ")
-    except Exception as wrong:  # of a connection class of the user's own
+    except Exception as wrong:  # a connection class of the user may raise anything
         return connection, f"{type(wrong).__name__}: {wrong}"
     return connection, ""
 
 
 def _vector_indexes(model: AnyModel) -> tuple[tuple[IndexDefinition, ...], str]:
-    """The model's own vector indexes, and why they cannot be made."""
+    """The model's own vector indexes, and the error if they cannot be made."""
     try:
         return tuple(index.definition() for index in own_indexes_of(model) if isinstance(index, VectorIndex)), ""
     except ConfigurationError as wrong:
@@ -125,13 +126,13 @@ def _vector_indexes(model: AnyModel) -> tuple[tuple[IndexDefinition, ...], str]:
 
 
 def _canonical_numbers(meta: Any, connection: Connection | None) -> Any:
-    """What `Meta` says, or else the model's cluster, if it has been configured."""
+    """The setting of `Meta`, or else of the model's cluster, if this is configured."""
     own = getattr(meta, "canonical_numbers", None)
     if own is not None or not isinstance(connection, AlternatorConnection):
         return own
     try:
         return getattr(connection.cluster.config, "canonical_numbers", None)
-    except (ConfigurationError, ValueError):  # none is configured here, or not yet; or the model has no partition key
+    except (ConfigurationError, ValueError):  # no cluster is configured (yet), or the model has no partition key
         return None
 
 
@@ -139,7 +140,7 @@ def _position(model: AnyModel) -> Position | None:
     try:
         file = inspect.getsourcefile(model)
         line = inspect.getsourcelines(model)[1]
-    except (OSError, TypeError):  # made by a program, or in a shell
+    except (OSError, TypeError):  # the class was made by a program, or in a shell
         return None
     return Position(shown_path(file), line) if file else None
 
@@ -166,7 +167,7 @@ def _index(is_local: bool, schema: Any, whole: frozenset[str]) -> IndexFacts:
 
 
 def _walk(attributes: Iterable[Attribute[Any]], before: str, seen: frozenset[type]) -> Iterator[AttributeFacts]:
-    """The attributes, and those of the maps and lists in them. `seen`: the classes of maps that they are in."""
+    """The attributes, and those of the maps and lists in them. `seen`: the classes of the maps around them."""
     for attribute in attributes:
         path = f"{before}{attribute.attr_name}"
         yield AttributeFacts(path, attribute.attr_type, "" if before else _purpose(attribute))

@@ -1,4 +1,4 @@
-"""The tables of models: which models there are, on which cluster, and how their tables are created."""
+"""Finds the models of an application and their clusters, and creates their tables."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["ERRORS", "create_table", "is_on_cluster", "models_of", "models_on"]
 
 ERRORS = (AlternatorError, PynamoDBException, BotoCoreError, ClientError)
-"""What `create_table` raises."""
+"""The errors that `create_table` raises."""
 
 
 def models_of(modules: Iterable[str] | None = None) -> list[AnyModel]:
-    """The models that have been defined, sorted by where; only those under `modules`, if any are given.
+    """The models that have been defined, sorted by module and name; only those under `modules`, if these are given.
 
-    That is every model with a table name, and no copy of one that a reloaded module left behind.
+    These are all models with a table name. If a module was reloaded, the old copies of its models are left out.
     """
     packages = None if modules is None else tuple(modules)
     models: dict[tuple[str, str], AnyModel] = {}
@@ -46,7 +46,7 @@ def is_on_cluster(model: AnyModel) -> bool:
 
 
 def models_on(cluster: Cluster, models: Iterable[AnyModel]) -> list[AnyModel]:
-    """Those of the models whose requests go to this cluster, here and now."""
+    """The models whose requests go to this cluster now."""
     return [model for model in models if _cluster_of(model) is cluster]
 
 
@@ -55,7 +55,7 @@ def _cluster_of(model: AnyModel) -> Cluster | None:
         connection = connection_of(model).connection
         return connection.cluster if isinstance(connection, AlternatorConnection) else None
     except ConfigurationError:
-        return None  # an alias that means nothing here
+        return None  # the alias is not configured here
 
 
 def create_table(model: AnyModel) -> bool:

@@ -1,6 +1,6 @@
 """The results of a query, a scan or a batch get, whose items become instances page by page.
 
-PynamoDB calls the model for each item. Here the model's loader is asked for once per page, and called for each item.
+PynamoDB calls the model for each item. Here the model's loader is found once per page, and called for each item.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ class LoadedByPage(ResultIterator[_T]):
 
     @property
     def calls_application(self) -> bool:
-        """Whether anything of the application's is called where an item becomes an instance."""
+        """Whether code of the application is called when an instance is made of an item."""
         from_raw_data: Any = self._of_pynamodb or self._map_fn
         return not (_may_be_loaded(from_raw_data) and is_self_contained(from_raw_data.__self__))
 
 
 def calls_application(results: Any) -> bool:
-    """Whether anything of the application's may be called where the items of this iterator become instances."""
+    """Whether code of the application may be called when instances are made of the items of this iterator."""
     return not isinstance(results, LoadedByPage) or results.calls_application
 
 
 def by_page(results: Any) -> Any:
-    """What PynamoDB's `query` or `scan` gave, loaded by page; if it is not PynamoDB's own, then as it is."""
+    """The results of PynamoDB's `query` or `scan`, loaded by page. Results of other functions are returned
+    unchanged."""
     if type(results) is ResultIterator:
         results.__class__ = LoadedByPage
     return paced(results)
@@ -53,7 +54,7 @@ def batch_get_by_page(model: AnyModel, *args: Any, **kwargs: Any) -> Any:
 
 
 class _BatchGet:
-    """A model as PynamoDB's `batch_get` sees it."""
+    """A model in the form that PynamoDB's `batch_get` uses."""
 
     def __init__(self, model: AnyModel) -> None:
         self._model = model
@@ -69,12 +70,12 @@ class _BatchGet:
 
 
 def _loader_instead_of(from_raw_data: Any) -> Load | Any:
-    """What makes the instances of a page: a loader, if PynamoDB's `from_raw_data` would end in one."""
+    """The function that makes the instances of a page: a loader, if PynamoDB's `from_raw_data` would call it."""
     loader = loader_of(from_raw_data.__self__) if _may_be_loaded(from_raw_data) else None
     return loader or from_raw_data
 
 
 def _may_be_loaded(from_raw_data: Any) -> bool:
-    """Whether it is PynamoDB's own `from_raw_data` of a model, which would end in a loader."""
+    """Whether it is PynamoDB's own `from_raw_data` of a model, which would call a loader."""
     model = getattr(from_raw_data, "__self__", None)
     return getattr(from_raw_data, "__func__", None) is stock_from_raw_data and is_short_cut(instantiate_of(model))

@@ -1,6 +1,6 @@
-"""The methods of our own `Model`, put into plain PynamoDB models in place of PynamoDB's, while `install` holds.
+"""Replaces methods of plain PynamoDB models by those of our own `Model`, after `install` and until `uninstall`.
 
-They do what the methods of our own `Model` do, for each model whose class changes nothing of it.
+They do the same as the methods of our own `Model`, for each model whose class does not override them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from .instances import loader_if_worthwhile, serializer_of, short_cut
 from .pages import batch_get_by_page, by_page
 from .waits import METHODS, waiting_where_it_runs
 
-__all__ = ["quicken", "slow_down"]
+__all__ = ["replace_methods", "restore_methods"]
 
 _before: dict[str, Any] = {}
-"""The method that each of ours has replaced; None where there was none."""
+"""By name: the method that was replaced; None if there was none."""
 _ours: dict[str, Any] = {}
 
 
-def quicken() -> None:
-    """Put the methods in place. Where they stand already, nothing changes."""
+def replace_methods() -> None:
+    """Replace the methods. Methods that are replaced already do not change."""
     if _ours:
         return
     methods: dict[str, Any] = {
@@ -43,8 +43,8 @@ def quicken() -> None:
         _ours[name] = method
 
 
-def slow_down() -> None:
-    """Take back what `quicken` did. What somebody else has put in place of a method since then stays."""
+def restore_methods() -> None:
+    """Restore the methods. A method that other code has replaced since then does not change."""
     while _ours:
         name, method = _ours.popitem()
         before = _before.pop(name)

@@ -1,8 +1,8 @@
-"""The source of the function that makes an item of an instance: for one model, and for the maps in it.
+"""Generates the source of the function that makes an item of an instance: for one model, and for the maps in it.
 
-PynamoDB asks each attribute's descriptor for the value, and the attribute for its form on the wire. Here the values are
-taken out of the instance at once, and those of the usual types get their form here. For any other value, and for an
-application's own attributes, PynamoDB's own methods run: `wire_values.add_value`.
+PynamoDB gets each value from the attribute's descriptor, and its attribute value from the attribute. The generated
+function reads the values directly from the instance, and converts values of the usual types itself. For any other
+value, and for an application's own attributes, PynamoDB's own methods run: `wire_values.add_value`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["serializer_source"]
 _USUAL: dict[type[Attribute[Any]], tuple[str, str]] = {
     attr.UnicodeAttribute: ("type(value) is str", "value"),
     attr.BooleanAttribute: ("value is True or value is False", "value"),
-    # Neither infinite nor no number.
+    # Infinity and NaN are left out.
     attr.NumberAttribute: ("(kind := type(value)) is int or (kind is float and value - value == 0)", "f'{value!r}'"),
     attr.VersionAttribute: ("type(value) is int", "f'{value!r}'"),
     attr.UnicodeSetAttribute: ("type(value) is set and value", "list(value)"),
@@ -32,13 +32,14 @@ _USUAL: dict[type[Attribute[Any]], tuple[str, str]] = {
     attr.BinaryAttribute: ("type(value) is bytes", "value"),
     attr.BinarySetAttribute: ("type(value) is set and value", "list(value)"),
 }
-"""Which values are usual, and what becomes of them. An empty set is not: it may be a missing value."""
+"""By the class of an attribute: the test for a usual value, and the expression that converts it. An empty set is not
+usual, because it may be a missing value."""
 _ASKED: dict[type[Attribute[Any]], str] = {
     attr.UTCDateTimeAttribute: "dump_utc(value)",
     attr.ListAttribute: "dump_free_list(value)",
     attr.MapAttribute: "dump_free_map(value)",
 }
-"""Functions that give None for a value that is not usual."""
+"""Functions that return None for a value that is not usual."""
 
 
 def serializer_source(source: Source, shape: Shape) -> str:
@@ -53,7 +54,7 @@ class _Serializer:
         self._checks: dict[type, str] = {}
 
     def write(self, shape: Shape) -> str:
-        """The function for this class, and before it those for the maps in it."""
+        """Write the function for this class, and before it those for the maps in it. Returns its name."""
         for field in shape.fields:
             if field.inner is not None and field.inner.cls not in self._written:
                 self.write(field.inner)
@@ -70,13 +71,14 @@ class _Serializer:
         return function
 
     def _check(self, shape: Shape, function: str) -> None:
-        """As PynamoDB's `MapAttribute.validate`, which looks for missing values before it serializes any."""
+        """Write the check for missing values, which comes before any value is serialized, as PynamoDB's
+        `MapAttribute.validate` does it."""
         source = self._source
         self._checks[shape.cls] = function
         with source.block(f"def {function}(instance):"):
             source.add("get = instance.attribute_values.get")
             for field in shape.fields:
-                # Whether an application's own attribute may be null is up to it.
+                # An application's own attribute decides at run time whether it may be null.
                 may_be_null = None if field.kind is None else bool(field.attribute.null)
                 if may_be_null:
                     continue
@@ -129,14 +131,14 @@ class _Serializer:
 
     @contextmanager
     def _path_of_errors(self, field: Field) -> Iterator[None]:
-        """A context manager: the source that is added inside tells the path to a missing value."""
+        """A context manager: code that is added inside has the path to a missing value in its error."""
         with self._source.block("try:"):
             yield
         with self._source.block(f"except {self._null_error()} as error:"):
             self._source.add(f"error.prepend_path({field.name!r})", "raise")
 
     def _asked(self, field: Field) -> str | None:
-        """The expression that gives the form of a usual value, and None for any other."""
+        """The expression that converts a usual value, and is None for any other value."""
         if field.kind not in _ASKED:
             return None
         if field.kind is not attr.ListAttribute or field.attribute.element_type is None:
@@ -162,6 +164,7 @@ class _Serializer:
 
 
 def _value_of(field: Field) -> str:
-    # Maps and versions have descriptors of their own, which give what is there, but for a version that is a float.
+    # Maps and versions have descriptors of their own, which return the stored value, except for a version that is a
+    # float.
     is_there = field.gets_plainly or field.kind in (attr.MapAttribute, attr.VersionAttribute)
     return f"get({field.key!r})" if is_there else f"getattr(instance, {field.name!r})"

@@ -1,8 +1,8 @@
-"""What a model or a map consists of, as far as a short cut must know it; and which classes allow none.
+"""The shape of a model or a map: what a short cut must know about it. Some classes allow no short cut.
 
-A class allows a short cut if all that the short cut leaves out is PynamoDB's own: what makes instances, what sets and
-gets attributes, the metaclass's call. An application's own attributes are not left out: their methods are called as
-PynamoDB calls them.
+A class allows a short cut if all methods that the short cut leaves out are PynamoDB's own: those that make instances,
+those that set and get attributes, and the metaclass's call. An application's own attributes are not left out: their
+methods are called as PynamoDB calls them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .unchanged import Snapshot, are_same, hooks_of, is_defined_in, static_attri
 __all__ = ["Field", "Shape", "shape_of"]
 
 _FREE = tuple({type(attribute): None for attribute in attributes.DESERIALIZE_CLASS_MAP.values()})
-"""The classes of attributes for values in maps and lists that declare none."""
+"""The classes of attributes for values in maps and lists without declared attributes."""
 _OWN_TYPES = frozenset(
     {
         *_FREE,
@@ -32,7 +32,7 @@ _OWN_TYPES = frozenset(
 _FREE_MAPS: tuple[Any, ...] = (attributes.DESERIALIZE_CLASS_MAP, attributes.SERIALIZE_CLASS_MAP)
 _IN_PLACE_OF_METHODS = frozenset({"get_value", "deserialize", "serialize", "attr_type"})
 _OF_PYTHON_ALONE = (bool, dict, float, int, list, set, str)
-"""Defaults that are called, and call nothing else."""
+"""Functions that are allowed as defaults, because they call no code of the application."""
 _METACLASS_HOOKS = ("__call__", "__getattribute__")
 
 
@@ -45,7 +45,7 @@ _ORIGINAL: dict[Any, list[Any]] = {
     AttributeContainer: hooks_of(AttributeContainer, _pynamodb.CONTAINER_HOOKS),
     **{kind: hooks_of(kind, _pynamodb.VALUE_HOOKS) for kind in (Attribute, *_OWN_TYPES, attributes.NullAttribute)},
 }
-"""What PynamoDB had when this module was loaded."""
+"""The objects that PynamoDB had when this module was loaded."""
 _ORIGINAL_NAMES = [[vars(module)[name] for name in names] for module, names in _WATCHED]
 _ORIGINAL_MAP = hooks_of(MapAttribute, _pynamodb.MAP_HOOKS)
 _ORIGINAL_FREE = [list(map(id, free.values())) for free in _FREE_MAPS]
@@ -61,7 +61,7 @@ def _is_original() -> bool:
     return (
         all(any(is_defined_in(module, method) for module in own) for method in (*methods, get_class))
         and all(is_defined_in(json, function) for function in (loads, dumps))
-        # What replaces a class for a test, such as a clock that stands still, has a metaclass of its own.
+        # A class that a test puts in place of another one, such as a frozen clock, has a metaclass of its own.
         and all(type(kind) is type for kind in (datetime, timezone, decoder))
     )
 
@@ -72,9 +72,9 @@ _ALLOWED = _pynamodb.IS_KNOWN and _is_original()
 class Field(NamedTuple):
     """One attribute of a model or a map.
 
-    `name`: that of the attribute. `key`: under which its instances hold the value. `wire`: in the table. `kind`: which
-    of PynamoDB's attributes it is; None for one that only its own methods know. `inner`: the shape of the map, or of
-    the maps in the list. `element`: which of PynamoDB's attributes the list's elements are, if it says so.
+    `name`: the Python name of the attribute. `key`: the key of its value in an instance. `wire`: its name in the table.
+    `kind`: which of PynamoDB's attributes it is; None if only its own methods can convert it. `inner`: the shape of the
+    map, or of the maps in the list. `element`: the class of the list's elements, if it is declared.
     """
 
     attribute: Attribute[Any]
@@ -89,7 +89,7 @@ class Field(NamedTuple):
 
     @property
     def is_self_contained(self) -> bool:
-        """Whether its values, and what stands for a missing one, come without the application's own code."""
+        """Whether its values and defaults come without the application's own code."""
         default = self.attribute.default
         makes_default = callable(default) and default not in _OF_PYTHON_ALONE
         return self.kind is not None and not makes_default and (self.inner is None or self.inner.is_self_contained)
@@ -115,7 +115,8 @@ class Shape:
 
 
 def shape_of(cls: type[models.Model], snapshot: Snapshot) -> Shape | None:
-    """The shape of a model, or None if it allows no short cut. What this depends on is added to `snapshot`."""
+    """The shape of a model, or None if it allows no short cut. Everything on which this depends is added to
+    `snapshot`."""
     snapshot.watch_class(AttributeContainer, _pynamodb.CONTAINER_HOOKS)
     for module, names in _WATCHED:
         snapshot.watch_namespace(module, names)
@@ -134,7 +135,7 @@ def _is_as_it_was() -> bool:
 
 
 def _behind_models(cls: type) -> list[type]:
-    """Classes of an application that come behind PynamoDB's `Model`."""
+    """Classes of an application that come after PynamoDB's `Model` in the order of classes."""
     behind = cls.__mro__[cls.__mro__.index(models.Model) + 1 :] if models.Model in cls.__mro__ else ()
     return [base for base in behind if base not in models.Model.__mro__]
 
@@ -173,7 +174,7 @@ class _Shapes:
         metaclass = type(cls)
         if metaclass is not type(stock):
             self._snapshot.watch_class(metaclass, _METACLASS_HOOKS)
-        # Classes that PynamoDB reaches by `super` must not override anything either: a mixin behind the model, say.
+        # Classes that PynamoDB reaches by `super`, such as a mixin after `Model`, must not override anything either.
         others = [base for base in cls.__mro__ if base not in stock.__mro__]
         return (
             all(static_attribute(metaclass, name) is vars(type)[name] for name in _METACLASS_HOOKS)
@@ -191,7 +192,7 @@ class _Shapes:
         if not are_same(names, original_names):
             return None
         wire = attribute.attr_name
-        # As PynamoDB's descriptors have it: attributes of one `attr_name` share a value, under one Python name.
+        # As in PynamoDB's descriptors: attributes with the same `attr_name` share a value, under one Python name.
         key = _pynamodb.python_names_of(cls).get(wire, wire)
         plain = Field(
             attribute,
@@ -205,7 +206,7 @@ class _Shapes:
         own = self._own_field(plain)
         if own is not None:
             self._snapshot.watch_state(vars(attribute))
-        else:  # of an application's own attribute nothing else is kept
+        else:  # nothing else is stored of an application's own attribute
             self._snapshot.watch_state({"attr_path": attribute.attr_path})
             self._snapshot.watch_objects(vars(attribute), ["attr_path"])
         return own or plain
@@ -243,11 +244,11 @@ class _Shapes:
         )
 
     def _own_type(self, kind: Any) -> type[Attribute[Any]] | None:
-        """Which of PynamoDB's own attributes these are; None if they are something else, or changed."""
+        """Which of PynamoDB's own attributes this class is; None if it is another class, or was changed."""
         original: Any = MapAttribute if issubclass(kind, MapAttribute) else kind
         if original not in _OWN_TYPES:
             return None
-        # Those that it derives from too, because it calls them by `super`.
+        # Its bases must be unchanged too, because it calls them by `super`.
         bases = [base for base in original.__mro__[1:] if issubclass(base, Attribute)]
         if all(self._is_unchanged(base, _ORIGINAL[base]) for base in bases):
             return original if self._is_unchanged(kind, _ORIGINAL[original]) else None
@@ -262,13 +263,13 @@ class _Shapes:
     def _map(self, kind: Any) -> Shape | None:
         """The shape of a class of maps that declares its attributes, if it allows a short cut."""
         if kind not in self._maps:
-            self._maps[kind] = None  # a map in itself has none
+            self._maps[kind] = None  # a map that contains itself has no shape
             made = self.shape(kind, _pynamodb.MAP_HOOKS, MapAttribute, _ORIGINAL_MAP)
             self._maps[kind] = None if _pynamodb.discriminator_of(kind) else made
         return self._maps[kind]
 
     def _free(self) -> bool:
-        """Whether values in maps and lists that declare no attributes are those of PynamoDB's own attributes."""
+        """Whether values in maps and lists without declared attributes are converted by PynamoDB's own attributes."""
         if self._are_free_allowed is None:
             for free in _FREE_MAPS:
                 self._snapshot.watch_objects(free, free)

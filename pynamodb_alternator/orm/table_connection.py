@@ -19,9 +19,9 @@ __all__ = ["TableConnection"]
 class TableConnection(_table.TableConnection):
     """PynamoDB's `TableConnection` on a cluster: ``TableConnection("users", cluster="http://10.0.0.1:8000")``.
 
-    It takes what PynamoDB's takes, in the same order, and by name what `AlternatorConnection` takes beside that; that
-    is its `connection`. As with PynamoDB, requests with keys need the table's schema: `meta_table`, or a call of
-    `describe_table`, else they raise `TableError`.
+    It has the arguments of PynamoDB's class, in the same order, and the other arguments of `AlternatorConnection` by
+    name. Its `connection` is an `AlternatorConnection`. As in PynamoDB, requests with keys need the table's schema
+    (`meta_table`, or a call of `describe_table`). Without it they raise `TableError`.
     """
 
     connection: AlternatorConnection
@@ -50,7 +50,7 @@ class TableConnection(_table.TableConnection):
         hedge: Hedge | Mapping[str, Any] | Literal[False] | None = None,
         canonical_numbers: CanonicalNumbers | None = None,
     ) -> None:
-        # Not the constructor of the base class, which would make a stock connection.
+        # The constructor of the base class is not called: it would make a connection of PynamoDB.
         self.table_name = table_name
         self.connection = AlternatorConnection(
             region=region,

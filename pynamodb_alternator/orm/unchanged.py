@@ -1,8 +1,9 @@
-"""The check whether the methods that a short cut leaves out are still PynamoDB's own. It is made once per answer, at
-little cost.
+"""Checks whether the methods that a short cut leaves out are still PynamoDB's own. The check is fast, and is made once
+per answer.
 
-A short cut is made for a class as it is at that moment. Afterwards a test may put mocks in place of methods, defaults
-or whole attributes. So each short cut has a `Snapshot` of all that it was made from, and is used as long as that holds.
+A short cut is made for a class in its present state. Later a test may replace methods, defaults or whole attributes by
+mocks. So each short cut has a `Snapshot` of everything from which it was made, and is used as long as nothing has
+changed.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ _Namespace = Mapping[str, Any]
 
 
 class Snapshot:
-    """What classes, modules and attributes had when it was taken, and whether they have it still.
+    """The content of classes, modules and attributes at one moment, to check whether it has changed.
 
-    First it is told what to look at; `take` ends this.
+    First the `watch` methods say what it contains; then `take` makes it.
     """
 
     __slots__ = (
@@ -40,20 +41,20 @@ class Snapshot:
     )
 
     def __init__(self) -> None:
-        # By the identity of what they belong to, because a class of the application may compare in its own way.
+        # By the identity of their owners, because a class of the application may have its own equality.
         self._names: dict[int, tuple[_Namespace, set[str]]] = {}
         self._sizes: dict[int, _Namespace] = {}
         self._objects: list[tuple[_Namespace, list[str]]] = []
         self._states: list[dict[str, Any]] = []
 
     def watch_class(self, cls: type, names: Iterable[str], *, objects: bool = False) -> None:
-        """Watch that the class inherits each of these names from the same class as now: no class before that may get
-        the name.
+        """Watch that the class inherits each of these names from the same class as now: no class before it in the order
+        of classes may get the name.
 
-        `objects`: these may compare in their own way, as PynamoDB's attributes do.
+        `objects`: whether the objects may have their own equality, like PynamoDB's attributes.
         """
         missing = {name for name in names if static_attribute(cls, name) is not None}
-        for base in cls.__mro__[:-1]:  # nobody changes `object`
+        for base in cls.__mro__[:-1]:  # `object` cannot change
             here = missing & vars(base).keys()
             missing -= here
             if objects:
@@ -69,7 +70,7 @@ class Snapshot:
         self._names.setdefault(id(owner), (vars(owner), set()))[1].update(names)
 
     def watch_objects(self, namespace: _Namespace, names: Iterable[str]) -> None:
-        """The same for objects with an equality of their own."""
+        """Like `watch_namespace`, for objects with their own equality."""
         if several := list(names):
             self._objects.append((namespace, several))
 
@@ -82,14 +83,14 @@ class Snapshot:
         self._states.append(state)
 
     def take(self) -> None:
-        """Keep what there is to see now."""
-        # Each kind of thing in lists of its own, which C code goes through: each answer is held up by this.
+        """Store the present content of everything that is watched."""
+        # Each kind of object is in lists of its own, which are compared in C, because each answer waits for this check.
         self._sized = list(self._sizes.values())
         self._lengths = list(map(len, self._sized))
         self._getters = [itemgetter(*names) for _, names in self._names.values()]
         self._namespaces = [namespace for namespace, _ in self._names.values()]
         self._seen = list(map(call, self._getters, self._namespaces))
-        # Twice the last one, because an itemgetter of one name gives no tuple.
+        # The last name is there twice, because an itemgetter with one name does not return a tuple.
         self._object_getters = [itemgetter(*several, several[-1]) for _, several in self._objects]
         self._object_namespaces = [namespace for namespace, _ in self._objects]
         self._objects_seen = list(chain.from_iterable(map(call, self._object_getters, self._object_namespaces)))
@@ -99,12 +100,12 @@ class Snapshot:
         ]
 
     def holds(self) -> bool:
-        """Whether all of it is as it was."""
+        """Whether nothing has changed."""
         try:
             return (
                 list(map(len, self._sized)) == self._lengths
                 and list(map(call, self._getters, self._namespaces)) == self._seen
-                # Not by comparing: PynamoDB's attributes make a condition of it.
+                # Compared by identity: `==` of PynamoDB's attributes makes a condition.
                 and all(
                     map(
                         is_,
@@ -119,7 +120,7 @@ class Snapshot:
 
 
 def hooks_of(owner: Any, names: Iterable[str]) -> list[Any]:
-    """What a class has under each of the names, as it stands there; None for what it does not have."""
+    """The objects of a class with these names, without calls of descriptors; None for a name that it does not have."""
     return [static_attribute(owner, name) for name in names]
 
 
@@ -129,9 +130,9 @@ def are_same(these: list[Any], those: list[Any]) -> bool:
 
 
 def is_defined_in(module: Any, hook: Any) -> bool:
-    """Whether a function, or what a property, class method or static method calls, was defined in this module.
+    """Whether a function, or the function of a property, class method or static method, was defined in this module.
 
-    A wrapper has the name of what it wraps, but not its globals.
+    A wrapper has the name of the function that it wraps, but not its globals.
     """
     for name in ("__func__", "fget"):
         hook = getattr(hook, name, hook)
@@ -139,7 +140,7 @@ def is_defined_in(module: Any, hook: Any) -> bool:
 
 
 def static_attribute(cls: type, name: str) -> Any:
-    """What stands in the class under this name, or None: descriptors are not asked."""
+    """The object of the class with this name, or None. Descriptors are not called."""
     for base in cls.__mro__:
         if name in vars(base):
             return vars(base)[name]

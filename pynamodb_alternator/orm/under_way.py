@@ -1,8 +1,8 @@
-"""Which cluster the request that is under way belongs to.
+"""Stores the cluster of the request that is under way.
 
-A request of a connection looks its cluster up once, and all of it goes there, whatever the connection's alias means
-meanwhile. The request and the settings of its connection travel in a context variable: PynamoDB's and botocore's
-methods between the model and the transport need no extra argument, and threads and async tasks do not disturb each
+A request of a connection finds its cluster once, and stays there, even if the connection's alias is configured again
+meanwhile. The request and the settings of its connection are in a context variable. So PynamoDB's and botocore's
+methods between the model and the transport need no extra argument, and threads and async tasks do not affect each
 other.
 """
 
@@ -15,9 +15,9 @@ __all__ = ["RequestUnderWay", "request_under_way"]
 
 
 class RequestUnderWay:
-    """One request of a connection, to be used in a ``with``.
+    """One request of a connection, for a ``with`` block.
 
-    `connection`: whose request it is. `cluster`: serves the whole of it. `options`: the connection's settings.
+    `connection`: makes the request. `cluster`: serves the whole request. `options`: the connection's settings.
     """
 
     __slots__ = ("_options", "_serves", "_token")
@@ -34,7 +34,8 @@ class RequestUnderWay:
 
     def __exit__(self, *_: object) -> None:
         model_options.reset(self._token)
-        # A task that a signal's receiver has started keeps a copy of this context, and outlives the request.
+        # A task that a signal's receiver has started keeps a copy of this context, and may live longer than the
+        # request.
         self._serves = None
 
     def cluster_of(self, connection: object) -> Cluster | None:
@@ -43,13 +44,13 @@ class RequestUnderWay:
         return serves[1] if serves is not None and serves[0] is connection else None
 
     def move_to(self, connection: object, cluster: Cluster) -> None:
-        """Go on with another cluster, of which `connection`'s settings hold as well."""
+        """Continue on another cluster, with the settings of `connection` there."""
         self._serves = (connection, cluster)
         model_options.set((cluster.core.key, self._options, self))
 
 
 def request_under_way() -> RequestUnderWay | None:
-    """The innermost request of a connection in this context, or None: a signal's receiver may make one inside of
-    another."""
+    """The innermost request of a connection in this context, or None. A signal's receiver may make a request inside of
+    another one."""
     request: RequestUnderWay | None = model_options.get()[2]
     return request

@@ -63,7 +63,7 @@ class VectorAttribute(Attribute[list[float]]):
         """A vector in the form in which it is sent. Raises `VectorError`."""
         return wire_numbers(checked_vector(value, self.dimensions, self.where))
 
-    # PynamoDB treats a value that is not a list as an element of one.
+    # PynamoDB treats a value that is not a list as an element of a list.
 
     def set(self, value: Any) -> Any:
         return super().set(self._operand(value))

@@ -332,7 +332,7 @@ class VectorIndex(Index[_M]):
             self.wait_until_active(timeout)
 
     def delete(self) -> None:
-        """Delete the index. Items stay as they are. Raises `TableError`."""
+        """Delete the index. Items are not changed. Raises `TableError`."""
         self._update(self._connection(), deleting(self.model.Meta.table_name, self.Meta.index_name))
 
     def status(self) -> str | None:

@@ -37,7 +37,7 @@ class HasAsyncClient(Protocol):
 class AsyncVectorIndex(Generic[_M]):
     """A vector index for an event loop, made by `VectorIndex.on`.
 
-    The methods raise botocore's errors as they are, and otherwise the same errors as those of `VectorIndex`. The
+    The methods raise botocore's errors unchanged, and otherwise the same errors as the methods of `VectorIndex`. The
     cluster's settings apply, and not those of the model's `Meta`.
     """
 
@@ -65,7 +65,7 @@ class AsyncVectorIndex(Generic[_M]):
             await self.wait_until_active(timeout)
 
     async def delete(self) -> None:
-        """Delete the index; items stay as they are."""
+        """Delete the index. Items are not changed."""
         await self._run(deleting(self._table, self._index.Meta.index_name))
 
     async def status(self) -> str | None:

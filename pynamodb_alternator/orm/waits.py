@@ -1,8 +1,8 @@
-"""PynamoDB's sleeps: between two looks at a table, and where the rate of requests is limited.
+"""PynamoDB's sleeps: while it waits for a table, and to limit the rate of requests.
 
-In a function that `aio.run` calls, they hand over to the event loop. Nothing of PynamoDB's is replaced for that, and
-nothing of the module `time`: there its functions run with another `time` among their globals, and a rate limiter is
-given one, as PynamoDB provides for.
+In a function that `aio.run` calls, the sleeps hand over to the event loop. For this, neither PynamoDB nor the module
+`time` is patched: copies of PynamoDB's functions run with another `time` in their globals, and a rate limiter gets
+another `time` as PynamoDB allows it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["METHODS", "WaitsWhereItRuns", "paced", "waiting_where_it_runs"]
 
 
 class _Time:
-    """What stands for the module `time`."""
+    """Replaces the module `time`."""
 
     sleep = staticmethod(sleep)
 
@@ -33,12 +33,13 @@ class _Time:
 
 _TIME = _Time()
 METHODS = ("count", "create_table", "delete_table")
-"""The methods of models that may sleep before they return. `query` and `scan` give iterators that may: see `paced`."""
+"""The methods of models that may sleep. The iterators of `query` and `scan` may sleep too: see `paced`."""
 _stock: dict[str, Any] = {name: vars(_models.Model)[name].__func__ for name in METHODS}
 
 
 def paced(results: Any) -> Any:
-    """`results`, an iterator of PynamoDB's: if its rate is limited, it waits as is right where it is used."""
+    """`results`, an iterator of PynamoDB. If its rate is limited, it waits in the thread or in the event loop,
+    depending on where it is used."""
     if isinstance(results, ResultIterator):
         give_time(results.page_iter, _TIME)
     return results
@@ -49,9 +50,10 @@ def _paced_results(*args: Any, **kwargs: Any) -> Any:
 
 
 def waiting_where_it_runs(method: Callable[..., Any]) -> Callable[..., Any]:
-    """`method` of PynamoDB's, function for function its own, with sleeps that hand over where that is right.
+    """`method` of PynamoDB, made of copies of its functions, with sleeps that hand over to an event loop if there is
+    one.
 
-    What is not PynamoDB's own function is called as it is.
+    A function that is not PynamoDB's own is called unchanged.
     """
 
     @wraps(method)
@@ -71,7 +73,7 @@ def _with_our_time(method: Any) -> Any:
 
 
 class WaitsWhereItRuns:
-    """The methods of models that may sleep; it stands between PynamoDB's `Model` and ours."""
+    """The methods of models that may sleep. This class comes between PynamoDB's `Model` and ours."""
 
     if not TYPE_CHECKING:
 
@@ -92,7 +94,7 @@ class WaitsWhereItRuns:
 
 
 def _called(method: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a class method of PynamoDB's, or what has been put in its place."""
+    """Call a class method of PynamoDB, or the method that has replaced it."""
     function = getattr(method, "__func__", None)
     if function is None:
         return method(*args, **kwargs)

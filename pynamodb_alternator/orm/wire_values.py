@@ -1,7 +1,7 @@
-"""Values of the wire into those of Python, and back, as PynamoDB's own attributes convert them.
+"""Converts attribute values to Python values, and back, as PynamoDB's own attributes do.
 
-Each of these does the usual in a short way, and leaves the rest to PynamoDB: what is strange, and what is wrong, with
-PynamoDB's own errors. The values of maps and lists that declare no attributes are called *free* here.
+Each function converts usual values fast, and leaves all others to PynamoDB: unusual values, and wrong ones, for which
+PynamoDB raises its own errors. The values of maps and lists without declared attributes are called *free* here.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = [
 ]
 
 scan_json: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-"""The value that begins at a position of a text, and where it ends."""
+"""A function that returns the JSON value that begins at a position of a text, and the position of its end."""
 _decode_json = json.JSONDecoder(strict=False).decode
 _loads, _dumps = json.loads, json.dumps
 _utc = datetime.UTC
 _types: dict[str, Any] = {"datetime": datetime.datetime}
-"""In a dict, where no tool finds it that makes the clock stand still by replacing what modules have."""
+"""Stored in a dict, so that a tool that freezes the clock by replacing names in modules does not find it."""
 _WRITES_USUAL_TIMES = DATETIME_FORMAT == "%Y-%m-%dT%H:%M:%S.%f+0000"
 
 
@@ -52,17 +52,17 @@ class _StrangeError(Exception):
 
 
 def load_number(text: Any) -> Any:
-    """As `json.loads`, which looks for white space before and after, and for bytes."""
+    """Like `json.loads`, without its checks for white space and bytes."""
     try:
         number, end = scan_json(text, 0)
     except Exception:
         end = None
-    # Errors are PynamoDB's, and are raised as if nothing had been tried before.
+    # PynamoDB's own error is raised, without the first error as its context.
     return _loads(text) if end is None or end != len(text) else number
 
 
 def load_json(text: Any) -> Any:
-    """As `json.loads` without `strict`, which makes a decoder for each text."""
+    """Like `json.loads` without `strict`, which would make a decoder for each text."""
     try:
         value = _decode_json(text)
     except Exception:
@@ -73,7 +73,7 @@ def load_json(text: Any) -> Any:
 
 
 def load_utc(text: Any) -> Any:
-    """As a `UTCDateTimeAttribute`: ``2026-11-21T03:15:45.000000+0000``."""
+    """The time of a `UTCDateTimeAttribute`: ``2026-11-21T03:15:45.000000+0000``."""
     moment = None
     try:
         if (
@@ -113,7 +113,7 @@ def load_free_list(attribute: ListAttribute[Any], elements: Any) -> Any:
 
 
 def load_free_map(attribute: MapAttribute[Any, Any], values: Any) -> Any:
-    """A `MapAttribute` with these values; a dict, if its constructor would take a key for something else."""
+    """A `MapAttribute` with these values; a dict, if a key has another meaning for its constructor."""
     try:
         loaded = {
             name: wire["S"] if "S" in wire and len(wire) == 1 else _load_free(wire) for name, wire in values.items()
@@ -125,7 +125,7 @@ def load_free_map(attribute: MapAttribute[Any, Any], values: Any) -> Any:
     if not RESERVED_IN_MAPS.isdisjoint(loaded):
         return loaded
     made: MapAttribute[Any, Any] = object.__new__(MapAttribute)
-    # Not by its `__dict__`, which would be an object more for each.
+    # `__dict__` is not used, because this would make another object for each instance.
     object.__setattr__(made, "attribute_kwargs", {})
     object.__setattr__(made, "attribute_values", loaded)
     return made
@@ -176,7 +176,7 @@ def add_value(wire: dict[str, Any], attribute: Any, name: str, value: Any, null_
 
 
 def dump_utc(moment: Any) -> str | None:
-    """As a `UTCDateTimeAttribute`; None for a time that is left to it."""
+    """The text of a time for a `UTCDateTimeAttribute`; None for a time that is left to PynamoDB."""
     if type(moment) is not _types["datetime"] or not _WRITES_USUAL_TIMES:
         return None
     zone = moment.tzinfo
@@ -187,12 +187,12 @@ def dump_utc(moment: Any) -> str | None:
 
 
 def dump_numbers(values: Any) -> list[str]:
-    """As a `NumberSetAttribute`."""
+    """The texts of numbers for a `NumberSetAttribute`."""
     return [f"{value!r}" if type(value) is int else _dumps(value) for value in values]
 
 
 def dump_scalars(elements: Any, of_text: bool) -> list[Any] | None:
-    """A list of texts, or else of numbers; None for one that is left to PynamoDB."""
+    """The attribute values of a list of texts, or of numbers; None for a list that is left to PynamoDB."""
     kinds = {str} if of_text else {int, float}
     if type(elements) is not list or not {type(element) for element in elements} <= {*kinds, type(None)}:
         return None
@@ -200,7 +200,7 @@ def dump_scalars(elements: Any, of_text: bool) -> list[Any] | None:
 
 
 def dump_maps(elements: Any, kind: type, dump: Callable[[Any, Any], Any], null_check: Any) -> list[Any] | None:
-    """A list of maps of one class; None for one that is left to PynamoDB."""
+    """The attribute values of a list of maps of one class; None for a list that is left to PynamoDB."""
     if type(elements) is not list or not all(type(element) is kind or element is None for element in elements):
         return None
     dumped: list[Any] = []
@@ -217,7 +217,7 @@ def dump_maps(elements: Any, kind: type, dump: Callable[[Any, Any], Any], null_c
 
 
 def dump_free_list(elements: Any) -> list[Any] | None:
-    """A list whose values are of Python's own types; None for one that is left to PynamoDB."""
+    """The attribute values of a list with values of Python's own types; None for a list that is left to PynamoDB."""
     if type(elements) is not list:
         return None
     try:
@@ -227,7 +227,7 @@ def dump_free_list(elements: Any) -> list[Any] | None:
 
 
 def dump_free_map(container: Any) -> dict[str, Any] | None:
-    """A `MapAttribute` whose values are of Python's own types; None for one that is left to PynamoDB."""
+    """The attribute values of a `MapAttribute` with values of Python's own types; None if it is left to PynamoDB."""
     if type(container) is not MapAttribute:
         return None
     try:
@@ -240,7 +240,7 @@ def _dump_free(value: Any) -> dict[str, Any]:
     kind = type(value)
     if kind is str:
         return {"S": value}
-    if kind is int or (kind is float and value - value == 0):  # neither infinite nor no number
+    if kind is int or (kind is float and value - value == 0):  # not infinity or NaN
         return {"N": f"{value!r}"}
     if kind is bool:
         return {"BOOL": value}
