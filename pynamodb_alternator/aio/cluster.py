@@ -1,4 +1,4 @@
-"""The cluster as an event loop holds it."""
+"""`AsyncCluster`: a cluster with connections of one event loop."""
 
 from __future__ import annotations
 
@@ -52,14 +52,13 @@ def _with_parameters_of(
 class AsyncCluster:
     """A cluster of Alternator nodes, and one aiobotocore client over all of them, for one event loop.
 
-    `config`: what `Cluster` takes; or a `Cluster`, and then both share the node list, its health and its background
-    thread, so that an application may use models and async requests side by side.
-
-    Routing, health, retries, signatures and signals are those of a `Cluster`, which is `cluster`; it is the sender of
+    `config`: the argument of `Cluster`; or a `Cluster`. In the second case, both share the node list, its health and
+    its background thread, so that an application may use models and async requests at the same time. Routing, health,
+    retries, signatures and signals are those of the `Cluster` in the attribute `cluster`, which is also the sender of
     the signals. Only the connections are the event loop's own. Nothing is connected before the first request.
 
     It belongs to the event loop of the first request, and raises `EventLoopError` in others. Use it in an
-    ``async with``, or call `aclose`. A forked child goes on with connections, and an event loop, of its own.
+    ``async with``, or call `aclose`. A forked child may use it with connections and an event loop of its own.
     """
 
     _advice_when_closed = "Make another AsyncCluster for more."
@@ -68,8 +67,8 @@ class AsyncCluster:
         self._shares = isinstance(config, Cluster)
         cluster = config if isinstance(config, Cluster) else Cluster(config)
         self.cluster: Cluster = cluster
-        """The `Cluster` that decides. Its methods and its `client` block the thread: do not use them in an event
-        loop."""
+        """The `Cluster` with the nodes and their health. Its methods and its `client` block the thread: do not use them
+        in an event loop."""
         self.core: ClusterCore = cluster.core
         self._pools = AsyncPools(
             cluster.config.max_pool_connections,
@@ -92,7 +91,7 @@ class AsyncCluster:
 
     @property
     def name(self) -> str:
-        """The name that signals and logs carry."""
+        """The name of the cluster in signals and logs."""
         return self.cluster.name
 
     @property
@@ -101,8 +100,8 @@ class AsyncCluster:
 
     @with_async_client_type
     async def client(self) -> AsyncClient:
-        """The aiobotocore DynamoDB client over all nodes, with every operation, paginator and waiter. One per event
-        loop; ask for it as often as you like.
+        """The aiobotocore DynamoDB client over all nodes, with every operation, paginator and waiter. There is one per
+        event loop; call this at each use.
 
         Parameters are not validated here; the server does that. Closing it closes nothing: close the `AsyncCluster`.
         """
@@ -110,7 +109,7 @@ class AsyncCluster:
         if self._client is None:
             if self._making is None:
                 self._making = loop.create_task(self.new_client())
-            # A task that is cancelled must not take the client away from others who wait for it.
+            # If this task is cancelled, other tasks that wait for the client must still get it.
             making = self._making
             try:
                 self._client = await asyncio.shield(making)
@@ -124,12 +123,12 @@ class AsyncCluster:
     async def new_client(self, session: object = None, *, validate_parameters: bool = False) -> AsyncClient:
         """Another aiobotocore client of this cluster, with event handlers of its own.
 
-        `session`: the aiobotocore session to make it in, where handlers may be registered.
+        `session`: the aiobotocore session for it, in which handlers may be registered.
         `validate_parameters`: whether botocore checks parameters before they are sent.
         """
         self._here()
         own: Any = client_session(AioSession) if session is None else session
-        # It reads files, and a session of the user's looks for them in the folders of all services.
+        # This reads files, and a user's session searches the folders of all services for them.
         await self._in_thread(lambda: load_service(own))
         config, url = self.config, self.core.seed_url()
         parts = Parts(
@@ -144,7 +143,7 @@ class AsyncCluster:
 
     @_with_parameters_of(Cluster.options)
     def options(self, **settings: Any) -> block:
-        """Other settings for the requests made inside, in this task: see `Cluster.options`. An ordinary ``with``."""
+        """Other settings for the requests of this task inside of an ordinary ``with`` block: see `Cluster.options`."""
         return self.cluster.options(**settings)
 
     async def nodes(self) -> tuple[NodeInfo, ...]:
@@ -156,20 +155,21 @@ class AsyncCluster:
         return await self._in_thread(self.cluster.refresh)
 
     async def check(self, *, timeout: float = 2.0) -> list[Finding]:  # noqa: ASYNC109 (of each question, not of the call)
-        """Look at everything that can be wrong: see `Cluster.check`. What gives the credentials may take its time."""
+        """Check everything that can be wrong: see `Cluster.check`. `timeout` does not limit the source of the
+        credentials."""
         from ..diagnostics import examine
 
         self._here()
         signer, failure = None, None
         try:
-            # In the thread of the check nothing can be asked that is asynchronous.
+            # The credentials are asked for here, because the thread of the check cannot ask an asynchronous source.
             signer = await self._sender.signer(NO_OPTIONS, None)
         except AlternatorError as error:
             failure = error
 
         def told() -> Signer | None:
             if failure is not None:
-                raise failure  # the check tells it
+                raise failure  # the check reports it
             return signer
 
         return await self._in_thread(lambda: list(examine(self.core, timeout=timeout, signer=told)))
@@ -183,9 +183,10 @@ class AsyncCluster:
         return self._closed
 
     async def aclose(self) -> None:
-        """Close all connections of this event loop, and the `Cluster`, unless it was given from outside.
+        """Close all connections of this event loop, and the `Cluster`, unless the `Cluster` was passed to the
+        constructor.
 
-        Later requests raise `ClusterClosedError`; those under way finish. May be called again.
+        Later requests raise `ClusterClosedError`. Requests under way end normally. May be called again.
         """
         self.core.check_process()
         pools = self._pools
@@ -206,8 +207,8 @@ class AsyncCluster:
                 await run_in_thread(loop, self.cluster.close)
 
     def abandon(self) -> None:
-        """Drop all connections of an event loop that is closed, and tell the nodes nothing. For the library's own use:
-        an application calls `aclose` before."""
+        """Drop all connections of an event loop that is closed, without sending anything. This is for the library's own
+        use: an application calls `aclose` before the event loop is closed."""
         self._closed = True
         self._finalizer()
         self._pools.after_fork()
@@ -232,15 +233,15 @@ class AsyncCluster:
         self.core.check_process()
         pid = os.getpid()
         if pid != self._pid:
-            # What the parent's event loop was about to do is not ours.
+            # The tasks of the parent's event loop do not belong to this process.
             self._pid, self._making, self._preparing = pid, None, None
         if self._closed or self.cluster.closed:
             raise ClusterClosedError(f"The cluster {self.name!r} is closed. {self._advice_when_closed}")
         return self._pools.bind()
 
     def _prepare(self, now: float, total: float | None) -> Awaitable[None] | None:
-        """Before each request: be awake, and have nodes to route to. Gives what the caller must await for that; None
-        for nothing."""
+        """Before each request: see `ClusterCore.prepare`. Returns an awaitable if the caller must wait for nodes, else
+        None."""
         core, loop = self.core, self._pools.loop
         if loop is None or loop is not _get_running_loop() or self._closed or core.closed or os.getpid() != self._pid:
             self._here()
@@ -255,14 +256,14 @@ class AsyncCluster:
         loop, core = asyncio.get_running_loop(), self.core
         was_inline, preparing = core.works_inline, self._preparing
         if preparing is None or preparing.done():
-            # One for all tasks that wait for the same.
+            # All tasks wait for the same future.
             if was_inline:
                 preparing = self._preparing = run_in_thread(loop, lambda: core.prepare(now, total))
             else:
                 core.use(now)
                 preparing = self._preparing = _ready(loop, core)
         elif core.membership.last_success is not None:
-            return  # another task sees to it, and what is known is good enough
+            return  # another task reads the list, and the known nodes are good enough
         seconds = total if was_inline else core.seed_names.patience(total)
         await asyncio.wait([preparing], timeout=None if seconds is None else max(0.0, now + seconds - time.monotonic()))
         if preparing.done():
@@ -270,7 +271,7 @@ class AsyncCluster:
         if was_inline:
             return
         if core.works_inline:
-            waiting = self._prepare(now, total)  # the monitor has just found that it cannot be started
+            waiting = self._prepare(now, total)  # the monitor thread could not be started
             if waiting is not None:
                 await waiting
         else:
@@ -281,7 +282,7 @@ class AsyncCluster:
 
 
 def _ready(loop: asyncio.AbstractEventLoop, core: ClusterCore) -> asyncio.Future[None]:
-    """Ends when the monitor has nodes, or when it has the seeds and has had enough time to find others."""
+    """A future that ends when the monitor is ready, or when `startup_wait` has passed and the seeds are resolved."""
     result: asyncio.Future[None] = loop.create_future()
 
     def settle() -> None:

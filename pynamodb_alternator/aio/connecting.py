@@ -1,6 +1,6 @@
-"""How a connection of an event loop is made: addresses, TLS, and the time that it may take.
+"""Makes a connection of an event loop: addresses, TLS, and time limits.
 
-`aio.connection` goes on from there.
+`aio.connection` has the exchanges on the connection.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "ConnectingProtocol"]
 
 PARTS = 16
-"""How many times a wait for the node is checked: more often than an event loop turns while it connects with TLS."""
+"""How many times a wait for the node is checked. This is more often than an event loop runs its callbacks while it
+connects with TLS."""
 _NEVER = 1e6
-"""Seconds. asyncio's own limit for a TLS handshake would count time in which the event loop was held."""
+"""Seconds, for asyncio's own limit for a TLS handshake. A shorter one would count time in which the event loop was
+blocked."""
 
 
 class ConnectingProtocol(ResponseRules, asyncio.BufferedProtocol):
-    """A connection to one node as far as it is made. All methods are called in its event loop."""
+    """A connection to one node, until it is connected. All methods are called in its event loop."""
 
     __slots__ = (
         "_connecting",
@@ -109,7 +111,7 @@ class ConnectingProtocol(ResponseRules, asyncio.BufferedProtocol):
 
     def _stop_connecting(self) -> None:
         if self._connecting is not None:
-            with contextlib.suppress(RuntimeError):  # it has just ended
+            with contextlib.suppress(RuntimeError):  # the task has just ended
                 self._connecting.reschedule(self._loop.time())
 
     def _time_left(self, left: float) -> float:

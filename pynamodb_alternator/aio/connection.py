@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection in an event loop: what `transport.http1` is for threads.
+"""One HTTP/1.1 connection of an event loop, like `transport.http1` for threads.
 
 The rules for an answer and the errors are the same, in `ResponseRules`. Only the waiting differs: asyncio calls
-`buffer_updated`, and the task that waits is woken when the answer is complete.
+`buffer_updated`, and the waiting task is woken when the answer is complete.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
 __all__ = ["AsyncConnection"]
 
 _MOMENT = 0.001
-"""Seconds, in which an event loop looks at all of its sockets."""
+"""Seconds in which an event loop checks all of its sockets."""
 _FIRST, _MORE = 8 * 1024, 64 * 1024
-"""Bytes that are asked of the kernel at once: for the beginning of an answer, and for the rest of a long one. Each
-connection keeps a buffer for the first: memory from the system for each answer would cost more than reading it."""
+"""Bytes that are read from the kernel at once: for the beginning of an answer, and for the rest of a long one. Each
+connection keeps a buffer for the beginning, because to allocate memory for each answer would take longer than to read
+it."""
 _left_behind: list[object] = []
-"""Transports of the parent, kept in a forked child: when one is collected, it would warn that its socket is closed
-already."""
+"""In a forked child: the parent's transports. They are kept, because a transport that is collected would warn that its
+socket is closed already."""
 
 
 class AsyncConnection(ConnectingProtocol):
     """One connection to one node, for one task at a time. All methods are called in its event loop.
 
-    An exchange has no timer of its own. The connection has one, which runs for as long as an exchange may wait, and is
-    then set anew. Most answers come long before that.
+    An exchange has no timer of its own. The connection has one timer, which runs as long as an exchange may wait, and
+    is then set again. Most answers come long before.
     """
 
     __slots__ = (
@@ -65,7 +66,7 @@ class AsyncConnection(ConnectingProtocol):
         self._first_buffer = self._buffer = memoryview(bytearray(_FIRST))
         self._gone: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._look_at = math.inf  # when the timer goes off, on the clock
+        self._look_at = math.inf  # when the timer fires, on the clock
         self._unsent = 0
         self._progress = 0.0
         self._read_within = 0.0
@@ -83,15 +84,15 @@ class AsyncConnection(ConnectingProtocol):
         patient: bool = False,
         max_body: int = MAX_BODY,
     ) -> Answer:
-        """Send one request and read its answer; as `transport.http1.Connection.exchange`.
+        """Send one request and read its answer, like `transport.http1.Connection.exchange`.
 
-        A task that is cancelled meanwhile leaves a closed connection, because the answer may still come.
+        If the task is cancelled meanwhile, the connection is closed, because the answer may still come.
         """
         now = self._clock()
         if deadline is not None and now >= deadline:
             raise self._too_late()
         try:
-            self.busy_since = now  # before the look at `reusable`: see `reclaim`
+            self.busy_since = now  # before `reusable` is read: see `reclaim`
             usable, self.reusable = self.reusable, False
             reader, transport = self._reader, self._transport
             if not usable or reader is None or transport is None:
@@ -100,7 +101,7 @@ class AsyncConnection(ConnectingProtocol):
             self._max_body, self._received, self._error, self._patience = max_body, 0, None, None
             transport.write(head + body if body else head)
             if transport.is_closing():
-                # asyncio sends at once, and without TLS it says so here if not one byte has left.
+                # asyncio sends at once. Without TLS, the transport is closing now if nothing could be sent.
                 raise self._unreachable("its connection was closed")
             self._unsent, self._progress, self._looked_last = transport.get_write_buffer_size(), now, False
             waiter = self._waiter = self._loop.create_future()
@@ -112,13 +113,13 @@ class AsyncConnection(ConnectingProtocol):
             await waiter
             if self._error is not None:
                 raise self._error
-            # Before the answer is taken, which makes the reader forget it.
+            # This must be read before the answer is taken, because the reader forgets it then.
             reusable = reader.reusable and self._cut_reason is None
             answer = reader.take()
             if not self._exchanges:
                 self._remember_session()
             self._exchanges += 1
-            # The whole request has left, and the connection stands.
+            # The whole request was sent, and the connection is still open.
             self.reusable: bool = (
                 reusable
                 and self._transport is not None
@@ -142,7 +143,7 @@ class AsyncConnection(ConnectingProtocol):
         super()._stop_timer()
 
     def _remember_session(self) -> None:
-        """TLS only: by now the tickets, which follow the handshake, have been read."""
+        """For TLS: store the session. The tickets, which come after the handshake, have been read now."""
         if self._tls is not None and self._transport is not None:
             secured = self._transport.get_extra_info("ssl_object")
             if secured is not None:
@@ -154,7 +155,7 @@ class AsyncConnection(ConnectingProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         waiter, reader = self._waiter, self._reader
         if waiter is None or reader is None or waiter.done():
-            self.reusable = False  # nobody asked for it
+            self.reusable = False  # these bytes do not belong to a request
             if reader is not None:
                 reader.reusable = False
             return
@@ -180,8 +181,8 @@ class AsyncConnection(ConnectingProtocol):
                 self._waiter.set_result(None)  # type: ignore[union-attr]  # it is waiting
 
     def _said_farewell(self) -> bool:
-        """Whether the end of the stream is the node's own word. In TLS it is where a close_notify came; anybody can end
-        the TCP connection, and asyncio tells us of both in the same way."""
+        """Whether the node itself has ended the stream. With TLS, it has if a close_notify came. An attacker could end
+        the TCP connection, and asyncio reports both ends in the same way."""
         secured = None if self._transport is None else self._transport.get_extra_info("ssl_object")
         if secured is None:
             return True
@@ -190,12 +191,12 @@ class AsyncConnection(ConnectingProtocol):
         except ssl.SSLZeroReturnError:
             return True
         except ssl.SSLError:
-            return False  # it waits for more, or the stream is broken
+            return False  # no close_notify has come, or the stream is broken
 
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False
         reason = error if isinstance(error, OSError) else None
-        self._ended_by_node = True  # or by our own kernel, as `reason` tells
+        self._ended_by_node = True  # or by our own kernel; `reason` tells which
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
         self._end(self._lost(reason, self._received))
@@ -204,7 +205,7 @@ class AsyncConnection(ConnectingProtocol):
         self._transport = self._poller = None
 
     def _look(self) -> None:
-        """Whether the answer has been waited for long enough, and when to look next."""
+        """Check whether the wait for the answer has timed out. If not, set the timer for the next look."""
         self._look_at = math.inf
         if self._waiter is None or self._waiter.done():
             return  # the next exchange sets the timer
@@ -216,7 +217,8 @@ class AsyncConnection(ConnectingProtocol):
             self._patience = Patience(self._read_within, self.busy_since or now, parts=PARTS)
         left = self._time_left(self._patience.left(now, self._progress))
         if left <= 0.0 and not self._looked_last and self._poller is not None and self._poller.poll(0):
-            # The event loop did not have the time to read what has come. An endless answer gets this moment only once.
+            # The event loop has not had time to read the bytes that have come. An endless answer gets this time only
+            # once.
             self._looked_last = True
             left = _MOMENT
         elif left > 0.0:
@@ -227,15 +229,15 @@ class AsyncConnection(ConnectingProtocol):
             self._end(self._read_timeout(self._read_within, self._deadline, self._received))
 
     def _end(self, error: Exception) -> None:
-        """Wake the task, which raises `error`. The future does not hold the exception: if the task is cancelled at the
-        same moment, asyncio would complain that nothing has read it."""
+        """Wake the task, which raises `error`. The future does not contain the exception: if the task is cancelled at
+        the same moment, asyncio would log that the exception was never retrieved."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             self._error = error
             waiter.set_result(None)
 
     def _refusal(self) -> TlsError | None:
-        """What the node said before it closed a fresh TLS connection on us, if that was about our certificate."""
+        """The node's refusal of our certificate, if it sent one before it closed a new TLS connection."""
         if self._tls is not None and not self._exchanges and isinstance(self._error, ssl.SSLError):
             return self._tls.refused(self.node, self._error)
         return None
@@ -246,14 +248,14 @@ class AsyncConnection(ConnectingProtocol):
     # ---- between exchanges, and the end ------------------------------------------------------------------------
 
     def is_stale(self) -> bool:
-        """Whether the node has closed this idle connection, or sent what nobody asked for. Does not wait.
+        """Whether the node has closed this idle connection, or sent bytes without a request. Does not wait.
 
-        The kernel is asked, because the event loop may not have had time to look.
+        This asks the kernel, because the event loop may not have had time to check the socket.
         """
         return not self.reusable or self._poller is None or bool(self._poller.poll(0))
 
     def cut(self, reason: str = "it was declared down") -> None:
-        """End what a task does on this connection: it fails in a moment, and the error says why.
+        """End the exchange of a task on this connection: it fails a moment later, and the error says why.
 
         An exchange that must not be cut goes on until its answer comes or its time is up.
         """
@@ -264,31 +266,31 @@ class AsyncConnection(ConnectingProtocol):
         self._stop_connecting()
         if self._waiter is not None:
             self._stop_timer()
-            # What the node has said meanwhile, and the event loop has not read yet, comes first.
+            # Bytes of the node that the event loop has not read yet are read first.
             self._timer = self._loop.call_later(GRACE, self._end_cut)
 
     def _end_cut(self) -> None:
         self._end(self._lost(None, self._received))
 
     def close(self) -> None:
-        """Close the socket. Any number of times; never raises, never waits."""
+        """Close the socket. May be called any number of times. Never raises or waits."""
         self.reusable = False
         self._stop_timer()
         transport = self._transport
         if transport is not None:
-            # Not `close`: TLS would wait for the node's farewell.
+            # `close` is not used: with TLS it would wait for the node's close_notify.
             transport.abort()
         self._let_go()
 
     async def wait_closed(self) -> None:
-        """After `close`: until the event loop has given up the socket, which it does a moment later."""
+        """After `close`: wait until the event loop has released the socket, a moment later."""
         if self._transport is not None:
             self._gone = self._loop.create_future()
             await self._gone
 
     def abandon(self) -> None:
-        """Drop the socket in a forked child, and tell the node nothing. The parent's loop must not be touched: it would
-        forget the parent's own sockets."""
+        """Drop the socket in a forked child, without sending anything. The parent's event loop must not be used here:
+        it would forget the parent's sockets."""
         self.reusable = False
         transport, self._transport = self._transport, None
         if transport is not None:

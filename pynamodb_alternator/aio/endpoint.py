@@ -1,4 +1,4 @@
-"""The attempt loop for an event loop: the decisions are those of `transport.attempts`, only the waiting differs."""
+"""The attempt loop for an event loop. `transport.attempts` makes the decisions, only the waiting differs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AsyncSender:
         self._questions: dict[Signers, asyncio.Task[Signer | None]] = {}
         self.has_room: Callable[[Node], bool] = pools.has_room
         self.any_has_room: Callable[[Iterable[Node]], bool] = pools.any_has_room
-        """The same as the methods of `transport.lanes.Sender`."""
+        """`has_room` and `any_has_room`: as in `transport.lanes.Sender`."""
 
     async def send(
         self,
@@ -69,7 +69,7 @@ class AsyncSender:
         loads: Loads | None = None,
         lent: dict[Node, Any] | None = None,
     ) -> Answer:
-        """As `Sender.send`. `lent`: is told the connection that is used."""
+        """Like `Sender.send`. `lent`: the connection that is used is stored in it."""
         pools, answer = self.pools, None
         connection = pools.take(node)
         if connection is None:
@@ -93,7 +93,7 @@ class AsyncSender:
         return answer
 
     async def exchange(self, node: Node, head: bytes, body: bytes, attempts: Attempts) -> Answer:
-        """One request and its answer, as it was before it was compressed."""
+        """Send one request, and return its answer, unpacked."""
         answer = await self.send(
             node,
             head,
@@ -109,13 +109,13 @@ class AsyncSender:
         return await self.plain(node, head, answer, attempts)
 
     async def plain(self, node: Node, head: bytes, answer: Answer, attempts: Attempts) -> Answer:
-        """The answer as it was before it was compressed. `head`: of the request."""
+        """The answer, unpacked. `head`: of the request."""
         if "content-encoding" not in answer.headers:
             return answer
         pieces = self.shared.unpacked(node, head, answer, attempts.operation)
         plain = list(islice(pieces, 2))
         if len(plain) > 1:
-            # More than is unpacked in a millisecond.
+            # To unpack the rest may take longer than a millisecond.
             def unpack_rest(look: Look) -> None:
                 for piece in pieces:
                     plain.append(piece)
@@ -125,15 +125,15 @@ class AsyncSender:
         return Answer(answer.status, answer.headers, b"".join(plain))
 
     async def in_thread(self, node: Node, attempts: Attempts, work: Callable[[Look], _T]) -> _T:
-        """Do work on an answer of `node` in a thread of the event loop's own, until the deadline of the call.
+        """Do work on an answer of `node` in a thread of the event loop's executor, until the deadline of the call.
 
-        Raises what the work raises, and `ReadTimeoutError`. The work is told to end when the task is cancelled.
+        Raises what the work raises, and `ReadTimeoutError`. If the task is cancelled, the work ends too.
         """
         watch = self.shared.watch(node, attempts)
         try:
             done = asyncio.get_running_loop().run_in_executor(None, work, watch.look)
         except RuntimeError:
-            # The interpreter ends, or the container has as many threads as it may have.
+            # No thread can be started: the interpreter ends, or the container limits the number of threads.
             return work(watch.look)
         try:
             return await _before_the_deadline(done, watch)
@@ -141,7 +141,7 @@ class AsyncSender:
             watch.stop()
 
     async def signer(self, options: RequestOptions, deadline: float | None) -> Signer | None:
-        """The signer of a request, without holding up the event loop. Raises what `Signers.current` raises, and
+        """The signer of a request, without blocking the event loop. Raises what `Signers.current` raises, and
         `CredentialsError` at the deadline."""
         signers = self.shared.signers(options)
         if not signers.would_wait():
@@ -157,11 +157,11 @@ class AsyncSender:
         try:
             return asking.result()
         except AlternatorError as error:
-            # Each task gets an exception of its own: raising one writes a traceback into it.
+            # Each task gets its own exception object, because a traceback is written into it when it is raised.
             raise copy.copy(error) from error.__cause__
 
     def _asking(self, signers: Signers) -> asyncio.Task[Signer | None]:
-        """The question under way: one for all tasks that wait for the same credentials."""
+        """The task that asks for the credentials. All tasks that need the same credentials wait for the same one."""
         loop = asyncio.get_running_loop()
         asking = self._questions.get(signers)
         if asking is None or asking.done() or asking.get_loop() is not loop:
@@ -174,7 +174,7 @@ class AsyncSender:
         if self._questions.get(signers) is asked:
             del self._questions[signers]
         if not asked.cancelled():
-            asked.exception()  # all tasks that waited may have gone: asyncio would complain
+            asked.exception()  # if no task waits any more, asyncio would log an exception that was never retrieved
 
 
 class _Short(ShortLane):
@@ -188,7 +188,7 @@ class _Short(ShortLane):
         return await self._read_beside(sender, node, answer, attempts)
 
     async def go_on(self, sender: AsyncSender, begun: Begun, answer: Answer, attempts: Attempts) -> Answer:
-        """As `send`, for an answer that has come already."""
+        """Like `send`, for an answer that has come already."""
         answer = await sender.plain(begun.node, begun.head, answer, attempts)
         return await self._read_beside(sender, begun.node, answer, attempts)
 
@@ -201,7 +201,7 @@ class _Short(ShortLane):
 
 
 class _Compatible(CompatibleLane):
-    """The compatible lane of an event loop: handlers may be coroutine functions, as aiobotocore has it."""
+    """The compatible lane of an event loop: handlers may be coroutine functions, as in aiobotocore."""
 
     _async_sender: AsyncSender
     _deadline: float | None
@@ -259,7 +259,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
     async def make_request(  # type: ignore[override]  # aiobotocore's client awaits it
         self, operation_model: OperationModel, request_dict: Any
     ) -> tuple[Any, dict[str, Any]]:
-        """Send a request to the node that its query plan says, or to the next one."""
+        """Send a request to the first node of its query plan, or to the next ones if it fails."""
         options = current(self._sender.key)
         timeouts = options.timeouts(self._config.timeouts)
         started = self._environment.clock()
@@ -283,7 +283,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
             return self._result(attempts, lane, await self._drive(attempts, lane))
 
     def call(self, operation: Operation, parameters: Any, body: bytes) -> Any:
-        """The call of a client, if nothing listens to it. Raises what aiobotocore's client would raise."""
+        """The call of a client to which nothing listens. Raises what aiobotocore's client would raise."""
         return self._async_happy_path(operation, parameters, body)
 
     async def _make(self, request: Request, begun: Begun | None, end: Answer | TransportError | None) -> Any:
@@ -326,8 +326,8 @@ class AsyncClusterEndpoint(ClusterEndpoint):
                     attempts.failed(error)
                     continue
                 except asyncio.CancelledError:
-                    # It says nothing of the node's health. But a caller that lost patience may have waited in vain, as
-                    # will the next one: a probe finds out.
+                    # A cancelled task says nothing about the node's health. But perhaps the caller has cancelled it
+                    # because the node does not answer. So the node is probed.
                     if environment.clock() - began >= WORTH_A_PROBE:
                         environment.membership.suspect(step)
                     raise
@@ -339,7 +339,7 @@ class AsyncClusterEndpoint(ClusterEndpoint):
                 return step
 
     async def close(self) -> None:  # type: ignore[override]
-        """Nothing: the pools are the cluster's."""
+        """Does nothing, because the pools belong to the cluster."""
 
 
 async def _before_the_deadline(done: asyncio.Future[_T], watch: Watch) -> _T:
@@ -349,13 +349,13 @@ async def _before_the_deadline(done: asyncio.Future[_T], watch: Watch) -> _T:
             return await done
     except TimeoutError:
         if timer.expired():
-            # A thread may not even have begun: others of the application may keep them all busy.
+            # Perhaps the work has not even begun, because the application keeps all threads of the executor busy.
             raise watch.too_late() from None
         raise
 
 
 class _NoSession:
-    """Takes the place of aiobotocore's HTTP session, for ``async with client``: leaving it closes nothing."""
+    """Replaces aiobotocore's HTTP session, for ``async with client``. The end of the block closes nothing."""
 
     async def __aenter__(self) -> None:
         return None

@@ -1,4 +1,4 @@
-"""Functions that wait, in an event loop: `run` calls one in a greenlet, which hands over where it would wait.
+"""`run`: calls an ordinary function in an event loop, in a greenlet that hands over to the event loop when it waits.
 
     async def run(function)         a greenlet, in which function runs
       │  switch ──────────────────▶  User.get → ... → AlternatorConnection: what is to be awaited
@@ -7,12 +7,12 @@
       │  switch, or throw ────────▶  the answer, or the error, where it was waited for
       │  ◀──────────────────────── the end: what function gives, or its error
 
-There is no thread, and nothing is scheduled: the task that awaits `run` awaits what the function waits for. So
-cancelling, timeouts and context variables are those of this task: the greenlet has the context of the task, the same
-object.
+There is no thread, and no other task: the task that awaits `run` awaits everything for which the function waits. So
+cancelling, timeouts and context variables are those of this task. The greenlet uses the same context object as the
+task.
 
-The function must not hold a `threading.Lock` while it waits: another task of the same thread that waits for the lock
-would never end. This package holds none.
+The function must not hold a `threading.Lock` while it waits: another task of the same thread that needs the lock would
+block the thread for ever. This package holds no lock then.
 """
 
 from __future__ import annotations
@@ -37,17 +37,19 @@ _T = TypeVar("_T")
 
 
 async def run(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """What `function` gives, an ordinary function that makes requests of models: ``await run(User.get, "alice")``.
+    """Call `function`, an ordinary function that makes requests of models, and return its result:
+    ``await run(User.get, "alice")``.
 
-    The event loop goes on with other tasks while the requests of models wait, and while PynamoDB sleeps. All other code
-    that waits holds the event loop up, as always: other clients, files, `time.sleep`. The requests of a model go to the
-    cluster that its alias means now, over connections of this event loop.
+    Other tasks of the event loop run while requests of models wait, and while PynamoDB sleeps. All other code that
+    waits still blocks the event loop: other clients, files, `time.sleep`. The requests of a model go to the cluster
+    that its alias means now, over connections of this event loop.
 
-    An iterator that `function` gives makes its requests where it is read: ``await run(list, User.query("alice"))``.
+    An iterator makes its requests when it is read, so read it inside of the function:
+    ``await run(list, User.query("alice"))``.
 
-    Raises what `function` raises; CancelledError comes out where it waits. TypeError for a coroutine function, which
-    is awaited and not run, and for an argument that cannot be called; `EventLoopError` outside of an event loop of
-    asyncio.
+    Raises what `function` raises. If the task is cancelled, CancelledError is raised in `function` where it waits.
+    Raises TypeError for a coroutine function, which must be awaited directly, and for an argument that cannot be
+    called; `EventLoopError` outside of an event loop of asyncio.
     """
     if not callable(function):
         _complain(function)
@@ -83,8 +85,8 @@ def _complain(value: object) -> NoReturn:
 
 
 class _Call:
-    """A function to call, and then its result. Each is dropped once it is taken, because a greenlet keeps this object
-    until its next call."""
+    """A function to call, and later its result. Both are removed when they are taken, because a greenlet keeps this
+    object until its next call."""
 
     __slots__ = ("_result", "_what")
 
@@ -119,9 +121,9 @@ class _Parked(threading.local):
 
 _parked = _Parked()
 _MOST_PARKED = 100
-"""Each takes 20 KiB. More of them would keep memory for a peak that may not come again."""
+"""The largest number of greenlets that are kept. Each takes 20 KiB, and a large number may never be needed again."""
 _END: Any = object()
-"""The function has come to its end."""
+"""Means that the function has ended."""
 
 
 def _named(function: object) -> str:
@@ -129,8 +131,8 @@ def _named(function: object) -> str:
 
 
 class _Bridge(greenlet):
-    """A greenlet that calls functions for `run`, one after another: making a greenlet takes longer than all that it
-    does. An error ends it. Its parent is the greenlet in which the awaiting task runs."""
+    """A greenlet that calls functions for `run`, one after another, because to make a greenlet takes longer than
+    everything else. An error ends it. Its parent is the greenlet in which the awaiting task runs."""
 
     _is_given_up = False
     _task: asyncio.Task[Any] | None = None
@@ -138,50 +140,50 @@ class _Bridge(greenlet):
     # ---- on the side of the event loop -------------------------------------------------------------------------
 
     def begin(self, call: _Call) -> Any:
-        """Make the call. Gives the first thing to wait for, or `_END`."""
+        """Make the call. Returns the first awaitable of the function, or `_END`."""
         self.parent = current = getcurrent()
-        # One object, so that what is set on one side is seen on the other one.
+        # The same context object, so that a variable that is set on one side is seen on the other side.
         self.gr_context = current.gr_context
         self._task = _task_here()
         return self.switch(call)
 
     def park(self) -> None:
-        """After a call: keep the greenlet for another one."""
+        """After a call: keep the greenlet for another call."""
         self.gr_context = self._task = None
         if len(_parked.bridges) < _MOST_PARKED:
             _parked.bridges.append(self)
 
     def go_on(self, value: Any) -> Any:
-        """Let the function go on with what it waited for. Gives the next thing to wait for, or `_END`."""
-        # An event loop may be run inside of a greenlet (by nest_asyncio): then the task goes on in another one.
+        """Continue the function with the result of its wait. Returns its next awaitable, or `_END`."""
+        # An event loop may run inside of a greenlet (nest_asyncio). Then the task may continue in another greenlet.
         self.parent = getcurrent()
         return self.switch(value)
 
     def fail(self, error: BaseException) -> Any:
-        """The same with the error in which the wait has ended. The frame of `run` is left out of its traceback, because
-        it comes again at the beginning."""
+        """Continue the function with the error of its wait. The frame of `run` is removed from its traceback, because
+        it is added again at the beginning."""
         self._is_given_up = isinstance(error, GeneratorExit)
         try:
             self.parent = getcurrent()
         except ValueError:
-            # The garbage collector has found the task in another thread, where its greenlet cannot go on.
+            # The garbage collector ends the task in another thread, in which its greenlet cannot run.
             raise error from None
         trace = error.__traceback__
         try:
             return self.throw(type(error), error, trace and trace.tb_next)
         finally:
-            del error, trace  # it may come out of here, and refer to this frame
+            del error, trace  # the error may be raised here again, and would refer to this frame
 
     # ---- in the greenlet ---------------------------------------------------------------------------------------
 
     @property
     def is_of_this_task(self) -> bool:
-        """Whether the code that runs belongs to the task that awaits. Another task may run inside of the function: one
-        that begins at once (`asyncio.eager_task_factory`), or one of an event loop in there (nest_asyncio)."""
+        """Whether the running code belongs to the task that awaits. Another task may run inside of the function: an
+        eager task (`asyncio.eager_task_factory`), or a task of a nested event loop (nest_asyncio)."""
         return self._is_given_up or self._task is _task_here()
 
     def hand_over(self, awaitable: Awaitable[_T]) -> _T:
-        """What `awaitable` gives, once the event loop has awaited it. To be called in this greenlet."""
+        """Have the event loop await `awaitable`, and return its result. Must be called in this greenlet."""
         if self._is_given_up:
             if isinstance(awaitable, CoroutineType):
                 awaitable.close()

@@ -1,4 +1,4 @@
-"""The happy path of a request in an event loop: that of `transport.happy_path`, only the waiting differs."""
+"""The happy path of a request in an event loop. It is like `transport.happy_path`, only the waiting differs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["WORTH_A_PROBE", "AsyncHappyPath"]
 
 WORTH_A_PROBE = 0.1
-"""Seconds that a task has waited for a node before it was cancelled. Others are cancelled for reasons of their own."""
+"""If a task is cancelled after it has waited for so many seconds for a node, the node is probed. A task that is
+cancelled earlier was hardly cancelled because of the node."""
 
 
 class AsyncHappyPath(FirstAttempt):
@@ -42,7 +43,7 @@ class AsyncHappyPath(FirstAttempt):
         self._hand_over = hand_over
 
     async def __call__(self, operation: Operation, parameters: Mapping[str, Any], body: bytes) -> Any:
-        """The parsed answer, or what `hand_over` makes of the request."""
+        """Make the request. Returns the parsed answer, or the result of `hand_over`."""
         request, sender = self.request(operation, parameters, body), self._sender
         timeouts = self.timeouts(request)
         waiting = self._prepare(request.started, timeouts.total)

@@ -1,13 +1,14 @@
-"""The clusters of an event loop: found by their alias when they are used, and closed with the event loop.
+"""The clusters of each event loop: they are found by their alias when they are used, and closed with the event loop.
 
-For each running event loop there is one `AsyncCluster` over each `Cluster` that its tasks use, so that both share the
-node list, its health and its background thread; only the connections are the event loop's own.
+Each running event loop has one `AsyncCluster` over each `Cluster` that its tasks use. Both share the node list, its
+health and its background thread; only the connections are the event loop's own.
 
-An event loop does not tell when it ends. But asynchronous generators are closed in it before that: `asyncio.run` does
-so, and so do uvicorn, asgiref, pytest-asyncio and anyio. Such a generator waits here for the end, and closes the
-connections. If an event loop is closed without this, the next event loop drops its connections.
+An event loop has no callback for its end. But asynchronous generators are closed in it before the end, by
+`asyncio.run`, uvicorn, asgiref, pytest-asyncio and anyio. So an asynchronous generator of this module waits for the
+end, and then closes the connections. If an event loop is closed without this, the next event loop drops its
+connections.
 
-Nothing here takes a lock: each event loop has entries of its own, and the table of them is changed by single steps.
+Nothing here takes a lock: each event loop has entries of its own, and each change of the table is a single step.
 """
 
 from __future__ import annotations
@@ -34,46 +35,46 @@ _T = TypeVar("_T")
 
 
 def get_cluster(alias: str = "default") -> AsyncCluster:
-    """The cluster that `alias` means now, for the event loop that runs here. Ask for it at each use: do not keep it.
+    """The cluster that `alias` means now, for the running event loop. Call this at each use, and do not keep the
+    result.
 
-    It shares all but the connections with `pynamodb_alternator.get_cluster(alias)`, and is closed with the event loop;
-    an ``async with`` closes nothing.
-    Raises `ConfigurationError` if nothing says which cluster is meant, and `EventLoopError` outside of an event loop.
+    It shares everything except the connections with `pynamodb_alternator.get_cluster(alias)`, and is closed with the
+    event loop; an ``async with`` does not close it. Raises `ConfigurationError` if the alias is not configured, and
+    `EventLoopError` outside of an event loop.
     """
-    here = _here()  # first: where no event loop runs, that is the mistake to tell of
+    here = _here()  # first, because a missing event loop is the more important error
     return here.cluster_of(registry.get_cluster(alias))
 
 
 def cluster_here(cluster: Cluster) -> AsyncCluster:
-    """The `AsyncCluster` over `cluster` for the event loop that runs here."""
+    """The `AsyncCluster` over `cluster` for the running event loop."""
     return _here().cluster_of(cluster)
 
 
 @with_async_client_type
 async def get_client(alias: str = "default") -> AsyncClient:
-    """The aiobotocore client over all nodes of the cluster that `alias` means now, for the event loop that runs here.
+    """The aiobotocore client over all nodes of the cluster that `alias` means now, for the running event loop.
 
-    Ask for it at each use: do not keep it. Raises what `get_cluster` raises.
+    Call this at each use, and do not keep the result. Raises what `get_cluster` raises.
     """
     while True:
-        here: Any = get_cluster(alias)  # the type that its `client` has is what this function has yet to get
+        here: Any = get_cluster(alias)  # Any, because type checkers take the type of the client from this function
         try:
             client: AsyncClient = await here.client()
         except ClusterClosedError:
             if get_cluster(alias) is here:
                 raise
         else:
-            # The alias may have been configured anew while the client was made.
+            # The alias may have been configured again while the client was made.
             if get_cluster(alias) is here:
                 return client
 
 
 async def close_connections() -> None:
-    """Close the connections that the event loop which runs here has, to the clusters of all aliases and models.
+    """Close the connections of the running event loop to the clusters of all aliases and models.
 
-    It is for the end of an application whose event loop goes on. Requests that are under way finish, those that come
-    later open new connections, and an `AsyncCluster` of your own stays open. Raises `EventLoopError` outside of an
-    event loop.
+    It is for the end of an application whose event loop goes on. Requests under way end normally, and later requests
+    open new connections. An `AsyncCluster` of your own stays open. Raises `EventLoopError` outside of an event loop.
     """
     clusters = _of_loop.get(_running_loop())
     if clusters is not None:
@@ -81,12 +82,13 @@ async def close_connections() -> None:
 
 
 def client_here(cluster: Cluster, hand_over: Callable[[Awaitable[Any]], Any]) -> ClientByHandOver:
-    """The client of `cluster` for a greenlet in the event loop that runs here. `hand_over`: see `ClientByHandOver`."""
+    """The client of `cluster` for a greenlet in the running event loop. `hand_over`: see `ClientByHandOver`."""
     return _here().client_of(cluster, hand_over)
 
 
 class ClientByHandOver:
-    """An aiobotocore client with the methods of a botocore client: `hand_over` gives what an awaitable gives."""
+    """An aiobotocore client with the methods of a botocore client. `hand_over`: waits for an awaitable, and returns its
+    result."""
 
     def __init__(self, client: Any, hand_over: Callable[[Awaitable[Any]], Any]) -> None:
         self._client = client
@@ -109,7 +111,8 @@ class ClientByHandOver:
 
 
 class _ClusterOfLoop(AsyncCluster):
-    """A cluster that all tasks of an event loop share: leaving an ``async with`` does not close it under the others."""
+    """A cluster that all tasks of an event loop share: the end of an ``async with`` does not close it for the
+    others."""
 
     _advice_when_closed = (
         "It was closed with its event loop, or because its alias means another one now. Keep neither it nor its "
@@ -121,7 +124,7 @@ class _ClusterOfLoop(AsyncCluster):
 
 
 class _LoopClusters:
-    """The clusters of one event loop, which is the one that runs."""
+    """The clusters of the running event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -140,7 +143,7 @@ class _LoopClusters:
         return made
 
     def client_of(self, cluster: Cluster, hand_over: Callable[[Awaitable[Any]], Any]) -> ClientByHandOver:
-        """The client of `cluster_of`. The first greenlet that asks for it hands over until the client is made."""
+        """The client of the result of `cluster_of`. The first greenlet that needs it hands over until it is made."""
         here = self.cluster_of(cluster)
         client = self._clients.get(here)
         if client is None:
@@ -161,7 +164,7 @@ class _LoopClusters:
             await self.close()
 
     async def close(self) -> None:
-        """Close the clusters. Those that are asked for later are new ones."""
+        """Close the clusters. A later call of `cluster_of` makes a new one."""
         for cluster in list(self._clusters.values()):
             await cluster.aclose()
         self._forget_closed()
@@ -173,8 +176,8 @@ class _LoopClusters:
 
 
 def _start(farewell: AsyncGenerator[None, None]) -> None:
-    """Start the generator, which then waits at its ``yield``: from now on the event loop knows it, and closes it at the
-    end."""
+    """Start the generator, which then waits at its ``yield``. So the event loop knows the generator, and closes it at
+    its end."""
     try:
         farewell.__anext__().send(None)
     except StopIteration:
@@ -183,8 +186,8 @@ def _start(farewell: AsyncGenerator[None, None]) -> None:
 
 _of_loop: dict[asyncio.AbstractEventLoop, _LoopClusters] = {}
 _left_behind: list[object] = []
-"""In a forked child: the entries of the parent's event loops. They are kept: the parent's event loops must not be told
-here that they are gone."""
+"""In a forked child: the entries of the parent's event loops. They are kept, because their end would call the parent's
+event loops."""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

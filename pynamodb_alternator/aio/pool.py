@@ -1,6 +1,6 @@
-"""The connections of an event loop to each node. The rules are those of `transport.pool_core`, the waiting is not.
+"""The connections of an event loop to each node. `transport.pool_core` has the rules; only the waiting differs.
 
-Everything happens in the loop. What the cluster's monitor tells comes from its own thread, and is handed over to the
+All work is done in the event loop. Calls of the cluster's monitor come from its thread, and are passed to the event
 loop.
 """
 
@@ -30,18 +30,19 @@ __all__ = ["AsyncNodePool", "AsyncPools", "EventLoopError"]
 
 
 class EventLoopError(AlternatorError, RuntimeError):
-    """An `AsyncCluster` was used in another event loop than the one it belongs to, or in none."""
+    """An `AsyncCluster` was used outside of the event loop to which it belongs."""
 
 
 _SOONEST = 0.01
-"""The least number of seconds until the next look at a queue: thousands of tasks may wait in it, each until another
-moment."""
+"""The smallest number of seconds until the next look at a queue, because thousands of tasks may wait in it, each with
+another end of its wait."""
 _LOOKED_AT = 10_000
-"""So many waiters are looked at in `HEAL_EVERY` seconds."""
+"""The largest number of waiters that are checked in `HEAL_EVERY` seconds."""
 
 
 class _WaitingTask(Waiter[AsyncConnection]):
-    """`began`: what the queue's clock showed when the wait began. `seconds`: for which the queue may stand still."""
+    """A task in the queue. `began`: the time of the queue's clock when the wait began. `seconds`: how long the queue
+    may stand still."""
 
     __slots__ = ("began", "future", "seconds")
 
@@ -84,11 +85,11 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
     async def acquire(
         self, connect_timeout: float, deadline: float | None = None, wait: float | None = None
     ) -> AsyncConnection:
-        """A connection that no other task uses: the one that was not used for longest, or a fresh one.
+        """A connection for the calling task alone: the one that has been idle for longest, or a new one.
 
-        `connect_timeout`: seconds. `wait`: seconds in which one of a full pool must come free, for whomever it may be;
-        `connect_timeout` if not given. `deadline`: on the clock, for both.
-        Raises `NotSentError`s: `PoolTimeoutError`, and what `AsyncConnection.connect` raises.
+        `connect_timeout`: seconds. `wait`: if the pool is full, seconds in which a connection must be given back, to
+        any waiter; None for `connect_timeout`. `deadline`: a time of the clock, for both. Raises `NotSentError`s:
+        `PoolTimeoutError`, and those of `AsyncConnection.connect`.
         """
         while (connection := self.take()) is None:
             waiter = _WaitingTask(self._loop)
@@ -99,7 +100,7 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
                     timer = self._begin_to_wait(waiter, since, seconds, deadline)
                     await waiter.future
                 except BaseException:
-                    self._interrupted(waiter)  # perhaps cancelled at the moment in which it was served
+                    self._interrupted(waiter)  # it may be cancelled at the moment when it was served
                     raise
                 finally:
                     if timer is not None:
@@ -114,8 +115,8 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         return connection
 
     def take(self) -> AsyncConnection | None:
-        """An idle connection, as `acquire` gives it; None if there is none, if others wait, or if another one is to be
-        opened in its place."""
+        """An idle connection, like `acquire`. None if there is none, if other tasks wait, or if the connection must be
+        replaced by a new one."""
         idle, spares = self._idle, self._spares
         while idle and not self._waiters:
             now = self.clock()
@@ -131,8 +132,8 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         return None
 
     def _or_another(self, connection: AsyncConnection) -> AsyncConnection | None:
-        """A connection that lay idle, if it can be used; or one that is to be connected in its place. None if it is
-        closed, and the next one is to be taken."""
+        """`connection`, which was idle, if it can be used; or a new connection, not connected yet, that replaces it.
+        None if it was closed, and the next one must be taken."""
         now = self.clock()
         if now - connection.idle_since > self._max_idle or connection.is_stale():
             self._discard(connection)
@@ -142,7 +143,7 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
     def _begin_to_wait(
         self, waiter: _WaitingTask, now: float, seconds: float, deadline: float | None
     ) -> asyncio.TimerHandle | None:
-        """Start the checks whether a task has waited for too long. Gives the timer for the task's deadline, if it has
+        """Start the checks whether a task has waited for too long. Returns the timer for the task's deadline, if it has
         one."""
         if seconds <= 0.0 or (deadline is not None and now >= deadline):
             waiter.wake()
@@ -157,15 +158,14 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         return None if deadline is None else self._loop.call_later(deadline - now, waiter.wake)
 
     def _set_timer(self, now: float, next_look: float) -> None:
-        """One timer serves all waiters: there may be thousands of them, and hardly any waits for as long as it may."""
+        """Set the one timer of all waiters. There may be thousands of waiters, and hardly any of them times out."""
         before, self._timer = self._timer, self._loop.call_later(next_look - now, self._look)
         self._patience.next_look = next_look
         if before is not None:
             before.cancel()
 
     def _look(self) -> None:
-        """Wake the tasks that have waited for too long, and set the timer anew. Connections that were lost are looked
-        for."""
+        """Wake the tasks that have waited for too long, look for lost connections, and set the timer again."""
         self._timer = None
         if not self._waiters:
             return
@@ -195,9 +195,9 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
 
 
 class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
-    """The pools of one event loop, which is the one in which the first request is made.
+    """The pools of one event loop: the one in which the first request is made.
 
-    It is a `transport.all_pools.SharedPools`: the methods that are named there may be called by any thread.
+    It is a `transport.all_pools.SharedPools`: the methods of that protocol may be called by any thread.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
         )
 
     def bind(self) -> asyncio.AbstractEventLoop:
-        """The event loop that runs here, which is the one of these pools from now on.
+        """The running event loop, to which these pools belong from now on.
 
         Raises `EventLoopError` if they belong to another one, or none runs.
         """
@@ -255,35 +255,36 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
         return self._pool(node).acquire(connect_timeout, deadline, wait)
 
     def take(self, node: Node) -> AsyncConnection | None:
-        """As `acquire`, where nothing is to be waited for; else None."""
+        """Like `acquire`, if no wait is needed; else None."""
         pool = self._pools.get(node.endpoint)
         return None if pool is None or self._closed else pool.take()
 
     async def aclose(self) -> None:
-        """Close what is idle, now, and what is in use, when it is given back. Returns when the idle ones are gone."""
+        """Close idle connections now, and connections in use when they are given back. Returns when the idle ones are
+        closed."""
         for connection in self._close_all():
             await connection.wait_closed()
 
-    # ---- what the cluster tells, from any thread ---------------------------------------------------------------
+    # ---- calls of the cluster, from any thread ---------------------------------------------------------------
 
     def _in_loop(self, call: Callable[[], object]) -> None:
         loop = self.loop
         if loop is not None:
-            with contextlib.suppress(RuntimeError):  # it is closed, and its connections are lost with it
+            with contextlib.suppress(RuntimeError):  # the event loop is closed, and so are its connections
                 loop.call_soon_threadsafe(call)
 
     def keep_only(self, nodes: Collection[Node]) -> None:
-        """As `PoolMap.keep_only`, a moment later."""
-        self._members = frozenset(node.endpoint for node in nodes)  # for pools that are made before
+        """Like `PoolMap.keep_only`, a moment later."""
+        self._members = frozenset(node.endpoint for node in nodes)  # for pools that are made meanwhile
         self._in_loop(lambda: super(AsyncPools, self).keep_only(nodes))
 
     def cut(self, node: Node, reason: str = "the node was declared down") -> None:
-        """As `PoolMap.cut`, a moment later."""
+        """Like `PoolMap.cut`, a moment later."""
         if node.endpoint in self._pools:
             self._in_loop(lambda: super(AsyncPools, self).cut(node, reason))
 
     def raise_limit(self, limit: int) -> None:
-        """As `PoolMap.raise_limit`, a moment later, or at once if there is no event loop yet."""
+        """Like `PoolMap.raise_limit`, a moment later, or at once if there is no event loop yet."""
         if self.loop is None:
             super().raise_limit(limit)
         else:
@@ -293,11 +294,11 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
         self._in_loop(pool.sweep)
 
     def close(self) -> None:
-        """As `PoolMap.close`, a moment later."""
+        """Like `PoolMap.close`, a moment later."""
         self._closed = True
         self._in_loop(self._close_all)
 
     def after_fork(self) -> None:
-        """In a forked child, or when the event loop is gone: drop all sockets, and belong to no event loop."""
+        """In a forked child, or after the end of the event loop: drop all sockets, and belong to no event loop."""
         self.loop = None
         super().after_fork()

@@ -1,7 +1,7 @@
 """Name resolution for an event loop: it waits for the same look-ups as threads do.
 
-asyncio would ask in a thread of the loop's executor. These are few, they are the application's too, and one name that
-hangs would take them all from the others.
+asyncio would resolve in a thread of the loop's executor. The executor has few threads, which the application uses too,
+and one name that hangs could occupy all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["resolve"]
 async def resolve(host: str, port: int) -> Sequence[str]:
     """The addresses of a host name, in the resolver's order. An address is not looked up.
 
-    Raises OSError. Waits as long as it takes; a task that is cancelled leaves the look-up to the others.
+    Raises OSError. Waits as long as it takes. If the task is cancelled, the look-up goes on for other callers.
     """
     if is_ip_address(host):
         return (host,)

@@ -1,8 +1,8 @@
-"""A read and its hedge in an event loop: what `transport.side_by_side` is for threads.
+"""A read and its hedge in an event loop, like `transport.side_by_side` for threads.
 
-Each of the two attempts is a task, so that each waits as an attempt of an event loop does, handlers that are coroutines
-included. The task that loses is cancelled, and so are both if the caller's is: a task that is cancelled closes its
-connection, and gives its slot back. They have ended when `send` ends.
+Each of the two attempts is a task, so each waits like any attempt of an event loop, also for handlers that are
+coroutines. The task that loses is cancelled. If the caller's task is cancelled, both are. A cancelled task closes its
+connection, which frees its slot. Both tasks have ended when `send` ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Tasks = dict["asyncio.Task[Answer]", Attempt]
 
 
 class AsyncSideBySide:
-    """`lane`, on which an attempt may have a hedge beside it. For one call, as the lane is."""
+    """A lane on which an attempt and its hedge run at the same time. Like each lane, it serves one call."""
 
     def __init__(self, lane: Any) -> None:
         self._lane = lane
@@ -51,7 +51,7 @@ class AsyncSideBySide:
 
 
 async def _wait(tasks: _Tasks, attempts: HedgedAttempts) -> list[asyncio.Task[Answer]]:
-    """Wait until tasks have ended, and give them; none if the attempt is to be hedged now."""
+    """Wait until tasks have ended, and return them; an empty list if the attempt must be hedged now."""
     left = None
     if attempts.hedge_at < math.inf:
         left = max(0.0, attempts.hedge_at - attempts.environment.clock())
@@ -68,7 +68,7 @@ def _hedge(tasks: _Tasks, attempts: HedgedAttempts) -> Attempt | None:
 
 
 def _take(task: asyncio.Task[Answer], tasks: _Tasks, attempts: HedgedAttempts) -> Answer | None:
-    """Take the end of a task. Gives the answer that counts, or raises the error of the last attempt."""
+    """Take the end of a task. Returns the answer that counts, or raises the error of the last attempt."""
     attempt = tasks.pop(task)
     others = list(tasks.values())
     try:
@@ -87,7 +87,7 @@ def _take(task: asyncio.Task[Answer], tasks: _Tasks, attempts: HedgedAttempts) -
 
 
 async def _end(tasks: _Tasks) -> None:
-    """Cancel what is left, and wait for its end."""
+    """Cancel the remaining tasks, and wait for their end."""
     for task in tasks:
         task.cancel()
         task.add_done_callback(_hear)
@@ -96,6 +96,6 @@ async def _end(tasks: _Tasks) -> None:
 
 
 def _hear(task: asyncio.Task[Answer]) -> None:
-    # asyncio complains of an error that nobody has asked for.
+    # Otherwise asyncio would log an exception that was never retrieved.
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""Calls that wait in a thread, for an event loop that must not."""
+"""Makes calls that wait in a thread, for an event loop, which must not wait."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ _T = TypeVar("_T")
 
 
 def run_in_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], _T]) -> asyncio.Future[_T]:
-    """What `call` gives, in a thread that nobody waits for at the end: the loop's own executor would.
+    """A future for the result of `call`, which runs in a daemon thread. The loop's own executor is not used, because
+    the end of the process would wait for its threads.
 
-    Where no thread can be started, the event loop waits for it.
+    If no thread can be started, `call` runs in the event loop.
     """
     result: asyncio.Future[_T] = loop.create_future()
-    result.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that nobody must ask for it
+    result.add_done_callback(lambda done: done.cancelled() or done.exception())  # marks an exception as retrieved
 
     def settle(error: BaseException | None, value: Any = None) -> None:
         if result.done():
@@ -27,7 +28,7 @@ def run_in_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], _T]) -> as
         if error is None:
             result.set_result(value)
         elif isinstance(error, StopIteration):
-            # A future refuses it, and would never be done.
+            # A future does not accept StopIteration, and would never be done.
             result.set_exception(RuntimeError(f"{type(error).__name__} was raised: {error}"))
         else:
             result.set_exception(error)
@@ -43,5 +44,5 @@ def run_in_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], _T]) -> as
     try:
         threading.Thread(target=work, name="pynamodb_alternator-async", daemon=True).start()
     except RuntimeError:
-        work()  # better late than never
+        work()  # no thread can be started
     return result
