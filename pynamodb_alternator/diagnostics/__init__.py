@@ -1,4 +1,4 @@
-"""Looking at a cluster: the doctor's findings, where the requests of a key go, and counters of each node."""
+"""Inspects a cluster: the doctor's findings, where the requests of a key go, and counters of each node."""
 
 from .examiner import examine, ping, troubles
 from .inside import Inside

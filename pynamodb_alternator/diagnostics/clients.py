@@ -1,8 +1,8 @@
-"""Who is on the cluster, by the nodes' own tables ``system.clients``.
+"""Finds the clients of the cluster in the nodes' own tables ``system.clients``.
 
-A node lists there the connections of CQL drivers, and of Alternator's clients only those whose request it is answering
-at that moment. So each node is asked again and again for a while, and what was seen is summed up.
-Source: ``server::get_client_data`` in the server's ``alternator/server.cc``.
+In this table a node lists the connections of CQL drivers. Of Alternator's clients it lists only those whose request it
+is answering at that moment. So each node is asked again and again for a while, and the rows are summed up. Source:
+``server::get_client_data`` in the server's ``alternator/server.cc``.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _PAUSE = 0.05
 """Seconds between two questions to a node."""
 _MOST_PAGES = 100
 _CONNECTION = ("address", "port", "client_type", "driver_name")
-"""What makes a row another one than those that a node has shown before."""
+"""The columns by which rows of a node are distinguished."""
 _ANONYMOUS = ("", "anonymous")
 
 
 @dataclass(frozen=True, slots=True)
 class SeenClient:
-    """One program on one machine, as the nodes have seen it.
+    """One program on one machine, as the nodes list it.
 
-    `address`: of the machine. `program`: what it says it is, which is the User-Agent of Alternator's clients; empty if
-    it says nothing. `user`: the role that it has logged in as; empty without a login. `protocol`: ``alternator`` or
-    ``cql``. `tls`: whether its connections are encrypted, None if the node does not say. `connections`: how many it was
-    seen on. `nodes`: the addresses of the nodes that have seen it.
+    `address`: the address of the machine. `program`: the name that it sends, which is the User-Agent of Alternator's
+    clients; empty if it sends none. `user`: the role of its login; empty without a login. `protocol`: ``alternator`` or
+    ``cql``. `tls`: whether its connections are encrypted; None if the node does not tell this. `connections`: on how
+    many connections it was seen. `nodes`: the addresses of the nodes that list it.
     """
 
     address: str
@@ -54,7 +54,7 @@ class SeenClient:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What the nodes have told. `refusals`: by the address of a node, why it has told nothing."""
+    """The clients that the nodes list. `refusals`: by the address of a node, why its list could not be read."""
 
     clients: tuple[SeenClient, ...]
     asked: tuple[str, ...]
@@ -62,10 +62,10 @@ class Clients:
 
 
 def clients(inside: Inside, *, seconds: float, timeout: float = 2.0, own: str = "") -> Clients:
-    """Ask every node for its clients, and those that answer again and again for so many `seconds`.
+    """Ask every node for its clients, and ask the nodes that answer again and again for so many `seconds`.
 
-    `timeout`: seconds for each question. `own`: the User-Agent of the questions themselves, which are left out.
-    Raises `ClusterClosedError`.
+    `timeout`: seconds for each question. `own`: the User-Agent of the questions themselves, which is left out. Raises
+    `ClusterClosedError`.
     """
     inside.prepare(time.monotonic(), timeout)
     questions = Questions(inside, timeout)
@@ -85,7 +85,7 @@ def clients(inside: Inside, *, seconds: float, timeout: float = 2.0, own: str = 
                 if not (own and row.get("driver_name") == own):
                     connection = (node.address, *(row.get(name, "") for name in _CONNECTION))
                     rows[connection] = node.address, row
-        # One that is frozen would hold up the questions to the others.
+        # A frozen node would delay the questions to the others.
         nodes = [node for node in nodes if node.address not in refusals]
         now = time.monotonic()
         if deadline is None:
@@ -98,7 +98,7 @@ def clients(inside: Inside, *, seconds: float, timeout: float = 2.0, own: str = 
 
 
 def _look_at(questions: Questions, node: Node) -> list[dict[str, str]] | str:
-    """The rows that a node shows now, or why it shows none."""
+    """The rows that a node lists now, or why they cannot be read."""
     try:
         return list(_rows(lambda more: _page(questions, node, more)))
     except Exception as error:
@@ -119,7 +119,7 @@ def _rows(page_after: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Itera
     for _ in range(_MOST_PAGES):
         page = page_after(more)
         for item in page.get("Items", ()):
-            # Whatever type a column has, it is text here.
+            # Columns of all types become text here.
             yield {name: str(next(iter(value.values()))) for name, value in item.items()}
         if not page.get("LastEvaluatedKey"):
             return
@@ -127,7 +127,7 @@ def _rows(page_after: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Itera
 
 
 def summed_up(rows: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[SeenClient, ...]:
-    """The rows of the same program on the same machine together, sorted by machine and program."""
+    """One `SeenClient` for all rows of the same program on the same machine, sorted by machine and program."""
     groups: dict[tuple[str, str, str, str, str], set[tuple[str, str]]] = {}
     for node, row in rows:
         program = " ".join(filter(None, (row.get("driver_name"), row.get("driver_version"))))

@@ -1,4 +1,4 @@
-"""What the checks look at: the seeds, the nodes, and what the nodes answer."""
+"""The facts for the checks: the seeds, the nodes, and the nodes' answers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,9 @@ __all__ = ["Examination"]
 
 
 class Examination:
-    """One examination of a cluster. Each fact is gathered when the first check asks for it, and does not change after
-    that.
+    """One examination of a cluster. Each fact is gathered when the first check needs it, and does not change later.
 
-    `timeout`: seconds for each question. `wall_clock`: what the nodes' clocks are compared with. `signer`: see
-    `Questions`.
+    `timeout`: seconds for each question. `wall_clock`: is compared with the nodes' clocks. `signer`: see `Questions`.
     """
 
     def __init__(
@@ -69,7 +67,7 @@ class Examination:
 
     @cached_property
     def nodes(self) -> tuple[NodeReport, ...]:
-        """Every node that the cluster or a seed names."""
+        """All nodes that the cluster knows or a seed names."""
         known = self.inside.membership.view.topology.ring
         nodes = ring_order([*known, *(node for seed in self.seeds for node in seed.nodes)])
         look = look_at if self.config.discovery.enabled else reach
@@ -77,17 +75,17 @@ class Examination:
 
     @cached_property
     def well(self) -> tuple[NodeReport, ...]:
-        """Those that answer as they should."""
+        """The nodes that answer well."""
         return tuple(report for report in self.nodes if report.is_well)
 
     @cached_property
     def listings(self) -> Mapping[Node, Answer | Exception]:
-        """What each well node says to a ListTables, signed if the cluster has credentials."""
+        """The answer of each well node to a ListTables, which is signed if the cluster has credentials."""
         return self.ask_each("ListTables", {"Limit": 1})
 
     @cached_property
     def is_admitted(self) -> bool:
-        """Whether the server lets our requests in. Without that, the checks that follow make no sense."""
+        """Whether the server accepts our requests. If not, the later checks are useless."""
         return any(
             not isinstance(answer, Exception) and (answer.status < 300 or refusal(answer)[0] == "AccessDeniedException")
             for answer in self.listings.values()
@@ -95,7 +93,7 @@ class Examination:
 
     @cached_property
     def locations(self) -> Mapping[str, Location]:
-        """Datacenter and rack by the address of a node, out of the system tables.
+        """Datacenter and rack by the address of a node, from the system tables.
 
         Raises `SystemTableError`, the errors of requests, and ValueError for an answer that is not JSON.
         """
@@ -105,11 +103,11 @@ class Examination:
 
     @property
     def client(self) -> NodesClient:
-        """Asks the well nodes, whatever the routing scope is."""
+        """A client that asks the well nodes, for any routing scope."""
         return NodesClient(self._questions, [report.node for report in self.well])
 
     def ask_each(self, operation: str, parameters: Mapping[str, Any], **more: Any) -> dict[Node, Answer | Exception]:
-        """What each well node answers to one request (`Questions.post`), or what went wrong."""
+        """The answer of each well node to one request (`Questions.post`), or the error."""
 
         def ask(report: NodeReport) -> Answer | Exception:
             try:
@@ -120,7 +118,7 @@ class Examination:
         nodes = [report.node for report in self.well]
         if more.get("signed", True):
             try:
-                self._questions.signer()  # once, and not by each of the threads
+                self._questions.signer()  # called once here, so that the threads do not all call it
             except Exception as error:
                 return dict.fromkeys(nodes, error)
         return dict(zip(nodes, at_once(ask, self.well), strict=True))

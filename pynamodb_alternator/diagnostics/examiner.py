@@ -1,8 +1,8 @@
-"""The doctor: looks at a cluster, and tells each finding with its remedy.
+"""The doctor: examines a cluster, and reports findings with their remedies.
 
 It asks questions that change nothing: ``GET /``, ``GET /localnodes``, ListTables, DescribeTable, ListTagsOfResource,
-the system tables, and some keys of tables whose partition keys are numbers. It asks each node by itself, so it uses no
-query plan, and what it hears does not count for health.
+the system tables, and some keys of tables whose partition keys are numbers. It asks each node directly, so it uses no
+query plan, and the answers do not count for health.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def examine(
     wall_clock: Callable[[], float] = time.time,
     signer: Callable[[], Signer | None] | None = None,
 ) -> Iterator[Finding]:
-    """The findings as they come. `timeout`: seconds for each question. `signer`: what gives the signer of requests; the
-    cluster's credentials are asked, once, if it is not given.
+    """The findings, one after another. `timeout`: seconds for each question. `signer`: returns the signer of requests;
+    None to ask the cluster's credentials, once.
 
-    Raises `ConfigurationError` for a wrong timeout, and `ClusterClosedError` when the first finding is asked for.
+    Raises `ConfigurationError` for a wrong timeout, and `ClusterClosedError` when the first finding is requested.
     """
     settings.positive("Cluster.check: timeout", timeout)
     return _findings(Examination(inside, timeout, wall_clock, signer))
@@ -92,7 +92,7 @@ def _findings(examination: Examination) -> Iterator[Finding]:
 
 
 def ping(inside: Inside, *, timeout: float = 2.0) -> dict[str, float | Exception]:
-    """For each node by its address: how long it took to answer, in seconds, or why it did not.
+    """For each node by its address: the seconds until it answered, or the error.
 
     `timeout`: seconds for each of two questions to a node. Raises `ClusterClosedError`.
     """
@@ -107,7 +107,7 @@ def ping(inside: Inside, *, timeout: float = 2.0) -> dict[str, float | Exception
 
 
 def troubles(inside: Inside, *, timeout: float = 2.0) -> list[Finding]:
-    """Why the cluster has no node, or none in the routing scope: the warnings and errors that `examine` has about it.
+    """Why the cluster, or the routing scope, has no node: the warnings and errors that `examine` has about this.
 
     `timeout`: seconds for each question. Raises `ClusterClosedError`.
     """

@@ -1,4 +1,4 @@
-"""What diagnostics need to know of the inside of a cluster, and all that they touch of it."""
+"""The protocol of the parts of a cluster that diagnostics use."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ __all__ = ["Inside"]
 
 
 class Inside(Protocol):
-    """The parts of one cluster that diagnostics look at."""
+    """The parts of one cluster that diagnostics use."""
 
     @property
     def config(self) -> ClusterConfig: ...
 
     @property
     def membership(self) -> Membership:
-        """The nodes: its `view`, and `nodes()` for people."""
+        """The nodes. Diagnostics use its `view` and `nodes()`."""
 
     @property
     def tables(self) -> Tables:
-        """What is known of tables: `names()` and `get()`."""
+        """What is known of tables. Diagnostics use `names()` and `get()`."""
 
     @property
     def replicas(self) -> Replicas:
-        """The token rings that are known: `ring()` and `is_wanted()`."""
+        """The known token rings. Diagnostics use `ring()` and `is_wanted()`."""
 
     @property
     def questions(self) -> OwnQuestions:
-        """What the library asks for itself: `token_rings`."""
+        """The library's own questions. Diagnostics use `token_rings`."""
 
     @property
     def key(self) -> object:
-        """What stands for the cluster in context variables."""
+        """Identifies the cluster in context variables."""
 
     @property
     def has_monitor(self) -> bool:
-        """Whether there is to be a background thread."""
+        """Whether the cluster has a background thread."""
 
     @property
     def router(self) -> Router:
-        """Where requests go: `route_key()`."""
+        """Decides where requests go. Diagnostics use `route_key()`."""
 
     @property
     def counts(self) -> Counts:
@@ -62,24 +62,24 @@ class Inside(Protocol):
 
     @property
     def loads(self) -> Loads | None:
-        """How busy each node is; None where that does not decide about their order."""
+        """How busy each node is; None if the order of the nodes does not depend on it."""
 
     @property
     def control(self) -> ControlConnections:
-        """GET requests beside the pools: `fetch()`."""
+        """Makes GET requests outside of the pools, by `fetch()`."""
 
     @property
     def pools(self) -> Pools:
-        """Connections for POST requests: `acquire()` and `release()`."""
+        """Connections for POST requests. Diagnostics use `acquire()` and `release()`."""
 
     @property
     def sender(self) -> Sender:
-        """The headers that requests of this cluster carry: `extra_headers()`, `signers()` and `signature()`."""
+        """The headers of this cluster's requests. Diagnostics use `extra_headers()`, `signers()` and `signature()`."""
 
     def prepare(self, now: float, total: float | None, /) -> None:
-        """Be awake, and have nodes, within `total` seconds if there is such a limit.
+        """Wait until nodes are known, for at most `total` seconds; None for no limit.
 
-        `now`: what the monotonic clock says. Raises `ClusterClosedError`.
+        `now`: the time of the monotonic clock. Raises `ClusterClosedError`.
         """
 
     def pool_stats(self) -> Mapping[str, PoolStats]:

@@ -1,4 +1,4 @@
-"""One node as diagnostics see it: whether it answers, how fast, and what it says of the others."""
+"""The report on one node: whether it answers, how fast, and which nodes it lists."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["NodeReport", "look_at", "reach"]
 class NodeReport:
     """What is known of one node.
 
-    `error`: why it did not answer. `status`: of its answer to ``GET /``. `latency`: seconds of that exchange. `skew`:
-    seconds by which our clock is ahead of the node's, None if it tells no time. `lists`, `refused`: the nodes that it
-    lists, and the entries that cannot be one, each with the reason. `list_error`: why it gave no list. `rack_support`:
-    whether it honours racks, None if that is not known.
+    `error`: why it did not answer. `status`: of its answer to ``GET /``. `latency`: seconds of this exchange. `skew`:
+    by how many seconds our clock is ahead of the node's; None if the node does not tell its time. `lists`: the nodes
+    that it lists. `refused`: the listed entries that cannot be nodes, each with the reason. `list_error`: why it did
+    not give a list. `rack_support`: whether it honours racks; None if this is not known.
     """
 
     node: Node
@@ -51,10 +51,10 @@ class NodeReport:
 
 
 def reach(questions: Questions, node: Node, wall_clock: Callable[[], float]) -> NodeReport:
-    """See whether the node answers, and how fast."""
+    """Find out whether the node answers, and how fast."""
     try:
         questions.get(node, PROBE_PATH)
-        # The second one goes over an open connection, and so tells the way there and back.
+        # The second request uses the open connection, so its time is that of one round trip.
         started, before = time.monotonic(), wall_clock()
         answer = questions.get(node, PROBE_PATH)
     except (TransportError, OSError) as error:
@@ -66,7 +66,7 @@ def reach(questions: Questions, node: Node, wall_clock: Callable[[], float]) -> 
 
 
 def look_at(questions: Questions, node: Node, wall_clock: Callable[[], float]) -> NodeReport:
-    """`reach`, and what the node lists."""
+    """Like `reach`, and also read the node's list."""
     report = reach(questions, node, wall_clock)
     if not report.is_well:
         return report
@@ -80,7 +80,7 @@ def look_at(questions: Questions, node: Node, wall_clock: Callable[[], float]) -
 
 
 def _clock_skew(answer: Answer, *, before: float, after: float) -> float | None:
-    """By how many seconds our clock is ahead of the node's, as far as a Date header without fractions tells."""
+    """By how many seconds our clock is ahead of the node's, by a Date header, which has no fractions of seconds."""
     date = answer.headers.get("date")
     if date is None:
         return None
@@ -88,7 +88,7 @@ def _clock_skew(answer: Answer, *, before: float, after: float) -> float | None:
         theirs = email.utils.parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    # Their second began at `theirs`: anything within it, and within the exchange, is not a skew.
+    # The node's second began at `theirs`. A difference within this second, or within the exchange, is not a skew.
     if before > theirs + 1:
         return before - theirs - 1
     if after < theirs:

@@ -1,4 +1,4 @@
-"""Questions to single nodes. They change nothing, do not count for health, and send no signals."""
+"""Asks single nodes. The questions change nothing, do not count for health, and send no signals."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 __all__ = ["NodesClient", "Questions", "at_once", "refusal"]
 
 _AT_ONCE = 8
-"""Nodes that are asked at the same time."""
+"""The largest number of nodes that are asked at the same time."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
 class Questions:
-    """Asks nodes of one cluster, each by itself. `timeout`: seconds for each question.
+    """Asks single nodes of one cluster. `timeout`: seconds for each question.
 
-    `signer`: gives the signer of all questions. It is asked once, unless it fails; the cluster's own if not given.
+    `signer`: returns the signer of all questions; None for the cluster's own. It is called again only if it fails.
     """
 
     def __init__(self, inside: Inside, timeout: float, signer: Callable[[], Signer | None] | None = None) -> None:
@@ -49,7 +49,7 @@ class Questions:
         self._signers: tuple[Signer | None, ...] = ()
 
     def signer(self) -> Signer | None:
-        """The signer of signed questions. The first time it may wait. Raises what a callable for credentials raises."""
+        """The signer of signed questions. The first call may wait. Raises what a callable for credentials raises."""
         if not self._signers:
             self._signers = (self._ask_signer(),)
         return self._signers[0]
@@ -59,7 +59,7 @@ class Questions:
         return self._inside.control.fetch(node, path, timeout=self._timeout)
 
     def node_list(self, node: Node, path: str, scope: Scope) -> Listing:
-        """What the node lists under a path of ``/localnodes``.
+        """The node's list for a path of ``/localnodes``.
 
         Raises `TransportError`, and ValueError for an answer that is not a list.
         """
@@ -101,9 +101,9 @@ class Questions:
 
 
 class NodesClient:
-    """As much of a botocore client as diagnostics need.
+    """A small botocore client with the operations that diagnostics need.
 
-    The first of its nodes that answers is asked, whatever the routing scope is. Raises botocore's errors, and those
+    Each request goes to the first of its nodes that answers, for any routing scope. Raises botocore's errors, and those
     of `Questions.post`.
     """
 
@@ -158,7 +158,7 @@ def refusal(answer: Answer) -> tuple[str, str]:
 
 
 def at_once(ask: Callable[[_T], _R], subjects: Iterable[_T]) -> list[_R]:
-    """What `ask` gives for each, in their order; some of them are asked at the same time."""
+    """The results of `ask` for all subjects, in their order. Several are asked at the same time."""
     subjects = list(subjects)
     if len(subjects) < 2:
         return [ask(subject) for subject in subjects]

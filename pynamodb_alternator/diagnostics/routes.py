@@ -62,12 +62,12 @@ def route(inside: Inside, table_name: str, key: Any, index: str | None) -> KeyRo
     if index is not None:
         _check_name("index", index)
     value = _key(key)
-    inside.prepare(time.monotonic(), None)  # reads the node list, if it was not read yet
+    inside.prepare(time.monotonic(), None)  # wait for the node list, if it was not read yet
     options = current(inside.key)
     mode = inside.config.token_aware if options.token_aware is None else options.token_aware
     numbers = options.canonical_numbers
     if (inside.config.canonical_numbers if numbers is None else numbers) is True:
-        value = canonical_key(value)  # as requests have it
+        value = canonical_key(value)  # as in requests
     name = ring_name(table_name, index)
     if mode is True and inside.replicas.ring(name) is None:
         inside.questions.token_rings.read_unless_tried(name)

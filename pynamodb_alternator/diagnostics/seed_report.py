@@ -1,4 +1,4 @@
-"""One configured seed as diagnostics see it: which addresses it stands for."""
+"""The report on one configured seed: its addresses."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..topology.node import Node
 __all__ = ["SeedReport", "look_at_seeds"]
 
 _AT_ONCE = 8
-"""Names that are resolved at the same time."""
+"""The largest number of names that are resolved at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
     """What is known of one seed.
 
-    `seed`: as it is configured. `host`: without brackets. `is_name`: it had to be resolved. `nodes`: what it stands
-    for. `error`: why it could not be resolved; a TimeoutError if there was no answer in time.
+    `seed`: as it is configured. `host`: without brackets. `is_name`: whether it had to be resolved. `nodes`: a node for
+    each of its addresses. `error`: why it could not be resolved; a TimeoutError if there was no answer in time.
     """
 
     seed: str
@@ -36,7 +36,7 @@ class SeedReport:
 def look_at_seeds(
     config: ClusterConfig, resolve: Callable[[str], Sequence[str]], timeout: float
 ) -> tuple[SeedReport, ...]:
-    """Resolve all seeds, within `timeout` seconds. A resolver that takes longer goes on in a thread of its own."""
+    """Resolve all seeds, within `timeout` seconds. A look-up that takes longer continues in a thread of its own."""
     pool = ThreadPoolExecutor(_AT_ONCE, "pynamodb_alternator-check")
     try:
         resolving: dict[str, Future[Sequence[str]]] = {}

@@ -1,4 +1,4 @@
-"""The severities of findings of the check of models, and from which of them on the check fails.
+"""The severities of findings of the check of models, and the levels at which the check fails.
 
 A module of its own, so that commands can name the levels in their options without loading the check.
 """

@@ -1,4 +1,4 @@
-"""Counters of each node. Nothing is sent, and nothing is waited for."""
+"""Counters of each node. They are read without sending or waiting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What diagnostics give: values for people and programs to look at."""
+"""The results of diagnostics, as values for people and programs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Severity = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that the doctor looked at.
+    """One result of a check of the doctor.
 
-    `id`: what was looked at, a word that stays the same between versions. `severity`: ``"error"`` where requests
-    fail or do not do what the configuration says, ``"warning"`` where they work and something is not as it should be.
-    `subject`: the node, table, scope or setting that it is about. `remedy`: what to do; empty where nothing is to do.
+    `id`: the check, a word that stays the same between versions. `severity`: ``"error"`` if requests fail or do not do
+    what the configuration says, ``"warning"`` if they work but something is wrong, ``"ok"`` otherwise. `subject`: the
+    node, table, scope or setting that was checked. `remedy`: what to do; empty if nothing must be done.
     """
 
     id: str
@@ -35,19 +35,20 @@ class Finding:
 class KeyRoute:
     """Where the requests of one partition key go.
 
-    `affinity`: the mode that holds for the table. `hash`: the key's hash, None if it has none. `nodes`: the addresses
+    `affinity`: the mode that is used for the table. `hash`: the key's hash; None if it has none. `nodes`: the addresses
     in the order in which a write with affinity tries them now. `ring`: the addresses over which keys are spread, in the
-    order used. `reason`: why writes of this key have no affinity, as a word of `routing.reasons`; None if they have.
-    `explanation`: the same for people. `ring_scope`: of what the ring has the nodes, such as ``"datacenter dc1"``.
-    `ring_order`: by what they are sorted; see `ClusterConfig.affinity_ring_order`.
+    configured order. `reason`: why writes of this key have no affinity, as a word of `routing.reasons`; None if they
+    have. `explanation`: the same as a sentence. `ring_scope`: the part of the cluster whose nodes are in the ring, such
+    as ``"datacenter dc1"``. `ring_order`: how they are sorted; see `ClusterConfig.affinity_ring_order`.
 
-    `index`: the index whose partition key it is; None for the table's. An index is only read, so its keys have no
-    affinity and no writes. `token`: the key's token, None if its value has none. `replicas`: the addresses of the nodes
-    in the scope in use that hold the key. `all_replicas`: with those out of the scope. `token_ring_age`: seconds since
-    the ring was read that says so; None if it is not known. `replicas_reason`: why requests do not go to the replicas
-    first, as a word of `routing.reasons`; None if they do. `replicas_explanation`: the same for people.
-    `reads`: the addresses in the order in which the next read tries them; reads take turns. `plain_writes`: the same of
-    a plain write, which has no affinity and is not a lightweight transaction; empty where the table has none.
+    `index`: the index to which the partition key belongs; None for the table. An index is only read, so its keys have
+    no affinity and no writes. `token`: the key's token; None if its value has none. `replicas`: the addresses of the
+    nodes in the scope in use that hold the key. `all_replicas`: the same with nodes outside of the scope.
+    `token_ring_age`: seconds since the token ring was read; None if it is not known. `replicas_reason`: why requests do
+    not go to the replicas first, as a word of `routing.reasons`; None if they do. `replicas_explanation`: the same as a
+    sentence.
+    `reads`: the addresses in the order in which the next read tries them; reads take turns. `plain_writes`: the
+    addresses in the order in which a plain write tries them; empty if the table has no plain writes.
     `subset`: the addresses of the nodes that this process uses for both; empty if it uses all nodes of the scope.
     """
 
@@ -76,12 +77,12 @@ class KeyRoute:
 
 @dataclass(frozen=True, slots=True)
 class NodeStats:
-    """What this process has had to do with one node since it knows it.
+    """The counters of this process for one node, since the node is known.
 
     `requests`: attempts that were sent there, answered or not. `failures`: those without an answer.
     `connections_opened`: since the start. `connections_open`, `connections_in_use`: now. `set_aside_for`: for how many
-    seconds more it goes last, because its answers failed; None if it is not set aside. `latencies`: where
-    ``load_balancing="least_busy"`` measures them, the average of the last answers to each operation, in seconds.
+    more seconds it is set aside; None if it is not. `latencies`: with ``load_balancing="least_busy"``, the average
+    latency of the last answers to each operation, in seconds; else empty.
     """
 
     address: str

@@ -1,4 +1,4 @@
-"""How findings say numbers, names and errors."""
+"""Makes texts of numbers, names and errors for findings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def some_of(names: Sequence[str]) -> str:
 
 
 def said(error: Exception) -> str:
-    """The error as a part of a sentence: code and message of an answer, else what Python says."""
+    """The error as a part of a sentence: code and message of an answer, else Python's text."""
     if isinstance(error, ClientError):
         return f"{error_code(error) or '?'}: {error_message(error)}"
     text = str(error)

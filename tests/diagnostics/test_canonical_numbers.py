@@ -190,4 +190,4 @@ def test_a_table_that_cannot_be_read(local: LocalCluster) -> None:
             node.fail_with("AccessDeniedException", operation="DescribeTable")
         finding = the(cluster.check(), "canonical_numbers")
     assert finding.severity == "ok"
-    assert "could not be looked at: AccessDeniedException" in finding.message
+    assert "in canonical form: AccessDeniedException" in finding.message

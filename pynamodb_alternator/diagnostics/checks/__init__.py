@@ -1,1 +1,2 @@
-"""The doctor's checks, a module for each. Every one has ``check``: from an `Examination` to findings."""
+"""The doctor's checks, one module for each. Each has a function ``check``, which makes findings from an
+`Examination`."""

@@ -1,4 +1,4 @@
-"""Does the server take our requests, and would it take unsigned ones?"""
+"""Does the server accept our requests, and would it accept unsigned ones?"""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _explain(code: str, message: str) -> _Problem:
     if "expired" in message.lower() or "not yet current" in message.lower():
         return (
             "error",
-            "The server takes our signatures for too old or too new." + told,
+            "The server considers our signatures too old or too new." + told,
             "Set the clocks of this machine and of the node by NTP.",
         )
     if code == "UnrecognizedClientException" and "not found" in message.lower():

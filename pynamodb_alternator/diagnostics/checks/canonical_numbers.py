@@ -1,8 +1,8 @@
 """Are the partition keys that are numbers stored in canonical form, so that ``canonical_numbers=True`` finds them?
 
-The server answers with every number in canonical form, even where the key of an item was saved as 1.0. So a sample of
-keys is read, and each item is asked for with the key that was read. If it is not found, it is stored under another form
-of the number.
+The server answers with all numbers in canonical form, even if the key of an item was saved as 1.0. So a sample of keys
+is read, and each item is requested with the key that was read. If it is not found, it is stored under another form of
+the number.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ __all__ = ["check"]
 _ID = "canonical_numbers"
 _MOST_TABLES = 100
 _MOST_ITEMS = 100
-"""Items of a table that are read; the server takes as many in one BatchGetItem."""
+"""The largest number of items of a table that are read. The server accepts as many in one BatchGetItem."""
 _MOST_PAGES = 10
-"""Pages that are read to find items: where much was deleted, a page may have none."""
+"""The largest number of pages that are read to find items. A page may have no items if many were deleted."""
 _MOST_KEYS_OF_INDEX = 10
-"""Keys of an index that are asked for, by a query each."""
+"""The largest number of keys of an index that are queried, one by one."""
 _TROUBLE = (AlternatorError, BotoCoreError, ClientError, LookupError, ValueError)
 
 Key = Mapping[str, Any]
 
 
 class _Sample(NamedTuple):
-    """`looked_at`: how many keys were asked for. `astray`: those of them that are not stored as they are read.
-    `is_all`: there are no others."""
+    """`looked_at`: how many keys were requested. `astray`: the keys that are not stored in the form in which they are
+    read. `is_all`: whether the table has no other keys."""
 
     looked_at: int
     astray: frozenset[str]
@@ -49,9 +49,9 @@ class _Sample(NamedTuple):
 
 
 def check(examination: Examination) -> Iterator[Finding]:
-    """Tables are skipped if neither they nor their indexes have a number as a partition key."""
+    """A table is skipped if neither it nor its indexes have a number as a partition key."""
     names = dict.fromkeys(examination.inside.tables.names())
-    with contextlib.suppress(*_TROUBLE):  # another check says so
+    with contextlib.suppress(*_TROUBLE):  # another check reports this
         names.update(dict.fromkeys(examination.client.list_tables(Limit=_MOST_TABLES)["TableNames"]))
     for name in list(names)[:_MOST_TABLES]:
         yield from _of_table(examination, name)
@@ -71,14 +71,14 @@ def _of_table(examination: Examination, table: str) -> Iterator[Finding]:
                 yield _finding(examination, table, f" of the index {index}", sample)
     except _TROUBLE as error:
         if isinstance(error, ClientError) and error_code(error) == "ResourceNotFoundException":
-            return  # another check says so
-        message = f"Whether its keys are numbers in canonical form could not be looked at: {said(error)}"
+            return  # another check reports this
+        message = f"Its keys could not be checked for numbers in canonical form: {said(error)}"
         yield Finding(_ID, "ok", table, message)
 
 
 def _twice(take: Callable[[], _Sample]) -> _Sample:
-    """A sample. An item that was not found may have been deleted meanwhile, or be on its way into the index: it is
-    asked for again."""
+    """A sample. If an item was not found, it may have been deleted meanwhile, or may not be in the index yet. So it is
+    requested again."""
     first = take()
     if not first.astray:
         return first
@@ -96,11 +96,11 @@ def _finding(examination: Examination, table: str, of: str, sample: _Sample) -> 
         safe = "" if sample.is_all else ", as far as a sample tells"
         verdict = "they are found" if is_on else f"canonical_numbers=True is safe for it{safe}"
         return Finding(_ID, "ok", table, f"{observation}: {verdict}.")
-    keys = f"{len(sample.astray):,} of {sample.looked_at:,} partition keys{of} that were looked at"
-    stored = f"{keys} are numbers that are not stored in canonical form (1.0 for 1, say)"
+    keys = f"{len(sample.astray):,} of {sample.looked_at:,} partition keys{of} that were checked"
+    stored = f"{keys} are numbers that are not stored in canonical form (for example 1.0 for 1)"
     how = (
         "read them with canonical_numbers=False, in the form in which they were saved, save them with True, and delete "
-        "those of the old form with False; where an item is stored under both forms, that replaces the one under the "
+        "those of the old form with False; if an item is stored under both forms, this replaces the item under the "
         "canonical form"
     )
     if is_on:
@@ -177,7 +177,7 @@ def _sample_of_index(client: NodesClient, table: str, index: str, name: str) -> 
 
 
 def _scanned(client: NodesClient, names: list[str], where: Mapping[str, Any]) -> tuple[list[Any], bool]:
-    """These attributes of the items of the first page that has any, and whether there are no more."""
+    """These attributes of the items of the first page that has items, and whether there are no more items."""
     for _ in range(_MOST_PAGES):
         answer = client.scan(**where, **_projection(names))
         start = answer.get("LastEvaluatedKey")

@@ -1,4 +1,4 @@
-"""Do this machine's clock and the nodes' clocks agree, as signatures need it?"""
+"""Do this machine's clock and the nodes' clocks agree well enough for signatures?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check"]
 
 _ID = "clock_skew"
 _ALLOWED = 15 * 60
-"""Seconds between the time of a signature and the server's clock that the server accepts."""
+"""The largest difference between the time of a signature and the server's clock that the server accepts, in seconds."""
 _WORTH_A_WARNING = 60
 
 

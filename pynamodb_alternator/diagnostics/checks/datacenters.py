@@ -1,4 +1,4 @@
-"""Does each datacenter have a seed, if the scope is the whole cluster? A node lists its own datacenter only."""
+"""Does each datacenter have a seed, if the scope is the whole cluster? A node lists only its own datacenter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["check"]
 
 def check(examination: Examination) -> Iterator[Finding]:
     if not examination.config.discovery.enabled:
-        return  # no node is asked which nodes there are
+        return  # discovery is off, so no node is asked for its list
     if not examination.covers_whole_cluster:
         return
     try:
@@ -28,13 +28,13 @@ def check(examination: Examination) -> Iterator[Finding]:
             "system_tables",
             "ok",
             examination.config.name,
-            "The system tables may not be read, so that the nodes' datacenters and racks stay unknown.",
+            "The system tables may not be read, so the nodes' datacenters and racks are not known.",
         )
         return
     except (AlternatorError, BotoCoreError, ClientError, ValueError):
         return
     if examination.config.address_translator is not None:
-        return  # the tables have other addresses than ours
+        return  # the system tables have other addresses than the node list
     known = {node.host for node in examination.inside.membership.view.topology.ring}
     ours = {datacenter for address, (datacenter, _) in locations.items() if address in known}
     missing: dict[str, list[str]] = {}
@@ -48,6 +48,5 @@ def check(examination: Examination) -> Iterator[Finding]:
             datacenter,
             f"The scope is the whole cluster, and no seed is in this datacenter: its {len(addresses)} nodes get no "
             "requests, because nodes list their own datacenter only.",
-            f"Add one of its nodes to `seeds` ({addresses[0]}), or say with DatacenterScope(...) that you do not "
-            "want it.",
+            f"Add one of its nodes to `seeds` ({addresses[0]}), or use DatacenterScope(...) if you do not want it.",
         )

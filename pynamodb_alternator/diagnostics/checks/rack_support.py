@@ -18,7 +18,7 @@ _ID = "rack_support"
 
 def check(examination: Examination) -> Iterator[Finding]:
     if not examination.config.discovery.enabled:
-        return  # no node is asked which nodes there are
+        return  # discovery is off, so no node is asked for its list
     old = [report.subject for report in examination.well if report.rack_support is False]
     scopes = examination.named_scopes
     message = "The server ignores datacenter and rack in /localnodes: it is older than ScyllaDB 2025.1."

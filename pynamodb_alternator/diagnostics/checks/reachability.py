@@ -42,7 +42,7 @@ def check(examination: Examination) -> Iterator[Finding]:
 
 
 def _unreachable_lists(examination: Examination) -> Iterator[Finding]:
-    """The case that nodes answer, but none of the addresses that they list does."""
+    """The case that nodes answer, but none of the addresses that they list."""
     well = {report.node for report in examination.well}
     listed = {node for report in examination.well for node in report.lists}
     if not listed or listed & well or not listed <= {report.node for report in examination.nodes}:

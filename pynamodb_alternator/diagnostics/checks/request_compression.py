@@ -1,4 +1,4 @@
-"""Does the server take compressed requests, if they are configured?"""
+"""Does the server accept compressed requests, if they are configured?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check(examination: Examination) -> Iterator[Finding]:
     how = config.request_compression or Gzip()
     answers = examination.ask_each(
         "ListTables",
-        # A name that is long enough to be worth compressing; the request ends before any table.
+        # The name is so long that the request is compressed. The request fails before it reaches a table.
         {"Limit": 1, "ExclusiveStartTableName": "a" * 190},
         compression=type(how)(how.level, 0),
     )

@@ -49,7 +49,7 @@ def check(examination: Examination) -> Iterator[Finding]:
 
 
 def _compresses(answer: Answer | Exception) -> bool | None:
-    """Whether the node compresses answers, going by its table of options; None if that may not be read."""
+    """Whether the node compresses answers, by its table of options; None if this may not be read."""
     if isinstance(answer, Exception) or answer.status >= 400:
         return None
     if answer.headers.get("content-encoding"):

@@ -22,7 +22,7 @@ _ID = "routing_scope"
 
 def check(examination: Examination) -> Iterator[Finding]:
     if not examination.config.discovery.enabled:
-        return  # no node is asked which nodes there are
+        return  # discovery is off, so no node is asked for its list
     source = next((report.node for report in examination.well if report.rack_support), None)
     if source is None:
         return

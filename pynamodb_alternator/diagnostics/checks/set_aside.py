@@ -21,8 +21,8 @@ def check(examination: Examination) -> Iterator[Finding]:
                 "set_aside",
                 "warning",
                 info.address,
-                f"It is set aside, and goes last in query plans for {info.set_aside_for:.0f} s more: its answers to "
+                f"It is set aside, and is last in query plans for {info.set_aside_for:.0f} more s: its answers to "
                 f"requests fail far more often than those of the other nodes ({info.set_aside_because}).",
-                "Look at the node's log, and whether a proxy answers in its place. It gets traffic again by itself, "
-                "and is set aside for longer each time while its answers still fail.",
+                "Look at the node's log, and whether a proxy answers in its place. It will get traffic again "
+                "automatically, and is set aside for longer each time while its answers still fail.",
             )

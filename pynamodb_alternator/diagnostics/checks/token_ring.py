@@ -29,13 +29,13 @@ __all__ = ["check"]
 
 _ID = "token_ring"
 _MAP_ADDRESSES = (
-    "See whether system.local and system.peers tell each node's rpc_address. Where they cannot, behind NAT perhaps, "
-    "give an address_translator that maps these addresses to those of the nodes."
+    "Check whether system.local and system.peers have each node's rpc_address. If they cannot have it, for example "
+    "behind NAT, give an address_translator that maps these addresses to the addresses of the nodes."
 )
 
 
 def check(examination: Examination) -> Iterator[Finding]:
-    """Reads one ring at most, and only a part of a large one."""
+    """Reads at most one ring, and only a part of it if it is large."""
     config = examination.config
     if config.token_aware is False:
         yield Finding(_ID, "ok", config.name, "Token awareness is off, so no token ring is read.")
@@ -85,7 +85,7 @@ def _of_table(examination: Examination, table: str) -> Finding:
         return finding(
             "warning",
             f"Requests are routed without it: {error}.",
-            "That is so for a moment while tablets or nodes move. If it stays, compare `nodetool ring` of the nodes.",
+            "This is normal for a moment while tablets or nodes move. If it lasts, compare the nodes' `nodetool ring`.",
         )
     except SystemTableError as error:
         return finding(*_not_read(error))
@@ -93,7 +93,7 @@ def _of_table(examination: Examination, table: str) -> Finding:
         return finding("warning", f"The token ring could not be read: {said(error)}", "Try it again.")
     unknown = _unknown(examination, ring, hosts)
     if unknown and not examination.config.discovery.enabled:
-        # As behind a proxy, whose address none of the replicas has.
+        # This happens behind a proxy: none of the replicas has its address.
         return finding(
             "warning" if examination.config.token_aware is True else "ok",
             f"Discovery is switched off, and {some_of(unknown)} are not among the seeds. Token awareness has no "
@@ -128,7 +128,7 @@ def _not_read(error: SystemTableError) -> tuple[Severity, str, str]:
 
 
 def _unknown(examination: Examination, ring: TokenRing, hosts: set[str]) -> list[str]:
-    """The replicas in our datacenters that are not nodes that we know."""
+    """The replicas in our datacenters that are not known nodes."""
     replicas = {host for _, addresses in ring.ranges() for host, _ in addresses}
     unknown = sorted(replicas - hosts)
     if not unknown:

@@ -36,7 +36,7 @@ def check(examination: Examination) -> Iterator[Finding]:
 
 
 def _only_seeds(examination: Examination) -> Iterator[Finding]:
-    """What is switched off is not wrong; what it means is said all the same."""
+    """The finding if discovery is off. This is not an error, but its effect is reported."""
     name, scopes = examination.config.name, examination.named_scopes
     count = len(examination.inside.membership.view.topology.ring)
     yield Finding(
@@ -51,7 +51,7 @@ def _only_seeds(examination: Examination) -> Iterator[Finding]:
             "routing_scope",
             "warning",
             str(scopes[0]),
-            "Discovery is switched off, so that nobody asks which nodes are there: requests go to all seeds.",
+            "Discovery is switched off, so no node is asked for its list: requests go to all seeds.",
             "Name only seeds of this datacenter and rack, and leave the routing scope out; or switch discovery on.",
         )
 
@@ -92,8 +92,8 @@ def _refused_entries(report: NodeReport) -> Finding:
 
 
 def _disagreement(well: Sequence[NodeReport]) -> Iterator[Finding]:
-    """Nodes of different datacenters list different nodes. So two lists contradict each other only where one of the
-    two nodes lists the other."""
+    """Nodes of different datacenters list different nodes. So two lists contradict each other only if one of the two
+    nodes lists the other."""
     by_node = {report.node: report for report in well if report.lists}
     by_list: dict[frozenset[Node], list[NodeReport]] = {}
     contradicted: set[frozenset[Node]] = set()
@@ -115,7 +115,7 @@ def _disagreement(well: Sequence[NodeReport]) -> Iterator[Finding]:
         "warning",
         some_of(contested),
         f"The nodes disagree about which nodes there are ({told}).",
-        "That is so for a moment while a node comes or goes. If it stays, look at `nodetool status` and "
+        "This is normal for a moment while a node comes or goes. If it lasts, look at `nodetool status` and "
         "`nodetool gossipinfo` on each of them.",
     )
 

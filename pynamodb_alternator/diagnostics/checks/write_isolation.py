@@ -24,14 +24,14 @@ _MOST_TABLES = 100
 _PROBLEMS = {
     ("always", KeyRouteAffinity.RMW): "every write is a lightweight transaction, and only those that need a read first "
     "go to their key's coordinator",
-    ("always", KeyRouteAffinity.NONE): "every write is a lightweight transaction, and writers of one key meet at "
+    ("always", KeyRouteAffinity.NONE): "every write is a lightweight transaction, and writers of one key use "
     "different coordinators",
     ("only_rmw_uses_lwt", KeyRouteAffinity.NONE): "writes that need a read first are lightweight transactions, and "
-    "writers of one key meet at different coordinators",
+    "writers of one key use different coordinators",
     ("only_rmw_uses_lwt", KeyRouteAffinity.ANY_WRITE): "plain writes use no lightweight transaction, and sending them "
-    "to their key's coordinator makes hot keys hot nodes for nothing",
+    "to their key's coordinator only makes nodes with hot keys busier",
 }
-_PROBLEM_OF_OTHERS = "no write uses a lightweight transaction, and affinity makes hot keys hot nodes for nothing"
+_PROBLEM_OF_OTHERS = "no write uses a lightweight transaction, and affinity only makes nodes with hot keys busier"
 
 
 def check(examination: Examination) -> Iterator[Finding]:
@@ -45,7 +45,7 @@ def check(examination: Examination) -> Iterator[Finding]:
     for name in list(names)[:_MOST_TABLES]:
         yield _of_table(examination, name)
     if len(names) >= _MOST_TABLES:
-        yield Finding(_ID, "ok", "tables", f"Only {_MOST_TABLES} tables were looked at.")
+        yield Finding(_ID, "ok", "tables", f"Only {_MOST_TABLES} tables were checked.")
 
 
 def _of_table(examination: Examination, name: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Looking at models, and at the code that uses them: what will behave differently on Alternator than on DynamoDB."""
+"""Checks models, and the code that uses them: reports what behaves differently on Alternator than on DynamoDB."""
 
 from .facts import AttributeFacts, IndexFacts, KeyFacts, ModelFacts, Position, Project
 from .inspector import ALL_IDS, Ignored, inspect_project

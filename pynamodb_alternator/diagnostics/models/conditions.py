@@ -1,4 +1,4 @@
-"""Conditions of a source file: which expressions are one, and of which model's attribute."""
+"""Finds conditions in a source file: which expressions are conditions, and of which model's attribute."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable
 __all__ = ["attribute_of", "is_condition"]
 
 _METHODS = frozenset({"between", "contains", "does_not_exist", "exists", "is_in", "is_type", "startswith"})
-"""What PynamoDB's attributes make conditions with, beside comparisons."""
+"""The methods of PynamoDB's attributes that make conditions, in addition to comparisons."""
 
 
 def attribute_of(node: ast.expr, model_of: Callable[[ast.expr], str]) -> tuple[str, int]:
-    """The model whose attribute an expression such as ``Order.price`` is, and how deep in the item it is, from 1 on.
+    """The model of an attribute in an expression such as ``Order.price``, and the depth of the attribute in the item,
+    from 1 on.
 
-    `model_of`: the model that an expression stands for; empty for none.
+    `model_of`: returns the model that an expression means; empty for none.
     """
     depth = 0
     while isinstance(node, ast.Attribute | ast.Subscript):
@@ -27,7 +28,7 @@ def attribute_of(node: ast.expr, model_of: Callable[[ast.expr], str]) -> tuple[s
 
 
 def is_condition(node: ast.expr, model_of: Callable[[ast.expr], str]) -> bool:
-    """Whether an expression is a condition of a model's attributes, as far as it is written out."""
+    """Whether an expression itself is a condition of a model's attributes. Values of variables are not followed."""
     waiting = [node]
     while waiting:
         part = waiting.pop()
@@ -41,7 +42,7 @@ def is_condition(node: ast.expr, model_of: Callable[[ast.expr], str]) -> bool:
 
 
 def _operands(node: ast.expr) -> list[ast.expr]:
-    """What may be the attribute of a condition."""
+    """The operands that may be the attribute of a condition."""
     if isinstance(node, ast.Compare):
         return [node.left, *node.comparators]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:

@@ -1,4 +1,4 @@
-"""What the rules look at: models, source files and tables, as values that need neither PynamoDB nor a cluster."""
+"""The facts that the rules use: models, source files and tables, as values that need neither PynamoDB nor a cluster."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ UseKind = Literal[
     "rate_limit",
     "plain_client",
 ]
-"""What the search in source files looks for."""
+"""The kinds of uses that the search in source files finds."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A line of a file; the path is relative to the current directory where it is below it."""
+    """A line of a file. The path is relative to the current directory, if the file is below it."""
 
     file: str
     line: int
@@ -54,7 +54,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """One attribute of a key. `kind`: S, N or B. `is_whole`: a number that PynamoDB only ever writes as an integer."""
+    """One attribute of a key. `kind`: S, N or B. `is_whole`: whether PynamoDB always writes this number as an
+    integer."""
 
     name: str
     role: Literal["HASH", "RANGE"]
@@ -78,8 +79,8 @@ class IndexFacts:
 
 @dataclass(frozen=True, slots=True)
 class AttributeFacts:
-    """An attribute of an item. `path`: its name in the table, behind those of the maps and lists that it is in.
-    `kind`: its type on the wire, such as NS. `purpose`: what PynamoDB does with it beside keeping it."""
+    """An attribute of an item. `path`: its name in the table, after the names of the maps and lists around it.
+    `kind`: its type in requests, such as NS. `purpose`: its special use by PynamoDB, if it has one."""
 
     path: str
     kind: str
@@ -88,15 +89,16 @@ class AttributeFacts:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a model says of itself.
+    """The facts of one model.
 
-    `name`: module and class. `position`: where the class is defined, if that is known. `table_name`: None for a model
-    that names none. `is_base`: whether other models derive from it.
-    `is_on_cluster`: whether its requests go to a cluster and not to Amazon. `refused`: what is wrong with its `Meta`,
-    in the words of the error that its first request would raise. `cluster`: the alias in `Meta.cluster`; None if it has
-    none and is of the default cluster, empty if its cluster has no alias. `write_isolation`: as `Meta` spells it.
-    `canonical_numbers`: what `Meta` or the model's cluster says; None if neither is known. `has_capacity`: whether
-    `Meta` provisions throughput. `stream`: what its stream tells; empty if it has none.
+    `name`: module and class. `position`: where the class is defined, if this is known. `table_name`: None for a model
+    without a table. `is_base`: whether other models derive from it.
+    `is_on_cluster`: whether its requests go to a cluster, and not to Amazon. `refused`: the text of the error that its
+    first request would raise because of its `Meta`; empty for none. `cluster`: the alias in `Meta.cluster`; None if
+    `Meta` has none, so that the model belongs to the default cluster; empty if its cluster has no alias.
+    `write_isolation`: as it is written in `Meta`. `canonical_numbers`: the setting in `Meta` or of the model's cluster;
+    None if neither is known. `has_capacity`: whether `Meta` provisions throughput. `stream`: the view type of its
+    stream; empty if it has none.
     """
 
     name: str
@@ -123,7 +125,7 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Something that the code does. `text`: what stands there, in short."""
+    """One use in the code. `text`: the code, shortened."""
 
     kind: UseKind
     position: Position
@@ -133,7 +135,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class ClassFacts:
-    """A class at the top of a file. `bases`: the dotted names that its bases stand for."""
+    """A class at the top level of a file. `bases`: the dotted names of its bases."""
 
     name: str
     line: int
@@ -142,8 +144,8 @@ class ClassFacts:
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """A source file. `classes`: those that it defines. `models`: which of them are models, and their lines; that is
-    known once all files are read. `problem`: why it could not be read; empty if it was."""
+    """A source file. `classes`: the classes that it defines. `models`: those of them that are models, and their lines,
+    which are known when all files are read. `problem`: why it could not be read; empty if it was read."""
 
     file: str
     module: str
@@ -156,10 +158,10 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """A table of the cluster. `exists`: whether the cluster has it. `problem`: why it could not be looked at.
+    """A table of the cluster. `exists`: whether the cluster has it. `problem`: why it could not be read.
 
-    `write_isolation`: the full name of what holds for it; None if that may not be read. `ttl_attribute`: empty if the
-    table has none, None if that may not be read.
+    `write_isolation`: the full name of its write isolation; None if it may not be read. `ttl_attribute`: empty if the
+    table has none; None if it may not be read.
     """
 
     exists: bool = True
@@ -175,9 +177,8 @@ class TableFacts:
 class Project:
     """Models and the code around them.
 
-    `models`: bases come before what derives from them. `named`: the modules that the user named. `tables`: by name;
-    None where there is no cluster to look at. `canonical_numbers`: the setting of the cluster that was looked at; None
-    if there is none.
+    `models`: bases come before their subclasses. `named`: the modules that the user named. `tables`: by name; None if
+    no cluster is checked. `canonical_numbers`: the setting of the checked cluster; None if there is none.
     """
 
     models: tuple[ModelFacts, ...]
@@ -188,21 +189,21 @@ class Project:
 
     @property
     def with_tables(self) -> tuple[ModelFacts, ...]:
-        """The models that have a table: not those that are only bases of others."""
+        """The models that have a table, without those that are only bases of others."""
         return tuple(model for model in self.models if model.table_name is not None)
 
     def table_of(self, model: ModelFacts) -> TableFacts | None:
-        """The model's table, if the cluster has it and let us look at it."""
+        """The model's table, if the cluster has it and it could be read."""
         table = (self.tables or {}).get(model.table_name or "")
         return table if table is not None and table.exists and not table.problem else None
 
     def numbers_of(self, model: ModelFacts | None) -> str | bool | None:
-        """Which numbers of the model's requests are sent in canonical form, as its `Meta` or the cluster says."""
+        """Which numbers of the model's requests are sent in canonical form, by its `Meta` or the cluster."""
         own = None if model is None else model.canonical_numbers
         return self.canonical_numbers if own is None else own
 
     def uses(self, *kinds: UseKind) -> Iterator[tuple[SourceFacts, Use]]:
-        """What the code does of these kinds, file by file."""
+        """The uses of these kinds, file by file."""
         for source in self.sources:
             for use in source.uses:
                 if use.kind in kinds:

@@ -1,4 +1,4 @@
-"""The check of models: asks every rule, and gives their findings, the most severe first."""
+"""The check of models: runs every rule, and returns the findings, the most severe ones first."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ ALL_IDS: Final = tuple(rule.id for module in _MODULES for rule in module.RULES)
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """The findings that a user accepts: pairs of a rule's name and a subject; an empty subject stands for all."""
+    """The findings that a user accepts: pairs of a rule's name and a subject; an empty subject means all subjects."""
 
     pairs: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
-        """Of ``index-projection`` or ``index-projection:shop.models.Order``, with commas between several.
+        """Make it of ``index-projection`` or ``index-projection:shop.models.Order``, separated by commas.
 
         Raises `ConfigurationError` for a name that no rule has.
         """
@@ -82,9 +82,9 @@ class Ignored:
 
 
 def inspect_project(project: Project) -> list[ModelFinding]:
-    """What the rules find, the most severe first; the findings of a rule stand together.
+    """The findings of the rules, the most severe ones first. The findings of one rule come together.
 
-    What a model has of a base with the same table is told of the base alone.
+    If a model has a finding only because of a base with the same table, the finding is reported only for the base.
     """
     tables_of = {model.name: model.table_name or model.name for model in project.models}
     findings: dict[tuple[str, ...], ModelFinding] = {}

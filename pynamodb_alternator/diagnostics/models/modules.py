@@ -1,6 +1,6 @@
-"""The modules that a user names: importing them, with an error that helps, and the folders of the code around them.
+"""Imports the modules that a user names, with helpful errors, and finds the folders of the code around them.
 
-Importing a module runs it. What it prints goes to standard error, because standard output is the report's.
+Importing a module runs it. Its output goes to standard error, because standard output is for the report.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["import_module", "importable_here", "is_installed", "package_folders"
 
 @contextlib.contextmanager
 def importable_here() -> Iterator[None]:
-    """The modules of the current directory can be imported, as under ``python -m``, where they come first."""
+    """A context manager: modules of the current directory can be imported, and come first, as with ``python -m``."""
     here = os.getcwd()
     if here in sys.path or "" in sys.path:
         yield
@@ -39,10 +39,9 @@ def importable_here() -> Iterator[None]:
 
 
 def import_module(name: str) -> ModuleType:
-    """The module of this dotted name; it is run unless that was done before.
+    """Import the module of this dotted name.
 
-    Raises `ConfigurationError`, which says whether the name, something that the module imports or the module itself is
-    wrong.
+    Raises `ConfigurationError`, which says whether the name, an import of the module, or the module itself is wrong.
     """
     _check_name(name)
     try:
@@ -60,7 +59,7 @@ def import_module(name: str) -> ModuleType:
 
 
 def _check_name(name: str) -> None:
-    """Refuse what looks like a file, a relative module or a class, and say what to write instead."""
+    """Refuse a name that looks like a file, a relative module or a class. The error says what to write instead."""
     if all(part.isidentifier() for part in name.split(".")):
         return
     path = name.removesuffix(".py").replace("\\", "/")
@@ -70,7 +69,7 @@ def _check_name(name: str) -> None:
         hint = f"Write {better}, in the directory that has {parts[0]}." if better else "Write one such as shop.models."
         raise ConfigurationError(f"--models takes the name of a module, and {shown(name)} is a path. {hint}")
     if ":" in name:
-        hint = f"Write {name.partition(':')[0]}: all models of the module are looked at."
+        hint = f"Write {name.partition(':')[0]}: all models of the module are checked."
     elif name.startswith("."):
         hint = "Write the whole name, with the package."
     else:
@@ -83,7 +82,7 @@ def _no_such_module(name: str, missing: str) -> str:
     parent = missing.rpartition(".")[0]
     module = sys.modules.get(parent)
     if module is not None and hasattr(module, missing.rpartition(".")[2]):
-        return f"--models takes modules, and {missing} is a name in one. Write {parent}: all its models are looked at."
+        return f"--models takes modules, and {missing} is a name in one. Write {parent}: all its models are checked."
     if module is not None and not hasattr(module, "__path__"):
         return f"There is no module {missing!r}: {parent} is a module and not a package. Write {parent}."
     folders = None if module is None else list(module.__path__)
@@ -114,7 +113,8 @@ def _raised(name: str, error: BaseException) -> str:
 
 
 def _line_of(error: BaseException) -> str:
-    """Where the error was raised: the last line of the user's own code, or of what is not the machinery of imports."""
+    """The line where the error was raised: the last line of the user's own code, else the last line outside of Python's
+    import system."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{shown_path(error.filename)}, line {error.lineno},"
     frames = [
@@ -129,13 +129,13 @@ def _line_of(error: BaseException) -> str:
 
 
 def _is_foreign(file: str) -> bool:
-    """Whether a file is of an installed package or of Python's own library."""
+    """Whether a file belongs to an installed package or to Python's own library."""
     path = Path(file)
     return is_installed(path) or path.is_relative_to(Path(sysconfig.get_path("stdlib")))
 
 
 def shown_path(path: str | Path) -> str:
-    """The path from the current directory, for what lies in it; else as it is."""
+    """The path relative to the current directory, if it is below it; else unchanged."""
     whole = Path(path).absolute()
     here = Path.cwd()
     return whole.relative_to(here).as_posix() if whole.is_relative_to(here) else str(whole)
@@ -145,10 +145,10 @@ def shown_path(path: str | Path) -> str:
 
 
 def source_roots(names: Iterable[str]) -> list[Path]:
-    """The folders and files that the code of these modules, which have been imported, consists of.
+    """The folders and files with the code of these imported modules.
 
-    That is the outermost package that a module is in. A package without an ``__init__.py`` counts only if the module
-    lies in it directly: it may be shared by what is not the user's. A module without a package is one file.
+    For each module this is its outermost package. A package without an ``__init__.py`` counts only if the module is
+    directly in it, because code of others may be in the same package. A module without a package is one file.
     """
     roots = {root for name in names for root in _roots_of(name)}
     return sorted(root for root in roots if not any(root != other and root.is_relative_to(other) for other in roots))
@@ -162,14 +162,15 @@ def _roots_of(name: str) -> Iterable[Path]:
         is_last_package = length >= len(parts) - 1
         if is_package and (getattr(module, "__file__", None) or is_last_package):
             folders = [Path(folder).resolve() for folder in getattr(module, "__path__", ())]
-            return [folder for folder in folders if folder.is_dir()]  # and not in an archive
+            return [folder for folder in folders if folder.is_dir()]  # a package in an archive is not a folder
     file = getattr(sys.modules.get(name), "__file__", None) or ""
     return [Path(file).resolve()] if file.endswith(".py") else []
 
 
 def package_folders(names: Iterable[str]) -> dict[Path, str]:
-    """The folders of the packages that these modules are in, with the packages' names. The folder from which the first
-    of a name's parts was imported has an empty name: the modules in it have no package, even if it looks like one."""
+    """The folders of the packages of these modules, with the packages' names. The folder from which the first part of a
+    name was imported has an empty name: modules directly in it have no package, even if the folder looks like a
+    package."""
     folders: dict[Path, str] = {}
     for name in names:
         parts = name.split(".")
@@ -186,5 +187,5 @@ def package_folders(names: Iterable[str]) -> dict[Path, str]:
 
 
 def is_installed(path: Path) -> bool:
-    """Whether the file is a part of an installed package, and not of the user's own code."""
+    """Whether the file belongs to an installed package, and not to the user's own code."""
     return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)

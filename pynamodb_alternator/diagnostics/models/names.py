@@ -1,4 +1,4 @@
-"""What the names of a source file mean: those that it imports, and those of the classes that it defines."""
+"""Resolves the names of a source file: those that it imports, and those of the classes that it defines."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["Names"]
 class Names:
     """The names of one file. `models`: module and class of each model that is known.
 
-    A name to which an assignment or an argument gives another value is still taken for what was imported: that is rare,
-    and a search of this kind says too much rather than too little.
+    If an assignment or an argument gives a name another value, the name still counts as the imported object. This is
+    rare, and a false finding is better than a missing one.
     """
 
     def __init__(self, tree: ast.Module, module: str, *, is_package: bool, models: Collection[str]) -> None:
@@ -55,7 +55,7 @@ class Names:
         return ".".join([*parents, *([node.module] if node.module else [])])
 
     def origin(self, node: ast.expr) -> str:
-        """The dotted name that an expression such as ``models.Order`` stands for; empty for any other."""
+        """The dotted name that an expression such as ``models.Order`` means; empty for any other expression."""
         behind: list[str] = []
         while isinstance(node, ast.Attribute):
             behind.insert(0, node.attr)
@@ -64,9 +64,9 @@ class Names:
         return ".".join([first, *behind]) if first else ""
 
     def stands_for(self, node: ast.expr, names: Collection[str]) -> str:
-        """Which of these dotted names an expression stands for; empty for none.
+        """Which of these dotted names an expression means; empty for none.
 
-        What a package of the project hands on under its own name counts.
+        A name that a package of the project re-exports counts too.
         """
         origin = self.origin(node)
         if origin in names:
@@ -77,9 +77,9 @@ class Names:
         return next((name for name in names if name.rpartition(".")[2] == short), "")
 
     def model(self, node: ast.expr) -> str:
-        """The model that an expression stands for; empty for any other.
+        """The model that an expression means; empty for any other expression.
 
-        A class that a package of the project hands on under the model's own name counts as the model.
+        If a package of the project re-exports the model under the same name, this counts too.
         """
         origin = self.origin(node)
         if origin in self._models:

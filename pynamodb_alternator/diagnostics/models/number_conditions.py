@@ -1,4 +1,4 @@
-"""Conditions of a source file that compare an attribute with a float which the server keeps in another form."""
+"""Finds conditions in a source file that compare an attribute with a float that the server stores in another form."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .facts import UseKind
 __all__ = ["number_conditions"]
 
 _METHODS = frozenset({"contains", "is_in"})
-"""The conditions of PynamoDB that go by how a number is written, beside ``==`` and ``!=``."""
+"""The methods of PynamoDB whose conditions compare the texts of numbers, in addition to ``==`` and ``!=``."""
 
 
 def number_conditions(
     node: ast.Compare | ast.Call, model_of: Callable[[ast.expr], str]
 ) -> Iterator[tuple[int, UseKind, str, str]]:
-    """Line, kind, text and model of each such condition in an expression. Values that are not literals are not seen.
+    """Line, kind, text and model of each such condition in an expression. Only literal values are found.
 
-    `model_of`: the model that an expression stands for; empty for none.
+    `model_of`: returns the model that an expression means; empty for none.
     """
     for attribute, value in _pairs(node):
         number = _float_of(value)
@@ -32,7 +32,7 @@ def number_conditions(
 
 
 def _pairs(node: ast.Compare | ast.Call) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """What may be an attribute, and what it is compared with."""
+    """Pairs of an expression that may be an attribute, and the expression with which it is compared."""
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
             for argument in node.args:
@@ -51,6 +51,6 @@ def _float_of(node: ast.expr) -> float | None:
 
 
 def _is_canonical(number: float) -> bool:
-    """Whether the text that PynamoDB sends is the one that the server keeps: no exponent, no zeros at the end."""
+    """Whether the text that PynamoDB sends is the text that the server stores: no exponent, and no zeros at the end."""
     text = json.dumps(number)
     return not (text.endswith(".0") or "e" in text)

@@ -1,4 +1,4 @@
-"""Calls of boto3's clients and of PynamoDB's connections that Alternator does not have, or answers differently."""
+"""Finds calls of boto3's clients and PynamoDB's connections that Alternator does not have, or answers differently."""
 
 from __future__ import annotations
 
@@ -46,23 +46,24 @@ _OPERATIONS: Final[Mapping[UseKind, Mapping[str, str]]] = {
         "update_global_table_settings": "",
     },
 }
-"""Operations that ScyllaDB's documentation says Alternator does not have, as boto3 calls them. The text is an argument
-by which such a call is told from one of another service with the same name; empty where there is none."""
+"""Operations that Alternator does not have by ScyllaDB's documentation, with boto3's names. The text is an argument
+that distinguishes the call from a call of another service with the same name; empty if there is none."""
 _WRITES: Final = {"delete_item": "DeleteItem", "put_item": "PutItem", "update_item": "UpdateItem"}
 _CAPACITY = frozenset({"read_capacity_units", "write_capacity_units", "ProvisionedThroughput"})
 _CONNECTIONS = frozenset(
     f"pynamodb.connection{name}" for name in (".Connection", ".TableConnection", ".base.Connection")
 ) | {"pynamodb.connection.table.TableConnection"}
-"""Making one of these makes a client of Amazon's."""
+"""Classes whose instances are clients of Amazon."""
 _FACTORIES = frozenset({"client", "create_client", "resource"})
-"""What sessions of boto3, botocore and aioboto3 make clients and resources with."""
+"""The methods of sessions of boto3, botocore and aioboto3 that make clients and resources."""
 _INDEXES = "pynamodb.constants.INDEXES"
 
 
 def service_calls(
     call: ast.Call, arguments: Mapping[str | None, ast.expr], origin: Callable[[ast.expr], str]
 ) -> Iterator[tuple[UseKind, str]]:
-    """Kind and text of what a call asks for. `arguments`: those with names. `origin`: tells what a name stands for."""
+    """Kind and text of the uses in a call. `arguments`: the arguments by name. `origin`: returns the meaning of a
+    name."""
     capacity = arguments.get("return_consumed_capacity", arguments.get("ReturnConsumedCapacity"))
     if capacity is not None and (_is_text(capacity, "INDEXES") or origin(capacity) == _INDEXES):
         yield "index_capacity", "INDEXES"
@@ -87,8 +88,8 @@ def service_calls(
 
 
 def _client(call: ast.Call, arguments: Mapping[str | None, ast.expr], origin: Callable[[ast.expr], str]) -> str:
-    """The call, in short, if it makes a connection of PynamoDB's own, or a client or resource for DynamoDB of a library
-    other than this one; else empty."""
+    """The shortened call, if it makes a connection of PynamoDB itself, or a client or resource for DynamoDB of another
+    library than this one; else empty."""
     name = origin(call.func)
     if name in _CONNECTIONS:
         return f"{ast.unparse(call.func)}()"
@@ -106,5 +107,5 @@ def _is_text(node: ast.expr | None, text: str) -> bool:
 
 
 def is_none(node: ast.expr | None) -> bool:
-    """Whether an argument is not given, or given as None."""
+    """Whether an argument is not given, or is None."""
     return node is None or (isinstance(node, ast.Constant) and node.value is None)

@@ -1,7 +1,7 @@
-"""The search in source files, which are read and not run, for calls that Alternator answers differently.
+"""Searches source files for calls that Alternator answers differently. The files are read, and not run.
 
-It sees names as they are imported and defined in each file, and follows no values: a transaction that is made by a
-function of another package is not seen.
+The search knows the names that a file imports and defines, but does not follow values: it does not find a transaction
+that a function of another package makes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ __all__ = ["read_source", "read_sources"]
 
 _BASES = frozenset({"pynamodb.models.Model", "pynamodb_alternator.Model", "pynamodb_alternator.orm.model.Model"})
 _NOT_THEIRS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
-"""Folders whose files are not the user's own, beside those that begin with a dot and virtual environments."""
+"""Folders whose files are not the user's own. Folders that begin with a dot and virtual environments are left out
+too."""
 
 
 def read_sources(
     roots: Iterable[Path], models: Collection[str], packages: Mapping[Path, str] = MappingProxyType({})
 ) -> tuple[SourceFacts, ...]:
-    """The facts from the files in these folders, and from these files. `models`: module and class of each.
+    """The facts of the files in `roots`, which are folders and files. `models`: module and class of each known model.
 
     `packages`: the dotted names of folders whose modules were imported, as `package_folders` gives them.
     Raises `ConfigurationError` for a path that does not exist.
@@ -44,8 +45,8 @@ def read_sources(
 
 
 def _files_in(root: Path) -> Iterator[Path]:
-    """The Python files. A folder that cannot be read is given itself. Each folder is searched once: a link to a folder
-    above would make the search endless."""
+    """The Python files. For a folder that cannot be read, the folder itself is returned. Each folder is searched only
+    once, because a link to a folder above would make the search endless."""
     if root.is_file():
         yield root
         return
@@ -62,15 +63,15 @@ def _files_in(root: Path) -> Iterator[Path]:
                 if entry.is_dir():
                     if not (entry.name in _NOT_THEIRS or (entry / "pyvenv.cfg").exists()):
                         waiting.append(entry)
-                elif entry.suffix == ".py" and entry.is_file():  # a pipe would wait for a writer
+                elif entry.suffix == ".py" and entry.is_file():  # reading a pipe would wait for a writer
                     yield entry
         except OSError:
             yield folder
 
 
 def _module_name(file: Path, packages: Mapping[Path, str]) -> str:
-    """The dotted name of the module: below the name of an imported package if it lies in one; else from the outermost
-    folder that is a package."""
+    """The dotted name of the module: it begins with the imported package that contains the file, or else with the
+    outermost folder that is a package."""
     parts = [] if file.stem == "__init__" else [file.stem]
     folder = file.parent
     is_below = any(packages.get(parent) for parent in file.parents)
@@ -81,7 +82,7 @@ def _module_name(file: Path, packages: Mapping[Path, str]) -> str:
 
 
 def _with_models(sources: Sequence[SourceFacts], models: Collection[str]) -> Iterator[SourceFacts]:
-    """The files, with the models that they define, as far as the files say so. `models`: those that are known."""
+    """The files, with the models that they define. `models`: the known models."""
     classes = {f"{source.module}.{each.name}": each for source in sources for each in source.classes}
     packages = {name.partition(".")[0] for name in (*models, *classes)}
     known, handed_on = _BASES.union(models), {name.rpartition(".")[2] for name in models}
@@ -99,11 +100,13 @@ def _with_models(sources: Sequence[SourceFacts], models: Collection[str]) -> Ite
 
 
 def read_source(file: Path, module: str, models: Collection[str]) -> SourceFacts:
-    """What one file says. One that is not Python, or cannot be read, has a `problem`."""
+    """The facts of one file. A file that is not Python, or cannot be read, has a `problem`."""
     shown = shown_path(file)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a wrong escape sequence, say, which is not a difference of Alternator's
+            warnings.simplefilter(
+                "ignore"
+            )  # warnings about the code, such as wrong escape sequences, do not belong here
             tree = ast.parse(file.read_bytes(), filename=shown)
     except SyntaxError as error:
         return SourceFacts(shown, module, problem=f"it is not Python: {error.msg}", problem_line=error.lineno or 1)

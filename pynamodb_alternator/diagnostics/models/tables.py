@@ -1,4 +1,4 @@
-"""What the cluster says of the models' tables: keys, indexes, write isolation and the attribute of TTL."""
+"""Reads the models' tables from the cluster: keys, indexes, write isolation and the attribute of TTL."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ __all__ = ["keys_of", "read_tables"]
 
 
 def read_tables(client: Any, names: Iterable[str]) -> dict[str, TableFacts]:
-    """The tables of these names, as a botocore client gives them. It changes nothing.
+    """The tables of these names, read by a botocore client. Nothing is changed.
 
-    What goes wrong is a `problem` of the table. A cluster that does not answer is asked for the first table only.
+    An error becomes the `problem` of the table. If the cluster does not answer for the first table, it is not asked
+    again.
     """
     tables: dict[str, TableFacts] = {}
     silent = ""
@@ -69,7 +70,7 @@ def keys_of(schema: Iterable[Mapping[str, Any]], types: Mapping[str, str]) -> tu
 def _write_isolation(client: Any, name: str) -> str | None:
     try:
         return read_write_isolation(client, name)
-    except ClientError:  # it may not be read, or the table has gone
+    except ClientError:  # it may not be read, or the table was deleted
         return None
 
 

@@ -1,4 +1,5 @@
-"""The uses in one source file that Alternator answers differently: transactions, conditions, counts, and others."""
+"""Finds the uses in one source file that Alternator answers differently: transactions, conditions, counts, and
+others."""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ _RUNNERS = frozenset(
         "pynamodb_alternator.aio.greenlets.run",
     }
 )
-"""Functions that call the function that is their first argument, with the other arguments."""
+"""Functions that call their first argument with the other arguments."""
 _ACTIONS = frozenset({"add", "append", "delete", "prepend", "remove", "set"})
-"""What PynamoDB's attributes make actions of an update with."""
+"""The methods of PynamoDB's attributes that make actions of an update."""
 
 
 def classes_in(tree: ast.Module, names: Names) -> Iterator[ClassFacts]:
-    """The classes that a file defines. Not those in functions."""
+    """The classes that a file defines, without those in functions."""
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef):
             bases = filter(None, map(names.origin, statement.bases))
@@ -35,7 +36,8 @@ def classes_in(tree: ast.Module, names: Names) -> Iterator[ClassFacts]:
 
 
 def uses_in(tree: ast.Module, names: Names, position: Callable[[int], Position]) -> Iterator[Use]:
-    """What the file does, line by line; the same thing once for each line. `position`: makes one of a line's number."""
+    """The uses in the file, line by line, each only once per line. `position`: makes a `Position` from a line's
+    number."""
     seen: set[tuple[UseKind, int, str]] = set()
     for line, kind, text, model in sorted(_Search(names).uses(tree)):
         if (kind, line, text) not in seen:
@@ -48,13 +50,13 @@ _Raw = tuple[int, UseKind, str, str]
 
 
 class _Search:
-    """`in_model` is the model in whose class a node stands; empty for none."""
+    """The search in one file. `in_model`: the model whose class contains the present node; empty for none."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
 
     def uses(self, tree: ast.Module) -> Iterator[_Raw]:
-        # Without recursion: a sum of a thousand terms is a tree of a thousand levels.
+        # This is not recursive, because a sum of a thousand terms is a tree of a thousand levels.
         waiting: list[tuple[ast.AST, str]] = [(tree, "")]
         while waiting:
             node, in_model = waiting.pop()
@@ -77,7 +79,8 @@ class _Search:
             waiting += [(child, in_model) for child in ast.iter_child_nodes(node)]
 
     def _meant_by(self, call: ast.Call) -> ast.Call:
-        """The call that a runner makes: ``User.count(1)`` of ``aio.run(User.count, 1)``. Any other is as it is."""
+        """The call that a runner makes: ``User.count(1)`` for ``aio.run(User.count, 1)``. Any other call is
+        unchanged."""
         if not call.args or self._names.origin(call.func) not in _RUNNERS:
             return call
         return ast.copy_location(ast.Call(call.args[0], call.args[1:], call.keywords), call)
@@ -99,8 +102,8 @@ class _Search:
             yield call.lineno, "rate_limit", f"{method}(rate_limit=...)", ""
 
     def _model_of(self, in_model: str) -> Callable[[ast.expr], str]:
-        """Which model an expression stands for. `self` stands for none: an attribute of a class is a condition's, and
-        that of an instance is a value."""
+        """A function that returns the model that an expression means. `self` means none: an attribute of the class
+        makes conditions, but the same attribute of an instance is a value."""
 
         def model_of(node: ast.expr) -> str:
             return in_model if _is_own_class(node) else self._names.model(node)
@@ -152,7 +155,7 @@ def _is_own_class(node: ast.expr) -> bool:
 
 
 def _of_key(node: ast.expr, key: ast.expr, *, is_set: bool) -> Iterator[_Raw]:
-    """What the key of a mapping says: of a request where the mapping is made (`is_set`), else of an answer."""
+    """The use that the key of a mapping shows. If the mapping is made (`is_set`), it is a request, else an answer."""
     name = key.value if isinstance(key, ast.Constant) else None
     if is_set and name == "ConditionExpression":
         yield node.lineno, "condition", name, ""
@@ -161,7 +164,7 @@ def _of_key(node: ast.expr, key: ast.expr, *, is_set: bool) -> Iterator[_Raw]:
 
 
 def _actions_in(node: ast.expr | None) -> list[str]:
-    """The actions in a list of them: `set`, `remove` and so on; none if it has anything else in it."""
+    """The actions in a list: `set`, `remove` and so on; empty if the list has anything else."""
     if not isinstance(node, ast.List | ast.Tuple):
         return []
     methods = [

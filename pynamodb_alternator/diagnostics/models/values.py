@@ -1,4 +1,4 @@
-"""What the check of models gives: its findings, and a report of them."""
+"""The results of the check of models: findings, and a report of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["ModelFinding", "ModelReport", "Rule"]
 class ModelFinding:
     """One thing that behaves differently on Alternator.
 
-    `id`: the rule, a word that stays the same between versions. `severity`: ``"error"`` where requests fail, go
-    elsewhere or lose what they protect; ``"warning"`` where the data or the results may be others; ``"note"`` for what
-    one should know. `subject`: the model or the module of the code that it is about. `detail`: what of it.
-    `message`: what Alternator does, the same for all findings of a rule. `remedy`: what to do. `position`: where it
-    stands, if that is known.
+    `id`: the rule, a word that stays the same between versions. `severity`: ``"error"`` if requests fail, go to another
+    place, or lose their protection; ``"warning"`` if data or results may be different; ``"note"`` for information.
+    `subject`: the model, or the module with the code. `detail`: the part of the subject that behaves differently.
+    `message`: what Alternator does, the same for all findings of a rule. `remedy`: what to do. `position`: the line in
+    the code, if it is known.
     """
 
     id: str
@@ -52,10 +52,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """What the check of models found.
+    """The report of the check of models.
 
-    `models`: those that were looked at. `files`: how many source files were searched. `compared`: whether the tables of
-    a cluster were looked at. `findings`: the most severe first. `ignored`: how many findings the user accepts.
+    `models`: the models that were checked. `files`: how many source files were searched. `compared`: whether the models
+    were compared with the tables of a cluster. `findings`: the most severe first. `ignored`: how many findings the user
+    accepts.
     """
 
     models: tuple[ModelFacts, ...]

@@ -1,4 +1,4 @@
-"""Does the code make connections or clients of its own, which are on no cluster?"""
+"""Does the code make connections or clients that do not go to a cluster?"""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule("plain-client", "PynamoDB's own connections and boto3's own clients go to Amazon, or to one endpoint.")
 _REMEDY = (
-    "Call install(default=AlternatorConnection), which PynamoDB's Connection and TableConnection heed too, or make "
-    "AlternatorConnection and pynamodb_alternator.TableConnection yourself. In place of boto3's clients, make those of "
+    "Call install(default=AlternatorConnection), which PynamoDB's Connection and TableConnection use too, or make "
+    "AlternatorConnection and pynamodb_alternator.TableConnection yourself. Instead of boto3's clients, make those of "
     "pynamodb_alternator.boto3. All of them share the cluster with the models."
 )
 RULES = (_RULE,)

@@ -12,7 +12,7 @@ __all__ = ["RULES", "check"]
 
 _HOST = Rule("amazon-host", "Meta.host is where the requests of a model go: on a cluster it is taken as a seed's URL.")
 _HOST_REMEDY = (
-    "Take host out of Meta, and configure the cluster: configure(default='http://10.0.0.1:8000'), or ALTERNATOR_URL."
+    "Remove host from Meta, and configure the cluster: configure(default='http://10.0.0.1:8000'), or ALTERNATOR_URL."
 )
 _PLAIN = Rule(
     "plain-model",
@@ -34,13 +34,13 @@ def check(project: Project) -> Iterator[ModelFinding]:
     for model in project.models:
         if model.table_name is None:
             if not model.is_base:
-                remedy = "Set Meta.table_name, or take the class out if nothing is to derive from it."
+                remedy = "Set Meta.table_name, or remove the class if no model will derive from it."
                 yield _NO_TABLE.of_model("warning", model, "no other model derives from it", remedy)
             continue
         if _is_of_amazon(model):
             yield _HOST.of_model("error", model, "Meta.host is Amazon's", _HOST_REMEDY)
         if model.refused:
-            yield _META.of_model("error", model, model.refused, "Correct it as the text says.")
+            yield _META.of_model("error", model, model.refused, "Correct it as this text says.")
         if not model.is_on_cluster:
             yield _PLAIN.of_model("note", model, f"table {model.table_name!r}", _PLAIN_REMEDY)
 

@@ -11,7 +11,7 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule("count", "Alternator's DescribeTable has no ItemCount, which Model.count() without a key asks for.")
 _BY_SCAN = (
-    "This library counts by a Scan, which reads the whole table and costs as much. Where that is too much, keep a "
+    "This library counts by a Scan, which reads the whole table. If this takes too long, keep a "
     "counter in an item of its own."
 )
 _STOCK = f"PynamoDB's own models give None. {_BY_SCAN}"

@@ -11,11 +11,11 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule(
     "index-projection",
-    "Alternator keeps all attributes in each index, whatever its projection says, and DescribeTable says ALL.",
+    "Alternator stores all attributes in each index, whatever its projection is, and DescribeTable says ALL.",
 )
 _REMEDY = (
-    "Plan for the disk space of a whole item for each index. A query of the index gives whole items: name what you "
-    "want in attributes_to_get, and hide nothing by a projection. AllProjection() says what happens."
+    "Plan for the disk space of a whole item for each index. A query of the index returns whole items: name the "
+    "attributes that you want in attributes_to_get. A projection hides nothing; AllProjection() describes what happens."
 )
 RULES = (_RULE,)
 

@@ -1,4 +1,4 @@
-"""Are the names of tables, indexes, key attributes and tags such that Alternator takes them?"""
+"""Does Alternator accept the names of tables, indexes, key attributes and tags?"""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["RULES", "check"]
 
 _LONGEST_TABLE = 192
 _LONGEST_WITH_INDEX = {False: 221, True: 220}
-"""Characters of the table's and the index's name together, by whether the index is local."""
+"""The largest number of characters in the names of a table and its index together, by whether the index is local."""
 _RESERVED = ":attrs"
-"""The column in which the server keeps all attributes that are not keys."""
+"""The column in which the server stores all attributes that are not keys."""
 _ALLOWED = re.compile(r"[A-Za-z0-9_.-]{3,}")
 
 _TABLE = Rule(

@@ -1,4 +1,4 @@
-"""Does the code use numbers where 1 and 1.0 are not the same: as partition keys, as elements of sets, or in
+"""Does the code use numbers where 1 and 1.0 are different: as partition keys, as elements of sets, or in
 comparisons?"""
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _SET_REMEDY = (
     'This library sends the elements as DynamoDB stores them: canonical_numbers="sets", the default. Sets that other '
     "clients write, or wrote, may have both."
 )
-_OFF_REMEDY = 'canonical_numbers is False for these requests. Take that out, or write "sets".'
+_OFF_REMEDY = 'canonical_numbers is False for these requests. Remove this, or write "sets".'
 _CONDITION = Rule(
     "number-condition",
-    "Alternator compares numbers by =, <>, IN and contains as they are written, and keeps 1.0 at the top level of an "
-    "item as 1: a condition that says 1.0 holds for no item.",
+    "By =, <>, IN and contains, Alternator compares the texts of numbers, and it stores 1.0 at the top level of an "
+    "item as 1: a condition with 1.0 is true for no item.",
 )
 _CONDITION_REMEDY = (
     'This library sends 1 for it: canonical_numbers="sets", the default. Other clients do not. An int is the same for '
@@ -37,8 +37,8 @@ _CONDITION_REMEDY = (
 )
 _NESTED = Rule(
     "nested-number-condition",
-    "In a map or a list, Alternator keeps a number as it was written, and compares it so by =, <>, IN and contains: "
-    "1 is not 1.0 there.",
+    "In a map or a list, Alternator stores a number as it was written, and compares this text by =, <>, IN and "
+    "contains: 1 is not 1.0 there.",
 )
 _NESTED_REMEDY = (
     "Let every writer use int, or every writer float, and compare with the same. In a table that is copied from "
@@ -61,7 +61,7 @@ def _keys(model: ModelFacts) -> Iterator[ModelFinding]:
             yield _KEY.of_model("warning", model, f"partition key {key.name!r} is a number", _KEY_REMEDY)
     for index in model.indexes:
         for key in index.keys:
-            if _is_at_risk(key) and not index.is_local:  # that of a local index is the table's
+            if _is_at_risk(key) and not index.is_local:  # a local index has the partition key of the table
                 detail = f"partition key {key.name!r} of {index.title} is a number"
                 yield _KEY.of_model("warning", model, detail, _KEY_REMEDY)
 

@@ -13,8 +13,8 @@ __all__ = ["RULES", "check"]
 _RULES: Final[Mapping[UseKind, tuple[Rule, str]]] = {
     "transaction": (
         Rule("transactions", "Alternator has no transactions: the request ends in an UnknownOperationException."),
-        "Where one item is concerned, give its write a condition. Where several are, and each may be written alone, "
-        "use Model.batch_write(), which is not atomic. Else keep what belongs together in one item.",
+        "For one item, give its write a condition. For several items that may be written independently, use "
+        "Model.batch_write(), which is not atomic. Otherwise keep the data that belongs together in one item.",
     ),
     "partiql": (
         Rule("partiql", "Alternator has no PartiQL: the request ends in an UnknownOperationException."),
@@ -31,11 +31,11 @@ _RULES: Final[Mapping[UseKind, tuple[Rule, str]]] = {
     ),
     "throughput": (
         Rule("update-table", "Alternator refuses an UpdateTable with provisioned throughput."),
-        "Take the call out: no throughput is provisioned.",
+        "Remove the call: no throughput is provisioned.",
     ),
     "index_capacity": (
         Rule("consumed-capacity", "Alternator refuses ReturnConsumedCapacity=INDEXES."),
-        "Ask for TOTAL, which item and batch operations answer.",
+        "Ask for TOTAL, which item and batch operations return.",
     ),
 }
 RULES = tuple(rule for rule, _ in _RULES.values())

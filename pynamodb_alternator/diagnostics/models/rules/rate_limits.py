@@ -11,7 +11,7 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule(
     "rate-limit",
-    "Alternator tells no ConsumedCapacity of a Query or a Scan, so PynamoDB's rate_limit never waits.",
+    "Alternator returns no ConsumedCapacity for a Query or a Scan, so PynamoDB's rate_limit never waits.",
 )
 _REMEDY = "Give a page_size, and wait between the pages. Or let a role with a service level of its own do such work."
 RULES = (_RULE,)

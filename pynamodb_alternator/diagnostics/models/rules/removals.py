@@ -1,4 +1,4 @@
-"""Does an update remove attributes, and do nothing else?"""
+"""Does an update only remove attributes?"""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule(
     "remove-only",
-    "If the item does not exist, an update that only removes attributes makes none on Alternator; DynamoDB makes one.",
+    "If the item does not exist, an update that only removes attributes creates it on DynamoDB, and not on Alternator.",
 )
-_REMEDY = "Nothing, unless the code counts on the item. Then set an attribute in the same update."
+_REMEDY = "Nothing, unless the code needs the item. Then set an attribute in the same update."
 RULES = (_RULE,)
 
 

@@ -1,4 +1,4 @@
-"""Could all source files be read, and were the models that they define looked at?"""
+"""Could all source files be read, and were all models that they define checked?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RULES = (_RULE, _NOT_IMPORTED)
 def check(project: Project) -> Iterator[ModelFinding]:
     for source in project.sources:
         if source.problem:
-            remedy = "Correct the file, or name with --source what is to be searched."
+            remedy = "Correct the file, or name the files to search with --source."
             yield _RULE.of_source("warning", source, source.problem_line, source.problem, remedy)
         elif source.models:
             yield from _not_checked(project, source)

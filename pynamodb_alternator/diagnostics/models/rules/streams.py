@@ -11,11 +11,11 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule(
     "stream",
-    "Alternator's streams have far more shards than DynamoDB's, and tell of a change 10 seconds later by default. They "
-    "do not tell an insert from a change, and tell of writes that change nothing, unless the server's option "
+    "Alternator's streams have far more shards than DynamoDB's, and report a change 10 seconds later by default. They "
+    "do not distinguish an insert from a change, and report writes that change nothing, unless the server's option "
     "alternator_streams_increased_compatibility is set.",
 )
-_REMEDY = "See that the readers of the stream can do with that, or set the option, which makes every write slower."
+_REMEDY = "Check that the readers of the stream can handle this, or set the option, which makes every write slower."
 RULES = (_RULE,)
 
 

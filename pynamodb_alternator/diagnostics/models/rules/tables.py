@@ -32,11 +32,12 @@ def check(project: Project) -> Iterator[ModelFinding]:
         name = f"table {model.table_name!r}"
         if table.problem:
             remedy = (
-                "See that the cluster answers, and that the role may describe tables. The check without --models helps."
+                "Check that the cluster answers, and that the role may describe tables. The check without --models "
+                "helps."
             )
             yield _UNREADABLE.of_model("error", model, f"{name}: {table.problem}", remedy)
         elif not table.exists:
-            remedy = "Model.create_table(wait=True) makes it, and its indexes with it. Or correct Meta.table_name."
+            remedy = "Model.create_table(wait=True) makes it with its indexes. Or correct Meta.table_name."
             yield _MISSING.of_model("warning", model, name, remedy)
         else:
             yield from _compared(model, table)

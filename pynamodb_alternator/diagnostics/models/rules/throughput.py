@@ -10,7 +10,7 @@ from ..values import ModelFinding, Rule
 __all__ = ["RULES", "check"]
 
 _RULE = Rule("provisioned-throughput", "Alternator ignores provisioned throughput when it makes a table.")
-_REMEDY = "Nothing. billing_mode = 'PAY_PER_REQUEST' in Meta says what happens."
+_REMEDY = "Nothing. billing_mode = 'PAY_PER_REQUEST' in Meta describes what happens."
 RULES = (_RULE,)
 
 

@@ -1,4 +1,4 @@
-"""Do items expire, and does the table know of it?"""
+"""Do items expire, and is the expiry turned on for the table?"""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["RULES", "check"]
 
 _DELAY = Rule(
     "ttl-delay",
-    "Expired items vanish when the server next scans the table: within 24 hours, or what its option "
-    "alternator_ttl_period_in_seconds says. Until then reads give them.",
+    "The server deletes expired items when it next scans the table: within 24 hours, or the time of its option "
+    "alternator_ttl_period_in_seconds. Until then, reads return them.",
 )
 _DELAY_REMEDY = "Leave expired items out when you read, as DynamoDB recommends too: filter by the time."
 _DISABLED = Rule("ttl-disabled", "Items expire by the attribute that the table's time to live names, and by no other.")

@@ -13,13 +13,13 @@ __all__ = ["RULES", "check"]
 
 _RULE = Rule(
     "write-isolation",
-    "What becomes of a write with a condition, of Model.update(), and of other writes that read the item first, is up "
-    "to the table's write isolation: forbid_rmw refuses them, and with unsafe_rmw another write may come between the "
+    "The table's write isolation decides what happens to a write with a condition, to Model.update(), and to other "
+    "writes that read the item first: forbid_rmw refuses them, and with unsafe_rmw another write may come between the "
     "read and the write.",
 )
 _REMEDY = (
     "Give the table only_rmw_uses_lwt: Meta.write_isolation for new tables, "
-    "Model.alternator_write_isolation('only_rmw_uses_lwt') for those that exist."
+    "Model.alternator_write_isolation('only_rmw_uses_lwt') for existing ones."
 )
 _CONDITIONAL = Rule(
     "conditional-write",
@@ -31,7 +31,7 @@ RULES = (_RULE, _CONDITIONAL)
 
 _KINDS: Final = ("condition", "update")
 _SHOWN = 3
-"""Places that a finding of a model names."""
+"""The largest number of places that a finding names."""
 
 
 def check(project: Project) -> Iterator[ModelFinding]:
@@ -52,7 +52,7 @@ def check(project: Project) -> Iterator[ModelFinding]:
 
 
 def _isolation_of(project: Project, model: ModelFacts) -> tuple[str | None, str]:
-    """The write isolation that the table has, or is to have, and who says so."""
+    """The write isolation that the table has, or will have, and where this is set."""
     table = project.table_of(model)
     if table is not None and table.write_isolation is not None:
         return table.write_isolation, "the table's write isolation"
@@ -60,7 +60,7 @@ def _isolation_of(project: Project, model: ModelFacts) -> tuple[str | None, str]
 
 
 def _setting(project: Project, model: ModelFacts) -> Iterator[ModelFinding]:
-    """What is wrong with ``Meta.write_isolation`` itself."""
+    """Findings about ``Meta.write_isolation`` itself."""
     if model.write_isolation is None:
         return
     meant = parse(model.write_isolation)
@@ -72,7 +72,7 @@ def _setting(project: Project, model: ModelFacts) -> Iterator[ModelFinding]:
     elif table is not None and table.write_isolation not in (None, meant):
         detail = f"Meta.write_isolation is {meant!r}, and the table has {table.write_isolation!r}"
         remedy = (
-            "Meta counts when the table is made. Correct Meta, or let the table have what it says: "
+            "Meta is used only when the table is made. Correct Meta, or change the table: "
             f"Model.alternator_write_isolation({meant!r})."
         )
         yield _RULE.of_model("warning", model, detail, remedy)
