@@ -1,5 +1,5 @@
-"""The library inside of other frameworks and tools: Flask, Django, FastAPI, Prometheus, OpenTelemetry, logging.
+"""Integrations into other frameworks and tools: Flask, Django, FastAPI, Prometheus, OpenTelemetry, logging.
 
-Each module needs the extra of its name, and is imported by nothing else: ``pip install
-'pynamodb-alternator[prometheus]'``, then ``from pynamodb_alternator.contrib import prometheus``.
+Each module needs the extra of its name, and must be imported explicitly:
+``pip install 'pynamodb-alternator[prometheus]'``, then ``from pynamodb_alternator.contrib import prometheus``.
 """

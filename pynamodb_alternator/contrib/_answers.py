@@ -1,8 +1,8 @@
-"""What a web application answers when a request of its own to the cluster has failed.
+"""Decides how a web application answers when its own request to the cluster has failed.
 
-The rule follows the two questions of `errors`. Where no node can have seen the request that failed, the answer is 503:
-the caller may call again. Where the outcome is open, it is 504, which proxies and clients do not repeat by themselves.
-Neither says what the application did before that, or in other tasks.
+The rule follows the two questions of `errors`. If no node can have seen the failed request, the answer is 503: the
+caller may try again. If the outcome is open, the answer is 504: proxies and clients do not send the request again on
+their own. Neither answer says what the application did before, or in other tasks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Answer", "answer_to"]
 
 
 class Answer(NamedTuple):
-    """`body`: for JSON. It names no node, because it goes to strangers. `error`: the error of ours that it is about."""
+    """The answer. `body`: for JSON. It names no node, because anybody may read it. `error`: this library's error."""
 
     status: int
     headers: dict[str, str]
@@ -24,12 +24,13 @@ class Answer(NamedTuple):
 
 
 def answer_to(error: BaseException) -> Answer | None:
-    """What to answer for an error of this library, or for one of PynamoDB's around it; None for any other.
+    """The answer for an error of this library, or for an error of PynamoDB with such a cause; None for any other error.
 
-    A group of exceptions is answered if each of them is. If the outcome of one of them is open, that of the group is.
+    A group of exceptions has an answer if each of its exceptions has one. If the outcome of one of them is open, the
+    outcome of the group is open.
 
-    The result is also None for a request that no server would take (`RequestRefusedError`) and for an error answer of
-    the server: the application must treat these itself.
+    The result is also None for a request that no server would accept (`RequestRefusedError`) and for an error answer of
+    the server: the application must handle these itself.
     """
     if isinstance(error, BaseExceptionGroup):
         answers = [answer for answer in map(answer_to, error.exceptions) if answer is not None]
@@ -53,5 +54,5 @@ def answer_to(error: BaseException) -> Answer | None:
 
 
 def _ours(error: BaseException) -> Any:
-    """The error of this library inside: PynamoDB keeps it as `cause`."""
+    """The error of this library: PynamoDB's errors have it as `cause`."""
     return error if isinstance(error, TransportError) else getattr(error, "cause", None)

@@ -1,4 +1,5 @@
-"""The commands of Flask and Django: those of the shell, on the clusters and the models of the application."""
+"""The commands of Flask and Django. They show the same as the shell's, for the clusters and models of the
+application."""
 
 from __future__ import annotations
 
@@ -40,25 +41,26 @@ __all__ = [
 ]
 
 TIMEOUT = 2.0
-"""Seconds for each question, unless ``--timeout`` says another number."""
+"""The default of ``--timeout``: seconds for each question."""
 
 
 @contextmanager
 def _within(cluster: Cluster, timeout: float) -> Iterator[None]:
-    """Requests inside take no longer than the questions of the command, whatever the settings say."""
+    """A context manager: requests inside have the time limit of the command, and not that of the settings."""
     with cluster.options(timeouts={"connect": timeout, "read": timeout, "total": 2 * timeout}):
         yield
 
 
 def nodes(cluster: Cluster, screen: Screen, *, timeout: float = TIMEOUT, every: float | None = None) -> bool:
-    """Show the nodes. True if one answers. `every`: look again after so many seconds, until Ctrl-C."""
+    """Show the nodes. True if one answers. `every`: show them again every so many seconds, until Ctrl-C."""
     if every is not None:
         return shell_nodes.watch(cluster, screen, timeout=timeout, every=every)
     return shell_nodes.show(cluster, screen, timeout=timeout)
 
 
 def only_with_models(options: Mapping[str, object]) -> None:
-    """Refuse what the doctor does not take. `options`: their values by name. Raises `ConfigurationError`."""
+    """Refuse options that only the check of models has. `options`: their values by name. Raises
+    `ConfigurationError`."""
     for name, value in options.items():
         if value:
             raise ConfigurationError(f"--{name.replace('_', '-')} is for the check of models. Add --models.")
@@ -73,11 +75,11 @@ def models(
     level: FailLevel,
     sources: Iterable[str | Path] = (),
 ) -> bool:
-    """Show what behaves differently in the models of these modules. True if nothing is as severe as `level`.
+    """Show what behaves differently in the models of these modules. True if no finding is as severe as `level`.
 
-    `alias`: the cluster whose tables to look at; None for none. Raises `ConfigurationError`.
+    `alias`: the cluster with whose tables the models are compared; None for none. Raises `ConfigurationError`.
     """
-    # Here, because applications that never check their models do without it.
+    # Imported here, because only applications that check their models need it.
     from ..diagnostics.models import Ignored
     from ..orm.model_check import check_models
 
@@ -102,9 +104,9 @@ def route(
     token_aware: bool = False,
     timeout: float = TIMEOUT,
 ) -> bool:
-    """Show where the requests of a key go, as the table's model has them sent. True if a node answers.
+    """Show where the requests of a key go, with the settings of the table's model. True if a node answers.
 
-    `token_aware`: read the token ring, whatever the settings say. Raises `ConfigurationError`.
+    `token_aware`: read the token ring, even if the settings do not. Raises `ConfigurationError`.
     """
     model = next((model for model in models_of() if _table_of(model) == table), None)
     meta: Any = getattr(model, "Meta", None)
@@ -138,7 +140,7 @@ def tables(cluster: Cluster, screen: Screen, *, timeout: float = TIMEOUT) -> boo
 
 
 def models_in(modules: Sequence[str]) -> list[AnyModel]:
-    """The models on clusters that these modules define; they are imported. Raises `ConfigurationError`."""
+    """Import these modules, and return the models on clusters that they define. Raises `ConfigurationError`."""
     return [model for model in defined_in(modules) if is_on_cluster(model)]
 
 
@@ -150,8 +152,8 @@ def create_tables(
     dry_run: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Create the tables of models that are missing. `chosen`: None for all models on clusters. `alias`: only those of
-    this cluster. Raises one of `model_tables.ERRORS`."""
+    """Create the missing tables of models. `chosen`: None for all models on clusters. `alias`: only tables of this
+    cluster. Raises one of `model_tables.ERRORS`."""
     models = [model for model in models_of() if is_on_cluster(model)] if chosen is None else chosen
     if alias is not None:
         cluster = get_cluster(alias)

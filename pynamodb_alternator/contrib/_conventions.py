@@ -1,7 +1,7 @@
-"""What OpenTelemetry's semantic conventions call the things that the signals tell of.
+"""The names of OpenTelemetry's semantic conventions for the data of the signals.
 
-These are the conventions for databases, and those for DynamoDB, whose protocol Alternator speaks. Where they have no
-name, ours begin with ``alternator.``. Source: https://opentelemetry.io/docs/specs/semconv/db/
+These are the conventions for databases, and those for DynamoDB, whose protocol Alternator has. If they have no name for
+something, our name begins with ``alternator.``. Source: https://opentelemetry.io/docs/specs/semconv/db/
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ __all__ = ["BUCKETS", "SCHEMA_URL", "Attributes", "described", "error_of_retry",
 Attributes = Mapping[str, str | int | bool | Sequence[str]]
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
-"""The version of the conventions that the names are of."""
+"""The version of the conventions that has these names."""
 
 SYSTEM = "aws.dynamodb"
-"""What the conventions call the protocol that Alternator speaks."""
+"""The name of Alternator's protocol in the conventions."""
 
 BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
-"""Seconds, as the conventions advise them."""
+"""Upper bounds in seconds, which the conventions recommend."""
 
 
 def described(event: signals.RequestCompleted) -> dict[str, str | int | bool]:
-    """What was asked, and how it failed if it did: what a span and the duration of a request have in common."""
+    """The attributes that a request's span and its duration both have: what was requested, and how it failed, if it
+    did."""
     attributes: dict[str, str | int | bool] = {"db.system.name": SYSTEM, "db.operation.name": event.operation}
     table = table_of(event.table_name)
     if table and table != "several":
@@ -40,12 +41,12 @@ def described(event: signals.RequestCompleted) -> dict[str, str | int | bool]:
 
 
 def failed(event: signals.RequestCompleted) -> bool:
-    """Whether the caller got an error, also one that an answer has told of, such as a condition that failed."""
+    """Whether the caller got an error, also one from an answer, such as a failed condition."""
     return event.error is not None or event.status is None or event.status >= 400
 
 
 def ours(event: signals.Event) -> dict[str, str | int | bool]:
-    """The cluster; and the mark of a request that the library made for itself."""
+    """The cluster, and the mark of a request that the library itself made."""
     attributes: dict[str, str | int | bool] = {"alternator.cluster.name": event.cluster_name}
     if isinstance(event, signals.RequestEvent) and event.own:
         attributes["alternator.own_request"] = True
@@ -53,7 +54,7 @@ def ours(event: signals.Event) -> dict[str, str | int | bool]:
 
 
 def routed(event: signals.RequestCompleted) -> dict[str, str | int | bool]:
-    """How the nodes of the request were chosen, and why neither by affinity nor by replicas."""
+    """How the nodes of the request were chosen, and why not by affinity or replicas."""
     attributes: dict[str, str | int | bool] = {"alternator.routing.policy": event.policy}
     if event.reason is not None:
         attributes["alternator.routing.reason"] = event.reason
@@ -61,7 +62,7 @@ def routed(event: signals.RequestCompleted) -> dict[str, str | int | bool]:
 
 
 def server(node: str | None) -> dict[str, str | int | bool]:
-    """A node, ``host:port``, as the conventions name a server."""
+    """The attributes of a server for a node ``host:port``."""
     if node is None:
         return {}
     host, _, port = node.rpartition(":")
@@ -69,5 +70,5 @@ def server(node: str | None) -> dict[str, str | int | bool]:
 
 
 def error_of_retry(event: signals.RequestRetried) -> str:
-    """The kind of what failed, as ``error.type`` has it."""
+    """The kind of the failure, for ``error.type``."""
     return error_name(event.error) or "_OTHER"

@@ -1,6 +1,6 @@
-"""The health of clusters, as a web application tells it to a load balancer: a status and a small JSON.
+"""The health of clusters for a load balancer, which asks a web application: a status and a small JSON.
 
-It goes by what this process knows of the nodes, and sends no request. Only where nothing is known yet, it waits for the
+It uses what this process knows about the nodes, and sends no request. Only if nothing is known yet, it waits for the
 first node list, as a first request does.
 """
 
@@ -26,14 +26,15 @@ _WORST_LAST = (_OK, _DEGRADED, _UNAVAILABLE)
 
 
 class Health(NamedTuple):
-    """`status`: 200, or 503 if a cluster cannot be used. `body`: for JSON. It names no node: it goes to strangers."""
+    """`status`: 200, or 503 if a cluster cannot be used. `body`: for JSON. It names no node: anybody may read it."""
 
     status: int
     body: dict[str, Any]
 
 
 class Look(NamedTuple):
-    """What is known of one cluster. `was_read`: whether the node list was ever read. `failed_readings`: since then."""
+    """What is known of one cluster. `was_read`: whether the node list was ever read. `failed_readings`: in a row, since
+    the last one that succeeded."""
 
     nodes: Sequence[NodeInfo]
     was_read: bool
@@ -43,9 +44,10 @@ class Look(NamedTuple):
 def health_of(looks: Mapping[str, Look]) -> Health:
     """The health of clusters, by their aliases.
 
-    A cluster is ``unavailable`` if requests have no node to go to: each node of the routing scope in use is down, or
-    the node list was never read and no node has answered. It is ``degraded`` if any node is not active, in the scope or
-    out of it, or the node list cannot be read now; else it is ``ok``. The worst of them is the status of all.
+    A cluster is ``unavailable`` if no node can take requests: each node of the routing scope in use is down, or the
+    node list was never read and no node has answered. It is ``degraded`` if any node is not active, in the scope or
+    outside of it, or if the node list cannot be read now; else it is ``ok``. The status of all clusters is the worst
+    one.
     """
     clusters = {
         alias: {
@@ -70,7 +72,7 @@ def _status_of(look: Look) -> str:
 
 
 def look_at(cluster: Cluster) -> Look:
-    """What is known of a cluster. Waits only where a request would wait for nodes, too."""
+    """What is known of a cluster. Waits only if a request would wait for nodes, too."""
     core = cluster.core
     core.prepare(time.monotonic(), None)
     membership = core.membership
@@ -78,7 +80,7 @@ def look_at(cluster: Cluster) -> Look:
 
 
 def looks_at(aliases: Iterable[str]) -> dict[str, Look]:
-    """The same for the cluster of each alias. Raises `ConfigurationError` for an alias that means none."""
+    """The `Look` of the cluster of each alias. Raises `ConfigurationError` for an alias without a cluster."""
     return {alias: look_at(registry.get_cluster(alias)) for alias in aliases}
 
 

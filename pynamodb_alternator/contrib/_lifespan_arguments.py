@@ -1,7 +1,8 @@
-"""What `alternator_lifespan` is given: its clusters as configurations, and what to write instead of a mistake.
+"""Checks the arguments of `alternator_lifespan`, and makes configurations of its clusters. Errors say what to write
+instead.
 
-A mistake is found where it is written, as far as it can be seen there: an error at the start of a server is a long way
-from it.
+A mistake is reported as early as possible, in the line that has it, because an error at the start of a server is far
+from this line.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _EXAMPLE = "a URL, or a dict from alias to cluster such as {'default': 'http://1
 
 
 def configs_of(clusters: object) -> dict[str, ClusterConfig] | None:
-    """What was given, as configurations by alias; None if nothing was. Raises `ConfigurationError`."""
+    """The argument `clusters` as configurations by alias; None if it is None. Raises `ConfigurationError`."""
     if clusters is None:
         return None
     if isinstance(clusters, str | ClusterConfig):
@@ -47,7 +48,7 @@ def configs_of(clusters: object) -> dict[str, ClusterConfig] | None:
 
 
 def configs_from(function: Callable[[], Clusters]) -> dict[str, ClusterConfig]:
-    """What a function gives that was given in the place of clusters, when the application starts."""
+    """The clusters that a function returns when the application starts, as configurations by alias."""
     configs = configs_of(function())
     if configs is None:
         raise ConfigurationError(
@@ -58,7 +59,7 @@ def configs_from(function: Callable[[], Clusters]) -> dict[str, ClusterConfig]:
 
 
 def check_function(function: Callable[..., object]) -> None:
-    """Raises `ConfigurationError` if the function that gives clusters would have to be awaited."""
+    """Raises `ConfigurationError` if the function for the clusters is a coroutine function."""
     if inspect.iscoroutinefunction(function):
         raise ConfigurationError(
             f"{_CALLER} does not await {function.__qualname__}. Write a lifespan of your own that awaits it: "
@@ -67,7 +68,7 @@ def check_function(function: Callable[..., object]) -> None:
 
 
 def check_lifespan(lifespan: object) -> None:
-    """Raises `ConfigurationError` if a lifespan of the application's own is not one that FastAPI takes."""
+    """Raises `ConfigurationError` if the application's own lifespan is not one that FastAPI accepts."""
     if lifespan is None:
         return
     if isinstance(lifespan, AbstractAsyncContextManager):
@@ -88,7 +89,7 @@ def check_lifespan(lifespan: object) -> None:
 
 
 def models_of(models: object) -> tuple[type[Model], ...]:
-    """The models whose tables are to be created. Raises `ConfigurationError`."""
+    """The models whose tables must be created. Raises `ConfigurationError`."""
     chosen = tuple(models) if isinstance(models, Iterable) and not isinstance(models, type) else (None,)
     if not all(isinstance(model, type) and issubclass(model, Model) for model in chosen):
         raise ConfigurationError(

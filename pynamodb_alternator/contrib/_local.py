@@ -1,4 +1,4 @@
-"""The embedded cluster under tests of an application: reaching it, healing it, and clearing its tables away."""
+"""Helpers for tests on the embedded cluster: its settings, healing its nodes, and dropping tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["drop_tables", "heal", "settings_for"]
 
 
 def settings_for(cluster: LocalCluster) -> dict[str, Any]:
-    """The configuration with which a client reaches the cluster."""
+    """The settings with which a client reaches the cluster."""
     settings: dict[str, Any] = {"url": cluster.url}
     credentials = cluster.credentials
     if credentials:
@@ -25,7 +25,7 @@ def settings_for(cluster: LocalCluster) -> dict[str, Any]:
 
 
 def heal(cluster: LocalCluster) -> None:
-    """Take back what a test has done to the nodes: faults, `hang` and `freeze`, `kill` and `leave`."""
+    """Undo what a test has done to the nodes: faults, `hang` and `freeze`, `kill` and `leave`."""
     for node in cluster.nodes:
         node.clear_faults()
         node.revive()
@@ -33,11 +33,11 @@ def heal(cluster: LocalCluster) -> None:
 
 
 def drop_tables(cluster: LocalCluster, tables: Iterable[str]) -> None:
-    """Drop these tables, as far as they exist, even if a test has killed every node."""
+    """Drop these tables, if they exist, even if a test has killed every node."""
     from ..cluster import Cluster
 
     heal(cluster)
-    # Another one, which does not know that nodes were down.
+    # A new client, which does not know that nodes were down.
     with Cluster({**settings_for(cluster), "monitor": False}) as fresh:
         for table in tables:
             with suppress(fresh.client.exceptions.ResourceNotFoundException):

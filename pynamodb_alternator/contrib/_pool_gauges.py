@@ -1,7 +1,7 @@
-"""The gauges of connections for Prometheus, which are set anew at each scrape.
+"""The gauges of connections for Prometheus, which are set at each scrape.
 
-In prometheus_client's multi-process mode the registry of a worker is not scraped: there the gauges are as they were at
-the last reading of the node list.
+In prometheus_client's multi-process mode the registry of a worker is not scraped. There the gauges are set at each
+reading of the node list.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["PoolGauges"]
 
 
 class PoolGauges(Collector):
-    """Shows what `pools` gives: the connections of each cluster by its name, and by node.
+    """Shows the result of `pools`: the connections of each cluster by its name, and by node.
 
     `by_node`: whether the gauges have a label for the node.
     """
@@ -45,8 +45,8 @@ class PoolGauges(Collector):
             yield from gauge.collect()
 
     def update(self) -> None:
-        """Set the gauges as it is now. A cluster that was closed and a node that has left have no connections: in
-        multi-process mode their series cannot be taken away."""
+        """Set the gauges to the present values. For a closed cluster, or a node that has left, they become 0, because
+        in multi-process mode a series cannot be removed."""
         figures = self._figures()
         self._seen.update(figures)
         for labels in list(self._seen):

@@ -1,7 +1,7 @@
 """Safe tests: while tests have an embedded cluster, no cluster of this process connects to anything else.
 
-Addresses of the tests' clusters are allowed, and those that a setting names. The module that starts the embedded
-cluster, such as the pytest plugin, says in its `Words` how a test opens an address. `core.admission` applies the rule.
+The addresses of the tests' clusters are allowed, and those that a setting names. The module that starts the embedded
+cluster, such as the pytest plugin, says in its `Words` how a test allows an address. `core.admission` applies the rule.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["Hosts", "Words", "safe"]
 
 
 class Words(NamedTuple):
-    """How an error speaks of the tests. `whose`: which of them connect to nothing else, as in "tests with ...".
-    `aliases`: which aliases mean the embedded cluster. `allow`: what to write to allow an address, with ``{}`` for it.
+    """The words of the error. `whose`: which tests connect to nothing else, as in "tests with ...". `aliases`: which
+    aliases mean the embedded cluster. `allow`: what to write to allow an address, with ``{}`` in its place.
     """
 
     whose: str
@@ -33,20 +33,20 @@ class Words(NamedTuple):
 
 
 class Hosts(NamedTuple):
-    """What a setting allows: hosts, with a port or all ports, and networks."""
+    """The hosts, with one port or all ports, and the networks that a setting allows."""
 
     patterns: tuple[tuple[str, int | None], ...]
     networks: tuple[IPv4Network | IPv6Network, ...]
 
     @classmethod
     def of(cls, entries: Iterable[str], setting: str) -> Hosts:
-        """Raises `ConfigurationError`, which names the setting."""
+        """Make it of the entries of a setting. Raises `ConfigurationError`, which names the setting."""
         entries = list(entries)
         patterns = tuple(_pattern_of(entry, setting) for entry in entries if "/" not in entry or "://" in entry)
         return cls(patterns, addresses.networks(setting, [entry for entry in entries if "/" in entry]))
 
     def have(self, host: str, port: int) -> bool:
-        """`host`: as `_plain` gives it."""
+        """Whether an address is allowed. `host`: in the spelling of `_plain`."""
         for pattern, only in self.patterns:
             if only in (None, port) and fnmatchcase(host, pattern):
                 return True
@@ -64,7 +64,7 @@ def _pattern_of(entry: str, setting: str) -> tuple[str, int | None]:
 
 
 def _plain(host: str) -> str:
-    """A host in the one spelling in which hosts are compared."""
+    """A host in the spelling that is used to compare hosts."""
     host = addresses.without_brackets(host).lower().rstrip(".")
     address = addresses.ip_address_of(host)
     return host if address is None or "%" in host else str(address)
@@ -79,9 +79,9 @@ def safe(
 
 
 class _Rule:
-    """A `core.admission.Rule`. `port`: of the tests' embedded cluster, which a test may close; None if it is another.
+    """A `core.admission.Rule`. `port`: of the tests' embedded cluster, which a test may close; None if there is none.
 
-    `opened`: seeds that may be connected to besides, and then the nodes that they list as well.
+    `opened`: further seeds that are allowed, with the nodes that they list.
     """
 
     def __init__(self, port: int | None, hosts: Hosts, words: Words, opened: Iterable[tuple[str, int]]) -> None:
@@ -103,7 +103,8 @@ class _Rule:
         )
 
     def _is_embedded(self, host: str, port: int) -> bool:
-        """Its nodes have one port, and loopback addresses. A client may still know those that were removed."""
+        """Whether it is an address of an embedded cluster: its port and a loopback address. Nodes that were removed
+        count too, because a client may still know them."""
         is_here = addresses.kind_of(host) == addresses.LOOPBACK
         return is_here and (port == self._port or any(port == cluster.port for cluster in _running_clusters()))
 

@@ -1,4 +1,4 @@
-"""Clusters as a framework's settings file describes them: mappings with upper-case keys."""
+"""Reads clusters from a framework's settings file, where they are mappings with upper-case keys."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["FIELDS", "KEYS", "config_from", "known_aliases", "setting_meant"]
 
 FIELDS = tuple(field.name for field in fields(ClusterConfig))
 KEYS = ("url", *text.SCOPE_NAMES, *text.CREDENTIALS, *text.TLS_FILES, *FIELDS)
-"""What may be set, beside ``LOCATION`` and ``OPTIONS``."""
+"""The names of all settings, except ``LOCATION`` and ``OPTIONS``."""
 _NESTED = (*text.GROUPS, "credentials", "hedge", "tls")
 
 
 def config_from(value: Any, where: str, alias: str) -> ClusterConfig:
     """The cluster that a setting describes: a URL, a `ClusterConfig`, or a mapping.
 
-    The keys of a mapping are those of `ClusterConfig` in capitals, and ``URL``, ``DATACENTER``, ``RACK``,
-    ``ACCESS_KEY``, ``SECRET_KEY``, ``SESSION_TOKEN``, ``CA``, ``CLIENT_CERT``, ``CLIENT_KEY``; ``LOCATION`` (a URL, or
-    a list of seeds) and ``OPTIONS`` (a mapping of further settings), as Django's ``CACHES`` have them. What is None
-    counts as not given. `where` names the setting in errors.
+    The keys of a mapping are the fields of `ClusterConfig` in capitals, and ``URL``, ``DATACENTER``, ``RACK``,
+    ``ACCESS_KEY``, ``SECRET_KEY``, ``SESSION_TOKEN``, ``CA``, ``CLIENT_CERT``, ``CLIENT_KEY``; and, as in Django's
+    ``CACHES``, ``LOCATION`` (a URL, or a list of seeds) and ``OPTIONS`` (a mapping of further settings). A value of
+    None counts as not given. `where` names the setting in errors.
     """
     if not isinstance(value, str | Mapping | ClusterConfig):
         raise ConfigurationError(
@@ -70,7 +70,7 @@ def _lower(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
 
 
 def _named(value: Mapping[Any, Any], where: str, more: tuple[str, ...]) -> dict[str, Any]:
-    """What is given, by the names that `ClusterConfig` has for it."""
+    """The given settings, by their names in `ClusterConfig`."""
     settings: dict[str, Any] = {}
     for key, setting in value.items():
         name = key.lower() if isinstance(key, str) else key
@@ -96,13 +96,13 @@ def _join(settings: dict[str, Any], into: str, names: Iterable[str], where: str)
 
 
 def setting_meant(key: object, known: Iterable[str]) -> str:
-    """Which setting an unknown key resembles, in capitals as settings files have it; else where all of them stand."""
+    """A hint for an unknown key: the most similar setting, in capitals, or else where all settings are described."""
     meant = did_you_mean(key, (name.upper() for name in known))
     return meant or "See docs/configuration for the settings that exist."
 
 
 def known_aliases(whose: str, alias: str, known: Iterable[str]) -> str:
-    """For an error about an alias that means nothing: which ones `whose` settings know."""
+    """For an error about an alias without a cluster: the aliases that the settings of `whose` have."""
     names = sorted(known)
     if not names:
         return f"{whose} has no cluster."

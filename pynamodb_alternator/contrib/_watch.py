@@ -1,4 +1,4 @@
-"""What the subscribers of the signals have in common: connecting, taking back, and keeping account of nodes."""
+"""The common part of the subscribers of the signals: connecting, disconnecting, and counting nodes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 STATES = ("active", "quarantined", "set_aside", "down")
-"""As `NodeInfo.condition` has them."""
+"""The values of `NodeInfo.condition`."""
 
 NO_CONNECTIONS = PoolStats(0, 0, 0, 0)
 
@@ -34,7 +34,7 @@ Receiver = Callable[..., None]
 
 
 def missing(extra: str, distribution: str, cause: ImportError) -> NoReturn:
-    """Say which extra brings what an import has not found."""
+    """Raise ImportError, which says which extra has the missing package."""
     raise ImportError(
         f"pynamodb_alternator.contrib.{extra} needs {distribution}, which is not installed ({cause}). "
         f"Install the extra: pip install 'pynamodb-alternator[{extra}]'",
@@ -43,7 +43,7 @@ def missing(extra: str, distribution: str, cause: ImportError) -> NoReturn:
 
 
 class Subscription:
-    """Receivers that are connected together, and taken away together."""
+    """Receivers that are connected together, and disconnected together."""
 
     def __init__(self, receivers: Iterable[tuple[NamedSignal, Receiver]]) -> None:
         self._receivers = list(receivers)
@@ -57,7 +57,7 @@ class Subscription:
 
 
 class Handle:
-    """What an ``instrument()`` gives back. As a context manager it takes the subscription back at the end."""
+    """The result of an ``instrument()``. As a context manager, it ends the subscription at the end of the block."""
 
     def uninstrument(self) -> None:
         raise NotImplementedError
@@ -70,12 +70,10 @@ class Handle:
 
 
 class Clusters:
-    """The nodes of each cluster with their states, and when its node list was last read. All of it is learnt from
-    signals.
+    """The nodes of each cluster with their states, and when its node list was last read. Both are learnt from signals.
 
-    A subscriber that comes late, when the nodes have long announced themselves, starts with what the sender of a signal
-    knows. The connections are asked for, of each cluster that has sent a signal of its nodes and is neither closed nor
-    collected.
+    If a subscriber begins later than the cluster, it starts with the nodes that the sender of a signal knows. The
+    connections are read from each cluster that has sent a signal about its nodes, unless it is closed or was collected.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -85,7 +83,7 @@ class Clusters:
         self._read_at: dict[str, float] = {}
         self._senders: weakref.WeakSet[Any] = weakref.WeakSet()
         self.changed: Callable[[str, Mapping[str, int]], None] | None = None
-        """Called with a cluster's name and its nodes by state when these may have changed."""
+        """Is called with a cluster's name, and the number of its nodes by state, when these may have changed."""
 
     def receivers(self) -> list[tuple[NamedSignal, Receiver]]:
         return [
@@ -101,22 +99,22 @@ class Clusters:
         ]
 
     def nodes(self) -> dict[str, dict[str, int]]:
-        """How many nodes of each state each cluster has."""
+        """The number of nodes by state, by the name of the cluster."""
         with self._lock:
             return {name: count_states(nodes) for name, nodes in self._nodes.items()}
 
     def ages(self) -> dict[str, float]:
-        """How many seconds ago each cluster's node list was read."""
+        """By the name of the cluster: the seconds since its node list was read."""
         with self._lock:
             now = self._clock()
             return {name: max(0.0, now - read_at) for name, read_at in self._read_at.items()}
 
     def age(self, cluster_name: str) -> float:
-        """The same of one cluster; not a number if its list was never read."""
+        """The seconds since the node list of one cluster was read; NaN if it was never read."""
         return self.ages().get(cluster_name, float("nan"))
 
     def pools(self) -> dict[str, dict[str, PoolStats]]:
-        """The connections of each cluster by its name, and by node. Clusters of one name count together."""
+        """The connections of each cluster by its name, and by node. Clusters with the same name are added up."""
         with self._lock:
             senders = list(self._senders)
         figures: dict[str, dict[str, PoolStats]] = {}
@@ -138,7 +136,7 @@ class Clusters:
         self._tell(name)
 
     def _forked(self, sender: Any, **_: Any) -> None:
-        # A thread of the parent may have held it.
+        # A thread of the parent may have held the old lock.
         self._lock = threading.Lock()
 
     def _removed(self, sender: Any, *, event: signals.NodeRemoved, **_: Any) -> None:
@@ -151,7 +149,7 @@ class Clusters:
             with self._lock:
                 nodes = self._of(event.cluster_name, sender)
                 if not (only_new and event.node in nodes):
-                    # A node that is set aside stays so when its health gets better.
+                    # A node that is set aside stays set aside when its health becomes better.
                     is_aside = state != "down" and nodes.get(event.node) == "set_aside"
                     nodes[event.node] = "set_aside" if is_aside else state
             self._tell(event.cluster_name)
@@ -159,7 +157,7 @@ class Clusters:
         return changed
 
     def _ask(self, sender: Any, *, event: signals.NodeSetAside | signals.NodeRestored, **_: Any) -> None:
-        """The signal does not tell the node's health, which says how it is counted."""
+        """Read the node's condition from the cluster, because this signal does not have it."""
         set_aside = isinstance(event, signals.NodeSetAside)
         state = nodes_of(sender).get(event.node, "set_aside" if set_aside else "active")
         with self._lock:
@@ -174,7 +172,7 @@ class Clusters:
 
     def _tell(self, cluster_name: str) -> None:
         if self.changed is not None:
-            # The lock is free again: two threads may tell in the wrong order, and the next refresh puts it right.
+            # The lock is not held. If two threads report in the wrong order, the next refresh corrects this.
             self.changed(cluster_name, self.nodes().get(cluster_name, {}))
 
 
@@ -188,7 +186,7 @@ def nodes_of(sender: Any) -> dict[str, str]:
 
 
 def count_states(nodes: Mapping[str, str]) -> dict[str, int]:
-    """How many nodes of each state there are. `nodes`: the state of each, by its address."""
+    """The number of nodes by state. `nodes`: the state of each node, by its address."""
     counts = dict.fromkeys(STATES, 0)
     for state in nodes.values():
         counts[state] = counts.get(state, 0) + 1
@@ -196,14 +194,14 @@ def count_states(nodes: Mapping[str, str]) -> dict[str, int]:
 
 
 def error_name(error: object) -> str:
-    """The kind of an error and nothing of its text: ``ReadTimeoutError``, ``status 503``; empty without one."""
+    """The kind of an error, without its text: ``ReadTimeoutError``, ``status 503``; empty without an error."""
     if error is None:
         return ""
     return error if isinstance(error, str) else type(error).__name__
 
 
 def table_of(table_name: str | None) -> str:
-    """The table of a request; ``several`` for a batch over more than one, empty where there is none."""
+    """The table of a request; ``several`` for a batch with more than one table; empty if there is none."""
     if not table_name:
         return ""
     return "several" if "," in table_name else table_name

@@ -63,7 +63,7 @@ __all__ = [
 _log = logging.getLogger("pynamodb_alternator.fastapi")
 
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
-"""What ``FastAPI(lifespan=...)`` takes."""
+"""The type of the argument of ``FastAPI(lifespan=...)``."""
 
 
 # ---- the lifespan ------------------------------------------------------------------------------------------------
@@ -141,7 +141,8 @@ class _Running:
 
 
 class _RunningApplications:
-    """A source of clusters: what an alias means in the applications that run in this process, the newest first.
+    """A source of clusters: finds the cluster of an alias in the applications that run in this process, the newest
+    first.
 
     They may start and end in several threads, so each change of the table is a single step.
     """

@@ -9,8 +9,8 @@
 ...     alternator.init_app(app)
 ...     return app
 
-Inside an application's context an alias means the cluster of that application, so that several applications with
-different clusters can live in one process, on the same models.
+Inside an application's context, an alias means the cluster of that application. So several applications with different
+clusters can run in one process, with the same models.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Alternator:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Make `app` know its clusters. Raises `ConfigurationError` for wrong settings, and if that was done before."""
+        """Register the clusters of `app`. Raises `ConfigurationError` for wrong settings, and if this was done
+        before."""
         if not isinstance(app, Flask):
             raise ConfigurationError(
                 f"Alternator.init_app() takes a Flask application (got {type(app).__name__}). Write Alternator(app)."
@@ -113,11 +114,11 @@ class Alternator:
         return get_cluster(alias)
 
     def health(self, *aliases: str) -> tuple[dict[str, Any], int, dict[str, str]]:
-        """For a view such as ``/healthz`` to return: 200 while every cluster has a node for requests, else 503, with a
-        small JSON. It goes by what is known of the nodes, and sends no request.
+        """The return value for a view such as ``/healthz``: 200 while every cluster has a node for requests, else 503,
+        with a small JSON. It uses the known state of the nodes, and sends no request.
 
-        `aliases`: which clusters; by default those of the current application. Raises `ConfigurationError` for an alias
-        that means no cluster.
+        `aliases`: the clusters; by default those of the current application. Raises `ConfigurationError` for an alias
+        without a cluster.
         """
         names = aliases or _source.names() or ("default",)
         health = health_of({alias: look_at(self.get_cluster(alias)) for alias in names})
@@ -125,13 +126,13 @@ class Alternator:
 
 
 class _CurrentApp:
-    """A source of clusters: what an alias means in the current application, of those that were added."""
+    """A source of clusters: finds the cluster of an alias in the current application, if this was added."""
 
     def __init__(self) -> None:
         self._clusters: weakref.WeakKeyDictionary[Flask, Aliases] = weakref.WeakKeyDictionary()
 
     def add(self, app: Flask, clusters: Aliases) -> None:
-        """Inside the context of `app`, aliases mean these clusters. The application is not kept alive for that."""
+        """Let aliases mean these clusters inside of the context of `app`. The application is not kept alive."""
         self._clusters[app] = clusters
 
     def find(self, alias: str) -> Cluster | None:
@@ -146,7 +147,7 @@ class _CurrentApp:
     def _current(self) -> Aliases | None:
         if not has_app_context():
             return None
-        # The application itself, and not Flask's stand-in for it.
+        # The application itself, and not Flask's proxy.
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
         return self._clusters.get(app)
 
@@ -212,7 +213,7 @@ def _shell_context() -> dict[str, Any]:
 
 
 class _Seconds(click.FloatRange):
-    """Click's own compares with the bounds alone, and so lets through what is not a number."""
+    """Click's own type only compares with the bounds, and so accepts NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         seconds = float(super().convert(value, param, ctx))
@@ -265,8 +266,8 @@ def _commands() -> AppGroup:
     ) -> None:
         """To which nodes the requests of KEY, a partition key of TABLE, go. The exit status is 1 if no node answers.
 
-        The type of the key is that of the table, or of its model where the table cannot be looked at; binary keys are
-        in base64.
+        The type of the key comes from the table, or from its model if the table cannot be read. Binary keys are in
+        base64.
         """
         screen = Screen(as_json=as_json)
         with _told():
@@ -288,7 +289,7 @@ def _commands() -> AppGroup:
     @click.option("--cluster", "alias", help="Only the models of this cluster.")
     @as_json
     def create_tables(modules: tuple[str, ...], dry_run: bool, alias: str | None, as_json: bool) -> None:
-        """Create the tables of the models. Tables that exist are left as they are."""
+        """Create the tables of the models. Existing tables are not changed."""
         with _told():
             chosen = commands.models_in(modules) if modules else None
             commands.create_tables(Screen(as_json=as_json), chosen, alias=alias, dry_run=dry_run)
@@ -314,8 +315,9 @@ def _commands() -> AppGroup:
     ) -> None:
         """Ask all nodes, and say what is wrong. The exit status is 1 if anything is.
 
-        With --models: what behaves differently on Alternator in the PynamoDB models of a module, such as shop.models,
-        or of a package whose modules the application imports. Add --cluster to look at the tables of a cluster too.
+        With --models: report what behaves differently on Alternator in the PynamoDB models of a module, such as
+        shop.models, or of a package whose modules the application imports. Add --cluster to compare them with the
+        tables of a cluster.
         """
         with _told(_WrongOptions if modules else click.ClickException):
             if modules:
@@ -333,7 +335,7 @@ def _commands() -> AppGroup:
 
 
 def _ended(well: bool) -> None:
-    """The exit status of a command."""
+    """Set the exit status of a command."""
     if not well:
         raise click.exceptions.Exit(1)
 
@@ -344,7 +346,7 @@ class _WrongOptions(click.ClickException):
 
 @contextmanager
 def _told(kind: type[click.ClickException] = click.ClickException) -> Iterator[None]:
-    """Errors are lines on the terminal, not tracebacks. `kind`: what to raise for them."""
+    """A context manager: errors become lines on the terminal, and not tracebacks. `kind`: the exception for them."""
     try:
         with ends_quietly():
             yield

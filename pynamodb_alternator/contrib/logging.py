@@ -1,13 +1,13 @@
-"""Structured lines for requests, and for what becomes of nodes, in the standard library's logging.
+"""Structured log lines for requests and changes of nodes, in the standard library's logging.
 
 >>> from pynamodb_alternator.contrib import logging as requests_log
 >>> handle = requests_log.instrument()
 
 The logger is ``pynamodb_alternator.requests``. A line reads ``cluster=default operation=GetItem table=users
 node=10.0.0.1:8000 attempts=1 status=200 duration_ms=1.234 policy=round_robin reason=read request_id=1f3-2``, and the
-record carries the same as a dict in its attribute `alternator`, which `JsonFormatter` writes as JSON. A read that was
-hedged has ``hedge=won`` or ``hedge=lost`` too. Keys and values of items are in neither, nor is the text of an error of
-a request: its class is.
+record has the same as a dict in its attribute `alternator`, which `JsonFormatter` writes as JSON. A read that was
+hedged has ``hedge=won`` or ``hedge=lost`` too. Keys and values of items are never logged. Of a request's error, only
+the class is logged, and not the text.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["JsonFormatter", "Logging", "instrument"]
 LOGGER = "pynamodb_alternator.requests"
 
 _PLAIN = re.compile('[^ "=]+').fullmatch
-"""Whether a text can stand in a line as it is, if it is printable."""
+"""Matches a text that needs no quotes in a line, if it is printable."""
 
 OF_NODES = {
     signals.node_added: False,
@@ -44,7 +44,7 @@ OF_NODES = {
     signals.scope_restored: False,
     signals.discovery_failed: True,
 }
-"""The signals of nodes that become lines, and whether they tell of trouble."""
+"""The signals of nodes that become lines, and whether they mean trouble."""
 
 _lock = threading.Lock()
 _active: dict[str, Logging] = {}
@@ -116,11 +116,11 @@ class Logging(Handle):
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes each record as one line of JSON, those of other loggers too.
+    """Writes each record as one line of JSON, also records of other loggers.
 
-    `time` (UTC, as ISO 8601 has it), `level`, `logger`, `message`; what `instrument` tells is the object `alternator`.
-    The trace of an exception is `exception`, and that of ``stack_info=True`` is `stack`. `trace_id` and `span_id` are
-    there where OpenTelemetry's instrumentation of logging has put them on the record.
+    The members are `time` (UTC, ISO 8601), `level`, `logger` and `message`; the object `alternator` has the data of
+    `instrument`. `exception` has the trace of an exception, and `stack` that of ``stack_info=True``. `trace_id` and
+    `span_id` are included if OpenTelemetry's instrumentation of logging has added them to the record.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -136,7 +136,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)
         elif record.exc_text:
-            said["exception"] = record.exc_text  # of a record that another process has sent
+            said["exception"] = record.exc_text  # for a record that another process has sent
         if record.stack_info:
             said["stack"] = self.formatStack(record.stack_info)
         return json.dumps(said, default=str)
@@ -160,15 +160,15 @@ def instrument(
     nodes: bool = False,
     own_requests: bool = False,
 ) -> Logging:
-    """Write a line for each request from now on, of all clusters.
+    """Write a line for each request of all clusters, from now on.
 
-    `logger`: another one than ``pynamodb_alternator.requests``. `level`: of a request that went well. `trouble_level`:
-    of one that failed, got a status from 500 on, or took more than one attempt, of which a hedge does not count.
-    `nodes`: write a line for each change of a node or of the routing scope, too, and where no node tells the node list;
-    these have ``event=node_down`` and the like. `own_requests`: write lines for the requests that the library makes for
-    itself, too; these have ``own=True``.
+    `logger`: another logger than ``pynamodb_alternator.requests``. `level`: for a request that went well.
+    `trouble_level`: for a request that failed, got a status from 500 on, or took more than one attempt; a hedge does
+    not count as an attempt here. `nodes`: also write a line for each change of a node or of the routing scope, and if
+    no node tells the node list. These lines have ``event=node_down`` and the like. `own_requests`: also write lines for
+    the library's own requests. These have ``own=True``.
 
-    A logger that is instrumented already stays as it is, with what was given last. Raises `ConfigurationError`.
+    If the logger is instrumented already, the new arguments replace the old ones. Raises `ConfigurationError`.
     """
     checks.flag("instrument(): nodes", nodes)
     checks.flag("instrument(): own_requests", own_requests)

@@ -1,7 +1,7 @@
-"""The instrumentor that ``opentelemetry-instrument`` finds by the entry point of this package.
+"""The instrumentor that ``opentelemetry-instrument`` finds by this package's entry point.
 
-It calls `contrib.opentelemetry.instrument`. ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=pynamodb_alternator`` keeps it from
-that.
+It calls `contrib.opentelemetry.instrument`. ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=pynamodb_alternator`` switches it
+off.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ __all__ = ["AlternatorInstrumentor"]
 
 
 class AlternatorInstrumentor(BaseInstrumentor):
-    """`opentelemetry.instrument` as the instrumentors of OpenTelemetry are called.
+    """`opentelemetry.instrument` with the interface of OpenTelemetry's instrumentors.
 
-    `instrument` takes what that function takes, as keyword arguments. There is one instrumentor in a process.
+    `instrument` has the arguments of that function, as keyword arguments. A process has only one instrumentor.
     """
 
     _handle: opentelemetry.OpenTelemetry | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Which versions of what is instrumented: whichever this module comes with."""
+        """Empty: this module always fits the package to which it belongs."""
         return ()
 
     def _instrument(self, **kwargs: Any) -> None:
         known = ("meter_provider", "tracer_provider", "spans", "node_attributes", "own_requests")
-        # opentelemetry-instrument gives all instrumentors what one of them takes.
+        # opentelemetry-instrument passes all instrumentors the arguments that one of them accepts.
         self._handle = opentelemetry.instrument(**{name: kwargs[name] for name in known if name in kwargs})
 
     def _uninstrument(self, **kwargs: Any) -> None:

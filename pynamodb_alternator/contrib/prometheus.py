@@ -54,7 +54,7 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 """Seconds. A request takes about a millisecond; the server gives up after ten seconds."""
 
 _MOST_TABLES = 100
-"""So many table names become labels. Later ones are counted as ``other``."""
+"""The largest number of table names that become labels. Later tables are counted as ``other``."""
 
 _lock = threading.Lock()
 _active: weakref.WeakKeyDictionary[CollectorRegistry, Prometheus] = weakref.WeakKeyDictionary()
@@ -97,7 +97,7 @@ class Prometheus(Handle):
                 (signals.no_nodes_available, self._found_no_node),
                 (signals.node_set_aside, self._set_aside),
                 (signals.discovery_failed, self._discovery_failed),
-                # First the receivers that keep account of the clusters, and then the collector that shows them.
+                # The receivers that count are connected before the collector, which shows the counts.
                 *self._clusters.receivers(),
                 (signals.topology_refreshed, self._refreshed),
             ]

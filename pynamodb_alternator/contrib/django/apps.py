@@ -10,7 +10,8 @@ from .conf import source
 
 
 class AlternatorConfig(AppConfig):
-    """Makes ``settings.ALTERNATOR`` known, and the checks. Connects nothing, and reads no setting yet."""
+    """Registers ``settings.ALTERNATOR`` as a source of clusters, and the checks. It does not connect, and reads no
+    setting yet."""
 
     name = "pynamodb_alternator.contrib.django"
     label = "alternator"

@@ -5,7 +5,7 @@
 | alternator.E001 | ``settings.ALTERNATOR`` is not a dict from alias to cluster |
 | alternator.E002 | the settings of one cluster are wrong |
 | alternator.E003 | a model names a cluster that is not configured |
-| alternator.W001 | nothing says which cluster the alias ``default`` means, and a model needs it |
+| alternator.W001 | the alias ``default`` is not configured, and a model needs it |
 | alternator.E100, alternator.W100 | what the doctor (`Cluster.check`) found; only under ``--tag alternator`` |
 """
 
@@ -34,7 +34,7 @@ TAG = "alternator"
 
 @checks.register(TAG)
 def check_settings(**_: Any) -> list[checks.CheckMessage]:
-    """E001, E002: what can be said of the setting without a connection."""
+    """E001, E002: check the setting without a connection."""
     try:
         known = aliases()
     except SettingError as wrong:
@@ -50,7 +50,7 @@ def check_settings(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register(TAG)
 def check_models(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[checks.CheckMessage]:
-    """E003, W001: whether the models' clusters are configured."""
+    """E003, W001: check whether the models' clusters are configured."""
     messages: list[checks.CheckMessage] = []
     without: list[str] = []
     for model in installed_models(app_configs):
@@ -93,26 +93,26 @@ def _is_configured(alias: str) -> bool:
         if alias in aliases():
             return True
     except SettingError:
-        return True  # E001 says it
+        return True  # E001 reports this
     if alias == "default" and os.environ.get("ALTERNATOR_URL"):
         return True
     try:
-        get_cluster(alias)  # `configure` may know it; nothing is connected by this
+        get_cluster(alias)  # `configure` may know it; this does not connect
     except ConfigurationError as wrong:
-        return isinstance(wrong, SettingError)  # E002 says it
+        return isinstance(wrong, SettingError)  # E002 reports this
     return True
 
 
 @checks.register(TAG)
 def check_clusters(**_: Any) -> list[checks.CheckMessage]:
-    """E100, W100: ask the clusters. Only where ``--tag alternator`` asks for it, because it needs the network."""
+    """E100, W100: ask the clusters. Only with ``--tag alternator``, because it needs the network."""
     if not _asked_by_tag():
         return []
     messages: list[checks.CheckMessage] = []
     try:
         known = [alias for alias, value in aliases().items() if config_of(alias, value)]
     except SettingError:
-        return []  # E001 or E002 says it
+        return []  # E001 or E002 reports this
     for alias in known or (["default"] if os.environ.get("ALTERNATOR_URL") else []):
         try:
             findings = get_cluster(alias).check()
@@ -130,7 +130,7 @@ def check_clusters(**_: Any) -> list[checks.CheckMessage]:
 
 
 def _asked_by_tag() -> bool:
-    """Django does not tell a check by which tags it was asked for, but its caller knows."""
+    """Whether ``--tag`` names the check. Django does not pass the tags to a check, so they are read from its caller."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name == "run_checks" and frame.f_globals.get("__name__") == "django.core.checks.registry":
@@ -143,5 +143,5 @@ def installed_models(app_configs: Iterable[Any] | None = None) -> list[AnyModel]
     """The PynamoDB models on clusters that the modules of the installed applications define."""
     configs = apps.get_app_configs() if app_configs is None else app_configs
     models = tables.models_of([config.name for config in configs])
-    # Not a plain PynamoDB model without install(): its connection is PynamoDB's own, to Amazon.
+    # Plain PynamoDB models without install() are left out, because their requests go to Amazon.
     return [model for model in models if issubclass(model, Model) or tables.is_on_cluster(model)]

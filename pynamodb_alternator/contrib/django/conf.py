@@ -1,4 +1,4 @@
-"""``settings.ALTERNATOR``, read when a cluster is first asked for."""
+"""Reads ``settings.ALTERNATOR`` when a cluster is first needed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _shown(value: object) -> str:
 
 
 def config_of(alias: str, value: Any) -> ClusterConfig:
-    """What the setting says of one cluster. Raises `SettingError`."""
+    """The configuration of one cluster from the setting. Raises `SettingError`."""
     try:
         return config_from(value, f"settings.{SETTING}[{alias!r}]", alias)
     except ConfigurationError as wrong:
@@ -49,7 +49,7 @@ def config_of(alias: str, value: Any) -> ClusterConfig:
 
 
 class _Settings:
-    """A source of clusters: what an alias means by the settings."""
+    """A source of clusters: finds the cluster of an alias in the settings."""
 
     def __init__(self) -> None:
         self._aliases: Aliases | None = None
@@ -57,7 +57,7 @@ class _Settings:
     def find(self, alias: str) -> Cluster | None:
         known = self._aliases
         if known is None:
-            # Two threads may both do this; the clusters are made later, and only in what one of them has left here.
+            # Two threads may both do this, and one result is kept. The clusters are made later, and only in this one.
             configs = {name: config_of(name, value) for name, value in aliases().items()}
             read = Aliases(configs, f"settings.{SETTING}[{{}}]")
             known = self._aliases = self._aliases or read
@@ -72,7 +72,8 @@ class _Settings:
             self._aliases.close()
 
     def setting_changed(self, *, setting: str, **_: Any) -> None:
-        """``override_settings`` and its like: close what the old setting meant, and read the new one when needed."""
+        """Called by ``override_settings`` and the like: close the clusters of the old setting. The new one is read when
+        it is needed."""
         if setting == SETTING:
             old, self._aliases = self._aliases, None
             if old is not None:

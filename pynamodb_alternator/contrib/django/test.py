@@ -1,4 +1,4 @@
-"""For the tests of a Django project: an embedded cluster behind every alias, with the models' tables."""
+"""For the tests of a Django project: every alias means an embedded cluster with the models' tables."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _WORDS = Words(
 class AlternatorTestMixin:
     """Put it before Django's class: ``class ShopTests(AlternatorTestMixin, TestCase)``.
 
-    The tests of the class run on a `LocalCluster` of their own, which every alias of ``settings.ALTERNATOR`` means.
-    Before each test the tables are created, and after it they are dropped, and dead nodes are revived. A `setUp` of
-    yours calls ``super().setUp()``.
+    The tests of the class run on a `LocalCluster` of their own, and every alias of ``settings.ALTERNATOR`` means this
+    cluster. Before each test the tables are created. After the test they are dropped, and dead nodes are revived. If
+    you write a `setUp`, it must call ``super().setUp()``.
 
-    `alternator_models`: the models whose tables are made; by default all that the installed applications define.
-    `alternator_options`: what `LocalCluster` takes, such as ``{"nodes": 5}``.
-    `alternator_allow_hosts`: other addresses that clusters may connect to. Any other is a `BlockedConnectionError`,
-    which says which setting it comes from: hosts such as ``"10.0.0.1"``, ``"10.0.0.1:8000"``, ``"*.test.example"``, or
-    networks such as ``"10.0.0.0/8"``.
+    `alternator_models`: the models whose tables are made; by default all models that the installed applications define.
+    `alternator_options`: the arguments of `LocalCluster`, such as ``{"nodes": 5}``.
+    `alternator_allow_hosts`: other addresses to which clusters may connect: hosts such as ``"10.0.0.1"``,
+    ``"10.0.0.1:8000"``, ``"*.test.example"``, or networks such as ``"10.0.0.0/8"``. Any other address raises
+    `BlockedConnectionError`, which names the setting with the address.
     `alternator_cluster`: the `LocalCluster`, with its fault controls.
     """
 
@@ -73,7 +73,7 @@ class AlternatorTestMixin:
         return dict.fromkeys(["default", *aliases()], settings_for(cls.alternator_cluster))
 
     def setUp(self) -> None:
-        # Clients of its own, for which no node was ever down.
+        # Each test has new clients, for which no node was ever down.
         self.enterContext(registry.replaced(self._alternator_aliases()))
         super().setUp()  # type: ignore[misc]
         made: list[str] = []
@@ -84,7 +84,7 @@ class AlternatorTestMixin:
 
 
 def _hosts(entries: object, setting: str) -> Hosts:
-    """Raises `ConfigurationError`."""
+    """The value of ``alternator_allow_hosts``. Raises `ConfigurationError`."""
     if isinstance(entries, str) or not isinstance(entries, Sequence):
         raise ConfigurationError(f"{setting} must be a list of hosts, such as ['10.0.0.1:8000'] (got {entries!r}).")
     return Hosts.of(entries, setting)

@@ -15,10 +15,10 @@ __all__ = ["healthz"]
 def healthz(request: HttpRequest, aliases: Iterable[str] | None = None) -> JsonResponse:
     """200 while every cluster of ``settings.ALTERNATOR`` has a node for requests, else 503; with a small JSON.
 
-    It goes by what is known of the nodes, and sends no request.
+    It uses the known state of the nodes, and sends no request.
 
     `aliases`: other clusters, as in ``path("healthz", healthz, {"aliases": ["default"]})``. Raises `ConfigurationError`
-    for an alias that means no cluster.
+    for an alias without a cluster.
     """
     health = health_of(looks_at(aliases or conf.aliases() or ("default",)))
     return JsonResponse(health.body, status=health.status, headers=HEADERS)

@@ -1,7 +1,7 @@
-"""The fixture `alternator_async_client`: a client in the event loop of the test, whichever plugin runs that.
+"""The fixture `alternator_async_client`: a client in the event loop of the test, for each plugin that may run it.
 
-pytest-asyncio and anyio each run asynchronous fixtures of their own kind, in event loops of their own. So there is one
-fixture for each of them, and `alternator_async_client`, which is an ordinary function, asks for the right one.
+pytest-asyncio and anyio each run only their own kind of asynchronous fixtures, in event loops of their own. So there is
+one fixture for each of them, and `alternator_async_client`, an ordinary function, uses the right one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _ANYIO = f"{_NAME}_anyio"
 
 @pytest.fixture
 def alternator_async_client(request: pytest.FixtureRequest) -> Any:
-    """The aiobotocore DynamoDB client on the cluster of the test, in the test's event loop: that of `aio.get_client`.
+    """The aiobotocore DynamoDB client on the cluster of the test, in the test's event loop, as from `aio.get_client`.
 
-    For tests of pytest-asyncio, whatever the scope of their event loop is, and of anyio on asyncio. Needs the extra
+    It works with tests of pytest-asyncio, for any scope of their event loop, and of anyio on asyncio. Needs the extra
     ``async``.
     """
-    active_cluster(request)  # before the event loop, and closed after it
+    active_cluster(request)  # made before the event loop, and closed after it
     if "anyio_backend" in request.fixturenames:
         if request.getfixturevalue("anyio_backend_name") != "asyncio":
             pytest.skip("alternator_async_client is a client of aiobotocore, which needs asyncio.")
@@ -50,12 +50,12 @@ def _loop_scope(marker: pytest.Mark, config: pytest.Config) -> str:
 
 
 def name_for(scope: str) -> str:
-    """The name of the fixture for pytest-asyncio's event loop of this scope; of their plugin, for an empty one."""
+    """The name of the fixture for pytest-asyncio's event loop with this scope."""
     return f"{_NAME}_{scope}"
 
 
 async def client_here(request: pytest.FixtureRequest) -> Any:
-    """The client on the cluster of the test for the event loop that runs here, which is closed with it."""
+    """The client on the cluster of the test for the running event loop. It is closed with the event loop."""
     from ...aio.loops import cluster_here
 
     return await cluster_here(active_cluster(request).client).client()

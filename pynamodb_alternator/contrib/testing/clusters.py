@@ -1,9 +1,9 @@
-"""The clusters of tests: a fixture makes one, lets aliases mean it, and undoes what a test has done to it.
+"""The clusters of tests: a fixture makes a cluster, lets aliases mean it, and undoes what a test has done to it.
 
-A test's cluster is a `LocalCluster`, or with ``--alternator-url`` a `RemoteCluster`. The active clusters are kept in a
-list, whose last entry is the one that the aliases mean. That is the innermost cluster that the test names, in whatever
-order they were made. If the test names none, it is the innermost of all: a test's own comes before that of its module,
-and this before that of the session.
+A test's cluster is a `LocalCluster`, or with ``--alternator-url`` a `RemoteCluster`. The active clusters are in a list,
+and the aliases mean the last one. This is the innermost cluster that the test names, whatever the order in which they
+were made. If the test names none, it is the innermost of all: the test's own cluster, or else that of its module, or
+else that of the session.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ __all__ = ["MARKER", "ActiveCluster", "active_cluster", "prefer_named", "restore
 
 MARKER = "alternator"
 _FIXTURES = ("alternator_cluster", "alternator_cluster_module", "alternator_cluster_session")
-"""The innermost first."""
+"""The fixtures, from the innermost to the outermost."""
 _NAMED_BY = {"alternator_models_session": "alternator_cluster_session"}
 """Other fixtures that always use the cluster of this one."""
 _PROBE_TIMEOUT = 1.0
 _MOST_PROBES = 10
-"""Enough for one node, which must answer several times in a row before it counts as active."""
+"""How often the nodes are probed at most. A node must answer several times in a row before it is active."""
 
 
 class ActiveCluster:
     """The cluster of a fixture, from its setup to its teardown.
 
-    `fixture`: its name. `cluster`: what it gives. `config`: how a client reaches that. `after_each_test`: called when a
-    test is over that may have used the cluster; filled by the fixtures that make tables. `source`: knows what `aliases`
-    mean here, even where another cluster that is active hides them.
+    `fixture`: the name of the fixture. `cluster`: the cluster. `config`: the configuration of its clients.
+    `after_each_test`: functions to call after each test that may have used the cluster; the fixtures that make tables
+    add them. `source`: knows the meaning of `aliases` here, even if another active cluster hides them.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class ActiveCluster:
 
     @property
     def fixture_value(self) -> LocalCluster:
-        """What the fixture gives. To type checkers a `RemoteCluster` is a `LocalCluster`: it skips the tests for which
-        it is not one."""
+        """The value of the fixture. For type checkers a `RemoteCluster` is a `LocalCluster`, because it skips tests
+        that need a real one."""
         cluster: Any = self.cluster
         local: LocalCluster = cluster
         return local
@@ -77,24 +77,28 @@ class ActiveCluster:
 
     def _clients(self) -> list[Cluster]:
         clients = [self.source.find(alias) for alias in self._aliases]
-        return [client for client in clients if client is not None]  # all: the source knows its aliases
+        return [
+            client for client in clients if client is not None
+        ]  # none is None, because the source knows its aliases
 
     @contextmanager
     def fresh_client(self) -> Iterator[Any]:
-        """A botocore client that does not know what a test did to the nodes, and leaves no thread behind."""
+        """A context manager: a new botocore client, which does not know what a test did to the nodes. Its thread ends
+        with the block."""
         from ...cluster import Cluster
 
         with Cluster(self.config.replace(monitor=False)) as fresh:
             yield fresh.client
 
     def restore(self) -> None:
-        """Undo what a test has done: to the nodes, to what the client thinks of them, and to the tables."""
+        """Undo what a test has done to the nodes, to the client's state of them, and to the tables."""
         self.restore_nodes()
         for call in self.after_each_test:
             call()
 
     def restore_nodes(self) -> None:
-        """Take back faults and deaths; remove nodes that were added, and put others in the place of removed ones."""
+        """Remove faults, and revive dead nodes. Remove nodes that were added, and add nodes for those that were
+        removed."""
         cluster = self.cluster
         if isinstance(cluster, RemoteCluster):
             return
@@ -112,7 +116,7 @@ class ActiveCluster:
 
 
 def _restore_client(client: Cluster, addresses: set[str]) -> None:
-    """Have the client see the nodes as they are: the next test may hold clients that were made before."""
+    """Update the client's state of the nodes, because the next test may use the same client."""
     membership = client.core.membership
     if membership.last_read is None:
         return
@@ -136,10 +140,10 @@ def _active(config: pytest.Config) -> list[ActiveCluster]:
 
 @contextmanager
 def running(request: pytest.FixtureRequest, options: object) -> Iterator[ActiveCluster]:
-    """A context manager: inside, there is a cluster, and its aliases mean it. `options`: what
-    `alternator_cluster_options` gives.
+    """A context manager: inside, there is a cluster, and its aliases mean it. `options`: the value of the fixture
+    `alternator_cluster_options`.
 
-    Raises `pytest.UsageError` for options that a cluster does not take.
+    Raises `pytest.UsageError` for options that a cluster does not have.
     """
     from ... import registry
 
@@ -166,9 +170,9 @@ def _config_of(cluster: LocalCluster | RemoteCluster) -> ClusterConfig:
 
     if isinstance(cluster, RemoteCluster):
         return cluster.config
-    # All nodes: the first thing that a test does may be to kill one of them.
+    # All nodes are seeds, because a test may kill one of them before the first request.
     hosts = [node.host for node in cluster.nodes]
-    # Without a slow start: a node that the test before has killed shall have its share in the next one.
+    # There is no slow start, so that a node that one test has killed has its full share in the next test.
     return ClusterConfig.of(settings_for(cluster)).replace(seeds=hosts, port=cluster.port, slow_start=0)
 
 
@@ -196,7 +200,7 @@ def _settings(request: pytest.FixtureRequest, settings: object) -> tuple[dict[st
 
 
 def _shape_marked(request: pytest.FixtureRequest) -> frozenset[str]:
-    """What the markers say of the cluster itself, which no other cluster has."""
+    """The options in the markers that need a cluster of their own."""
     names = {name for marker in request.node.iter_markers(MARKER) for name in marker.kwargs}
     return frozenset(names - {"aliases"})
 
@@ -220,10 +224,10 @@ def _local_cluster(options: Mapping[str, Any]) -> Iterator[LocalCluster]:
 
 
 def active_cluster(request: pytest.FixtureRequest, *, fixtures: tuple[str, ...] = _FIXTURES) -> ActiveCluster:
-    """The cluster of a test: the innermost that the test names, else one that is active, else one of its own. A test
-    whose own marker says how its cluster is made has its own.
+    """The cluster of a test: the innermost one that the test names, else an active one, else a new one. If the test's
+    own marker says how its cluster is made, the test has its own cluster.
 
-    `fixtures`: those that come into question, the innermost first.
+    `fixtures`: the possible fixtures, the innermost first.
     """
     named = next((name for name in fixtures if name in request.fixturenames or _is_marked_for(name, request)), None)
     active = _active(request.config)
@@ -234,7 +238,7 @@ def active_cluster(request: pytest.FixtureRequest, *, fixtures: tuple[str, ...] 
 
 
 def prefer_named(item: pytest.Item) -> None:
-    """A test begins: have the aliases mean the cluster that it names, whatever fixtures were set up in between."""
+    """A test begins: let the aliases mean the cluster that it names, even if other fixtures were set up later."""
     active = _active(item.config)
     if len(active) < 2:
         return
@@ -244,7 +248,7 @@ def prefer_named(item: pytest.Item) -> None:
 
 
 def _prefer(active: ActiveCluster, all_active: list[ActiveCluster]) -> None:
-    """Have the aliases mean this one of the clusters of fixtures, unless a test's own `registry.replaced` hides it."""
+    """Let the aliases mean this cluster, unless a test's own `registry.replaced` hides it."""
     from ... import registry
 
     others = [other.source for other in reversed(all_active) if other is not active]
@@ -252,7 +256,8 @@ def _prefer(active: ActiveCluster, all_active: list[ActiveCluster]) -> None:
 
 
 def _is_marked_for(fixture: str, request: pytest.FixtureRequest) -> bool:
-    """Whether a marker of the test, or of its class, is about the fixture. A module's may mean that of the module."""
+    """Whether a marker of the test or of its class belongs to this fixture. A marker of a module may belong to the
+    module's fixture."""
     if fixture != _FIXTURES[0] or request.scope != "function":
         return False
     markers = request.node.iter_markers_with_node(MARKER)
@@ -260,8 +265,8 @@ def _is_marked_for(fixture: str, request: pytest.FixtureRequest) -> bool:
 
 
 def restore_shared(config: pytest.Config) -> None:
-    """A test is over: undo what it did to the clusters that are still active, which later tests will use."""
+    """A test is over: undo what it did to the clusters that are still active, because later tests use them."""
     all_active = _active(config)
-    for active in all_active:  # the one that the aliases mean comes last, and so they mean it afterwards
-        _prefer(active, all_active)  # a table that is made again belongs there
+    for active in all_active:  # the last one is the one that the aliases mean, so they mean it again at the end
+        _prefer(active, all_active)  # so that a table is made again on this cluster
         active.restore()

@@ -1,4 +1,4 @@
-"""The cluster of ``--alternator-url``: the same tests on a cluster that runs elsewhere."""
+"""The cluster of ``--alternator-url``: the same tests on a cluster outside of this process."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class RemoteCluster:
     def __init__(self, url: str, config: ClusterConfig, made_tables: set[str]) -> None:
         self.url = url
         self.config = config
-        """How to reach it: the URL, with credentials and certificates of the environment."""
+        """Its configuration: the URL, with credentials and certificates of the environment."""
         self.made_tables = made_tables
-        """The tables that fixtures of this run have made, and not dropped yet. All fixtures share the cluster with its
-        tables: a test may ask for a table that the session has."""
+        """The tables that fixtures of this run have made and not dropped yet. All fixtures share them, because a test
+        may need a table that the session has made."""
         self.scheme: str = config.scheme
         self.port: int = config.node_port
 
@@ -44,15 +44,15 @@ class RemoteCluster:
 
 
 def url_of(config: pytest.Config) -> str | None:
-    """What ``--alternator-url`` says."""
+    """The value of ``--alternator-url``."""
     url: str | None = config.getoption(OPTION, None)
     return url or None
 
 
 def from_option(request: pytest.FixtureRequest, marked: frozenset[str] = frozenset()) -> RemoteCluster | None:
-    """The cluster of ``--alternator-url``; None without it. `marked`: what a test says of the cluster that it needs.
+    """The cluster of ``--alternator-url``; None without it. `marked`: the options of the cluster that a test needs.
 
-    Raises `pytest.UsageError` for a URL that is none, for a cluster that does not answer, and where several workers of
+    Raises `pytest.UsageError` for a wrong URL, for a cluster that does not answer, and if several workers of
     pytest-xdist would share the cluster. Skips a test that needs another cluster.
     """
     from ...errors import ConfigurationError
@@ -63,7 +63,7 @@ def from_option(request: pytest.FixtureRequest, marked: frozenset[str] = frozens
         return None
     if marked:
         pytest.skip(f"It needs a cluster with {', '.join(sorted(marked))} of its own, and the tests run with {OPTION}.")
-    # Of this run: the environment would tell of a run around it, too.
+    # This is read from the configuration of this run. The environment may belong to an outer run.
     if int(getattr(request.config, "workerinput", {}).get("workercount", 1)) > 1:
         raise pytest.UsageError(
             f"{OPTION} names one cluster, and workers of pytest-xdist would empty each other's tables there. "

@@ -1,4 +1,4 @@
-"""Safe tests with pytest: what the ini file allows besides the embedded cluster, while a fixture is active."""
+"""Safe tests with pytest: applies the addresses that the ini file allows, while a fixture is active."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ def safe(
 ) -> AbstractContextManager[None]:
     """A context manager: inside, clusters connect only to embedded clusters, and to what the ini file allows.
 
-    `port`: of the embedded cluster, if there is one. `opened`: seeds of a cluster that is not embedded, and may be
-    reached.
-    Raises `pytest.UsageError` for a wrong ini file.
+    `port`: of the embedded cluster, if there is one. `opened`: allowed seeds of a cluster that is not embedded. Raises
+    `pytest.UsageError` for a wrong ini file.
     """
-    # Not above: the plugin imports nothing of the library before a test asks for a fixture.
+    # Imported here, because the plugin imports nothing of the library before a test uses a fixture.
     from ...errors import ConfigurationError
     from .. import _safety
 

@@ -1,4 +1,4 @@
-"""What the signals say during a test: what the fixture `alternator_signals` gives."""
+"""The signals during a test: the value of the fixture `alternator_signals`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["AlternatorSignals", "SignalEvent"]
 
 
 class SignalEvent(dict[str, Any]):
-    """What one signal said: a dict of the fields of its event, such as ``said["node"]``.
+    """One signal: a dict of the fields of its event, such as ``said["node"]``.
 
-    `name`: of the signal, as in ``node_down``. `event`: the event itself, a dataclass of `signals`, such as `NodeDown`.
-    `sender`: the cluster.
+    `name`: the name of the signal, such as ``node_down``. `event`: the event itself, a dataclass of `signals`, such as
+    `NodeDown`. `sender`: the cluster.
     """
 
     def __init__(self, name: str, sender: Any, event: Event, payload: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ class SignalEvent(dict[str, Any]):
 
 
 class AlternatorSignals:
-    """What the signals say. See the fixture `alternator_signals`."""
+    """The signals of a test. See the fixture `alternator_signals`."""
 
     def __init__(self) -> None:
         self._events: list[SignalEvent] = []
@@ -62,18 +62,18 @@ class AlternatorSignals:
 
     @property
     def events(self) -> list[SignalEvent]:
-        """All of them, in order."""
+        """All signals so far, in order."""
         with self._changed:
             return list(self._events)
 
     def of(self, name: str, **values: Any) -> list[SignalEvent]:
-        """Those of one signal, as in ``of("node_down", node="127.0.0.2:8000")``."""
+        """The events of one signal with these values, as in ``of("node_down", node="127.0.0.2:8000")``."""
         name = _known(name)
         with self._changed:
             return self._find(name, values)
 
     def wait_for(self, name: str, timeout: float = 10.0, **values: Any) -> SignalEvent:
-        """The first one of this signal with these values; waits for it. Fails the test if none comes."""
+        """Wait for the first event of this signal with these values. Fails the test if none comes."""
         name = _known(name)
         with self._changed:
             if self._changed.wait_for(lambda: bool(self._find(name, values)), timeout):
@@ -83,7 +83,7 @@ class AlternatorSignals:
         pytest.fail(f"No signal {name}{asked} within {timeout:g} s. The last ones were:{seen}")
 
     def clear(self) -> None:
-        """Forget what was said so far."""
+        """Forget all events so far."""
         with self._changed:
             self._events.clear()
 

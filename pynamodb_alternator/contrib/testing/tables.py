@@ -1,4 +1,4 @@
-"""The tables of tests: made for models, and dropped, or emptied, when a test is over."""
+"""The tables of tests: they are made for models, and dropped or emptied after a test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["AlternatorModels", "SharedModels"]
 
 _BATCH = 25
-"""Items that one BatchWriteItem of any server takes."""
+"""The number of items that every server accepts in one BatchWriteItem."""
 
 
 class AlternatorModels:
@@ -27,9 +27,9 @@ class AlternatorModels:
         self._made: dict[str, type[Model]] = {}
 
     def __call__(self, *models: type[Model]) -> tuple[type[Model], ...]:
-        """Create the tables of these models, if they do not exist. Gives the models back.
+        """Create the tables of these models, if they do not exist. Returns the models.
 
-        On the cluster of ``--alternator-url`` a table that exists is an error: nobody knows whose items it has.
+        On the cluster of ``--alternator-url``, an existing table is an error, because its items may be needed.
         """
         _check_models(models)
         for model in models:
@@ -66,7 +66,7 @@ class SharedModels(AlternatorModels):
     """Tables that several tests use, one after the other. See the fixture `alternator_models_session`."""
 
     def empty(self) -> None:
-        """Delete all items. A table that a test has dropped is made again."""
+        """Delete all items. If a test has dropped a table, it is made again."""
         if not self._made:
             return
         with self._active.fresh_client() as client:

@@ -1,4 +1,4 @@
-"""What the commands have in common."""
+"""The common base of the commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...._commands import TIMEOUT
 
 
 class ClusterCommand(BaseCommand):
-    """A command about one cluster, whose errors are lines, not tracebacks."""
+    """A command for one cluster. Its errors are lines, and not tracebacks."""
 
     requires_system_checks: Sequence[str] = ()
 
@@ -33,15 +33,15 @@ class ClusterCommand(BaseCommand):
         parser.add_argument("--json", action="store_true", help="One JSON document, for machines.")
 
     def screen(self, options: Mapping[str, Any], *, as_json: bool = False) -> Screen:
-        """Where the command writes: without colours under ``--no-color``."""
-        # Where Python has no standard output, Django's wrapper of it cannot be written to.
+        """The screen to which the command writes, without colours if ``--no-color`` is given."""
+        # If Python has no standard output, Django's wrapper of it cannot be used.
         out = None if sys.stdout is None else self.stdout
         return Screen(as_json=as_json or bool(options.get("json")), plain=bool(options.get("no_color")), out=out)
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Errors are lines on the terminal, not tracebacks."""
+    """A context manager: errors become lines on the terminal, and not tracebacks."""
     try:
         with ends_quietly():
             yield

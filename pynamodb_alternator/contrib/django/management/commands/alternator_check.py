@@ -26,7 +26,7 @@ class Command(ClusterCommand):
 
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
-        parser.set_defaults(cluster=None)  # with --models none is looked at unless it is named
+        parser.set_defaults(cluster=None)  # with --models, no cluster is read unless it is named
         parser.add_argument(
             "--models",
             nargs="*",
@@ -71,7 +71,7 @@ class Command(ClusterCommand):
 
 
 def _installed() -> tuple[list[str], list[str]]:
-    """The applications that have models, by the names of their packages; and the folders of all that are the user's."""
+    """The packages of the applications that have models, and the folders of all applications of the user."""
     own = [config for config in apps.get_app_configs() if config.label != "alternator"]
     names = [config.name for config in own if models_of([config.name])]
     if not names:

@@ -18,7 +18,7 @@ class Command(ClusterCommand):
 
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
-        parser.set_defaults(cluster=None)  # those of all clusters
+        parser.set_defaults(cluster=None)  # tables of all clusters
         parser.add_argument("app_label", nargs="*", help="Only the models of these applications.")
         parser.add_argument("--dry-run", action="store_true", help="Say which tables are missing; create none.")
 
