@@ -24,7 +24,7 @@ from .names import describe
 from .screen import BAD, DIM, GOOD, HEAD, PLAIN, WARN, Line, Screen, Text
 
 _BOUNDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
-"""Upper ends of the chart's bars, in milliseconds."""
+"""The upper bounds of the chart's bars, in milliseconds."""
 _REFRESH = 0.2
 _DIGITS = 10**18
 
@@ -170,7 +170,7 @@ def _measure(
 
 
 def _keys(table: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """Keys that no application has: they begin with a fixed word of ours and a random word."""
+    """Keys that no application has: they begin with a fixed word and a random word."""
     word = f"pynamodb-alternator-bench-{uuid.uuid4().hex}"
     base = -(10**30 + uuid.uuid4().int % _DIGITS * 10**6)
     made: dict[str, Callable[[int], Any]] = {

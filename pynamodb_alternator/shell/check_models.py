@@ -154,11 +154,11 @@ def _some(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
-# ---- for machines ------------------------------------------------------------------------------------------------
+# ---- as a document ------------------------------------------------------------------------------------------------
 
 
 def document_of(report: ModelReport) -> dict[str, Any]:
-    """The report as ``--format json`` gives it."""
+    """The report as a document for ``--format json``."""
     return {
         "version": _VERSION,
         "models": [

@@ -49,7 +49,7 @@ def open_cluster(options: argparse.Namespace) -> Iterator[tuple[Cluster, list[Mo
 
 
 def _models_on(cluster: Cluster, modules: Sequence[str], alias: str) -> list[Model]:
-    # Here, because the other commands do not need them.
+    # Imported here, because the other commands do not need them.
     from ..diagnostics.models import importable_here
     from ..orm.model_tables import models_on
 

@@ -1,4 +1,4 @@
-"""Tables and keys as a command line names them."""
+"""Finds the tables and keys that a command line names."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _look(cluster: Cluster, timeout: float) -> _Look:
     answers = ping(cluster.core, timeout=timeout)
     lines = [NodeLine.of(node, answers.get(node.address, "not asked")) for node in cluster.nodes()]
     if cluster.config.process_number is None:
-        # A random subset would be that of this command, and not that of another process.
+        # A random subset would belong to this command, and not to the process of an application.
         lines = [replace(line, in_subset=line.in_scope) for line in lines]
     scope = cluster.topology.scope
     is_complete = lines and scope == cluster.config.routing_scope

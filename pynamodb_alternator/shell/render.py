@@ -23,7 +23,7 @@ _ROUTE_LABELS = 15
 _NARROW = 72
 """If a terminal has fewer columns than this, the label of a finding gets its own line."""
 _NARROW_ROUTE = 48
-"""The same for the label of a route, which is shorter."""
+"""The same limit for the label of a route, which is shorter."""
 _MOST_NODES = 20
 
 
@@ -48,9 +48,10 @@ class NodeLine:
 
     @classmethod
     def of(cls, node: NodeInfo, answer: float | Exception | str) -> NodeLine:
-        """The node, judged by whether it has just answered: its health says less in a process that has just started.
+        """The line of a node. Whether it has just answered counts more than its health, because the process has just
+        started.
 
-        `answer`: after how many seconds it answered, or why it did not.
+        `answer`: the seconds until it answered, or why it did not answer.
         """
         line = cls(node.address, node.datacenter, node.rack, "active", node.in_scope, in_subset=node.in_subset)
         if not isinstance(answer, float):
@@ -143,7 +144,7 @@ def show_total(screen: Screen, findings: Iterable[Finding]) -> None:
 
 
 def some(count: int, word: str) -> str:
-    """A count and what is counted: ``3 nodes``, ``no warnings``."""
+    """A count with its noun: ``3 nodes``, ``no warnings``."""
     return f"{count or 'no'} {word}{'' if count == 1 else 's'}"
 
 

@@ -1,7 +1,7 @@
-"""The output of the commands: the same text everywhere, with colours if rich is installed and it is a terminal.
+"""The output of the commands. The text is the same everywhere; a terminal shows colours if rich is installed.
 
-The layout is made here and not by rich, so that it is the same without rich. A table that is too wide for the terminal
-is stacked, and not cut.
+This module makes the layout, so it is the same with and without rich. If a table is too wide for the terminal, its rows
+become stacks of lines, and nothing is cut.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _GAP = "  "
 
 
 class Screen:
-    """Where a command writes.
+    """The output of a command.
 
     `as_json`: one JSON document instead of text. `plain`: no colours, even if the terminal has them. `out`: where to
     write, by default standard output.
@@ -70,7 +70,7 @@ class Screen:
         self.write(json.dumps(value, indent=None if in_one_line else 2, default=str) + "\n")
 
     def write(self, text: str) -> None:
-        """Write text as it is."""
+        """Write text unchanged."""
         with writing():
             self._out.write(text)
             self._out.flush()
@@ -98,7 +98,7 @@ class Screen:
         return text.encode(self._encoding, "replace").decode(self._encoding)
 
     def paragraph(self, text: str, style: str = PLAIN, *, first: Text = ("", PLAIN), indent: int = 0) -> None:
-        """Write wrapped text. `first` stands before its first line, and the other lines are indented."""
+        """Write wrapped text. `first` comes before its first line, and the other lines are indented."""
         room = max(_NARROWEST // 2, self.width - indent)
         lines = textwrap.wrap(_visible(text, keep="\t\n\r"), room, break_long_words=True, break_on_hyphens=False) or [
             ""
@@ -169,7 +169,7 @@ class _Live:
 
 
 def _console(out: TextIO, columns: int) -> Any:
-    """rich's console, or None where rich is not installed."""
+    """rich's console, or None if rich is not installed."""
     try:
         from rich.console import Console
     except ImportError:
@@ -191,10 +191,10 @@ def _rich_text(lines: Sequence[Line]) -> Any:
 
 
 def _visible(text: str, *, keep: str = "") -> str:
-    """The text with its control characters written out, and all else that a terminal obeys instead of showing it.
+    """The text, in which control characters, and all other characters that a terminal executes, are written out.
 
-    Texts of other programs are shown, such as their User-Agents, and they could clear the screen. `keep`: characters
-    that stay as they are.
+    The output has texts of other programs, such as their User-Agents, which could clear the screen. `keep`: characters
+    that do not change.
     """
     if text.isprintable():
         return text

@@ -87,7 +87,7 @@ def open_cluster(
     if not reads_rings:
         config = config.replace(token_aware=config.token_aware is True or getattr(options, "token_aware", False))
     if config.process_number is None:
-        config = config.replace(subset=None)  # a random one would not be that of another process
+        config = config.replace(subset=None)  # a random subset would not be the one of another process
     return Cluster(config)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["add", "run", "show"]
 
 _ALL = "(all)"
-"""Stands for the tables where they cannot be listed. No table can be called so."""
+"""The name that is shown if the tables cannot be listed. No table can have this name."""
 
 
 def add(commands: Any) -> None:
