@@ -1,4 +1,4 @@
-"""An embedded cluster for development and tests: real nodes on loopback addresses, no ScyllaDB needed.
+"""An embedded cluster for development and tests: real nodes on loopback addresses, without ScyllaDB.
 
 >>> from pynamodb_alternator.local import LocalCluster
 >>> with LocalCluster(nodes=3) as cluster:

@@ -1,10 +1,11 @@
-"""A child process that stands for one node: it takes connections and hands their bytes to the parent.
+"""A child process for one node: it accepts connections and passes their bytes to the parent.
 
-Run by path, so that it imports the standard library alone and is up in a few hundredths of a second. It can be
-stopped (SIGSTOP) and killed like a server's process, while the parent keeps the data, the dialect and the faults.
+The file is run by its path, so that it imports only the standard library and starts within a few hundredths of a
+second. A test can stop it (SIGSTOP) and kill it like a server's process. The parent has the data, the dialect and the
+faults.
 
 Arguments: the number of the inherited socket, which is bound to the node's address, and the parent's address. It ends
-with its parent: by the kernel's word where there is one (Linux), and by the end of its standard input.
+with its parent: on Linux the kernel sends it a signal, and everywhere it ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ async def relay(listener: socket.socket, host: str, port: int) -> None:
     class Near(Side):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
-            # Nothing is read before the far side is there to take it.
+            # Nothing is read before the other connection exists, which gets the bytes.
             assert self.transport is not None
             self.transport.pause_reading()
             task = loop.create_task(self._join())
@@ -137,5 +138,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    # At once: what is still open is meant to break, as with a killed server.
+    # The process exits at once: open connections have to break, as those of a killed server do.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The addresses of the nodes: 127.0.0.1, 127.0.0.2, …, all with one port, taken before anything listens."""
+"""The addresses of the nodes: 127.0.0.1, 127.0.0.2, …, all with one port. They are bound before a node listens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from ..errors import ConfigurationError
 
 _PORTS = (10_240, 32_000)
-"""Below the ports that the kernel gives to outgoing connections, which could otherwise take a killed node's port."""
+"""A free port is chosen from this range. It is below the ports that the kernel gives to outgoing connections: such a
+connection could otherwise get the port of a killed node."""
 
 
 def host_of(number: int) -> str:
@@ -21,7 +22,7 @@ def host_of(number: int) -> str:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that has the address and does not listen yet. Raises `OSError`."""
+    """A socket that is bound to the address and does not listen yet. Raises `OSError`."""
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,7 +35,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def take(host: str, port: int) -> socket.socket:
-    """Like `bound`, but raises `ConfigurationError` with the remedy."""
+    """Like `bound`, but raises `ConfigurationError`, which says what to do."""
     try:
         return bound(host, port)
     except OSError as wrong:
@@ -42,9 +43,9 @@ def take(host: str, port: int) -> socket.socket:
 
 
 def reserve(hosts: Sequence[str], port: int | None) -> list[socket.socket]:
-    """A bound socket for each host: all on `port`, or, for None, on one that is free on every host.
+    """A bound socket for each host: all on `port`, or, if it is None, on one port that is free on every host.
 
-    Raises `ConfigurationError` with the remedy where that cannot be done. Then none of them is kept.
+    Raises `ConfigurationError`, which says what to do, if one of them cannot be bound. Then all sockets are closed.
     """
     attempts = [port] if port is not None else random.sample(range(*_PORTS), 50)
     for number, candidate in enumerate(attempts, start=1):
@@ -66,7 +67,7 @@ def reserve(hosts: Sequence[str], port: int | None) -> list[socket.socket]:
 def _cannot_bind(host: str, port: int, wrong: OSError) -> ConfigurationError:
     text = f"LocalCluster: cannot bind {host}:{port}: {wrong.strerror or wrong}."
     if wrong.errno == errno.EADDRNOTAVAIL:
-        # macOS has 127.0.0.1 alone.
+        # macOS has only 127.0.0.1.
         text += f" This system has no such address. Add it: sudo ifconfig lo0 alias {host} up"
         if sys.platform.startswith("linux"):
             text += f" (on Linux: sudo ip address add {host}/8 dev lo)"

@@ -1,10 +1,10 @@
-"""The handler of a cluster's nodes: what an Alternator server does between its sockets and its data.
+"""The handler of a cluster's nodes: everything that an Alternator server does between its sockets and its data.
 
-`AlternatorHandler` is the `handler.Handler` of all nodes of one cluster. Its rules are elsewhere: signatures in `auth`,
-Content-Encoding in `compression`, operations in `dialect`, ``/localnodes`` in `members`. Here is their order, and
-which thread does the work. The event loop may not wait: long bodies are parsed and compressed by the runtime's
-helpers, and the engine is called by its workers, except for an operation that is surely quick: an engine with a lock
-is in process, and one item takes it less time than a change of threads.
+`AlternatorHandler` is the `handler.Handler` of all nodes of one cluster. It has no rules of the server, which are in
+other modules: signatures in `auth`, Content-Encoding in `compression`, operations in `dialect`, ``/localnodes`` in
+`members`. This module decides their order, and which thread does the work. The event loop may not wait: the runtime's
+helpers parse and compress long bodies, and its workers call the engine. Only a quick operation is executed in the event
+loop: an engine with a lock is in process, and needs less time for one item than a change of threads takes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from .virtual_tables import VirtualTables
 
 
 class AlternatorHandler:
-    """One for each cluster, shared by its nodes. `members`: what they answer when they are asked for each other."""
+    """One for each cluster, shared by its nodes. `members`: gives the nodes that ``/localnodes`` and the system tables
+    list."""
 
     def __init__(self, runtime: Runtime, engine: Engine, options: Options, members: Members) -> None:
         self._runtime = runtime
@@ -48,7 +49,7 @@ class AlternatorHandler:
         virtual_tables = VirtualTables(options, members, self._catalogue, rings)
         self._dialect = Dialect(client, self._catalogue, options, virtual_tables, self._lock)
         self.coordination: Coordination = Coordination(self._catalogue, rings)
-        """Who are the replicas, for the cluster."""
+        """Finds the replicas of a key, also for the methods of `LocalCluster`."""
         self._queued = 0
 
     async def read(self, request: Request, asked: str) -> Parsed:
@@ -59,7 +60,7 @@ class AlternatorHandler:
     def _parse(self, request: Request, asked: str) -> Parsed:
         options, headers, body = self._options, request.headers, request.body
         if options.credentials is not None and not (request.certified and options.certificate_is_login):
-            # What is signed is what came over the wire, compressed or not.
+            # The signature is that of the body as it came over the wire, compressed or not.
             auth.verify(options.credentials, request.method, headers, body)
         encoding = headers.get("content-encoding")
         if encoding is not None and options.request_compression:
@@ -67,18 +68,18 @@ class AlternatorHandler:
         return self._dialect.parse(headers.get("x-amz-target"), body, asked, headers.get("host"))
 
     def load(self, path: str | os.PathLike[str]) -> int:
-        """As `LocalCluster.load`. From any thread that may wait."""
+        """Like `LocalCluster.load`. For any thread that may wait."""
         return saved.load(self._execute_directly, path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """As `LocalCluster.save`. From any thread that may wait."""
+        """Like `LocalCluster.save`. For any thread that may wait."""
         saved.save(self._client, self._catalogue, self._dialect.vectors.completed, path)
 
     def _execute_directly(self, operation: str, parameters: dict[str, Any]) -> Any:
         return self._dialect.execute(self._dialect.request(operation, parameters))
 
     def expire(self, table: str | None, now: float | None) -> int:
-        """As `LocalCluster.expire`. From any thread that may wait."""
+        """Like `LocalCluster.expire`. For any thread that may wait."""
         return self._dialect.expiry.sweep(table, now)
 
     @property
@@ -88,8 +89,8 @@ class AlternatorHandler:
     async def is_replica(self, parsed: Parsed, asked: Member) -> bool | None:
         unknown = self.coordination.unknown_table(parsed)
         if unknown is not None:
-            # Made in another way than through these nodes, or not at all. If the engine fails here, it fails again when
-            # it executes the request, which is then answered with what is wrong.
+            # The table was not made through these nodes, or does not exist. If the engine fails here, it fails again
+            # when it executes the request, and the answer to the request has the error.
             with contextlib.suppress(Exception):
                 await self._runtime.work(self._catalogue.info, unknown)
         return self.coordination.is_replica(parsed, asked)
@@ -104,8 +105,8 @@ class AlternatorHandler:
                 return self._executed(parsed)
             finally:
                 lock.release()
-        # What may take long must not keep the other nodes from answering. While something is in the queue, quick
-        # requests queue up behind it: they would overtake it for ever.
+        # A request that may take long must not stop the other nodes from answering. While such requests are in the
+        # queue, quick requests go into the queue too: otherwise they would overtake them again and again.
         self._queued += 1
         try:
             return await self._runtime.work(self._executed, parsed)
@@ -130,7 +131,7 @@ class AlternatorHandler:
         return await self._runtime.help(compression.compress, answer.body, encoding), encoding
 
     def _encoding(self, request: Request, answer: Answer) -> str | None:
-        """How the answer's body is to be compressed. Errors, discovery and health never are."""
+        """The Content-Encoding for the answer's body, or None. Errors and the answers to GET are never compressed."""
         options = self._options
         if not options.compresses_answers or answer.is_error or answer.content_type != JSON:
             return None

@@ -16,7 +16,7 @@ STATUS_OF_ERROR = {"InternalServerError": 500, "PayloadTooLarge": 413, "PayloadT
 
 @dataclass(slots=True)
 class Answer:
-    """One answer: its HTTP status, its body, and how the body is to be sent."""
+    """One answer: its HTTP status, its body, and how the node has to send it."""
 
     status: int
     body: bytes
@@ -30,12 +30,12 @@ class Answer:
         return self.status >= 400
 
     def value(self) -> Any:
-        """The body's JSON."""
+        """The parsed JSON of the body."""
         return orjson.loads(self.body) if self.body else {}
 
 
 class DialectError(Exception):
-    """A refusal in Alternator's words: the type without its prefix, the message, and the HTTP status."""
+    """A refusal as Alternator sends it: the error type without its prefix, the message, and the HTTP status."""
 
     def __init__(self, error_type: str, message: str, status: int | None = None) -> None:
         super().__init__(f"{error_type}: {message}")

@@ -1,8 +1,8 @@
 """Attribute values as the server checks and stores them: their shape, the range of numbers, their sizes.
 
-A value is an object with one member, its type: ``{"N": "1"}``. The server keeps strings, numbers, binaries and booleans
-at the top of an item in a form of its own, and everything else as the JSON that came; so numbers are checked and
-normalized at the top of an item only.
+A value is an object with one member, whose name is the type: ``{"N": "1"}``. At the top level of an item, the server
+stores strings, numbers, binaries and booleans in its own form. It stores everything else as the JSON of the request. So
+numbers are checked and normalized only at the top level of an item.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ _JSON_TYPES: Mapping[str, type] = {"BOOL": bool, "NULL": bool, "FLOAT32VECTOR": 
 
 
 def kind_of(value: Mapping[str, Any]) -> str:
-    """The type of a value that is well formed: ``"S"``."""
+    """The type of a well-formed value, such as ``"S"``."""
     return next(iter(value))
 
 
 def content_of(value: Mapping[str, Any]) -> Any:
-    """What the value holds: the text of ``{"S": "text"}``."""
+    """The content of a value, such as ``"text"`` of ``{"S": "text"}``."""
     return next(iter(value.values()))
 
 
 def check(value: object, caller: str) -> None:
-    """Raises `DialectError` for what is not a value, or has something within it that is none.
+    """Raises `DialectError` if this is not a well-formed value, or contains something that is not.
 
-    The server checks only the outermost layer. It stores a wrong value further in as it came, and fails when it reads
-    the value: no client sends one on purpose.
+    This is stricter than the server, which checks only the outermost value: it stores a wrong inner value, and fails
+    when it reads it. No client sends such a value on purpose.
     """
     if not isinstance(value, dict) or len(value) != 1:
         raise validation(f"{caller}: improperly formatted value '{shown(value)}'")
@@ -96,7 +96,7 @@ def _check_set(kind: str, content: object, value: object, caller: str) -> None:
 
 
 def shown(value: object) -> str:
-    """A value for a message."""
+    """A value as text for an error message."""
     return orjson.dumps(value, default=str).decode()[:300]
 
 
@@ -109,7 +109,8 @@ def decoded(text: str) -> bytes:
 
 
 def number(text: str) -> Decimal:
-    """A number that the server would store. Raises `DialectError` for what is none, too large, or too precise."""
+    """The number in this text, as the server would store it. Raises `DialectError` for text that is not a number, and
+    for a number that is too large, too small or too precise."""
     if not _NUMBER.fullmatch(text):
         raise validation(f"The parameter cannot be converted to a numeric value: {text[:100]}")
     try:
@@ -120,7 +121,7 @@ def number(text: str) -> Decimal:
         raise _overflow(text) from None
     significant = "".join(map(str, value.as_tuple().digits)).strip("0")
     if not significant:
-        # Zero has no magnitude; with an exponent of its own it would have as many zeros.
+        # Zero has no magnitude. If it kept its exponent, its text would have as many zeros.
         return value if -MOST_DIGITS <= int(value.as_tuple().exponent) <= 0 else Decimal(0)
     magnitude = value.adjusted()
     if magnitude > _LARGEST:
@@ -148,7 +149,7 @@ def _overflow(text: str) -> DialectError:
 
 
 def plain(value: Decimal) -> str:
-    """The text of a number as the server gives it back: no exponent, and no zero at either end."""
+    """The text of a number as the server returns it: without an exponent, and without zeros at either end."""
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -156,7 +157,8 @@ def plain(value: Decimal) -> str:
 
 
 def stored(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A value as it is read again after it was written at the top of an item. Raises as `number` does."""
+    """The value that a read returns after this value was written at the top level of an item. Raises as `number`
+    does."""
     text = value.get("N")
     if text is None:
         return value
@@ -165,7 +167,7 @@ def stored(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def size_of(value: object) -> int:
-    """The bytes that a value counts for, as the server counts them for ConsumedCapacity: near enough."""
+    """The size of a value in bytes, about as the server counts it for ConsumedCapacity."""
     if isinstance(value, dict):
         return sum(_size(kind, content) for kind, content in value.items())
     return len(orjson.dumps(value))
@@ -184,12 +186,12 @@ def _size(kind: str, content: object) -> int:
 
 
 def item_size(item: Mapping[str, Any]) -> int:
-    """The bytes of an item: names and values."""
+    """The size of an item in bytes: its names and values."""
     return sum(len(name.encode("utf-8", "surrogatepass")) + size_of(value) for name, value in item.items())
 
 
 def check_name(name: str, context: str = "") -> None:
-    """Raises `DialectError` for the name of an attribute that is empty or too long."""
+    """Raises `DialectError` if the name of an attribute is empty or too long."""
     size = len(name.encode("utf-8", "surrogatepass"))
     if size == 0:
         raise validation(f"{context}Empty attribute name")

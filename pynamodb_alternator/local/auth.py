@@ -1,8 +1,8 @@
-"""SigV4 as Alternator verifies it where ``alternator_enforce_authorization`` is on.
+"""SigV4 as Alternator verifies it if ``alternator_enforce_authorization`` is on.
 
-The rules are those of the server (alternator-server.md, "Requests and answers"), and the order of its checks. They
-are not all of AWS: region and service are whatever the credential scope says, header values are signed as they came,
-and what is not signed is not looked at.
+The rules, and the order of the checks, are those of the server (alternator-server.md, "Requests and answers"). AWS has
+more rules. The server accepts any region and service in the credential scope, verifies header values as they came, and
+ignores headers that are not signed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _DATE = re.compile(r"\d{8}T\d{6}Z")
 def verify(
     credentials: Mapping[str, str], method: str, headers: Mapping[str, str], body: bytes, now: float | None = None
 ) -> str:
-    """The access key that signed the request. `headers` have lower-case names, `body` is what came over the wire.
+    """The access key that signed the request. `headers` have lower-case names. `body` is the body as it came over the
+    wire.
 
     Raises `DialectError`: MissingAuthenticationTokenException, InvalidSignatureException,
     UnrecognizedClientException, or ValidationException for a credential scope that cannot be read.
@@ -73,13 +74,13 @@ def verify(
 
 
 def access_key(headers: Mapping[str, str]) -> str:
-    """The access key that the request names, whether or not its signature is good; empty if it names none."""
+    """The access key that the request names, also if its signature is wrong; empty if the request names none."""
     match = re.search(r"Credential=([^/, ]+)/", headers.get("authorization", ""))
     return match[1] if match else ""
 
 
 def _fields(authorization: str) -> dict[str, str]:
-    """The parts of the Authorization header, which are parted by commas, spaces or both."""
+    """The fields of the Authorization header, which are separated by commas, spaces or both."""
     fields = {}
     for part in re.split(r"[ ,]+", authorization.strip()):
         name, equals, value = part.partition("=")
@@ -94,7 +95,7 @@ def _check_date(date: str, now: float) -> None:
     if not _DATE.fullmatch(date):
         raise _invalid(f"X-Amz-Date is malformed: {date}")
     earliest, latest = _stamp(now - _WINDOW), _stamp(now + _WINDOW)
-    # Stamps of this form sort as the times do.
+    # Texts of this form have the same order as their times.
     if date < earliest:
         raise _invalid(f"Signature expired: {date} is now earlier than {earliest} ({_stamp(now)} - 15 min.)")
     if date > latest:

@@ -1,7 +1,7 @@
-"""What the nodes know of tables and the engine does not keep for them: partition keys, indexes, tags, ARNs.
+"""The nodes' own information about tables, which they do not ask the engine for each time: keys, indexes, tags, ARNs.
 
-Tags are kept here and not in the engine, since DynamoDB's own engines know tables by another ARN, or know no tags at
-all. A table's entry is an immutable value: readers take no lock, and a change puts another entry in its place.
+Tags are kept here and not in the engine, because engines give tables another ARN, or do not support tags. A table's
+entry is immutable: readers take no lock, and a change replaces the entry.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _ARN_PATTERN = re.compile(
 )
 MOST_TAGS = 50
 LONG = 64 * 1024
-"""Items and bodies of so many bytes take about a millisecond to read and write."""
+"""An item or body of this many bytes takes about a millisecond to read and write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What is known of one index."""
+    """The known facts about one index."""
 
     keys: Keys
     is_local: bool
@@ -40,15 +40,16 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """What is known of one table."""
+    """The known facts about one table."""
 
     keys: Keys
     indexes: Mapping[str, Index] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     ttl_attribute: str | None = None
-    """What tells when an item expires; None without time to live."""
+    """The attribute with the time at which an item expires; None without time to live."""
     kept_as_written: frozenset[str] = frozenset()
-    """The attributes that are numbers and partition keys, of the table or an index: there, 1.0 is not 1."""
+    """The attributes that are partition keys of the table or of an index, and numbers. There, 1.0 and 1 are
+    different."""
 
     @property
     def partition_key(self) -> str:
@@ -64,7 +65,7 @@ class TableInfo:
 
 
 class Catalogue:
-    """The tables of a cluster, by name. `forgotten` is called with the name of each table that was deleted."""
+    """The tables of a cluster, by name. `forgotten`: called with the name of each table that was deleted."""
 
     def __init__(self, client: EngineClient, forgotten: Callable[[str], None] = lambda table: None) -> None:
         self._client = client
@@ -74,16 +75,16 @@ class Catalogue:
         self._longest: dict[str, int] = {}
 
     def partition_key(self, table: str) -> str | None:
-        """The name of the table's partition key, if it is known already. The engine is not asked."""
+        """The name of the table's partition key; None if the table is not known yet. The engine is not asked."""
         info = self.known(table)
         return info.partition_key if info is not None else None
 
     def known(self, table: str) -> TableInfo | None:
-        """What is known of a table already. The engine is not asked."""
+        """The entry of a table; None if the table is not known yet. The engine is not asked."""
         return self._tables.get(table)
 
     def tables(self) -> Iterator[str]:
-        """The names of all tables, asked of the engine."""
+        """The names of all tables. The engine is asked."""
         parameters: dict[str, Any] = {}
         while True:
             answer = self._client.result("ListTables", parameters)
@@ -94,7 +95,7 @@ class Catalogue:
             parameters["ExclusiveStartTableName"] = last
 
     def info(self, table: str) -> TableInfo | None:
-        """What is known of a table, asked of the engine once; None if there is no such table."""
+        """The entry of a table; None if there is no such table. The engine is asked if the table is not known yet."""
         info = self._tables.get(table)
         if info is None:
             try:
@@ -113,12 +114,12 @@ class Catalogue:
         return info
 
     def add(self, described: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Enter a table that was just made; `described` is the engine's TableDescription."""
+        """Add a table that was just made; `described` is the engine's TableDescription."""
         with self._lock:
             self._tables[described["TableName"]] = _info(described, tags)
 
     def update(self, described: Mapping[str, Any]) -> None:
-        """Enter what may have changed of a table: its indexes. Its tags and time to live stay."""
+        """Update the indexes of a table. Its tags and its time to live stay."""
         with self._lock:
             known = self._tables.get(described["TableName"])
             info = _info(described, {})
@@ -133,16 +134,16 @@ class Catalogue:
         self._forgotten(table)
 
     def note_item(self, table: str, size: int) -> None:
-        """Note the size in bytes of an item that was written to a table."""
+        """Record that an item of `size` bytes was written to a table."""
         if size > self._longest.get(table, 0):
             self._longest[table] = size
 
     def longest_item(self, table: str | None) -> int:
-        """The size in bytes of the longest item that the table was given."""
+        """The size in bytes of the longest item that was ever written to the table; 0 if none is known."""
         return self._longest.get(table, 0) if table is not None else 0
 
     def add_tags(self, table: str, tags: Mapping[str, str]) -> None:
-        """Add tags to an `existing` table. Raises `DialectError` where they become more than 50."""
+        """Add tags to an `existing` table. Raises `DialectError` if it would have more than 50."""
         with self._lock:
             info = self._entry(table)
             merged = {**info.tags, **tags}
@@ -151,7 +152,7 @@ class Catalogue:
             self._tables[table] = replace(info, tags=merged)
 
     def remove_tags(self, table: str, keys: Iterable[str]) -> None:
-        """Remove the tags with these keys from an `existing` table; keys that it lacks are left out."""
+        """Remove the tags with these keys from an `existing` table; keys that it does not have are ignored."""
         removed = frozenset(keys)
         with self._lock:
             info = self._entry(table)
@@ -159,7 +160,7 @@ class Catalogue:
             self._tables[table] = replace(info, tags=kept)
 
     def set_ttl(self, table: str, attribute: str, enabled: bool) -> None:
-        """Turn the time to live of an `existing` table on or off. Raises `DialectError` where it is so already."""
+        """Turn the time to live of an `existing` table on or off. Raises `DialectError` if it is already on or off."""
         with self._lock:
             info = self._entry(table)
             known = info.ttl_attribute
@@ -174,7 +175,7 @@ class Catalogue:
     def _entry(self, table: str) -> TableInfo:
         info = self._tables.get(table)
         if info is None:
-            # Another thread has deleted it since it was looked up.
+            # Another thread has deleted the table in the meantime.
             raise _not_found(table)
         return info
 

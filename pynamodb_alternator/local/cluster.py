@@ -1,10 +1,11 @@
 """The embedded cluster: N nodes on loopback addresses, one port, one engine, one thread.
 
-`LocalCluster` puts the parts together and takes them apart again; it handles no request itself. `start` takes the
-addresses (`addresses`), makes the engine (`engines`) and the certificates (`tls`), starts the event loop (`runtime`),
-and gives each node the loop and the handler that all nodes share (`alternator`). Parts know nothing of the cluster:
-imports point from here to the nodes (`node`, `process`), from them to their sockets (`server`, `http`) and faults, and
-from the handler to the dialect. `close` undoes in the opposite order what `start` has done, as far as it came.
+`LocalCluster` makes the parts, connects them, and ends them again. It does not handle requests itself. `start` takes
+the addresses (`addresses`), makes the engine (`engines`) and the certificates (`tls`), starts the event loop
+(`runtime`), and gives each node the loop and the handler that all nodes share (`alternator`). The parts do not import
+this module: it imports the nodes (`node`, `process`), they import their sockets (`server`, `http`) and faults, and the
+handler imports the dialect. `close` undoes the steps of `start` in the opposite order. If `start` fails, its finished
+steps are undone.
 """
 
 from __future__ import annotations
@@ -34,45 +35,48 @@ from .server import ServerSettings
 from .tls import LocalTls, TlsFiles
 
 _ENGINE_THREADS = 32
-"""For an engine without a lock, whose calls may wait for a network."""
+"""Threads that call an engine without a lock: its calls may wait for a network. An engine with a lock has one."""
 
 
 class LocalCluster:
     """A cluster of nodes that speak ScyllaDB Alternator's dialect, inside this process.
 
-    The nodes listen on 127.0.0.1, 127.0.0.2, … at one port, stand in front of one engine, and are served by one
-    thread. Use it in a ``with``, or call `start` and `close`.
+    The nodes listen on 127.0.0.1, 127.0.0.2, … at one port. They share one engine and one thread. Use the cluster in a
+    ``with``, or call `start` and `close`.
 
-    `nodes`: how many (3, or as many as `datacenters` and `racks` name).
-    `datacenters`, `racks`: where the nodes stand; see `placement.locations` for the forms that they take.
-    `port`: by default a port that is free on every address.
-    `engine`: ``"moto"`` (in process, empty, of this cluster alone), the URL of a DynamoDB endpoint, or an `Engine`.
-    `credentials`: access keys and their secrets; with them, requests must be signed as under the server's
-    ``alternator_enforce_authorization``.
-    `tls`: True for https with a certificate of the cluster's own authority (see `tls`), or a `LocalTls`.
-    `version`: the ScyllaDB version to be like: before 2026.1 no compression in either direction, before 2025.1 no
-    ``dc`` and ``rack`` in ``/localnodes``, before 2026.3 a ``Server`` header.
-    `write_isolation`: that of tables without the tag ``system:write_isolation``.
-    `max_body`: the longest request body in bytes, compressed and uncompressed; longer ones get a 413.
+    `nodes`: how many nodes. The default is 3, or the number in `datacenters` and `racks`.
+    `datacenters`, `racks`: where the nodes are; see `placement.locations` for the forms of these settings.
+    `port`: the port of all nodes; by default one that is free on every address.
+    `engine`: ``"moto"`` (in process, empty at the start, only for this cluster), the URL of a DynamoDB endpoint, or an
+    `Engine`.
+    `credentials`: access keys and their secrets. If they are given, requests must be signed, as with the server's
+    option ``alternator_enforce_authorization``.
+    `tls`: True for https with a certificate of the cluster's own authority (see the property `tls`), or a `LocalTls`.
+    `version`: the ScyllaDB version that the nodes imitate: before 2026.1 without compression in either direction,
+    before 2025.1 without ``dc`` and ``rack`` in ``/localnodes``, before 2026.3 with a ``Server`` header.
+    `write_isolation`: the write isolation of tables without the tag ``system:write_isolation``.
+    `max_body`: the longest request body in bytes, compressed and uncompressed. Longer ones get the status 413.
     `response_compression`: compress answers from `compression_threshold` bytes on for clients that accept it.
-    `chunk_threshold`: Query, Scan and BatchGetItem answers longer than so many bytes are sent in chunks.
-    `deny_virtual_tables`: refuse ``.scylla.alternator.…`` with AccessDeniedException.
-    `replication_factor`: on how many nodes each key is, in each datacenter; fewer where it has fewer nodes.
+    `chunk_threshold`: in bytes. Longer answers to Query, Scan and BatchGetItem are sent in chunks.
+    `deny_virtual_tables`: refuse reads of ``.scylla.alternator.…`` with AccessDeniedException.
+    `replication_factor`: how many nodes of each datacenter hold each key; fewer if the datacenter has fewer nodes.
     `tablets`: how many tablets each table and each index has, a power of two; None for vnodes. Before version 2024.2
-    there are vnodes alone, and ``token_ring`` does not name tables.
-    `hop_delay`: seconds that a read or write of one item, or a Query of one partition, takes longer at a node that has
-    no replica of it.
-    `internal_addresses`: nodes know each other by other addresses, 10.0.0.1 for 127.0.0.1: in ``token_ring`` and
-    ``peers``, but not in ``/localnodes``.
-    `vector_dialect`: which vector search the nodes speak: ``"aws"`` (SearchVectors), ``"alternator"`` (Query with
-    VectorSearch), ``"both"``, or None for none, as before version 2026.2. It is exact, and an index is ACTIVE at once.
+    there are only vnodes, and ``token_ring`` does not name tables.
+    `hop_delay`: how many seconds longer a read or write of one item, or a Query of one partition, takes at a node that
+    has no replica of it.
+    `internal_addresses`: the system tables ``token_ring`` and ``peers`` have other addresses of the nodes than
+    ``/localnodes``: 10.0.0.1 for 127.0.0.1.
+    `vector_dialect`: which vector search the nodes support: ``"aws"`` (SearchVectors), ``"alternator"`` (Query with
+    VectorSearch), ``"both"``, or None, as before version 2026.2. It is exact, and a new index is ACTIVE at once.
     `token_ring`: False for a server without the table ``system.token_ring``.
-    `ttl_period`: the least seconds between two sweeps of a table with time to live; the sweep comes before the next
-    request to the table, and deletes what has expired. None: `expire` alone deletes. The server's default is a day.
-    `processes`: each node in a process of its own (`ProcessNode`), which can be frozen with SIGSTOP.
-    `shards`: how many cores a node counts connections and requests for; see `LocalNode.shard_requests`.
+    `ttl_period`: the least number of seconds between two sweeps of a table with time to live. A sweep deletes the
+    expired items, before the next request to the table. None: only `expire` deletes them. The server's default is a
+    day.
+    `processes`: each node has its own process (`ProcessNode`), which a test can freeze with SIGSTOP.
+    `shards`: for how many cores a node counts connections and requests; see `LocalNode.shard_requests`.
 
-    Raises `ConfigurationError` for settings that contradict each other, here; for what the system lacks, in `start`.
+    Raises `ConfigurationError` for wrong settings, and for settings that contradict each other. `start` raises it if
+    the system lacks something.
     """
 
     def __init__(
@@ -135,21 +139,21 @@ class LocalCluster:
         self._node_type: type[LocalNode] = _process_node() if processes else LocalNode
         self._lifecycle = threading.Lock()
         self._undo: contextlib.ExitStack | None = None
-        """What `close` has to do; None while the cluster does not run."""
+        """The steps of `close`; None while the cluster does not run."""
         self._tls: TlsFiles | None = None
         self._runtime: Runtime | None = None
         self._nodes: tuple[LocalNode, ...] = ()
         self._placed = 0
-        """How many addresses have been given to nodes, those that were removed included."""
+        """How many addresses nodes have had so far, including the nodes that were removed."""
         self.failures: list[BaseException] = []
-        """What went wrong inside the cluster itself. Empty, or there is a defect to report."""
+        """Errors inside the cluster itself. If there is one, the cluster has a defect: please report it."""
 
     # The life of a cluster
 
     def start(self) -> Self:
-        """Start all nodes, and return when they listen. A cluster that runs already stays as it is.
+        """Start all nodes, and return when they listen. A cluster that runs already is not changed.
 
-        Raises `ConfigurationError` where moto is missing or the addresses cannot be bound, with the remedy.
+        Raises `ConfigurationError`, which says what to do, if moto is missing or the addresses cannot be bound.
         """
         with self._lifecycle:
             if self._undo is None:
@@ -164,14 +168,14 @@ class LocalCluster:
             undo.callback(close_engine, engine)
         hosts = [host_of(number) for number in range(1, len(self._locations) + 1)]
         if self._tls_setting is not None:
-            # For the nodes that may be added, too.
+            # The certificate is also valid for nodes that may be added later.
             named = dict.fromkeys([host_of(number) for number in range(1, 255)] + hosts)
             self._tls = TlsFiles(self._tls_setting, list(named))
             undo.callback(self._end_tls, self._tls)
         placeholders = reserve(hosts, self._port_setting)
         undo.callback(_close_sockets, placeholders)
         self._placed = len(hosts)
-        self._nodes = ()  # those of an earlier start: their event loop is closed
+        self._nodes = ()  # nodes of an earlier start are dropped: their event loop is closed
         runtime = Runtime(_ENGINE_THREADS if lock_of(engine) is None else 1, self.failures)
         undo.callback(self._stop, runtime)
         began(self)
@@ -195,9 +199,9 @@ class LocalCluster:
             node.server.listen()
 
     def close(self) -> None:
-        """Stop all nodes and give up every socket, thread and file. Calling it again does nothing.
+        """Stop all nodes, and end or delete every socket, thread and file. A second call does nothing.
 
-        In a forked child it does nothing either: the cluster belongs to the process that started it.
+        A call in a forked child does nothing: the cluster belongs to the process that started it.
         """
         with self._lifecycle:
             if self._undo is not None and self._runtime is not None and not self._runtime.forked:
@@ -252,12 +256,12 @@ class LocalCluster:
 
     @property
     def credentials(self) -> Mapping[str, str] | None:
-        """The access keys and secrets that requests must be signed with; None where they need no signature."""
+        """The access keys and secrets with which requests must be signed; None if they need no signature."""
         return self._options.credentials
 
     @property
     def tls(self) -> TlsFiles:
-        """The authority and its files. Raises `AlternatorError` for a cluster without TLS, or that does not run."""
+        """The authority and its files. Raises `AlternatorError` for a cluster that has no TLS or does not run."""
         if self._tls is None:
             raise AlternatorError("LocalCluster has no certificates: it needs tls=True, and must be running.")
         return self._tls
@@ -279,9 +283,10 @@ class LocalCluster:
     # Growing and shrinking
 
     def add_node(self, datacenter: str | None = None, rack: str | None = None) -> LocalNode:
-        """Start another node on the next free address, and list it. By default it stands beside the first.
+        """Start another node on the next free address, and list it. By default it is in the datacenter and rack of the
+        first.
 
-        Raises `ConfigurationError` where the address cannot be bound.
+        Raises `ConfigurationError` if the address cannot be bound.
         """
         with self._lifecycle:
             first = self._started()[0]
@@ -296,9 +301,10 @@ class LocalCluster:
             return node
 
     def remove_node(self, node: LocalNode) -> None:
-        """Decommission a node: it leaves the topology, closes its connections and is forgotten.
+        """Decommission a node: it leaves the topology, closes its connections, and is not a node of the cluster any
+        more.
 
-        Raises `ConfigurationError` for the last node, and for one that is not of this cluster.
+        Raises `ConfigurationError` for the last node, and for a node that is not of this cluster.
         """
         with self._lifecycle:
             if node not in self._started():
@@ -313,23 +319,23 @@ class LocalCluster:
     # Its data
 
     def load(self, path: str | os.PathLike[str]) -> int:
-        """Make the tables and put the items of a file of JSON lines (see `saved`); how many items it had.
+        """Make the tables and put the items of a file of JSON lines (see `saved`). Returns how many items it had.
 
-        Raises `ConfigurationError` for a file or a line that cannot be read, with the line's number.
+        Raises `ConfigurationError` if the file or a line of it cannot be read; the error has the line's number.
         """
         self._loop_runtime()
         return self._handler.load(path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all tables and items to a file that `load` reads. Raises `AlternatorError` where it cannot."""
+        """Write all tables and items to a file that `load` reads. Raises `AlternatorError` if it cannot be written."""
         self._loop_runtime()
         self._handler.save(path)
 
     def expire(self, table: str | None = None, *, now: float | None = None) -> int:
-        """Delete the expired items of a table, or of all tables with time to live; how many they were.
+        """Delete the expired items of a table, or of all tables with time to live. Returns how many were deleted.
 
-        `now`: the Unix time at which an item must have expired; by default that of the clock. A test that passes a
-        later time need not wait. Raises LookupError for a table that does not exist.
+        `now`: items that have expired at this Unix time are deleted; by default the present time. A test that passes a
+        later time does not have to wait. Raises LookupError for a table that does not exist.
         """
         self._loop_runtime()
         return self._handler.expire(table, now)
@@ -337,25 +343,27 @@ class LocalCluster:
     # Replicas
 
     def replicas(self, table: str, key: object, *, index: str | None = None) -> tuple[LocalNode, ...]:
-        """The nodes that hold a partition key at this moment, in a table or in one of its indexes.
+        """The nodes that hold a partition key of a table, or of one of its indexes, at this moment.
 
-        `key`: a string, a number, bytes, or an attribute value such as ``{"S": "alice"}``; a number is hashed as it is
-        written, so 1 and Decimal("1.0") are two keys. Raises LookupError for a table or index that does not exist.
+        `key`: a string, a number, bytes, or an attribute value such as ``{"S": "alice"}``. A number is hashed as it is
+        written, so 1 and Decimal("1.0") are two keys. Raises LookupError for a table or index that does not exist, and
+        `ConfigurationError` for any other `key`.
         """
         holders = self._coordination().replicas(table, key, index)
         return tuple(node for node in self._nodes if node in holders)
 
     def tablet_of(self, table: str, key: object, *, index: str | None = None) -> int:
-        """The number of the tablet that has a partition key, counted from 0; with vnodes, the number of the range."""
+        """The number of the tablet that has a partition key, counted from 0; with vnodes, the number of the token
+        range. Raises as `replicas` does."""
         return self._coordination().tablet_of(table, key, index)
 
     def move_tablet(
         self, table: str, tablet: int, source: LocalNode, target: LocalNode, *, index: str | None = None
     ) -> None:
-        """Move the replica of a tablet from `source` to `target`, at once; an `index` has tablets of its own.
+        """Move the replica of a tablet from `source` to `target`, at once. An `index` has its own tablets.
 
         It stays there until nodes join or leave. Raises LookupError for a table or index that does not exist, and
-        `ConfigurationError` for a move that cannot be, such as one to a node that has a replica already.
+        `ConfigurationError` for a move that is not possible, for example to a node that already has a replica.
         """
         self._coordination().move_tablet(table, tablet, source, target, index)
 

@@ -14,8 +14,8 @@ _WINDOW = {"gzip": _GZIP, "deflate": _ZLIB}
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     """A request's body without its Content-Encoding.
 
-    Raises `DialectError`: 413 where more than `limit` bytes would come out, 500 InternalServerError for what cannot
-    be decoded, as the server has it.
+    Raises `DialectError`, as the server does: 413 if the result has more than `limit` bytes, and 500
+    InternalServerError if the body cannot be decoded.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
@@ -26,7 +26,7 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while body:
-        # There may be several members, one after the other: the server decodes them all.
+        # The body may have several gzip members, one after the other: the server decodes all of them.
         decompressor = zlib.decompressobj(window)
         try:
             part = decompressor.decompress(body, limit - size + 1)
@@ -45,7 +45,8 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
 
 
 def chosen_encoding(accept_encoding: str) -> str | None:
-    """gzip, deflate, or None, by the qualities of an Accept-Encoding header; of equals, the one that is named first."""
+    """gzip, deflate or None, by the qualities in an Accept-Encoding header. If both have the same, the first one is
+    used."""
     quality: dict[str, float] = {}
     for entry in accept_encoding.split(","):
         name, *parameters = (part.strip() for part in entry.split(";"))

@@ -1,8 +1,8 @@
-"""Finds the replicas of the partition that a request or a test is about.
+"""Finds the replicas of the partition that a request uses, or that a test asks for.
 
-The counters of hits and misses, and what a miss costs, need to know of each request whether it came to a replica.
-A request for one item, or a Query of one partition, has a key, its key has a token, and the token has replicas, in the
-table or in the index that it reads. Batches and Scan have none: their coordinator asks many nodes anyway.
+The counters of hits and misses, and the delay of a miss, depend on whether a request came to a replica. A request for
+one item, or a Query of one partition, has a key. The key has a token, and the token has replicas, in the table or in
+the index that the request reads. Batches and Scan have no single key: their coordinator asks many nodes anyway.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ KEYED = frozenset(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"])
 """The operations that read or write one partition."""
 
 _EQUAL = re.compile(r"(?<![\w#:])(?:(#?\w+)\s*=\s*(:\w+)|(:\w+)\s*=\s*(#?\w+))")
-"""A name that is compared with a value for equality; <= and >= do not match, nor can a condition on a key have <>."""
+"""A comparison of a name with a value for equality. <= and >= do not match, and a condition on a key cannot have <>."""
 
 
 class Coordination:
-    """One for each cluster. From any thread."""
+    """One for each cluster. All methods may be called from any thread."""
 
     def __init__(self, catalogue: Catalogue, rings: Rings) -> None:
         self._catalogue = catalogue
@@ -42,14 +42,14 @@ class Coordination:
     def is_replica(self, parsed: Parsed, asked: Member) -> bool | None:
         """Whether the node `asked` is a replica of the partition that a request reads or writes.
 
-        None for a request of no single partition, for one that the engine is about to refuse, and while the table is
-        not known.
+        None for a request that does not use exactly one partition, for a request that the engine will refuse, and while
+        the table is not known.
         """
         name, token = self._ring_and_token(parsed)
         return None if token is None else asked in self._rings.ring(name).replicas_of(token)
 
     def token(self, parsed: Parsed) -> int | None:
-        """The token of the partition that a request reads or writes; None as for `is_replica`."""
+        """The token of the partition that a request reads or writes; None in the same cases as for `is_replica`."""
         return self._ring_and_token(parsed)[1]
 
     def _ring_and_token(self, parsed: Parsed) -> tuple[str, int | None]:
@@ -62,7 +62,7 @@ class Coordination:
         return name, token_of_value(value)
 
     def unknown_table(self, parsed: Parsed) -> str | None:
-        """The table of a request, if it must be looked up before `is_replica` can tell."""
+        """The table of a request, if it must be looked up before `is_replica` can decide; else None."""
         table = parsed.table
         if table is None or parsed.operation not in KEYED or self._catalogue.known(table) is not None:
             return None
@@ -71,16 +71,17 @@ class Coordination:
     # For tests
 
     def replicas(self, table: str, key: object, index: str | None) -> Replicas:
-        """The nodes that hold a key. Raises LookupError for an unknown table or index, `ConfigurationError` for a key
-        that cannot be one."""
+        """The nodes that hold a key. Raises LookupError for an unknown table or index, and `ConfigurationError` for a
+        value that cannot be a key."""
         return self._rings.ring(self._name(table, index)).replicas_of(_token_of_key(key))
 
     def tablet_of(self, table: str, key: object, index: str | None) -> int:
-        """The number of the tablet that has a key. Raises like `replicas`."""
+        """The number of the tablet that has a key. Raises as `replicas` does."""
         return self._rings.ring(self._name(table, index)).range_of(_token_of_key(key))
 
     def move_tablet(self, table: str, tablet: int, source: Member, target: Member, index: str | None) -> None:
-        """Move one replica of a tablet. Raises LookupError, and `ConfigurationError` for a move that cannot be."""
+        """Move one replica of a tablet. Raises LookupError for an unknown table or index, and `ConfigurationError` for
+        a move that is not possible."""
         self._rings.move(self._name(table, index), tablet, source, target)
 
     def _name(self, table: str, index: str | None) -> str:
@@ -96,7 +97,7 @@ class Coordination:
 
 
 def _ring_and_key(parsed: Parsed, table: str, info: TableInfo) -> tuple[str, object]:
-    """The name of the ring that a request is about, and the value of its partition key; None if it has none."""
+    """The name of the ring of the table or index, and the value of the request's partition key; None if it has none."""
     parameters = parsed.parameters
     if parsed.operation != "Query":
         key = parameters.get("Item" if parsed.operation == "PutItem" else "Key")
@@ -134,11 +135,11 @@ def _as_on_the_wire(key: object) -> object:
 
 
 def _queried_value(parameters: Mapping[str, Any], partition_key: str) -> Any:
-    """The value that a Query demands of the partition key."""
+    """The value of the partition key in the conditions of a Query."""
     expression = parameters.get("KeyConditionExpression")
     if isinstance(expression, str):
         if len(expression) > MOST_BYTES:
-            return None  # it is about to be refused
+            return None  # the engine will refuse it
         names, values = parameters.get("ExpressionAttributeNames"), parameters.get("ExpressionAttributeValues")
         for name, value in _equalities(expression):
             if isinstance(names, dict) and name.startswith("#"):
@@ -154,5 +155,5 @@ def _queried_value(parameters: Mapping[str, Any], partition_key: str) -> Any:
 
 @functools.lru_cache(1024)
 def _equalities(expression: str) -> tuple[tuple[str, str], ...]:
-    """The names and the values that an expression compares for equality."""
+    """The pairs of a name and a value that an expression compares for equality."""
     return tuple((left or right, value or other) for left, value, other, right in _EQUAL.findall(expression))

@@ -1,9 +1,8 @@
-"""Alternator's dialect over a DynamoDB engine: what is refused, renamed, left out and answered differently.
+"""Alternator's dialect on a DynamoDB engine: what the server refuses, renames, omits and answers differently.
 
 `parsing` makes a `Parsed` of a request's body. `Dialect.execute` looks up the rule of its operation: `tables`, `tags`,
-`items` and `many_items` have them; the few other operations are the engine's. Rules ask the engine through
-`engine_client`, which turns the engine's errors into Alternator's, and know the tables through `catalogue`. A refusal
-is a `DialectError`, wherever it is raised.
+`items`, `many_items` and `expiry` have these rules. Rules ask the engine through `engine_client`, which turns the
+engine's errors into Alternator's, and get facts about tables from `catalogue`. Every refusal is a `DialectError`.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from .virtual_tables import VirtualTables
 
 
 class Dialect:
-    """One for each cluster, shared by its nodes and threads. `lock`: that of an engine in process."""
+    """One for each cluster, shared by its nodes and threads. `lock`: the lock of an engine in process, or None."""
 
     def __init__(
         self,
@@ -43,9 +42,9 @@ class Dialect:
         self._client = client
         self._catalogue = catalogue
         self.expiry: Expiry = Expiry(client, catalogue, options.ttl_period)
-        """Time to live, for the cluster."""
+        """Time to live, also for `LocalCluster.expire`."""
         self.vectors: VectorRules = VectorRules(client, options)
-        """What concerns vectors: the other rules know nothing of them."""
+        """The rules for vectors: the other rules do not handle them."""
         self._rules: dict[str, Rule] = {
             **TableRules(client, catalogue).rules(),
             **TagRules(catalogue).rules(),
@@ -60,16 +59,16 @@ class Dialect:
         return parsing.parse(target, body, asked, self._catalogue.partition_key, endpoint)
 
     def request(self, operation: str, parameters: dict[str, Any]) -> Parsed:
-        """A request that came over no socket."""
+        """A request that did not come through a socket."""
         return parsing.parse(f"DynamoDB_20120810.{operation}", orjson.dumps(parameters), "", lambda table: None)
 
     def is_quick(self, parsed: Parsed) -> bool:
-        """Whether an in-process engine is through with the request in well under a millisecond."""
+        """Whether an engine in process executes the request within a few milliseconds."""
         longest = self._catalogue.longest_item(parsed.table)
         return quickness.is_quick(parsed, longest) and not self.expiry.is_due(parsed)
 
     def execute(self, parsed: Parsed) -> Answer:
-        """The answer to a request. It may wait for the engine, and raises `DialectError` for a refusal."""
+        """The answer to a request. This may wait for the engine. Raises `DialectError` for a refusal."""
         self._check_isolation(parsed)
         self.expiry.sweep_before(parsed)
         return self.vectors.execute(parsed, self._by_rule)

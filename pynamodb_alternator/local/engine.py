@@ -1,4 +1,4 @@
-"""The plug behind the nodes: something that executes DynamoDB requests."""
+"""The protocol of an engine: it executes DynamoDB requests for the nodes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ EngineAnswer = tuple[int, Mapping[str, str], bytes]
 
 @runtime_checkable
 class Engine(Protocol):
-    """What stores the data of a `LocalCluster`.
+    """The storage of a `LocalCluster`.
 
-    `call` executes one DynamoDB request: `headers` has ``x-amz-target``, `body` is the uncompressed JSON. It is
-    called from several threads at once, must be atomic for each item, and answers DynamoDB's errors as DynamoDB
-    does; the nodes turn them into Alternator's. An engine that also has a `lock` (a `threading.RLock`, held for every
-    call) says that its calls are quick and in process: a node then calls it without a change of thread.
+    `call` executes one DynamoDB request: `headers` has ``x-amz-target``, and `body` is the uncompressed JSON. Several
+    threads call it at the same time, and it must be atomic for each item. It answers with DynamoDB's errors; the nodes
+    turn them into Alternator's. If an engine also has a `lock` (a `threading.RLock`, held during every call), its calls
+    must be quick and in process: a node then calls it without a change of threads.
 
     The optional `close()` is called when the cluster closes.
     """
@@ -30,6 +30,6 @@ def lock_of(engine: Engine) -> threading.RLock | None:
 
 
 def batch_limit_of(engine: Engine) -> int:
-    """How many items the engine takes in one BatchWriteItem: DynamoDB's limit is 25, Alternator's is 100."""
+    """How many items the engine accepts in one BatchWriteItem. DynamoDB's limit is 25, Alternator's is 100."""
     limit = getattr(engine, "batch_limit", 25)
     return int(limit)

@@ -1,4 +1,4 @@
-"""Asking the engine, and its answers in Alternator's form."""
+"""Calls the engine, and gives its answers in Alternator's form."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .engine import Engine, batch_limit_of
 
 
 class EngineClient:
-    """One for each cluster. It may be used from several threads at once, and waits for the engine."""
+    """One for each cluster. Several threads may use it at the same time. It waits for the engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.batch_limit: int = batch_limit_of(engine)
-        """How many items the engine takes in one BatchWriteItem."""
+        """How many items the engine accepts in one BatchWriteItem."""
 
     def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
         """The engine's answer; an error answer is in Alternator's form."""
@@ -44,7 +44,7 @@ class EngineClient:
 
 
 class EngineRefusal(DialectError):
-    """An error answer of the engine, handed on."""
+    """An error answer of the engine, which the node sends to the client."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__("", "", answer.status)
@@ -55,7 +55,8 @@ class EngineRefusal(DialectError):
 
 
 def _error(status: int, body: bytes) -> Answer:
-    """An engine's error in Alternator's form: its prefix for the type, ``message`` in lower case, nothing but JSON."""
+    """An engine's error in Alternator's form: JSON with Alternator's prefix of the type, and ``message`` in lower
+    case."""
     try:
         error = orjson.loads(body)
         kind, message = error["__type"], error.get("message", error.get("Message", ""))

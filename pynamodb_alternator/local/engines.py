@@ -1,4 +1,4 @@
-"""Which engine the setting `engine` of a `LocalCluster` means."""
+"""Makes the engine that the setting `engine` of a `LocalCluster` names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from .engine import Engine
 
 
 def engine_of(setting: object) -> Engine:
-    """The engine itself, or one that is made here: then it is the caller's to close.
+    """The given engine, or a new one, which the caller must close.
 
-    Raises `ConfigurationError` for a setting that means none, and where moto is missing.
+    Raises `ConfigurationError` for a wrong setting, and if moto is missing.
     """
     if setting == "moto":
         from .moto_engine import MotoEngine
@@ -28,7 +28,7 @@ def engine_of(setting: object) -> Engine:
 
 
 def close_engine(engine: Engine) -> None:
-    """Close an engine that has something to close."""
+    """Close an engine, if it has a method `close`."""
     close = getattr(engine, "close", None)
     if close is not None:
         close()

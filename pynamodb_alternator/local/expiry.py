@@ -1,8 +1,8 @@
-"""Time to live: the operations that turn it on and off, when an item has expired, and the sweep that deletes items.
+"""Time to live: the operations that turn it on and off, the rule when an item has expired, and the sweep.
 
-The server looks through a table once in a period, and an expired item stays visible until then. So it is here: the
-first request to a table for which a sweep is due does the sweep before it is executed. Nothing runs while no request
-comes.
+A sweep deletes the expired items of a table. The server does one in each period, and an expired item stays visible
+until then. Here, a request to a table does the sweep before it is executed, if one is due. While no request comes,
+nothing happens.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .parsing import ITEM_OPERATIONS, Parsed, Rule
 from .schema import check_table_name
 
 _YEARS = 5 * 31_556_952
-"""Five years in seconds. A time that lies further back is taken for a mistake, and the item does not expire."""
+"""Five years in seconds. A time further in the past counts as a mistake, and the item does not expire."""
 
 _LONGEST_NAME = 255
 
 
 class Expiry:
-    """One for each cluster, from any thread.
+    """One for each cluster. All methods may be called from any thread.
 
-    `period`: the least number of seconds between two sweeps of a table; None for no sweep but those of `sweep`.
+    `period`: the least number of seconds between two sweeps of a table; None if only `sweep` does sweeps.
     `clock` gives the Unix time; `monotonic` measures periods.
     """
 
@@ -80,11 +80,11 @@ class Expiry:
     # When
 
     def is_due(self, parsed: Parsed) -> bool:
-        """Whether a sweep comes before this request."""
+        """Whether a sweep must be done before this request."""
         return any(self._is_due(table) for table in _tables(parsed))
 
     def sweep_before(self, parsed: Parsed) -> None:
-        """Sweep the tables of a request for which it is due. It may wait for the engine."""
+        """Sweep those tables of a request for which a sweep is due. This may wait for the engine."""
         for table in _tables(parsed):
             if self._is_due(table) and self._begin(table):
                 self._sweep_table(table, self._clock())
@@ -106,7 +106,8 @@ class Expiry:
     # The sweep
 
     def sweep(self, table: str | None = None, now: float | None = None) -> int:
-        """Delete what has expired at the Unix time `now`, in one table or in all; how many items that were.
+        """Delete the items of one table, or of all tables, that have expired at the Unix time `now` (None: the present
+        time). Returns how many items were deleted.
 
         Raises LookupError for a table that does not exist.
         """
@@ -124,7 +125,7 @@ class Expiry:
         return sum(self._delete(table, info, item) for item in expired)
 
     def _delete(self, table: str, info: TableInfo, item: Mapping[str, Any]) -> bool:
-        """Delete an item, unless its time was changed since it was read."""
+        """Delete an item, unless its time has changed since it was read. Returns whether it was deleted."""
         request = {
             "TableName": table,
             "Key": {name: item[name] for name in info.keys.types},
@@ -144,7 +145,7 @@ class Expiry:
 def is_expired(value: object, now: float) -> bool:
     """Whether an item with this attribute has expired at the Unix time `now`.
 
-    As the server's ttl.cc: it is a number, its whole part lies in the past, and not more than five years.
+    As in the server's ttl.cc: the value is a number, and its whole part is a time in the past, at most five years ago.
     """
     number = value.get("N") if isinstance(value, dict) else None
     if number is None:
@@ -157,7 +158,7 @@ def is_expired(value: object, now: float) -> bool:
 
 
 def _tables(parsed: Parsed) -> list[str]:
-    """The tables whose items a request is about."""
+    """The tables whose items a request reads or writes."""
     if parsed.operation not in ITEM_OPERATIONS:
         return []
     if parsed.table is not None:

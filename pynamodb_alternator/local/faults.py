@@ -1,6 +1,6 @@
-"""Faults of one node: what goes wrong with which requests, and how often.
+"""The faults of one node: each says what goes wrong, for which requests, and how often.
 
-Rules are added from any thread and looked up in the event loop, under one lock.
+They are added from any thread, and looked up in the event loop, under one lock.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ LOCALNODES = "/localnodes"
 EVERYTHING = "*"
 
 Wire = Literal["whole", "reset", "truncate", "garbage", "cut_chunked", "wrong_length", "drop"]
-"""How an answer goes onto the wire: as it should, or spoilt in one of these ways."""
+"""How an answer is sent: correctly (``whole``), or spoilt in one of these ways."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one request suffers, made of the faults that matched it."""
+    """The combined effect on one request of all faults that matched it."""
 
     delay: float = 0.0
     delay_after: float = 0.0
@@ -37,15 +37,15 @@ class Effect:
 
 
 UNHARMED = Effect()
-"""The effect on a request that no fault strikes."""
+"""The effect on a request that has no fault."""
 
 
 @dataclass(slots=True, eq=False)
 class Fault:
-    """One fault of one node. It holds until it has struck `times` times, or until `cancel()` or the end of ``with``.
+    """One fault of one node. It ends when it has struck `times` times, or with `cancel()`, or at the end of ``with``.
 
     `operations`: the operations that it strikes; None means every DynamoDB operation, but not `GET /` and
-    ``GET /localnodes``, which are named ``"/"`` and ``"/localnodes"``. ``"*"`` is everything.
+    ``GET /localnodes``, which are named ``"/"`` and ``"/localnodes"``. ``"*"`` means every request.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Fault:
     hits: int = 0
     """How many requests it has struck."""
     on_cancel: Callable[[Fault], None] | None = field(default=None, repr=False)
-    """What ends it on its node."""
+    """Removes the fault from its node."""
 
     def strikes(self, operation: str) -> bool:
         if self.operations is None:
@@ -67,7 +67,7 @@ class Fault:
         return self.times is not None and self.hits >= self.times
 
     def cancel(self) -> None:
-        """End the fault. Calling it again does nothing."""
+        """End the fault. A second call does nothing."""
         if self.on_cancel is not None:
             self.on_cancel(self)
 
@@ -107,7 +107,7 @@ class Faults:
 
     @property
     def rules(self) -> tuple[Fault, ...]:
-        """The faults that hold now."""
+        """The faults that have not ended."""
         return self._rules
 
     def strike(self, operation: str) -> Effect:

@@ -1,7 +1,7 @@
-"""``FLOAT32VECTOR``, the type that Alternator adds to attribute values, over engines that do not know it.
+"""``FLOAT32VECTOR``, a type of attribute values that only Alternator has, with engines that do not support it.
 
-An engine keeps such a value as a map with one text, under a name that nobody else gives. Numbers are rounded to those
-that 4 bytes have, as the server keeps them.
+The engine gets such a value as a map with one text, whose name no client uses. Numbers are rounded to 4 bytes, as in
+the server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _float32 = struct.Struct("<f")
 
 
 def float32(number: float) -> float:
-    """The nearest number of 4 bytes; infinite for one that is too large."""
+    """The nearest 4-byte floating point number; infinite if `number` is too large."""
     try:
         rounded: float = _float32.unpack(_float32.pack(number))[0]
     except OverflowError:
@@ -34,7 +34,7 @@ def float32(number: float) -> float:
 
 
 def floats_of(value: object) -> list[float]:
-    """The numbers of a ``FLOAT32VECTOR``. Raises `DialectError` for what is none."""
+    """The numbers of a ``FLOAT32VECTOR``. Raises `DialectError` for a value that is not one."""
     if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
         raise validation(f"{TYPE} must be a list of numbers")
     numbers = [float32(number) for number in value]
@@ -45,12 +45,13 @@ def floats_of(value: object) -> list[float]:
 
 
 def with_float_vectors(engine: Engine, dialects: Collection[str]) -> Engine:
-    """The engine of a server that speaks these dialects of vector search: only the older one has the type."""
+    """The engine for a server with these dialects of vector search: only ``alternator``, the older one, has the
+    type."""
     return _WithFloatVectors(engine) if "alternator" in dialects else _WithoutFloatVectors(engine)
 
 
 class _WithFloatVectors:
-    """An engine that knows the type. `call` raises `DialectError` for numbers that do not fit."""
+    """An engine that supports the type. `call` raises `DialectError` for numbers that do not fit into 4 bytes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -60,12 +61,12 @@ class _WithFloatVectors:
         return status, answered, from_engine(answer)
 
     def __getattr__(self, name: str) -> Any:
-        """What else the engine has, such as its `batch_limit`."""
+        """Any other attribute of the engine, such as its `batch_limit`."""
         return getattr(self._engine, name)
 
 
 class _WithoutFloatVectors(_WithFloatVectors):
-    """An engine that refuses the type. `call` raises `DialectError` where a request has it."""
+    """An engine that refuses the type. `call` raises `DialectError` for a request that has it."""
 
     def call(self, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
         if _SENT in body:
@@ -74,24 +75,24 @@ class _WithoutFloatVectors(_WithFloatVectors):
 
 
 def to_engine(body: bytes) -> bytes:
-    """A request for an engine. Raises `DialectError` for numbers that do not fit."""
+    """The body of a request in the engine's form. Raises `DialectError` for numbers that do not fit into 4 bytes."""
     return orjson.dumps(_changed(orjson.loads(body), TYPE, _kept)) if _SENT in body else body
 
 
 def from_engine(body: bytes) -> bytes:
-    """An engine's answer."""
+    """The body of an answer in Alternator's form."""
     return orjson.dumps(_changed(orjson.loads(body), "M", _sent)) if _KEPT in body else body
 
 
 def _kept(value: Any) -> Any:
     if isinstance(value, dict):
-        return {TYPE: _changed(value, TYPE, _kept)}  # an attribute that has this name
+        return {TYPE: _changed(value, TYPE, _kept)}  # this is an attribute that has the name of the type
     return {"M": {_KEPT_AS: {"S": orjson.dumps(floats_of(value)).decode()}}}
 
 
 def _refused(value: Any) -> Any:
     if isinstance(value, dict):
-        return _changed(value, TYPE, _refused)  # an attribute that has this name
+        return _changed(value, TYPE, _refused)  # this is an attribute that has the name of the type
     raise validation(f"unknown type {TYPE} for value {shown(value)}")
 
 
@@ -102,7 +103,7 @@ def _sent(value: Any) -> Any:
 
 
 def _changed(value: Any, kind: str, change: Any) -> Any:
-    """The JSON with each object of one member `kind` changed."""
+    """The JSON, in which each object whose only member is called `kind` is replaced by `change`."""
     if isinstance(value, dict):
         if value.keys() == {kind} and isinstance(value[kind], list | dict):
             return change(value[kind])

@@ -1,4 +1,4 @@
-"""What a node asks of its cluster: the protocol between the sockets and faults of one node and the dialect of all."""
+"""The protocol between a node, which has sockets and faults, and its cluster, which has the dialect for all nodes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .parsing import Parsed
 
 
 class Handler(Protocol):
-    """From a request to its answer. All methods are called in the event loop, by each of the nodes.
+    """Makes the answers to requests. All methods are called in the event loop, by each of the nodes.
 
-    A DynamoDB request takes three steps, between which its node counts it, holds it back or spoils it: `read`,
-    `execute`, `encode`. Every other request is answered by `get`.
+    A DynamoDB request takes three steps: `read`, `execute`, `encode`. Between them, its node counts it, delays it or
+    applies faults. `get` answers every other request.
     """
 
     async def read(self, request: Request, asked: str) -> Parsed:
@@ -22,19 +22,20 @@ class Handler(Protocol):
 
     @property
     def hop_delay(self) -> float:
-        """Seconds that a request takes longer at a node that is not a replica of what it is about."""
+        """How many seconds longer a request takes at a node that is not a replica of its partition."""
 
     async def is_replica(self, parsed: Parsed, asked: Member) -> bool | None:
-        """Whether the node `asked` is a replica of the partition that a request is about; None if it is about none."""
+        """Whether the node `asked` is a replica of the partition that a request uses; None if it does not use exactly
+        one."""
 
     def token(self, parsed: Parsed) -> int | None:
-        """The token of the partition that a request is about, for the log; None if it is about none."""
+        """The token of the partition that a request uses, for the log; None if it does not use exactly one."""
 
     async def execute(self, parsed: Parsed) -> Answer:
-        """Execute it. Refusals and failures of the engine are answers."""
+        """Execute a request. Refusals and failures of the engine are returned as answers, and not raised."""
 
     async def encode(self, request: Request, answer: Answer) -> tuple[bytes, str | None]:
-        """The answer's body as it goes onto the wire, and its Content-Encoding."""
+        """The body of the answer as it is sent, and its Content-Encoding."""
 
     def get(self, request: Request, asked: Member) -> Answer:
-        """The answer to health checks, discovery and unknown paths."""
+        """The answer to a health check, to ``/localnodes`` and to an unknown path."""

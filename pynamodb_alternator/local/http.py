@@ -1,9 +1,9 @@
 """HTTP/1.1 as Alternator's server speaks it: one `Connection` for each accepted socket.
 
-asyncio hands a connection the bytes that come, and httptools cuts them into requests, which wait in a queue. One task
-answers them in their order: it asks the `Owner` for the `Reply`, and sends it whole or spoilt as its effect says.
-Bytes that are not HTTP are refused after the answers to the requests before them. Everything happens in the thread of
-the event loop.
+asyncio passes the received bytes to a connection, and httptools parses them into requests, which wait in a queue. One
+task answers them in their order: it gets the `Reply` from the `Owner`, and sends it whole or spoilt, by the reply's
+effect. Bytes that are not HTTP are refused after the earlier requests were answered. Everything happens in the thread
+of the event loop.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CHUNK = 32 * 1024
 
 @dataclass(slots=True)
 class Request:
-    """One request: what the node needs to know of it."""
+    """One request, with everything that the node needs."""
 
     method: str
     path: str
@@ -50,40 +50,40 @@ class Request:
     body: bytes
     keep_alive: bool
     certified: bool
-    """The client has presented a certificate of the cluster's authority."""
+    """Whether the client has presented a certificate of the cluster's authority."""
     shard: int
-    """The one to which its connection belongs."""
+    """The shard to which its connection belongs."""
     client: tuple[str, int]
-    """Address and port that it comes from."""
+    """The address and port of the client."""
     secure: bool
-    """It came over TLS."""
+    """Whether it came over TLS."""
 
 
 @dataclass(slots=True)
 class Reply:
-    """What goes out for one request."""
+    """Everything that is sent for one request."""
 
     answer: Answer
     body: bytes
-    """The answer's body as it goes onto the wire."""
+    """The body of the answer as it is sent."""
     encoding: str | None = None
-    """Its Content-Encoding."""
+    """The Content-Encoding of the body."""
     effect: Effect = UNHARMED
 
 
 class Owner(Protocol):
-    """What a connection needs of the node that accepted it."""
+    """The node's side of a connection: the methods that a connection calls."""
 
     @property
     def max_body(self) -> int:
-        """The longest body of a request in bytes."""
+        """The longest body of a request, in bytes."""
 
     @property
     def server_header(self) -> bool:
         """Whether answers have a ``Server`` header."""
 
     def opened(self, connection: Connection) -> bool:
-        """Take note of a connection that is ready; False if it must be closed at once."""
+        """Add a connection that is ready. False if it must be closed at once."""
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection."""
@@ -93,7 +93,7 @@ class Owner(Protocol):
         """Makes the reply to a request; None to close the socket without one."""
 
     def report(self, wrong: BaseException) -> None:
-        """Note a defect of our own."""
+        """Record an error inside the cluster itself."""
 
 
 class Connection(asyncio.Protocol):
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._rejection: Answer | None = None
         self._deaf = False
-        """Nothing more is read: the connection is about to close."""
+        """Whether received bytes are ignored, because the connection is about to close."""
         self._certified = self._secure = False
         self._client = ("", 0)
         self.resumed: bool | None = None
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        # None of a client that has gone already.
+        # None if the client has already closed the connection.
         self._client = transport.get_extra_info("peername") or self._client
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
@@ -138,8 +138,8 @@ class Connection(asyncio.Protocol):
         self._owner.lost(self)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
-        # A request that was received is executed even if its client has left, as by the server. That a late write
-        # may follow the one that the client sent elsewhere meanwhile is the client's to fear.
+        # A received request is executed even if its client has closed the connection, as in the server. So a late write
+        # may come after another write, which the client has sent to another node in the meantime.
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -153,13 +153,14 @@ class Connection(asyncio.Protocol):
             if not self._deaf:
                 self._refuse(400)
         if self._in_head and self._headers is head and not self._deaf:
-            # All of it belonged to a head that has not ended yet.
+            # All of these bytes belong to the head of a request, which has not ended yet.
             self._head_bytes += len(data)
             if self._head_bytes > _MOST_HEAD_BYTES:
                 self._refuse(400)
 
     def eof_received(self) -> bool:
-        # A client that has closed its side gets the answers that it still waits for. (Not with TLS: asyncio cannot.)
+        # A client that has closed its side gets the answers for which it still waits. (Not with TLS: asyncio cannot do
+        # this.)
         self._deaf = True
         return self._task is not None and self.resumed is None
 
@@ -287,14 +288,15 @@ class Connection(asyncio.Protocol):
         if effect.wire == "garbage":
             transport.write(effect.garbage)
         elif effect.wire == "cut_chunked":
-            # The first chunk is whole and the second is announced, so that a reader which ignores the end notices.
+            # The first chunk is whole, and the second one is announced: a client that ignores the missing end fails,
+            # too.
             transport.write(head + b"%x\r\n%b\r\n%x\r\n" % (max(len(half), 1), half or b" ", len(body)))
         else:
             transport.write(head + half)
         self.close(reset=effect.wire == "reset")
 
     def _refuse(self, status: int) -> None:
-        """Answer what could not be read as HTTP, and close."""
+        """Answer bytes that cannot be read as HTTP, and close."""
         self._reject(Answer(status, b"", "text/plain"))
 
     def _too_large(self) -> None:
@@ -302,7 +304,7 @@ class Connection(asyncio.Protocol):
         self._reject(error_answer("PayloadTooLarge", f"Request content length limit exceeded: {limit} bytes", 413))
 
     def _reject(self, answer: Answer) -> None:
-        """Answer before the request was read to its end, and close; after the answers to earlier requests."""
+        """Send this answer before the request is read to its end, and close. Earlier requests are answered first."""
         self._deaf = True
         self._rejection = answer
         if self._task is None:
@@ -317,7 +319,7 @@ class Connection(asyncio.Protocol):
         transport.close()
 
     def close(self, *, reset: bool = False) -> None:
-        """Close after what was written has gone out; with `reset`, at once and with a TCP reset."""
+        """Close when all written bytes are sent; with `reset`, close at once with a TCP reset."""
         self._deaf = True
         transport = self._transport
         if transport is None:
@@ -333,11 +335,13 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, as the kernel does for a process that died.
 
-        `shutdown` first, because a child that was forked meanwhile has the socket as well, and would keep it open.
+        `shutdown` is called first: a child process that was forked in the meantime has the socket too, and would keep
+        it open.
         """
         self._deaf = True
         if self._task is not None:
-            # At once: what waited for the end of a delay or a hang dies with the process.
+            # Requests that wait for the end of a delay or a hang are cancelled, because the process that they imitate
+            # has died.
             self._task.cancel()
         if self._transport is not None:
             # AttributeError: a TLS transport that has just been closed has no socket any more.

@@ -1,6 +1,7 @@
-"""Write isolation as the server understands it.
+"""The server's rules of write isolation.
 
-Written from the server's rules and without a look at this library's own routing, so that tests may compare the two.
+This module was written from the server's documentation, independently of the module of this library that routes by
+write isolation, so that tests can compare the two.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MODES = {
     "unsafe": UNSAFE,
     UNSAFE: UNSAFE,
 }
-"""The values that the tag and the option take, and the mode that each means."""
+"""The values of the tag and the option, and the mode that each means."""
 
 _OLD_VALUES = frozenset(["ALL_OLD", "UPDATED_OLD", "ALL_NEW"])
 _TOKEN = re.compile(r"\s*(?:(?P<word>[A-Za-z_#:][A-Za-z0-9_]*)|(?P<number>\d+)|(?P<sign>[=,+\-()\[\].]))")
@@ -40,7 +41,7 @@ def allowed() -> str:
 def needs_read_before_write(operation: str, request: Mapping[str, Any]) -> bool:
     """Whether the server must read the item before it can do this write (alternator-server.md, "Write isolation").
 
-    An expression that cannot be understood counts as none: the engine is about to refuse it with a better message.
+    An expression that cannot be parsed counts as none: the engine will refuse it with a better message.
     """
     if operation not in ("PutItem", "DeleteItem", "UpdateItem"):
         return False
@@ -54,7 +55,7 @@ def needs_read_before_write(operation: str, request: Mapping[str, Any]) -> bool:
     expression = request.get("UpdateExpression")
     if isinstance(expression, str):
         if len(expression) > MOST_BYTES:
-            return False  # it is about to be refused
+            return False  # the engine will refuse it
         return _update_reads(expression)
     updates = request.get("AttributeUpdates")
     return isinstance(updates, Mapping) and any(_legacy_reads(update) for update in updates.values())
@@ -72,13 +73,13 @@ def _update_reads(expression: str) -> bool:
     side = "path"
     for token in _tokens(expression):
         if token.upper() in ("SET", "REMOVE", "ADD", "DELETE") and side in ("path", "value"):
-            # An attribute cannot bear these names without an alias: they are reserved words.
+            # These words are reserved: an attribute with such a name needs an alias.
             clause, side = token.upper(), "path"
             if clause in ("ADD", "DELETE"):
                 return True
         elif token in (".", "["):
-            # Before the sign it is a nested path that is written, after it one that is read. A dot within an
-            # aliased name cannot be seen here: the alias stands for one whole name.
+            # A nested path. Before the sign it is written, after the sign it is read; the server reads the item for
+            # both. A dot within a name is not found here, because such a name needs an alias.
             return True
         elif token == "=":
             side = "value"

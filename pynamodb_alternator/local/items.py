@@ -1,8 +1,8 @@
-"""The operations on one item: what the server checks, which condition holds, what is written and given back.
+"""The operations on one item: the server's checks, conditions, writes and returned values.
 
-Over an engine in process, conditions, updates and projections are this module's: it reads the item, decides, and writes
-the whole item, all under the engine's lock. An engine behind a URL cannot be locked; requests to it are checked here,
-and it applies their conditions itself.
+With an engine in process, this module does the conditions, updates and projections: it reads the item, decides, and
+writes the whole item, all under the engine's lock. An engine with a URL cannot be locked: its requests are only checked
+here, and it applies the conditions itself.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from .schema import check_table_name
 
 _RETURN_VALUES = ("NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW")
 _BROUGHT = ("ExpressionAttributeNames", "ExpressionAttributeValues", "AttributeUpdates")
-"""What counts for the size of an update."""
+"""The parameters that count for the size of an update."""
 
 Item = dict[str, Any]
 
 
 class ItemRules:
-    """GetItem, PutItem, DeleteItem and UpdateItem. `lock` is the engine's, or None where it has none."""
+    """GetItem, PutItem, DeleteItem and UpdateItem. `lock`: the lock of the engine, or None if it has none."""
 
     def __init__(self, client: EngineClient, catalogue: Catalogue, lock: AbstractContextManager[Any] | None) -> None:
         self._client = client
@@ -137,7 +137,7 @@ class ItemRules:
 
 
 class _Write:
-    """What every write to one item has: its condition, and what is to be given back."""
+    """The common part of every write to one item: its condition, and which values it returns."""
 
     def __init__(self, parsed: Parsed, info: TableInfo, allowed: tuple[str, ...]) -> None:
         parameters = parsed.parameters
@@ -173,7 +173,7 @@ class _Write:
     _has_expressions = False
 
     def _read_expressions(self, info: TableInfo) -> None:
-        """Parse the other members of the request. Here there are none."""
+        """Parse the other parameters of the request. This base has none."""
 
     @property
     def reads(self) -> bool:
@@ -181,7 +181,7 @@ class _Write:
         return self._condition is not None or self._expected is not None or self.returns == "ALL_OLD"
 
     def check(self, old: Mapping[str, Any] | None) -> None:
-        """Raises `DialectError` ConditionalCheckFailedException where the condition does not hold for the item."""
+        """Raises `DialectError` ConditionalCheckFailedException if the condition does not hold for the item."""
         if self._condition is not None:
             holds = conditions.holds(self._condition, old)
         else:
@@ -199,7 +199,7 @@ class _Write:
 
 
 class ConditionFailed(DialectError):
-    """A condition did not hold; `old` is the item, where the request asks for it."""
+    """A condition did not hold. `old`: the item, if the request asks for it."""
 
     def __init__(self, old: Mapping[str, Any] | None) -> None:
         super().__init__("ConditionalCheckFailedException", "The conditional request failed")
@@ -248,7 +248,7 @@ class _Update(_Write):
 
     @property
     def size(self) -> int:
-        """The bytes of what the request brings."""
+        """The size in bytes of the names and values in the request."""
         return sum(item_size(self._parameters.get(name) or {}) for name in _BROUGHT)
 
     @property
@@ -256,7 +256,7 @@ class _Update(_Write):
         return super().reads or self.returns not in ("NONE", "UPDATED_NEW") or bool(self._legacy)
 
     def changes(self, old: Mapping[str, Any] | None) -> updates.Changes:
-        """What is to be changed. Raises `DialectError` for values that cannot be stored."""
+        """The changes to the item `old`. Raises `DialectError` for values that cannot be stored."""
         if self._plan is not None:
             changes = updates.changes(self._plan, old)
         else:
@@ -296,7 +296,7 @@ class _Update(_Write):
 
 
 def table_of(catalogue: Catalogue, parsed: Parsed) -> TableInfo:
-    """The table of a request. Raises `DialectError` where it names none, or one that does not exist."""
+    """The table of a request. Raises `DialectError` if it names none, or one that does not exist."""
     name = parsed.parameters.get("TableName")
     info = catalogue.known(name) if isinstance(name, str) else None
     return info if info is not None else catalogue.existing(check_table_name(name))
@@ -318,14 +318,14 @@ def check_item(item: object, info: TableInfo) -> Item:
         check(value, "PutItem")
         check_name(name)
         normal = stored(value)
-        # The server has another item for 1 and for 1.0.
+        # The server has two items for the keys 1 and 1.0.
         result[name] = value if name in kept_as_written else normal
     keys.check_index_keys(item, info.index_types)
     return result
 
 
 def flag(parameters: Mapping[str, Any], name: str) -> bool:
-    """A parameter that is true, false or missing."""
+    """A parameter that is true, false or missing (False). Raises `DialectError` for another value."""
     value = parameters.get(name)
     if value is not None and not isinstance(value, bool):
         raise validation(f"{name} flag must be a boolean")
@@ -333,7 +333,7 @@ def flag(parameters: Mapping[str, Any], name: str) -> bool:
 
 
 def choice(parameters: Mapping[str, Any], name: str, choices: tuple[str, ...], default: str) -> str:
-    """A parameter that is one of some words."""
+    """A parameter that is one of `choices`, or missing. Raises `DialectError` for another value."""
     value = parameters.get(name)
     if value is None:
         return default

@@ -1,4 +1,4 @@
-"""Keys in requests: that they are whole, of the right types, and of values that can be keys."""
+"""Checks of keys in requests: all parts are there, with the right types, and with values that can be keys."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .expressions.values import is_value
 
 _WORDS = {"S": " string", "B": " binary", "N": ""}
 _LONGEST = 65535
-"""Bytes of a key, and of its length."""
+"""The most bytes of a key."""
 
 
 def check_key(key: object, keys: Keys, caller: str) -> Mapping[str, Any]:
-    """`key` as the key of one item, and nothing else. Raises `DialectError` for others."""
+    """`key`, if it is exactly the key of one item. Raises `DialectError` if it is not."""
     if not isinstance(key, dict):
         raise validation(f"{caller} requires a Key parameter: {shown(key)} must be an object")
     check_key_of(key, keys)
@@ -29,7 +29,7 @@ def check_key(key: object, keys: Keys, caller: str) -> Mapping[str, Any]:
 
 
 def check_key_of(item: Mapping[str, Any], keys: Keys) -> None:
-    """Raises `DialectError` where an item lacks its key, or has another type there, or something empty."""
+    """Raises `DialectError` if the key of an item is missing, has another type, or is empty."""
     for name, kind in keys.types.items():
         if name not in item:
             raise validation(f"Key column {name} not found: Missing the key {name} in the item")
@@ -57,12 +57,12 @@ def check_key_value(name: str, value: object, kind: str) -> None:
         return
     size = 2 + len(decoded(content) if kind == "B" else content.encode("utf-8", "surrogatepass"))
     if size > _LONGEST:
-        # The server's storage says so, and Alternator takes it for a failure.
+        # The server's storage refuses the key, and Alternator reports this as an internal error.
         raise DialectError("InternalServerError", f"Key length of {size} is longer than maximum of {_LONGEST}")
 
 
 def check_index_keys(item: Mapping[str, Any], types: Mapping[str, str]) -> None:
-    """Raises `DialectError` where an attribute that is an index's key has another type, or is empty."""
+    """Raises `DialectError` if an attribute that is a key of an index has another type, or is empty."""
     for name, kind in types.items():
         value = item.get(name)
         if value is None:
@@ -77,15 +77,16 @@ def check_index_keys(item: Mapping[str, Any], types: Mapping[str, str]) -> None:
 
 
 def as_read(item: Mapping[str, Any], kept_as_written: frozenset[str]) -> Mapping[str, Any]:
-    """An item as the server gives it back. A partition key that is a number is stored as it was written, and read in
-    the form of all numbers: 1.0 is another key than 1, and comes back as 1."""
+    """An item as the server returns it. A partition key that is a number is stored as it was written, but returned in
+    the normal form of numbers: 1.0 and 1 are two keys, and both are returned as 1."""
     if not kept_as_written:
         return item
     return {**item, **{name: stored(item[name]) for name in kept_as_written if name in item}}
 
 
 def token_of_value(value: object) -> int | None:
-    """The token of a key that has this attribute value, such as ``{"S": "alice"}``; None for what cannot be a key."""
+    """The token of a partition key with this attribute value, such as ``{"S": "alice"}``; None if it cannot be a
+    key."""
     if not is_value(value):
         return None
     ((kind, content),) = cast("dict[str, Any]", value).items()
@@ -96,8 +97,7 @@ def token_of_value(value: object) -> int | None:
 
 @functools.lru_cache(16_384)
 def _token(kind: str, content: str) -> int | None:
-    """The tokens of the keys that were used last are kept: computing one takes longer than all other work for the
-    counters."""
+    """The tokens of the last keys are cached: to compute one takes longer than all other work for the counters."""
     try:
         return token_of(kind, base64.b64decode(content) if kind == "B" else content)
     except (ValueError, LookupError):
@@ -105,12 +105,13 @@ def _token(kind: str, content: str) -> int | None:
 
 
 def segment_of(token: int, total: int) -> int:
-    """Which of `total` segments of a Scan has a token: all are equal in size, except that the last has what is over."""
+    """Which of the `total` segments of a Scan has a token. All segments have the same size, except that the last one
+    also has the remainder."""
     return min((token + 2**63) // ((2**64 - 1) // total), total - 1)
 
 
 def identity(key: Mapping[str, Any], keys: Keys) -> Hashable:
-    """An identity of a key, equal for equal keys: numbers by value, binaries by their bytes."""
+    """A hashable value that is equal for equal keys: numbers are compared by value, binaries by their bytes."""
     parts: list[Hashable] = []
     for name, kind in keys.types.items():
         content = content_of(key[name])

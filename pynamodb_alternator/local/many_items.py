@@ -1,4 +1,4 @@
-"""Query, Scan and batches: long answers come in chunks, system tables are read here, batches take 100 writes."""
+"""Query, Scan and batches. Long answers are sent in chunks, and a batch may have 100 writes."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class ManyItemRules:
         return item if info is None else keys.as_read(item, info.kept_as_written)
 
     def _got(self, plain: Mapping[str, Any]) -> dict[str, Any]:
-        """All items of a batch; an engine that leaves keys over is asked again."""
+        """All items of a batch. If the engine returns unprocessed keys, it is asked again."""
         responses: dict[str, list[Any]] = {table: [] for table in plain}
         while plain:
             part = self._client.result("BatchGetItem", {"RequestItems": plain})
@@ -112,7 +112,7 @@ class ManyItemRules:
         return {"Responses": responses}
 
     def _check_get(self, table: str, request: Any) -> Projection | None:
-        """The projection of what is asked of one table. Raises `DialectError`."""
+        """The projection for one table of a batch. Raises `DialectError` for mistakes in the request."""
         info = self._catalogue.existing(table)
         asked = request.get("Keys") if isinstance(request, dict) else None
         if not isinstance(asked, list) or not asked:
@@ -142,7 +142,7 @@ class ManyItemRules:
         limit = self._client.batch_limit
         for part in [checked] if total <= limit else _parts(checked, limit):
             while part:
-                # Alternator never returns UnprocessedItems: what an engine leaves over is sent to it again.
+                # Alternator never returns UnprocessedItems: they are sent to the engine again.
                 part = self._client.result("BatchWriteItem", {"RequestItems": part}).get("UnprocessedItems") or {}
         result: dict[str, Any] = {"UnprocessedItems": {}}
         if with_capacity:
@@ -160,11 +160,12 @@ class ManyItemRules:
         for table, requests in checked.items():
             for request in requests:
                 if "PutRequest" in request:
-                    # Of the JSON: a little more than the item's own size, and measured sooner.
+                    # The size of the JSON is a little more than the item's own size, and faster to compute.
                     self._catalogue.note_item(table, len(orjson.dumps(request["PutRequest"]["Item"])))
 
     def _check_writes(self, table: str, requests: list[Any]) -> list[Any]:
-        """The writes to one table as they are stored. Raises `DialectError`."""
+        """The writes to one table, in the form in which they are stored. Raises `DialectError` for mistakes in the
+        request."""
         info = self._catalogue.existing(table)
         if not requests:
             raise validation("Member of RequestItems must be a non-empty array of WriteRequest objects")
@@ -205,7 +206,7 @@ def _check_duplicates(identities: list[Hashable]) -> None:
 
 
 def _parts(requested: Mapping[str, list[Any]], limit: int) -> list[dict[str, list[Any]]]:
-    """The same writes in requests of at most `limit`."""
+    """The same writes as several requests, each with at most `limit` writes."""
     flat = [(table, request) for table, requests in requested.items() for request in requests]
     parts: list[dict[str, list[Any]]] = []
     for start in range(0, len(flat), limit):

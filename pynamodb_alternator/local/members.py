@@ -1,4 +1,4 @@
-"""The nodes of a cluster as its system tables and ``GET /localnodes`` tell of them."""
+"""The nodes of a cluster as its system tables and ``GET /localnodes`` list them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Member(Protocol):
-    """What nodes know of each other."""
+    """The part of a node that other nodes and the system tables see."""
 
     @property
     def host(self) -> str: ...
@@ -36,7 +36,7 @@ class Member(Protocol):
         """Whether its peers believe it to be up."""
 
     def under_way(self) -> list[Request]:
-        """The DynamoDB requests that it is answering."""
+        """The DynamoDB requests that it has received and not answered yet."""
 
 
 Members = Callable[[], Sequence[Member]]
@@ -49,14 +49,14 @@ def host_id(member: Member) -> str:
 
 
 def internal_address(member: Member) -> str:
-    """Another address of the same node, for its peers alone: 10.0.0.1 for 127.0.0.1. Nothing listens there."""
+    """Another address of the same node, only for its peers: 10.0.0.1 for 127.0.0.1. Nothing listens there."""
     return f"10.{member.host.partition('.')[2]}"
 
 
 def listed_hosts(members: Sequence[Member], asked: Member, query: bytes) -> list[str]:
-    """What ``GET /localnodes`` answers: the hosts of the nodes in the datacenter, and in the rack if `query` has one.
+    """The answer to ``GET /localnodes``: the hosts of the nodes in the datacenter, and in the rack if `query` has one.
 
-    `asked`: the node that answers. Its datacenter is the one that is meant where `query` has none.
+    `asked`: the node that answers. If `query` has no datacenter, this node's datacenter is used.
     """
     parameters = parse_qs(query.decode("latin-1"))
     datacenter = parameters.get("dc", [""])[-1] or asked.datacenter

@@ -1,7 +1,7 @@
 """The default engine: moto's DynamoDB, called in process without its HTTP layer.
 
-Each `MotoEngine` owns a backend of its own. It is in none of moto's registries, so `mock_aws` in the user's process
-neither sees nor resets it, and two clusters share nothing.
+Each `MotoEngine` has its own backend, which is not in moto's registries. So `mock_aws` in the user's process does not
+see or reset it, and two clusters share nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ _log = logging.getLogger(__name__)
 _REGION = "us-east-1"
 _ACCOUNT = "123456789012"
 _HEADERS = {"content-type": "application/x-amz-json-1.0"}
-# Fields that moto's handlers put into a result although DynamoDB's model has no such field, or nobody asked for it.
+# Fields that moto's handlers add to a result although DynamoDB's model does not have them, or the request did not ask
+# for them.
 _STRAY = ("ConsumedCapacityUnits", "ConsumedCapacity", "ItemCollectionMetrics")
 
 
 class MotoEngine:
-    """moto's DynamoDB behind one lock.
+    """moto's DynamoDB with one lock.
 
-    The lock is not a nicety: moto reads, copies and writes back without one, and loses updates under threads.
+    The lock is necessary: moto reads, copies and writes an item without a lock, and with several threads it loses
+    updates.
     """
 
     batch_limit = 100
@@ -51,14 +53,14 @@ class MotoEngine:
             except Exception as wrong:
                 return _error_answer(operation, wrong)
             finally:
-                # moto remembers every item and table that was ever made, for the dashboard of its server. We would
-                # run out of memory by it, and keep the tables of clusters that were closed.
+                # moto keeps every item and table that was ever made, for the dashboard of its server. Without this
+                # line, we would run out of memory, and keep the tables of closed clusters.
                 for instances, before in tracked:
                     del instances[before:]
 
     def _call(self, operation: str, parameters: dict[str, Any]) -> EngineAnswer:
         if operation == "UpdateItem" and "UpdateExpression" not in parameters:
-            # An update of nothing but the key is legal, and moto stumbles over it.
+            # An update that has only a key is legal, but moto fails on it.
             parameters.setdefault("AttributeUpdates", {})
         handler = self._handler(self._backend, parameters)
         action = self._action(operation)
@@ -83,7 +85,7 @@ class MotoEngine:
         return action
 
     def _plain(self, value: Any) -> Any:
-        """What orjson shall write for a value that it does not know."""
+        """The value that orjson writes in place of a type that it does not support."""
         if isinstance(value, self._attribute):
             return {value.type: value.value}
         if isinstance(value, bytes):
@@ -98,7 +100,7 @@ class MotoEngine:
 
 
 def _error_answer(operation: str, wrong: Exception) -> EngineAnswer:
-    """moto's exception as a JSON error; whatever moto did not foresee is an InternalServerError, as in Alternator."""
+    """moto's exception as a JSON error. An unexpected exception is an InternalServerError, as in Alternator."""
     description = getattr(wrong, "description", None)
     if isinstance(description, str) and description.startswith("{"):
         return int(getattr(wrong, "code", 400) or 400), _HEADERS, description.encode()
@@ -106,7 +108,7 @@ def _error_answer(operation: str, wrong: Exception) -> EngineAnswer:
     if isinstance(code, str) and isinstance(message, str):
         return 400, _HEADERS, orjson.dumps({"__type": code, "message": message})
     if isinstance(wrong, KeyError | TypeError | AttributeError | ValueError):
-        # moto validates little, and stumbles over malformed requests: the server would have refused them.
+        # moto validates little, and fails on malformed requests, which the server would have refused.
         _log.debug("moto failed on %s", operation, exc_info=wrong)
         text = f"the request is malformed ({type(wrong).__name__}: {wrong})"
         return 400, _HEADERS, orjson.dumps({"__type": "ValidationException", "message": text})
@@ -117,11 +119,12 @@ def _error_answer(operation: str, wrong: Exception) -> EngineAnswer:
 
 @functools.cache
 def _moto() -> tuple[Callable[..., Any], Callable[..., Any], type[Any], tuple[type[Any], ...]]:
-    """What we need of moto: the request handler, the backend, the type of attributes, and the types it tracks."""
+    """The classes of moto that we use: the request handler, the backend, the type of attributes, and the types it
+    tracks."""
     backend, handler, attribute, kept = backend_class()
 
     class Handler(handler):  # type: ignore[misc,valid-type,unused-ignore]
-        """moto's handler over our backend, without the request object that it is otherwise built from."""
+        """moto's handler with our backend, and without the request object that its own `__init__` needs."""
 
         def __init__(self, backend: Any, parameters: dict[str, Any]) -> None:
             super().__init__()

@@ -1,9 +1,9 @@
 """moto's tables without DynamoDB's limits, and with Alternator's keys.
 
-Derived from moto's own classes when the engine is made, since moto is imported then and not before. A table stores what
-passed the dialect's checks, so it checks nothing again: items may have any size, keys too. Binaries are ordered by
-their bytes and not by their base64 text. For a partition key that is a number, the digits after the point count: for
-the server 1 and 1.0 are two keys.
+The classes are derived from moto's own when the engine is made, because moto is not imported earlier. A table gets only
+items that passed the dialect's checks, so it checks nothing again: items and keys may have any size. Binaries are
+ordered by their bytes and not by their base64 text. In a partition key that is a number, zeros after the point count:
+for the server, 1 and 1.0 are two keys.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from .keys import segment_of, token_of_value
 
 _LONGEST_KEY = 65535
 _PAGE = 1_000_000
-"""moto ends a page before the item that makes it larger than this, and fails where that is the first."""
+"""In bytes. moto ends a page before the item with which it would be larger than this, and fails if that is the first
+item. So no item reports a larger size."""
 
 
 def backend_class() -> tuple[Any, Any, Any, tuple[Any, ...]]:
     """A backend whose tables are as described above, moto's request handler, its type of attributes, and the types of
-    which it keeps every instance."""
+    which moto keeps every instance."""
     try:
         from moto.dynamodb.models import DynamoDBBackend
         from moto.dynamodb.models.dynamo_type import DynamoType, Item
@@ -45,7 +46,8 @@ def backend_class() -> tuple[Any, Any, Any, tuple[Any, ...]]:
 
         def create_table(self, *arguments: Any, **named: Any) -> Any:
             made = super().create_table(*arguments, **named)
-            # moto names the class of its tables in the code, and an instance has no state that depends on it.
+            # The class cannot be passed to moto. An instance has no state that depends on its class, so the class is
+            # replaced here.
             made.__class__ = table
             return made
 
@@ -64,7 +66,7 @@ def _values(dynamo_type: Any) -> tuple[Any, Any]:
         @property
         def cast_value(self) -> Any:
             if self.type == "N":
-                return Decimal(self.value)  # in older versions of moto a float, which has fewer digits
+                return Decimal(self.value)  # older versions of moto make a float, which has fewer digits
             return base64.b64decode(self.value) if self.type == "B" else super().cast_value
 
         @property
@@ -101,7 +103,8 @@ def _values(dynamo_type: Any) -> tuple[Any, Any]:
             return bool(super().compare(range_comparison, [Value(each) for each in range_objs]))
 
     class Key(Value):
-        """A partition key: a number is its value and its scale, as the server stores it."""
+        """A partition key. Two numbers are equal if their values and their digits after the point are, as in the
+        server."""
 
         @property
         def order(self) -> Any:
@@ -113,8 +116,8 @@ def _values(dynamo_type: Any) -> tuple[Any, Any]:
 
 def _item(item: Any, value: Any, key: Any) -> Any:
     class StoredItem(item):  # type: ignore[misc]
-        """An item of any size. It is never changed once others may have it: a write puts another in its place, and an
-        update of moto's changes a copy that was put there for it. So no reader needs a copy."""
+        """An item of any size. It is never changed when another thread may have it: a write replaces it, and moto's
+        update changes a copy that was put in its place. So readers do not need a copy."""
 
         def __init__(self, hash_key: Any, range_key: Any, attrs: dict[str, Any], hash_names: set[str]) -> None:
             self.hash_key, self.range_key = hash_key, range_key
@@ -143,7 +146,7 @@ def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
     asked_of_query, asked_of_scan = _index_name_of(table.query), _index_name_of(table.scan)
 
     class StrictTable(table):  # type: ignore[misc]
-        """A table that stores whatever passed the dialect's checks."""
+        """A table that stores every item without checks, because the dialect has checked it."""
 
         def put_item(self, item_attrs: dict[str, Any], *arguments: Any, **named: Any) -> Any:
             hash_key = key(item_attrs[self.hash_key_attr])
@@ -156,7 +159,7 @@ def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
             return item
 
         def put_copy(self, of: dict[str, Any]) -> None:
-            """Put a copy in the place of the item with this key, if there is one."""
+            """Replace the item that has this key with a copy, if there is one."""
             range_key = of.get(self.range_key_attr) if self.range_key_attr is not None else None
             item = self.get_item(of.get(self.hash_key_attr, of), range_key)
             if item is not None:
@@ -183,7 +186,8 @@ def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
             return super().scan(*arguments, **named)
 
         def _generate_attr_to_sort_by(self, hash_key_attrs: list[str], range_key_attrs: list[Any]) -> list[str]:
-            """By the keys of an index, and then by those of the table: moto mixes them in an index without sort key."""
+            """Sort by the keys of an index, and then by those of the table: moto mixes them in an index without a sort
+            key."""
             keys = [self.hash_key_attr, self.range_key_attr]
             if self._asked is not None:
                 schema = self.get_index(self._asked).schema
@@ -193,7 +197,7 @@ def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
         def sorted_items(self, hash_key_attrs: list[str], range_key_attrs: list[Any], items: list[Any]) -> list[Any]:
             types = {each["AttributeName"]: each["AttributeType"] for each in self.attr}
             names = [name for name in (*hash_key_attrs, *range_key_attrs) if name in types]
-            # An index lacks the items whose attribute has another type than its key, or is too long for a key.
+            # An index does not have the items whose attribute has another type than its key, or is too long for a key.
             fit = [item for item in items if all(_fits(item.attrs.get(name), types[name]) for name in names)]
             return list(super().sorted_items(hash_key_attrs, range_key_attrs, fit))
 
@@ -204,7 +208,7 @@ def _table(table: Any, stored: Any, value: Any, key: Any) -> Any:
 
 
 def _index_name_of(method: Callable[..., Any]) -> Callable[..., str | None]:
-    """What finds the argument `index_name` among those of a call of `method`."""
+    """A function that gets the arguments of a call of `method`, and returns the argument `index_name`."""
     signature = inspect.signature(method)
 
     def index_name(*arguments: Any, **named: Any) -> str | None:

@@ -1,9 +1,9 @@
 """One node of the embedded cluster.
 
-A `LocalNode` is what a test holds: where the node stands, what it received, and its switches. It knows nothing of the
-cluster: its sockets are a `NodeServer`, its faults are `NodeFaults`, and the `Handler` that it was given makes the
-answers. What a node adds is in `LocalNode.respond`: it counts requests, holds them back while it hangs, and applies
-the faults that strike them.
+A test uses a `LocalNode`: it has the node's location, the requests that it received, and methods to kill it, to hang it
+and to add faults. It does not know the cluster: its sockets are a `NodeServer`, its faults are `NodeFaults`, and the
+`Handler` that it was given makes the answers. The node's own work is in `LocalNode.respond`: it counts requests, delays
+them while it hangs, and applies faults.
 """
 
 from __future__ import annotations
@@ -34,21 +34,22 @@ _MOST_KEPT = 50_000
 
 @dataclass(slots=True)
 class Received:
-    """One DynamoDB request that a node received, whether or not a fault struck it afterwards."""
+    """One DynamoDB request that a node received, also if a fault was applied to it afterwards."""
 
     operation: str
     table: str | None
-    """None also where a batch names several tables."""
+    """None also for a batch that names several tables."""
     partition_key: Any
-    """The typed value, such as ``{"S": "alice"}``; None for operations on more or less than one item."""
+    """The attribute value, such as ``{"S": "alice"}``; None for operations that do not read or write exactly one
+    item."""
     headers: dict[str, str]
     """Names in lower case."""
     body_size: int
-    """Bytes on the wire, before decompression."""
+    """In bytes, before decompression."""
 
 
 class LocalNode(NodeFaults):
-    """A node: where it stands, what it received, and the faults that can be put on it while it runs.
+    """A node: its location, the requests that it received, and the faults that a test can add while it runs.
 
     All methods may be called from any thread, and have taken effect when they return.
     """
@@ -65,7 +66,7 @@ class LocalNode(NodeFaults):
     ) -> None:
         super().__init__()
         self.server: NodeServer = self.server_type(runtime, settings, placeholder, self.respond)
-        """Its sockets, for the cluster."""
+        """The sockets of the node. Only the cluster uses them."""
         self._runtime = runtime
         self._handler = handler
         self._location = location
@@ -77,13 +78,14 @@ class LocalNode(NodeFaults):
         self.listed: bool = True
         """Whether its peers believe it to be up."""
         self.operations: Counter[str] = Counter()
-        """How many requests of each DynamoDB operation it received."""
+        """How many requests it received, by DynamoDB operation."""
         self.replica_hits: int = 0
-        """How many requests for one item, and queries of one partition, it received as a replica of it."""
+        """How many requests it received for an item or a partition of which it is a replica."""
         self.replica_misses: int = 0
-        """How many of them it received without being a replica, so that it has to ask one."""
+        """How many requests it received for an item or a partition of which it is not a replica, so that it has to ask
+        one."""
         self.polls: Counter[str] = Counter()
-        """How many ``GET /localnodes`` and ``GET /`` it received, by path."""
+        """How many other requests it received, by path: ``/localnodes``, ``/``."""
         self._shards = self.server.shards
 
     def __repr__(self) -> str:
@@ -132,7 +134,7 @@ class LocalNode(NodeFaults):
 
     @property
     def connections(self) -> int:
-        """How many connections it has accepted so far."""
+        """How many connections it has accepted so far, or since the last `forget`."""
         return self.server.accepted
 
     @property
@@ -142,7 +144,7 @@ class LocalNode(NodeFaults):
 
     @property
     def shard_requests(self) -> tuple[int, ...]:
-        """How many DynamoDB requests came to each of its shards: the one to which the request's connection belongs."""
+        """How many DynamoDB requests each of its shards got. A request belongs to the shard of its connection."""
         return self._shards.requests
 
     @property
@@ -161,12 +163,12 @@ class LocalNode(NodeFaults):
         return list(self._requests.copy())
 
     def under_way(self) -> list[Request]:
-        """The DynamoDB requests that it is answering."""
+        """The DynamoDB requests that it has received and not answered yet."""
         return list(self._under_way.values())
 
     def forget(self) -> None:
-        """Set the counters back: requests, also by shard, operations, replica hits and misses, polls, and accepted
-        connections."""
+        """Set all counters to 0: requests, also those by shard, operations, replica hits and misses, polls, accepted
+        connections, and TLS handshakes."""
         self._requests.clear()
         self.replica_hits = self.replica_misses = 0
         self.operations.clear()
@@ -178,33 +180,33 @@ class LocalNode(NodeFaults):
     def kill(self, *, still_listed: bool = False) -> None:
         """Close the listener and every connection at once, so that clients are refused, as if the process had died.
 
-        `still_listed`: its peers go on naming it in ``/localnodes``, as they do until they have noticed.
+        `still_listed`: its peers still list it in ``/localnodes``, as real nodes do until they have noticed its end.
         """
         self._runtime.in_loop(self.server.kill)
         self.listed = still_listed
 
     def revive(self) -> None:
-        """Listen again, and be listed again. A node that is up stays so."""
+        """Listen again, and be listed again. A node that is up stays up."""
         self._runtime.in_loop(self.server.listen)
         self.listed = True
 
     def hang(self) -> None:
-        """Accept connections and never answer, on open connections too.
+        """Accept connections, but do not answer requests, also not on open connections.
 
-        What was received meanwhile is executed after `resume`, as a stopped process would do.
+        Requests that come in the meantime are executed after `resume`, as a stopped process would do.
         """
         self._runtime.in_loop(self.server.hang)
 
     def resume(self) -> None:
-        """End `hang`: answer what has waited."""
+        """End `hang`, and answer the requests that have waited."""
         self._runtime.in_loop(self.server.resume)
 
     def close_idle_connections(self) -> int:
-        """Close, in order, the connections that wait for a request; how many they were."""
+        """Close the connections that wait for a request (FIN). Returns how many they were."""
         return self._runtime.in_loop(self.server.close_idle)
 
     def clear_faults(self) -> None:
-        """End `lie`, `hang` and every fault that spoils answers. A killed node stays so."""
+        """End `lie`, `hang` and every fault. A killed node stays killed."""
         self._faults.clear()
         self._lie = None
         self.resume()
@@ -212,14 +214,14 @@ class LocalNode(NodeFaults):
     # Topology
 
     def leave(self) -> None:
-        """Leave the topology: no node lists it any more. It goes on serving every client that asks it."""
+        """Leave the topology: no node lists it any more. It still answers every client that asks it."""
         self.joined = False
 
     def join(self) -> None:
         self.joined = True
 
     def lie(self, entries: Sequence[object] | bytes | str | None) -> None:
-        """Answer ``/localnodes`` with these entries, or with this text as the whole body; None ends it."""
+        """Answer ``/localnodes`` with these entries, or with this text as the whole body. None ends this."""
         if entries is None:
             self._lie = None
         elif isinstance(entries, bytes | str):
@@ -230,7 +232,7 @@ class LocalNode(NodeFaults):
     # A request
 
     async def respond(self, request: Request) -> Reply | None:
-        """The reply to a request; None where the socket is to be closed without one. For the node's server."""
+        """The reply to a request; None if the socket has to be closed without one. Only the node's server calls it."""
         try:
             return await self._respond(request)
         finally:
@@ -287,7 +289,7 @@ class LocalNode(NodeFaults):
         )
 
     async def _count_replica(self, parsed: Parsed) -> bool | None:
-        """Count a request as a hit or a miss; which it was, or None."""
+        """Count a request as a hit or a miss. Returns True for a hit, False for a miss, None for other requests."""
         replica = await self._handler.is_replica(parsed, self)
         if replica is not None:
             self.replica_hits += replica

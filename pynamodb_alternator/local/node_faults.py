@@ -11,10 +11,10 @@ from .faults import Effect, Fault, Faults
 
 
 class NodeFaults:
-    """Each method adds a fault, which strikes the requests that come from then on; see `Fault`.
+    """Each method adds a fault, which strikes later requests; see `Fault`.
 
-    All may be called from any thread. Of several faults that match a request, all delays add up, and the oldest of
-    the others strikes.
+    All methods may be called from any thread. If several faults match a request, their delays are added, and only the
+    oldest of the other faults strikes.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class NodeFaults:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The faults that hold now, oldest first."""
+        """The faults that have not ended, oldest first."""
         return self._faults.rules
 
     def delay(
@@ -33,7 +33,7 @@ class NodeFaults:
         times: int | None = None,
         after: bool = False,
     ) -> Fault:
-        """Wait so long before executing a request (with `after`: between executing and answering it)."""
+        """Wait `seconds` before a request is executed (with `after`: between its execution and its answer)."""
         checks.positive("LocalNode.delay: seconds", seconds)
         effect = Effect(delay_after=seconds) if after else Effect(delay=seconds)
         return self._faults.add("delay", effect, operation, times)
@@ -50,8 +50,8 @@ class NodeFaults:
     ) -> Fault:
         """Answer with an error, such as InternalServerError or RequestLimitExceeded.
 
-        `executed`: the request is executed all the same, and the error lies. `status` is by default the one that
-        Alternator gives with the type.
+        `executed`: the request is executed, although the answer is an error. `status`: by default the HTTP status that
+        Alternator has for this error type.
         """
         effect = Effect(execute=executed, answer=error_answer(error_type, message, status))
         return self._faults.add("fail_with", effect, operation, times)
@@ -61,7 +61,7 @@ class NodeFaults:
         return self._faults.add("reset_mid_answer", Effect(wire="reset"), operation, times)
 
     def truncate_answer(self, times: int | None = 1, *, operation: str | Iterable[str] | None = None) -> Fault:
-        """Execute, send the head and half of the body, then close the connection in order (FIN)."""
+        """Execute, send the head and half of the body, then close the connection normally (FIN)."""
         return self._faults.add("truncate_answer", Effect(wire="truncate"), operation, times)
 
     def garbage_answer(
@@ -75,19 +75,21 @@ class NodeFaults:
         return self._faults.add("garbage_answer", Effect(wire="garbage", garbage=data), operation, times)
 
     def cut_chunked(self, times: int | None = 1, *, operation: str | Iterable[str] | None = None) -> Fault:
-        """Execute, answer in chunks, and close in the middle of the second."""
+        """Execute, answer in chunks, and close in the middle of the second chunk."""
         return self._faults.add("cut_chunked", Effect(wire="cut_chunked"), operation, times)
 
     def wrong_content_length(
         self, by: int = 10, times: int | None = 1, *, operation: str | Iterable[str] | None = None
     ) -> Fault:
-        """Execute, and answer with a Content-Length that is wrong `by` so many bytes; the connection stays open."""
+        """Execute, and answer with a Content-Length that is too large `by` this many bytes (too small, if negative).
+        The connection stays open."""
         if not isinstance(by, int) or isinstance(by, bool) or by == 0:
             raise ConfigurationError(f"LocalNode.wrong_content_length: by must be a whole number but 0 (got {by!r}).")
         return self._faults.add("wrong_content_length", Effect(wire="wrong_length", length_error=by), operation, times)
 
     def drop_after_execute(self, times: int | None = 1, *, operation: str | Iterable[str] | None = None) -> Fault:
-        """Execute the request, then close the socket without an answer: the write whose outcome is unknown."""
+        """Execute the request, then close the socket without an answer. For the client, the outcome of a write is
+        unknown."""
         return self._faults.add("drop_after_execute", Effect(wire="drop"), operation, times)
 
     def drop_request(self, times: int | None = 1, *, operation: str | Iterable[str] | None = None) -> Fault:

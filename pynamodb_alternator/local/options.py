@@ -1,4 +1,4 @@
-"""The settings of a cluster that its nodes look at for each request."""
+"""The settings of a cluster that its nodes use for each request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TABLETS = [1 << bits for bits in range(17)]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """See `LocalCluster` for the meaning of each. Raises `ConfigurationError` for sizes that cannot be."""
+    """`LocalCluster` explains each of them. Raises `ConfigurationError` for impossible numbers."""
 
     max_body: int = MAX_BODY
     version: tuple[int, int] = (2026, 3)
@@ -74,7 +74,7 @@ class Options:
 
 
 def version(text: str) -> tuple[int, int]:
-    """``"2026.3"`` as a pair that can be compared; `ConfigurationError` for others."""
+    """``"2026.3"`` as a pair that can be compared. Raises `ConfigurationError` for another form."""
     match = re.fullmatch(r"(20\d\d)\.(\d{1,2})(?:\.\d+)?", text) if isinstance(text, str) else None
     if match is None:
         raise ConfigurationError(
@@ -84,9 +84,9 @@ def version(text: str) -> tuple[int, int]:
 
 
 def tablets_of(setting: object, version: tuple[int, int]) -> int | None:
-    """The number of tablets of each table, or None for vnodes, which alone the older versions have.
+    """The number of tablets of each table, or None for vnodes: older versions have only vnodes.
 
-    Raises `ConfigurationError` for other numbers than powers of two.
+    Raises `ConfigurationError` for a number that is not a power of two.
     """
     if setting is None:
         return None
@@ -108,7 +108,7 @@ _FIRST_WITH_VECTORS = (2026, 2)
 
 
 def vector_dialects_of(setting: object, version: tuple[int, int]) -> frozenset[str]:
-    """The dialects of vector search that a server of this version speaks, by the setting; older ones have none.
+    """The dialects of vector search for this setting and this version of the server; older versions have none.
 
     Raises `ConfigurationError` for another word.
     """
@@ -121,13 +121,13 @@ def vector_dialects_of(setting: object, version: tuple[int, int]) -> frozenset[s
 
 
 def write_isolation(text: str) -> str:
-    """The mode that ``"a"``, ``"always"`` or another spelling means; `ConfigurationError` for others."""
+    """The mode that ``"a"``, ``"always"`` or another spelling means. Raises `ConfigurationError` for other words."""
     checks.one_of("LocalCluster: write_isolation", text, tuple(isolation.MODES))
     return isolation.MODES[text]
 
 
 def credentials(setting: object) -> Mapping[str, str] | None:
-    """Access keys and their secrets, or None; `ConfigurationError` for what is neither."""
+    """Access keys and their secrets, or None. Raises `ConfigurationError` for anything else."""
     if setting is None:
         return None
     if not isinstance(setting, Mapping) or not all(

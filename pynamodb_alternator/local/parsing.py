@@ -1,4 +1,4 @@
-"""Reading a request: which operation, on which table, with which partition key."""
+"""Parses a request: its operation, its table, its partition key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ITEM_OPERATIONS = frozenset(
         "SearchVectors",
     ]
 )
-"""Those that read or write items."""
+"""The operations that read or write items."""
 
 OPERATIONS = ITEM_OPERATIONS | frozenset(
     [
@@ -25,30 +25,30 @@ OPERATIONS = ITEM_OPERATIONS | frozenset(
         *("UpdateTimeToLive", "DescribeTimeToLive", "DescribeContinuousBackups"),
     ]
 )
-"""What Alternator implements. Transactions, PartiQL, backups, global tables and streams are refused."""
+"""The operations of Alternator. Transactions, PartiQL, backups, global tables and streams are refused."""
 
 _DEEPEST = 78
-"""The server's limit for 32 levels of maps and lists, each of which is two of JSON."""
+"""The server's limit of levels in JSON. It allows 32 levels of maps and lists, and each is two levels in JSON."""
 
 
 @dataclass(slots=True)
 class Parsed:
-    """A request's parameters, and what a test wants to know of them."""
+    """The parameters of a request, and facts about it that a test may ask for."""
 
     operation: str
     parameters: dict[str, Any]
     table: str | None
     partition_key: Any
     asked: str
-    """The host of the node that was asked."""
+    """The host of the node that got the request."""
     endpoint: str
-    """What the request calls that node: its Host header."""
+    """The request's Host header."""
     size: int = 0
-    """Of the request's body in bytes, uncompressed."""
+    """The size of the request's body in bytes, uncompressed."""
 
 
 Rule = Callable[[Parsed], Answer]
-"""How one operation is answered. It may raise `DialectError`."""
+"""A function that answers one operation. It may raise `DialectError`."""
 
 
 def parse(
@@ -56,8 +56,8 @@ def parse(
 ) -> Parsed:
     """The operation and parameters of a request to the node whose host is `asked`.
 
-    `key_name` says which attribute is the partition key of a table, or None where that is not known.
-    Raises `DialectError` in the server's words.
+    `key_name`: returns the name of a table's partition key, or None if it is not known. Raises `DialectError` with the
+    server's messages.
     """
     operation = (target or "").rpartition(".")[2]
     if target is None or operation not in OPERATIONS:
@@ -84,7 +84,7 @@ def _json(body: bytes) -> dict[str, Any]:
         parameters = orjson.loads(body)
     except orjson.JSONDecodeError as wrong:
         if _is_json(body.decode(errors="replace")):
-            # The server does not look at UTF-8 here, and refuses the bytes when it stores them.
+            # The server does not check UTF-8 here, but refuses such text when it stores it.
             raise DialectError("SerializationException", "The request is not valid UTF-8") from None
         raise validation(f"Parsing JSON failed: {wrong.msg} at {wrong.pos}") from None
     if not isinstance(parameters, dict):
@@ -103,7 +103,7 @@ def _is_json(text: str) -> bool:
 
 
 def _check_depth(parameters: dict[str, Any]) -> None:
-    """Raises `DialectError` for JSON that is nested more deeply than the server reads."""
+    """Raises `DialectError` for JSON that is nested more deeply than the server allows."""
     level: list[Any] = [parameters]
     for _ in range(_DEEPEST):
         level = [
@@ -118,7 +118,7 @@ def _check_depth(parameters: dict[str, Any]) -> None:
 
 
 def _only_table(requests: object) -> str | None:
-    """The table of a batch that names one table."""
+    """The table of a batch that names exactly one table; else None."""
     return next(iter(requests)) if isinstance(requests, dict) and len(requests) == 1 else None
 
 

@@ -1,4 +1,4 @@
-"""Which node stands in which datacenter and rack."""
+"""The datacenter and rack of each node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..settings import checks
 
 DATACENTER = "datacenter1"
 RACK = "rack1"
-"""The names that ScyllaDB gives when its snitch is not configured."""
+"""The default names of ScyllaDB, if its snitch is not configured."""
 
 MOST_NODES = 65_000
 
@@ -30,14 +30,14 @@ def locations(
 ) -> tuple[Location, ...]:
     """One location for each node, in the order of the nodes.
 
-    - ``datacenters={"dc1": 3, "dc2": 2}``: so many nodes in each, one datacenter after the other.
-    - ``datacenters=["dc1", "dc2"]``: the nodes go to them in turn (1 → dc1, 2 → dc2, 3 → dc1, …).
-    - ``racks=["r1", "r2"]``: within each datacenter, its nodes go to these racks in turn.
-    - ``racks={"r1": 2, "r2": 1}``: within each datacenter, so many nodes in each rack.
-    - ``racks={"dc1": {"r1": 2, "r2": 1}, "dc2": {"r1": 2}}``: the same for each datacenter by name; without
-      `datacenters`, this also says which datacenters there are.
+    - ``datacenters={"dc1": 3, "dc2": 2}``: the number of nodes in each, one datacenter after the other.
+    - ``datacenters=["dc1", "dc2"]``: the nodes are distributed in turn (1 → dc1, 2 → dc2, 3 → dc1, …).
+    - ``racks=["r1", "r2"]``: the nodes of each datacenter are distributed to these racks in turn.
+    - ``racks={"r1": 2, "r2": 1}``: the number of nodes in each rack of each datacenter.
+    - ``racks={"dc1": {"r1": 2, "r2": 1}, "dc2": {"r1": 2}}``: the number of nodes in each rack of each named
+      datacenter. Without `datacenters`, these are all datacenters.
 
-    Raises `ConfigurationError` where the counts contradict each other or `nodes`.
+    Raises `ConfigurationError` if the numbers contradict each other or `nodes`.
     """
     by_datacenter = _racks_by_datacenter(racks)
     if datacenters is None and by_datacenter:
@@ -89,7 +89,7 @@ def _datacenters(nodes: int | None, datacenters: object, racks: object) -> list[
     else:
         names = [_name("datacenter", name) for name in datacenters]
         if len(set(names)) != len(names):
-            raise ConfigurationError(f"LocalCluster: datacenters names one twice (got {datacenters!r}).")
+            raise ConfigurationError(f"LocalCluster: datacenters has a name twice (got {datacenters!r}).")
     if nodes is None:
         per_datacenter = sum(_counts("racks", racks).values()) if isinstance(racks, Mapping) else 3
         nodes = per_datacenter * len(names)
@@ -109,7 +109,7 @@ def _rack_names(
             return [RACK]
         if sum(counts.values()) != count:
             raise ConfigurationError(
-                f"LocalCluster: the racks of {datacenter!r} have {sum(counts.values())} nodes, but {count} stand there."
+                f"LocalCluster: the racks of {datacenter!r} have {sum(counts.values())} nodes, but it has {count}."
             )
         return [name for name, number in counts.items() for _ in range(number)]
     if isinstance(racks, str | bytes) or not isinstance(racks, Sequence) or not racks:

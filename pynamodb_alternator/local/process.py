@@ -1,8 +1,7 @@
-"""A node whose address is held by a process of its own, so that a test can stop it with SIGSTOP.
+"""A node with its own process, which has the node's address, so that a test can stop it with SIGSTOP.
 
-The child (`_relay.py`) hands bytes to the parent and nothing more: all that `LocalNode` does works here too. The
-node's address belongs to the child alone, and this process listens on another port of the same host, to which the
-child connects.
+The child (`_relay.py`) only passes bytes to the parent: everything that `LocalNode` can do works here too. Only the
+child has the node's address. This process listens on another port of the same host, to which the child connects.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _SECONDS = 20.0
 
 
 class ProcessServer(NodeServer):
-    """The sockets of a node in a process of its own, and the process."""
+    """The sockets of a node that has its own process, and the process."""
 
     _child: subprocess.Popen[bytes] | None = None
 
@@ -49,12 +48,13 @@ class ProcessServer(NodeServer):
             self._accept_on(inner)
             self._child = self._spawn(public, inner.getsockname()[1])
         finally:
-            # The child alone may hold it: otherwise the kernel would go on accepting after its death.
+            # Only the child may have this socket: otherwise the kernel would still accept connections after the child's
+            # end.
             public.close()
 
     def _spawn(self, public: socket.socket, port: int) -> subprocess.Popen[bytes]:
-        # From this thread, which lives as long as the cluster: the kernel ends the child with the thread that made it.
-        # A process group of its own keeps a Ctrl-C from ending the nodes before the program.
+        # The child is started in this thread, which lives as long as the cluster: the kernel ends a child when the
+        # thread that started it ends. With its own process group, Ctrl-C does not end the nodes before the program.
         return subprocess.Popen(
             [sys.executable, "-I", "-S", _RELAY, str(public.fileno()), self.host, str(port), str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -64,7 +64,7 @@ class ProcessServer(NodeServer):
         )
 
     def await_ready(self) -> None:
-        """Wait until the child listens (from the calling thread, so that the nodes start side by side)."""
+        """Wait in the calling thread until the child listens, so that all children can start at the same time."""
         child = self._child
         assert child is not None
         assert child.stdout is not None
@@ -98,7 +98,7 @@ class ProcessServer(NodeServer):
 
 
 class ProcessNode(LocalNode):
-    """A node in a process of its own: `kill` is SIGKILL, and `freeze` is SIGSTOP."""
+    """A node that has its own process: `kill` is SIGKILL, and `freeze` is SIGSTOP."""
 
     server_type: ClassVar[type[NodeServer]] = ProcessServer
     server: ProcessServer
@@ -119,15 +119,15 @@ class ProcessNode(LocalNode):
         self.server.await_ready()
 
     def clear_faults(self) -> None:
-        """As of any node, and a frozen process goes on. A killed node stays so."""
+        """As `LocalNode.clear_faults`; a frozen process is thawed, too. A killed node stays killed."""
         super().clear_faults()
         if self.up:
             self.thaw()
 
     def freeze(self) -> None:
-        """Stop the process (SIGSTOP). The kernel still accepts connections for it, and nothing is answered."""
+        """Stop the process (SIGSTOP). The kernel still accepts connections for it, but requests are not answered."""
         self.server.signal_child(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen process go on (SIGCONT). It handles what it received meanwhile."""
+        """Continue a frozen process (SIGCONT). It answers the requests that came in the meantime."""
         self.server.signal_child(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Tells which requests an engine in process executes so fast that the event loop may wait for it."""
+"""Decides which requests an engine in process executes so fast that the event loop may wait for it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from .catalogue import LONG
 from .parsing import Parsed
 
 _QUICK = frozenset(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "DescribeTable", "ListTagsOfResource"])
-"""Operations on one item or none."""
+"""Operations on one item, and operations that only read the description or the tags of a table."""
 
 _EXPRESSIONS = ("ConditionExpression", "UpdateExpression", "ProjectionExpression")
 _MAPS = ("Expected", "AttributeUpdates")
 _SHORTEST = 16
-"""Characters of about the shortest part of an expression that looks through a whole item: ``contains(a,:b)``."""
+"""About the length in characters of the shortest part of an expression that reads a whole item: ``contains(a,:b)``."""
 
 
 def is_quick(parsed: Parsed, longest_item: int) -> bool:
-    """Whether a request takes a few milliseconds at most, where no item of its table is longer than so many bytes.
+    """Whether a request takes a few milliseconds at most. `longest_item`: the size in bytes of the longest item of its
+    table.
 
-    Each part of an expression may look through the whole item, and through all values of the request.
+    Each part of an expression may have to read the whole item, and all values of the request.
     """
     if parsed.operation not in _QUICK or max(parsed.size, longest_item) >= LONG:
         return False
@@ -25,7 +26,7 @@ def is_quick(parsed: Parsed, longest_item: int) -> bool:
 
 
 def _parts(parsed: Parsed) -> int:
-    """How many parts the conditions and updates of a request have at most."""
+    """An upper limit for the number of parts of the conditions and updates of a request."""
     parameters = parsed.parameters
     texts = (parameters.get(name) for name in _EXPRESSIONS)
     maps = (parameters.get(name) for name in _MAPS)

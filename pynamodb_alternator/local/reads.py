@@ -1,7 +1,7 @@
-"""Query and Scan: what they are about, what the server refuses, and which items of a page are given back.
+"""Query and Scan: what they select, what the server refuses, and which items of a page are returned.
 
-Over an engine in process, the engine gives pages of whole items, selected by key alone; filters, projections and Select
-are applied here. An engine behind a URL does all of that itself, for requests that passed the checks here.
+An engine in process returns pages of whole items, selected only by key; filters, projections and Select are applied
+here. An engine with a URL does all of this itself: its requests are only checked here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_SEGMENTS = 1_000_000
 
 
 class Reads:
-    """One for each cluster, from any thread."""
+    """One for each cluster. All methods may be called from any thread."""
 
     def __init__(self, client: EngineClient, catalogue: Catalogue, in_process: bool) -> None:
         self._client = client
@@ -88,9 +88,10 @@ class _Request:
         return index.keys
 
     def _first_sort_key(self) -> str | None:
-        """The first sort key of the table that the server has for a table or an index.
+        """The first sort key that the server has for the table or index that is read.
 
-        A key of the table that an index lacks is a sort key there, and the first one where the index has none.
+        In an index, the server adds those keys of the table that are not keys of the index, as sort keys. If the index
+        itself has no sort key, the first of them is the answer.
         """
         if self._keys.sort is not None:
             return self._keys.sort
@@ -146,7 +147,7 @@ class _Request:
             self._check_segment(keys.token_of_value(start[self._keys.partition]))
 
     def _check_segment(self, start: int | None) -> None:
-        """Raises `DialectError` where the token at which a segment is to go on is not in it."""
+        """Raises `DialectError` if the token of ExclusiveStartKey is not in the segment."""
         segment, total = self._parameters.get("Segment"), self._parameters.get("TotalSegments")
         if segment is None or total is None or start is None or keys.segment_of(start, total) == segment:
             return
@@ -157,7 +158,7 @@ class _Request:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the engine's answer is the answer as it is."""
+        """Whether the engine's answer can be returned without a change."""
         return not (
             self._filter.is_set
             or self._projection is not None
@@ -167,7 +168,7 @@ class _Request:
         )
 
     def of_engine(self) -> dict[str, Any]:
-        """The request for whole items, by key alone."""
+        """The request to the engine, for whole items, selected only by key."""
         copied = ("TableName", "IndexName", "ExclusiveStartKey", "ConsistentRead", "Limit", "ScanIndexForward")
         request = {
             name: self._parameters[name] for name in (*copied, "Segment", "TotalSegments") if name in self._parameters
@@ -177,7 +178,7 @@ class _Request:
         return request
 
     def answer(self, answer: Answer) -> Answer:
-        """The engine's page with what was asked for."""
+        """The answer, made from the engine's page `answer`: only the items and attributes that the request asks for."""
         page = answer.value()
         every = [keys.as_read(item, self._kept_as_written) for item in page.get("Items", ())]
         items = [item for item in every if self._filter.keeps(item)]
@@ -190,9 +191,9 @@ class _Request:
         return json_answer(result)
 
     def _last_of_full(self, page: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The key of the last item of a page with as many items as asked for; None for a page with fewer.
+        """The key of the last item, if the page has as many items as Limit says; None for a page with fewer.
 
-        The server does not look whether another item follows.
+        The server does not check whether another item follows.
         """
         items = page.get("Items")
         if not items or self._limit is None or page["ScannedCount"] < self._limit:
@@ -221,7 +222,7 @@ class _Filter:
             if parameters.get("ProjectionExpression") is not None:
                 raise _mixed(name, "ProjectionExpression")
             for condition in self._legacy.values():
-                # Its mistakes are the request's, whether or not there is an item.
+                # Mistakes in the filter are an error, also if there are no items.
                 legacy.holds({"": condition}, True, None)
 
     @property
@@ -249,7 +250,7 @@ def _mixed(first: str, second: str) -> Exception:
 
 
 def _key_conditions(selection: Selection) -> dict[str, Any]:
-    """The form from before expressions: the engine need not parse again what was parsed here."""
+    """The selection as KeyConditions, so that the engine does not have to parse the expression again."""
     return {
         restriction.name: {
             "ComparisonOperator": key_conditions.OPERATOR_OF[restriction.sign],

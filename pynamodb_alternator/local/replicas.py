@@ -1,8 +1,8 @@
-"""Which nodes hold which tokens: the placement of replicas, by tablets and by vnodes.
+"""The placement of replicas, by tablets and by vnodes: which nodes hold which tokens.
 
-Rules on values: `Ring` says for each range of tokens which nodes have a replica. `tablet_ring` and `vnode_ring` make
-one from the nodes of the topology, always the same one from the same nodes. As in ScyllaDB, each datacenter has its
-own replicas, which stand in different racks as far as there are racks.
+A `Ring` is immutable: it says for each range of tokens which nodes have a replica. `tablet_ring` and `vnode_ring` make
+a ring from the nodes of the topology, always the same ring from the same nodes. As in ScyllaDB, each datacenter has its
+own replicas, in as many different racks as possible.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Replicas = tuple[Member, ...]
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """All tokens, parted into ranges. Range i has the tokens after the end of the range before it, up to `ends[i]`.
+    """All tokens, divided into ranges. Range i has the tokens after the end of the previous range, up to `ends[i]`.
 
     `wraps`: with vnodes the first range also has the tokens after the last end; with tablets it starts at the first
     token, and the last range ends at the last token.
@@ -37,7 +37,7 @@ class Ring:
     wraps: bool = False
 
     def range_of(self, token: int) -> int:
-        """The number of the range that has this token. Raises LookupError where no node is left."""
+        """The number of the range that has this token. Raises LookupError if the ring has no node."""
         if not self.ends:
             raise LookupError("No node has joined, so there are no replicas")
         return bisect_left(self.ends, token) % len(self.ends)
@@ -46,12 +46,13 @@ class Ring:
         return self.replicas[self.range_of(token)] if self.ends else ()
 
     def starts(self) -> tuple[int, ...]:
-        """For each range, the token after which it begins."""
+        """For each range: the token after which it begins."""
         first = self.ends[-1:] if self.wraps else (BEFORE_ALL,)
         return (*first, *self.ends[:-1]) if self.ends else ()
 
     def moved(self, number: int, source: Member, target: Member) -> Ring:
-        """The ring after one range's replica has moved from one node to another, which has no replica of it yet."""
+        """The ring after the replica of range `number` has moved from `source` to `target`, which had no replica of
+        it."""
         moved = tuple(target if member is source else member for member in self.replicas[number])
         return replace(self, replicas=(*self.replicas[:number], moved, *self.replicas[number + 1 :]))
 
@@ -62,11 +63,12 @@ class Ring:
 def tablet_ring(
     count: int, members: Sequence[Member], replication_factor: int, *, seed: str, before: Ring | None = None
 ) -> Ring:
-    """A ring of `count` tablets, a power of two, of equal size.
+    """A ring of `count` tablets of equal size. `count` is a power of two.
 
-    `replication_factor`: replicas in each datacenter, fewer where it has fewer nodes. `seed`: what chooses among nodes
-    that are equally good, so that each table has a placement of its own. `before`: the ring until now, whose replicas
-    stay where they are, except those that must leave a node or shall even out the nodes.
+    `replication_factor`: replicas in each datacenter, but not more than it has nodes. `seed`: decides between nodes
+    that are equally good, so that each table has another placement. `before`: the previous ring. Its replicas stay on
+    their nodes, except if a node is gone, if a tablet can get into more racks, or if nodes have unequal numbers of
+    replicas.
     """
     chance = random.Random(seed)
     replicas: list[list[Member]] = [[] for _ in range(count)]
@@ -85,7 +87,7 @@ def _tablet_ends(count: int) -> tuple[int, ...]:
 
 
 def _kept(before: Ring | None, count: int, group: Sequence[Member]) -> list[list[Member]]:
-    """For each tablet, its replicas of before that are on one of these nodes."""
+    """For each tablet: its previous replicas that are on one of these nodes."""
     if before is None:
         return [[] for _ in range(count)]
     present = set(group)
@@ -93,7 +95,8 @@ def _kept(before: Ring | None, count: int, group: Sequence[Member]) -> list[list
 
 
 def _fill(tablets: list[list[Member]], group: Sequence[Member], factor: int, chance: random.Random) -> None:
-    """Give each tablet as many replicas as `factor` says, first in racks without one, first on the emptiest nodes."""
+    """Give each tablet `factor` replicas: first in racks that have none, and there on the nodes with the fewest
+    replicas."""
     load = Counter(member for replicas in tablets for member in replicas)
     racks = {member.rack for member in group}
     for replicas in tablets:
@@ -125,9 +128,9 @@ def _crowded(replicas: Sequence[Member], factor: int, racks: int) -> list[Member
 
 
 def _even_out(tablets: list[list[Member]], group: Sequence[Member]) -> None:
-    """Move replicas from full nodes to empty ones, as far as that leaves no tablet in fewer racks.
+    """Move replicas from full nodes to empty ones, if no tablet is in fewer racks afterwards.
 
-    Each move lessens the sum of the squares of the nodes' loads, so it comes to an end.
+    This ends, because each move makes the sum of the squares of the nodes' loads smaller.
     """
     load = Counter(dict.fromkeys(group, 0))
     load.update(member for replicas in tablets for member in replicas)
@@ -155,7 +158,8 @@ def _next_move(
 
 
 def _pairs(racks: Sequence[Sequence[Member]], load: Counter[Member]) -> Iterator[tuple[Member, Member]]:
-    """The fullest node of each rack with the emptiest of each, where a move would even them out."""
+    """Pairs of the fullest node of a rack and the emptiest node of a rack, between which a move makes the loads more
+    equal."""
     for source in racks:
         full = max(source, key=lambda member: load[member])
         for target in racks:
@@ -168,10 +172,11 @@ def _pairs(racks: Sequence[Sequence[Member]], load: Counter[Member]) -> Iterator
 
 
 def vnode_ring(members: Sequence[Member], per_node: int, replication_factor: int) -> Ring:
-    """The ring of a keyspace without tablets: each node has `per_node` tokens, which follow from its address.
+    """The ring of a keyspace without tablets: each node has `per_node` tokens, which are computed from its address.
 
-    Replicas by the rules of ScyllaDB's NetworkTopologyStrategy: along the ring from the range's own node, one in each
-    rack first, `replication_factor` in each datacenter, fewer where it has fewer nodes.
+    The replicas follow the rules of ScyllaDB's NetworkTopologyStrategy: along the ring, from the range's own node on,
+    first one in each rack, then others. Each datacenter has `replication_factor` replicas, but not more than it has
+    nodes.
     """
     owners = {token: member for member in members for token in _vnode_tokens(member.host, per_node)}
     ends = tuple(sorted(owners))
@@ -195,12 +200,12 @@ def _vnode_tokens(host: str, per_node: int) -> Iterator[int]:
 
 
 def _along(walk: Iterable[Member], group: Sequence[Member], factor: int) -> list[Member]:
-    """The replicas in one datacenter, of which `group` are the nodes."""
+    """The replicas in one datacenter, whose nodes are `group`."""
     racks = {member.rack for member in group}
     seen: set[str] = set()
     chosen: list[Member] = []
     passed: list[Member] = []
-    """Nodes whose rack has a replica already: their turn comes when every rack has one."""
+    """Nodes whose rack already has a replica: they can be chosen when every rack has one."""
     for member in walk:
         if len(chosen) == factor:
             break

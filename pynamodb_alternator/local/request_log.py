@@ -1,7 +1,7 @@
-"""A line of the log for each DynamoDB request: where it came to, what it asked for, and how it ended.
+"""Writes a log line for each DynamoDB request: the node, the operation, and the answer.
 
-The logger is ``pynamodb_alternator.local.requests``, at the level DEBUG. A key is shown only by its token, which the
-server's own tools show too.
+The logger is ``pynamodb_alternator.local.requests``, at the level DEBUG. The line has the token of a key, as the
+server's own tools do, and not the key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def note(
     seconds: float,
     replica: bool | None,
 ) -> None:
-    """Log a request that took so many seconds in its node; `answer` is None where the client got none."""
+    """Log a request. `seconds`: how long it took in its node. `answer`: None if the client got none."""
     LOGGER.debug(
         "%s %s %s %s %s %.1f ms %s shard=%d",
         address,

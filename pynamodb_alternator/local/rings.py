@@ -1,8 +1,8 @@
-"""The rings of a cluster: where each table and each index has its replicas at this moment.
+"""The rings of a cluster: the replicas of each table and each index at this moment.
 
-`Rings` owns what changes: the placement of tablets, which follows the nodes that join and leave, and which a test may
-change. The rules are in `replicas`. Nothing tells it of a change of the topology: each look at a ring compares the
-nodes that have joined with those for which it was made.
+`Rings` has the changing state: the placement of tablets changes when nodes join and leave, and a test may change it.
+The rules are in `replicas`. Each use of a ring compares the nodes that have joined with the nodes for which the ring
+was made, and makes a new ring if they differ.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ from .replicas import Ring, tablet_ring, vnode_ring
 ALL_TABLES = "<ALL>"
 """The name of the ring of a keyspace without tablets."""
 VNODES = 16
-"""Tokens of each node. A server has 256 unless configured; fewer keep its system tables short."""
+"""How many tokens each node has. A server has 256 by default; with fewer, the system tables are shorter."""
 
 
 def ring_name(table: str, index: str | None = None, *, is_local: bool = False) -> str:
-    """The name under which the server keeps a table or one of its indexes, which are tables of the same keyspace."""
+    """The server's name for a table or one of its indexes. An index is another table of the same keyspace."""
     return table if index is None else f"{table}{'!' if is_local else ''}:{index}"
 
 
 class Rings:
-    """One for each cluster. From any thread. A look at a ring that is up to date takes no lock."""
+    """One for each cluster. All methods may be called from any thread. `ring` takes no lock if the ring is up to
+    date."""
 
     def __init__(self, options: Options, members: Members) -> None:
         self._options = options
         self._members = members
         self._lock = threading.Lock()
         self._rings: dict[str, tuple[list[Member], Ring]] = {}
-        """By name, each ring and the nodes that had joined when it was made."""
+        """By name: the nodes that had joined when the ring was made, and the ring."""
 
     def ring(self, name: str) -> Ring:
-        """The ring with this `ring_name`, as it is now."""
+        """The present ring of this table or index. `name`: see `ring_name`."""
         key = name if self._options.tablets is not None else ALL_TABLES
         joined = [member for member in self._members() if member.joined]
         known = self._rings.get(key)
@@ -59,7 +60,7 @@ class Rings:
         return ring
 
     def forget(self, table: str) -> None:
-        """Forget where a table that was deleted, and its indexes, had their replicas."""
+        """Delete the rings of a table that was deleted, and of its indexes."""
         with self._lock:
             for name in [name for name in self._rings if name.partition(":")[0].rstrip("!") == table]:
                 del self._rings[name]
@@ -67,7 +68,7 @@ class Rings:
     def move(self, name: str, tablet: int, source: Member, target: Member) -> None:
         """Move one replica of a tablet. It stays on `target` until the topology changes.
 
-        Raises `ConfigurationError` for a move that cannot be.
+        Raises `ConfigurationError` for a move that is not possible.
         """
         where = "LocalCluster.move_tablet"
         if self._options.tablets is None:

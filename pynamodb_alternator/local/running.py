@@ -1,4 +1,4 @@
-"""The embedded clusters of this process that run. Those that nobody has closed are closed at its end."""
+"""The running embedded clusters of this process. Clusters that are still open at its end are closed then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Running", "began", "ended", "running_clusters"]
 
 
 class Running(Protocol):
-    """What others see of a cluster that runs: a `LocalCluster`."""
+    """The part of a running `LocalCluster` that other modules use."""
 
     @property
     def port(self) -> int: ...
@@ -23,22 +23,22 @@ _running: weakref.WeakSet[Running] = weakref.WeakSet()
 
 
 def began(cluster: Running) -> None:
-    """It runs from now on."""
+    """Add a cluster that runs from now on."""
     _running.add(cluster)
 
 
 def ended(cluster: Running) -> None:
-    """It runs no more."""
+    """Remove a cluster that does not run any more."""
     _running.discard(cluster)
 
 
 def running_clusters() -> tuple[Running, ...]:
-    """Those that run now."""
+    """The clusters that run now."""
     return tuple(_running)
 
 
 def _close_all() -> None:
-    """At the interpreter's end: clusters that nobody has closed."""
+    """Close all open clusters, at the end of the interpreter."""
     for cluster in running_clusters():
         with contextlib.suppress(Exception):
             cluster.close()

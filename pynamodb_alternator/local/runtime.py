@@ -1,8 +1,8 @@
-"""What the nodes of a cluster run on: one event loop in one thread, two pools of threads, and a list of failures.
+"""The threads of a cluster: one event loop in one thread, and two pools of threads; and the list of its failures.
 
-A `Runtime` is made running, by `start()` of the cluster, and ends once, with `stop`. Everything that belongs to
-sockets happens in the thread of its event loop; other threads ask for it with `in_loop`. What would keep the loop
-waiting goes to the helpers (compression, parsing of long bodies) or to the workers (calls of the engine).
+`LocalCluster.start` makes a `Runtime`, which runs at once, and `stop` ends it for ever. All work with sockets is done
+in the thread of its event loop; other threads use `in_loop` for it. Work for which the loop would have to wait is done
+by the helpers (compression, parsing of long bodies) or the workers (calls of the engine).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _SECONDS = 30.0
 
 
 class Runtime:
-    """`workers`: how many calls of the engine may run at once. `failures`: where `report` puts what went wrong."""
+    """`workers`: how many calls of the engine may run at the same time. `failures`: the list to which `report` adds
+    errors."""
 
     def __init__(self, workers: int, failures: list[BaseException]) -> None:
         self._failures = failures
@@ -33,9 +34,9 @@ class Runtime:
         self._stopped = False
         self._helpers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="local-alternator-helper")
         self._workers = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="local-alternator-engine")
-        # Python's own, whatever kind the application has chosen: uvloop's transports answer other calls.
+        # Always Python's own event loop, also if the application uses uvloop, whose transports have other methods.
         self.loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()
-        # Not with `python -X dev` either: it would log each slow answer of the engine.
+        # Also off with `python -X dev`: it would log each slow answer of the engine.
         self.loop.set_debug(False)
         self._thread = threading.Thread(target=self._run, name="local-alternator", daemon=True)
         self._thread.start()
@@ -55,11 +56,11 @@ class Runtime:
 
     @property
     def forked(self) -> bool:
-        """Whether this process is a fork of the one that made it: then the loop's thread is not here."""
+        """Whether this process was forked after the runtime was made. It then does not have the loop's thread."""
         return self._pid != os.getpid()
 
     def check_owner(self) -> None:
-        """Raises `AlternatorError` in a forked child: nobody would do there what the loop is asked for."""
+        """Raises `AlternatorError` in a forked child: the loop does not run there, so a call would never be done."""
         if self.forked:
             raise AlternatorError(
                 "LocalCluster belongs to the process that started it. A forked child can send it requests, and must "
@@ -67,14 +68,14 @@ class Runtime:
             )
 
     def report(self, wrong: BaseException) -> None:
-        """Note what went wrong inside the cluster itself. From any thread."""
+        """Record an error inside the cluster itself. From any thread."""
         self._failures.append(wrong)
         _log.error("the embedded cluster failed", exc_info=wrong)
 
     def in_loop(self, function: Callable[[], _T]) -> _T:
-        """Run `function` in the event loop's thread and hand back what it returns. From any thread.
+        """Run `function` in the event loop's thread, and return its result. From any thread.
 
-        Raises `AlternatorError` when the runtime has stopped, and in a forked child.
+        Raises `AlternatorError` if the runtime has stopped, and in a forked child.
         """
         if self._stopped:
             raise not_running()
@@ -96,7 +97,7 @@ class Runtime:
         return done
 
     async def help(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """Run `function` in a thread, because it takes long. From the event loop."""
+        """Run `function`, which takes long, in a helper's thread. From the event loop."""
         return await self.loop.run_in_executor(self._helpers, function, *arguments)
 
     async def work(self, function: Callable[..., _T], *arguments: Any) -> _T:
@@ -104,7 +105,8 @@ class Runtime:
         return await self.loop.run_in_executor(self._workers, function, *arguments)
 
     def stop(self, last: Callable[[], None]) -> None:
-        """Run `last` in the event loop, and end all tasks and threads. From now on `in_loop` refuses."""
+        """Run `last` in the event loop, then end all tasks and threads. From now on, `in_loop` raises
+        `AlternatorError`."""
         self._stopped = True
         try:
             asyncio.run_coroutine_threadsafe(self._end(last), self.loop).result(_SECONDS)
@@ -122,11 +124,11 @@ class Runtime:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # Aborted transports are closed a few turns of the loop later, those of TLS after more than one.
+        # An aborted transport is closed one turn of the loop later, with TLS a few turns.
         for _ in range(10):
             await asyncio.sleep(0)
 
 
 def not_running() -> AlternatorError:
-    """The error of whatever needs a running cluster."""
+    """The error of all methods that need a running cluster."""
     return AlternatorError("LocalCluster is not running: call start(), or use it in a `with`.")

@@ -1,4 +1,4 @@
-"""Tables and items in a file of JSON lines: what `LocalCluster.save` writes and `LocalCluster.load` reads.
+"""Tables and items in a file of JSON lines, which `LocalCluster.save` writes and `LocalCluster.load` reads.
 
 Each line is a JSON object with the name of an operation and its parameters, as the API has them::
 
@@ -6,8 +6,8 @@ Each line is a JSON object with the name of an operation and its parameters, as 
     {"UpdateTimeToLive": {"TableName": "users", …}}
     {"PutItem": {"TableName": "users", "Item": {"name": {"S": "alice"}}}}
 
-For files that people write there is a short form of the last, whose values are plain JSON: text becomes S, a number N,
-true and false BOOL, null NULL, a list L, an object M::
+For files that people write, PutItem has a short form, whose values are plain JSON: text becomes S, a number N, true and
+false BOOL, null NULL, a list L, an object M::
 
     {"table": "users", "item": {"name": "alice", "age": 41}}
 """
@@ -32,17 +32,17 @@ from .engine_client import EngineClient
 Execute = Callable[[str, dict[str, Any]], Any]
 """Executes an operation as a node does, and raises `DialectError`."""
 Complete = Callable[[dict[str, Any]], dict[str, Any]]
-"""Adds to a CreateTable what engines do not know of the table."""
+"""Adds to a CreateTable the parts of a table that engines do not store: its vector indexes."""
 
 _OPERATIONS = ("CreateTable", "UpdateTimeToLive", "PutItem")
 _INDEXES = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
 
 
 def load(execute: Execute, path: str | os.PathLike[str]) -> int:
-    """Execute the lines of a file; how many items it had. A table that exists already is left as it is.
+    """Execute the lines of a file. Returns how many items it had. A table that exists already is not changed.
 
-    Raises `ConfigurationError` for a file that cannot be read, and for a line that is none of the forms or is refused,
-    with its number. What the lines before it did stays.
+    Raises `ConfigurationError` for a file that cannot be read, and, with its number, for a line that has another form
+    or is refused. The effects of the lines before it stay.
     """
     items = 0
     try:
@@ -56,7 +56,7 @@ def load(execute: Execute, path: str | os.PathLike[str]) -> int:
 
 
 def _execute(execute: Execute, line: bytes, where: str) -> bool:
-    """Execute one line; whether it was an item."""
+    """Execute one line. Returns whether it was an item."""
     operation, parameters = _request(line, where)
     try:
         execute(operation, parameters)
@@ -83,7 +83,7 @@ def _request(line: bytes, where: str) -> tuple[str, dict[str, Any]]:
         raise ConfigurationError(f"LocalCluster.load: {where} is not JSON ({wrong}).") from None
     if isinstance(request, dict):
         if request.keys() == {"table", "item"} and isinstance(request["item"], dict):
-            # Once more, and with all digits: items have more of them than floats.
+            # Parse it again, and keep all digits of numbers: numbers in items have more digits than floats.
             exact = json.loads(line, parse_float=Decimal)["item"]
             item = {name: _attribute(value, where) for name, value in exact.items()}
             return "PutItem", {"TableName": request["table"], "Item": item}
@@ -98,7 +98,7 @@ def _request(line: bytes, where: str) -> tuple[str, dict[str, Any]]:
 
 
 def _attribute(value: object, where: str) -> dict[str, Any]:
-    """Plain JSON as an attribute value."""
+    """The attribute value for plain JSON."""
     match value:
         case None:
             return {"NULL": True}
@@ -117,9 +117,9 @@ def _attribute(value: object, where: str) -> dict[str, Any]:
 
 
 def save(client: EngineClient, catalogue: Catalogue, complete: Complete, path: str | os.PathLike[str]) -> None:
-    """Write all tables and items to a file. A file that is there is replaced when the new one is whole.
+    """Write all tables and items to a file. An existing file is replaced when the new one is complete.
 
-    Raises `AlternatorError` where it cannot be written.
+    Raises `AlternatorError` if the file cannot be written, or the tables cannot be read.
     """
     target = Path(path)
     try:
@@ -146,7 +146,7 @@ def _lines(client: EngineClient, catalogue: Catalogue, complete: Complete) -> It
         except DialectError:
             if client.call("DescribeTable", {"TableName": name}).status != 400:
                 raise
-            # Somebody deletes tables meanwhile. What was written of this one goes with the next save.
+            # The table was deleted in the meantime. Its lines so far stay in the file, until the next save.
 
 
 def _lines_of_table(
@@ -163,7 +163,7 @@ def _lines_of_table(
 
 
 def _creation(described: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
-    """The CreateTable that makes a table as it is described."""
+    """The parameters of a CreateTable that makes the same table again."""
     creation: dict[str, Any] = {
         name: described[name] for name in ("TableName", "KeySchema", "AttributeDefinitions") if name in described
     }

@@ -1,7 +1,7 @@
-"""What CreateTable and UpdateTable may ask for: names, keys, attribute definitions, indexes, billing.
+"""Checks of CreateTable and UpdateTable: names, keys, attribute definitions, indexes, billing.
 
-Pure: parameters in, the same parameters as the engine is to have them out, or a `DialectError`. Indexes project every
-attribute, whatever the request says, as the server's do.
+The functions have no side effects: they get parameters, and return them in the form for the engine, or raise
+`DialectError`. As in the server, indexes always project every attribute, also if the request has another projection.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .catalogue import TableInfo
 
 LONGEST_TABLE_NAME = 192
 _LONGEST_VIEW_NAME = {"GlobalSecondaryIndexes": 221, "LocalSecondaryIndexes": 220}
-"""Of the names of table and index together: both are in the name of the index's table."""
+"""The longest table name and index name together: the server's name of an index has both."""
 
 _LONGEST_KEY_NAME = 255
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+")
@@ -26,7 +26,7 @@ _PROJECTION = {"ProjectionType": "ALL"}
 
 
 def check_table_name(name: object, least: int = 3) -> str:
-    """`name` as a table's. Raises `DialectError` for what cannot be one."""
+    """`name`, if it can be the name of a table. Raises `DialectError` if it cannot."""
     if not isinstance(name, str):
         raise validation(
             "Missing TableName field in request" if name is None else "Non-string TableName field in request"
@@ -95,7 +95,7 @@ def _member(definition: object, name: str, where: str) -> str:
 
 
 def check_key_name(name: str, context: str) -> None:
-    """Raises `DialectError` for the name of a key attribute that is empty or too long."""
+    """Raises `DialectError` if the name of a key attribute is empty or too long."""
     size = len(name.encode("utf-8", "surrogatepass"))
     if size == 0:
         raise validation(f"{context}Empty attribute name")
@@ -127,7 +127,7 @@ def _key_schema(of: object, context: str) -> list[str]:
 
 
 def _checked_keys(names: Sequence[str], types: Mapping[str, str]) -> Sequence[str]:
-    """The same names. Raises `DialectError` for a key without a definition, or of a type that cannot be a key."""
+    """`names`. Raises `DialectError` for a key that has no definition, or has a type that cannot be a key."""
     for name in names:
         if name == _RESERVED:
             raise validation(f"Column name '{name}' is currently reserved. FIXME.")
@@ -160,7 +160,7 @@ def _check_billing(parameters: Mapping[str, Any]) -> None:
 
 
 def _check_streams(parameters: Mapping[str, Any]) -> None:
-    """Tables with streams are made and described; the operations that read a stream are not there."""
+    """Tables with streams can be made and described, but the operations that read a stream do not exist."""
     specification = parameters.get("StreamSpecification")
     if specification is None:
         return
@@ -193,7 +193,7 @@ def _indexes(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _check_index(table: str, kind: str, index: object, names: set[str]) -> list[str]:
-    """The keys of an index; its name is added to `names`."""
+    """The keys of an index. Its name is added to `names`. Raises `DialectError` for mistakes in the request."""
     name = index.get("IndexName") if isinstance(index, dict) else None
     if not isinstance(name, str):
         raise validation(f"{kind} IndexName must be a string.")
@@ -205,7 +205,7 @@ def _check_index(table: str, kind: str, index: object, names: set[str]) -> list[
 
 
 def check_index_name(table: str, kind: str, name: str) -> None:
-    """Raises `DialectError` for what cannot be an index's name, or is too long together with the table's."""
+    """Raises `DialectError` if `name` cannot be the name of an index, or is too long together with the table's name."""
     if len(name) < 3:
         raise validation("IndexName must be at least 3 characters long")
     if not _NAME.fullmatch(name):

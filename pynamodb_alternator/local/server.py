@@ -1,12 +1,12 @@
 """The sockets of one node: its address, its listener, its connections.
 
-A `NodeServer` always has its address. While the node is up, a listener has it; while the node is killed, a bound
-socket that does not listen has it (the placeholder), so that clients are refused and no other program gets it. `shut`
-gives it up at the end.
+A `NodeServer` always has its address. While the node is up, the listener is bound to it. While the node is killed, a
+socket that does not listen is bound to it (the placeholder), so that clients are refused and no other program gets the
+address. `shut` releases the address at the end.
 
-*Killed* means what a client sees of a process that died: listener and connections are closed at once. *Hung* means
-what it sees of a process that was stopped: the kernel accepts connections, and nothing is answered on any of them;
-requests wait in `until_resumed`, and with TLS the handshake waits too.
+*Killed* imitates a process that died: the listener and all connections are closed at once. *Hung* imitates a process
+that was stopped: the kernel accepts connections, but requests are not answered. They wait in `until_resumed`, and with
+TLS the handshake waits too.
 
 All methods are called in the event loop, unless they say otherwise.
 """
@@ -30,7 +30,7 @@ _BACKLOG = 4096
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """How all nodes of a cluster speak HTTP."""
+    """The settings for the sockets of all nodes of a cluster."""
 
     max_body: int
     server_header: bool
@@ -39,9 +39,8 @@ class ServerSettings:
 
 
 class NodeServer:
-    """`placeholder`: a bound socket with the node's address. `respond`: what makes the replies.
-
-    `respond` gives None to close the socket without a reply.
+    """`placeholder`: a socket that is bound to the node's address. `respond`: makes the replies. It returns None to
+    close the socket without a reply.
     """
 
     def __init__(
@@ -62,9 +61,9 @@ class NodeServer:
         """How many connections it has accepted so far."""
         self.tls_handshakes: int = 0
         self.tls_resumed: int = 0
-        """How many TLS handshakes it did, and how many of them resumed a session."""
+        """`tls_handshakes`: how many TLS handshakes it did. `tls_resumed`: how many of them resumed a session."""
         self.shards: Shards = Shards(settings.shards)
-        """Its cores, and what each of them has to do."""
+        """The shards of the node, with their connections and requests."""
         self._runtime = runtime
         self._tls = settings.tls
         self._placeholder: socket.socket | None = placeholder
@@ -101,12 +100,12 @@ class NodeServer:
     # Coming and going
 
     def listen(self) -> None:
-        """Accept connections. A server that is up stays so."""
+        """Accept connections. A server that is up stays up."""
         if self._listener is None:
             self._accept_on(self._take_placeholder())
 
     def await_ready(self) -> None:
-        """Wait until clients can connect. From a thread that may wait, after `listen`."""
+        """Wait until clients can connect. Call it after `listen`, in a thread that may wait."""
 
     def _take_placeholder(self) -> socket.socket:
         self._bind()
@@ -115,12 +114,12 @@ class NodeServer:
         return placeholder
 
     def _bind(self) -> None:
-        """Take the address without listening yet."""
+        """Bind a placeholder to the address, unless a socket is bound to it already."""
         if self._placeholder is None and self._listener is None:
             self._placeholder = bound(self.host, self.port)
 
     def kill(self) -> None:
-        """Close the listener and every connection at once, and keep the address. It ends a hang."""
+        """Close the listener and every connection at once, and keep the address. This also ends a hang."""
         self._close_listener()
         for connection in list(self._open):
             connection.abort()
@@ -134,19 +133,19 @@ class NodeServer:
         self._bind()
 
     def shut(self) -> None:
-        """For the end: like `kill`, and the address is given up."""
+        """Like `kill`, but also release the address. For the end of the cluster."""
         self.kill()
         if self._placeholder is not None:
             self._placeholder.close()
             self._placeholder = None
 
     def hang(self) -> None:
-        """Accept connections and answer nothing, until `resume`."""
+        """Accept connections, but do not answer requests until `resume`."""
         if self._resumed is None:
             self._resumed = self._runtime.loop.create_future()
 
     def resume(self) -> None:
-        """End a hang: what has waited goes on."""
+        """End a hang: requests and handshakes that have waited continue."""
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             resumed.set_result(None)
@@ -160,7 +159,7 @@ class NodeServer:
             await asyncio.shield(self._resumed)
 
     def close_idle(self) -> int:
-        """Close, in order, the connections that wait for a request; how many they were."""
+        """Close the connections that wait for a request (FIN). Returns how many they were."""
         idle = [connection for connection in self._open if connection.idle]
         for connection in idle:
             connection.close()
@@ -188,7 +187,7 @@ class NodeServer:
             self.accepted += 1
             seat = self.shards.take()
             if self.hung and self._tls is not None:
-                # A stopped process does not shake hands either.
+                # A stopped process does not do TLS handshakes either.
                 self._held.append((accepted, seat))
             else:
                 self._take(accepted, seat)
@@ -203,11 +202,12 @@ class NodeServer:
                 accepted.close()
                 self.shards.leave(seat)
 
-        # Here and not in the task: one that is cancelled before its first step never runs.
+        # This is not done in the task itself: a task that is cancelled before its first step never runs.
         task.add_done_callback(done)
 
     async def _connect(self, accepted: socket.socket, seat: Seat) -> bool:
-        """Hand an accepted socket to a connection, after its TLS handshake; whether there is a connection now."""
+        """Make a connection for an accepted socket, after its TLS handshake. Returns whether there is a connection
+        now."""
         try:
             await self._runtime.loop.connect_accepted_socket(lambda: Connection(self, seat), accepted, ssl=self._tls)
         except (OSError, EOFError):
@@ -218,7 +218,7 @@ class NodeServer:
         listener, self._listener = self._listener, None
         if listener is not None:
             self._runtime.loop.remove_reader(listener.fileno())
-            # A child forked by the test has the socket too; shutdown() ends the listening for both.
+            # A child that the test has forked has the socket too. shutdown() ends the listening for both processes.
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()

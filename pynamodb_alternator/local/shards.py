@@ -1,8 +1,8 @@
-"""The shards of a node, which are its cores: to which of them a connection belongs, and how much each has to do.
+"""The shards of a node, one for each core: which connections belong to each of them, and how many requests each got.
 
-In the embedded cluster one core serves all of them, and they are only counted. A new connection belongs to the shard
-that has the fewest connections, and of several to the first, as Seastar distributes the connections of a listener. It
-stays there until it is closed.
+In the embedded cluster, one thread serves all shards: they are only counters. A new connection belongs to the shard
+with the fewest connections (the first one, if there are several), as Seastar distributes the connections of a listener.
+It stays there until it is closed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ __all__ = ["Seat", "Shards"]
 
 
 class Seat:
-    """The place of one connection at a shard, as long as the connection is open."""
+    """The assignment of one open connection to a shard."""
 
     __slots__ = ("shard",)
 
@@ -20,7 +20,7 @@ class Seat:
 
 
 class Shards:
-    """Counts of each shard of one node. Changed in its event loop, and read from any thread."""
+    """The counters of each shard of one node. They are changed in the event loop, and may be read from any thread."""
 
     def __init__(self, count: int) -> None:
         self._seats: tuple[set[Seat], ...] = tuple(set() for _ in range(count))
@@ -37,18 +37,18 @@ class Shards:
         return tuple(self._requests)
 
     def take(self) -> Seat:
-        """The seat of a new connection."""
+        """Assign a new connection to a shard."""
         counts = self.connections
         seat = Seat(counts.index(min(counts)))
         self._seats[seat.shard].add(seat)
         return seat
 
     def leave(self, seat: Seat) -> None:
-        """Its connection is closed. Any number of times."""
+        """Remove a connection that was closed. A second call does nothing."""
         self._seats[seat.shard].discard(seat)
 
     def received(self, shard: int) -> None:
-        """A request came on a connection of this shard."""
+        """Count a request that came through a connection of this shard."""
         self._requests[shard] += 1
 
     def forget_requests(self) -> None:

@@ -1,6 +1,6 @@
-"""How Query and Scan read the rows of a system table: conditions, pages, projections.
+"""Query and Scan of system tables: conditions, pages, projections.
 
-They understand only the conditions that clients use for such tables: comparisons for equality, joined by AND.
+Only the conditions that clients use for system tables are supported: comparisons for equality, joined by AND.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from .expressions.tokens import MOST_BYTES
 Row = dict[str, dict[str, str]]
 
 PAGE_BYTES = 1024 * 1024
-"""What a page has at most; measured as JSON, which is near enough."""
+"""The largest page in bytes, about: the length of its JSON is used."""
 
 _EQUAL = re.compile(r"\(?\s*(#?[A-Za-z_]\w*)\s*=\s*(:\w+)\s*\)?")
 _ADDRESSES = frozenset(["endpoint"])
-"""Columns of the type inet, which sorts by the bytes of the address."""
+"""Columns of the type inet, which are sorted by the bytes of the address."""
 _NUMBERS = frozenset(["port"])
 """Columns of the type int. All others are text."""
 
 
 def row(**values: str | None) -> Row:
-    """A row of a system table. A column without a value is not there."""
+    """A row of a system table. Columns whose value is None are omitted."""
     return {name: {"S": value} for name, value in values.items() if value is not None}
 
 
 def in_order(rows: Iterable[Row], key: Sequence[str]) -> list[Row]:
-    """The rows of one partition, or of several one after the other, in the order of the clustering columns."""
+    """The rows, sorted by the partition key, and then by the clustering columns."""
     return sorted(rows, key=lambda row: (row[key[0]]["S"], _position(row, key)))
 
 
 def answer(rows: list[Row], key: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to a Query or Scan of these rows, which are in order. `key`: partition key, then clustering columns.
+    """The answer to a Query or Scan of these rows, which are sorted. `key`: the partition key, then the clustering
+    columns.
 
-    Raises `DialectError` for parameters that the server refuses, and for those that cannot be read here.
+    Raises `DialectError` for parameters that the server refuses, and for those that are not supported here.
     """
     selected, last = _page(rows, key, parameters)
     scanned = len(selected)
@@ -58,7 +59,7 @@ def answer(rows: list[Row], key: Sequence[str], parameters: Mapping[str, Any]) -
 
 
 def key_conditions(parameters: Mapping[str, Any], key: Sequence[str]) -> dict[str, Any]:
-    """The values that a Query demands of the partition key and, perhaps, of the first clustering column."""
+    """The values of the partition key and, perhaps, of the first clustering column in the conditions of a Query."""
     old = parameters.get("KeyConditions")
     conditions = _equalities(parameters, "KeyConditionExpression") if old is None else _legacy(old)
     if key[0] not in conditions:
@@ -131,7 +132,7 @@ def _object(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _page(rows: list[Row], key: Sequence[str], parameters: Mapping[str, Any]) -> tuple[list[Row], Row | None]:
-    """The rows of one page, and the key of its last row where others follow."""
+    """The rows of one page, and the key of its last row if other rows follow."""
     start = parameters.get("ExclusiveStartKey")
     if start is not None:
         rows = rows[_after(rows, key, start) :]
@@ -146,7 +147,7 @@ def _page(rows: list[Row], key: Sequence[str], parameters: Mapping[str, Any]) ->
 
 
 def _after(rows: Sequence[Row], key: Sequence[str], start: Any) -> int:
-    """The index of the first row after the position `start`, which need not be that of a row: rows come and go."""
+    """The index of the first row after the key `start`. The row with this key may not exist any more."""
     for name in key:
         value = start.get(name) if isinstance(start, dict) else None
         if not isinstance(value, dict) or not isinstance(value.get("S"), str):
@@ -159,7 +160,7 @@ def _after(rows: Sequence[Row], key: Sequence[str], start: Any) -> int:
 
 
 def _position(row: Mapping[str, Mapping[str, str]], key: Sequence[str]) -> list[str | bytes | int]:
-    """What a row is sorted by within its partition."""
+    """The sort key of a row within its partition."""
     return [_sortable(name, row[name]["S"]) for name in key[1:]]
 
 

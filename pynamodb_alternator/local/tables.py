@@ -1,4 +1,4 @@
-"""Tables: how they are made, changed and deleted, and how Alternator describes them."""
+"""The operations on tables, and Alternator's descriptions of tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEPT = (
     *("TableName", "TableStatus", "KeySchema", "AttributeDefinitions", "CreationDateTime", "BillingModeSummary"),
     *("ProvisionedThroughput", "StreamSpecification", "LatestStreamArn", "LatestStreamLabel"),
 )
-"""What Alternator tells of a table as DynamoDB does. There is no ItemCount."""
+"""The members of a table's description that Alternator has in common with DynamoDB. There is no ItemCount."""
 _MOST_NAMES = 100
 _KEPT_OF_DELETED = ("TableName", "TableArn", "TableId", "BillingModeSummary", "ProvisionedThroughput")
 
@@ -84,7 +84,7 @@ class TableRules:
 
 
 def _as_alternator(described: dict[str, Any]) -> dict[str, Any]:
-    """A table's description with what Alternator says instead, and without what it does not tell."""
+    """The engine's description of a table in Alternator's form: some members are replaced, others are omitted."""
     result = {key: described[key] for key in _KEPT if key in described}
     arn = arn_of(described["TableName"])
     result |= {"TableArn": arn, "TableId": described.get("TableId", "00000000-0000-0000-0000-000000000000")}

@@ -1,4 +1,4 @@
-"""Tags of tables: TagResource, UntagResource, ListTagsOfResource, and what a tag may be."""
+"""Tags of tables: TagResource, UntagResource, ListTagsOfResource, and the checks of a tag."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def read_tags(entries: object) -> dict[str, str]:
 
 
 def _check_public(key: object) -> None:
-    """Raises `DialectError` for a tag in which the server keeps what is its own, such as the time to live."""
+    """Raises `DialectError` for a tag that the server uses itself, for example for the time to live."""
     if isinstance(key, str) and key.startswith("system:") and key not in _PUBLIC:
         raise validation(f"Tag key '{key}' is reserved for internal use")
 

@@ -1,4 +1,4 @@
-"""Certificates made on the spot: an authority, a server's certificate, and clients' certificates for mutual TLS."""
+"""Makes certificates: an authority, server certificates, and client certificates for mutual TLS."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Kind = Literal["good", "expired", "wrong_host", "self_signed"]
 _KINDS = ("good", "expired", "wrong_host", "self_signed")
 _DAY = datetime.timedelta(days=1)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
-"""From when to when certificates are valid. The clock is not asked: a test may have set another time, but the handshake
-uses the system's time."""
+"""The years between which certificates are valid. They do not depend on the clock: a test may have replaced it, but the
+handshake uses the system's time."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalTls:
     """How a `LocalCluster` speaks TLS.
 
-    `certificate`: what the nodes present: a ``"good"`` one (for localhost, ::1 and all of the nodes' addresses), an
-    ``"expired"`` one, one for the ``"wrong_host"``, or a ``"self_signed"`` one that no authority vouches for.
-    `client_certificates`: whether clients must or may present one that the cluster's authority issued.
-    `per_node`: each node presents a certificate of its own, for its own address; that of the first node is for
-    localhost and ::1, too. `TlsFiles.present_names` gives a node any other names.
-    `certificate_is_login`: a client certificate takes the place of SigV4, as the newest servers allow.
+    `certificate`: the certificate of the nodes: a ``"good"`` one (for localhost, ::1 and all addresses of the nodes),
+    an ``"expired"`` one, one for the ``"wrong_host"``, or a ``"self_signed"`` one, which the authority has not signed.
+    `client_certificates`: whether clients must or may present a certificate of the cluster's authority.
+    `per_node`: each node has its own certificate, for its own address; the certificate of the first node is also for
+    localhost and ::1. `TlsFiles.present_names` gives a node a certificate for other names.
+    `certificate_is_login`: a request with a client certificate needs no SigV4 signature, as the newest servers allow.
     `minimum` and `maximum`: TLS versions.
     """
 
@@ -55,7 +55,7 @@ class LocalTls:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """PEM files of a certificate and its key."""
+    """The paths of the PEM files of a certificate and its key."""
 
     certificate: str
     key: str
@@ -64,7 +64,7 @@ class KeyPair:
 class TlsFiles:
     """The authority of a running cluster and its PEM files, in a directory that is deleted when the cluster closes.
 
-    Raises `ConfigurationError` where `cryptography` is missing.
+    Raises `ConfigurationError` if `cryptography` is missing.
     """
 
     def __init__(self, settings: LocalTls, hosts: Sequence[str]) -> None:
@@ -74,14 +74,14 @@ class TlsFiles:
         self._settings = settings
         self._kind = settings.certificate
         self._contexts: dict[str, ssl.SSLContext] = {}
-        """By the address of a node."""
+        """The TLS contexts, by the host of a node."""
         self._directory = Path(tempfile.mkdtemp(prefix="pynamodb-alternator-tls-"))
         self.ca_file: str = self._write("ca.pem", self._authority.pem)
-        """The authority's certificate: what a client must trust."""
+        """The path of the authority's certificate, which a client must trust."""
         self._shared = self._issue(settings.certificate, self._shared_names)
 
     def context_of(self, host: str) -> ssl.SSLContext:
-        """What the node at this address makes its sockets TLS ones with."""
+        """The TLS context of the node at this address."""
         context = self._contexts.get(host)
         if context is None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -96,7 +96,7 @@ class TlsFiles:
         return context
 
     def present(self, kind: Kind) -> None:
-        """Have all nodes present another kind of server certificate, from the next handshake on."""
+        """All nodes present another kind of server certificate, from the next handshake on."""
         checks.one_of("TlsFiles.present: kind", kind, _KINDS)
         self._kind = kind
         self._shared = self._issue(kind, self._shared_names)
@@ -104,7 +104,7 @@ class TlsFiles:
             self._load(host)
 
     def present_names(self, host: str, *names: str) -> None:
-        """Have the node at `host` present a certificate for these names and addresses, from the next handshake on."""
+        """The node at `host` presents a certificate for these names and addresses, from the next handshake on."""
         pair = self._issue("good", names, f"-{host}")
         self.context_of(host).load_cert_chain(pair.certificate, pair.key)
 
@@ -119,7 +119,8 @@ class TlsFiles:
         return self._pair(f"server-{kind}{suffix}".replace(":", "_"), *self._authority.server(kind, names))
 
     def client(self, name: str = "client", *, expired: bool = False, foreign: bool = False) -> KeyPair:
-        """Issue a client certificate for mutual TLS; `foreign`: by an authority that the cluster does not know."""
+        """Issue a client certificate for mutual TLS. `foreign`: another authority signs it, which the cluster does not
+        know."""
         issuer = _Authority() if foreign else self._authority
         return self._pair(f"client-{name}", *issuer.client(name, expired))
 
@@ -223,7 +224,7 @@ class _Authority:
             builder.issuer_name(issuer)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            # Python 3.13 verifies strictly, and wants this one.
+            # Python 3.13 verifies strictly, and requires this extension.
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
             .sign(signer, self._hashes.SHA256())
         )

@@ -1,4 +1,4 @@
-"""Rings as the server's system tables tell of them: ``system.token_ring`` and ``system_schema.keyspaces``."""
+"""Rings in the form of the server's system tables ``system.token_ring`` and ``system_schema.keyspaces``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from .system_reads import Row, row
 
 TOKEN_RING_KEY = ("keyspace_name", "table_name", "start_token", "endpoint")
 OLD_TOKEN_RING_KEY = ("keyspace_name", "start_token", "endpoint")
-"""Its key before ScyllaDB 2024.2, which has no tablets: the ring is that of the keyspace."""
+"""The key of ``token_ring`` before ScyllaDB 2024.2. Without tablets, all tables of a keyspace have the same ring."""
 
 KEYSPACE = "alternator_"
-"""The prefix of the names of tables' keyspaces."""
+"""The name of a table's keyspace is this prefix and the name of the table."""
 
 
 def ring_rows(
     keyspace: str, table: str | None, ring: Ring, endpoint: Callable[[Member], str], *, open_ended: bool = False
 ) -> list[Row]:
-    """The rows of one ring: one for each replica of each range, not sorted yet.
+    """The rows of one ring: one row for each replica of each range, not sorted yet.
 
-    `table`: None before ScyllaDB 2024.2, whose rows do not name one. `endpoint`: a node's address as its peers know it.
-    `open_ended`: a range that wraps comes as two, one without a start and one without an end, as some versions tell it.
+    `table`: None before ScyllaDB 2024.2, where rows do not name a table. `endpoint`: gives a node's address as its
+    peers know it. `open_ended`: a range that wraps becomes two, one without a start and one without an end, as in some
+    versions of the server.
     """
     rows = []
     for start, end, replicas in _ranges(ring, open_ended):
@@ -54,7 +55,7 @@ def _ranges(ring: Ring, open_ended: bool) -> list[tuple[str, str, Sequence[Membe
 
 
 def keyspace_row(keyspace: str, members: Sequence[Member], replication_factor: int) -> Row:
-    """A keyspace and its replication, which is a map, as the text that the server makes of it."""
+    """The row of a keyspace. Its replication is a map, which the server returns as text."""
     replication = {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy"}
     for datacenter, nodes in Counter(member.datacenter for member in members).items():
         replication[datacenter] = str(min(replication_factor, nodes))

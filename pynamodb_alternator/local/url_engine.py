@@ -16,14 +16,14 @@ from ..settings import addresses
 from .engine import EngineAnswer
 
 _SECONDS = 30.0
-# Such engines check the form of the signature at most, and keep tables apart by access key and region.
+# These engines check at most the form of the signature. Tables with different access keys or regions are separate.
 _AUTHORIZATION = (
     "AWS4-HMAC-SHA256 Credential=local/20250101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"
 )
 
 
 class UrlEngine:
-    """Requests go to one URL over connections that are kept alive, one for each thread that calls."""
+    """Sends requests to one URL. Each calling thread has one connection, which is kept alive."""
 
     batch_limit = 25
 
@@ -53,7 +53,8 @@ class UrlEngine:
             answer = connection.getresponse()
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
         except (OSError, http.client.HTTPException) as wrong:
-            # Not sent again: nobody can know whether the engine has executed it. That is a 500 in Alternator, too.
+            # The request is not sent again, because the engine may have executed it. Alternator has the status 500 for
+            # this, too.
             connection.close()
             gone = isinstance(wrong, ConnectionRefusedError)
             state = "is gone, or was never started" if gone else "failed"
@@ -72,7 +73,7 @@ class UrlEngine:
         return connection
 
     def close(self) -> None:
-        """Close all connections. No call may be under way."""
+        """Close all connections. No call may run at this time."""
         with self._lock:
             connections, self._connections = self._connections, []
         for connection in connections:

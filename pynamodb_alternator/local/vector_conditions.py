@@ -1,4 +1,4 @@
-"""Conditions that filter before a vector search: comparisons that are joined by AND, and nothing else."""
+"""The conditions of a vector search, which filter before the search: only comparisons, joined by AND."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Vector indexes in requests and descriptions of tables, in AWS's form and in that of Alternator's older dialect.
 
-Both name IndexName and VectorAttribute. AWS's form has Dimensions, DistanceFunction, Projection and SearchSchema beside
-them; the older one has Dimensions inside of VectorAttribute, SimilarityFunction, and keys alone in the index.
+Both forms have IndexName and VectorAttribute. AWS's form also has Dimensions, DistanceFunction, Projection and
+SearchSchema. The older form has SimilarityFunction, and has Dimensions in VectorAttribute; its indexes have only keys.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ Indexes = Mapping[str, VectorIndex]
 
 
 class VectorIndexForms:
-    """What a server makes of vector indexes in requests. `dialects`: which of ``aws`` and ``alternator`` it speaks."""
+    """Reads and describes vector indexes. `dialects`: which of ``aws`` and ``alternator`` the server supports."""
 
     def __init__(self, dialects: frozenset[str], *, has_tablets: bool) -> None:
         self._dialects = dialects
         self._has_tablets = has_tablets
 
     def created(self, parameters: dict[str, Any]) -> dict[str, VectorIndex]:
-        """The indexes of a CreateTable, taken out of its parameters. Raises `DialectError`."""
+        """The vector indexes of a CreateTable, which are removed from its parameters. Raises `DialectError` for
+        mistakes."""
         requested = parameters.pop(_CREATE, None)
         if not self._dialects or requested is None:
-            return {}  # a server without vector search overlooks them
+            return {}  # a server without vector search ignores them
         if not isinstance(requested, list):
             raise validation(f"{_CREATE} must be a list")
         types, keys = _types(parameters), _used_by_keys(parameters)
@@ -48,8 +49,8 @@ class VectorIndexForms:
         return made
 
     def updated(self, table: VectorTable, updates: Any, parameters: dict[str, Any]) -> dict[str, VectorIndex]:
-        """The table's indexes after an UpdateTable with these updates; what only these need is taken out of its
-        parameters. Raises `DialectError`."""
+        """The table's indexes after an UpdateTable with these updates. Definitions of attributes that only vector
+        indexes use are removed from the parameters. Raises `DialectError` for mistakes in the request."""
         if not isinstance(updates, list) or not updates:
             raise validation(f"UpdateTable requires one update in {_UPDATE}, or another parameter")
         if len(updates) > 1 or parameters.get("GlobalSecondaryIndexUpdates"):
@@ -111,7 +112,7 @@ class VectorIndexForms:
                 )
 
     def described(self, indexes: Indexes, new: Collection[str], table: str) -> list[dict[str, Any]]:
-        """The indexes in a table's description, of which those in `new` are not yet ACTIVE."""
+        """The vector indexes in a table's description. Those in `new` are not ACTIVE yet."""
         return [
             {
                 **self._described(index, table),
@@ -122,7 +123,8 @@ class VectorIndexForms:
 
     @staticmethod
     def requested(table: VectorTable, creation: Mapping[str, Any]) -> dict[str, Any]:
-        """The members of a CreateTable that make a table's indexes, each in the form in which it was made."""
+        """The parameters of a CreateTable that make the table's vector indexes, each in the form in which it was
+        made."""
         return {
             "AttributeDefinitions": with_filtered(table, creation["AttributeDefinitions"]),
             _CREATE: [
@@ -139,7 +141,7 @@ class VectorIndexForms:
 
 
 def with_filtered(table: VectorTable, definitions: list[Any]) -> list[Any]:
-    """AttributeDefinitions with those of the attributes that the table's vector indexes filter by."""
+    """The AttributeDefinitions of a table, including the attributes by which its vector indexes filter."""
     filtered = {name: kind for index in table.indexes.values() for name, kind in index.types.items()}
     defined = {each["AttributeName"] for each in definitions}
     more = [{"AttributeName": name, "AttributeType": kind} for name, kind in filtered.items() if name not in defined]
@@ -238,7 +240,7 @@ def _types(parameters: Mapping[str, Any]) -> dict[Any, Any]:
 
 
 def _entries(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """The objects of a list in a request. What else it has, or is, the rules for tables refuse afterwards."""
+    """The objects of a list in a request. The rules for tables refuse anything else later."""
     entries = holder.get(name)
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
@@ -256,7 +258,7 @@ def _used_by_keys(parameters: Mapping[str, Any]) -> set[Any]:
 
 
 def _take_definitions(parameters: dict[str, Any], names: Collection[str]) -> None:
-    """Take the definitions of these attributes out of a request. No engine takes them, as no key has them."""
+    """Remove the definitions of these attributes from a request. Engines refuse them, because no key uses them."""
     definitions = parameters.get("AttributeDefinitions")
     if isinstance(definitions, list) and names:
         taken = [

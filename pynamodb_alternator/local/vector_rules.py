@@ -1,7 +1,7 @@
-"""Vector search around the dialect's other rules: requests that are about vectors are answered, checked or completed.
+"""The rules for vectors, which are applied before and after the dialect's other rules.
 
-The other rules know nothing of vectors. A request with vector indexes goes to them without these, and their
-description of a table gets them added. So this is all that a server with vector search does differently.
+The other rules do not handle vectors. The vector indexes are removed from a request before the other rules get it, and
+added to their description of a table. So everything that a server with vector search does differently is here.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class VectorRules:
         return self._told("TableDescription", described, set(indexes))
 
     def completed(self, creation: dict[str, Any]) -> dict[str, Any]:
-        """The CreateTable that makes a table anew, with the vector indexes that the table has."""
+        """The CreateTable that makes a table again, completed with the table's vector indexes."""
         table = self._tables.known(creation["TableName"])
         return creation if table is None else {**creation, **self._forms.requested(table, creation)}
 
@@ -118,7 +118,7 @@ class VectorRules:
         return self._told("TableDescription", described, indexes.keys() - table.indexes.keys())
 
     def _told(self, member: str, described: dict[str, Any], new: set[str] | frozenset[str] = frozenset()) -> Answer:
-        """A table's description with its vector indexes, of which those in `new` are not yet ACTIVE."""
+        """The answer with a table's description and its vector indexes. Those in `new` are not ACTIVE yet."""
         table = self._tables.known(described["TableName"])
         if table is not None:
             described["VectorIndexes"] = self._forms.described(table.indexes, new, described["TableName"])

@@ -1,4 +1,4 @@
-"""Vector search in both dialects: SearchVectors as AWS has it, and Query with VectorSearch as Alternator had it before.
+"""Vector search in both dialects: AWS's SearchVectors, and Alternator's older Query with VectorSearch.
 
 It is an exact search: all items of the table are read from the engine, filtered, and compared.
 """
@@ -26,7 +26,7 @@ Match = tuple[float, Item]
 
 
 class VectorSearch:
-    """The searches, for threads that may wait for the engine."""
+    """The searches. They are called in threads that may wait for the engine."""
 
     def __init__(self, client: EngineClient, tables: VectorTables) -> None:
         self._client = client
@@ -52,7 +52,7 @@ class VectorSearch:
         for away, item in self._nearest(name, index, target, condition, _OF_AWS)[:count]:
             shown = projections.apply(projection, item)
             if projection is None:
-                shown.pop(index.attribute, None)  # left out, unless it is asked for
+                shown.pop(index.attribute, None)  # omitted, unless the request asks for it
             known = {each: value for each, value in shown.items() if names is None or each in names}
             results.append({"Item": known, "Score": aws_score(index.function, away)})
         answer: dict[str, Any] = {"SearchResults": results}
@@ -123,7 +123,7 @@ def _holds(condition: Condition | None, item: Item, what: str) -> bool:
 
 
 def _check_condition(compared: list[Compared], index: VectorIndex) -> None:
-    """Refuse a SearchConditionExpression. Raises `DialectError`."""
+    """Raises `DialectError` if AWS does not allow this SearchConditionExpression for the index."""
     for each in compared:
         if each.operator != "=":
             raise validation(f"{_OF_AWS}: the comparator or operator {each.operator} is not supported, only = is")

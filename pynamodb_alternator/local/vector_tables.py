@@ -1,4 +1,4 @@
-"""Which tables have vector indexes, and what these need to know of a table."""
+"""The tables that have vector indexes, with the facts about a table that the rules for vectors need."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .vectors import VectorIndex
 
 @dataclass(frozen=True, slots=True)
 class VectorTable:
-    """One table. `keys`: the attributes of its key, with their types. `types`: those of the keys of its secondary
-    indexes too; `other_names`: the names of these indexes."""
+    """One table. `keys`: the attributes of its key, with their types. `types`: the types of all its keys, and of the
+    keys of its secondary indexes; `other_names`: the names of these indexes."""
 
     keys: Mapping[str, str]
     types: Mapping[str, str]
@@ -23,7 +23,7 @@ class VectorTable:
 
 
 class VectorTables:
-    """The tables of a cluster. An entry is an immutable value: readers take no lock."""
+    """The tables of a cluster. An entry is immutable: readers take no lock."""
 
     def __init__(self, client: EngineClient) -> None:
         self._client = client
@@ -31,17 +31,17 @@ class VectorTables:
         self._lock = threading.Lock()
 
     def known(self, name: str | None) -> VectorTable | None:
-        """A table that has vector indexes; None for any other. The engine is not asked."""
+        """The table, if it has vector indexes; else None. The engine is not asked."""
         return None if name is None else self._tables.get(name)
 
     def existing(self, name: str) -> VectorTable:
-        """Any table, asked of the engine. Raises `DialectError` if there is no such table."""
+        """Any table. The engine is asked. Raises `DialectError` if there is no such table."""
         described = self._client.result("DescribeTable", {"TableName": name})["Table"]
         known = self._tables.get(name)
         return _table(described, {} if known is None else known.indexes)
 
     def enter(self, described: Mapping[str, Any], indexes: Mapping[str, VectorIndex]) -> None:
-        """Keep the indexes that a table has from now on."""
+        """Set the vector indexes of a table."""
         table = _table(described, indexes)
         with self._lock:
             if indexes:

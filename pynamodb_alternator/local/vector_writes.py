@@ -1,8 +1,8 @@
-"""Writes to the attributes of a vector index: a value that is not a vector of its dimensions is refused, and so is one
-of a wrong type.
+"""Checks writes to the attributes of a vector index: a value is refused if it is not a vector with the right
+dimensions, or, for an attribute by which the index filters, if it has a wrong type.
 
-An update is checked before it is executed. So a computed value is not seen, such as a vector that is copied from
-another attribute: searches leave an item with such a value out, as they do with items from before the index.
+An update is checked before it is executed. So a computed value is not checked, such as a vector that is copied from
+another attribute. If such a value is wrong, searches ignore the item, as they do with items from before the index.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .vectors import VectorIndex, check_filtered, vector_of
 
 
 class VectorWrites:
-    """Looks at writes before they are executed. Tables without vector indexes cost one look."""
+    """Checks writes before they are executed. For a table without vector indexes, this costs one lookup."""
 
     def __init__(self, tables: VectorTables) -> None:
         self._tables = tables
 
     def check(self, operation: str, table: str | None, parameters: Mapping[str, Any]) -> None:
-        """Refuse a PutItem or UpdateItem. Raises `DialectError`."""
+        """Raises `DialectError` for a PutItem or UpdateItem with a wrong value."""
         indexes = self._indexes(table)
         if not indexes:
             return
@@ -33,7 +33,7 @@ class VectorWrites:
             _check_item(_assigned(parameters), indexes)
 
     def check_batch(self, requested: Any) -> None:
-        """Refuse a BatchWriteItem as a whole. Raises `DialectError`."""
+        """Raises `DialectError` for a BatchWriteItem with a wrong value, so that none of its writes is done."""
         for table, requests in requested.items() if isinstance(requested, dict) else ():
             indexes = self._indexes(table)
             for request in requests if indexes and isinstance(requests, list) else ():
@@ -54,7 +54,7 @@ def _check_item(item: Any, indexes: list[VectorIndex]) -> None:
 
 
 def _assigned(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that an UpdateItem gives to attributes."""
+    """The values in an UpdateItem that it writes to attributes; computed values are omitted."""
     legacy = parameters.get("AttributeUpdates")
     if isinstance(legacy, dict):
         return {
@@ -72,7 +72,7 @@ def _assigned(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _constant(value: Any) -> Any:
-    """The value that is given as it is, or in the place of a missing one."""
+    """The constant that an action writes, or writes if the attribute is missing; None for a computed value."""
     match value:
         case tree.Constant(constant):
             return constant

@@ -1,4 +1,5 @@
-"""Vector indexes as values: what one is, which attribute values are vectors of it, and how near two vectors are."""
+"""A vector index as a value, the check whether an attribute value is a vector of it, and the distance of two
+vectors."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ MOST_DIMENSIONS = 16_000
 
 @dataclass(frozen=True, slots=True)
 class VectorIndex:
-    """One vector index. `projection`: as requests have it. `schema`: the attributes that AWS's condition may name: HASH
-    or INLINE_FILTER. `types`: their types."""
+    """One vector index. `projection`: as in requests. `schema`: the attributes that AWS's condition may use, each HASH
+    or INLINE_FILTER. `types`: the types of these attributes."""
 
     name: str
     attribute: str
@@ -30,7 +31,8 @@ class VectorIndex:
 
 
 def vector_of(value: Any, dimensions: int, where: str) -> list[float]:
-    """The numbers of an attribute value, rounded to 32 bits. Raises `DialectError` for what is not such a vector."""
+    """The numbers of an attribute value, rounded to 32 bits. Raises `DialectError` if it is not a vector of
+    `dimensions`."""
     kind, content = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (None, None)
     if kind not in (TYPE, "L"):
         raise validation(f"{where} must be a list of numbers, of type '{TYPE}' or 'L'")
@@ -76,7 +78,8 @@ def _may_be_filtered(value: Any, name: str, index: VectorIndex) -> bool:
 
 
 def check_filtered(item: Mapping[str, Any], index: VectorIndex) -> None:
-    """Refuse an item whose attributes cannot be filtered by. Raises `DialectError`."""
+    """Raises `DialectError` if an attribute by which the index filters has a wrong type, or if its HASH attribute is
+    empty."""
     for name, kind in index.types.items():
         if name not in item:
             continue
@@ -87,7 +90,7 @@ def check_filtered(item: Mapping[str, Any], index: VectorIndex) -> None:
 
 
 def distance(function: str, left: Sequence[float], right: Sequence[float]) -> float:
-    """How far two vectors are from each other: 1 - cosine, the Euclidean distance, or 1 - the dot product."""
+    """The distance of two vectors: 1 - cosine, the Euclidean distance, or 1 - the dot product."""
     if function == EUCLIDEAN:
         return math.dist(left, right)
     product = math.fsum(a * b for a, b in zip(left, right, strict=True))
@@ -98,13 +101,14 @@ def distance(function: str, left: Sequence[float], right: Sequence[float]) -> fl
 
 
 def aws_score(function: str, distance: float) -> float:
-    """The score that SearchVectors tells: of the dot product the higher is nearer, of the others the lower."""
+    """The score that SearchVectors returns. For the dot product, nearer vectors have a higher score, for the others a
+    lower."""
     return _finite(1 - distance if function == DOT_PRODUCT else distance)
 
 
 def similarity(function: str, distance: float) -> float:
-    """The score that Alternator's older dialect tells: the higher is nearer. Of the Euclidean distance it takes the
-    square, as ScyllaDB's vector store does, and not as its documentation says."""
+    """The score that Alternator's older dialect returns: nearer vectors have a higher score. For the Euclidean
+    distance, the square is used, as in ScyllaDB's vector store; its documentation says otherwise."""
     return _finite(1 / (1 + distance * distance) if function == EUCLIDEAN else 1 - distance / 2)
 
 

@@ -1,7 +1,7 @@
-"""ScyllaDB's own tables, seen through Alternator as ``.scylla.alternator.<keyspace>.<table>``.
+"""ScyllaDB's system tables, which Alternator shows as ``.scylla.alternator.<keyspace>.<table>``.
 
-Query and Scan only. This module makes the rows; `system_reads` reads them. Values that are neither text, number nor
-blob come as strings, as the server has them.
+They support only Query and Scan. This module makes the rows; `system_reads` selects from them. As in the server, values
+that are not text, number or blob are returned as strings.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ class _Table:
     key: Sequence[str]
     """The partition key, then the clustering columns."""
     rows: Callable[[str, str | None], list[Row]]
-    """The rows in order, as the node with that host has them. If a partition is named, no others are needed."""
+    """Gives the sorted rows, by the host of the asked node and a partition. If the partition is None, all rows are
+    needed."""
 
 
 class VirtualTables:
-    """Rows made at each read from the cluster's members, tables and rings."""
+    """The system tables. Each read makes the rows from the cluster's members, tables and rings."""
 
     def __init__(self, options: Options, members: Members, catalogue: Catalogue, rings: Rings) -> None:
         self._options = options
@@ -131,7 +132,7 @@ class VirtualTables:
         ]
 
     def _clients(self, asked: str, partition: str | None) -> list[Row]:
-        """The requests that the node is answering, this one among them: the server lists no idle connections."""
+        """The requests that the node is answering, including this one. The server does not list idle connections."""
         member = next(member for member in self._members() if member.host == asked)
         rows = [
             row(
@@ -172,7 +173,7 @@ class VirtualTables:
         ]
 
     def _named(self, keyspace: str | None) -> list[tuple[str, TableInfo]]:
-        """The table whose keyspace this is, if there is one; for None all tables."""
+        """The table with this keyspace, if there is one; for None, all tables."""
         names: Iterable[str] = ()
         if keyspace is None:
             names = self._catalogue.tables()

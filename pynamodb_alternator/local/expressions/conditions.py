@@ -37,7 +37,8 @@ _ARGUMENTS = {
 
 
 def holds(condition: Condition, item: Item | None, what: str = "ConditionExpression") -> bool:
-    """Whether `condition` holds for `item` (None: there is none). Raises `DialectError` for mistakes of the request."""
+    """Whether `condition` holds for `item` (None: it does not exist). Raises `DialectError` for mistakes in the
+    request."""
     match condition:
         case Every(parts):
             return all(holds(part, item, what) for part in parts)
@@ -68,7 +69,7 @@ def _compare(sign: str, left: Operand, right: Operand, item: Item | None, what: 
 
 
 def operand(of: Operand, item: Item | None, what: str) -> AttributeValue | None:
-    """The value of an operand within a comparison; None where the item lacks it."""
+    """The value of an operand of a comparison; None if the item does not have it."""
     match of:
         case Constant(value):
             return value
@@ -82,7 +83,7 @@ def operand(of: Operand, item: Item | None, what: str) -> AttributeValue | None:
 
 
 def at(item: Item | None, path: Path) -> AttributeValue | None:
-    """What stands at a path of an item, or None."""
+    """The value at a path of an item, or None."""
     value = item.get(path.root) if item is not None else None
     for step in path.steps:
         if value is None or not values.is_value(value):
@@ -160,7 +161,7 @@ def _not_here(name: str, what: str) -> Exception:
 
 
 def check_filter(condition: Condition) -> None:
-    """Raises `DialectError` for mistakes of a filter, whether or not an item is ever looked at."""
+    """Raises `DialectError` for mistakes in a filter, also if it is never applied to an item."""
     for of in operands(condition):
         _check_operand(of)
 
@@ -172,7 +173,7 @@ def _check_operand(of: Operand) -> None:
         raise validation(f"Invalid FilterExpression: unknown function '{of.name}' called.")
     _check_count(of, "Invalid FilterExpression")
     if of.name == "begins_with":
-        # Of constants alone: nothing of them depends on an item.
+        # Only constants are checked: they do not depend on an item.
         for argument in of.arguments:
             if isinstance(argument, Constant) and kind_of(argument.value) not in ("S", "B"):
                 raise validation(
@@ -186,7 +187,7 @@ def _check_operand(of: Operand) -> None:
 
 
 def operands(condition: Condition) -> Iterator[Operand]:
-    """All operands of a condition, outermost."""
+    """All operands of a condition, without the arguments of functions."""
     match condition:
         case Every(parts) | Either(parts):
             for part in parts:
@@ -205,7 +206,7 @@ def operands(condition: Condition) -> Iterator[Operand]:
 
 
 def roots(condition: Condition) -> set[str]:
-    """The names of the attributes that a condition looks at."""
+    """The names of the top-level attributes that a condition uses."""
     return {path.root for of in operands(condition) for path in _paths(of)}
 
 

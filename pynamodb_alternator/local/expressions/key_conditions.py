@@ -1,4 +1,4 @@
-"""Which items a Query is about: those of one partition key, and perhaps a range of sort keys."""
+"""Which items a Query selects: those of one partition key, perhaps only a range of sort keys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """What one key must be: `sign` is ``=``, ``<``, ``<=``, ``>``, ``>=``, ``BETWEEN`` or ``begins_with``."""
+    """The condition on one key: `sign` is ``=``, ``<``, ``<=``, ``>``, ``>=``, ``BETWEEN`` or ``begins_with``."""
 
     name: str
     sign: str
@@ -37,14 +37,14 @@ class Restriction:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """One partition, and perhaps a part of it."""
+    """The condition on the partition key, and perhaps one on the sort key."""
 
     partition: Restriction
     sort: Restriction | None
 
 
 def of_request(parameters: Mapping[str, Any], keys: Keys, references: References) -> Selection:
-    """The items that KeyConditionExpression or KeyConditions name. Raises `DialectError`."""
+    """The selection of KeyConditionExpression or KeyConditions. Raises `DialectError` for mistakes in the request."""
     expression, conditions = parameters.get("KeyConditionExpression"), parameters.get("KeyConditions")
     if expression is not None and conditions is not None:
         raise validation("Query does not allow both KeyConditions and KeyConditionExpression to be given together")

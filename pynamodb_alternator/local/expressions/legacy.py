@@ -1,4 +1,4 @@
-"""The conditions that were there before expressions: Expected, QueryFilter, ScanFilter, KeyConditions."""
+"""The conditions that DynamoDB had before expressions: Expected, QueryFilter, ScanFilter, KeyConditions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _COUNTS = {
     "CONTAINS": 1,
     "NOT_CONTAINS": 1,
 }
-"""How many values each operator takes; None for one or more."""
+"""How many values each operator needs; None for one or more."""
 
 _SIGNS = {"LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
 
 
 def require_all(parameters: Mapping[str, Any], name: str) -> bool:
-    """Whether ConditionalOperator asks for all conditions of the parameter `name`, and not for one of them."""
+    """Whether all conditions of the parameter `name` must hold, and not only one of them, by ConditionalOperator."""
     operator = parameters.get("ConditionalOperator")
     if operator is None:
         return True
@@ -45,7 +45,8 @@ def require_all(parameters: Mapping[str, Any], name: str) -> bool:
 
 
 def holds(conditions: Mapping[str, Any], of_all: bool, item: Mapping[str, Any] | None) -> bool:
-    """Whether all conditions, or one of them, hold for an item (None: there is none)."""
+    """Whether all conditions hold for an item, or, without `of_all`, at least one of them. `item`: None if it does not
+    exist."""
     verdicts = (
         _holds(condition, item.get(name) if item is not None else None) for name, condition in conditions.items()
     )
@@ -76,7 +77,7 @@ def _holds(condition: Any, value: AttributeValue | None) -> bool:
 
 
 def operator_of(condition: Mapping[str, Any]) -> tuple[str, list[AttributeValue]]:
-    """The operator of a condition and its values, as many as it takes."""
+    """The operator of a condition and its values. Raises `DialectError` if it has the wrong number of values."""
     operator = condition.get("ComparisonOperator")
     if not isinstance(operator, str):
         raise validation(f"Invalid comparison operator definition {shown(operator)}")

@@ -1,7 +1,7 @@
-"""Parsing conditions, projections and updates.
+"""Parses conditions, projections and updates.
 
-Recursive descent over the tokens. As in the server's grammar, AND binds closer than OR, NOT closer than both, and
-nesting ends at a depth of 400.
+A recursive descent parser. As in the server's grammar, AND binds closer than OR, NOT binds closer than both, and the
+deepest nesting is 400.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CLAUSES = ("SET", "REMOVE", "ADD", "DELETE")
 
 
 def condition(text: object, what: str, references: References) -> Condition:
-    """The tree of a ConditionExpression or FilterExpression. Raises `DialectError` for what the server refuses."""
+    """The tree of a ConditionExpression or FilterExpression. Raises `DialectError` for text that the server refuses."""
     parser = _Parser(text, what, references)
     tree = parser.condition()
     parser.end()
@@ -53,7 +53,7 @@ def update(text: object, references: References) -> tuple[Action, ...]:
 
 
 class _Group:
-    """What stands between two parentheses, as far as it was read."""
+    """The parts between two parentheses that have been read so far."""
 
     def __init__(self) -> None:
         self.negations = 0
@@ -65,7 +65,7 @@ class _Group:
         self.negations = 0
 
     def end_every(self) -> None:
-        """The parts that AND joins end here."""
+        """End a sequence of parts that are joined by AND."""
         self._either.append(self._every[0] if len(self._every) == 1 else Every(tuple(self._every)))
         self._every = []
 
@@ -95,7 +95,7 @@ class _Parser:
         return self._tokens[min(self._position + ahead, len(self._tokens) - 1)]
 
     def take(self, sign_or_keyword: str) -> bool:
-        """Whether the next token is this one; it is passed then."""
+        """Whether the next token is this one. If it is, the parser moves past it."""
         token = self._peek()
         taken = sign_or_keyword in (token.kind, token.text if token.kind == "sign" else "")
         if taken:
@@ -118,7 +118,7 @@ class _Parser:
             raise self.error("expression nested too deeply")
 
     def condition(self) -> Condition:
-        """A whole condition. Its nesting is on a list: Python's stack is not as deep as the server's."""
+        """A whole condition. Open parentheses are on a list, because Python's stack is not as deep as the server's."""
         groups = [_Group()]
         while True:
             while self.take("NOT"):

@@ -1,4 +1,4 @@
-"""Paths of one expression as a tree, which tells overlaps and conflicts, and picks parts of values."""
+"""The paths of one expression as a tree, which finds overlaps and conflicts, and selects parts of values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class PathTree(Generic[T]):
-    """One branch. It has a leaf, or branches below it: all named, or all numbered."""
+    """One branch. It has a leaf, or it has branches below, whose keys are either all names or all indexes of a list."""
 
     __slots__ = ("below", "leaf", "numbered")
 
@@ -24,7 +24,7 @@ class PathTree(Generic[T]):
         self.numbered: bool = False
 
     def add(self, what: str, path: Path, leaf: T) -> None:
-        """Put a leaf at `path`. Raises `DialectError` where it overlaps another path or conflicts with one."""
+        """Put a leaf at `path`. Raises `DialectError` if the path overlaps another path, or conflicts with one."""
         branch = self
         for step in (path.root, *path.steps):
             if branch.leaf is not None:
@@ -39,7 +39,7 @@ class PathTree(Generic[T]):
 
 
 def tree_of(what: str, paths: Iterable[Path]) -> PathTree[Path]:
-    """A tree of paths that are their own leaves."""
+    """A tree of these paths. The leaf of each path is the path itself."""
     tree: PathTree[Path] = PathTree()
     for path in paths:
         tree.add(what, path, path)
@@ -47,7 +47,8 @@ def tree_of(what: str, paths: Iterable[Path]) -> PathTree[Path]:
 
 
 def picked(value: AttributeValue, branch: PathTree[Any]) -> AttributeValue | None:
-    """The parts of a value that the tree names; None where it has none of them. Lists are closed up."""
+    """The parts of a value that the tree names; None if the value has none of them. The chosen elements of a list
+    follow each other without gaps."""
     if branch.leaf is not None:
         return value
     if not is_value(value):

@@ -1,4 +1,4 @@
-"""The attributes of an item that a request asks for."""
+"""Which attributes of an item a request asks for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Projection = PathTree[Path]
 
 
 def of_request(parameters: Mapping[str, Any], references: References) -> Projection | None:
-    """What ProjectionExpression or AttributesToGet ask for; None for everything."""
+    """The projection by ProjectionExpression or AttributesToGet; None for all attributes."""
     expression, names = parameters.get("ProjectionExpression"), parameters.get("AttributesToGet")
     if expression is not None and names is not None:
         raise validation("GetItem does not allow both ProjectionExpression and AttributesToGet to be given together")

@@ -1,4 +1,4 @@
-"""The ``#names`` and ``:values`` of a request, and which of them its expressions use."""
+"""The ``#names`` and ``:values`` of a request, and a record of those that its expressions use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tree import Constant
 
 
 class References:
-    """Those of one request, for all its expressions."""
+    """The names and values of one request, for all its expressions."""
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self._names = parameters.get("ExpressionAttributeNames")
@@ -22,7 +22,7 @@ class References:
         self._used: set[str] = set()
 
     def name(self, reference: str) -> str:
-        """The attribute that ``#reference`` stands for; any other text stands for itself."""
+        """The name of the attribute for ``#reference``; any other text is returned unchanged."""
         if not reference.startswith("#"):
             return reference
         if self._names is None:
@@ -35,7 +35,7 @@ class References:
         return name
 
     def value(self, reference: str) -> Constant:
-        """The value that ``:reference`` stands for."""
+        """The value for ``:reference``."""
         if self._values is None:
             raise validation(f"ExpressionAttributeValues missing, entry '{reference}' required by expression")
         value = self._values.get(reference)
@@ -46,7 +46,7 @@ class References:
         return Constant(value)
 
     def check_all_used(self, operation: str) -> None:
-        """Raises `DialectError` where a name or value is used by no expression of the request."""
+        """Raises `DialectError` if no expression of the request uses one of the names or values."""
         for kind, entries in (("Names", self._names), ("Values", self._values)):
             if entries is None:
                 continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..answers import validation
 
 MOST_BYTES = 4096
-"""The longest expression that the server takes."""
+"""The longest expression that the server accepts, in bytes."""
 
 _KEYWORDS = frozenset(["SET", "REMOVE", "ADD", "DELETE", "AND", "OR", "NOT", "BETWEEN", "IN"])
 _TOKEN = re.compile(
@@ -27,10 +27,10 @@ class Token:
 
 
 def tokens(text: object, what: str) -> list[Token]:
-    """The tokens of `text`, closed by one of the kind ``end``.
+    """The tokens of `text`. The last one is of the kind ``end``.
 
-    `what` is the parameter's name, such as ``ConditionExpression``. Raises `DialectError` for text that is not a
-    token, for an empty expression, and for one that is too long.
+    `what` is the parameter's name, such as ``ConditionExpression``. Raises `DialectError` for text that cannot be a
+    token, for an empty expression, and for an expression that is too long.
     """
     if not isinstance(text, str):
         raise validation(f"{what} must be a string")
@@ -55,5 +55,5 @@ def tokens(text: object, what: str) -> list[Token]:
 
 
 def syntax_error(what: str, text: str, why: str = "syntax error") -> Exception:
-    """The refusal of an expression that cannot be parsed, in the server's words."""
+    """The error for an expression that cannot be parsed, with the server's message."""
     return validation(f"Failed parsing {what} '{text}': {why}")

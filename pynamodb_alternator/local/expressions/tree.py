@@ -1,4 +1,4 @@
-"""What an expression consists of, with its ``#names`` and ``:values`` resolved. All immutable."""
+"""The parts of a parsed expression, in which ``#names`` and ``:values`` are resolved. All of them are immutable."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class In:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A function that stands alone, such as ``attribute_exists(a)``."""
+    """A function that is a whole condition, such as ``attribute_exists(a)``."""
 
     call: Call
 

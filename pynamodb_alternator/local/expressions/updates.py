@@ -1,7 +1,7 @@
-"""What an update makes of an item.
+"""Applies an update to an item.
 
-Every right side sees the item as it was before. Actions below one attribute are applied together, from the first index
-of a list to the last, so that indexes mean the list as it was.
+Every right side uses the item as it was before the update. Actions below one attribute are applied together, from the
+first index of a list to the last, so that indexes refer to the list before the update.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Plan = PathTree[Action]
 
 
 def plan(actions: Iterable[Action]) -> Plan:
-    """The actions by the paths that they change. Raises `DialectError` where two of them overlap."""
+    """The actions as a tree of the paths that they change. Raises `DialectError` if two of them overlap."""
     tree: Plan = PathTree()
     for action in actions:
         tree.add("UpdateExpression", action.path, action)
@@ -29,23 +29,24 @@ def plan(actions: Iterable[Action]) -> Plan:
 
 
 class Changes:
-    """What an update changes of an item: the new values by name, None for what is removed."""
+    """The changes of an update: the new values by attribute name, or None for an attribute that is removed."""
 
     __slots__ = ("creates", "values")
 
     def __init__(self) -> None:
         self.values: dict[str, AttributeValue | None] = {}
         self.creates: bool = False
-        """Whether an item that did not exist comes into being: not by removals alone."""
+        """Whether the update creates an item that did not exist. An update that only removes attributes does not."""
 
     def finish(self) -> Changes:
-        """An update of nothing makes an item, too."""
+        """Return these changes. An update without actions creates an item, too."""
         self.creates = self.creates or not self.values
         return self
 
 
 def changes(tree: Plan, item: Item | None) -> Changes:
-    """Raises `DialectError` for what the item, as it is, does not allow."""
+    """The changes to an item (None: it does not exist). Raises `DialectError` if the present item does not allow
+    them."""
     result = Changes()
     for root, branch in tree.below.items():
         name = str(root)
@@ -64,7 +65,7 @@ def changes(tree: Plan, item: Item | None) -> Changes:
 
 
 def _rebuilt(value: Any, branch: Plan, item: Item) -> Any:
-    """A value with the actions below it applied; None where it is to be removed."""
+    """A value after the actions below it; None if it has to be removed."""
     if branch.leaf is not None:
         return _result(branch.leaf, item)
     kind, content = kind_of(value), content_of(value)
@@ -90,7 +91,7 @@ def _rebuilt(value: Any, branch: Plan, item: Item) -> Any:
 
 
 def _made(branch: Plan, item: Item) -> AttributeValue | None:
-    """What an action makes where there was nothing."""
+    """The value that an action creates at a path that did not exist."""
     if branch.leaf is None:
         raise _invalid(branch)
     return _result(branch.leaf, item)
@@ -158,7 +159,7 @@ def _operand(of: Operand, item: Item | None) -> AttributeValue | None:
             _check_count(of)
             if not isinstance(arguments[0], Path):
                 raise validation("UpdateExpression: if_not_exists() must include path as its first argument")
-            # Both, as the server does: what is wrong with the second is wrong even where it is not needed.
+            # Both are computed, as in the server: a mistake in the second one is an error, also if it is not needed.
             old, default = at(item, arguments[0]), _operand(arguments[1], item)
             return default if old is None else old
         case Call("list_append", arguments):
@@ -174,7 +175,7 @@ def _check_count(call: Call) -> None:
 
 
 def legacy_changes(updates: Mapping[str, Any], item: Item | None) -> Changes:
-    """What AttributeUpdates make of an item."""
+    """The changes of AttributeUpdates to an item (None: it does not exist)."""
     result = Changes()
     for name, update in updates.items():
         if not isinstance(update, dict):

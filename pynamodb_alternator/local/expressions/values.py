@@ -1,7 +1,7 @@
-"""Comparing values, and arithmetic with them, as Alternator does.
+"""Comparisons of values, and arithmetic with them, as Alternator does them.
 
-A value that comes from the request and cannot be compared is a mistake of the request; the same value in an item makes
-the comparison false. `constant` says which it is.
+A value of the request that cannot be compared is a mistake in the request. The same value in an item makes the
+comparison false. `constant` says for each value whether it comes from the request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def is_value(value: object) -> bool:
 
 
 def equal(left: AttributeValue | None, right: AttributeValue | None) -> bool:
-    """Whether two values are the same. What is missing equals nothing.
+    """Whether two values are equal. A missing value (None) is not equal to any value.
 
     Numbers are compared as text, as the server does: 1 and 1.0 differ (they are equal in DynamoDB).
     """
@@ -51,7 +51,7 @@ def _same(kind: str, left: Any, right: Any) -> bool:
 
 
 def ordering(value: AttributeValue) -> Any:
-    """What a string, number or binary is ordered by: UTF-8, the number, the bytes."""
+    """The sort key of a string, number or binary: its UTF-8, the number, or its bytes."""
     kind, content = kind_of(value), content_of(value)
     if kind == "N":
         return number(content)
@@ -61,7 +61,7 @@ def ordering(value: AttributeValue) -> Any:
 def compare(
     sign: str, left: AttributeValue | None, right: AttributeValue | None, constant: tuple[bool, bool] = (False, True)
 ) -> bool:
-    """``left < right`` for the sign ``<``, and so on. Values of different types are not comparable: false."""
+    """``left < right`` for the sign ``<``, and so on. False for values of different types."""
     name, holds = _COMPARE[sign]
     comparable = [_comparable(value) for value in (left, right)]
     if any(from_request and not is_one for is_one, from_request in zip(comparable, constant, strict=True)):
@@ -119,7 +119,7 @@ def begins_with(
 
 
 def contains(value: AttributeValue | None, part: AttributeValue | None) -> bool:
-    """Whether a string or binary has a part, or a set or list an element."""
+    """Whether a string or binary contains a part, or a set or list contains an element."""
     if value is None or part is None or not is_value(value) or not is_value(part):
         return False
     kind, content = kind_of(value), content_of(value)
@@ -138,9 +138,10 @@ def contains(value: AttributeValue | None, part: AttributeValue | None) -> bool:
 
 
 def size(value: AttributeValue | None, from_item: bool) -> AttributeValue | None:
-    """What ``size()`` gives; None for what has no size, and is of the item.
+    """The result of ``size()``; None for a value of the item that has no size.
 
-    Raises `DialectError` for what is missing (DynamoDB takes it for something that does not match).
+    Raises `DialectError` for a missing value (in DynamoDB, the condition is only false), and for a value of the request
+    that has no size.
     """
     if value is None or not is_value(value):
         raise validation(f"invalid object: {shown(value)}")
@@ -178,7 +179,7 @@ def union(left: AttributeValue, right: AttributeValue) -> AttributeValue:
 
 
 def difference(left: AttributeValue, right: AttributeValue) -> AttributeValue | None:
-    """The elements of a set that are not in the other; None where none is left."""
+    """The elements of the first set that are not in the second one; None if there are none."""
     if not is_value(left) or kind_of(left) not in SETS or kind_of(right) != kind_of(left):
         raise validation(
             f"Set DELETE type mismatch: {kind_of(left)} vs {kind_of(right)}. An operand has an incorrect data type"
@@ -189,7 +190,7 @@ def difference(left: AttributeValue, right: AttributeValue) -> AttributeValue | 
 
 
 def joined(left: AttributeValue | None, right: AttributeValue | None) -> AttributeValue:
-    """The elements of two lists."""
+    """The elements of the first list, then those of the second."""
     for value in (left, right):
         if value is None or not is_value(value) or kind_of(value) != "L":
             raise validation("UpdateExpression: list_append() given a non-list")
