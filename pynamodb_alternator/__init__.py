@@ -1,8 +1,8 @@
 """PynamoDB models on a ScyllaDB Alternator cluster.
 
-Set ``Meta.connection_class = AlternatorConnection`` on your models (or derive them from `Model`), tell with `configure`
-which cluster is meant. Every request then goes to the right node and survives the loss of nodes, and blinker `signals`
-tell what it did.
+Set ``Meta.connection_class = AlternatorConnection`` on your models, or derive them from `Model`, and name the cluster
+with `configure`. Then every request goes to the right node and survives the loss of nodes, and blinker `signals` report
+what happens.
 """
 
 import importlib
@@ -57,8 +57,8 @@ __all__ = [
     "uninstall",
 ]
 
-# Names are imported when they are first used. Importing botocore and PynamoDB takes a quarter of a second, and what
-# only finds this package through an entry point, such as pytest, shall not wait for it.
+# Names are imported when they are first used. To import botocore and PynamoDB takes a quarter of a second, and a
+# program that only finds this package through an entry point, such as pytest, must not wait for this.
 _HOMES = {
     "aio": ("AsyncCluster",),  # needs the extra [async]
     "cluster": ("Cluster",),
@@ -79,7 +79,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("errors", "signals")
 
 
-if not TYPE_CHECKING:  # to type checkers a module with `__getattr__` has every name, misspelt ones too
+if not TYPE_CHECKING:  # for type checkers, a module with `__getattr__` has every name, also misspelt ones
 
     def __getattr__(name: str) -> Any:
         if name in _MODULES:

@@ -1,14 +1,14 @@
-"""Which types the clients of a cluster have for type checkers: those of the user's stubs, else ours.
+"""Decides which types the clients of a cluster have for type checkers: those of the user's stubs, else our own.
 
 Stubs of boto3 and aiobotocore are optional, and only they know the parameters and answers of each operation. Python's
-types have no "if this module is installed". But a class that is derived from what a type checker could not import may
-stand where any other class is expected, while a class of installed stubs may not stand where `Missing` is expected. So
-the first overload that matches tells which stubs are installed.
+types have no "if this module is installed". But a type checker accepts a class whose base it could not import wherever
+another class is expected. It does not accept a class of installed stubs where `Missing` is expected. So the first
+overload that matches tells which stubs are installed.
 
-A decorated function must not have a parameter of the type Any, or of a type that comes from stubs: with such a
-parameter mypy cannot decide for one overload.
+A decorated function must not have a parameter of the type Any, or of a type from stubs: with such a parameter, mypy
+cannot choose an overload.
 
-At run time the decorators do nothing. docs/typing.md says what users see of this.
+At run time the decorators do nothing. docs/typing.md describes this for users.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import ParamSpec, TypeAlias, final, overload
 
-    # Of boto3-stubs[dynamodb], of types-boto3[dynamodb], and of types-aiobotocore[dynamodb].
+    # These are from boto3-stubs[dynamodb], types-boto3[dynamodb], and types-aiobotocore[dynamodb].
     import mypy_boto3_dynamodb as boto3_stubs
     import types_aiobotocore_dynamodb as aiobotocore_stubs
     import types_boto3_dynamodb as types_boto3
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     class AsyncClient(aiobotocore_stubs.DynamoDBClient): ...
 
-    # What the decorated functions say that they return: the question, of which the decorators make the answer.
+    # The declared return types of the decorated functions. The decorators make the real types of them.
     Client: TypeAlias = tuple[_Boto3Client, _OtherClient]
     Resource: TypeAlias = tuple[_Boto3Resource, _OtherResource]
 

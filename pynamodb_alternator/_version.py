@@ -1,4 +1,4 @@
-"""The version, where everything may import it."""
+"""The version, in a module that every other module may import."""
 
 from __future__ import annotations
 

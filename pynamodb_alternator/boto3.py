@@ -1,4 +1,4 @@
-"""boto3 on a cluster: the code beside the models shares their topology, health, connections and rules.
+"""boto3 on a cluster: code without models shares the models' topology, health, connections and rules.
 
     from pynamodb_alternator.boto3 import client, resource
 
@@ -19,8 +19,8 @@ from .settings.config import ClusterConfig
 from .transport._session import client_session
 
 try:
-    # boto3 itself imports the last two when the first resource is made. A child that is forked just then, by another
-    # thread, would wait for that import for ever.
+    # boto3 itself imports the last two when the first resource is made. If another thread forked at this moment, the
+    # child would wait for this import for ever.
     import boto3.dynamodb.table
     import boto3.dynamodb.transform
     import boto3.session
@@ -41,12 +41,12 @@ _SERVICE = "dynamodb"
 def client(cluster: Cluster | ClusterConfig | str | None = None) -> Client:
     """A boto3 DynamoDB client over all nodes of `cluster`.
 
-    Parameters are validated as boto3 does. The client has event handlers of its own, and everything else is the
-    cluster's: closing it closes nothing.
+    Parameters are validated as by boto3. The client has event handlers of its own. Everything else belongs to the
+    cluster, so closing the client closes nothing.
 
-    `cluster`: a `Cluster`, a `ClusterConfig`, an alias or a URL; the default cluster without it.
+    `cluster`: a `Cluster`, a `ClusterConfig`, an alias or a URL; None for the default cluster.
 
-    Raises `ConfigurationError` if no cluster is meant.
+    Raises `ConfigurationError` if no cluster is configured.
     """
     session: Any = _Session(find_cluster(cluster, None, "boto3.client()"))
     made: Client = session.client(_SERVICE)
@@ -65,11 +65,11 @@ def resource(cluster: Cluster | ClusterConfig | str | None = None) -> Resource:
 
 
 class _Session(boto3.session.Session):
-    """A boto3 session whose DynamoDB clients are the cluster's."""
+    """A boto3 session whose DynamoDB clients go to the cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
-        # A session of its own: boto3 registers handlers in it, which turn Python values into attribute values. In
-        # the cluster's session they would do that to the models' requests as well.
+        # It has a botocore session of its own: boto3 registers handlers in it that make attribute values of Python
+        # values. In the cluster's session they would change the models' requests too.
         super().__init__(botocore_session=client_session(), region_name=cluster.config.region)
         self._cluster = cluster
 

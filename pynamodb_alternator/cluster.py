@@ -1,4 +1,4 @@
-"""The cluster as a user holds it: its public methods, over a `ClusterCore` that owns the inside."""
+"""`Cluster`: the public methods of a cluster. A `ClusterCore` owns its parts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _REST = (
     "canonical_numbers",
     "hedge",
 )
-"""The settings of `Cluster.options` that are passed on as they are given: all except the timeouts."""
+"""The settings of `Cluster.options` that are passed on unchanged: all except the timeouts."""
 _NOTHING = (NOT_GIVEN, None, None, None, None, None, None, None, NOT_GIVEN)
 """The defaults of these settings."""
 
@@ -50,8 +50,8 @@ _NOTHING = (NOT_GIVEN, None, None, None, None, None, None, None, NOT_GIVEN)
 class Cluster:
     """A cluster of Alternator nodes, and one botocore client over all of them.
 
-    Nothing is connected before the first request, or the first look at `nodes`, `topology` or `refresh`. A cluster may
-    be shared by threads, and is a context manager. A forked child goes on with connections of its own.
+    It does not connect before the first request, or the first use of `nodes`, `topology` or `refresh`. Threads may
+    share a cluster, and it is a context manager. A forked child may use it, with connections of its own.
 
     `config`: a `ClusterConfig`, a URL such as ``"http://10.0.0.1,10.0.0.2:8000/?datacenter=dc1"``, or a mapping.
     """
@@ -61,26 +61,27 @@ class Cluster:
         self.config: ClusterConfig = config
         self.core: ClusterCore = ClusterCore(config, weakref.ref(self))
         """The inside, for this package's own modules. It may change with any version."""
-        # For people with a debugger, and for scripts of bug reports: the connections of threads.
+        # The connections of threads, for debuggers and for scripts of bug reports.
         self._pools = self.core.pools
         self._client: Any = None
         self._finalizer = weakref.finalize(self, self.core.forgotten)
-        self._finalizer.atexit = False  # `core.processes` stops the threads then
+        self._finalizer.atexit = False  # `core.processes` stops the threads at exit
 
     # ---- what users call ---------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
-        """The name that signals and logs carry."""
+        """The name of the cluster in signals and logs."""
         return self.config.name
 
     @property
     @with_client_type
     def client(self) -> Client:
-        """A botocore DynamoDB client over all nodes, with every operation, paginator and waiter. One per cluster.
+        """A botocore DynamoDB client over all nodes, with every operation, paginator and waiter. There is one per
+        cluster.
 
-        Parameters are not validated here; the server does that. Closing it closes nothing, because others may use it
-        as well: close the cluster.
+        Parameters are not validated here; the server does that. Closing the client closes nothing, because other code
+        may use it too: close the cluster instead.
         """
         if self._client is None:
             with self.core.making():
@@ -91,14 +92,14 @@ class Cluster:
 
     @property
     def session(self) -> Session:
-        """The botocore session that the client was made in. It reads no AWS configuration."""
+        """The botocore session of the client. It reads no AWS configuration."""
         return self.core.session
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """Every node with its state, in ring order. Reads the node list if it has not been read yet.
 
-        Datacenter and rack come from the system tables, which are read here, in a second at most, whenever nodes have
-        come or gone. Where they may not be read, both are None, except those that the routing scope names.
+        Datacenter and rack come from the system tables. They are read here, within at most a second, when nodes have
+        come or gone. If they may not be read, both are None, unless the routing scope names them.
         """
         self.core.prepare(time.monotonic(), None)
         self.core.questions.locations.update()
@@ -106,25 +107,25 @@ class Cluster:
 
     @property
     def topology(self) -> Topology:
-        """The nodes as discovery found them, and the routing scope in use."""
+        """The nodes that discovery has found, and the routing scope in use."""
         self.core.prepare(time.monotonic(), None)
         return self.core.membership.view.topology
 
     def refresh(self) -> bool:
-        """Read the node list now. True if a node told it; else the last list stays."""
+        """Read the node list now. True if a node told it; otherwise the last list is kept."""
         self.core.prepare(time.monotonic(), None)
         return self.core.membership.refresh()
 
     def system_table(self, name: str, /, **partition_key: Any) -> Iterator[dict[str, Any]]:
         """The rows of one of ScyllaDB's system tables: ``cluster.system_table("system.peers")``.
 
-        With a value for its partition key only the rows that have it:
-        ``cluster.system_table("system.config", name="alternator_write_isolation")``. A row is a dict; what Alternator
-        has no type for comes as text. All rows are of one node, because each has its own; with
-        ``cluster.options(consistent_node=...)`` you pick which.
+        With a value for its partition key, only the rows with this value are read:
+        ``cluster.system_table("system.config", name="alternator_write_isolation")``. A row is a dict. If Alternator has
+        no type for a value, the value is text. All rows come from one node, because each node has its own rows. With
+        ``cluster.options(consistent_node=...)`` you choose the node.
 
-        Raises `ConfigurationError` here, and while rows are read `SystemTableError`, which says what must be granted,
-        and the errors of any request.
+        Raises `ConfigurationError` at once for a wrong name. While rows are read, raises `SystemTableError`, which says
+        what must be granted, and the errors of any request.
         """
         return read_system_table(self.client, name, partition_key, self.core.questions.at_one_node())
 
@@ -134,18 +135,18 @@ class Cluster:
         `key`: the partition key's value (str, int, Decimal, bytes), or an attribute value such as ``{"S": "alice"}``.
         `index`: the name of an index, if the key is that of the index.
 
-        No request is sent, except that with ``token_aware=True`` the token ring is read now, if it is not known and was
-        not asked for yet. Raises `ConfigurationError` for a key that is neither.
+        No request is sent, with one exception: with ``token_aware=True``, the token ring is read now, if it is not
+        known and was not requested before. Raises `ConfigurationError` for a wrong key.
         """
         from . import diagnostics
 
         return diagnostics.route(self.core, table_name, key, index)
 
     def check(self, *, timeout: float = 2.0) -> list[Finding]:
-        """Look at everything that can be wrong between this process and the cluster, and say what to do about it.
+        """Check everything that can be wrong between this process and the cluster, and say what to do.
 
-        Asks every node some harmless questions; `timeout` is for each of them, in seconds. Trouble with the cluster
-        is a finding and never an exception.
+        It asks every node some harmless questions. `timeout`: seconds for each question. A problem of the cluster is a
+        finding, and never an exception.
         """
         from . import diagnostics
 
@@ -165,14 +166,14 @@ class Cluster:
         key_route_affinity: KeyRouteAffinity | None = None,
         index_keys: Mapping[str, str] | None = None,
     ) -> None:
-        """Tell the name of a table's partition key, and an affinity mode that differs from the cluster's.
+        """Set the name of a table's partition key, and an affinity mode that differs from the cluster's.
 
-        `index_keys`: the partition key of each of its indexes, by the index's name. Models do this by themselves.
+        `index_keys`: the partition key of each of its indexes, by the index's name. Models call this automatically.
         """
         self.core.tables.register(table_name, partition_key, key_route_affinity, index_keys)
 
     def learn_write_isolation(self, table_name: str, isolation: str) -> None:
-        """Tell which writes of a table use a lightweight transaction, so that AUTO affinity need not ask."""
+        """Set the write isolation of a table, so that AUTO affinity does not have to look it up."""
         self.core.tables.learn_write_isolation(table_name, isolation)
 
     def allow_pool_connections(self, count: int) -> None:
@@ -196,26 +197,27 @@ class Cluster:
         hedge: Hedge | Mapping[str, Any] | Literal[False] | NotGiven | None = NOT_GIVEN,
         **others: Never,
     ) -> block:
-        """Other settings for the requests that are made inside: ``with cluster.options(timeouts={"read": 3}): ...``.
+        """Other settings for the requests inside of a block: ``with cluster.options(timeouts={"read": 3}): ...``.
 
-        They hold in this thread or async task, for this cluster, before those of models and of the cluster. As a
-        decorator they hold for each call of a function or coroutine function. Blocks nest: the inner one wins, and what
-        it does not name stays. A setting that is not given, or is None, stays too. Only for `request_compression` and
-        `hedge` does None mean none. A block may be kept, and entered by several threads and tasks at once.
+        They apply in this thread or async task, for this cluster, and win over the settings of models and of the
+        cluster. As a decorator, they apply to each call of a function or coroutine function. Blocks may be nested: the
+        inner one wins. A setting that is not given, or is None, does not change. Only for `request_compression` and
+        `hedge`, None means no compression and no hedged reads. A block may be kept, and entered by several threads and
+        tasks at once.
 
         `timeouts`: a `Timeouts`, or a mapping of those that differ. `routing_scope`: a scope of the configured chain,
         or the datacenter of a rack there, because only their nodes are known. `consistent_node`: all requests inside
-        prefer one node, which a name of your own picks (the same in all processes), or True (any); they move on if it
-        fails. False ends that in an inner block. `silent_writes`: as in `Retries`. `token_aware`,
-        `canonical_numbers`: as in `ClusterConfig`. `hedge`: a `Hedge`, or a mapping of its settings.
+        prefer one node. A name of your own picks the node (the same one in all processes); True picks any node. If the
+        node fails, they go to another one. False switches this off in an inner block. `silent_writes`: as in `Retries`.
+        `token_aware`, `canonical_numbers`: as in `ClusterConfig`. `hedge`: a `Hedge`, or a mapping of its settings.
 
-        Nodes, TLS and credentials belong to the cluster and cannot be changed so. Raises `ConfigurationError`, here and
-        not at the first request.
+        Nodes, TLS and credentials belong to the cluster, and cannot be changed in this way. Raises `ConfigurationError`
+        at once, and not at the first request.
         """
         settings: dict[str, Any] = {**others}
         if timeouts is not None:
             settings["timeouts"] = timeouts
-        # A block around one request mostly has a deadline and nothing else, and shall cost next to nothing.
+        # Most blocks contain one request and have only a deadline, so this must be fast.
         rest = (
             request_compression,
             response_compression,
@@ -242,13 +244,13 @@ class Cluster:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether the cluster was closed."""
         return self.core.closed
 
     def close(self) -> None:
         """Stop the background thread and close all connections. Later requests raise `ClusterClosedError`.
 
-        May be called again. Takes at most two seconds. Requests that are under way finish.
+        May be called again. Takes at most two seconds. Requests under way end normally.
         """
         self._finalizer.detach()
         self.core.shut_down()
@@ -284,8 +286,8 @@ class Cluster:
     def new_client(self, session: object = None, *, validate_parameters: bool = False) -> Client:
         """Another botocore client of this cluster, with event handlers of its own.
 
-        `session`: the botocore session to make it in, for tools that have registered something there.
-        `validate_parameters`: whether botocore checks parameters before they are sent.
+        `session`: the botocore session for it, in which tools may have registered handlers. `validate_parameters`:
+        whether botocore checks parameters before they are sent.
         """
         client: Client = self.core.new_client(
             self.session if session is None else session, validate_parameters=validate_parameters, keep_alive=self
@@ -294,7 +296,7 @@ class Cluster:
 
 
 def _number_of(consistent_node: object) -> int:
-    """The number by which a query plan picks its first node."""
+    """The number that picks the first node of a query plan."""
     if isinstance(consistent_node, bool):
         return consistent_node and random.getrandbits(31)
     if isinstance(consistent_node, str) and consistent_node:

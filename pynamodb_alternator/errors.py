@@ -1,17 +1,17 @@
-"""Everything that this library raises.
+"""The exceptions of this library.
 
-All errors derive from `AlternatorError`. Those of transport derive as well from the botocore exception that a
-PynamoDB user would expect in its place, because PynamoDB wraps only botocore's errors into `PutError`, `GetError`
-and the like.
+All errors derive from `AlternatorError`. Errors of transport also derive from the botocore exception with the same
+meaning, because PynamoDB wraps only botocore's errors into `PutError`, `GetError` and the like.
 
-Two questions matter to code that catches an error, and the classes answer them:
+The classes answer the two questions that matter for code that catches an error:
 
 - `NotSentError`: no node can have seen the request. Sending it again is safe.
-- `OutcomeUnknownError`: a node may have executed the request, and no answer said so. Sending it again may apply
-  it twice. Its `may_still_execute` tells whether a node may even execute it later.
+- `OutcomeUnknownError`: a node may have executed the request, and no answer tells whether it has. Sending it again may
+  apply it twice. Its `may_still_execute` tells whether a node may execute it even later.
 
-An error answer of the server (`ConditionalCheckFailedException`, ...) is not such an error: it arrives as botocore's
-own `ClientError`, as it does with DynamoDB. One that leaves the outcome of a write open is both: `ServerFailureError`.
+An error answer of the server (`ConditionalCheckFailedException`, ...) is botocore's own `ClientError`, as with
+DynamoDB, and not an error of this library. An answer that leaves the outcome of a write open is both:
+`ServerFailureError`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def error_code(error: BaseException) -> str:
 
 
 def error_message(error: BaseException) -> str:
-    """What a server's error answer says in words; empty for every other error."""
+    """The message of a server's error answer; empty for every other error."""
     return _of_answer(error, "Message")
 
 
@@ -68,34 +68,33 @@ def _of_answer(error: BaseException, name: str) -> str:
 WRONG_VALUE: Final = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """The exceptions of a value that does not have the expected type or shape.
 
-Not `Exception`: an exception that a signal's handler raises, such as Celery's soft time limit, may come at any place,
-and must end the request.
+`Exception` is not used: an exception from a signal handler, such as Celery's soft time limit, may come at any line, and
+must end the request.
 """
 
 
 class AlternatorError(Exception):
-    """The base of everything that this library raises."""
+    """The base of all errors of this library."""
 
 
 class ConfigurationError(AlternatorError, ValueError):
-    """A setting is wrong. The message names the setting, what was wrong with it, and what to write instead."""
+    """A setting is wrong. The message names the setting, what is wrong with it, and what to write instead."""
 
 
 class BlockedConnectionError(AlternatorError, RuntimeError):
     """A test wanted to connect to an address that is not of its cluster. Nothing was sent.
 
-    The message names the address, the setting that it comes from, and what opens it. Only tests meet it: see the
-    fixtures of the pytest plugin. It is not an error of botocore, so that neither retries nor PynamoDB's own errors
-    hide it.
+    The message names the address, the setting that has it, and how to allow it. It is raised only in tests: see the
+    fixtures of the pytest plugin. It is not an error of botocore, so retries and PynamoDB's own errors do not hide it.
     """
 
 
 class SystemTableError(AlternatorError):
-    """A system table cannot be read. The message says which, why, and what to do."""
+    """A system table cannot be read. The message says which table, why, and what to do."""
 
 
 class VectorError(AlternatorError, ValueError):
-    """A vector, or a search for vectors, that no server would take, found before anything was sent.
+    """A vector, or a search for vectors, that no server would accept. Nothing was sent.
 
     The message says what is wrong, where, and what to write instead.
     """
@@ -104,9 +103,9 @@ class VectorError(AlternatorError, ValueError):
 class TransportError(AlternatorError, _botocore.BotoCoreError):
     """A request got no answer.
 
-    `node` is the last node that was tried (``"host:port"``, or None), `nodes_tried` all of them in order, and
-    `reason` is the cause in words. `was_cut`: this process ended the attempt itself, because the node was declared down
-    or the cluster was closed; so it says nothing new of the node.
+    `node` is the last node that was tried (``"host:port"``, or None), `nodes_tried` all of them in order, and `reason`
+    is the cause in words. `was_cut`: whether this process itself ended the attempt, because the node was declared down
+    or the cluster was closed. Such an error says nothing new about the node.
     """
 
     fmt = "{reason}"
@@ -125,7 +124,7 @@ class TransportError(AlternatorError, _botocore.BotoCoreError):
             self.was_cut = True
         self.node = node
         self.nodes_tried: tuple[str, ...] = tuple(nodes_tried)
-        # What botocore's own constructors set, so that code which reads these attributes goes on working.
+        # botocore's own constructors set these attributes, and code may read them.
         self.kwargs = {"endpoint_url": node, "error": reason}
         Exception.__init__(self, self._text())
 
@@ -138,7 +137,7 @@ class TransportError(AlternatorError, _botocore.BotoCoreError):
         return self._text()
 
     def tried(self, nodes: Sequence[str]) -> TransportError:
-        """The same error, telling which nodes the request was tried on."""
+        """Set the nodes at which the request was tried, and return this error."""
         self.nodes_tried = tuple(nodes)
         self.args = (self._text(),)
         return self
@@ -147,12 +146,12 @@ class TransportError(AlternatorError, _botocore.BotoCoreError):
         return _rebuild, (type(self), self.reason, self.node, self.nodes_tried), self._state() or None
 
     def _state(self) -> dict[str, Any]:
-        """The attributes that its constructor does not set, for pickling and copying."""
+        """The attributes that the constructor does not set, for pickling and copying."""
         return {name: value for name, value in vars(self).items() if name not in _OF_CONSTRUCTOR}
 
 
 _OF_CONSTRUCTOR = frozenset({"reason", "node", "nodes_tried", "kwargs", "response", "operation_name"})
-"""Attributes that an error has from its constructor."""
+"""The attributes that the constructor sets."""
 
 
 def _rebuild(cls: type[TransportError], reason: str, node: str | None, nodes: tuple[str, ...]) -> TransportError:
@@ -164,12 +163,12 @@ class NotSentError(TransportError):
 
 
 class OutcomeUnknownError(TransportError):
-    """A node may have executed the request, and did not say so.
+    """A node may have executed the request, and no answer tells whether it has.
 
-    `may_still_execute`: whether a node may execute the request later, on top of newer writes. It is True where a node
-    went silent: until that node has answered again or is dead, the write can still happen. It is False where the node
-    closed the connection, began to answer, or answered with an error of its own: what has not happened by then will
-    not undo a newer write. The text of an error that a write ends with says which of the two it is.
+    `may_still_execute`: whether a node may execute the request later, on top of newer writes. It is True if a node went
+    silent: the node may execute the write until it has answered again or is dead. It is False if the node closed the
+    connection, began to answer, or answered with an error of its own: then the write is executed now or never, and
+    cannot undo a newer write. The text of the error says which of the two is the case.
     """
 
     may_still_execute: bool = True
@@ -182,8 +181,8 @@ class NodeUnreachableError(NotSentError, _botocore.EndpointConnectionError):
 class ConnectTimeoutError(NotSentError, _botocore.ConnectTimeoutError):
     """A node did not accept the connection within the connect timeout.
 
-    `late`: this was noticed much later than it was due, because this process or thread was held up meanwhile. It says
-    nothing of the node then.
+    `late`: whether this was noticed much too late, because this process or thread did not run meanwhile. Then the error
+    says nothing about the node.
     """
 
     late = False
@@ -198,13 +197,14 @@ class TlsError(NotSentError, _botocore.SSLError):
 
 
 class NoNodesAvailableError(NotSentError, _botocore.EndpointConnectionError):
-    """There was no node to send the request to."""
+    """No node was available for the request."""
 
 
 class SyncInLoopError(AlternatorError, RuntimeError):
-    """A request that waits was made in the thread of a running event loop, and ``sync_in_loop="error"`` forbids it.
+    """A request that blocks its thread was made in the thread of a running event loop, and ``sync_in_loop="error"``
+    forbids this.
 
-    Nothing was sent. It is not one of botocore's errors: PynamoDB passes it on as it is.
+    Nothing was sent. It is not one of botocore's errors, so PynamoDB does not wrap it.
     """
 
 
@@ -213,30 +213,30 @@ class ClusterClosedError(NotSentError, _botocore.EndpointConnectionError):
 
 
 class RequestRefusedError(NotSentError):
-    """The request breaks a limit or rule of the protocol, so that no server would take it. Nothing was sent."""
+    """The request breaks a limit or rule of the protocol, so no server would accept it. Nothing was sent."""
 
 
 class CredentialsError(NotSentError, _botocore.CredentialRetrievalError):
-    """What `ClusterConfig.credentials` names could not tell the credentials now. Nothing was sent.
+    """The source in `ClusterConfig.credentials` could not give credentials now. Nothing was sent.
 
-    `__cause__` is the provider's own error, if that is one of botocore's. Any other is named by its type alone, because
-    its text may have a secret in it.
+    `__cause__` is the source's own error, if it is one of botocore. Of any other error, the message has only the type,
+    because its text may contain a secret.
     """
 
 
 class ReadTimeoutError(OutcomeUnknownError, _botocore.ReadTimeoutError):
     """A node took the request and did not answer within the read timeout."""
 
-    # Attributes of urllib3's error of the same meaning, which botocore's derives from.
+    # The attributes of urllib3's error with the same meaning, from which botocore's error derives.
     pool: Any = None
     url: Any = None
 
 
 class ConnectionLostError(OutcomeUnknownError, _botocore.ConnectionClosedError):
-    """The connection broke after the request had begun to leave, before the answer was complete.
+    """The connection broke after a part of the request was sent, and before the answer was complete.
 
-    `was_idle`: the connection had been kept alive after an earlier request, and no byte of the answer had come. The
-    node may have closed it in the meantime, which says nothing about the node's health.
+    `was_idle`: whether the connection had been kept alive after an earlier request, and no byte of the answer had come.
+    The node may have closed it meanwhile, which says nothing about the node's health.
     """
 
     may_still_execute: bool = False
@@ -246,8 +246,8 @@ class ConnectionLostError(OutcomeUnknownError, _botocore.ConnectionClosedError):
 class MalformedAnswerError(OutcomeUnknownError, _botocore.HTTPClientError):
     """A node answered with something that is not a whole and valid HTTP or DynamoDB answer.
 
-    Something between us and the node may have made it, so the node may still execute the request. `is_whole`: it is a
-    whole HTTP answer, but not Alternator's; else it is broken HTTP.
+    The answer may come from a proxy in front of the node, so the node may still execute the request. `is_whole`: True
+    for a whole HTTP answer that is not Alternator's, False for broken HTTP.
     """
 
     is_whole: bool = True
@@ -255,12 +255,12 @@ class MalformedAnswerError(OutcomeUnknownError, _botocore.HTTPClientError):
 
 class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
     """A write was answered with 500, 502, 503 or 504, or with an error that is not Alternator's, such as a proxy's page
-    with 404. It does not tell whether the write was executed. It is also raised where a repeated write was refused,
-    such as with a ValidationException, and an earlier attempt may have been executed.
+    with 404. The answer does not tell whether the write was executed. It is also raised if a write was sent again and
+    refused, for example with a ValidationException, and an earlier attempt may have been executed.
 
-    It is the `ClientError` that botocore raises for such an answer, with `response` and `operation_name`, and of the
-    class that ``client.exceptions`` has for its code. `may_still_execute` is False for an error of Alternator's own,
-    such as InternalServerError, and True for any other: a proxy may speak for a node that is silent.
+    It is also the `ClientError` that botocore raises for such an answer, with `response` and `operation_name`, and an
+    instance of the class that ``client.exceptions`` has for its code. `may_still_execute` is False for Alternator's own
+    error, such as InternalServerError, and True for any other, because a proxy may answer in place of a silent node.
     """
 
     operation_name: str
@@ -290,7 +290,7 @@ class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
     ) -> Self:
         """The error for the answer of `node` to a write. botocore has parsed the answer.
 
-        `refused`: this attempt was not executed, and the answer says nothing of an earlier one.
+        `refused`: whether this attempt was certainly not executed, while an earlier attempt may have been.
         """
         said = parsed.get("Error", {})
         code, message = said.get("Code", "Unknown"), said.get("Message") or "no message"
@@ -308,7 +308,7 @@ class ServerFailureError(OutcomeUnknownError, _botocore.ClientError):
         return error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Not type(self): which classes botocore makes for a client's exceptions is known to that client alone.
+        # type(self) is not used: only the client knows the classes that botocore makes for its exceptions.
         response = dict(self.response)
         values = (self.reason, self.node, self.nodes_tried, response, self.operation_name)
         return _rebuild_failure, values, self._state() or None

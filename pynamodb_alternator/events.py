@@ -1,6 +1,6 @@
 """The events that the signals carry: a frozen dataclass for each.
 
-They are public as names of `signals`, which imports this module when they are first of use: see there.
+They are public as names of `signals`, which imports this module when they are first needed: see there.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What all events have."""
+    """The base of all events."""
 
     cluster_name: str
-    """The name of the cluster: its alias, unless it was given another one."""
+    """The name of the cluster: its alias, unless it has a name of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestEvent(Event):
-    """What the events of a request have."""
+    """The base of the events of a request."""
 
     operation: str
-    """DynamoDB's name of it, such as ``GetItem``."""
+    """DynamoDB's name of the operation, such as ``GetItem``."""
     table_name: str | None
     """The tables of a batch are joined with commas. None for an operation without a table."""
     request_id: str
-    """The same in all events of one request, and in those of no other request of this machine."""
+    """A text that is the same in all events of one request, and that no other request of this machine has."""
     own: bool = False
-    """Whether the library makes the request for itself: a look-up of a table, or a reading of a system table."""
+    """Whether the library itself makes the request: a look-up of a table, or a reading of a system table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class RequestRouted(RequestEvent):
     """An attempt is about to be sent."""
 
     node: str
-    """Where to, as ``host:port``."""
+    """The node to which it is sent, as ``host:port``."""
     attempt: int
     """The number of the attempt; 1 is the first."""
     policy: str
@@ -70,7 +70,7 @@ class RequestRouted(RequestEvent):
     reason: str | None
     """Why neither affinity nor replicas were used, as a word of `routing.reasons`; None if one of them was."""
     hedge: bool = False
-    """Whether it is sent beside another attempt, which has been waiting for long."""
+    """Whether it is a hedge: a second attempt while the first one has been waiting for a long time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +80,11 @@ class RequestRetried(RequestEvent):
     from_node: str
     """The node that failed, as ``host:port``."""
     to_node: str
-    """The node that is next. It may be the same, if there is no other one."""
+    """The next node. It may be the same node, if there is no other one."""
     attempt: int
-    """The number of the attempt that follows; 2 is the least."""
+    """The number of the attempt that follows; at least 2."""
     error: BaseException | str | None
-    """What failed: an exception, or ``status 503`` for an answer with that status."""
+    """The failure: an exception, or ``status 503`` for an answer with this status."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +92,15 @@ class RequestCompleted(RequestEvent):
     """The caller gets an answer or an error."""
 
     node: str | None
-    """The node of the last attempt, as ``host:port``; of a hedged read the one that answered. None if there was no
+    """The node of the last attempt, as ``host:port``; of a hedged read the node that answered. None if there was no
     attempt."""
     attempts: int
     """How many attempts were made; 0 if no node was available."""
     status: int | None
     """The HTTP status of the answer. None without an answer."""
     error: BaseException | None
-    """What the caller gets in place of an answer. An answer that tells of an error, such as a condition that failed,
-    is an answer."""
+    """The exception that the caller gets instead of an answer. An error answer of the server, such as a failed
+    condition, counts as an answer."""
     duration: float
     """Seconds from the call to the answer or error, retries and waits included."""
     policy: str
@@ -108,16 +108,16 @@ class RequestCompleted(RequestEvent):
     reason: str | None
     """As in `RequestRouted`."""
     hedge: str | None = None
-    """``won``: the caller has the answer of a hedge. ``lost``: a hedge was sent, and the caller has something else.
-    None: no hedge was sent."""
+    """``won``: the caller has the answer of the hedge. ``lost``: a hedge was sent, and the caller has another answer,
+    or an error. None: no hedge was sent."""
     on_replica: bool | None = None
-    """Whether `node` holds the key, as far as the table's token ring says. None where replicas did not decide about the
-    order of the nodes, and where there was no attempt."""
+    """Whether `node` holds the key, by the table's token ring. None if the order of the nodes did not depend on
+    replicas, or if there was no attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AffinityFallback(RequestEvent):
-    """Affinity was wanted and could not be used."""
+    """A request should have affinity, but could not use it."""
 
     reason: str
     """``no_partition_key_name``, ``no_key_value``, ``unsupported_key_type`` or ``no_affinity_nodes``."""
@@ -125,46 +125,47 @@ class AffinityFallback(RequestEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class NoNodesAvailable(RequestEvent):
-    """A request found nothing to route to."""
+    """No node was available for a request."""
 
     scope: str
-    """The routing scope in which it looked."""
+    """The routing scope in use."""
     error: str
     """Why there is no node."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScopeEvent(Event):
-    """What both events of routing scopes have."""
+    """The base of both events of routing scopes."""
 
     from_scope: str
     """The routing scope that was in use."""
     to_scope: str
     """The routing scope that is in use now."""
     reason: str
-    """``no_usable_node``: in the scope that was in use. ``usable_again``: the scope that is in use now."""
+    """``no_usable_node``: the scope that was in use has no usable node. ``usable_again``: the scope that is in use now
+    has one again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScopeFallback(ScopeEvent):
-    """The scope in use is now another one, and not the preferred one."""
+    """Another routing scope is in use now, which is not the preferred one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScopeRestored(ScopeEvent):
-    """The preferred scope is in use again."""
+    """The preferred routing scope is in use again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TopologyRefreshed(Event):
-    """The node list was read, and changed or not."""
+    """The node list was read. It may have changed or not."""
 
     nodes: Sequence[str]
     """All nodes of the list, each as ``host:port``."""
     added: Sequence[str]
-    """Those that the list before did not have."""
+    """The nodes that the list before did not have."""
     removed: Sequence[str]
-    """Those that only the list before had."""
+    """The nodes that only the list before had."""
     scope: str
     """The routing scope in use."""
     source: str
@@ -175,7 +176,7 @@ class TopologyRefreshed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeEvent(Event):
-    """What the events of a node have."""
+    """The base of the events of a node."""
 
     node: str
     """The node, as ``host:port``."""
@@ -206,7 +207,8 @@ class NodeDown(NodeEvent):
     """A node gets no traffic any more."""
 
     failures: int
-    """Failures in a row: of requests in transport, and of the probe that decided, if one did. At least 1."""
+    """Failures in a row: of requests in transport, and of the probe after which the node was down, if there was one. At
+    least 1."""
     error: str | None
     """The last failure, or None if nothing is known of it."""
 
@@ -221,12 +223,12 @@ class NodeUp(NodeEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeSetAside(NodeEvent):
-    """A node goes last in query plans for a while: its answers fail far more often than those of the others."""
+    """A node is last in query plans for a while, because its answers fail far more often than those of the others."""
 
     error: str
-    """What its last failed answer said."""
+    """The text of its last failed answer."""
     answers: int
-    """How many of its answers were looked at."""
+    """How many of its answers were counted."""
     failed: int
     """How many of these failed."""
     period: float
@@ -237,7 +239,7 @@ class NodeSetAside(NodeEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeRestored(NodeEvent):
-    """A node that was set aside gets traffic again, and is judged anew."""
+    """A node that was set aside gets traffic again, and its failures are counted anew."""
 
     set_aside_for: float
     """Seconds for which it was set aside."""
@@ -245,12 +247,12 @@ class NodeRestored(NodeEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class DiscoveryFailed(Event):
-    """No source told the node list."""
+    """The node list could not be read from any node."""
 
     tried: Sequence[str]
     """The addresses that were asked, each as ``host:port``."""
     error: str
-    """What went wrong, of the last one that was asked."""
+    """The error of the last node that was asked."""
     consecutive: int
     """Readings in a row that failed; 1 is the first."""
     stale_for: float | None
@@ -259,10 +261,10 @@ class DiscoveryFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientForked(Event):
-    """A child process took over its copy of the cluster."""
+    """A forked child process uses its copy of the cluster."""
 
     old_pid: int
-    """The process that had it before: the parent, or an ancestor."""
+    """The process that used it before: the parent, or an ancestor."""
     new_pid: int
     """This process."""
 

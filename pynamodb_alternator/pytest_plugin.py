@@ -1,20 +1,20 @@
 """The pytest plugin: an embedded cluster, tables, clients and signals as fixtures.
 
-pytest finds it by its entry point. Nothing happens before a test asks for a fixture: none is automatic, and the
-embedded cluster and PynamoDB's models are imported by then and not earlier.
+pytest finds it by its entry point. Nothing happens before a test uses a fixture: no fixture is automatic, and the
+embedded cluster and PynamoDB's models are not imported before.
 
 - `alternator_cluster`: a `LocalCluster` for one test, with its fault controls, under the alias ``default``.
-- `alternator_cluster_module`, `alternator_cluster_session`: one for all tests of a module, or of this process (of this
-  worker, under pytest-xdist). What a test does to its nodes is undone when the test is over.
+- `alternator_cluster_module`, `alternator_cluster_session`: one for all tests of a module, or of this process (with
+  pytest-xdist: of this worker). Changes of its nodes are undone after each test.
 - `alternator_models`: creates the tables of models, and drops them after the test.
-- `alternator_models_module`, `alternator_models_session`: create them once, and empty them after each test.
+- `alternator_models_module`, `alternator_models_session`: create the tables once, and empty them after each test.
 - `alternator_client`, `alternator_async_client`: clients of boto3 and aiobotocore on the test's cluster.
-- `alternator_signals`: what the signals say during the test.
-- `alternator_cluster_options`: override it to say how the clusters are made.
+- `alternator_signals`: records the signals during the test.
+- `alternator_cluster_options`: override it to set the options of the clusters.
 
 While one of the clusters is active, no cluster of this process connects to anything else, except to the hosts that the
-ini file names in ``alternator_allow_hosts``. ``--alternator-url`` runs the same tests on a cluster that runs elsewhere.
-The work is done in `contrib.testing`.
+ini file names in ``alternator_allow_hosts``. ``--alternator-url`` runs the same tests on another cluster.
+`contrib.testing` does the work.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     try:
         return (yield)
     finally:
-        # The fixtures of the test itself are gone, and so are those of its module after the module's last test.
+        # The fixtures of the test have ended, and after the last test of a module the fixtures of the module too.
         restore_shared(item.config)
 
 
@@ -102,7 +102,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.fixture(scope="session")
 def alternator_cluster_options() -> Mapping[str, Any]:
-    """How clusters are made: what `LocalCluster` takes, and `aliases`. Override it in your conftest.py."""
+    """The options of clusters: the arguments of `LocalCluster`, and `aliases`. Override it in your conftest.py."""
     return {}
 
 
@@ -110,9 +110,9 @@ def alternator_cluster_options() -> Mapping[str, Any]:
 def alternator_cluster(
     request: pytest.FixtureRequest, alternator_cluster_options: Mapping[str, Any]
 ) -> Iterator[LocalCluster]:
-    """A `LocalCluster` of three nodes, for this test alone, which the alias ``default`` means.
+    """A `LocalCluster` of three nodes for this test alone. The alias ``default`` means it.
 
-    The test may kill, hang and revive its nodes. Afterwards it is closed, and the alias means what it meant before.
+    The test may kill, hang and revive its nodes. After the test it is closed, and the alias has its former meaning.
     Other settings: ``@pytest.mark.alternator(nodes=5, aliases=["default", "analytics"])``.
     """
     with running(request, alternator_cluster_options) as active:
@@ -123,10 +123,11 @@ def alternator_cluster(
 def alternator_cluster_module(
     request: pytest.FixtureRequest, alternator_cluster_options: Mapping[str, Any]
 ) -> Iterator[LocalCluster]:
-    """A `LocalCluster` that the tests of a module share, which the alias ``default`` means from the first of them on.
+    """A `LocalCluster` that the tests of a module share. The alias ``default`` means it from the first of these tests
+    on.
 
-    What a test does to its nodes is undone when the test is over; its tables stay, unless a fixture has made them.
-    Other settings: ``pytestmark = pytest.mark.alternator(nodes=5)`` in the module.
+    Changes of its nodes are undone after each test. Its tables stay, unless a fixture has made them. Other settings:
+    ``pytestmark = pytest.mark.alternator(nodes=5)`` in the module.
     """
     with running(request, alternator_cluster_options) as active:
         yield active.fixture_value
@@ -136,11 +137,11 @@ def alternator_cluster_module(
 def alternator_cluster_session(
     request: pytest.FixtureRequest, alternator_cluster_options: Mapping[str, Any]
 ) -> Iterator[LocalCluster]:
-    """A `LocalCluster` that all tests of this process share, which the alias ``default`` means from the first test on
-    that asks for it.
+    """A `LocalCluster` that all tests of this process share. The alias ``default`` means it from the first test on that
+    uses this fixture.
 
-    What a test does to its nodes is undone when the test is over; its tables stay, unless a fixture has made them. A
-    test that asks for an `alternator_cluster` as well uses that one.
+    Changes of its nodes are undone after each test. Its tables stay, unless a fixture has made them. A test that also
+    uses `alternator_cluster` has that cluster instead.
     """
     with running(request, alternator_cluster_options) as active:
         yield active.fixture_value
@@ -151,10 +152,10 @@ def alternator_cluster_session(
 
 @pytest.fixture
 def alternator_models(request: pytest.FixtureRequest) -> Iterator[AlternatorModels]:
-    """Call it with models: ``alternator_models(User, Order)``. Their tables exist then, and are dropped after the test.
+    """Call it with models: ``alternator_models(User, Order)`` creates their tables, which are dropped after the test.
 
-    The cluster is the test's `alternator_cluster`, else that of its module or session; where there is none, the test
-    gets the first.
+    The cluster is the test's `alternator_cluster`, else that of its module or session. If there is none, the test gets
+    an `alternator_cluster`.
     """
     models = AlternatorModels(active_cluster(request))
     try:
@@ -165,7 +166,7 @@ def alternator_models(request: pytest.FixtureRequest) -> Iterator[AlternatorMode
 
 @pytest.fixture(scope="module")
 def alternator_models_module(request: pytest.FixtureRequest) -> Iterator[SharedModels]:
-    """As `alternator_models_session`, for the tests of a module, on `alternator_cluster_module` or the session's."""
+    """Like `alternator_models_session`, for the tests of a module, on the cluster of the module or of the session."""
     yield from _shared_models(request, "alternator_cluster_module", "alternator_cluster_session")
 
 
@@ -202,7 +203,7 @@ def alternator_client(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def alternator_signals() -> Iterator[AlternatorSignals]:
-    """What the signals say during the test: ``alternator_signals.of("node_down")``, and ``wait_for("node_up")``."""
+    """Records the signals during the test: ``alternator_signals.of("node_down")``, and ``wait_for("node_up")``."""
     captured = AlternatorSignals()
     with captured.capturing():
         yield captured

@@ -1,18 +1,17 @@
-"""Named clusters, and finding the cluster that a model means.
+"""The clusters by their aliases, and the cluster of each model.
 
-An alias may mean, and is asked for in this order:
+The cluster of an alias is searched in this order:
 
-1. what `replaced` has put in its place: a test's cluster, the innermost block first;
-2. what a source says, the one that was added last first: a framework knows which application's context this is;
-3. what `configure` was told;
-4. for ``default`` alone, the cluster that the environment variable ``ALTERNATOR_URL`` names.
+1. the blocks of `replaced`, which tests use, the innermost block first; 2. the sources, the one that was added last
+first: a framework knows the context of its application; 3. the clusters of `configure`; 4. only for ``default``, the
+cluster of the environment variable ``ALTERNATOR_URL``.
 
-Nothing is resolved at import: a model may be defined before its cluster is configured. A cluster is made when it is
-first asked for, and made anew once it was closed.
+Nothing is searched at import: a model may be defined before its cluster is configured. A cluster is made when it is
+first needed, and made again if it was closed.
 
-Readers take no lock: they look things up in tables that are replaced or changed by one step. The lock guards changes,
-and the making of a cluster, which calls nothing of the user's: outside of the lock, sources are asked, configurations
-are compared and clusters are closed.
+Readers take no lock, because the tables that they read are replaced, or changed by a single step. The lock guards
+changes, and the making of a cluster, which calls no code of the user. Sources are asked, configurations are compared
+and clusters are closed outside of the lock.
 """
 
 from __future__ import annotations
@@ -48,25 +47,25 @@ ClusterLike = ClusterConfig | str | Mapping[str, Any]
 
 
 class ClusterSource(Protocol):
-    """It knows which cluster an alias means here and now, and is asked before `configure`: a web framework with several
-    applications in one process, or a test."""
+    """It knows which cluster an alias means in the present context, and comes before `configure`: for a web framework
+    with several applications in one process, or for a test."""
 
     def find(self, alias: str) -> Cluster | None:
-        """The cluster, or None if this source has nothing to say about the alias. Asked at each request, so it must be
-        quick. May raise `ConfigurationError`."""
+        """The cluster, or None if this source does not know the alias. It is called at each request, so it must be
+        fast. May raise `ConfigurationError`."""
 
     def hint(self, alias: str) -> str:
-        """A remedy for the error that the alias means nothing: what the user can write. It may be empty."""
+        """A remedy for the error about an alias without a cluster: what the user can write. It may be empty."""
 
     def close(self) -> None:
-        """Close the clusters that this source has made. It makes new ones if it is asked again."""
+        """Close the clusters that this source has made. If it is asked again, it makes new ones."""
 
 
 class _Entry:
-    """One configuration, and the cluster of it that is open. `origin`: the setting that it comes from.
+    """One configuration, and its open cluster. `origin`: the setting with the configuration.
 
-    `key`: what stands for a configuration without an alias. The entry refers to its cluster weakly: connections and
-    clients keep the cluster alive, and the entry goes with the last of them.
+    `key`: identifies a configuration without an alias. Its entry refers to its cluster weakly: connections and clients
+    keep the cluster alive, and the entry is removed with the last of them.
     """
 
     __slots__ = ("_cluster", "_key", "_origin", "_retired", "config")
@@ -78,7 +77,7 @@ class _Entry:
         self._retired = False
 
     def cluster(self) -> Cluster | None:
-        """The cluster; a new one if there is none yet, or if it was closed. None once the entry is retired."""
+        """The cluster; a new one if there is none yet, or if it was closed. None if the entry is retired."""
         cluster = self._cluster()
         if cluster is not None and not cluster.closed:
             return cluster
@@ -99,20 +98,21 @@ class _Entry:
             self._cluster = weakref.ref(cluster, self._collected)
 
     def _collected(self, reference: object) -> None:
-        """The garbage collector calls this, in any thread: so no lock is taken here."""
+        """The garbage collector calls this in any thread, so it takes no lock."""
         if self._cluster is reference and self._key is not None:
             self._retired = True
             _anonymous.pop(self._key, None)
 
     def close(self) -> None:
-        """Close the cluster, if there is one. The next that asks gets a new one."""
+        """Close the cluster, if there is one. The next call of `cluster` makes a new one."""
         with _lock:
             cluster, self._cluster = self._cluster(), _no_cluster
         if cluster is not None:
             cluster.close()
 
     def retire(self) -> None:
-        """Close the cluster, and make no other: a thread may have found this entry just before it was replaced."""
+        """Close the cluster, and make no other one, because a thread may have found this entry just before it was
+        replaced."""
         self._retired = True
         self.close()
 
@@ -123,16 +123,16 @@ def _no_cluster() -> None:
 
 _lock = threading.Lock()
 _sources: tuple[ClusterSource, ...] = ()
-"""The source that is asked first comes first."""
+"""The sources, in the order in which they are asked."""
 _replacements: tuple[_Replacement, ...] = ()
-"""What `replaced` has put in place, the innermost first. These are asked before all sources, even before sources that
-are added later: an application that is made inside a test adds its own there."""
+"""The blocks of `replaced`, the innermost first. They are asked before all sources, also before sources that are added
+later, because an application that is made inside of a test adds its own source."""
 _replacing: weakref.WeakSet[Cluster] = weakref.WeakSet()
-"""Clusters that were made for a replacement; they stay here after its end."""
+"""The clusters that were made for blocks of `replaced`, also after the end of the block."""
 _named: dict[str, _Entry] = {}
-"""By alias: what `configure` was told, and what the environment says of ``default``."""
+"""By alias: the clusters of `configure`, and that of the environment for ``default``."""
 _anonymous: dict[ClusterConfig | str, _Entry] = {}
-"""Clusters that no alias names: by the configuration in a model's Meta, or by the seed URL in its Meta.host."""
+"""The clusters without an alias: by the configuration in a model's Meta, or by the seed URL in its Meta.host."""
 
 
 def _after_fork() -> None:
@@ -145,11 +145,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def configure(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: ClusterLike) -> None:
-    """Say which cluster each alias means: ``configure(default="http://10.0.0.1:8000", analytics=...)``.
+    """Set the cluster of each alias: ``configure(default="http://10.0.0.1:8000", analytics=...)``.
 
-    A value is a `ClusterConfig`, a URL, or a mapping of settings. Nothing is connected yet. An alias that is
-    configured again closes the cluster that it meant before, unless the configuration is the same. Requests of models
-    that are under way finish there; those that were not sent yet are made on the new cluster.
+    A value is a `ClusterConfig`, a URL, or a mapping of settings. Nothing is connected yet. If an alias is configured
+    again, its former cluster is closed, unless the configuration is the same. Requests of models that are under way end
+    on the former cluster; requests that were not sent yet are made on the new one.
 
     Raises `ConfigurationError`, and then changes nothing.
     """
@@ -183,11 +183,10 @@ def _configs_of(caller: str, settings: Mapping[str, ClusterLike]) -> dict[str, C
 
 
 def get_cluster(alias: str = "default") -> Cluster:
-    """The cluster that `alias` means; it is made at the first call.
+    """The cluster of `alias`, which is made at the first call.
 
-    Inside a Flask application's context, or in a Django project, that is what its settings say. Without a configured
-    ``default``, that alias means the cluster that ``ALTERNATOR_URL`` names.
-    Raises `ConfigurationError` if nothing says which cluster is meant.
+    Inside a Flask application's context, or in a Django project, the settings define it. If ``default`` is not
+    configured, it means the cluster of ``ALTERNATOR_URL``. Raises `ConfigurationError` if the alias is not configured.
     """
     for source in _asked():
         cluster = source.find(alias)
@@ -195,7 +194,7 @@ def get_cluster(alias: str = "default") -> Cluster:
             return cluster
     entry = _named.get(alias)
     if entry is None and alias == "default" and os.environ.get("ALTERNATOR_URL"):
-        # Outside the lock: it reads files, and what it warns of may reach a handler that wants a cluster as well.
+        # Outside of the lock: this reads files, and the handler of its warning may need a cluster too.
         entry = _named.setdefault(alias, _Entry(ClusterConfig.from_env(), "ALTERNATOR_URL"))
     if entry is None:
         raise ConfigurationError(_no_such_alias(alias))
@@ -217,7 +216,7 @@ def close_all() -> None:
 
 
 def _asked() -> tuple[ClusterSource, ...]:
-    """All that may know what an alias means before `configure` does, in the order in which they are asked."""
+    """All sources that come before `configure`, in the order in which they are asked."""
     return (*_replacements, *_sources) if _replacements else _sources
 
 
@@ -239,10 +238,10 @@ def _hints(alias: str) -> str:
 
 
 def find_cluster(meant_by: object, host: str | None, asker: str) -> Cluster:
-    """The cluster for a connection: what `Meta.cluster` says, else `Meta.host`, else the default.
+    """The cluster for a connection: that of `Meta.cluster`, else of `Meta.host`, else the default one.
 
-    `meant_by` is an alias, a URL, a `Cluster`, a `ClusterConfig`, or None. `asker` is named in errors.
-    Raises `ConfigurationError` if no cluster is meant.
+    `meant_by`: an alias, a URL, a `Cluster`, a `ClusterConfig`, or None. `asker`: the name of the connection in errors.
+    Raises `ConfigurationError` if there is no cluster.
     """
     if isinstance(meant_by, Cluster):
         return meant_by
@@ -283,7 +282,7 @@ def _named_cluster(alias: str, explained: Callable[[ConfigurationError], Configu
 
 
 def _shared(key: ClusterConfig | str, config: ClusterConfig, origin: str) -> Cluster:
-    """The one cluster of this configuration, for all models that mean it without an alias."""
+    """The cluster of this configuration, which all models with this configuration share."""
     entry = _anonymous.get(key)
     if entry is None:
         entry = _anonymous.setdefault(key, _Entry(config, origin, key))
@@ -294,9 +293,9 @@ def _shared(key: ClusterConfig | str, config: ClusterConfig, origin: str) -> Clu
 
 
 def may_change(meant_by: object, host: str | None) -> bool:
-    """Whether `find_cluster` may give another cluster the next time, although this one is still open.
+    """Whether the next call of `find_cluster` may return another cluster, although this one is still open.
 
-    That is so for an alias in an application with several contexts: it must be looked up at each request.
+    It may for an alias in an application with several contexts, so the alias must be looked up at each request.
     """
     if not _sources and not _replacements:
         return False
@@ -304,15 +303,15 @@ def may_change(meant_by: object, host: str | None) -> bool:
 
 
 class Aliases:
-    """The clusters of a `ClusterSource` by their aliases. Each is made when it is first asked for. `origin`: what
-    errors call the setting of an alias, with ``{}`` for it."""
+    """The clusters of a `ClusterSource` by their aliases. Each is made when it is first needed. `origin`: the name of
+    the setting in errors, with ``{}`` for the alias."""
 
     def __init__(self, configs: Mapping[str, ClusterConfig], origin: str = "the alias {}") -> None:
         self._entries = {alias: _Entry(config, origin.format(repr(alias))) for alias, config in configs.items()}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The aliases that mean something here."""
+        """The aliases that have a cluster here."""
         return tuple(self._entries)
 
     def get(self, alias: str) -> Cluster | None:
@@ -321,18 +320,18 @@ class Aliases:
         return None if entry is None else entry.cluster()
 
     def close(self) -> None:
-        """Close those that were made. They are made anew when they are asked for."""
+        """Close the clusters that were made. They are made again when they are needed."""
         for entry in self._entries.values():
             entry.close()
 
 
 def sources() -> tuple[ClusterSource, ...]:
-    """Those that were added, in the order in which they are asked."""
+    """The sources that were added, in the order in which they are asked."""
     return _sources
 
 
 def add_source(source: ClusterSource) -> None:
-    """Ask `source` first from now on, before other sources and before what `configure` was told.
+    """Ask `source` first from now on, before other sources and before the clusters of `configure`.
 
     Only `replaced` comes before it. Adding a source again changes nothing.
     """
@@ -343,14 +342,14 @@ def add_source(source: ClusterSource) -> None:
 
 
 def remove_source(source: ClusterSource) -> None:
-    """Ask `source` no longer. Its clusters stay as they are."""
+    """Do not ask `source` any more. Its clusters are not closed."""
     global _sources
     with _lock:
         _sources = tuple(other for other in _sources if other is not source)
 
 
 class _Replacement(Aliases):
-    """Other clusters for some aliases, whatever a framework's settings say of them."""
+    """Other clusters for some aliases, which win over the settings of a framework."""
 
     def find(self, alias: str) -> Cluster | None:
         cluster = self.get(alias)
@@ -365,11 +364,12 @@ class _Replacement(Aliases):
 
 @contextmanager
 def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: ClusterLike) -> Iterator[ClusterSource]:
-    """Let aliases mean other clusters inside, in all threads, for tests. Gives the source of this block's clusters.
+    """A context manager for tests: inside, aliases mean other clusters, in all threads. Yields the source of these
+    clusters.
 
-    This is asked before frameworks' settings and `configure`, even if an application is made inside. Blocks nest, and
-    the innermost one that names an alias wins. At the end these clusters are closed, and the aliases mean again what
-    they meant before. Raises `ConfigurationError`.
+    They win over frameworks' settings and `configure`, even if an application is made inside. Blocks may be nested: the
+    innermost one that names an alias wins. At the end these clusters are closed, and the aliases have their former
+    meaning. Raises `ConfigurationError`.
     """
     global _replacements
     source = _Replacement(_configs_of("replaced", {**(clusters or {}), **aliases}))
@@ -377,7 +377,7 @@ def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: Cl
         stale = [_named[alias] for alias in source.names if alias in _named]
         _replacements = (source, *_replacements)
     for entry in stale:
-        entry.close()  # connections keep a cluster for as long as it is open
+        entry.close()  # connections use a cluster as long as it is open
     try:
         yield source
     finally:
@@ -387,7 +387,7 @@ def replaced(clusters: Mapping[str, ClusterLike] | None = None, /, **aliases: Cl
 
 
 def prefer(*sources: ClusterSource) -> None:
-    """Ask the sources of these `replaced` blocks in this order. The sources of all other blocks keep their turns."""
+    """Ask the sources of these `replaced` blocks in this order. The other blocks keep their positions."""
     global _replacements
     with _lock:
         order = iter([source for source in sources if source in _replacements])
@@ -395,6 +395,6 @@ def prefer(*sources: ClusterSource) -> None:
 
 
 def is_replacement(cluster: Cluster) -> bool:
-    """Whether a test has put this cluster in another one's place with `replaced`, now or earlier. A request that was on
-    its way to it must not go to another cluster."""
+    """Whether this cluster was made by a `replaced` block, now or earlier. A request for it must not go to another
+    cluster."""
     return cluster in _replacing

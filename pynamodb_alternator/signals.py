@@ -1,16 +1,16 @@
-"""What the library tells those who watch it: blinker signals.
+"""The blinker signals of the library, which report what it does.
 
-The sender of each is the `Cluster`. Each has an event, a frozen dataclass with what happened, which receivers get as
-the keyword argument ``event``; they get its fields as keyword arguments too, and should take ``**extra``, because later
-versions may add some. `cluster_name` is in every event. Keys and item values are in none.
+The sender of each signal is the `Cluster`. Each signal has an event, a frozen dataclass with the facts. Receivers get
+the event as the keyword argument ``event``, and its fields as keyword arguments too. They should accept ``**extra``,
+because later versions may add fields. `cluster_name` is in every event. No event has keys or values of items.
 
 The classes of the events are in `events`, and are names of this module too. They are imported when the first receiver
-is connected, or when somebody names one: the standard library compiles five methods for each, which takes 7 ms for all,
-and a process that watches nothing need not wait for that.
+is connected, or when a program uses one of them. The standard library compiles five methods for each class, which takes
+7 ms for all, and a process without receivers does not have to wait for this.
 
-They are sent in the thread in which the thing happened, and under no lock for which a thread waits: those of the
-requests of `Cluster.nodes()` are sent while `NodeLocations` holds its own, which no thread waits for. What a receiver
-raises is logged and swallowed: watching a request never breaks it.
+A signal is sent in the thread in which the event happened. No lock is held for which a thread waits: the signals of the
+requests of `Cluster.nodes()` are sent while `NodeLocations` holds its lock, but no thread waits for this lock. If a
+receiver raises an exception, it is logged and ignored: a receiver never breaks a request.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class _Signal(NamedSignal):
     """A signal with a class for its events. The class is loaded when the first receiver is connected."""
 
     def connect(self, receiver: _Receiver, sender: Any = ANY, weak: bool = True) -> _Receiver:
-        # Not when something happens: a process without a free file descriptor can import nothing when a node fails it.
+        # The class is not loaded later, when an event happens: a process without a free file descriptor cannot import.
         _kinds()
         return super().connect(receiver, sender, weak)
 
@@ -120,12 +120,12 @@ def _signal(name: str, doc: str) -> NamedSignal:
 request_routed: NamedSignal = _signal("request-routed", "An attempt is about to be sent.")
 request_retried: NamedSignal = _signal("request-retried", "An attempt failed, and another one follows.")
 request_completed: NamedSignal = _signal("request-completed", "The caller gets an answer or an error.")
-affinity_fallback: NamedSignal = _signal("affinity-fallback", "Affinity was wanted and could not be used.")
+affinity_fallback: NamedSignal = _signal("affinity-fallback", "A request should have affinity, but could not use it.")
 scope_fallback: NamedSignal = _signal(
-    "scope-fallback", "The scope in use is now another one, and not the preferred one."
+    "scope-fallback", "Another routing scope is in use now, which is not the preferred one."
 )
-scope_restored: NamedSignal = _signal("scope-restored", "The preferred scope is in use again.")
-topology_refreshed: NamedSignal = _signal("topology-refreshed", "The node list was read, and changed or not.")
+scope_restored: NamedSignal = _signal("scope-restored", "The preferred routing scope is in use again.")
+topology_refreshed: NamedSignal = _signal("topology-refreshed", "The node list was read. It may have changed or not.")
 node_added: NamedSignal = _signal("node-added", "The topology gained a node.")
 node_removed: NamedSignal = _signal("node-removed", "The topology lost a node.")
 node_quarantined: NamedSignal = _signal(
@@ -135,14 +135,14 @@ node_down: NamedSignal = _signal("node-down", "A node gets no traffic any more."
 node_up: NamedSignal = _signal("node-up", "A node is active again.")
 node_set_aside: NamedSignal = _signal(
     "node-set-aside",
-    "A node goes last in query plans for a while: its answers fail far more often than those of the others.",
+    "A node is last in query plans for a while, because its answers fail far more often than those of the others.",
 )
 node_restored: NamedSignal = _signal(
-    "node-restored", "A node that was set aside gets traffic again, and is judged anew."
+    "node-restored", "A node that was set aside gets traffic again, and its failures are counted anew."
 )
-discovery_failed: NamedSignal = _signal("discovery-failed", "No source told the node list.")
-no_nodes_available: NamedSignal = _signal("no-nodes-available", "A request found nothing to route to.")
-client_forked: NamedSignal = _signal("client-forked", "A child process took over its copy of the cluster.")
+discovery_failed: NamedSignal = _signal("discovery-failed", "The node list could not be read from any node.")
+no_nodes_available: NamedSignal = _signal("no-nodes-available", "No node was available for a request.")
+client_forked: NamedSignal = _signal("client-forked", "A forked child process uses its copy of the cluster.")
 
 
 @cache
@@ -158,13 +158,13 @@ def _kinds() -> dict[NamedSignal, tuple[type[Event], frozenset[str]]]:
 
 
 def _event_alone() -> tuple[type[Event], frozenset[str]]:
-    """For a signal that is not one of these."""
+    """The class and fields for a signal that is not one of these."""
     from .events import Event
 
     return Event, frozenset(["cluster_name"])
 
 
-if not TYPE_CHECKING:  # to type checkers a module with `__getattr__` has every name, misspelt ones too
+if not TYPE_CHECKING:  # for type checkers, a module with `__getattr__` has every name, also misspelt ones
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:
@@ -192,11 +192,12 @@ def emit(signal: NamedSignal, sender: Any, /, **payload: Any) -> None:
 
 
 def send(signal: NamedSignal, sender: Any, payload: dict[str, Any]) -> None:
-    """Send `signal` to each of its receivers. What one raises is logged, and the others still hear of it.
+    """Send `signal` to each of its receivers. If one raises an exception, it is logged, and the others still get the
+    signal.
 
-    `payload` holds all fields of the signal's event, and is not the caller's any more. The event is made once, if there
-    is a receiver, and given as ``event`` beside them. It is not made from a payload that lacks a field or has one that
-    the event does not know: this is logged as an error, and receivers get the payload alone. No request fails for that.
+    `payload` has all fields of the signal's event. The caller must not use it any more. If there is a receiver, the
+    event is made once, and passed as ``event`` with the fields. If the payload lacks a field or has an unknown one, no
+    event is made: this is logged as an error, and receivers get only the payload. No request fails because of this.
     """
     if not signal.receivers or signal.is_muted:
         return
@@ -221,7 +222,7 @@ def _add_event(signal: NamedSignal, payload: dict[str, Any]) -> None:
             sorted(payload.keys() - names) or "nothing",
         )
         return
-    # Not by the __init__ of a frozen dataclass, which sets field by field and takes five times as long.
+    # The __init__ of a frozen dataclass is not used: it sets field by field, and takes five times as long.
     event = _new(kind)
     event.__dict__.update(payload)
     payload["event"] = event

@@ -1,11 +1,11 @@
-"""Types for annotations: what the clients of a cluster have where no stubs of boto3 or aiobotocore are installed.
+"""Types for annotations: the types of a cluster's clients if no stubs of boto3 or aiobotocore are installed.
 
     from pynamodb_alternator.typing import DynamoDBClient
 
     def orders_of(client: DynamoDBClient, user: str) -> list[dict[str, Any]]: ...
 
-They know the names of all operations, and neither parameters nor answers. Where a project's type checker finds stubs,
-the clients have the types of these, and this module is not needed: docs/typing.md.
+They know the names of all operations, but not the parameters and answers. If a project's type checker finds stubs, the
+clients have the types of the stubs, and this module is not needed: see docs/typing.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Answer = TypeVar("Answer", covariant=True)
 
 
 class Operations(Protocol[Answer]):
-    """Every operation of botocore's DynamoDB client, by its name in Python. Alternator does not have them all."""
+    """Every operation of botocore's DynamoDB client, by its name in Python. Alternator does not have all of them."""
 
     def batch_execute_statement(self, **parameters: Any) -> Answer: ...
     def batch_get_item(self, **parameters: Any) -> Answer: ...
@@ -152,7 +152,7 @@ class AsyncDynamoDBClient(Operations[Coroutine[Any, Any, dict[str, Any]]], Proto
 
 
 class BatchWriter(Protocol):
-    """What boto3's `Table.batch_writer` gives inside of its ``with``."""
+    """The result of boto3's `Table.batch_writer` inside of its ``with`` block."""
 
     def put_item(self, Item: dict[str, Any]) -> None: ...
     def delete_item(self, Key: dict[str, Any]) -> None: ...

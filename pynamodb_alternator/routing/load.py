@@ -47,8 +47,9 @@ def slowness(ratio: float, age: float, in_flight: int, requests: float) -> float
     """By which factor a node counts as slower than another node, from 1 to `FAILURE`.
 
     `ratio`: of their average latencies. `age`: seconds since the last answer of the node that has not answered for
-    longer. `in_flight`: requests under way at the slower node. `requests`: how many requests each node would have had
-    in `age` seconds.
+    longer.
+    `in_flight`: requests under way at the slower node. `requests`: how many requests each node would have had in `age`
+    seconds.
     """
     if age >= FORGOTTEN_AFTER:
         return 1.0

@@ -62,15 +62,16 @@ class QueryPlan(NamedTuple):
     order depends on the load of the nodes.
 
     `policy`: ``"round_robin"``, ``"random"``, ``"least_busy"`` (see `least_busy`), ``"affinity"``,
-    ``"batch_affinity"``, ``"replica"`` or ``"consistent_node"``. `reason`: why neither affinity nor replicas were used,
-    as a word of `routing.reasons`; None if one of them was. `wanted_affinity`: whether the request should have
-    affinity, by its operation, its parameters and the mode. `seeds`: the numbers from which the order is made: the turn
-    (round robin, and reads that go to replicas), a random number (random), the hash of the partition key (affinity, and
-    writes that go to replicas), the hash of each key that votes (batch affinity), or the number of a ``with
-    cluster.options()`` block (consistent node). `replicas`: the nodes of the scope in use in `topology` that hold the
-    key, in canonical order; they come first. `by_load`: orders the nodes instead of `seeds`, and may give another order
-    at each call. `takes_turns`: whether the replicas take turns, so that a replica in its slow start may be skipped. It
-    is False for writes: all writers of a key take the same replica, even if it is in its slow start.
+    ``"batch_affinity"``, ``"replica"`` or ``"consistent_node"``.
+    `reason`: why neither affinity nor replicas were used, as a word of `routing.reasons`; None if one of them was.
+    `wanted_affinity`: whether the request should have affinity, by its operation, its parameters and the mode. `seeds`:
+    the numbers from which the order is made: the turn (round robin, and reads that go to replicas), a random number
+    (random), the hash of the partition key (affinity, and writes that go to replicas), the hash of each key that votes
+    (batch affinity), or the number of a ``with cluster.options()`` block (consistent node).
+    `replicas`: the nodes of the scope in use in `topology` that hold the key, in canonical order; they come first.
+    `by_load`: orders the nodes instead of `seeds`, and may give another order at each call.
+    `takes_turns`: whether the replicas take turns, so that a replica in its slow start may be skipped. It is False for
+    writes: all writers of a key take the same replica, even if it is in its slow start.
 
     It is a tuple because each request makes a plan, and a frozen dataclass takes four times as long to make. `Router`
     makes most plans directly from all fields in their order.

@@ -35,9 +35,10 @@ _AFFINITY_THAT_HELPS = {
 class Table(NamedTuple):
     """What is known of one table. A field is None if its value is not known.
 
-    `partition_key`: the attribute's name. `affinity`: the mode that a model sets for this table. `write_isolation`:
-    ``always``, ``only_rmw_uses_lwt``, ``forbid_rmw`` or ``unsafe_rmw``. `is_stated`: the partition key comes from a
-    model or the configuration, and not from a lookup. `index_keys`: for each index by its name, its partition key.
+    `partition_key`: the attribute's name. `affinity`: the mode that a model sets for this table.
+    `write_isolation`: ``always``, ``only_rmw_uses_lwt``, ``forbid_rmw`` or ``unsafe_rmw``.
+    `is_stated`: the partition key comes from a model or the configuration, and not from a lookup. `index_keys`: for
+    each index by its name, its partition key.
     """
 
     partition_key: str | None = None

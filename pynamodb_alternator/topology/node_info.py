@@ -19,12 +19,14 @@ class NodeInfo(NamedTuple):
 
     `datacenter`, `rack`: from the server's system tables, else from the scope for which the node was listed; None if
     neither tells them. `in_scope`: whether it is in the routing scope in use. `failures`: failures since its last
-    success: requests that failed in transport, and the failed probe after which it was down. `down_for`: for how many
-    seconds it has been down; None if it is not down. `error`: its last error, if it is not active. `set_aside_for`: for
-    how many more seconds it is set aside. `set_aside_because`: the reason in words. Both are None if it is not set
-    aside. `in_subset`: whether the node is in the subset of this process; without a subset, the same value as
-    `in_scope`. `starts_for`: for how many more seconds its slow start lasts; None if it is not in a slow start.
-    `share`: the part of its turns that it takes during the slow start; else 1.
+    success: requests that failed in transport, and the failed probe after which it was down.
+    `down_for`: for how many seconds it has been down; None if it is not down. `error`: its last error, if it is not
+    active.
+    `set_aside_for`: for how many more seconds it is set aside. `set_aside_because`: the reason in words. Both are None
+    if it is not set aside.
+    `in_subset`: whether the node is in the subset of this process; without a subset, the same value as `in_scope`.
+    `starts_for`: for how many more seconds its slow start lasts; None if it is not in a slow start. `share`: the part
+    of its turns that it takes during the slow start; else 1.
     """
 
     address: str

@@ -1,9 +1,10 @@
 """Probes under way: at most one for each node, and a few at a time. A thread ends when no node is left to probe.
 
-Theory of operation. `begin` puts nodes into one of two queues: suspects come before nodes that are only due. It starts
-as many threads as are needed and allowed. Each thread takes nodes from the queues until they are empty. `begin` is
-called by the monitor thread alone: threads of requests start no threads. Where no thread can be started (a container's
-limit), the monitor thread makes a probe itself, one with each `begin`.
+Theory of operation.
+`begin` puts nodes into one of two queues: suspects come before nodes that are only due. It starts as many threads as
+are needed and allowed. Each thread takes nodes from the queues until they are empty.
+`begin` is called by the monitor thread alone: threads of requests start no threads. Where no thread can be started (a
+container's limit), the monitor thread makes a probe itself, one with each `begin`.
 
 The counts are derived from the threads that exist: a thread registers itself when it begins, and counts for as long as
 it lives; a probe is under way for as long as the thread that makes it lives. A thread that could not be started is not

@@ -30,8 +30,9 @@ class Published:
 
     `health`: of the nodes that are members, or were. `scopes_read`: the scopes whose node lists are read. `random`:
     gives the process a random name, for its subset of the nodes. `is_seed`: whether a node is a seed, which all
-    processes know. `reading`, `members`: the last node lists. `addresses`: the sorted addresses of the members. `view`:
-    what a request sees. `slow_starts`: the nodes that are in their slow start.
+    processes know.
+    `reading`, `members`: the last node lists. `addresses`: the sorted addresses of the members. `view`: what a request
+    sees. `slow_starts`: the nodes that are in their slow start.
     """
 
     view: View

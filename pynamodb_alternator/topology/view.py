@@ -44,12 +44,12 @@ class View(NamedTuple):
     `down`: nodes that get no traffic; it includes `unproven`. `unproven`: nodes that have not answered ``GET /`` yet,
     and are not known to be down; they are probed when a plan names them. `quarantined`: nodes that get traffic after
     the active nodes. `set_aside`: nodes that get traffic after all others, because their answers failed. `returning`:
-    nodes that were set aside. A request that cannot be sent again goes to them last. `hedged`: nodes that kept a read
-    waiting until it was hedged, and that have not been probed since. They get reads after all others. `subset`: the
-    nodes of the scope in use over which this process spreads the requests that any node may serve, in canonical order;
-    empty if these are all nodes of the scope. `starting`: for each node in its slow start, the part of its turns that
-    it takes. `settled`: the settled nodes of the subset, or of the scope, which take the other turns; empty while no
-    node is in its slow start.
+    nodes that were set aside. A request that cannot be sent again goes to them last.
+    `hedged`: nodes that kept a read waiting until it was hedged, and that have not been probed since. They get reads
+    after all others. `subset`: the nodes of the scope in use over which this process spreads the requests that any node
+    may serve, in canonical order; empty if these are all nodes of the scope. `starting`: for each node in its slow
+    start, the part of its turns that it takes. `settled`: the settled nodes of the subset, or of the scope, which take
+    the other turns; empty while no node is in its slow start.
     """
 
     topology: Topology
