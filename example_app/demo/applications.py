@@ -19,8 +19,8 @@ __all__ = ["NEEDS", "SHOPS", "Shop", "url_of"]
 class Shop:
     """A web application of the shop, for WSGI or, if it `is_async`, for ASGI.
 
-    `find_board`: gives its dashboard, at the latest while it is served. `context`: what its models are used in, outside
-    of its requests.
+    `find_board`: returns its dashboard, which exists at the latest when the application is served. `context`: the
+    context in which code outside of its requests uses its models.
     """
 
     app: Any
@@ -34,7 +34,7 @@ class Shop:
 
 
 def url_of(local: LocalCluster) -> str:
-    """With the token rings from the first request on: the shop is too small to be worth them by itself."""
+    """With token awareness from the first request on: the shop sends too few requests for the default."""
     return f"{local.url}/?token_aware=true"
 
 
@@ -57,7 +57,7 @@ def django_shop(local: LocalCluster) -> Shop:
 def fastapi_shop(local: LocalCluster) -> Shop:
     from ..fastapi_shop import create_app, dashboard_of
 
-    # A request that held the event loop would be an error.
+    # A request that blocks the event loop is an error.
     app = create_app(f"{url_of(local)}&sync_in_loop=error", local)
     return Shop(app, lambda: dashboard_of(app), is_async=True)
 
@@ -72,4 +72,4 @@ NEEDS = {
     "django": ("django", "jinja2"),
     "fastapi": ("fastapi", "uvicorn", "jinja2", "itsdangerous", "aiobotocore", "greenlet"),
 }
-"""The modules that each shop imports, of packages that this library can do without."""
+"""The modules of optional packages that each shop imports."""

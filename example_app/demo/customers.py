@@ -1,4 +1,4 @@
-"""Customers: some place orders, others look at products, each with a pause between two. In threads, or in tasks."""
+"""Customers: some place orders, others look at products, with a pause after each. They are threads or tasks."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ PATIENCE = 30.0
 """Seconds within which something that must happen has happened."""
 
 THREADS = 4
-"""So many place orders, and as many look around."""
+"""The number of customers who place orders. The same number look at products."""
 TASKS = 12
-"""The same for tasks, of which each pauses longer, so that the cluster has as much to do."""
+"""The number of customers that are tasks. Each task pauses longer than a thread, so the cluster gets as many
+requests."""
 
 RESTOCK_BELOW = 40
 DELIVERY = 200
 
 
 class Failed(Exception):
-    """The demo did not show what it should have."""
+    """The demo did not show what it must show."""
 
 
 class Stopped(Exception):
@@ -40,7 +41,7 @@ class Stopped(Exception):
 
 @dataclass
 class Tally:
-    """What became of the orders, and which looks failed. `placed`: the ids of those orders."""
+    """Counts the orders by their result, and the failed looks at products. `placed`: the ids of those orders."""
 
     placed: set[str] = field(default_factory=set)
     sold_out: int = 0
@@ -53,10 +54,10 @@ class Tally:
 
 
 class Customers(ABC):
-    """What customers in threads and in tasks have in common: what they want, and what became of it.
+    """The common part of customers in threads and in tasks: what they order, and the results.
 
-    `pause`: seconds that one waits after an order or a look, half of it or up to half as long again. Without `looks`
-    nobody looks around.
+    `pause`: seconds that a customer waits after an order or a look, varied by up to half. Without `looks`, no customers
+    look at products.
     """
 
     def __init__(self, pause: float, looks: Looks | None, interrupted: threading.Event | None) -> None:
@@ -72,10 +73,10 @@ class Customers(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Finish the orders that are under way. Calling it again does nothing."""
+        """Finish the running orders. A second call does nothing."""
 
     def wait_for(self, count: int, unless: Callable[[], bool] = lambda: False) -> None:
-        """Wait until so many more orders were dealt with, or there is no need to wait."""
+        """Wait until this number of further orders have a result, or until waiting makes no sense."""
         with self._changed:
             goal = self.tally.all + count
             self._changed.wait_for(lambda: self.tally.all >= goal or self._interrupted.is_set() or unless(), PATIENCE)
@@ -122,9 +123,9 @@ def _some_products(chance: random.Random) -> dict[str, int]:
 
 
 def _delivery_for(product: models.Product) -> str | None:
-    """The id of a delivery of what runs low, except of the rare product, which may sell out.
+    """The id of a delivery of a product whose stock is low, except of the rare product, which may sell out.
 
-    Each level of the total received has one delivery: customers that see the same level order it once.
+    The id contains the total number received so far, so customers that see the same total order one delivery.
     """
     if product.sku == trade.GOODS[-1][0] or product.stock >= RESTOCK_BELOW:
         return None
@@ -132,7 +133,7 @@ def _delivery_for(product: models.Product) -> str | None:
 
 
 class CustomersInThreads(Customers):
-    """Each customer is a thread. `context`: what it uses models in."""
+    """Each customer is a thread. `context`: the context in which it uses models."""
 
     def __init__(
         self,
@@ -191,8 +192,8 @@ class CustomersInThreads(Customers):
 class CustomersInTasks(Customers):
     """Each customer is a task of `loop`, which runs in another thread, such as that of the shop's server.
 
-    What needs one request awaits ``Product.aio``; what a shop does in several, such as placing an order, is the
-    function that threads call too, with `aio.run`.
+    Code that needs one request awaits ``Product.aio``. For code with several requests, such as placing an order, it
+    calls the same function as threads do, with `aio.run`.
     """
 
     def __init__(
@@ -228,7 +229,7 @@ class CustomersInTasks(Customers):
         await asyncio.gather(*self._tasks)
 
     async def _comes_again(self, chance: random.Random) -> bool:
-        """False at the end. The pause is so long that all tasks together make as many requests as the threads would."""
+        """False at the end. The pause is so long that all tasks together make as many requests as threads do."""
         until = self._loop.time() + self.pause * TASKS / THREADS * _rest(chance)
         while not self._stopping.is_set():
             left = until - self._loop.time()

@@ -20,19 +20,19 @@ from .customers import PATIENCE, Customers, Failed, Stopped
 __all__ = ["Script", "Taken"]
 
 RETURNING = 4
-"""For so many full seconds after a node's return, the account tells its share."""
+"""The number of full seconds after a node's return for which the script prints its share."""
 
 
 USUAL = 5.0
-"""Seconds that it takes to learn what a node usually gets."""
+"""Seconds for which the usual share of a node is measured."""
 
 
 class Taken(Exception):
-    """A visitor pressed a button of the dashboard, and controls the nodes now."""
+    """A visitor has pressed a button of the dashboard, and controls the nodes now."""
 
 
 class Script:
-    """Kills and freezes nodes, until a visitor does so. `account` tells the results."""
+    """Kills and freezes nodes, until a visitor does so. `account` prints the results."""
 
     def __init__(
         self, local: LocalCluster, board: Dashboard, customers: Customers, interrupted: threading.Event
@@ -61,7 +61,7 @@ class Script:
         self.account.say(f"the slowest look at a product while the node was frozen: {without}, hedged: {with_hedges}")
 
     def kill(self, victim: int, orders: int) -> None:
-        """Orders without one of the nodes, and with it again."""
+        """Take orders while one node is dead, and after its return."""
         address = self.local.nodes[victim].address
         with self._away("kill", address):
             self.account.say(f"killed the node {address}; the orders go on")
@@ -75,7 +75,7 @@ class Script:
         self._tell_of_return(address)
 
     def freeze(self, victim: int, orders: int, *, hedged: bool) -> float:
-        """Orders while a node is silent. Gives what the slowest look of a customer took, in milliseconds."""
+        """Take orders while a node is silent. Returns the time of the slowest look of a customer, in milliseconds."""
         address = self.local.nodes[victim].address
         self._do("hedge" if hedged else "wait")
         began = time.monotonic()
@@ -106,14 +106,14 @@ class Script:
         self.account.add(f"{address} is known to be down: requests go past it now, without trying it")
 
     def _tell_of_return(self, address: str) -> None:
-        """With slow start the share grows; without it, the share is at once about what it was before."""
+        """With slow start the share grows. Without it, the share is at once about the same as before."""
         self._until(lambda: len(self.traffic.shares(address, RETURNING)) == RETURNING, "The clock did not go on")
         shares = ["–" if share is None else f"{share} %" for share in self.traffic.shares(address, RETURNING)]
         self.account.add(f"{address} got, of its usual share of reads and plain writes,")
         self.account.add(f"in each of the first seconds after its return: {', '.join(shares)}")
 
     def go_on(self) -> None:
-        """Keep the shop open, with fewer orders, and let another node die or freeze now and then."""
+        """Keep the shop open, with fewer orders, and kill or freeze another node from time to time."""
         self.customers.pause = 0.4
         self.account.say("the shop stays open until you press Ctrl-C; now and then a node dies or freezes")
         number = 0
@@ -131,7 +131,7 @@ class Script:
                 trade.settle(unless=self.interrupted.is_set)
 
     def leave_it_to_the_visitor(self) -> None:
-        """The script kills no node any more: it and a visitor would disturb each other."""
+        """Stop killing nodes, because the script and the visitor would disturb each other."""
         self.customers.pause = 0.05
         self.account.say("somebody uses the buttons of the dashboard; the nodes are yours now, until you press Ctrl-C")
         seen = ""
@@ -147,7 +147,7 @@ class Script:
     # ---- the end ---------------------------------------------------------------------------------------------------
 
     def conclude(self) -> list[str]:
-        """Compare the books when the last order is done. Gives what is wrong."""
+        """Compare orders and stocks after the last order. Returns what is wrong."""
         self.faults.heal()
         self.customers.stop()
         # If a visitor takes away two of three nodes at once, an order may fail. The books agree all the same.
@@ -177,7 +177,7 @@ class Script:
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[Callable[[], dict[str, int]]]:
-        """Say, when it is over, where the requests of this stage went."""
+        """When the stage is over, print where its requests went."""
         before, failovers, orders = self.traffic.per_node(), self.traffic.failovers, self.customers.tally.all
         hits, misses = self.traffic.to_replicas, self.traffic.elsewhere
 
@@ -198,7 +198,7 @@ class Script:
             self.account.add(f"{share:.0f} % of reads and plain writes went to a node that holds their key")
 
     def _state(self, address: str) -> str | None:
-        """None for a node that the others do not list any more."""
+        """The state of a node; None if the other nodes do not list it any more."""
         return next((node.state.value for node in self.board.cluster.nodes() if node.address == address), None)
 
     def _until(self, condition: Callable[[], bool], otherwise: str) -> None:

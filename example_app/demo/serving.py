@@ -35,7 +35,7 @@ class Served:
         return f"http://{HOST}:{self.port}"
 
     def customers(self, pause: float, interrupted: threading.Event | None = None) -> Customers:
-        """Customers who wait as the shop itself does: in threads, or in tasks of the server's event loop."""
+        """Customers of the same kind as the shop: threads, or tasks of the server's event loop."""
         looks = self.shop.board.looks
         if self.loop is not None:
             return CustomersInTasks(pause, self.loop, looks=looks, interrupted=interrupted)
@@ -43,7 +43,7 @@ class Served:
 
 
 def served(shop: Shop, port: int = 0) -> AbstractContextManager[Served]:
-    """The shop, open until the block ends. `port`: 0 for one that is free."""
+    """The shop, open until the block ends. `port`: 0 for any free port."""
     return _in_a_loop(shop, port) if shop.is_async else _in_threads(shop, port)
 
 
@@ -55,7 +55,7 @@ def _in_threads(shop: Shop, port: int) -> Iterator[Served]:
         timeout = 30.0  # a visitor who does not read what is sent must not keep a thread for ever
 
         def log(self, type: str, message: str, *args: Any) -> None:
-            """The demo's own account is what is read."""
+            """Logs no requests: the output of the demo itself must be readable."""
 
     server = make_server(HOST, port, shop.app, threaded=True, request_handler=Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="shop", daemon=True)
@@ -96,7 +96,7 @@ def _in_a_loop(shop: Shop, port: int) -> Iterator[Served]:
 
 
 def _wait_until_open(server: Any, thread: threading.Thread) -> None:
-    """uvicorn tells by an attribute that the application has started."""
+    """An attribute of uvicorn says when the application has started."""
     deadline = time.monotonic() + PATIENCE
     while not server.started:
         if not thread.is_alive() or time.monotonic() > deadline:

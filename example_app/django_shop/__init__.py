@@ -1,7 +1,7 @@
 """The web pages of the shop with Django: ``python -m example_app.django_shop runserver``.
 
 Set ``ALTERNATOR_URL`` to a node of the cluster, or let ``make demo SHOP=django`` start one. There is no SQL database:
-sessions and messages are in signed cookies, and all else is in the cluster.
+sessions and messages are in signed cookies, and everything else is in the cluster.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ __all__ = ["create_app"]
 def create_app(url: str | None = None, local: LocalCluster | None = None) -> Any:
     """The WSGI application, in a process whose settings are not configured yet.
 
-    `url`: a node of the cluster; else ``ALTERNATOR_URL``. `local`: the `LocalCluster`, where it is an embedded one.
+    `url`: a node of the cluster, by default that of ``ALTERNATOR_URL``. `local`: the `LocalCluster` if the cluster is
+    embedded.
     """
     import django
     from django.conf import settings

@@ -1,4 +1,4 @@
-"""The ASGI application, for uvicorn and its like."""
+"""The ASGI application, for uvicorn and similar servers."""
 
 import os
 

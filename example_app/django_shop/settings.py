@@ -46,9 +46,9 @@ USE_I18N = False
 
 ALTERNATOR = {"default": {"URL": os.environ["ALTERNATOR_URL"]}} if "ALTERNATOR_URL" in os.environ else {}
 SHOP_LOCAL_CLUSTER = None
-"""The `LocalCluster`, where the cluster is an embedded one, so that the dashboard can kill its nodes."""
+"""The `LocalCluster` if the cluster is embedded, so that the dashboard can kill its nodes."""
 
 
 def as_dict() -> dict[str, Any]:
-    """All of the above, for code that configures the settings in the process."""
+    """All settings of this module, for code that configures Django in the process."""
     return {name: value for name, value in globals().items() if name.isupper()}

@@ -1,4 +1,4 @@
-"""What the templates know, whichever framework fills them."""
+"""The names that all templates use, with every framework."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The pages. A request that no node could take is answered with a page that says so (503), and may be sent again."""
+"""The pages. If no node could take a request of the shop, the answer is a page that says so (503), and the visitor may
+try again."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def board() -> Dashboard:
 
 
 class Shop:
-    """The middleware: knows the customer, and what to answer when something went wrong."""
+    """The middleware: finds the customer of a request, and answers if something went wrong."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -136,7 +137,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @require_GET
 def events(request: HttpRequest) -> Any:
     try:
-        # A server with an event loop must not wait in it; one with threads has nothing else to wait in.
+        # Under ASGI the view must not wait in the event loop. Under WSGI it waits in its thread.
         stream: Any = board().async_stream() if isinstance(request, ASGIRequest) else board().stream()
     except TooManyStreams as refused:
         return HttpResponse(refused.text, "text/plain", refused.status, headers=refused.headers)

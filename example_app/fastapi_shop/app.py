@@ -1,7 +1,7 @@
-"""``create_app()`` gives the FastAPI application.
+"""``create_app()`` returns the FastAPI application.
 
-Nothing here knows of nodes, but for the home page and the dashboard, which show what the signals told. A request that
-no node could take is answered with a page that says so (503), and may be sent again.
+Only the home page and the dashboard know about nodes: they show what the signals report. If no node could take a
+request of the shop, the answer is a page that says so (503), and the visitor may try again.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _log = logging.getLogger(__name__)
 def create_app(url: str | None = None, local: LocalCluster | None = None) -> FastAPI:
     """The shop, whose tables are created when it starts.
 
-    `url`: a node of the cluster; else ``ALTERNATOR_URL``. `local`: the `LocalCluster`, where it is an embedded one, so
-    that the dashboard can kill its nodes.
+    `url`: a node of the cluster, by default that of ``ALTERNATOR_URL``. `local`: the `LocalCluster` if the cluster is
+    embedded, so that the dashboard can kill its nodes.
     """
 
     @asynccontextmanager
@@ -55,7 +55,7 @@ def create_app(url: str | None = None, local: LocalCluster | None = None) -> Fas
 
     app = FastAPI(
         lifespan=alternator_lifespan(url, lifespan=open_shop, create_tables=models.TABLES),
-        openapi_url=None,  # these are pages, and no interface for programs
+        openapi_url=None,  # these are pages for people, not an API for programs
     )
     app.add_middleware(SessionMiddleware, secret_key=pages.secret_key())
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=pages.hosts(), www_redirect=False)
@@ -71,13 +71,13 @@ def create_app(url: str | None = None, local: LocalCluster | None = None) -> Fas
 
 
 def dashboard_of(app: FastAPI) -> Dashboard:
-    """The dashboard of an application that has started, which has its count of requests too."""
+    """The dashboard of an application that has started. It also has the count of requests."""
     board: Dashboard = app.state.board
     return board
 
 
 class Strict:
-    """A middleware: what the browser is told to be strict about, in every answer."""
+    """A middleware that adds the headers for strict browsers to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

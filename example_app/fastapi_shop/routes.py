@@ -1,7 +1,7 @@
-"""The pages. Where they ask the cluster for something, the event loop goes on with other visitors.
+"""The pages. While they wait for the cluster, the event loop serves other visitors.
 
-What each page shows is the function that the other shops call too: `aio.run` lets it wait in the event loop. What does
-not wait for a model's request, such as the picture of the cluster, is made in a thread.
+Each page calls the same function as the other shops. `aio.run` lets this function wait in the event loop. Functions
+that do not wait for a model's request, such as the one for the picture of the cluster, run in a thread.
 """
 
 from __future__ import annotations

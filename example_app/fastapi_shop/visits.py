@@ -1,4 +1,4 @@
-"""Who a visitor is, and whose forms are taken: dependencies of the routes, and what the templates know."""
+"""Finds out who a visitor is and which forms are accepted: dependencies of the routes, and the names for templates."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def own_pages_only(request: Request) -> None:
 
 
 async def form_of(request: Request) -> Mapping[str, str]:
-    """A form of the shop's own pages. One that another site has sent knows no token, and is answered with 403."""
+    """A form of the shop's own pages. A form that another site has sent has no token, and is answered with 403."""
     await own_pages_only(request)
     fields = tokens.once_each(_fields(request.headers.get("Content-Type", ""), await _body(request)))
     if fields is None:
@@ -76,7 +76,7 @@ OwnPages = Depends(own_pages_only)
 
 
 def say(request: Request, text: str) -> None:
-    """Show this on the visitor's next page."""
+    """Show this text on the visitor's next page."""
     request.session.setdefault("notes", []).append(text)
 
 
@@ -85,7 +85,7 @@ def _notes(request: Request) -> Iterator[str]:
 
 
 def _names(request: Request) -> dict[str, Any]:
-    """What the templates know, whichever framework fills them."""
+    """The names that all templates use, with every framework."""
     token = request.session.get("token", "")
     route = request.scope.get("route")
     return {

@@ -1,7 +1,7 @@
-"""``create_app()`` gives the Flask application.
+"""``create_app()`` returns the Flask application.
 
-Nothing here knows of nodes, but for the home page and the dashboard, which show what the signals told. A request that
-no node could take is answered with a page that says so (503), and may be sent again.
+Only the home page and the dashboard know about nodes: they show what the signals report. If no node could take a
+request of the shop, the answer is a page that says so (503), and the visitor may try again.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ alternator = Alternator()
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """The shop on the cluster that `config` or the environment names.
 
-    ``ALTERNATOR_URL``: a node of the cluster. ``SHOP_LOCAL_CLUSTER``: the `LocalCluster`, where it is an embedded one,
-    so that the dashboard can kill its nodes. ``SHOP_HOSTS``: the names by which the shop is called.
+    ``ALTERNATOR_URL``: a node of the cluster. ``SHOP_LOCAL_CLUSTER``: the `LocalCluster` if the cluster is embedded, so
+    that the dashboard can kill its nodes. ``SHOP_HOSTS``: the host names of the shop.
     """
     app = Flask(__name__, template_folder=str(pages.TEMPLATES), static_folder=str(pages.STATIC))
     app.config.update(
@@ -70,7 +70,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 
 def dashboard_of(app: Flask) -> Dashboard:
-    """The dashboard of an application, which has its count of requests too."""
+    """The dashboard of an application. It also has the count of requests."""
     board: Dashboard = app.extensions["shop_dashboard"]
     return board
 
@@ -103,7 +103,7 @@ def _around_requests(app: Flask) -> None:
 
     @app.context_processor
     def names() -> dict[str, Any]:
-        """What the templates know, whichever framework fills them."""
+        """The names that all templates use, with every framework."""
         token = session.get("csrf_token", "")
         return {
             "url": url_for,
@@ -190,7 +190,7 @@ def _errors(app: Flask) -> None:
     @app.errorhandler(400)
     def bad_request(error: Exception) -> ResponseReturnValue:
         if isinstance(error, SecurityError):  # a name that is not in TRUSTED_HOSTS: no page has an address there
-            return "The shop does not go by this name.\n", 400, {"Content-Type": "text/plain"}
+            return "The shop does not have this host name.\n", 400, {"Content-Type": "text/plain"}
         return message(pages.WRONG, 400)
 
     @app.errorhandler(403)

@@ -1,8 +1,8 @@
-"""A live picture of the cluster for a web page, sent as server-sent events. No framework is in here.
+"""A live picture of the cluster for a web page, sent as server-sent events. This module uses no framework.
 
-The picture is made at most twice a second, however many look at it, and only while somebody does. There is no thread of
-its own: a reader that waits for a picture that is due makes it. A stream ends after `LONGEST` seconds, and the browser
-opens the next one by itself; so a server that waits for its responses when it stops does not wait for long.
+It makes the picture at most twice a second, however many browsers show it, and only while a browser does. It has no
+thread: the stream that first needs a new picture makes it. A stream ends after `LONGEST` seconds, and the browser opens
+the next one. So a server that waits for open responses when it stops does not wait for long.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["STREAM_HEADERS", "AsyncStream", "Dashboard", "Stream", "TooManyStrea
 INTERVAL = 0.5
 """Seconds between two pictures."""
 LONGEST = 10.0
-"""Seconds that one stream lasts. A server that waits for its responses when it stops waits no longer than that."""
+"""Seconds after which a stream ends. A server that waits for open responses when it stops does not wait longer."""
 MOST_STREAMS = 16
-"""Each takes a thread of a threaded server."""
+"""The largest number of streams. Each needs a thread of a server with threads."""
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -45,7 +45,7 @@ _KEYS = (
 
 
 class TooManyStreams(Exception):
-    """The server has as many dashboards open as it wants to serve. `text`, `status`, `headers`: what to answer then."""
+    """As many dashboards are open as the server may serve. `text`, `status`, `headers`: the answer."""
 
     text = "Too many dashboards are open.\n"
     status = 503
@@ -102,7 +102,7 @@ class Dashboard:
         """The number of a picture that is not too old, and the picture as JSON."""
         made = self._made
         if made is None or self.clock() - made[1] >= self.interval:
-            # One makes it, and the others show the last one meanwhile.
+            # One stream makes the picture, and the others show the last one meanwhile.
             if self._making.acquire(blocking=made is None):
                 try:
                     made = self._make()
@@ -125,7 +125,7 @@ class Dashboard:
         for node in nodes:
             address = node["address"]
             if address not in self._labels:
-                # The alphabet is enough for the clusters that a page can show, and then come numbers.
+                # Letters are enough for the clusters that a page can show. Further nodes get numbers.
                 count = len(self._labels)
                 self._labels[address] = chr(ord("A") + count) if count < 26 else str(count + 1)
             node["label"] = self._labels[address]
@@ -153,7 +153,7 @@ class Dashboard:
         return keys
 
     def _buttons(self, address: str) -> dict[str, Any]:
-        """What may be done to a node, and its situation as far as these buttons made it."""
+        """Which buttons of a node work, and what the buttons have done to it."""
         situation = None if self.faults is None else self.faults.situation(address)
         return {
             "situation": situation,
@@ -164,11 +164,11 @@ class Dashboard:
 
     @property
     def why_no_faults(self) -> str | None:
-        """Why the buttons are off, or None if they work."""
+        """Why the buttons do not work, or None if they do."""
         return _NO_FAULTS if self.faults is None else None
 
     def press(self, action: str, address: str = "") -> str:
-        """Do something to a node, or to the reads of those who look around, and say what. Raises `Refused`."""
+        """Do something to a node, or to the reads of visitors, and say what was done. Raises `Refused`."""
         with self._pressing:
             self.last = said = self._do(action, address)
             self.presses += 1
@@ -212,7 +212,7 @@ class Dashboard:
 
     @property
     def streams(self) -> int:
-        """How many are open."""
+        """How many streams are open."""
         return len(self._streams)
 
     def _enter(self, stream: _Pictures) -> None:
@@ -225,7 +225,7 @@ class Dashboard:
 
 
 class _Pictures:
-    """Which event comes next. Both kinds of streams ask it, and wait in their own ways."""
+    """Decides which event comes next. Both kinds of streams use it, and wait in different ways."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
@@ -234,21 +234,21 @@ class _Pictures:
         self._is_over = False
 
     def _opening(self) -> str | None:
-        """Sent before the first picture: how soon the browser comes back when a stream ends, in milliseconds."""
+        """Sent before the first picture: the milliseconds after which the browser opens the next stream."""
         if self._seen == 0:
             self._seen = -1
             return "retry: 300\n\n"
         return None
 
     def _next(self) -> str | None:
-        """The next event, or None at the end. Without news it is a comment: sending it shows a server which readers
-        have left."""
+        """The next event, or None at the end. If nothing has changed, it is a comment: when a server sends it, the
+        server notices closed connections."""
         dashboard = self._dashboard
         if self._is_over or dashboard.closed.is_set() or dashboard.clock() >= self._ends:
             return None
         try:
             number, text = dashboard.latest()
-        except AlternatorError:  # the cluster was closed under us
+        except AlternatorError:  # the cluster was closed meanwhile
             return None
         if number == self._seen:
             return ":\n\n"
@@ -281,9 +281,11 @@ class AsyncStream(_Pictures, AsyncIterator[bytes]):
             if event is None:
                 if self._seen > 0:
                     await asyncio.sleep(self._dashboard.interval)
-                # In a thread, because the cluster may have to ask its nodes something.
+                # In a thread, because the cluster may have to send requests to its nodes.
                 event = await asyncio.to_thread(self._next)
-        except asyncio.CancelledError:  # the browser has left, and not every server closes its streams then
+        except (
+            asyncio.CancelledError
+        ):  # the browser has closed the connection, and not every server closes its streams then
             self.close()
             raise
         if event is None:

@@ -15,7 +15,7 @@ ACTIONS = ("kill", "freeze", "revive")
 
 
 class Refused(Exception):
-    """The press of a button was refused. `status`: the HTTP status that says so."""
+    """A button cannot do what it says now. `status`: the HTTP status of the answer."""
 
     def __init__(self, text: str, status: int = 409) -> None:
         super().__init__(text)
@@ -23,7 +23,7 @@ class Refused(Exception):
 
 
 class Faults:
-    """The faults of one embedded cluster. At least one of its nodes goes on running, so that the shop stays open."""
+    """The faults of one embedded cluster. At least one of its nodes always runs, so that the shop stays open."""
 
     def __init__(self, local: LocalCluster) -> None:
         self._local = local
@@ -37,7 +37,7 @@ class Faults:
             return None if node is None else self._situation(node)
 
     def may(self, address: str) -> dict[str, bool]:
-        """Which of ``kill``, ``freeze`` and ``revive`` would be obeyed now, and change something."""
+        """Which of ``kill``, ``freeze`` and ``revive`` are possible now and change something."""
         with self._lock:
             node = self._find(address)
             situation = None if node is None else self._situation(node)
@@ -49,7 +49,8 @@ class Faults:
             }
 
     def do(self, action: str, address: str) -> str:
-        """``kill``, ``freeze`` or ``revive`` a node, and give a sentence that says what was done. Raises `Refused`."""
+        """``kill``, ``freeze`` or ``revive`` a node, and return a sentence that says what was done. Raises
+        `Refused`."""
         actions: dict[str, Callable[[Any], str]] = dict(
             zip(ACTIONS, (self._kill, self._freeze, self._revive), strict=True)
         )
@@ -82,7 +83,8 @@ class Faults:
             return f"{node.address} is killed already."
         self._spare_the_last(node)
         self._frozen.discard(node.address)
-        # The others take a while until they notice, and list it meanwhile; that is when health has to tell.
+        # The other nodes notice this only after a while, and still list the node meanwhile: so health checks have to
+        # find out.
         node.kill(still_listed=True)
         return f"{node.address} was killed: it refuses connections."
 
@@ -93,7 +95,7 @@ class Faults:
         if situation == FROZEN:
             return f"{node.address} is frozen already."
         self._spare_the_last(node)
-        # Only a node in a process of its own can be stopped by the system.
+        # The system can stop only a node in its own process.
         getattr(node, "freeze", node.hang)()
         self._frozen.add(node.address)
         return f"{node.address} was frozen: it accepts connections and answers nothing."

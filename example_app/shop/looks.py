@@ -1,4 +1,4 @@
-"""How long visitors wait for what they look at, with hedged reads and without them."""
+"""Measures how long visitors wait for the products that they look at, with hedged reads and without them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ HEDGE_AFTER = 0.05
 
 _HEDGE = Hedge(after=HEDGE_AFTER)
 _RECENT = 10
-"""Seconds of which the slowest read is shown."""
+"""The dashboard shows the slowest read of the last so many seconds."""
 _KEPT = 5000
 """Looks that are remembered: more than customers take in that time."""
 
 
 class Looks:
-    """The reads of visitors who look around. `hedged`: whether those that begin from now on are hedged.
+    """The reads of visitors who look at products.
 
-    They need not see the last write, so their reads are not consistent ones, and may be hedged. Those of an order are
-    consistent, and never are.
+    `hedged`: whether reads that begin from now on are hedged. Visitors do not have to see the last write, so these
+    reads are eventually consistent, and may be hedged. The reads of an order are consistent, and are never hedged.
     """
 
     def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class Looks:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Around the reads for one look, in a thread or a task."""
+        """A block around the reads of one look, in a thread or a task."""
         began = self._clock()
         try:
             with self._cluster.options(hedge=_HEDGE if self.hedged else None):

@@ -1,7 +1,7 @@
-"""The tables of the shop: PynamoDB models, as one writes them for DynamoDB.
+"""The tables of the shop: PynamoDB models, written as for DynamoDB.
 
-Only the base class tells that they live on an Alternator cluster. Which one is said by `configure` when the
-application starts, so nothing about addresses stands here.
+Only the base class shows that they are on an Alternator cluster. The application calls `configure` when it starts, so
+the models contain no addresses.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class ProductsByCategory(GlobalSecondaryIndex["Product"]):
 class Product(Model):
     """Something to sell.
 
-    `received`: how many ever came in. `stock`: how many are left. `marks`: changes of the stock that were made a short
-    while ago, by their id, with the time (seconds since the epoch); they keep a change from being made twice.
+    `received`: how many pieces were delivered in total. `stock`: how many are left. `marks`: the recent changes of the
+    stock, by their id, with the time (seconds since the epoch). A mark prevents that a change is made twice.
     """
 
     class Meta:
@@ -56,7 +56,7 @@ class Product(Model):
 
 
 class Line(MapAttribute[str, Any]):
-    """Some pieces of one product, at the price of the moment."""
+    """Some pieces of one product, at the price at the time of the order."""
 
     sku = UnicodeAttribute()
     name = UnicodeAttribute()
@@ -111,7 +111,7 @@ class Cart(Model):
 
 
 class Counter(Model):
-    """A number that only grows, by one atomic ADD at a time."""
+    """A number that only grows, by atomic ADDs."""
 
     class Meta:
         table_name = "shop_counters"

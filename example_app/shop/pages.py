@@ -1,4 +1,4 @@
-"""What each page of the shop shows, and what its forms do. The web applications only speak HTTP around it."""
+"""The content of each page of the shop, and what its forms do. The web applications add only HTTP."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
-"""By which names the shop is called: a page of another site must not reach it under a name of its own."""
+"""The host names of the shop. It refuses other names, so that a page of another site cannot reach it under its own
+name."""
 
 
 def hosts() -> list[str]:
-    """The names by which the shop is called here: those of ``SHOP_HOSTS``, with commas, or `HOSTS`."""
+    """The host names of this shop: those of ``SHOP_HOSTS``, separated by commas, or `HOSTS`."""
     return os.environ["SHOP_HOSTS"].split(",") if "SHOP_HOSTS" in os.environ else list(HOSTS)
 
 
 def secret_key() -> str:
-    """What signs the visitors' cookies: ``SHOP_SECRET_KEY``. By default they hold as long as the process."""
+    """The key that signs the visitors' cookies: ``SHOP_SECRET_KEY``. By default, cookies are valid as long as the
+    process runs."""
     return os.environ.get("SHOP_SECRET_KEY") or secrets.token_hex(32)
 
 
@@ -56,7 +58,7 @@ class Message:
 
     @property
     def context(self) -> dict[str, Any]:
-        """For the template. A new one each time, because frameworks put the request into it."""
+        """The values for the template. It is a new dict each time, because frameworks add the request to it."""
         return asdict(self)
 
 
@@ -82,7 +84,8 @@ def money(cents: float) -> str:
 
 
 IN_TEMPLATES = {"money": money, "noun": noun}
-"""Functions that all templates know, beside ``url``, ``static``, ``notes`` and ``csrf_input`` of each framework."""
+"""Functions that all templates can call, in addition to ``url``, ``static``, ``notes`` and ``csrf_input`` of each
+framework."""
 
 
 def new_customer() -> str:
@@ -126,7 +129,7 @@ def dashboard(board: Dashboard) -> dict[str, Any]:
 
 
 def press(board: Dashboard, action: str, node: str) -> tuple[str, int]:
-    """What a button of the dashboard has done, or why it was refused; and the HTTP status that says so."""
+    """What a button of the dashboard has done, or why it was refused, and the HTTP status of the answer."""
     try:
         return board.press(action, node), 200
     except Refused as refused:
@@ -143,7 +146,7 @@ def cart(customer: str) -> dict[str, Any]:
 
 
 def add_to_cart(customer: str, sku: str, quantity: str) -> str:
-    """Put so many pieces more (or less) into the cart, and say what is in it now."""
+    """Add pieces to the cart, or remove some, and say what is in it now."""
     try:
         pieces = int(quantity)
     except ValueError:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 __all__ = ["FIELD", "HEADER", "field_of", "fits", "is_foreign", "new_token", "once_each"]
 
 FIELD, HEADER = "csrfmiddlewaretoken", "X-CSRFToken"
-"""Where a form, or a script, sends it."""
+"""The field of a form, or the header of a script's request, that has the token."""
 
 
 def new_token() -> str:
@@ -23,7 +23,7 @@ def new_token() -> str:
 
 
 def fits(sent: str | None, kept: str | None) -> bool:
-    """Whether what was sent is the token of the visitor's session. A new session has none yet."""
+    """Whether this is the token of the visitor's session. A new session has no token yet."""
     return bool(kept) and hmac.compare_digest((sent or "").encode(), (kept or "").encode())
 
 
@@ -41,5 +41,5 @@ def once_each(fields: Iterable[tuple[str, str]]) -> dict[str, str] | None:
 
 
 def field_of(token: str) -> Markup:
-    """The field of a form that holds it."""
+    """The field of a form with the token."""
     return Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token)

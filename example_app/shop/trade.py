@@ -1,7 +1,7 @@
-"""What the shop does.
+"""The functions of the shop.
 
 Alternator has no transactions over several items, and a node may die between executing a write and saying so. The shop
-is right all the same, with two rules that any application can use:
+still makes no mistakes, because it follows two rules that any application can use:
 
 1. **Each change of a stock carries an id, and leaves a mark with it in the same item.** The change is made on the
    condition that the mark is not there yet. So it may be asked for again as often as one likes, and is made once.
@@ -82,11 +82,11 @@ class OutOfStock(Exception):
 
 
 def change_once(change: Callable[[], object], has_happened: Callable[[], bool]) -> bool:
-    """Make a conditional change, and find out whether it was made: now, or by a try before.
+    """Make a conditional change, and find out whether it was made, now or by an earlier try.
 
-    `change` must carry a condition that is false once it was executed, such as "this mark is not there yet". When no
-    answer tells whether it was, asking again does no harm: either it is executed now, or the condition fails, and
-    `has_happened` tells apart the change that was made before from the one that was never possible.
+    `change` must have a condition that is false after the change was executed, such as "this mark does not exist yet".
+    If no answer says whether it was executed, another try does no harm: either it is executed now, or the condition
+    fails. Then `has_happened` says whether the change was made before or is not possible.
     """
     for left in reversed(range(TRIES)):
         try:
@@ -104,7 +104,7 @@ def change_once(change: Callable[[], object], has_happened: Callable[[], bool]) 
 
 
 def reserve(sku: str, quantity: int, order_id: str) -> None:
-    """Take pieces out of the stock for an order; once, however often it is called. Raises `OutOfStock`."""
+    """Take pieces out of the stock for an order: once, however often it is called. Raises `OutOfStock`."""
     mark = Product.marks[order_id]
 
     def change() -> None:
@@ -118,7 +118,7 @@ def reserve(sku: str, quantity: int, order_id: str) -> None:
 
 
 def release(sku: str, quantity: int, order_id: str) -> None:
-    """Give back what an order has reserved, if it has."""
+    """Give back the pieces that an order has reserved, if it has reserved any."""
     mark = Product.marks[order_id]
 
     def change() -> None:
@@ -130,7 +130,7 @@ def release(sku: str, quantity: int, order_id: str) -> None:
 
 
 def deliver(sku: str, quantity: int, delivery_id: str) -> None:
-    """Put pieces into the stock; once for each delivery, however often it is called."""
+    """Put pieces into the stock: once for each delivery, however often it is called."""
     mark = Product.marks[delivery_id]
 
     def change() -> None:
@@ -161,7 +161,7 @@ def new_order_id() -> str:
 def place_order(customer: str, quantities: Mapping[str, int], order_id: str | None = None) -> Order:
     """Order some goods. May be called again with the same `order_id`: the order is made once.
 
-    Gives the order, which is placed, or rejected because something is out of stock.
+    Returns the order, which is placed, or rejected because something is out of stock.
     """
     order_id = order_id or new_order_id()
     order = Order(
@@ -202,8 +202,8 @@ def _lines(quantities: Mapping[str, int]) -> Iterator[Line]:
 
 
 def _decide(order_id: str, status: str, reason: str | None = None) -> bool:
-    """Give a pending order its final status; an order that has one keeps it. True only if this call certainly gave
-    it."""
+    """Give a pending order its final status. An order that has a final status keeps it. True only if this call has
+    certainly set it."""
     actions: list[Action] = [Order.status.set(status)]
     if reason is not None:
         actions.append(Order.reason.set(reason))
@@ -231,12 +231,12 @@ def orders_of(customer: str, limit: int = 20) -> list[Order]:
 
 
 def settle(older_than: float = SETTLE_AFTER, unless: Callable[[], bool] = lambda: False) -> int:
-    """Remove old marks, and what a process that died in the middle of an order has left behind. Gives the number of
-    marks.
+    """Remove old marks, and reject orders that a process did not complete because it died. Returns the number of
+    removed marks.
 
-    A shop runs this now and then. It may run several times at once. It does nothing while a node does not answer: that
-    node may be frozen, and execute an old request when it thaws, for which the mark must still be there.
-    `unless`: there is something better to do. It leaves the rest to the next time then.
+    A shop calls this from time to time. It may run several times at once. It does nothing while a node does not answer:
+    this node may be frozen, and execute an old request when it thaws, and then the mark must still exist. `unless`:
+    returns True if the caller has something more important to do. Then the rest is left for the next call.
     """
     if any(node.state.value != "active" for node in get_cluster().nodes()):
         return 0
@@ -294,7 +294,7 @@ def bump(name: str) -> bool:
 
 
 def count(name: str) -> int:
-    """How much was counted under `name`."""
+    """The value of the counter `name`."""
     try:
         return int(Counter.get(name).value)
     except Counter.DoesNotExist:
@@ -304,7 +304,7 @@ def count(name: str) -> int:
 def seed(stock: int = 200, rare: int = 12) -> None:
     """Fill an empty shop, in batches. The last product is rare, so that it sells out.
 
-    Nobody else writes these products yet, so a batch may be repeated although its node went silent.
+    No other program writes these products yet, so a batch may be repeated even if its node went silent.
     """
     with get_cluster().options(silent_writes="repeat"), Product.batch_write() as batch:
         for sku, name, category, price in GOODS:

@@ -1,6 +1,6 @@
-"""Where the requests went: a subscriber of the library's signals, for the home page and the demo's account.
+"""Counts where requests went: a subscriber of the library's signals, for the home page and the output of the demo.
 
-It only counts. The library calls it in the threads that make the requests, so it must be quick, and takes one lock.
+The library calls it in the threads that make the requests, so it must be quick, and takes only one lock.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from pynamodb_alternator.errors import OutcomeUnknownError
 __all__ = ["Failover", "NodeTraffic", "Traffic"]
 
 _SECONDS = 60
-"""How far back the count per second goes."""
+"""Seconds for which the counts of each second are kept."""
 
 _RECENT = 3
-"""Seconds over which the numbers of this moment are taken."""
+"""Seconds over which the current numbers are computed."""
 
 _SAMPLES = 500
-"""Durations that are kept of one second, for each node."""
+"""The number of durations that are kept for each second and node."""
 
 _WITHOUT_REPLICAS = frozenset(["no_token_ring", "no_replica_in_scope", "no_partition_key_name", "no_key_value"])
-"""Why a request went to any node that would have gone to a replica of its key."""
+"""Reasons for which a request did not go to a replica of its key."""
 
 _BOUND = frozenset(["affinity", "batch_affinity"])
-"""Policies by which a request has one coordinator, so that its node cannot be chosen by how well it is."""
+"""Policies that give a request one coordinator, so that slow start does not apply."""
 
 _RETURNING = 15
-"""Seconds after a node's return for which its share is told."""
+"""Seconds after a node's return for which the dashboard shows its share."""
 
 _BEFORE = 12
-"""Seconds before a node's departure by which its usual share is known."""
+"""Seconds before a node left in which its usual share is measured."""
 
 _REMEMBERED = 12
-"""Failovers and events that are remembered."""
+"""The number of failovers and events that are kept."""
 
 
 @dataclass
 class Second:
-    """What one node has got in one second.
+    """The requests of one node in one second.
 
-    `unbound`: the attempts that might have gone to another node. `durations`: those of requests that it answered, in
+    `unbound`: attempts that could have gone to another node. `durations`: of the requests that it answered, in
     milliseconds.
     """
 
@@ -58,7 +58,7 @@ class Second:
 
 @dataclass
 class NodeTraffic:
-    """What one node has got. `attempts`: requests sent to it. `failures`: those that it did not answer."""
+    """The requests of one node. `attempts`: requests sent to it. `failures`: requests that it did not answer."""
 
     attempts: int = 0
     failures: int = 0
@@ -85,7 +85,7 @@ class NodeTraffic:
         return round(sum(self.history(now)[-_RECENT:]) / _RECENT, 1)
 
     def unbound(self, second: int) -> int:
-        """Requests in that second that might have gone to another node."""
+        """Requests in that second that could have gone to another node."""
         return sum(kept.unbound for kept in self.seconds if kept.at == second)
 
     def latencies(self, now: int) -> list[float | None]:
@@ -94,19 +94,19 @@ class NodeTraffic:
         return [known.get(second) for second in range(now - _SECONDS, now)]
 
     def latency(self, now: int) -> float | None:
-        """The same over all of the last full seconds."""
+        """The 95th percentile over all of the last full seconds."""
         recent = range(now - _RECENT, now)
         return percentile([duration for second in self.seconds if second.at in recent for duration in second.durations])
 
     def _of(self, second: int) -> Second:
-        # Threads do not come in the order of the clock: the last second takes what is late.
+        # Threads do not report in the order of the clock. Late reports count for the last second.
         if not self.seconds or self.seconds[-1].at < second:
             self.seconds.append(Second(second))
         return self.seconds[-1]
 
 
 def percentile(durations: list[float], share: float = 0.95) -> float | None:
-    """None if there is nothing to take it from."""
+    """None without values."""
     if not durations:
         return None
     ordered = sorted(durations)
@@ -135,12 +135,12 @@ class Event:
 
 
 class Traffic:
-    """Counts what the signals of one cluster tell, from `watch` to `close`.
+    """Counts the events of one cluster, from `watch` to `close`.
 
-    `requests`: those that got an answer or an error. `failovers`: moves to another node. `unknown`: requests of which
-    nobody knows whether they were executed. `errors`: other requests without a good answer. `to_replicas`: reads and
-    plain writes that went to the replicas of their key first; `elsewhere`: those that did not, because these are not
-    known. `hedges`: reads that were sent to a second node as well; `hedges_won`: those that it answered first.
+    `requests`: requests with an answer or an error. `failovers`: requests that moved to another node. `unknown`:
+    requests with an unknown outcome. `errors`: other requests without a good answer. `to_replicas`: reads and plain
+    writes that went to the replicas of their key first. `elsewhere`: those that did not, because the replicas are not
+    known. `hedges`: reads that also went to a second node. `hedges_won`: those that the second node answered first.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -177,7 +177,7 @@ class Traffic:
         return self
 
     def close(self) -> None:
-        """Count no more."""
+        """Stop counting."""
         if self._cluster is None:
             return
         signals.request_routed.disconnect(self._routed, sender=self._cluster)
@@ -238,14 +238,14 @@ class Traffic:
             }
 
     def _share_of_replicas(self) -> float | None:
-        """Of 100 reads and plain writes of one key, those that went to its replicas first."""
+        """The percentage of reads and plain writes of one key that went to its replicas first."""
         both = self.to_replicas + self.elsewhere
         return round(100 * self.to_replicas / both, 1) if both else None
 
     def shares(self, address: str, seconds: int) -> list[int | None]:
-        """A node's share of requests in each full second since its return, in percent of what it was before it left.
+        """A node's share of requests in each full second since its return, in percent of its share before it left.
 
-        Only requests count that might have gone elsewhere. None for a second without any.
+        Only requests count that could have gone to another node. None for a second without such requests.
         """
         with self._lock:
             now = int(self._clock())
@@ -253,7 +253,8 @@ class Traffic:
             return [self._share(address, second) for second in range(begin, min(begin + seconds, now))]
 
     def _return_of(self, address: str, now: float) -> dict[str, Any]:
-        """How many seconds ago a node came back, and its share in the last full second; None if that is long ago."""
+        """How many seconds ago a node came back, and its share in the last full second. None if it came back long
+        ago."""
         returned = self._returned.get(address)
         if returned is None or now - returned > _RETURNING:
             return {"back_for": None, "share": None}
@@ -264,12 +265,13 @@ class Traffic:
         return None if portion is None else round(100 * portion / self._usual.get(address, 1 / len(self._nodes)))
 
     def _portion(self, address: str, seconds: Iterable[int]) -> float | None:
-        """Of all requests that might have gone to any node, the part that this one got; None if there were none."""
+        """The part of the requests that any node could serve which this node got. None if there were no such
+        requests."""
         counts = {node: sum(map(traffic.unbound, seconds)) for node, traffic in self._nodes.items()}
         return counts.get(address, 0) / sum(counts.values()) if any(counts.values()) else None
 
     def _remember_portion(self, address: str) -> None:
-        """Before a node was seen to be down it got nothing for a moment: that does not count."""
+        """Shortly before a node was found to be down, it got no requests. This moment does not count."""
         now = int(self._clock())
         portion = self._portion(address, range(now - _BEFORE, now - 2))
         if portion:
@@ -298,7 +300,7 @@ class Traffic:
         second = int(self._clock())
         with self._lock:
             self.requests += 1
-            # The time of a request that was tried elsewhere before is not this node's.
+            # The duration of a request that was tried at another node before says nothing about this node.
             if event.node is not None and event.attempts == 1 and event.status is not None:
                 self._of(event.node).took(second, event.duration * 1000)
             self._operations[event.operation] += 1
@@ -313,7 +315,7 @@ class Traffic:
             if isinstance(event.error, OutcomeUnknownError):
                 self.unknown += 1
             elif event.status is None or event.status >= 500:
-                # A condition that failed is an answer like others: it is how the shop learns of a sold-out product.
+                # A failed condition is not an error: this is how the shop finds out that a product is sold out.
                 self.errors += 1
                 self._last_error = f"{_word(event.error)}: {event.error}"
 

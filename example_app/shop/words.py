@@ -1,4 +1,4 @@
-"""Numbers with their nouns: ``1 failover``, ``2 failovers``. The pages and the demo's account write them alike."""
+"""Numbers with their nouns: ``1 failover``, ``2 failovers``. The pages and the output of the demo use the same form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ __all__ = ["counted", "noun"]
 
 
 def noun(count: float | None, singular: str, plural: str | None = None) -> str:
-    """The form of a noun that fits the number; None is an unknown number. `plural`: else `singular` with an ``s``."""
+    """The form of a noun that fits the number; None is an unknown number. `plural`: by default `singular` with an
+    ``s``."""
     return singular if count == 1 else plural or f"{singular}s"
 
 

@@ -1,4 +1,4 @@
-// Shows what the server tells about the cluster, twice a second, and lets keys travel when their node changes.
+// Shows the server's picture of the cluster, twice a second, and moves keys on the page when their node changes.
 "use strict";
 
 const board = document.getElementById("board");
@@ -13,7 +13,7 @@ const TRAVEL = 900;
 
 // ---- charts ---------------------------------------------------------------------------------------------------------
 
-// The newest point stands one step right of the picture, and slides in during the second that it is the newest.
+// The newest point is drawn one step right of the visible picture, and slides into the picture within a second.
 function x(index, length) {
   return WIDTH + STEP - (length - 1 - index) * STEP;
 }
@@ -137,7 +137,7 @@ function noteOf(node) {
   return SITUATIONS[node.situation] || (node.state === "active" ? "" : node.error || "");
 }
 
-// A node that has come back: with slow start its share grows, and without it is what it was before at once.
+// The share of a node that has come back. With slow start it grows; without, it is at once the same as before.
 function nameOfReturn(node) {
   if (node.state !== "active" || node.back_for === null || node.share === null) return "";
   return `Back for ${Math.round(node.back_for)} s, with ${node.share} % of its usual share of reads and plain writes.`;
@@ -199,7 +199,7 @@ function showKeys(state) {
   board.querySelector("[data-hint]").hidden = state.keys.every((key) => !key.replicas);
   board.querySelector("[data-nowhere]").hidden = state.keys.every((key) => key.node);
   if (!moves.length) return 0;
-  // First where they are, then where they will be, and then they travel from the one to the other.
+  // Measure where the keys are, put them where they will be, and then animate the way between.
   const everybody = [...board.querySelectorAll("[data-key]")];
   const before = new Map(everybody.map((chip) => [chip, chip.getBoundingClientRect()]));
   for (const [chip, place] of moves) {
@@ -264,7 +264,7 @@ function happened(entry) {
 
 const states = new Map();
 
-// For visitors who cannot see the picture: a sentence when a node has changed.
+// For visitors who cannot see the picture: say a sentence when a node has changed.
 function announce(state, moved) {
   const news = [];
   for (const node of state.nodes) {
@@ -276,7 +276,7 @@ function announce(state, moved) {
   if (news.length) tell(news.join(" "));
 }
 
-// What was said just before stays: the answer to a button's press may come after the picture of what it did.
+// The last sentences stay, because the answer to a button may come after the picture that shows its effect.
 function tell(text, refused = false) {
   const now = Date.now();
   tell.recent = [...(tell.recent || []).filter((other) => other.at > now - 3000 && other.text !== text), { at: now, text }];
@@ -320,7 +320,7 @@ function listen() {
     heard();
   });
   source.onerror = () => {
-    // The browser comes back by itself, but for an answer that was no stream.
+    // The browser connects again on its own, except if the answer was not a stream.
     if (source.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || listen(), 3000);
   };
 }
@@ -336,7 +336,7 @@ function heard() {
 }
 
 document.addEventListener("visibilitychange", () => {
-  // A page that nobody sees takes no thread of the server.
+  // A hidden page must not need a thread of the server.
   if (document.hidden) {
     source?.close();
     clearTimeout(silence);

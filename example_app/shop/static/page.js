@@ -1,4 +1,4 @@
-// What the scripts of all pages share: finding and writing elements, numbers with their nouns, the time of day.
+// The common functions of all scripts: finding and writing elements, numbers with their nouns, the time of day.
 "use strict";
 
 const number = new Intl.NumberFormat("en");
@@ -18,7 +18,7 @@ function make(tag, className, text) {
   return element;
 }
 
-// Every [data-noun] inside has its forms in data-singular and data-plural, and the name of its number in data-noun.
+// Each [data-noun] inside has its two forms in data-singular and data-plural, and the name of its number in data-noun.
 function showNouns(inside, numbers) {
   for (const element of inside.querySelectorAll("[data-noun]")) {
     const count = numbers[element.dataset.noun];

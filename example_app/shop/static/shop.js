@@ -1,4 +1,4 @@
-// Asks the shop once a second how the nodes are, and puts the answer into the page.
+// Asks the shop once a second for the state of the nodes, and shows the answer on the page.
 "use strict";
 
 const cluster = document.getElementById("cluster");
@@ -60,7 +60,7 @@ async function refresh() {
     answered = answer.ok;
     if (answered) show(await answer.json());
   } catch {
-    // The shop was stopped or restarts: the page says so, and goes on asking.
+    // The shop was stopped or restarts: the page says so, and asks again.
   }
   cluster.querySelector("[data-stale]").hidden = answered;
   setTimeout(refresh, document.hidden ? 5000 : 1000);
