@@ -92,7 +92,7 @@ async def under_way(local: LocalCluster, count: int = 1) -> None:
 # ---- operations --------------------------------------------------------------------------------------------------
 
 
-def test_all_item_operations(local: LocalCluster) -> None:
+def test_the_client_has_all_item_operations(local: LocalCluster) -> None:
     async def main() -> None:
         async with AsyncCluster(local.url) as cluster:
             client = await cluster.client()
@@ -290,7 +290,7 @@ def test_a_connection_that_the_node_has_closed_is_not_used_again(local: LocalClu
     run(main)
 
 
-def test_the_read_timeout(local: LocalCluster) -> None:
+def test_the_read_timeout_ends_a_request(local: LocalCluster) -> None:
     async def main() -> None:
         async with AsyncCluster(config_of(local, timeouts=Timeouts(read=0.2), health=NEVER_SUSPECT)) as cluster:
             client = await prepared(cluster, local)
@@ -350,7 +350,7 @@ def test_the_start_does_not_block_the_event_loop_and_keeps_the_deadline(local: L
     run(main)
 
 
-def test_without_a_monitor(local: LocalCluster) -> None:
+def test_a_cluster_without_a_monitor_serves_requests(local: LocalCluster) -> None:
     async def main() -> None:
         async with AsyncCluster(config_of(local, monitor=False, discovery=Discovery(interval=0.05))) as cluster:
             client = await cluster.client()
@@ -452,7 +452,7 @@ async def gathered(tasks: list[asyncio.Task[Any]]) -> list[Any]:
     return list(await asyncio.gather(*tasks, return_exceptions=True))
 
 
-def test_asyncio_timeout(local: LocalCluster) -> None:
+def test_asyncio_timeout_ends_a_request(local: LocalCluster) -> None:
     async def main() -> None:
         async with AsyncCluster(config_of(local, health=NEVER_SUSPECT)) as cluster:
             client = await prepared(cluster, local)
@@ -695,7 +695,7 @@ def test_tls_resumes_sessions() -> None:
         run(main)
 
 
-def test_a_client_certificate() -> None:
+def test_a_node_accepts_the_client_certificate() -> None:
     with LocalCluster(nodes=1, tls=LocalTls(client_certificates="required")) as local:
         pair = local.tls.client("alice")
 

@@ -37,7 +37,7 @@ def items(local: LocalCluster) -> LocalCluster:
     return local
 
 
-def test_fastapi(items: LocalCluster) -> None:
+def test_the_example_for_fastapi_runs(items: LocalCluster) -> None:
     pytest.importorskip("fastapi", reason="FastAPI is not installed")
     httpx = pytest.importorskip("httpx", reason="httpx is not installed")
     scope: dict[str, Any] = {"__name__": "shop"}

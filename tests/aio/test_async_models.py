@@ -134,7 +134,7 @@ def test_queries_scans_and_counts(local: LocalCluster) -> None:
     on_tables(main)
 
 
-def test_indexes(local: LocalCluster) -> None:
+def test_an_index_is_queried_and_counted(local: LocalCluster) -> None:
     async def main() -> None:
         for name in "abc":
             await Member(name, city="Rome").aio.save()
@@ -149,7 +149,7 @@ def test_indexes(local: LocalCluster) -> None:
     on_tables(main)
 
 
-def test_batches(local: LocalCluster) -> None:
+def test_a_batch_writer_saves_items(local: LocalCluster) -> None:
     async def main() -> None:
         async with Order.aio.batch_write() as batch:
             for order in orders(26):
@@ -223,7 +223,7 @@ def test_a_batch_that_is_cancelled_under_way_is_told(where: str, local: LocalClu
     on_tables(main)
 
 
-def test_versions_and_conditions(local: LocalCluster) -> None:
+def test_versions_and_conditions_protect_items(local: LocalCluster) -> None:
     async def main() -> None:
         order = Order("alice", 1)
         await order.aio.save()
@@ -272,7 +272,7 @@ def test_what_an_application_overrides_holds(local: LocalCluster) -> None:
     on_tables(main)
 
 
-def test_write_isolation(local: LocalCluster) -> None:
+def test_a_model_sets_the_write_isolation(local: LocalCluster) -> None:
     async def main() -> None:
         assert await Member.aio.alternator_write_isolation("forbid_rmw") == "forbid_rmw"
         assert await Member.aio.alternator_write_isolation() == "forbid_rmw"
@@ -280,7 +280,7 @@ def test_write_isolation(local: LocalCluster) -> None:
     on_tables(main)
 
 
-def test_other_connections(local: LocalCluster) -> None:
+def test_other_connections_work_or_are_refused(local: LocalCluster) -> None:
     """A connection by itself, PynamoDB's transactions, and plain models."""
 
     class Plain(plain.Model):
@@ -495,7 +495,7 @@ def test_tasks_are_cancelled_at_any_moment(local: LocalCluster) -> None:
     on_tables(main)
 
 
-def test_deadlines(local: LocalCluster) -> None:
+def test_a_deadline_ends_a_request_of_a_model(local: LocalCluster) -> None:
     async def main() -> None:
         await Member("alice").aio.save()
         await hang(local)
@@ -604,7 +604,7 @@ def test_a_receiver_may_use_models(local: LocalCluster) -> None:
     on_tables(main)
 
 
-def test_failover(local: LocalCluster) -> None:
+def test_a_request_moves_to_another_node(local: LocalCluster) -> None:
     async def main() -> None:
         await Member("alice").aio.save()
         local.nodes[0].kill()

@@ -48,7 +48,7 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     assert local.failures == []
 
 
-def test_searches(shared: Cluster) -> None:
+def test_a_search_finds_the_nearest_items(shared: Cluster) -> None:
     async def main() -> None:
         async with AsyncCluster(shared) as cluster:
             near = Arrow.near.on(cluster)
@@ -68,7 +68,7 @@ def test_searches(shared: Cluster) -> None:
     assert [item.name for item in Arrow.near.search([0, 2], k=1)] == ["north"]
 
 
-def test_indexes(shared: Cluster) -> None:
+def test_an_index_is_created_and_deleted(shared: Cluster) -> None:
     async def main() -> None:
         async with AsyncCluster(shared) as cluster:
             near = Arrow.near.on(cluster)

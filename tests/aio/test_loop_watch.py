@@ -57,7 +57,7 @@ def test_a_warning_names_the_line_that_made_the_request(local: LocalCluster) -> 
     assert "Write `await User.aio.get(...)`" in str(complaints[0].message)
 
 
-def test_an_error(local: LocalCluster) -> None:
+def test_a_blocking_request_raises_an_error(local: LocalCluster) -> None:
     configure(default={"url": local.url, "sync_in_loop": "error"})
 
     async def main() -> None:

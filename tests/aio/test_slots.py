@@ -135,7 +135,9 @@ async def served(pool: AsyncNodePool) -> None:
 
 
 @pytest.mark.parametrize("scene", [idle, fresh, renewed, lost, served])
-def test_at_every_instruction(scene: Callable[[AsyncNodePool], asyncio.Future[None]]) -> None:
+def test_an_interruption_at_every_instruction_loses_no_slot(
+    scene: Callable[[AsyncNodePool], asyncio.Future[None]],
+) -> None:
     """In the task's own steps. What asyncio does with an exception in its callbacks is its own affair."""
 
     def is_ours(frame: FrameType) -> bool:

@@ -42,7 +42,7 @@ def ahead(pool: AsyncNodePool, seconds: float) -> None:
     pool.clock.ahead = seconds  # type: ignore[attr-defined]  # it is a `Clock`
 
 
-def test_in_turn() -> None:
+def test_connections_are_used_in_turn() -> None:
     async def main() -> None:
         with Server() as server:
             async with pool_of(server) as pool:

@@ -11,7 +11,7 @@ from .running import NAMES, OVERWRITE, run, table
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_chaos(name: str) -> None:
+def test_no_fault_loses_or_repeats_a_write(name: str) -> None:
     row = run(name, 0.3, seed=20)
     print(table([row]))
     assert row.examples == []

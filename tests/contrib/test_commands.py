@@ -93,7 +93,7 @@ def layout(text: str) -> str:
     "arguments",
     [("nodes",), ("route", "users", "alice"), ("route", "users", "alice", "--token-aware"), ("check",)],
 )
-def test_one_layout(local: LocalCluster, arguments: tuple[str, ...]) -> None:
+def test_all_commands_print_the_same_layout(local: LocalCluster, arguments: tuple[str, ...]) -> None:
     local.nodes[2].kill(still_listed=True)
     shown = {make.__name__: make(local)(*arguments) for make in (in_shell, in_flask, in_django)}
     texts = {name: (status, layout(text)) for name, (status, text) in shown.items()}
@@ -121,7 +121,7 @@ def test_tables_and_their_creation(local: LocalCluster, make: Callable[[LocalClu
 
 
 @IN_FRAMEWORKS
-def test_documents_for_machines(local: LocalCluster, make: Callable[[LocalCluster], Run]) -> None:
+def test_all_commands_print_json(local: LocalCluster, make: Callable[[LocalCluster], Run]) -> None:
     run = make(local)
     assert [node["address"] for node in json.loads(run("nodes", "--json")[1])["nodes"]] == local.addresses
     assert json.loads(run("check", "--format", "json")[1])["errors"] == 0
@@ -145,7 +145,7 @@ def test_an_alias_that_means_nothing(
 
 
 @EACH
-def test_a_dead_cluster(local: LocalCluster, make: Callable[[LocalCluster], Run]) -> None:
+def test_commands_fail_on_a_dead_cluster(local: LocalCluster, make: Callable[[LocalCluster], Run]) -> None:
     run = make(local)
     for node in local.nodes:
         node.kill()

@@ -153,7 +153,7 @@ def test_a_wrong_setting_is_named_at_use_and_by_the_checks(value: Any, number: s
 
 
 @pytest.mark.usefixtures("project")
-def test_checks_of_models() -> None:
+def test_the_system_checks_examine_models() -> None:
     messages = {message.id: message for message in checks.run_checks()}
     assert "Visitor needs it" in messages["alternator.W001"].msg
     assert "Receipt: Meta.cluster is 'archive'" in messages["alternator.E003"].msg
@@ -188,7 +188,7 @@ def test_the_tables_are_created_with_progress(on_cluster: LocalCluster) -> None:
     assert said("alternator_create_tables", verbosity=0) == ""
 
 
-def test_nodes_and_check(on_cluster: LocalCluster) -> None:
+def test_the_commands_show_nodes_and_findings(on_cluster: LocalCluster) -> None:
     assert all(address in said("alternator_nodes") for address in on_cluster.addresses)
     assert "no errors" in said("alternator_check", cluster="archive")
     on_cluster.close()
@@ -236,7 +236,7 @@ def test_mistakes_of_the_check_of_models(arguments: list[str], says: str, status
     assert wrong.value.returncode == status
 
 
-def test_route(on_cluster: LocalCluster) -> None:
+def test_the_command_shows_a_route(on_cluster: LocalCluster) -> None:
     said("alternator_create_tables")
     out = said("alternator_route", "visitors", "alice", "--token-aware")
     assert "name = alice (S)" in out
@@ -273,7 +273,7 @@ def test_manage_py_starts_without_a_thread_or_a_connection() -> None:
     assert out.splitlines()[-1] == "1"
 
 
-def test_the_app_config() -> None:
+def test_the_application_has_a_name() -> None:
     assert apps.get_app_config("alternator").verbose_name == "ScyllaDB Alternator"
 
 
@@ -286,12 +286,12 @@ class ShopTests(AlternatorTestMixin, SimpleTestCase):
         super().setUp()
         Visitor("alice", visits=4).save()
 
-    def test_a_view(self) -> None:
+    def test_a_view_reads_items_of_the_test(self) -> None:
         assert self.client.get("/visit/alice").json() == {"visits": 5}
         for node in self.alternator_cluster.nodes:
             node.kill()
 
-    def test_another_begins_afresh(self) -> None:
+    def test_another_test_finds_empty_tables(self) -> None:
         assert self.client.get("/visit/alice").json() == {"visits": 5}
         Receipt(5).save()
         self.alternator_cluster.nodes[1].kill()
@@ -302,7 +302,7 @@ class OneTableTests(AlternatorTestMixin, SimpleTestCase):
     alternator_models = (Visitor,)
     alternator_options = {"nodes": 1}  # noqa: RUF012
 
-    def test_the_options(self) -> None:
+    def test_the_mixin_uses_its_options(self) -> None:
         assert len(self.alternator_cluster.nodes) == 1
         assert Visitor.exists()
         with pytest.raises((ConfigurationError, TableError)):
@@ -369,7 +369,7 @@ from tests.contrib.django_project.shop.models import Visitor
 class Tests(AlternatorTestMixin, SimpleTestCase):
     alternator_models = [Visitor]
 
-    def test_a_view(self):
+    def test_a_view_reads_items_of_the_test(self):
         self.assertEqual(self.client.get("/visit/alice").json(), {"visits": 1})
         print("fine")
 

@@ -53,7 +53,7 @@ def open_connections(cluster: Cluster) -> int:
     return sum(stats.connections_open for stats in cluster.stats().values())
 
 
-def test_under_asgi(cluster: Cluster, local: LocalCluster) -> None:
+def test_async_views_run_under_asgi(cluster: Cluster, local: LocalCluster) -> None:
     async def main() -> None:
         browser = AsyncClient()
         assert (await browser.get("/avisit/alice")).json() == {"visits": 2}
@@ -115,12 +115,12 @@ class AsyncTests(AlternatorTestMixin, SimpleTestCase):
         super().setUp()
         Visitor("alice", visits=4).save()
 
-    async def test_a_view(self) -> None:
+    async def test_an_async_view_reads_items_of_the_test(self) -> None:
         self.alternator_cluster.nodes[0].kill()
         answer = await self.async_client.get("/avisit/alice")
         assert answer.json() == {"visits": 5}
 
-    async def test_another_begins_afresh(self) -> None:
+    async def test_another_test_finds_empty_tables(self) -> None:
         assert (await Visitor.aio.get("alice")).visits == 4
         answers = await asyncio.gather(*(self.async_client.get("/alook/alice") for _ in range(20)))
         assert {answer.status_code for answer in answers} == {200}

@@ -239,7 +239,7 @@ def test_wrong_settings_are_answered_at_the_start(settings: dict[str, Any], says
         Alternator("shop")  # type: ignore[arg-type]
 
 
-def test_the_commands(app: Flask, local: LocalCluster) -> None:
+def test_the_commands_run_on_the_application(app: Flask, local: LocalCluster) -> None:
     runner = app.test_cli_runner()
     shown = runner.invoke(args=["alternator", "nodes"])
     assert shown.exit_code == 0, shown.output

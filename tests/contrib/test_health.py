@@ -58,7 +58,7 @@ RULE = [
 
 
 @pytest.mark.parametrize(("look", "status"), [rule[1:] for rule in RULE], ids=[rule[0] for rule in RULE])
-def test_the_rule(look: Look, status: str) -> None:
+def test_the_nodes_decide_the_status(look: Look, status: str) -> None:
     health = health_of({"default": look})
     assert health.body["status"] == health.body["clusters"]["default"]["status"] == status
     assert health.status == (503 if status == "unavailable" else 200)
@@ -124,7 +124,7 @@ def follows_the_nodes(ask: Ask, local: LocalCluster) -> None:
     assert body["clusters"]["default"]["nodes"]["down"] == 3
 
 
-def test_flask(local: LocalCluster) -> None:
+def test_flask_answers_a_health_check(local: LocalCluster) -> None:
     app = Flask("shop")
     app.config["ALTERNATOR_URL"] = f"{local.url}/?read_timeout=5"
     alternator = Alternator(app)
@@ -150,7 +150,7 @@ def test_flask_with_several_clusters(local: LocalCluster) -> None:
         assert list(alternator.health("analytics")[0]["clusters"]) == ["analytics"]
 
 
-def test_django(local: LocalCluster) -> None:
+def test_django_answers_a_health_check(local: LocalCluster) -> None:
     registry.add_source(source)
 
     def ask() -> tuple[int, Any]:
@@ -166,7 +166,7 @@ def test_django(local: LocalCluster) -> None:
         assert b'"default"' not in django_healthz(request, aliases=["analytics"]).content
 
 
-def test_fastapi(local: LocalCluster) -> None:
+def test_fastapi_answers_a_health_check(local: LocalCluster) -> None:
     pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip install 'pynamodb-alternator[async]'")
     fastapi = pytest.importorskip("fastapi", reason="FastAPI is not installed")
     pytest.importorskip("httpx", reason="httpx is not installed")

@@ -94,7 +94,7 @@ def test_it_is_done_once_and_can_be_taken_back(caplog: pytest.LogCaptureFixture)
     assert len(of(caplog)) == 1
 
 
-def test_another_logger(caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_go_to_the_given_logger(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "shop.db")
     with requests_log.instrument("shop.db"):
         completed()
@@ -155,7 +155,7 @@ def test_every_signal_of_nodes_is_a_line_or_is_left_out_on_purpose() -> None:
     assert of_nodes - requests_log.OF_NODES.keys() == {signals.topology_refreshed, signals.client_forked}
 
 
-def test_json(records: pytest.LogCaptureFixture) -> None:
+def test_the_formatter_writes_json(records: pytest.LogCaptureFixture) -> None:
     write = requests_log.JsonFormatter().format
     completed(table_name='a "b"\n', error=RuntimeError("the key was alice"))
     (record,) = of(records)

@@ -29,7 +29,7 @@ def telemetry() -> Iterator[Telemetry]:
     telemetry.shutdown()
 
 
-def test_metrics(telemetry: Telemetry, user: type[User], cluster: Cluster) -> None:
+def test_requests_are_measured(telemetry: Telemetry, user: type[User], cluster: Cluster) -> None:
     cluster.refresh()
     user("alice").save(condition=user.name.does_not_exist())
     user.get("alice")

@@ -22,7 +22,7 @@ def findable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @with_pytest_asyncio
 @pytest.mark.parametrize("mode", ["strict", "auto"])
-def test_pytest_asyncio(pytester: pytest.Pytester, mode: str) -> None:
+def test_the_client_works_with_pytest_asyncio(pytester: pytest.Pytester, mode: str) -> None:
     mark = "@pytest.mark.asyncio" if mode == "strict" else ""
     result = run(
         pytester,
@@ -105,7 +105,7 @@ def test_pytest_asyncio_and_xdist(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("others", [("-p", "no:asyncio"), ()], ids=["alone", "beside pytest-asyncio"])
-def test_anyio(pytester: pytest.Pytester, others: tuple[str, ...]) -> None:
+def test_the_client_works_with_anyio(pytester: pytest.Pytester, others: tuple[str, ...]) -> None:
     trio = importlib.util.find_spec("trio") is not None
     result = run(
         pytester,

@@ -357,7 +357,7 @@ def test_in_a_forked_child_what_was_under_way_is_asked_anew() -> None:
     assert world.tables.get("t").partition_key == "id"
 
 
-def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lookup_waits_until_a_thread_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the end of the interpreter, or where the system has no more: the write goes on, and a later one asks."""
 
     def fail(self: threading.Thread) -> None:

@@ -150,7 +150,7 @@ def test_nodes_that_have_only_other_names_are_no_reason_to_read() -> None:
     assert len(world.pass_time(12, every=0.1)) == 1
 
 
-def test_the_budget() -> None:
+def test_readings_stay_within_the_budget() -> None:
     """Ten tables of 768 rows take 18 s of it each; in ten minutes they cost no more than 10 KB/s."""
     world = World()
     world.bytes = 768 * 234
@@ -308,7 +308,7 @@ def test_a_table_with_tablets() -> None:
 
 
 @pytest.mark.parametrize("name", ["t:i", "t!:i"])
-def test_an_index(name: str) -> None:
+def test_an_index_has_its_own_ring(name: str) -> None:
     assert len(Server({("token_ring", "alternator_t", name): WHOLE}).read("t:i")) == 2
 
 
@@ -441,7 +441,7 @@ def test_all_that_is_read_counts() -> None:
     assert reader.bytes_read > 6000
 
 
-def test_translated_addresses() -> None:
+def test_addresses_of_the_ring_are_translated() -> None:
     server = Server({("token_ring", "alternator_t", "t"): [row(FIRST, LAST, "192.0.2.7")]})
     server.translate = lambda listed: {"192.0.2.7": "10.0.0.3:9042"}.get(listed)
     ring = server.read()
@@ -464,12 +464,12 @@ def test_rows_that_are_no_ring(rows: list[Any]) -> None:
         Server({("token_ring", "alternator_t", "t"): rows}).read()
 
 
-def test_no_rows() -> None:
+def test_a_ring_without_rows_is_an_error() -> None:
     with pytest.raises(NoTokenRingError):
         Server({}).read()
 
 
-def test_too_many_rows() -> None:
+def test_a_ring_with_too_many_rows_is_an_error() -> None:
     server = Server({("token_ring", "alternator_t", "t"): WHOLE})
     with pytest.raises(NoTokenRingError, match="more than 1 rows"):
         server.read(most=1)

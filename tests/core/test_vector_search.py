@@ -179,7 +179,7 @@ def test_the_older_dialect_finds_a_thousand_at_most(perform: Runner) -> None:
         ({}, AWS),
     ],
 )
-def test_learning(perform: Runner, answer: Any, dialect: Dialect) -> None:
+def test_the_first_answer_shows_the_dialect(perform: Runner, answer: Any, dialect: Dialect) -> None:
     server, of_cluster = Server(SearchVectors=answer), learnt()
     assert perform(learning(of_cluster), server) is dialect
     assert of_cluster.dialect is dialect

@@ -25,7 +25,7 @@ from .support import Changed, of, the
         (lambda: 1 / 0, "error", "credentials"),
     ],
 )
-def test_authentication(credentials: Any, severity: str, words: str) -> None:
+def test_the_check_compares_credentials_with_the_server(credentials: Any, severity: str, words: str) -> None:
     with (
         LocalCluster(nodes=2, credentials={"alice": "s3cr3t"}) as local,
         Cluster(ClusterConfig.of(local.url, credentials=credentials)) as cluster,

@@ -23,7 +23,7 @@ from .support import the
         (2, True, "ok", "agree"),
     ],
 )
-def test_clocks(off: int, signed: bool, severity: str, words: str) -> None:
+def test_the_check_compares_the_clocks(off: int, signed: bool, severity: str, words: str) -> None:
     credentials = Credentials("alice", "secret") if signed else None
     with LocalCluster(nodes=1) as local, Cluster(ClusterConfig.of(local.url, credentials=credentials)) as cluster:
         findings = list(examine(cluster.core, wall_clock=lambda: time.time() + off))

@@ -22,7 +22,7 @@ from .support import the
         ("2025.4", "deflate", "error", "deflate"),
     ],
 )
-def test_request_compression(version: str, configured: Any, severity: str, words: str) -> None:
+def test_the_check_tries_a_compressed_request(version: str, configured: Any, severity: str, words: str) -> None:
     with (
         LocalCluster(nodes=2, version=version) as local,
         Cluster(ClusterConfig.of(local.url, request_compression=configured)) as cluster,
@@ -41,7 +41,7 @@ def test_request_compression(version: str, configured: Any, severity: str, words
         (False, False, "ok", "does not compress"),
     ],
 )
-def test_response_compression(server: bool, configured: bool, severity: str, words: str) -> None:
+def test_the_check_asks_for_a_compressed_answer(server: bool, configured: bool, severity: str, words: str) -> None:
     with (
         LocalCluster(nodes=1, response_compression=server) as local,
         Cluster(ClusterConfig.of(local.url, response_compression=configured)) as cluster,

@@ -59,7 +59,7 @@ def test_it_leaves_no_thread_behind(cluster: Cluster) -> None:
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("pynamodb_alternator-check")]
 
 
-def test_a_closed_cluster(cluster: Cluster) -> None:
+def test_a_closed_cluster_raises_an_error(cluster: Cluster) -> None:
     cluster.close()
     with pytest.raises(errors.ClusterClosedError):
         cluster.check()

@@ -407,7 +407,7 @@ def test_the_most_severe_come_first_and_those_of_a_rule_together() -> None:
     assert ids == [id for id in ("tag-text", "tag-text", "number-key", "index-projection", "ttl-delay") for _ in models]
 
 
-def test_ignored_findings() -> None:
+def test_a_finding_is_ignored_by_its_name() -> None:
     ignored = Ignored.of(["ttl-delay, count:shop.views", "number-key:shop.models.Order", ""])
     assert finding_of("note") in ignored
     assert finding_of("error", "count", "shop.views") in ignored

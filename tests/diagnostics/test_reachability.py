@@ -31,7 +31,7 @@ def test_a_hung_node_takes_the_timeout_and_no_longer(local: LocalCluster, cluste
     local[0].resume()
 
 
-def test_nobody_answers() -> None:
+def test_a_cluster_without_an_answer_is_an_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

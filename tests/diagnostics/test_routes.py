@@ -72,7 +72,7 @@ def test_no_request_is_sent(local: LocalCluster, cluster: Cluster) -> None:
         ({"N": "007"}, {"N": "007"}),
     ],
 )
-def test_keys(cluster: Cluster, key: Any, value: Any) -> None:
+def test_a_route_accepts_every_form_of_a_key(cluster: Cluster, key: Any, value: Any) -> None:
     cluster.register_table("things", "key")
     route = cluster.route("things", key)
     assert route.key == value
@@ -101,7 +101,7 @@ def test_attribute_values_that_are_no_key_have_a_reason(cluster: Cluster, key: A
     assert (route.token, route.replicas, route.replicas_reason) == (None, (), route.reason)
 
 
-def test_reasons(local: LocalCluster) -> None:
+def test_a_route_says_why_it_has_no_affinity(local: LocalCluster) -> None:
     with Cluster(local.url) as cluster:
         assert cluster.route("things", "a").reason == "no_partition_key_name"
         cluster.learn_write_isolation("things", "unsafe_rmw")

@@ -11,7 +11,7 @@ from pynamodb_alternator.transport.counts import Counts
 from .support import create, put
 
 
-def test_counters(local: LocalCluster) -> None:
+def test_the_stats_count_attempts(local: LocalCluster) -> None:
     # Without affinity nothing is asked about tables in the background, which would be counted too.
     with Cluster(local.url + "/?key_route_affinity=none") as cluster:
         assert list(cluster.stats()) == []

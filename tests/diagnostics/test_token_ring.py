@@ -25,7 +25,7 @@ def looked_at(local: LocalCluster, query: str = "") -> Finding:
         return the(cluster.check(), "token_ring")
 
 
-def test_a_whole_ring() -> None:
+def test_a_complete_ring_is_ok() -> None:
     with LocalCluster(nodes=5, replication_factor=2) as local:
         finding = looked_at(local)
         asked = [request for node in local.nodes for request in node.requests if "token_ring" in (request.table or "")]
@@ -78,7 +78,9 @@ def test_a_server_without_the_table() -> None:
 
 
 @pytest.mark.parametrize(("query", "said"), [("", "set token_aware=True"), (AWARE, "only a part of it was")])
-def test_a_large_ring(local: LocalCluster, monkeypatch: pytest.MonkeyPatch, query: str, said: str) -> None:
+def test_a_large_ring_is_not_read_to_its_end(
+    local: LocalCluster, monkeypatch: pytest.MonkeyPatch, query: str, said: str
+) -> None:
     monkeypatch.setattr(token_ring, "MOST_ROWS", 10)
     finding = looked_at(local, query)
     assert finding.severity == "ok"

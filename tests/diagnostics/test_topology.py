@@ -12,7 +12,7 @@ from pynamodb_alternator.local import LocalCluster
 from .support import of, the
 
 
-def test_nodes_that_disagree(local: LocalCluster, cluster: Cluster) -> None:
+def test_nodes_that_disagree_are_a_finding(local: LocalCluster, cluster: Cluster) -> None:
     local[1].lie(["127.0.0.1", "127.0.0.2"])
     finding = the(cluster.check(), "topology")
     assert finding.severity == "warning"

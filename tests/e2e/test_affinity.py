@@ -124,7 +124,7 @@ def spread(reason: str) -> tuple[str, str]:
         (AUTO, spread("not_read_modify_write"), AFFINITY, spread("not_read_modify_write")),
     ],
 )
-def test_modes(
+def test_the_mode_decides_which_writes_have_affinity(
     local: LocalCluster, recorder: Recorder, mode: KeyRouteAffinity, plain: object, needs_read: object, several: object
 ) -> None:
     with connect(local, key_route_affinity=mode) as cluster:

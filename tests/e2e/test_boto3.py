@@ -102,7 +102,7 @@ def test_a_table_without_a_model_gets_affinity_after_a_lookup(cluster: Cluster, 
     assert any(put(line) == "affinity" for line in range(1, 200))
 
 
-def test_which_cluster(local: LocalCluster, cluster: Cluster) -> None:
+def test_the_client_uses_the_named_cluster(local: LocalCluster, cluster: Cluster) -> None:
     with pytest.raises(ConfigurationError, match=r"boto3\.client\(\).*configure"):
         client()
     configure(default=local.url)

@@ -161,7 +161,7 @@ def test_the_resource_of_boto3(local: LocalCluster) -> None:
         assert sum(page["Count"] for page in pages) == 1
 
 
-def test_event_loops(local: LocalCluster) -> None:
+def test_an_event_loop_sends_canonical_numbers(local: LocalCluster) -> None:
     async def main() -> None:
         async with AsyncCluster(ClusterConfig.from_url(local.url, canonical_numbers=True)) as cluster:
             client = await cluster.client()
@@ -182,7 +182,7 @@ def test_event_loops(local: LocalCluster) -> None:
 # ---- sets, and what conditions compare with ----------------------------------------------------------------------
 
 
-def test_elements_of_sets(local: LocalCluster, lane: str) -> None:
+def test_elements_of_sets_are_sent_in_canonical_form(local: LocalCluster, lane: str) -> None:
     with on(local, lane) as cluster:
         Some = players(cluster)
         Some(1, scores={1.0, 2, 1e16}, notes=Notes(scores={5.0})).save()
@@ -240,7 +240,7 @@ def test_with_true_a_key_that_is_compared_with_a_list_too_is_found(local: LocalC
         assert answer["Count"] == 1
 
 
-def test_the_old_parameters(local: LocalCluster, lane: str) -> None:
+def test_the_old_parameters_get_canonical_numbers(local: LocalCluster, lane: str) -> None:
     equals = {"ComparisonOperator": "EQ", "AttributeValueList": [{"N": "1.0"}]}
     with on(local, lane, canonical_numbers=True) as cluster:
         players(cluster)(1.0, rank=1).save()

@@ -63,7 +63,9 @@ def hang_all(local: LocalCluster, seconds: float = 60.0) -> None:
 
 
 @pytest.mark.parametrize("request_", [get, put, increment, put_if_absent])
-def test_hung_nodes(local: LocalCluster, cluster: Cluster, request_: Callable[[Any, str], Any]) -> None:
+def test_the_deadline_ends_requests_to_hung_nodes(
+    local: LocalCluster, cluster: Cluster, request_: Callable[[Any, str], Any]
+) -> None:
     hang_all(local)
     with ends_soon(), pytest.raises(DeadlineAfterSendError, match=r"total timeout of 0\.5 s") as raised:
         request_(cluster.client, "k")

@@ -113,7 +113,7 @@ def test_a_category_is_an_index_query(client: Visitor) -> None:
     assert client.get("/?category=Cars").status_code == 404
 
 
-def test_ordering(client: Visitor) -> None:
+def test_a_visitor_orders_products(client: Visitor) -> None:
     put_into_cart(client, "teapot", 2)
     put_into_cart(client, "bowl", 1)
     put_into_cart(client, "bowl", 3)
@@ -194,7 +194,7 @@ def test_another_order_than_that_of_the_cart_is_not_made(client: Visitor) -> Non
     assert "32.00 €" in client.get("/cart").text
 
 
-def test_out_of_stock(client: Visitor) -> None:
+def test_the_shop_rejects_an_order_without_stock(client: Visitor) -> None:
     put_into_cart(client, RARE, 4)
     put_into_cart(client, "assam", 1)
     page = check_out(client)
@@ -223,7 +223,7 @@ def test_one_piece_left_and_many_who_want_it(traffic: Traffic) -> None:
         ("/nowhere", None, 404),
     ],
 )
-def test_wrong_requests(client: Visitor, path: str, data: dict[str, str] | None, status: int) -> None:
+def test_the_shop_refuses_wrong_requests(client: Visitor, path: str, data: dict[str, str] | None, status: int) -> None:
     answer = client.get(path) if data is None else client.post(path, data, Accept="application/json")
     assert answer.status_code == status
 

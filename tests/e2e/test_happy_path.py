@@ -258,7 +258,7 @@ def test_errors_are_those_of_botocore(cluster: Cluster) -> None:
         client.get_item(TableName="items", Kex=KEY)
 
 
-def test_an_unknown_outcome(local: LocalCluster, cluster: Cluster) -> None:
+def test_a_failed_increment_has_an_unknown_outcome(local: LocalCluster, cluster: Cluster) -> None:
     for node in local.nodes:
         node.fail_with("InternalServerError", operation="UpdateItem")
     update = {"UpdateExpression": "ADD n :n", "ExpressionAttributeValues": {":n": {"N": "1"}}}

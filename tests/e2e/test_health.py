@@ -334,7 +334,7 @@ def test_nodes_that_never_were_are_forgotten_when_nobody_lists_them(local: Local
         until(lambda: all_active(cluster, local), "the truth is believed again")
 
 
-def test_only_allowed_networks(local: LocalCluster) -> None:
+def test_only_nodes_of_allowed_networks_are_used(local: LocalCluster) -> None:
     with configured(local, discovery=QUICK, allowed_networks=["127.0.0.1/32", "127.0.0.3/32"]) as cluster:
         create_table(cluster.client)
         until(lambda: set(states(cluster)) == {local.nodes[0].address, local.nodes[2].address})

@@ -444,7 +444,7 @@ GREEN = """
 """
 
 
-def test_under_gevent(local: LocalCluster) -> None:
+def test_a_hedged_read_works_under_gevent(local: LocalCluster) -> None:
     pytest.importorskip("gevent")
     with connected(local):
         local.nodes[1].delay(SLOW, operation="GetItem")

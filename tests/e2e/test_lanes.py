@@ -254,7 +254,9 @@ def test_before_parse_and_response_received_see_the_answer(cluster: Cluster, tra
     assert seen == [answer]
 
 
-def test_choose_signer_unsigned(local: LocalCluster, cluster: Cluster, traffic: Traffic) -> None:
+def test_a_handler_of_choose_signer_makes_a_request_unsigned(
+    local: LocalCluster, cluster: Cluster, traffic: Traffic
+) -> None:
     client, versions = cluster.client, []
 
     def unsigned(signature_version: Any, **_: Any) -> Any:
@@ -346,7 +348,7 @@ def test_a_stubbed_error_is_tried_again_on_another_node(cluster: Cluster) -> Non
 # ---- tools -------------------------------------------------------------------------------------------------------
 
 
-def test_botocores_stubber(cluster: Cluster, traffic: Traffic) -> None:
+def test_botocores_stubber_answers_requests(cluster: Cluster, traffic: Traffic) -> None:
     client = cluster.client
     with Stubber(client) as stubber:
         stubber.add_response("get_item", {"Item": {"key": {"S": "stub"}}}, {"TableName": "items", "Key": KEY})
@@ -359,7 +361,7 @@ def test_botocores_stubber(cluster: Cluster, traffic: Traffic) -> None:
     assert "Item" not in get(client)
 
 
-def test_opentelemetry(cluster: Cluster, traffic: Traffic) -> None:
+def test_opentelemetry_instruments_our_client(cluster: Cluster, traffic: Traffic) -> None:
     instrumentation: Any = pytest.importorskip("opentelemetry.instrumentation.botocore")
     sdk: Any = pytest.importorskip("opentelemetry.sdk.trace")
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -388,7 +390,7 @@ def test_opentelemetry(cluster: Cluster, traffic: Traffic) -> None:
     assert f"{spans[0].context.trace_id:x}"[8:] in traffic.heads[0]["x-amzn-trace-id"]
 
 
-def test_sentry(local: LocalCluster, cluster: Cluster, traffic: Traffic) -> None:
+def test_sentry_instruments_our_client(local: LocalCluster, cluster: Cluster, traffic: Traffic) -> None:
     sentry_sdk: Any = pytest.importorskip("sentry_sdk")
     from botocore.client import BaseClient
     from sentry_sdk.integrations.boto3 import Boto3Integration

@@ -79,7 +79,7 @@ def test_a_write_that_was_repeated_as_often_as_it_may_be(local: LocalCluster, la
     assert "PutItem operation (reached max retries: 1): " in str(caught.value)
 
 
-def test_through_a_model(local: LocalCluster) -> None:
+def test_a_model_gets_the_error_of_the_last_attempt(local: LocalCluster) -> None:
     with Cluster(config(local, 2)) as cluster:
         thing = simple_model(cluster=cluster, name="items")
         thing.create_table()

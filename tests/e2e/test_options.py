@@ -126,7 +126,7 @@ def test_a_block_wins_over_a_model_and_keeps_what_it_does_not_name(place: LocalC
     assert "Credential=alice/" in request.headers["authorization"]
 
 
-def test_timeouts(place: LocalCluster, lane: str) -> None:
+def test_a_block_changes_the_timeouts(place: LocalCluster, lane: str) -> None:
     node = place.nodes[0]
     settings: Any = {"routing_scope": RackScope("dc1", "r1"), "retries": Retries(max_attempts=1)}
     with on(place, lane, **settings) as cluster:
@@ -138,7 +138,7 @@ def test_timeouts(place: LocalCluster, lane: str) -> None:
             get(cluster)  # takes its half second
 
 
-def test_affinity(place: LocalCluster, lane: str, recorder: Recorder) -> None:
+def test_a_block_changes_the_affinity(place: LocalCluster, lane: str, recorder: Recorder) -> None:
     class Counter(Model):
         class Meta:
             table_name = "items"

@@ -150,7 +150,7 @@ FORK = """
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["hook", "pid"])
-def test_forks_amid_requests(local: LocalCluster, prepared: Cluster, way: str) -> None:
+def test_a_process_forks_during_requests(local: LocalCluster, prepared: Cluster, way: str) -> None:
     assert run(FORK, local.url, way, "25") == "well\n"
     assert local.failures == []
 
@@ -185,7 +185,7 @@ MULTIPROCESSING = """
 
 
 @pytest.mark.parametrize("library", ["multiprocessing", "billiard"])
-def test_pools_of_processes(local: LocalCluster, prepared: Cluster, library: str) -> None:
+def test_workers_of_a_process_pool_make_requests(local: LocalCluster, prepared: Cluster, library: str) -> None:
     pytest.importorskip(library)
     assert run(MULTIPROCESSING, local.url, library) == "well\n"
 
@@ -210,7 +210,9 @@ APPLICATION = """
 @pytest.mark.slow
 @pytest.mark.parametrize("preload", [True, False])
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
-def test_gunicorn(local: LocalCluster, prepared: Cluster, tmp_path: Path, worker: str, preload: bool) -> None:
+def test_a_gunicorn_worker_makes_requests(
+    local: LocalCluster, prepared: Cluster, tmp_path: Path, worker: str, preload: bool
+) -> None:
     pytest.importorskip("gunicorn")
     (tmp_path / "served.py").write_text(textwrap.dedent(APPLICATION))
     path = tmp_path / "socket"
@@ -421,7 +423,7 @@ GREEN = """
 """
 
 
-def test_gevent(local: LocalCluster, prepared: Cluster) -> None:
+def test_a_gevent_program_makes_requests(local: LocalCluster, prepared: Cluster) -> None:
     pytest.importorskip("gevent")
     for node in local.nodes:
         node.delay(0.1)

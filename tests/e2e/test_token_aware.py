@@ -76,7 +76,7 @@ def misses(local: LocalCluster, act: Callable[[], Any]) -> int:
     return sum(node.replica_misses for node in local.nodes)
 
 
-def test_reads_and_writes(local: LocalCluster, people: type[Person]) -> None:
+def test_reads_and_writes_go_to_replicas(local: LocalCluster, people: type[Person]) -> None:
     def act() -> None:
         for key in KEYS:
             person = people.get(key)
@@ -89,7 +89,7 @@ def test_reads_and_writes(local: LocalCluster, people: type[Person]) -> None:
     assert misses(local, act) == 0
 
 
-def test_an_index(local: LocalCluster, people: type[Person]) -> None:
+def test_queries_of_an_index_go_to_replicas(local: LocalCluster, people: type[Person]) -> None:
     next(people.by_town.query("nowhere"), None)
     until(lambda: cluster_of(people).core.replicas.ring("people:by_town") is not None)
 
@@ -130,7 +130,7 @@ def test_what_signals_say(local: LocalCluster, recorder: Recorder) -> None:
         assert (routed.policy, routed.reason) == ("round_robin", "read")
 
 
-def test_a_dead_replica(local: LocalCluster, people: type[Person]) -> None:
+def test_reads_avoid_a_dead_replica(local: LocalCluster, people: type[Person]) -> None:
     key = KEYS[0]
     first, second = local.replicas("people", key)
     first.kill()
@@ -228,7 +228,7 @@ def test_conditional_writes_keep_their_coordinator(local: LocalCluster, recorder
 
 
 @pytest.mark.parametrize("monitor", [False])
-def test_without_threads(local: LocalCluster, monitor: bool) -> None:
+def test_requests_go_to_replicas_without_threads(local: LocalCluster, monitor: bool) -> None:
     with Cluster(ClusterConfig.of(local.url, monitor=monitor)) as cluster:
         Person.Meta.cluster = cluster
         Person.create_table(wait=True)

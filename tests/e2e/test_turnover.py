@@ -77,7 +77,7 @@ def test_one_thread_moves_on_to_another_core() -> None:
         until(lambda: sum(node.shard_connections) <= 3)
 
 
-def test_never() -> None:
+def test_without_an_age_connections_stay_open() -> None:
     with LocalCluster(1) as local, Cluster(config_of(local, None)) as cluster:
         for _ in range(50):
             cluster.client.list_tables()

@@ -151,7 +151,7 @@ def test_a_second_index_has_a_distance_of_its_own() -> None:
     ],
 )
 @pytest.mark.usefixtures("vectors")
-def test_each_distance(distance: Any, nearest: list[str], distances: list[float]) -> None:
+def test_a_search_uses_the_distance_of_the_index(distance: Any, nearest: list[str], distances: list[float]) -> None:
     class Arrow(Model):
         class Meta:
             table_name = "arrows"
@@ -929,7 +929,7 @@ def test_dimensions_that_no_server_has(dimensions: Any) -> None:
         VectorAttribute(dimensions)
 
 
-def test_a_default_vector() -> None:
+def test_a_vector_attribute_has_a_default() -> None:
     class Item(Model):
         class Meta:
             table_name = "items"

@@ -88,7 +88,7 @@ def presented(secure: LocalCluster) -> Iterator[LocalCluster]:
     secure.tls.present("good")
 
 
-def test_models_over_tls(secure: LocalCluster, lane: str) -> None:
+def test_a_model_works_over_tls(secure: LocalCluster, lane: str) -> None:
     class Item(Model):
         class Meta:
             table_name = "items"
@@ -828,7 +828,7 @@ def test_redirects_and_cookies_are_not_followed(local: LocalCluster, lane: str) 
         (lambda ours: f"shop/1.0 {ours}", r"shop/1\.0 pynamodb-alternator/\d+\.\d+\S*"),
     ],
 )
-def test_the_user_agent(local: LocalCluster, lane: str, setting: Any, sent: str | None) -> None:
+def test_requests_have_the_user_agent(local: LocalCluster, lane: str, setting: Any, sent: str | None) -> None:
     import re
 
     with on(local, lane, user_agent=setting, extra_headers={"X-Team": "shop"}) as cluster:

@@ -71,7 +71,7 @@ def test_affinity_follows_it(cluster: Cluster, recorder: Recorder) -> None:
     }
 
 
-def test_mistakes(cluster: Cluster) -> None:
+def test_a_wrong_write_isolation_is_refused(cluster: Cluster) -> None:
     with pytest.raises(ConfigurationError, match=r"things.*write_isolation must be one of 'only_rmw_uses_lwt'"):
         model_with(cluster, "sometimes").create_table()
     thing = model_with(cluster, None)

@@ -106,7 +106,7 @@ Tamper = Callable[[dict[str, str]], object]
         (lambda h: h.update(Authorization=h["Authorization"].replace(", ", ",")), None),
     ],
 )
-def test_tampering(guarded: LocalCluster, tamper: Tamper, kind: str | None) -> None:
+def test_a_changed_request_is_refused(guarded: LocalCluster, tamper: Tamper, kind: str | None) -> None:
     headers, body = signed(guarded.nodes[0])
     tamper(headers)
     with Wire(guarded.nodes[0]) as wire:

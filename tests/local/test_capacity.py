@@ -7,7 +7,7 @@ import base64
 from .wire import Wire, s
 
 
-def test_consumed_capacity(wire: Wire) -> None:
+def test_answers_have_the_consumed_capacity(wire: Wire) -> None:
     total = {"ReturnConsumedCapacity": "TOTAL"}
     item = {"k": s("a"), "v": s("x" * 3000)}
     key = {"TableName": "tab", "Key": {"k": s("a")}}

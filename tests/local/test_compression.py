@@ -37,7 +37,7 @@ def cluster() -> Iterator[LocalCluster]:
     ],
     ids=["gzip", "two members", "deflate", "identity", "none"],
 )
-def test_compressed_requests(cluster: LocalCluster, encoding: str, body: bytes) -> None:
+def test_a_node_unpacks_requests(cluster: LocalCluster, encoding: str, body: bytes) -> None:
     with Wire(cluster.nodes[0]) as wire:
         assert wire.raw("PutItem", body, {"Content-Encoding": encoding})[0] == 200
         assert wire.ok("Scan", {"TableName": "tab"})["Count"] == 1
@@ -84,7 +84,7 @@ def test_servers_before_2026_1_take_a_compressed_body_for_bad_json() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_compressed_answers(cluster: LocalCluster, encoding: str) -> None:
+def test_a_node_compresses_answers(cluster: LocalCluster, encoding: str) -> None:
     with Wire(cluster.nodes[0]) as wire:
         wire.raw("PutItem", PUT)
         plain = wire.raw("GetItem", GET)
@@ -148,5 +148,5 @@ def test_it_is_off_unless_asked_for() -> None:
         ("gzip;q=x", "gzip"),
     ],
 )
-def test_accept_encoding(accepted: str, expected: str | None) -> None:
+def test_a_node_chooses_an_accepted_encoding(accepted: str, expected: str | None) -> None:
     assert chosen_encoding(accepted) == expected

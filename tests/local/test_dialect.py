@@ -45,7 +45,9 @@ def cluster(tabled: LocalCluster) -> LocalCluster:
         ("BatchWriteItem", {"RequestItems": 1}, "ValidationException"),
     ],
 )
-def test_errors(wire: Wire, operation: str, parameters: dict[str, Any], kind: str) -> None:
+def test_wrong_requests_get_the_errors_of_alternator(
+    wire: Wire, operation: str, parameters: dict[str, Any], kind: str
+) -> None:
     assert wire.refused(operation, parameters)[0] == kind
 
 
@@ -65,7 +67,7 @@ def test_a_failed_condition_may_bring_the_item(wire: Wire) -> None:
     assert answer["Item"] == item
 
 
-def test_time_to_live(wire: Wire) -> None:
+def test_a_table_has_time_to_live(wire: Wire) -> None:
     described = {"TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}}
     assert wire.ok("DescribeTimeToLive", {"TableName": "tab"}) == described
     specification = {"AttributeName": "expires", "Enabled": True}
@@ -123,7 +125,7 @@ def test_return_values_of_updates(wire: Wire) -> None:
     assert wire.ok("DeleteItem", {**key, "ReturnValues": "ALL_OLD"})["Attributes"]["b"] == n(2)
 
 
-def test_pages(wire: Wire) -> None:
+def test_a_query_returns_pages(wire: Wire) -> None:
     for number in range(5):
         wire.ok("PutItem", {"TableName": "tab", "Item": {"k": s(str(number))}})
     seen: list[str] = []

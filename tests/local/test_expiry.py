@@ -38,7 +38,7 @@ YEAR = 31_556_952
         (None, False),
     ],
 )
-def test_is_expired(value: Any, expired: bool) -> None:
+def test_an_item_expires_at_its_time(value: Any, expired: bool) -> None:
     assert is_expired(value, NOW) is expired
 
 

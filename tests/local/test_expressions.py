@@ -166,7 +166,7 @@ FALSE = [
 
 
 @pytest.mark.parametrize("condition", TRUE)
-def test_what_holds(item: Wire, condition: str) -> None:
+def test_a_condition_holds_for_an_item(item: Wire, condition: str) -> None:
     assert holds(item, condition)
 
 
@@ -278,7 +278,7 @@ def updated(wire: Wire, expression: str, **more: Any) -> Any:
         ("SET s = :x REMOVE n ADD count :one", {"s": s("x"), "n": None, "count": n("1")}),
     ],
 )
-def test_updates(item: Wire, expression: str, changed: dict[str, Any]) -> None:
+def test_an_update_changes_an_item(item: Wire, expression: str, changed: dict[str, Any]) -> None:
     expected = {name: value for name, value in {**ITEM, **changed}.items() if value is not None}
     assert updated(item, expression) == expected
     assert item.ok("GetItem", {"TableName": "tab", "Key": {"k": s("a")}})["Item"] == expected
@@ -358,7 +358,7 @@ def test_what_an_update_gives_back(item: Wire, returned: str, expected: Any) -> 
         ("missing, s.x, l[9]", {}),
     ],
 )
-def test_projections(item: Wire, expression: str, expected: Any) -> None:
+def test_a_projection_picks_attributes(item: Wire, expression: str, expected: Any) -> None:
     get = {"TableName": "tab", "Key": {"k": s("a")}, "ProjectionExpression": expression}
     assert item.ok("GetItem", with_references(get, expression))["Item"] == expected
     scan = {"TableName": "tab", "ProjectionExpression": expression}

@@ -43,7 +43,7 @@ def answer_of(node: LocalNode) -> bytes:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_delay(cluster: LocalCluster, node: LocalNode, after: bool) -> None:
+def test_a_fault_delays_answers(cluster: LocalCluster, node: LocalNode, after: bool) -> None:
     with node.delay(0.15, operation="UpdateItem", times=1, after=after) as fault:
         began = time.monotonic()
         results: list[Any] = []
@@ -69,7 +69,7 @@ def test_delays_add_up_with_another_fault(node: LocalNode) -> None:
     assert time.monotonic() - began >= 0.1
 
 
-def test_fail_with(cluster: LocalCluster, node: LocalNode) -> None:
+def test_a_fault_answers_with_an_error(cluster: LocalCluster, node: LocalNode) -> None:
     shed = node.fail_with("RequestLimitExceeded", times=1)
     assert increment(node) == (
         400,
@@ -136,7 +136,7 @@ def test_a_limited_fault_strikes_exactly_so_often_under_threads(node: LocalNode)
     assert fault.hits == 20
 
 
-def test_reset_mid_answer(cluster: LocalCluster, node: LocalNode) -> None:
+def test_a_fault_resets_the_connection_in_an_answer(cluster: LocalCluster, node: LocalNode) -> None:
     node.reset_mid_answer()
     with socket.create_connection((node.host, node.port), 10) as sock:
         sock.sendall(post("UpdateItem", {**INCREMENT, "ReturnValues": "ALL_NEW"}))
@@ -146,7 +146,7 @@ def test_reset_mid_answer(cluster: LocalCluster, node: LocalNode) -> None:
     assert increment(node)[0] == 200
 
 
-def test_truncated_answer(cluster: LocalCluster, node: LocalNode) -> None:
+def test_a_fault_truncates_answers(cluster: LocalCluster, node: LocalNode) -> None:
     node.truncate_answer(times=2)
     answer = answer_of(node)
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -157,7 +157,7 @@ def test_truncated_answer(cluster: LocalCluster, node: LocalNode) -> None:
     assert count(cluster) == 2
 
 
-def test_garbage_answer(cluster: LocalCluster, node: LocalNode) -> None:
+def test_a_fault_sends_garbage(cluster: LocalCluster, node: LocalNode) -> None:
     node.garbage_answer()
     with Wire(node) as wire, pytest.raises(http.client.BadStatusLine):
         wire.call("UpdateItem", INCREMENT)
@@ -167,7 +167,7 @@ def test_garbage_answer(cluster: LocalCluster, node: LocalNode) -> None:
     assert count(cluster) == 2
 
 
-def test_chunks_cut_short(cluster: LocalCluster, node: LocalNode) -> None:
+def test_a_fault_cuts_chunks_short(cluster: LocalCluster, node: LocalNode) -> None:
     node.cut_chunked(times=2)
     answer = answer_of(node)
     assert b"Transfer-Encoding: chunked" in answer
@@ -177,7 +177,7 @@ def test_chunks_cut_short(cluster: LocalCluster, node: LocalNode) -> None:
     assert count(cluster) == 2
 
 
-def test_wrong_content_length(cluster: LocalCluster, node: LocalNode) -> None:
+def test_a_fault_sends_a_wrong_content_length(cluster: LocalCluster, node: LocalNode) -> None:
     node.wrong_content_length(by=7)
     with Wire(node, timeout=0.1) as wire, pytest.raises(TimeoutError):
         wire.call("UpdateItem", INCREMENT)
@@ -191,7 +191,7 @@ def test_wrong_content_length(cluster: LocalCluster, node: LocalNode) -> None:
     assert count(cluster) == 2
 
 
-def test_drop_after_execute(cluster: LocalCluster, node: LocalNode) -> None:
+def test_a_fault_drops_the_answer_after_the_execution(cluster: LocalCluster, node: LocalNode) -> None:
     node.drop_after_execute(times=2, operation="UpdateItem")
     assert answer_of(node) == b""
     with Wire(node) as wire:
@@ -202,7 +202,7 @@ def test_drop_after_execute(cluster: LocalCluster, node: LocalNode) -> None:
     assert increment(node)[0] == 200
 
 
-def test_drop_request(cluster: LocalCluster, node: LocalNode) -> None:
+def test_a_fault_drops_requests(cluster: LocalCluster, node: LocalNode) -> None:
     node.drop_request()
     assert answer_of(node) == b""
     assert count(cluster) == 0

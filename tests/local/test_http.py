@@ -54,7 +54,7 @@ def test_http_1_0_and_nonsense(node: LocalNode) -> None:
     assert raw(node, b"GET / HTTP/1.1\r\nA: " + b"x" * 100_000).startswith(b"HTTP/1.1 400 ")
 
 
-def test_expect_continue(node: LocalNode) -> None:
+def test_a_node_answers_expect_continue(node: LocalNode) -> None:
     head = b"POST / HTTP/1.1\r\nX-Amz-Target: D.ListTables\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
     with socket.create_connection((node.host, node.port), 10) as sock:
         sock.sendall(head)

@@ -86,7 +86,7 @@ CASES: list[tuple[str, dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("operation", "request_", "reads"), CASES)
-def test_the_rule(operation: str, request_: dict[str, Any], reads: bool) -> None:
+def test_the_request_decides_whether_a_write_reads_first(operation: str, request_: dict[str, Any], reads: bool) -> None:
     assert needs_read_before_write(operation, request_) is reads
 
 

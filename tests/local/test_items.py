@@ -429,7 +429,7 @@ def test_batches_that_are_refused(wire: Wire, request_: Any) -> None:
     assert wire.refused("BatchWriteItem", request_)[0] == "ValidationException"
 
 
-def test_the_largest_batches(wire: Wire) -> None:
+def test_batches_have_a_largest_size(wire: Wire) -> None:
     keys = [{"p": s("batch"), "c": n(str(number))} for number in range(101)]
     writes = [{"PutRequest": {"Item": key}} for key in keys]
     assert "maximum is 100" in wire.refused("BatchWriteItem", {"RequestItems": {"sorted": writes}})[1]

@@ -34,7 +34,7 @@ def test_long_answers_come_in_chunks(operation: str) -> None:
         assert headers["transfer-encoding"] is None
 
 
-def test_batches_of_100(wire: Wire) -> None:
+def test_a_batch_may_have_100_items(wire: Wire) -> None:
     puts = [{"PutRequest": {"Item": {"k": s(str(i))}}} for i in range(100)]
     assert wire.ok("BatchWriteItem", {"RequestItems": {"tab": puts}}) == {"UnprocessedItems": {}}
     assert wire.ok("Scan", {"TableName": "tab", "Select": "COUNT"})["Count"] == 100

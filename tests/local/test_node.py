@@ -15,7 +15,7 @@ from pynamodb_alternator.local.server import ServerSettings
 from .wire import Wire, create, n, s, until
 
 
-def test_lies_in_localnodes(cluster: LocalCluster) -> None:
+def test_a_node_lies_in_localnodes(cluster: LocalCluster) -> None:
     node = cluster.nodes[0]
     with Wire(node) as wire:
         node.lie(["10.0.0.1", 7, None, "::1"])
@@ -28,7 +28,7 @@ def test_lies_in_localnodes(cluster: LocalCluster) -> None:
         assert len(wire.get("/localnodes")) == 3
 
 
-def test_counters(cluster: LocalCluster) -> None:
+def test_a_node_counts_requests(cluster: LocalCluster) -> None:
     create(cluster)
     node = cluster.nodes[1]
     with Wire(node) as wire:

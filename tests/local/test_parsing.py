@@ -32,7 +32,7 @@ def test_what_alternator_does_not_know(wire: Wire, operation: str) -> None:
 
 
 @pytest.mark.parametrize(("innermost", "status"), [({"L": []}, 200), ({"L": [{"S": "x"}]}, 400)])
-def test_the_deepest_json(wire: Wire, innermost: Any, status: int) -> None:
+def test_a_node_reads_the_deepest_json(wire: Wire, innermost: Any, status: int) -> None:
     """78 objects and arrays, of which the request and its item are two."""
     value: Any = innermost
     for _ in range(37):

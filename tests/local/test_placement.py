@@ -7,7 +7,7 @@ from typing import Any
 from pynamodb_alternator.local.placement import locations
 
 
-def test_placement() -> None:
+def test_nodes_are_spread_over_racks() -> None:
     def spread(*settings: Any) -> list[tuple[str, str]]:
         return [(location.datacenter, location.rack) for location in locations(*settings)]
 

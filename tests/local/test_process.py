@@ -60,7 +60,7 @@ def test_they_serve_one_cluster(cluster: LocalCluster) -> None:
     assert [node.operations["PutItem"] for node in cluster.nodes] == [1, 1, 1]
 
 
-def test_freeze_and_thaw(cluster: LocalCluster) -> None:
+def test_a_node_freezes_and_thaws(cluster: LocalCluster) -> None:
     node = processes(cluster)[1]
     with Wire(node) as wire:
         wire.ok("ListTables", {})
@@ -98,7 +98,7 @@ def test_healing_thaws(cluster: LocalCluster) -> None:
     assert all(node.up for node in cluster.nodes)
 
 
-def test_kill_and_revive(cluster: LocalCluster) -> None:
+def test_a_node_dies_and_returns(cluster: LocalCluster) -> None:
     node = processes(cluster)[0]
     pid = node.pid
     assert pid is not None

@@ -184,7 +184,7 @@ def test_the_segment_of_a_token(token: int, total: int, segment: int) -> None:
         ("#p = :p AND :two > c", [0, 1]),
     ],
 )
-def test_key_conditions(wire: Wire, condition: str, expected: list[int]) -> None:
+def test_a_key_condition_picks_items(wire: Wire, condition: str, expected: list[int]) -> None:
     values = {":p": s("a"), ":ten": n("10.0"), ":two": n("2"), ":last": n(str(COUNT - 1))}
     used = {name: value for name, value in values.items() if name in condition}
     names = {"ExpressionAttributeNames": {"#p": "p"}} if "#p" in condition else {}

@@ -76,7 +76,7 @@ def check_even(ring: Ring, members: Sequence[Member]) -> None:
 
 
 @given(TOPOLOGIES, COUNTS, FACTORS, st.sampled_from(["a", "b:index"]))
-def test_tablets(members: list[Node], count: int, factor: int, seed: str) -> None:
+def test_tablets_cover_the_ring(members: list[Node], count: int, factor: int, seed: str) -> None:
     ring = tablet_ring(count, members, factor, seed=seed)
     assert len(ring.ends) == count
     check_cover(ring)
@@ -99,7 +99,7 @@ def test_tablets_after_nodes_have_come_and_gone(
 
 
 @given(TOPOLOGIES, FACTORS)
-def test_vnodes(members: list[Node], factor: int) -> None:
+def test_vnodes_cover_the_ring(members: list[Node], factor: int) -> None:
     ring = vnode_ring(members, 4, factor)
     assert len(ring.ends) == 4 * len(members)
     check_cover(ring)

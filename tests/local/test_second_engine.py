@@ -100,7 +100,7 @@ def test_a_batch_of_a_hundred(wire: Wire) -> None:
     assert len(wire.ok("BatchGetItem", {"RequestItems": asked})["Responses"]["tab"]) == 100
 
 
-def test_conditions_and_counters(wire: Wire) -> None:
+def test_conditions_and_counters_work_on_another_engine(wire: Wire) -> None:
     put = {"TableName": "tab", "Item": {"p": s("c"), "n": n("1")}, "ConditionExpression": "attribute_not_exists(p)"}
     wire.ok("PutItem", put)
     assert wire.refused("PutItem", put)[0] == "ConditionalCheckFailedException"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .wire import BY_K, Wire, s
 
 
-def test_describe_table(wire: Wire) -> None:
+def test_a_table_is_described(wire: Wire) -> None:
     wire.ok(
         "CreateTable",
         {

@@ -14,7 +14,7 @@ from .wire import BY_K, Wire
 ARN = "arn:scylla:alternator:alternator_tab:scylla:table/tab"
 
 
-def test_tags(wire: Wire) -> None:
+def test_a_table_has_tags(wire: Wire) -> None:
     def tags() -> dict[str, str]:
         return {tag["Key"]: tag["Value"] for tag in wire.ok("ListTagsOfResource", {"ResourceArn": ARN})["Tags"]}
 
@@ -58,11 +58,11 @@ def test_tags(wire: Wire) -> None:
         ({"ResourceArn": ARN, "Tags": [{"Key": "system:write_isolation", "Value": "x"}]}, "ValidationException"),
     ],
 )
-def test_wrong_tags(wire: Wire, parameters: dict[str, Any], kind: str) -> None:
+def test_wrong_tags_are_refused(wire: Wire, parameters: dict[str, Any], kind: str) -> None:
     assert wire.refused("TagResource", parameters)[0] == kind
 
 
-def test_the_most_tags(wire: Wire) -> None:
+def test_tags_have_a_largest_number(wire: Wire) -> None:
     longest = {"Key": "x" * 128, "Value": "y" * 256}
     wire.ok("TagResource", {"ResourceArn": ARN, "Tags": [longest, {"Key": "a\tb", "Value": ""}]})
     some = [{"Key": f"t{number}", "Value": "+-=._:/ "} for number in range(60)]

@@ -80,7 +80,7 @@ def test_a_certificate_for_each_node() -> None:
 @pytest.mark.parametrize(
     ("kind", "message"), [("expired", "expired"), ("wrong_host", "IP address mismatch"), ("self_signed", "self-signed")]
 )
-def test_bad_certificates(kind: Any, message: str) -> None:
+def test_a_client_refuses_bad_certificates(kind: Any, message: str) -> None:
     with LocalCluster(1, tls=LocalTls(certificate=kind)) as cluster:
         with Wire(cluster.nodes[0], trusting(cluster)) as wire, pytest.raises(ssl.SSLError, match=message):
             wire.send("GET", "/")
@@ -105,7 +105,7 @@ def test_the_clock_of_a_test_makes_no_certificate_invalid(now: str) -> None:
     assert cluster.failures == []
 
 
-def test_mutual_tls() -> None:
+def test_a_node_asks_for_a_client_certificate() -> None:
     with LocalCluster(1, tls=LocalTls(client_certificates="required")) as cluster:
         node = cluster.nodes[0]
         with Wire(node, trusting(cluster)) as wire, pytest.raises((ssl.SSLError, ConnectionError)):
@@ -160,7 +160,7 @@ def test_old_tls_is_refused() -> None:
             wire.send("GET", "/")
 
 
-def test_faults_under_tls() -> None:
+def test_faults_work_under_tls() -> None:
     with LocalCluster(1, tls=True) as cluster:
         create_over_tls(cluster)
         node = cluster.nodes[0]

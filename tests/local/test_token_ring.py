@@ -339,7 +339,7 @@ def test_fewer_nodes_than_replicas() -> None:
         ({"token_ring": "table"}, "token_ring must be True or False"),
     ],
 )
-def test_wrong_settings(settings: dict[str, Any], says: str) -> None:
+def test_wrong_settings_are_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         LocalCluster(**settings)
     assert says in str(refused.value)

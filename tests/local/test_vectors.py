@@ -350,7 +350,7 @@ def test_only_these_words_name_dialects() -> None:
 # ---- SearchVectors -----------------------------------------------------------------------------------------------
 
 
-def test_search_vectors(newer: Wire) -> None:
+def test_a_search_returns_the_nearest_items(newer: Wire) -> None:
     results = newer.ok("SearchVectors", search(TopK=10))["SearchResults"]
     assert keys([result["Item"] for result in results]) == ["east", "northeast", "north", "west"]
     assert [result["Score"] for result in results] == pytest.approx([0, 0.29289323, 1, 2])
@@ -423,7 +423,7 @@ def test_a_search_of_no_table(newer: Wire) -> None:
 
 
 @pytest.mark.parametrize("vector", [as_list(1, 0), {"FLOAT32VECTOR": [1, 0.0]}])
-def test_query(older: Wire, vector: Any) -> None:
+def test_a_query_returns_the_nearest_items(older: Wire, vector: Any) -> None:
     answer = older.ok("Query", query(vector, Limit=10))
     assert answer["Items"] == [{"k": s(name)} for name in ("east", "northeast", "north", "west")]
     assert (answer["Count"], answer["ScannedCount"]) == (4, 4)
@@ -458,7 +458,7 @@ def test_a_query_filters_before_and_after(older: Wire) -> None:
 
 
 @pytest.mark.parametrize(("function", "scores"), [("EUCLIDEAN", [1, 0.5]), ("DOT_PRODUCT", [1, 1])])
-def test_scores_of_queries(function: str, scores: list[float]) -> None:
+def test_a_query_returns_scores(function: str, scores: list[float]) -> None:
     with running() as cluster, Wire(cluster.nodes[0]) as wire:
         fill(wire, {**OLDER, "SimilarityFunction": function})
         assert wire.ok("Query", query())["Scores"] == scores

@@ -64,7 +64,7 @@ def test_the_write_isolation_option_can_be_read(racks: LocalCluster) -> None:
     assert again["Items"] == [{"value": s('"always_use_lwt"')}]
 
 
-def test_cluster_status(racks: LocalCluster) -> None:
+def test_the_table_cluster_status_lists_nodes(racks: LocalCluster) -> None:
     def status() -> dict[str, tuple[str, ...]]:
         rows = ok(racks.nodes[0], "Scan", {"TableName": SYSTEM + "cluster_status"})["Items"]
         return {row["peer"]["S"]: text(row, "up", "status", "dc") for row in rows}

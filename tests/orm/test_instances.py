@@ -112,7 +112,7 @@ def test_instances_are_the_same(item: Any) -> None:
     assert outcome(lambda: OURS.from_raw_data(item)) == outcome(lambda: STOCK.from_raw_data(item))
 
 
-def test_an_instance_behaves() -> None:
+def test_an_instance_behaves_as_one_of_pynamodb() -> None:
     loaded = OURS.from_raw_data({"key": {"S": "a"}, "s": {"N": "1"}, "inner": {"M": {}}})
     assert type(loaded) is OURS
     assert (loaded.key, loaded.sort, loaded.flag, loaded.count, loaded.made) == ("a", 1, True, None, "made")

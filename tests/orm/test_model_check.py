@@ -88,7 +88,7 @@ def ids(report: ModelReport) -> list[str]:
     return [finding.id for finding in report.findings]
 
 
-def test_without_a_cluster() -> None:
+def test_the_check_needs_no_cluster() -> None:
     report = check_models(["kshop.models"])
     assert [model.name for model in report.models] == ["kshop.models.Archived", "kshop.models.Order"]
     assert (report.files, report.compared, report.ignored) == (3, False, 0)
@@ -107,7 +107,7 @@ def test_more_code_and_accepted_findings() -> None:
     assert (report.files, report.ignored) == (4, 2)
 
 
-def test_with_a_cluster(cluster: Cluster) -> None:
+def test_the_check_compares_models_with_a_cluster(cluster: Cluster) -> None:
     ignored = Ignored.of(["number-key", "count", "index-projection"])
     report = check_models(["kshop.models"], cluster=cluster, ignored=ignored)
     assert report.compared
@@ -156,7 +156,7 @@ class Bird(Animal, discriminator="bird"):
 
 
 @pytest.mark.parametrize("dialect", ["aws", "alternator", "both"])
-def test_vector_indexes(tmp_path: Path, dialect: Any) -> None:
+def test_the_check_compares_vector_indexes(tmp_path: Path, dialect: Any) -> None:
     (tmp_path / "kshop" / "animals.py").write_text(VECTORS, encoding="utf-8")
     with LocalCluster(nodes=1, vector_dialect=dialect) as local, Cluster(local.url) as cluster:
 
@@ -186,7 +186,7 @@ def test_a_cluster_that_does_not_answer(cluster: Cluster, local: LocalCluster) -
     assert ids(report)[:3] == ["table-unreadable", "table-unreadable", "number-key"]
 
 
-def test_modules_without_models() -> None:
+def test_modules_without_models_are_a_mistake() -> None:
     with pytest.raises(ConfigurationError, match=r"A package is imported without .* Write --models kshop\.models$"):
         check_models(["kshop"])
     with pytest.raises(ConfigurationError, match=r"json, string: no PynamoDB model .* in them\. Name the modules"):

@@ -168,7 +168,7 @@ def _uninstalled() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_uninstalled")
-def test_a_plain_model() -> None:
+def test_facts_describe_a_plain_model() -> None:
     facts = facts_of(AtAmazon)
     assert (facts.is_on_cluster, facts.has_capacity) == (False, False)
     assert facts.host == "https://dynamodb.eu-west-1.amazonaws.com"

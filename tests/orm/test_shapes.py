@@ -96,7 +96,7 @@ RANDOM = settings(deadline=None, max_examples=250, suppress_health_check=list(He
 
 @RANDOM
 @given(st.data())
-def test_loading(data: st.DataObject) -> None:
+def test_models_load_items_as_pynamodb_does(data: st.DataObject) -> None:
     shape = data.draw(shapes.model_shapes())
     stock, ours = in_both(shape)
     if not isinstance(stock[0], type) or issubclass(stock[0], Exception):
@@ -112,7 +112,7 @@ def test_loading(data: st.DataObject) -> None:
 
 @RANDOM
 @given(st.data())
-def test_saving(data: st.DataObject) -> None:
+def test_models_save_items_as_pynamodb_does(data: st.DataObject) -> None:
     shape = data.draw(shapes.model_shapes())
     stock, ours = in_both(shape)
     if not isinstance(stock[0], type) or issubclass(stock[0], Exception):

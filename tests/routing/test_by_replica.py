@@ -132,7 +132,7 @@ def test_reads_take_turns_among_the_replicas(operation: str, parameters: dict[st
 
 
 @given(st.text(min_size=1, max_size=20))
-def test_any_key(key: str) -> None:
+def test_the_replicas_of_a_key_come_first(key: str) -> None:
     order = Setup().order("GetItem", {"TableName": "t", "Key": {"id": {"S": key}}})
     assert set(order[:3]) == set(holders(key))
 
@@ -226,7 +226,7 @@ def test_of_a_request_alone() -> None:
     assert off.plan("PutItem", PUT, token_aware=False).reason == "affinity_off"
 
 
-def test_false_wants_nothing() -> None:
+def test_without_token_awareness_no_ring_is_used() -> None:
     setup = Setup(token_aware=False, after=1)
     assert setup.plan("GetItem", GET).reason == "read"
     assert setup.plan("Query", QUERY).reason == "read"

@@ -91,7 +91,7 @@ def test_equal_numbers_have_one_form_and_one_token(first: tuple[str, Decimal], s
 
 
 @given(st.text(max_size=8) | st.text("0123456789.eE+-", max_size=8))
-def test_any_text(text: str) -> None:
+def test_a_canonical_number_keeps_its_value(text: str) -> None:
     made = canonical_number(text)
     assert canonical_number(made) == made
     if made != text:
@@ -109,5 +109,5 @@ def test_any_text(text: str) -> None:
         ({}, {}),
     ],
 )
-def test_a_key(value: dict[str, Any], sent: dict[str, Any]) -> None:
+def test_a_key_is_sent_in_canonical_form(value: dict[str, Any], sent: dict[str, Any]) -> None:
     assert canonical_key(value) == sent

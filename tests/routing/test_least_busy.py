@@ -115,7 +115,7 @@ def said(router: Router, operation: str, parameters: Any) -> tuple[str, str | No
         ("PutItem", {"TableName": "t", "Item": {}}, "least_busy", "no_key_value"),
     ],
 )
-def test_policies(operation: str, parameters: Any, policy: str, reason: str | None) -> None:
+def test_the_request_decides_the_policy(operation: str, parameters: Any, policy: str, reason: str | None) -> None:
     assert said(make(), operation, parameters) == (policy, reason)
 
 

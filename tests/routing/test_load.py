@@ -40,7 +40,9 @@ MANY = 1000.0
         (1e9, FORGOTTEN_AFTER, 5, MANY, 1.0),
     ],
 )
-def test_slowness(ratio: float, age: float, in_flight: int, requests: float, expected: float) -> None:
+def test_slowness_follows_the_formula(
+    ratio: float, age: float, in_flight: int, requests: float, expected: float
+) -> None:
     assert slowness(ratio, age, in_flight, requests) == pytest.approx(expected)
 
 
@@ -51,7 +53,7 @@ def test_slowness(ratio: float, age: float, in_flight: int, requests: float, exp
     st.integers(0, 100),
     st.floats(0.0, 1e6),
 )
-def test_it_only_fades(ratio: float, age: float, later: float, in_flight: int, requests: float) -> None:
+def test_slowness_only_fades(ratio: float, age: float, later: float, in_flight: int, requests: float) -> None:
     now, then = slowness(ratio, age, in_flight, requests), slowness(ratio, age + later, in_flight, requests)
     assert 1.0 <= then <= now <= min(max(1.0, ratio), FAILURE)
     assert now == 1.0 or now >= NOISE
@@ -70,7 +72,7 @@ def test_it_only_fades(ratio: float, age: float, later: float, in_flight: int, r
         (5.0, 1.0, math.inf, 0, 5.0),
     ],
 )
-def test_failures(slow: float, part: float, age: float, in_flight: int, expected: float) -> None:
+def test_failures_make_a_node_slower(slow: float, part: float, age: float, in_flight: int, expected: float) -> None:
     assert with_failures(slow, part, age, in_flight) == pytest.approx(expected)
 
 

@@ -64,7 +64,7 @@ def view_of(hosts: list[str], port: int = 8000) -> View:
 
 @given(KEYS)
 @settings(deadline=None, max_examples=500)
-def test_equal_hashes(key: dict[str, Any]) -> None:
+def test_the_other_driver_has_the_same_hashes(key: dict[str, Any]) -> None:
     ((kind, value),) = key.items()
     assert key_hash(kind, value) == hash_attribute_value(kind, value)
 

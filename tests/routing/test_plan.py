@@ -59,13 +59,13 @@ def affinity_plan(seed: int) -> QueryPlan:
 
 
 @pytest.mark.parametrize(("kind", "encoding", "payload", "expected"), rows("affinity-hash.tsv"))
-def test_hash_vectors(kind: str, encoding: str, payload: str, expected: str) -> None:
+def test_hashes_equal_the_published_vectors(kind: str, encoding: str, payload: str, expected: str) -> None:
     value = bytes.fromhex(payload) if encoding == "hex" else payload
     assert key_hash(kind, value) == int(expected)
 
 
 @pytest.mark.parametrize(("seed", "count", "expected"), rows("query-plan.tsv"))
-def test_query_plan_vectors(seed: str, count: str, expected: str) -> None:
+def test_query_plans_equal_the_published_vectors(seed: str, count: str, expected: str) -> None:
     # The labels are sorted as endpoints are: bytewise, so that 10 comes after 1.
     labels = sorted(str(number) for number in range(1, int(count) + 1))
     ring = tuple(Node("http", label, 8000) for label in labels)
@@ -73,13 +73,13 @@ def test_query_plan_vectors(seed: str, count: str, expected: str) -> None:
     assert [node.host for node in affinity_plan(int(seed)).order(view_of(ring))] == expected.split(",")
 
 
-def test_generator_constants_vectors() -> None:
+def test_the_generator_has_the_published_constants() -> None:
     expected = [int(value) % 2**64 for _, value in rows("query-plan-rng-cooked.tsv")]
     assert list(COOKED) == expected
 
 
 @pytest.mark.parametrize(("case", "urls", "canonical", "representatives"), rows("endpoint-order.tsv"))
-def test_endpoint_order_vectors(case: str, urls: str, canonical: str, representatives: str) -> None:
+def test_the_order_equals_the_published_vectors(case: str, urls: str, canonical: str, representatives: str) -> None:
     order = canonical_order(urls.split(","))
     assert list(order) == canonical.split(","), case
     assert list(order.values()) == representatives.split(","), case

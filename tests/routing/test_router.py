@@ -77,7 +77,7 @@ USED = ("affinity", None, True)
         (AUTO, ("round_robin", "not_read_modify_write", False), USED),
     ],
 )
-def test_modes(mode: KeyRouteAffinity, plain: object, conditional: object) -> None:
+def test_the_mode_decides_the_policy(mode: KeyRouteAffinity, plain: object, conditional: object) -> None:
     made = Setup(mode, partition_keys={"t": "id"})
     assert said(made.plan("PutItem", PUT)) == plain
     assert said(made.plan("PutItem", CONDITIONAL)) == conditional
@@ -212,7 +212,7 @@ def test_keys_that_cannot_be_used(key: object, reason: str) -> None:
     assert made.plan("UpdateItem", {"TableName": "t"}).reason == "no_key_value"
 
 
-def test_no_affinity_nodes(setup: Setup) -> None:
+def test_a_ring_without_nodes_gives_a_reason(setup: Setup) -> None:
     view = View(Topology(RING, RING, ()))
     plan = setup.plan("PutItem", CONDITIONAL, view)
     assert said(plan) == ("round_robin", "no_affinity_nodes", True)
@@ -227,7 +227,7 @@ def test_a_rack_scope_has_affinity_over_its_datacenter(setup: Setup) -> None:
     assert Counter(setup.plan("GetItem", UPDATE, view).order(view)) == Counter(rack)
 
 
-def test_load_balancing() -> None:
+def test_the_setting_decides_the_order() -> None:
     turns = Setup(NONE)
     firsts = [next(turns.plan("GetItem", {}).order(VIEW)) for _ in range(18)]
     assert Counter(firsts) == dict.fromkeys(RING, 2)
@@ -261,7 +261,7 @@ def test_what_is_unknown_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("name", [None, 5, b"t", ["t"], {}])
-def test_no_table_name(name: object) -> None:
+def test_a_request_without_a_table_name_gets_a_plan(name: object) -> None:
     made = Setup(ANY_WRITE)
     assert said(made.plan("PutItem", {**PUT, "TableName": name})) == ("round_robin", "no_partition_key_name", True)
     assert made.unknown == []

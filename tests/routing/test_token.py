@@ -18,7 +18,7 @@ _MASK = 2**64 - 1
 
 
 @pytest.mark.parametrize(("kind", "value", "stored", "token"), rows("partition-token.tsv"))
-def test_vectors(kind: str, value: str, stored: str, token: str) -> None:
+def test_tokens_equal_the_vectors_of_the_server(kind: str, value: str, stored: str, token: str) -> None:
     assert token_of(kind, base64.b64decode(value) if kind == "B" else value) == int(token)
     assert token_of("B", bytes.fromhex(stored)) == int(token), "the bytes of the key decide alone"
 
@@ -67,12 +67,12 @@ def by_the_letter(data: bytes) -> int:
 @example(b"\x80" * 15)
 @example(b"\x80" * 8)
 @example(b"\x00" * 7 + b"\x80" + b"\x00" * 7)
-def test_binary_keys(data: bytes) -> None:
+def test_binary_keys_have_their_tokens(data: bytes) -> None:
     assert murmur3(data, signed_tail=True) == by_the_letter(data)
 
 
 @given(st.text(max_size=60))
-def test_text_keys(text: str) -> None:
+def test_text_keys_have_their_tokens(text: str) -> None:
     try:
         data = text.encode()
     except UnicodeEncodeError:
@@ -108,7 +108,7 @@ NUMBERS = st.from_regex(r"\A[+-]?([0-9]{1,20}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE
 @example("0.00")
 @example("-128")
 @example("9" * 38)
-def test_number_keys(text: str) -> None:
+def test_number_keys_have_their_tokens(text: str) -> None:
     assert token_of("N", text) == by_the_letter(as_java_stores(text))
 
 

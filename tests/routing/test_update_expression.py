@@ -112,7 +112,7 @@ def test_returned_values_of_an_update(returned: str, reads: bool) -> None:
         ({"Action": "ADD", "Value": {"N": "1"}}, True),
     ],
 )
-def test_legacy_updates(entry: dict[str, Any], reads: bool) -> None:
+def test_legacy_updates_say_whether_they_read(entry: dict[str, Any], reads: bool) -> None:
     put = {"Action": "PUT", "Value": {"S": "x"}}
     assert needs_read_before_write("UpdateItem", {"AttributeUpdates": {"a": put, "b": entry}}) is reads
 
@@ -341,7 +341,7 @@ SETS = {":ss": {"SS": ["a"]}, ":ns": {"NS": ["1"]}, ":bs": {"BS": [b"a"]}, ":n":
         ("SET a = other(a, :v)", False),
     ],
 )
-def test_idempotent_updates(expression: str, repeatable: bool) -> None:
+def test_the_update_decides_whether_it_is_idempotent(expression: str, repeatable: bool) -> None:
     more = {"ExpressionAttributeNames": NAMES, "ExpressionAttributeValues": SETS}
     assert is_idempotent("UpdateItem", update(expression, **more)) is repeatable
     # PynamoDB's Model.update always asks for the new item, and that is the same each time.
@@ -398,7 +398,7 @@ def test_idempotent_puts_and_deletes(operation: str, more: dict[str, Any], repea
         (None, False),
     ],
 )
-def test_idempotent_legacy_updates(entry: Any, repeatable: bool) -> None:
+def test_legacy_updates_say_whether_they_are_idempotent(entry: Any, repeatable: bool) -> None:
     put = {"Action": "PUT", "Value": {"S": "x"}}
     assert is_idempotent("UpdateItem", {"AttributeUpdates": {"a": put, "b": entry}}) is repeatable
 
@@ -428,5 +428,5 @@ def test_idempotent_legacy_updates(entry: Any, repeatable: bool) -> None:
         ("NoSuchOperation", False),
     ],
 )
-def test_idempotent_operations(operation: str, repeatable: bool) -> None:
+def test_the_operation_decides_whether_it_is_idempotent(operation: str, repeatable: bool) -> None:
     assert is_idempotent(operation, {"ClientRequestToken": "x"}) is repeatable

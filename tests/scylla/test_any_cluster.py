@@ -154,7 +154,7 @@ def test_numbers_are_those_that_they_are_equal_to(cluster: Cluster, prefix: str)
 
 
 @pytest.mark.parametrize("isolation", ["always", "only_rmw_uses_lwt", "forbid_rmw", "unsafe_rmw"])
-def test_write_isolation(cluster: Cluster, prefix: str, isolation: str) -> None:
+def test_a_table_has_its_write_isolation(cluster: Cluster, prefix: str, isolation: str) -> None:
     thing = make_model(cluster, f"{prefix}_{isolation}", write_isolation=isolation)
     assert thing.alternator_write_isolation() == isolation
     thing("a").save()

@@ -34,7 +34,7 @@ def model_in(cluster: Cluster, prefix: str, distance: Any) -> Any:
 @pytest.mark.parametrize(
     ("distance", "distances"), [("euclidean", [1, 5**0.5, 3]), ("cosine", [0, 1, 2]), ("dot_product", [-2, 0, 2])]
 )
-def test_the_nearest_items(cluster: Cluster, prefix: str, distance: str, distances: list[float]) -> None:
+def test_a_search_finds_the_nearest_items(cluster: Cluster, prefix: str, distance: str, distances: list[float]) -> None:
     model = model_in(cluster, prefix, distance)
     try:
         model.create_table(wait=True)

@@ -22,7 +22,7 @@ from pynamodb_alternator.errors import ConfigurationError
         (Gzip(1, 0), Gzip(1, 0)),
     ],
 )
-def test_request_compression(written: Any, meant: Any) -> None:
+def test_the_setting_of_request_compression_has_forms(written: Any, meant: Any) -> None:
     assert ClusterConfig(["h"], request_compression=written).request_compression == meant
     if isinstance(written, str):
         assert ClusterConfig.from_url(f"http://h/?request_compression={written.strip()}").request_compression == meant
@@ -40,7 +40,7 @@ def test_request_compression(written: Any, meant: Any) -> None:
         (("gzip", "gzip"), ("gzip",)),
     ],
 )
-def test_response_compression(written: Any, meant: Any) -> None:
+def test_the_setting_of_response_compression_has_forms(written: Any, meant: Any) -> None:
     assert ClusterConfig(["h"], response_compression=written).response_compression == meant
 
 

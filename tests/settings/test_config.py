@@ -102,7 +102,7 @@ class TestFields:
         refused(lambda: ClusterConfig("a", **{field: value}), f"ClusterConfig: {field}", remedy)
 
     @pytest.mark.parametrize("text", ["auto", " RMW ", "Any_Write", KeyRouteAffinity.NONE])
-    def test_affinity_by_name(self, text: Any) -> None:
+    def test_the_affinity_is_set_by_its_name(self, text: Any) -> None:
         assert isinstance(ClusterConfig("a", key_route_affinity=text).key_route_affinity, KeyRouteAffinity)
 
     @pytest.mark.parametrize(("setting", "kept"), [(None, None), (0, None), (0.0, None), (600, 600), (0.5, 0.5)])
@@ -164,7 +164,7 @@ class TestPort:
 
 
 class TestValues:
-    def test_replace(self) -> None:
+    def test_a_config_is_replaced_with_changes(self) -> None:
         config = ClusterConfig("a", allowed_networks=["10.0.0.0/8"], extra_headers={"X": "y"})
         changed = config.replace(port=1)
         assert (changed.port, changed.allowed_networks, changed.extra_headers) == (
@@ -176,7 +176,7 @@ class TestValues:
         refused(lambda: config.replace(port=0), "port")
         refused(lambda: config.replace(prt=1), "Did you mean 'port'")
 
-    def test_equal_and_hashed(self) -> None:
+    def test_equal_configs_have_equal_hashes(self) -> None:
         config, same = (ClusterConfig(["a"], partition_keys={"t": "k"}) for _ in range(2))
         assert config == same
         assert hash(config) == hash(same)
@@ -185,7 +185,7 @@ class TestValues:
         assert config != ClusterConfig(["a"], partition_keys={"t": "k"}, port=1)
 
     @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
-    def test_copies_and_pickles(self, again: Any) -> None:
+    def test_a_config_is_copied_and_pickled(self, again: Any) -> None:
         config = ClusterConfig(
             "a", partition_keys={"t": "k"}, extra_headers={"X": "y"}, routing_scope=RackScope("d", "r", ClusterScope())
         )

@@ -21,11 +21,11 @@ SECRET = "wJalrXUtnFEMI-THE-SECRET"
 
 class TestHeaders:
     @pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\n", "é", None, 1])
-    def test_names(self, name: Any) -> None:
+    def test_wrong_header_names_are_refused(self, name: Any) -> None:
         refused(lambda: ClusterConfig("a", extra_headers={name: "x"}), "extra_headers", "header name")
 
     @pytest.mark.parametrize("value", ["a\r\nb", "a\n", "\r", "a\0b", "\x7f", " a", "a "])
-    def test_values(self, value: str) -> None:
+    def test_wrong_header_values_are_refused(self, value: str) -> None:
         message = refused(lambda: ClusterConfig("a", extra_headers={"X-Team": value}), "extra_headers", "X-Team")
         assert repr(value) not in message
 
@@ -34,16 +34,16 @@ class TestHeaders:
         refused(lambda: ClusterConfig("a", extra_headers={"X-Team": value}), "must be a string")
 
     @pytest.mark.parametrize("name", ["Host", "content-LENGTH", "Authorization", "X-Amz-Target", "Transfer-Encoding"])
-    def test_the_transports_own(self, name: str) -> None:
+    def test_headers_of_the_transport_are_refused(self, name: str) -> None:
         refused(lambda: ClusterConfig("a", extra_headers={name: "x"}), "leave it out")
 
     def test_one_name_in_two_spellings(self) -> None:
         refused(lambda: ClusterConfig("a", extra_headers={"X-Team": "a", "x-team": "b"}), "twice")
 
-    def test_no_mapping(self) -> None:
+    def test_extra_headers_must_be_a_mapping(self) -> None:
         refused(lambda: ClusterConfig("a", extra_headers=["X"]), "mapping")  # type: ignore[arg-type]
 
-    def test_good_ones(self) -> None:
+    def test_good_headers_are_accepted(self) -> None:
         assert ClusterConfig("a", extra_headers={"X-Team": "shop\tfront"}).extra_headers == {"X-Team": "shop\tfront"}
 
 

@@ -30,7 +30,7 @@ def test_it_is_a_copy_without_a_way_to_change_it() -> None:
     assert not hasattr(frozen, "update")
 
 
-def test_copies_and_pickles() -> None:
+def test_a_mapping_is_copied_and_pickled() -> None:
     frozen = FrozenMapping({"a": 1})
     assert copy.copy(frozen) is frozen
     again = pickle.loads(pickle.dumps(frozen))

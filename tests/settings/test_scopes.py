@@ -25,7 +25,7 @@ def test_a_scope_without_fallback_is_strict() -> None:
     assert ClusterScope().fallback is None
 
 
-def test_values() -> None:
+def test_scopes_are_values() -> None:
     assert RackScope("dc1", "r1") == RackScope("dc1", "r1")
     assert RackScope("dc1", "r1") != RackScope("dc1", "r1", fallback=ClusterScope())
     assert len({ClusterScope(), ClusterScope(), DatacenterScope("a"), DatacenterScope("a")}) == 2

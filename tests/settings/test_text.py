@@ -41,11 +41,13 @@ class TestUrl:
             ("http://10.0.0.1,[::1]:9000?region=eu", ("10.0.0.1", "[::1]"), 9000, "http"),
         ],
     )
-    def test_addresses(self, url: str, seeds: tuple[str, ...], port: int | None, scheme: str) -> None:
+    def test_a_url_names_seeds_port_and_scheme(
+        self, url: str, seeds: tuple[str, ...], port: int | None, scheme: str
+    ) -> None:
         config = ClusterConfig.from_url(url)
         assert (config.seeds, config.port, config.scheme) == (seeds, port, scheme)
 
-    def test_query(self) -> None:
+    def test_the_query_of_a_url_has_settings(self) -> None:
         config = ClusterConfig.from_url(
             "http://a/?datacenter=dc1&rack=r%201&connect_timeout=0.5&read_timeout=3&total_timeout=9"
             "&pool_timeout=8&max_attempts=2&silent_writes=wait&hedge_after=P99&hedge_max_extra=0.1"
@@ -95,7 +97,7 @@ class TestUrl:
             ("http://a\nb/", "seed"),
         ],
     )
-    def test_mistakes(self, url: str, word: str) -> None:
+    def test_a_mistake_is_an_error_with_a_remedy(self, url: str, word: str) -> None:
         refused(lambda: ClusterConfig.from_url(url), word)
 
     @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ class TestUrl:
             assert "ter2" not in message
 
     @pytest.mark.parametrize("url", [None, 5, b"http://a", ["http://a"]])
-    def test_no_string(self, url: Any) -> None:
+    def test_a_url_must_be_a_string(self, url: Any) -> None:
         refused(lambda: ClusterConfig.from_url(url), "must be a string")
 
     @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ class TestUrl:
         assert config.node_port == 3
         assert {port for _, port in config.seed_addresses} >= {1, 2}
 
-    def test_changes_win(self) -> None:
+    def test_changes_have_priority_over_the_url(self) -> None:
         url = "http://a:1/?datacenter=dc1&rack=r1&connect_timeout=5&region=eu"
         assert ClusterConfig.from_url(url, datacenter="dc2").routing_scope == DatacenterScope("dc2")
         assert ClusterConfig.from_url(url, rack="r2").routing_scope == RackScope("dc1", "r2")
@@ -154,7 +156,7 @@ class TestUrl:
 
 
 class TestEnvironment:
-    def test_all_of_it(self) -> None:
+    def test_the_environment_has_all_its_settings(self) -> None:
         config = ClusterConfig.from_env(
             {
                 "ALTERNATOR_URL": "http://a",
@@ -186,12 +188,12 @@ class TestEnvironment:
             "'web-3'",
         )
 
-    def test_the_processs_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_environment_of_the_process_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ALTERNATOR_URL", "http://a:1")
         assert ClusterConfig.from_env().port == 1
 
     @pytest.mark.parametrize("env", [{}, {"ALTERNATOR_URL": ""}])
-    def test_missing(self, env: dict[str, str]) -> None:
+    def test_a_missing_variable_is_an_error(self, env: dict[str, str]) -> None:
         refused(lambda: ClusterConfig.from_env(env), "ALTERNATOR_URL is not set", "http://")
 
     @pytest.mark.parametrize("there", ["ACCESS", "SECRET"])
@@ -203,7 +205,7 @@ class TestEnvironment:
 
 
 class TestMappings:
-    def test_nested(self) -> None:
+    def test_a_mapping_has_nested_settings(self) -> None:
         config = ClusterConfig.from_dict(
             {
                 "seeds": ["a"],
@@ -220,7 +222,7 @@ class TestMappings:
         assert (config.health, config.discovery) == (Health(probe_interval=2), Discovery(interval=2))
         assert config.credentials == Credentials("a", "b")
 
-    def test_with_a_url(self) -> None:
+    def test_a_mapping_may_have_a_url(self) -> None:
         config = ClusterConfig.of({"url": "http://a:1/?connect_timeout=5", "timeouts": {"read": 3}, "rack": None})
         assert (config.port, config.timeouts) == (1, Timeouts(connect=5, read=3))
 
@@ -241,17 +243,17 @@ class TestMappings:
             ({"url": 5}, "must be a string"),
         ],
     )
-    def test_mistakes(self, mapping: Mapping[str, Any], word: str) -> None:
+    def test_a_mistake_is_an_error_with_a_remedy(self, mapping: Mapping[str, Any], word: str) -> None:
         refused(lambda: ClusterConfig.of(mapping), word)
 
     @pytest.mark.parametrize("thing", [None, 5, ["http://a"], b"http://a"])
-    def test_of_something_else(self, thing: Any) -> None:
+    def test_another_type_is_refused(self, thing: Any) -> None:
         refused(lambda: ClusterConfig.of(thing), "a URL such as")
 
     def test_from_dict_of_something_else(self) -> None:
         refused(lambda: ClusterConfig.from_dict("http://a"), "mapping")  # type: ignore[arg-type]
 
-    def test_of_a_config(self) -> None:
+    def test_a_config_is_accepted(self) -> None:
         config = ClusterConfig("a")
         assert ClusterConfig.of(config) is config
         assert ClusterConfig.of(config, port=1).port == 1

@@ -31,7 +31,7 @@ from .support import refused
         *((Health, name, 0) for name in ("max_parallel_probes", "probe_interval", "probe_timeout", "suspect_after")),
     ],
 )
-def test_nested_settings(kind: type, field: str, value: Any) -> None:
+def test_wrong_nested_settings_are_refused(kind: type, field: str, value: Any) -> None:
     refused(lambda: kind(**{field: value}), f"{kind.__name__}: {field}")
 
 
@@ -74,5 +74,5 @@ def test_zero_means_not_waiting_where_that_makes_sense() -> None:
     "arguments",
     [("", "s"), ("a", ""), (None, "s"), ("a", None), (b"a", "s"), ("a\n", "s"), ("a", "s", ""), ("a", "s", "t\r")],
 )
-def test_credentials(arguments: tuple[Any, ...]) -> None:
+def test_wrong_credentials_are_refused(arguments: tuple[Any, ...]) -> None:
     refused(lambda: Credentials(*arguments), "Credentials: ")

@@ -122,7 +122,7 @@ def test_the_report_for_machines(run: Run) -> None:
     assert (document["version"], document["files"], document["compared"]) == (1, 3, False)
 
 
-def test_with_a_cluster(run: Run, local: LocalCluster, cluster: Cluster) -> None:
+def test_the_command_compares_models_with_a_cluster(run: Run, local: LocalCluster, cluster: Cluster) -> None:
     cluster.client.create_table(
         TableName="orders",
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
@@ -168,7 +168,7 @@ def test_with_a_cluster(run: Run, local: LocalCluster, cluster: Cluster) -> None
         (["--models", "shop.models", "--url", "nonsense://"], "error: "),
     ],
 )
-def test_mistakes(run: Run, arguments: list[str], says: str) -> None:
+def test_a_mistake_ends_with_status_2(run: Run, arguments: list[str], says: str) -> None:
     status, out, err = run(*arguments)
     assert (status, out) == (2, "")
     assert says in err

@@ -43,7 +43,7 @@ def written_operations(local: LocalCluster) -> set[str]:
 # ---- nodes ------------------------------------------------------------------------------------------------------
 
 
-def test_nodes(local: LocalCluster, at: Run) -> None:
+def test_the_command_nodes_prints_a_table(local: LocalCluster, at: Run) -> None:
     local[2].kill(still_listed=True)
     status, out, _ = at("nodes")
     lines = out.splitlines()
@@ -55,7 +55,7 @@ def test_nodes(local: LocalCluster, at: Run) -> None:
     assert "3 nodes, 2 of them answer" in out
 
 
-def test_nodes_for_machines(local: LocalCluster, at: Run) -> None:
+def test_the_command_nodes_prints_json(local: LocalCluster, at: Run) -> None:
     local[2].kill(still_listed=True)
     status, out, _ = at("nodes", "--json")
     printed = json.loads(out)
@@ -115,7 +115,7 @@ def test_nodes_of_a_server_that_denies_the_system_tables(run: Run) -> None:
 # ---- route ------------------------------------------------------------------------------------------------------
 
 
-def test_route(cluster: Cluster, at: Run) -> None:
+def test_the_command_route_prints_the_nodes(cluster: Cluster, at: Run) -> None:
     create(cluster)
     route = _route_of(cluster, "alice")
     status, out, _ = at("route", "orders", "alice")
@@ -192,7 +192,7 @@ def _ring_questions(local: LocalCluster) -> int:
         (["orders"], "the following arguments are required: KEY"),
     ],
 )
-def test_mistakes_in_route(cluster: Cluster, at: Run, arguments: list[str], said: str) -> None:
+def test_mistakes_in_route_end_with_status_2(cluster: Cluster, at: Run, arguments: list[str], said: str) -> None:
     create(cluster)
     status, out, err = at("route", *arguments)
     assert (status, out) == (2, "")
@@ -246,7 +246,7 @@ def test_check_in_a_narrow_terminal(at: Run, monkeypatch: pytest.MonkeyPatch) ->
     assert max(map(len, out.splitlines())) <= 44
 
 
-def test_check_over_tls(run: Run) -> None:
+def test_the_command_check_works_over_tls(run: Run) -> None:
     with LocalCluster(nodes=1, tls=True) as local:
         assert run("check", "--url", local.url)[0] == 1
         assert run("check", "--url", local.url, "--ca", str(local.tls.ca_file))[0] == 0
@@ -309,7 +309,7 @@ def test_bench_tells_failures(local: LocalCluster, cluster: Cluster, at: Run) ->
         (["orders", "--seconds", "nan"], "from 0.1 to 300"),
     ],
 )
-def test_mistakes_in_bench(at: Run, arguments: list[str], said: str) -> None:
+def test_mistakes_in_bench_end_with_status_2(at: Run, arguments: list[str], said: str) -> None:
     status, out, err = at("bench", *arguments)
     assert (status, out) == (2, "")
     assert said in err
@@ -326,7 +326,7 @@ def test_bench_reads_the_token_ring_only_if_it_is_asked_to(
     assert (_ring_questions(local) > 0) == is_read
 
 
-def test_percentiles() -> None:
+def test_percentiles_are_computed() -> None:
     values = [float(number) for number in range(1, 101)]
     assert [bench.percentile(values, share) for share in (0.5, 0.9, 0.99, 1.0)] == [50, 90, 99, 100]
     assert bench.percentile([7.0], 0.01) == 7
@@ -350,7 +350,7 @@ def test_percentiles() -> None:
         (["check", "--frob"], "unrecognized arguments: --frob"),
     ],
 )
-def test_mistakes(run: Run, arguments: list[str], said: str) -> None:
+def test_a_mistake_ends_with_status_2(run: Run, arguments: list[str], said: str) -> None:
     status, out, err = run(*arguments)
     assert (status, out) == (2, "")
     assert err.startswith("error: ")
@@ -377,7 +377,7 @@ def test_no_secret_can_be_given_on_the_command_line(run: Run) -> None:
         assert "ALTERNATOR_SECRET_KEY" in out
 
 
-def test_version(run: Run) -> None:
+def test_the_option_prints_the_version(run: Run) -> None:
     assert re.match(r"\d+\.\d+", run("--version")[1])
 
 

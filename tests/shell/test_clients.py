@@ -36,7 +36,7 @@ def test_who_is_on_the_cluster(waiting: LocalNode, at: Run) -> None:
     assert lines[3] == "1 client seen at one moment. An idle one is not seen."
 
 
-def test_for_machines(waiting: LocalNode, at: Run) -> None:
+def test_the_command_clients_prints_json(waiting: LocalNode, at: Run) -> None:
     status, out, _ = at("clients", "--seconds", "0.2", "--json")
     document = json.loads(out)
     assert status == 0

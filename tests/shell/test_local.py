@@ -71,7 +71,9 @@ def test_it_runs_from_the_shell_until_a_signal(number: signal.Signals) -> None:
         (["--hop-delay", "-1"], "hop_delay must be a number of seconds"),
     ],
 )
-def test_wrong_arguments(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+def test_wrong_arguments_end_with_status_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         assert cli.main(["local", "--port", "0", *arguments]) == 2

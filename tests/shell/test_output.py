@@ -124,7 +124,7 @@ def test_labels_survive_a_narrow_terminal(local: LocalCluster, columns: int) -> 
         (["frobnicate", "--"], set()),
     ],
 )
-def test_completion_in_bash(run: Run, words: list[str], expected: set[str]) -> None:
+def test_bash_completes_commands(run: Run, words: list[str], expected: set[str]) -> None:
     script = run("completion", "bash")[1]
     typed = " ".join(shlex.quote(word) for word in ["pynamodb-alternator", *words])
     line = f"set -u\n{script}\nCOMP_WORDS=({typed}); COMP_CWORD={len(words)}; _pynamodb_alternator\n"

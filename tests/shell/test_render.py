@@ -124,7 +124,7 @@ def test_the_condition_of_a_node(state: State, set_aside_for: float | None, cond
     assert NodeInfo("a:1", state, None, None, True, 0, None, None, set_aside_for).condition == condition
 
 
-def test_no_nodes(paper: Paper) -> None:
+def test_an_empty_list_of_nodes_is_explained(paper: Paper) -> None:
     show_nodes(Screen(out=paper), [], "cluster")
     assert paper.getvalue().splitlines() == [
         "no nodes; the scope is cluster.",
@@ -138,7 +138,7 @@ FINDINGS = [
 ]
 
 
-def test_findings(paper: Paper) -> None:
+def test_findings_are_printed_with_their_remedies(paper: Paper) -> None:
     screen = Screen(out=paper)
     for finding in FINDINGS:
         show_finding(screen, finding, "shop")
@@ -162,7 +162,7 @@ def test_findings_in_a_narrow_terminal(paper: Paper, monkeypatch: pytest.MonkeyP
     ]
 
 
-def test_a_route(paper: Paper) -> None:
+def test_a_route_is_printed(paper: Paper) -> None:
     nodes = ("10.0.0.1:8000", "10.0.0.2:8000")
     ring = (*nodes, "10.0.0.3:8000")
     route = KeyRoute("orders", "id", {"S": "a"}, KeyRouteAffinity.RMW, 7, nodes, ring, None, "Because.")

@@ -82,7 +82,7 @@ def test_tables_are_created_and_shown(local: LocalCluster, at: Run, shop: str) -
     assert "Order" not in at("tables")[1]
 
 
-def test_another_alias(at: Run, shop: str) -> None:
+def test_the_command_uses_models_of_another_alias(at: Run, shop: str) -> None:
     out = at("create-tables", "--models", shop, "--alias", "archive", "--json")[1]
     assert json.loads(out) == {"tables": [{"table": "archived", "model": "Archived", "state": "created"}]}
     status, out, _ = at("tables", "--models", shop, "--alias", "archive", "--json")
@@ -108,7 +108,7 @@ def test_another_alias(at: Run, shop: str) -> None:
         ([], "the following arguments are required: --models"),
     ],
 )
-def test_mistakes(at: Run, arguments: list[str], says: str) -> None:
+def test_a_mistake_ends_with_status_2(at: Run, arguments: list[str], says: str) -> None:
     status, out, err = at("create-tables", *arguments)
     assert (status, out) == (2, "")
     assert says in err

@@ -153,7 +153,7 @@ class TestOrder:
                 continue
         assert bench.reading.source == "n7:8000"
 
-    def test_nobody_to_ask(self) -> None:
+    def test_seeds_that_cannot_be_resolved_are_an_error(self) -> None:
         bench = Bench(FakeNetwork(), ["unknown"])
         with pytest.raises(DiscoveryError, match="none of the seeds can be resolved") as raised:
             bench.read()

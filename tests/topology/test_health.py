@@ -17,7 +17,7 @@ ROWS = [line.split("\t") for line in VECTORS.read_text().splitlines() if line an
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_the_published_vectors(row: list[str]) -> None:
+def test_transitions_equal_the_published_vectors(row: list[str]) -> None:
     _, initial, active_most, recovery, promotion, quarantine_most, observations, state, *counters = row
     policy = Health(
         active_failure_threshold=int(active_most),

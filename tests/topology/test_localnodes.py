@@ -36,7 +36,7 @@ def read(entries: Any, source: Node = SOURCE, **settings: Any) -> tuple[list[str
         (RackScope("a&b c", "é/1"), "/localnodes?dc=a%26b%20c&rack=%C3%A9%2F1"),
     ],
 )
-def test_the_question(scope: Any, path: str) -> None:
+def test_the_scope_decides_the_path(scope: Any, path: str) -> None:
     assert path_for(scope) == path
 
 
@@ -116,7 +116,7 @@ def test_a_reason_is_short_and_safe_to_log() -> None:
     assert "\n" not in entry
 
 
-def test_ipv6() -> None:
+def test_ipv6_addresses_are_accepted() -> None:
     nodes, reasons = read(["2001:DB8::1", "fe80::1%eth0", "[2001:db8::2]"], LINK)
     assert nodes == ["[2001:db8::1]:8000", "[fe80::1%eth0]:8000", "[2001:db8::2]:8000"]
     assert reasons == []
@@ -246,14 +246,14 @@ def test_a_list_without_end_is_refused() -> None:
 class TestNetworks:
     ALLOWED = (ipaddress.ip_network("10.0.0.0/24"), ipaddress.ip_network("2001:db8::/32"))
 
-    def test_only_those_inside(self) -> None:
+    def test_only_addresses_inside_the_networks_are_accepted(self) -> None:
         nodes, reasons = read(["10.0.0.1", "10.0.1.1", "2001:db8::5", "db.example.com"], allowed_networks=self.ALLOWED)
         assert nodes == ["10.0.0.1:8000", "[2001:db8::5]:8000"]
         assert reasons == ["outside allowed_networks"] * 2
 
 
 class TestTranslator:
-    def test_address_and_port(self) -> None:
+    def test_a_translator_changes_address_and_port(self) -> None:
         table = {"10.0.0.1": "203.0.113.1:9001", "10.0.0.2": "nat.example.com", "10.0.0.3": "[2001:db8::1]:9003"}
         nodes, reasons = read(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"], translate=table.get)
         assert nodes == ["203.0.113.1:9001", "nat.example.com:8000", "[2001:db8::1]:9003"]
@@ -298,7 +298,7 @@ values = st.recursive(
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(values, max_size=12) | values)
-def test_any_json(answer: Any) -> None:
+def test_any_json_is_read_or_refused(answer: Any) -> None:
     body = json.dumps(answer).encode()
     try:
         nodes, refused = read_answer(body, SOURCE, CLUSTER, NodeFilter())
@@ -314,7 +314,7 @@ def test_any_json(answer: Any) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=100))
-def test_any_bytes(body: bytes) -> None:
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with contextlib.suppress(ValueError):
         read_answer(body, SOURCE, CLUSTER, NodeFilter())
 

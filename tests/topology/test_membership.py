@@ -53,7 +53,7 @@ class TestStart:
         assert world.listener.names() == []
         assert hosts(world.membership.probes_due(world.clock())) == [N1, "10.9.9.9"]
 
-    def test_it_begins_once(self) -> None:
+    def test_the_membership_begins_once(self) -> None:
         world = three()
         world.start()
         before = world.membership.view
@@ -467,7 +467,7 @@ class TestHealth:
         assert world.state(N2) is State.DOWN
         assert "503" in world.listener.of("node-down")[0]["error"]
 
-    def test_down_and_back(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_node_goes_down_and_comes_back(self, caplog: pytest.LogCaptureFixture) -> None:
         world = three()
         world.start()
         with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):
@@ -756,7 +756,7 @@ class TestLocks:
         finished(thread)
         assert result == [[[N1], [N1, N2], 1, True, False, f"{N2}:8000 refused"]]
 
-    def test_many_threads(self) -> None:
+    def test_many_threads_change_the_state(self) -> None:
         world = two_datacenters(routing_scope=RACK)
         world.start()
         names = sorted(world.network.places)

@@ -341,7 +341,7 @@ class TestReading:
         bench.step()
         assert bench.readings() == 1
 
-    def test_seldom_while_idle(self, make: Make) -> None:
+    def test_an_idle_cluster_is_read_seldom(self, make: Make) -> None:
         bench = make()
         bench.start()
         bench.clock.now += 11

@@ -20,7 +20,7 @@ def vectors() -> list[tuple[str, list[str], list[str]]]:
 
 
 @pytest.mark.parametrize(("urls", "expected"), [row[1:] for row in vectors()], ids=[row[0] for row in vectors()])
-def test_the_published_vectors(urls: list[str], expected: list[str]) -> None:
+def test_endpoints_equal_the_published_vectors(urls: list[str], expected: list[str]) -> None:
     assert sorted({canonical_endpoint(url) for url in urls}, key=str.encode) == expected
 
 
@@ -37,7 +37,9 @@ def test_the_published_vectors(urls: list[str], expected: list[str]) -> None:
         ("https", "[FE80::1%e0]", 443, "https://[fe80::1%e0]", "[fe80::1%e0]:443", "[fe80::1]"),
     ],
 )
-def test_spellings(scheme: str, host: str, port: int, endpoint: str, address: str, header: str) -> None:
+def test_each_spelling_makes_the_same_node(
+    scheme: str, host: str, port: int, endpoint: str, address: str, header: str
+) -> None:
     node = Node(scheme, host, port)
     assert (node.endpoint, node.address, node.host_header) == (endpoint, address, header)
     assert str(node) == address

@@ -98,7 +98,7 @@ def test_a_ring_with_gaps_or_with_two_truths_is_none(ranges: tuple[tuple[int, in
 
 
 @given(st.sets(st.integers(FIRST + 1, LAST - 1), max_size=20), st.data())
-def test_any_ring(inner: set[int], data: st.DataObject) -> None:
+def test_any_ring_finds_the_replicas_of_a_token(inner: set[int], data: st.DataObject) -> None:
     ends = [FIRST, *sorted(inner), LAST]
     replicas = st.lists(st.sampled_from([A, B, C]), min_size=1, max_size=3, unique=True)
     ranges = [(start, end, data.draw(replicas)) for start, end in pairwise(ends)]
@@ -124,13 +124,13 @@ def test_the_nodes_are_those_of_the_scope_in_canonical_order() -> None:
             assert len(holders(ring, 0, Topology(NODES, NODES[start:], NODES))) == (3, 2, 2, 1, 1, 0)[start]
 
 
-def test_ports() -> None:
+def test_the_ring_uses_the_ports_of_its_rows() -> None:
     ring = whole((FIRST, 0, ("10.0.0.1", ANY_PORT)), (0, LAST, ("10.0.0.1", 8001)))
     assert holders(ring, 0) == ["10.0.0.1"]
     assert holders(ring, 1) == []
 
 
-def test_alike() -> None:
+def test_equal_rings_are_alike() -> None:
     ring = whole(*TABLETS)
     assert ring.alike(whole(*reversed(TABLETS)))
     assert not ring.alike(whole(*TABLETS, (7, LAST, B)))

@@ -143,7 +143,7 @@ moments = st.lists(st.tuples(st.integers(0, 5), names, names), max_size=15)
 
 @settings(deadline=None, max_examples=150)
 @given(moments, st.integers(0, 4))
-def test_whatever_happens(steps: list[tuple[int, str, str]], restore_after: int) -> None:
+def test_the_scope_in_use_follows_the_rule(steps: list[tuple[int, str, str]], restore_after: int) -> None:
     chooser, now = Chooser(restore_after=restore_after), 0
     scopes = list(chain(RACK))
     good_since: dict[int, int] = {}
@@ -237,7 +237,7 @@ def test_a_ring_without_news_of_the_datacenter_is_the_rack() -> None:
     assert hosts(topology.affinity_ring) == ["a1"]
 
 
-def test_nothing_known() -> None:
+def test_an_empty_reading_makes_an_empty_topology() -> None:
     topology = make_topology(RACK, Reading(), 0, 0)
     assert topology.ring == topology.nodes == topology.affinity_ring == ()
 

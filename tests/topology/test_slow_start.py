@@ -42,7 +42,7 @@ def test_who_looks_at_each_next_step_sees_each_step_and_looks_no_more_often(peri
     assert len(set(seen)) == len(seen) <= STEPS + 1
 
 
-def test_earliest() -> None:
+def test_the_earliest_time_is_found() -> None:
     assert (earliest(), earliest(None), earliest(None, 2.0, 1.0)) == (None, None, 1.0)
 
 

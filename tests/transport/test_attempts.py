@@ -108,7 +108,7 @@ def test_max_attempts_bounds_the_cycles_and_the_wait_grows_up_to_its_limit(world
     assert all(0 <= wait <= limit for wait, limit in zip(world.waits, (0.1, 0.2, 0.3, 0.3), strict=True))
 
 
-def test_full_jitter() -> None:
+def test_waits_have_full_jitter() -> None:
     waits = []
     world = World()
     for _ in range(200):

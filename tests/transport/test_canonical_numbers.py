@@ -82,7 +82,7 @@ def test_sets_wherever_they_are(parameters_of: Any, keys: bool) -> None:
         ([], []),
     ],
 )
-def test_elements(elements: Any, made: Any) -> None:
+def test_elements_of_sets_become_canonical(elements: Any, made: Any) -> None:
     assert sent({"Item": {"s": {"NS": elements}}}, keys=False) == {"Item": {"s": {"NS": made}}}
 
 
@@ -128,7 +128,7 @@ def condition(text: str, member: str = "FilterExpression", **values: Any) -> dic
 
 @pytest.mark.parametrize("member", ["FilterExpression", "ConditionExpression", "SearchConditionExpression"])
 @pytest.mark.parametrize("keys", [False, True])
-def test_conditions(member: str, keys: bool) -> None:
+def test_values_of_conditions_become_canonical(member: str, keys: bool) -> None:
     written = condition("a = :a AND m.x = :x AND b IN (:b, :c) AND d < :d", member, a=N, x=N, b=N, c={"S": "1.0"}, d=N)
     values = sent(written, keys=keys)["ExpressionAttributeValues"]
     assert values == {":a": ONE, ":x": N, ":b": ONE, ":c": {"S": "1.0"}, ":d": N}

@@ -89,7 +89,7 @@ def test_head_and_body_leave_in_one_piece() -> None:
     assert seen == [b'POST / HTTP/1.1\r\nHost: h:1\r\nX-Amz-Target: a.B\r\nContent-Length: 7\r\n\r\n{"a":1}']
 
 
-def test_ipv6() -> None:
+def test_a_connection_reaches_an_ipv6_node() -> None:
     try:
         with Server(host="::1") as server:
             connection = Connection.open(server.node(), connect_timeout=5)
@@ -99,7 +99,7 @@ def test_ipv6() -> None:
         pytest.skip("no IPv6 here")
 
 
-def test_socket_options() -> None:
+def test_a_connection_sets_socket_options() -> None:
     with Server() as server:
         connection = Connection.open(server.node(), connect_timeout=5)
         sock = connection._sock
@@ -112,7 +112,7 @@ def test_socket_options() -> None:
 # ---- connecting ------------------------------------------------------------------------------------------------
 
 
-def test_refused() -> None:
+def test_a_refused_connection_is_an_error() -> None:
     node = Node("http", "127.0.0.1", unused_port())
     with pytest.raises(NodeUnreachableError, match="refused") as caught:
         Connection.open(node, connect_timeout=5)
@@ -150,7 +150,7 @@ def test_a_listed_name_that_leads_to_this_machine_is_not_connected(monkeypatch: 
         connection.close()
 
 
-def test_connect_timeout() -> None:
+def test_the_connect_timeout_ends_connecting() -> None:
     with FullListener() as node:
         started = time.monotonic()
         with pytest.raises(ConnectTimeoutError, match=r"0\.1 s"):
@@ -192,7 +192,7 @@ def test_cut_ends_connecting() -> None:
 # ---- waiting ---------------------------------------------------------------------------------------------------
 
 
-def test_read_timeout() -> None:
+def test_the_read_timeout_ends_an_exchange() -> None:
     with Server(silent) as server:
         connection = Connection.open(server.node(), connect_timeout=5)
         with pytest.raises(ReadTimeoutError, match="did not answer within the read timeout") as caught:
@@ -486,7 +486,7 @@ def test_an_interrupt_within_the_parser_is_not_swallowed(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("what", ["data", "end", "reset"])
-def test_stale(what: str) -> None:
+def test_a_closed_connection_is_stale(what: str) -> None:
     with Server() as server:
         connection = Connection.open(server.node(), connect_timeout=5)
         send(connection)
@@ -533,7 +533,7 @@ def test_abandon_does_not_tell_the_node() -> None:
             assert kept.recv(1000).endswith(b"ok")
 
 
-def test_without_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_works_without_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows has no `select.poll`, and eventlet takes it away."""
     monkeypatch.delattr(sockets.select, "poll")
     with Server() as server:

@@ -25,7 +25,7 @@ from pynamodb_alternator.transport.http1.sockets import refuse_itself, words_of
         (TimeoutError(), "TimeoutError"),
     ],
 )
-def test_errors_in_words(error: OSError, words: str) -> None:
+def test_errors_are_put_into_words(error: OSError, words: str) -> None:
     assert words_of(error) == words
 
 

@@ -121,7 +121,7 @@ def test_it_is_tried_again(figures: Figures) -> None:
 # ---- averages --------------------------------------------------------------------------------------------------------
 
 
-def test_a_moving_average(figures: Figures) -> None:
+def test_the_average_moves(figures: Figures) -> None:
     figures.answers(A, 1.0)
     figures.answers(A, 2.0)
     assert figures.average(A) == pytest.approx(1.5)
@@ -169,7 +169,7 @@ def test_an_exchange_that_was_broken_off_takes_at_least_as_long_as_it_took(figur
     assert figures.prefers(B, A)
 
 
-def test_failures(figures: Figures) -> None:
+def test_failures_are_kept_apart_from_averages(figures: Figures) -> None:
     figures.loads.failed(A, GET)
     assert figures.average(A) == 1.0  # nobody has answered
     figures.answers(B, 0.001, 500)

@@ -238,7 +238,7 @@ def test_the_last_of_two_equal_names_counts() -> None:
     assert ours("GetItem", body) == stock("GetItem", body) == {"Item": {"a": {"S": "2"}}}
 
 
-def test_deep_nesting() -> None:
+def test_deep_nesting_is_read() -> None:
     value: Any = {"B": "QUI="}
     for _ in range(100):
         value = {"L": [{"M": {"a": value}}]}
@@ -463,7 +463,7 @@ def test_base64_is_read_in_parts_too() -> None:
     assert looks.count - before.count >= 100_000 // 500
 
 
-def test_metadata() -> None:
+def test_answers_have_metadata() -> None:
     assert response_metadata(200, {"content-type": "x", "x-amzn-requestid": "id"}) == {
         "HTTPStatusCode": 200,
         "HTTPHeaders": {"content-type": "x", "x-amzn-requestid": "id"},

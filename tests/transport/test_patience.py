@@ -41,11 +41,11 @@ def test_progress_begins_the_wait_again() -> None:
         assert patience.left(now, progress=START + 49.25) == left
 
 
-def test_without_limit() -> None:
+def test_patience_may_have_no_limit() -> None:
     assert Patience(math.inf, START, parts=4).left(START + 1e6) == math.inf
 
 
-def test_none_at_all() -> None:
+def test_patience_may_be_zero() -> None:
     assert Patience(0.0, START, parts=4).left(START) == 0.0
 
 

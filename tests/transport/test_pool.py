@@ -421,7 +421,7 @@ def test_waits_tells_who_waits_and_how_long() -> None:
 # ---- the end, and forks ----------------------------------------------------------------------------------------
 
 
-def test_close() -> None:
+def test_closing_ends_waiting_requests() -> None:
     with Server() as server:
         pools = Pools(limit=1)
         node = server.node()

@@ -215,7 +215,7 @@ SCENES = [
 
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("kept", [False, True])
-def test_at_every_instruction(
+def test_an_interruption_at_every_instruction_loses_no_slot(
     scene: Callable[[NodePool], Callable[[], None]], kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`kept`: something keeps the exception, and with it all that the interrupted functions held."""
@@ -261,7 +261,7 @@ def test_at_every_instruction(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["signal", "keyboard", "threads", "gevent"])
-def test_at_random_moments(kind: str) -> None:
+def test_an_interruption_at_random_moments_loses_no_slot(kind: str) -> None:
     """By hand, it runs for longer: see the module."""
     if kind == "gevent":
         pytest.importorskip("gevent")

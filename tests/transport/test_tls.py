@@ -207,7 +207,7 @@ def test_the_ca_in_all_its_forms(authority: Authority, tmp_path: Path, form: str
         assert send(connection, b"again") == b"again"
 
 
-def test_large_bodies(authority: Authority) -> None:
+def test_large_bodies_go_over_tls(authority: Authority) -> None:
     contexts = TlsContexts(Tls(ca=authority.file))
     with Server(tls=authority.server("127.0.0.1")) as server, opened(server.node(), contexts) as connection:
         for size in (20_000, 70_000, 5_000_000):
@@ -615,7 +615,7 @@ def test_the_system_s_authorities_beside_our_own(
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_mutual_tls(authority: Authority, stranger: Authority, version: ssl.TLSVersion) -> None:
+def test_a_client_shows_its_certificate(authority: Authority, stranger: Authority, version: ssl.TLSVersion) -> None:
     context = authority.server("127.0.0.1", clients=authority)
     context.minimum_version = context.maximum_version = version
     cert, key = authority.issue("client")
@@ -850,7 +850,7 @@ def test_many_records_in_one_answer(authority: Authority) -> None:
         assert send(connection) == body
 
 
-def test_key_log(authority: Authority, tmp_path: Path) -> None:
+def test_the_secrets_of_sessions_are_logged(authority: Authority, tmp_path: Path) -> None:
     log = tmp_path / "keys.log"
     contexts = TlsContexts(Tls(ca=authority.file, key_log=log))
     with (

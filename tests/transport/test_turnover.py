@@ -58,7 +58,7 @@ def test_connections_that_a_fleet_opens_together_are_renewed_at_a_steady_rate() 
     assert max(minutes.values()) < 1.25 * count * 60 / AGE  # and five times, if all lived for ten minutes at first
 
 
-def test_never() -> None:
+def test_without_an_age_no_connection_ends() -> None:
     assert (NEVER.at(5.0, takes_place=True), NEVER.after_failure(5.0)) == (math.inf, math.inf)
 
 
@@ -283,7 +283,7 @@ def test_a_node_that_is_declared_down_meanwhile() -> None:
 
 
 @pytest.mark.parametrize("refuses", [False, True])
-def test_in_steps(refuses: bool) -> None:
+def test_connections_end_in_steps(refuses: bool) -> None:
     with Server() as server, closing(Pools(clock=(clock := Clock()), max_idle=1e6, renewal=EXACT)) as pools:
         node = server.node()
         request(pools, node)

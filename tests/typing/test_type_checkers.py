@@ -50,7 +50,7 @@ def _shown(errors: checkers.Errors) -> str:
 
 
 @BOTH
-def test_a_users_project(checker: str, tmp_path: Path) -> None:
+def test_type_checkers_accept_a_users_project(checker: str, tmp_path: Path) -> None:
     assert check(checker, tmp_path, "project", "with_stubs.py", stubs=checkers.STUBS) >= 35
 
 
@@ -63,7 +63,7 @@ def test_clients_with_types_boto3(checker: str, tmp_path: Path) -> None:
 
 
 @BOTH
-def test_a_users_project_without_stubs(checker: str, tmp_path: Path) -> None:
+def test_type_checkers_accept_a_project_without_stubs(checker: str, tmp_path: Path) -> None:
     assert check(checker, tmp_path, "project", "without_stubs.py") >= 35
 
 
