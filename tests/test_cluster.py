@@ -24,7 +24,7 @@ def test_a_cluster_is_not_pickled_or_copied_and_says_what_to_pass_instead(again:
             assert other.config == cluster.config
 
 
-def test_a_cluster_that_nobody_holds_is_collected_with_its_settings() -> None:
+def test_a_cluster_without_references_is_collected_with_its_settings() -> None:
     gone = weakref.ref(Cluster("http://127.0.0.1:1"))
     gc.collect()
     assert gone() is None

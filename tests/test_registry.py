@@ -168,7 +168,7 @@ def test_a_wrong_configuration_changes_nothing() -> None:
     assert registry.get_cluster() is cluster
 
 
-def test_a_closed_cluster_is_made_anew() -> None:
+def test_a_closed_cluster_is_made_again() -> None:
     configure(default=NOWHERE)
     first = registry.get_cluster()
     first.close()
@@ -177,7 +177,7 @@ def test_a_closed_cluster_is_made_anew() -> None:
     assert not second.closed
 
 
-def test_the_cluster_of_a_source_is_left_when_the_source_is_gone() -> None:
+def test_a_connection_leaves_the_cluster_of_a_removed_source() -> None:
     """A connection keeps its cluster for as long as it is open, but not that of an application which is no more."""
     configure(default=NOWHERE)
     source = Source()
@@ -195,7 +195,7 @@ def test_the_cluster_of_a_source_is_left_when_the_source_is_gone() -> None:
 
 @pytest.mark.usefixtures("no_aliases")
 @pytest.mark.parametrize("wrong", [NOWHERE, ClusterConfig("127.0.0.1"), 5, ["127.0.0.1"]])
-def test_a_cluster_without_an_alias_is_refused_in_words(wrong: Any) -> None:
+def test_a_cluster_without_an_alias_is_refused_with_a_remedy(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"no alias for it\. Write configure\(default="):
         configure(wrong)
 

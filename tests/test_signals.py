@@ -35,7 +35,7 @@ def test_each_pinned_signal_exists(name: str) -> None:
     assert signal.__doc__
 
 
-def test_there_are_no_others() -> None:
+def test_all_signals_are_listed() -> None:
     assert sorted(signals.namespace) == sorted(name.replace("_", "-") for name in PINNED)
 
 
@@ -55,7 +55,7 @@ def test_receivers_get_the_sender_and_keyword_arguments() -> None:
 DOWN = {"cluster_name": "c", "node": "a:1", "failures": 3, "error": "refused"}
 
 
-def test_receivers_get_the_event_beside_the_keyword_arguments_of_before() -> None:
+def test_receivers_get_the_event_and_its_fields() -> None:
     seen: list[dict[str, Any]] = []
     typed: list[signals.NodeDown] = []
 

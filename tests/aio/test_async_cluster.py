@@ -466,7 +466,7 @@ def test_asyncio_timeout_ends_a_request(local: LocalCluster) -> None:
     run(main)
 
 
-def test_a_node_whose_requests_are_always_cancelled_is_probed_all_the_same(local: LocalCluster) -> None:
+def test_a_node_whose_requests_are_always_cancelled_is_probed(local: LocalCluster) -> None:
     """A task that waits less than `suspect_after` would never find out that a node hangs."""
 
     async def main() -> None:
@@ -729,7 +729,7 @@ def test_a_certificate_that_is_not_accepted() -> None:
 # ---- a connection by itself --------------------------------------------------------------------------------------
 
 
-def test_connecting_to_nobody_and_to_whom_never_accepts(local: LocalCluster) -> None:
+def test_connecting_fails_if_no_node_listens_or_accepts(local: LocalCluster) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         listed = AsyncConnection(Node("http", "localhost", local.port, is_listed_name=True), loop)
@@ -875,7 +875,7 @@ def test_an_answer_that_leaves_the_outcome_of_a_write_open(local: LocalCluster, 
 
 
 @pytest.mark.parametrize("says_farewell", [True, False])
-def test_an_end_without_tls_farewell_does_not_complete_an_answer(says_farewell: bool) -> None:
+def test_an_end_without_close_notify_does_not_complete_an_answer(says_farewell: bool) -> None:
     """Its body lasts until the connection ends, and anybody on the way can end a TCP connection."""
 
     def ends_so(sock: socket.socket) -> None:
@@ -985,9 +985,7 @@ def test_the_first_request_waits_for_a_slow_resolver(local: LocalCluster, hangin
             run(lambda: main(total, monitor))  # noqa: B023 (it runs now)
 
 
-def test_a_first_request_that_waits_in_vain_for_the_resolver_says_so(
-    local: LocalCluster, hanging: HangingResolver
-) -> None:
+def test_the_error_of_a_first_request_names_the_unresolved_seeds(local: LocalCluster, hanging: HangingResolver) -> None:
     async def main(timeouts: Timeouts, monitor: bool) -> None:
         async with AsyncCluster(
             ClusterConfig(["hang.example"], port=local.port, monitor=monitor, timeouts=timeouts)
@@ -1001,7 +999,7 @@ def test_a_first_request_that_waits_in_vain_for_the_resolver_says_so(
             run(lambda: main(timeouts, monitor))  # noqa: B023 (it runs now)
 
 
-def test_names_are_looked_up_beside_the_executor_of_the_loop(hanging: HangingResolver) -> None:
+def test_names_are_not_looked_up_in_the_executor_of_the_loop(hanging: HangingResolver) -> None:
     """Seen: one name that hung took all threads of the executor, and then healthy nodes could not be connected to."""
 
     async def main() -> None:

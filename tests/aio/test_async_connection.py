@@ -80,7 +80,7 @@ def test_an_answer_does_not_change_when_the_next_one_comes() -> None:
     run(main)
 
 
-def test_bytes_that_nobody_asked_for() -> None:
+def test_unexpected_bytes_make_a_connection_unusable() -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             async with connected(Node("http", *listener.getsockname())) as connection:

@@ -82,7 +82,9 @@ def test_a_source_that_waits_does_not_hold_the_event_loop(guarded: LocalCluster,
     run(main)
 
 
-def test_a_source_that_fails_is_no_fault_of_a_node(guarded: LocalCluster, recorder: Recorder) -> None:
+def test_a_failed_source_of_credentials_does_not_count_against_a_node(
+    guarded: LocalCluster, recorder: Recorder
+) -> None:
     source = Source()
 
     async def main() -> None:

@@ -196,7 +196,7 @@ def test_a_batch_whose_block_fails_is_written_and_one_that_is_cancelled_is_not(l
 
 
 @pytest.mark.parametrize("where", ["save", "commit", "the end of the block"])
-def test_a_batch_that_is_cancelled_under_way_is_told(where: str, local: LocalCluster) -> None:
+def test_a_cancelled_batch_is_in_failed_operations(where: str, local: LocalCluster) -> None:
     """Some, all or none of it was written: that it is neither pending nor failed would hide this."""
     batch = Order.aio.batch_write()
 

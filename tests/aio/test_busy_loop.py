@@ -202,7 +202,7 @@ def test_a_queue_that_moves_is_waited_in() -> None:
     run(main)
 
 
-def test_a_deadline_that_passes_while_the_loop_is_held_blames_no_node_for_the_time() -> None:
+def test_a_deadline_that_passes_while_the_loop_is_blocked_does_not_count_against_a_node() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         with FullListener() as never:

@@ -70,7 +70,7 @@ def test_a_blocking_request_raises_an_error(local: LocalCluster) -> None:
     assert Member.exists()  # no event loop runs here
 
 
-def test_what_an_event_loop_waits_for_is_no_mistake(local: LocalCluster) -> None:
+def test_requests_that_an_event_loop_awaits_are_allowed(local: LocalCluster) -> None:
     configure(default={"url": local.url, "sync_in_loop": "error"})
 
     async def main() -> None:
@@ -83,7 +83,7 @@ def test_what_an_event_loop_waits_for_is_no_mistake(local: LocalCluster) -> None
     asyncio.run(main())
 
 
-def test_the_questions_of_the_library_itself_are_no_mistake(local: LocalCluster) -> None:
+def test_requests_of_the_library_itself_are_allowed(local: LocalCluster) -> None:
     with Cluster({"url": local.url, "sync_in_loop": "error", "monitor": False}) as cluster:
         cluster.client.list_tables()
         asyncio.run(in_loop(cluster.nodes))

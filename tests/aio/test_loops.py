@@ -112,7 +112,7 @@ def test_what_an_alias_means_is_found_at_each_use(local: LocalCluster) -> None:
     run(main)
 
 
-def test_a_request_that_finds_its_cluster_closed_goes_to_the_one_that_is_meant_now(local: LocalCluster) -> None:
+def test_a_request_goes_to_the_new_cluster_if_its_cluster_is_closed(local: LocalCluster) -> None:
     class Other(Model):
         Meta: Any = type("Meta", (Member.Meta,), {"cluster": "default"})
         name = Member.name
@@ -133,7 +133,7 @@ async def _asked(times: int, ask: Callable[[], Awaitable[object]]) -> None:
         await asyncio.sleep(0.001)
 
 
-def test_an_alias_that_is_configured_again_and_again_fails_nobody(local: LocalCluster) -> None:
+def test_an_alias_that_is_configured_often_fails_no_request(local: LocalCluster) -> None:
     """Not even while the client of one is made, which takes longer than the cluster exists."""
 
     async def ask_by_client() -> None:
@@ -258,7 +258,7 @@ def test_connections_of_no_event_loop() -> None:
         closing.send(None)
 
 
-def test_an_event_loop_that_is_closed_without_a_farewell_is_cleaned_up_by_the_next(local: LocalCluster) -> None:
+def test_the_next_event_loop_cleans_up_after_one_that_closed_no_generators(local: LocalCluster) -> None:
     Member.create_table()
     before = open_connections(get_cluster())  # of this thread
     loop = asyncio.new_event_loop()
@@ -336,7 +336,7 @@ def test_a_forked_child_has_event_loops_of_its_own(local: LocalCluster) -> None:
     run(main)
 
 
-def test_a_cluster_of_ones_own_is_as_it_was(local: LocalCluster) -> None:
+def test_a_cluster_without_an_alias_stays_open(local: LocalCluster) -> None:
     @cache
     def cluster() -> AsyncCluster:
         return AsyncCluster(local.url)

@@ -51,7 +51,7 @@ def test_a_function_waits_and_others_go_on() -> None:
     run(main)
 
 
-def test_nobody_hands_over_outside() -> None:
+def test_outside_of_run_no_request_hands_over() -> None:
     assert hands_over() is None
     before = time.monotonic()
     sleep(0.01)
@@ -65,7 +65,7 @@ def test_nobody_hands_over_outside() -> None:
     run(main)
 
 
-def test_in_another_thread_nobody_hands_over() -> None:
+def test_in_another_thread_no_request_hands_over() -> None:
     seen: list[Any] = []
 
     def ask() -> None:
@@ -231,7 +231,7 @@ def test_a_coroutine_function_is_a_mistake() -> None:
     run(main)
 
 
-def test_what_is_no_function_is_a_mistake() -> None:
+def test_run_refuses_what_is_not_a_function() -> None:
     async def coroutine() -> None: ...
 
     async def main() -> None:

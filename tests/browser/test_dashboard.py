@@ -79,7 +79,7 @@ def test_a_node_is_killed_and_revived(url: str, visit: Open, local: LocalCluster
     expect(page.locator('[data-figure="errors"]')).to_have_text("0")
 
 
-def test_keys_tell_which_nodes_hold_them(url: str, visit: Open, local: LocalCluster) -> None:
+def test_keys_show_which_nodes_hold_them(url: str, visit: Open, local: LocalCluster) -> None:
     page = visit(url).page
     live(page)
     expect(page.locator(".hint")).to_be_visible()
@@ -181,7 +181,7 @@ def test_the_answer_to_a_press_leaves_what_the_picture_told(url: str, visit: Ope
     expect(page.locator("[data-said]")).to_have_text("Node B is down. It was killed.")
 
 
-def test_a_returning_node_tells_its_share(url: str, visit: Open, local: LocalCluster) -> None:
+def test_the_card_of_a_returning_node_shows_its_share(url: str, visit: Open, local: LocalCluster) -> None:
     page = visit(url).page
     live(page)
     card = card_of(page, local.nodes[0].address)
@@ -245,7 +245,7 @@ def test_everybody_can_read_it(url: str, visit: Open, local: LocalCluster) -> No
     assert len(set(names)) == 9, "each button says of which node it is"
 
 
-def test_the_page_says_that_the_shop_is_gone(shop: shops.Shop, visit: Open) -> None:
+def test_the_page_says_that_the_shop_does_not_answer(shop: shops.Shop, visit: Open) -> None:
     with shops.busy(shop) as url:
         visitor = visit(url)
         visitor.page.clock.install()
@@ -256,7 +256,7 @@ def test_the_page_says_that_the_shop_is_gone(shop: shops.Shop, visit: Open) -> N
     expect(visitor.page.locator("[data-live]")).to_have_text("the shop does not answer")
 
 
-def test_a_page_that_nobody_sees_takes_no_stream(url: str, visit: Open, shop: shops.Shop) -> None:
+def test_a_hidden_page_uses_no_stream(url: str, visit: Open, shop: shops.Shop) -> None:
     page = visit(url).page
     live(page)
     assert shop.board.streams == 1

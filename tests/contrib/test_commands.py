@@ -157,7 +157,7 @@ def test_commands_fail_on_a_dead_cluster(local: LocalCluster, make: Callable[[Lo
 
 @pytest.mark.parametrize("option", ["--timeout", "--watch"])
 @pytest.mark.parametrize("value", ["nan", "inf", "0", "soon"])
-def test_flask_refuses_what_is_no_number_of_seconds(local: LocalCluster, option: str, value: str) -> None:
+def test_flask_refuses_a_wrong_number_of_seconds(local: LocalCluster, option: str, value: str) -> None:
     status, said = in_flask(local)("nodes", option, value)
     assert status == 2, said
     assert f"Invalid value for '{option}'" in said

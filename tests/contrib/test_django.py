@@ -94,7 +94,7 @@ def test_all_forms_of_the_setting() -> None:
     assert config["caches"].credentials.access_key == "a"  # type: ignore[union-attr]
 
 
-def test_override_settings_is_heard(on_cluster: LocalCluster) -> None:
+def test_override_settings_takes_effect(on_cluster: LocalCluster) -> None:
     before = pynamodb_alternator.get_cluster()
     with override_settings(ALTERNATOR={"default": "http://192.0.2.1:8000"}):
         assert pynamodb_alternator.get_cluster().config.seeds == ("192.0.2.1",)

@@ -98,7 +98,7 @@ def test_the_application_may_be_served_again(local: LocalCluster) -> None:
             assert browser.get("/users/0").json() == {"name": "0"}
 
 
-def test_beside_ordinary_code_of_the_process(local: LocalCluster) -> None:
+def test_the_application_runs_together_with_threads_of_the_process(local: LocalCluster) -> None:
     """The aliases hold in all threads while the application runs, and in event loops of others."""
     with served(shop(local.url)):
         User("a").save()

@@ -369,7 +369,7 @@ class _Later:
         return "Ask later."
 
 
-def test_the_innermost_replacement_is_asked_first_whoever_adds_a_source_later() -> None:
+def test_the_innermost_replacement_has_priority_over_later_sources() -> None:
     def seeds(alias: str = "default") -> tuple[str, ...]:
         return pynamodb_alternator.get_cluster(alias).config.seeds
 

@@ -72,7 +72,7 @@ def test_the_text_of_an_error_and_odd_names_do_not_break_the_line(records: pytes
     assert "alice" not in line
 
 
-def test_a_hedge_is_told_and_is_no_trouble(records: pytest.LogCaptureFixture) -> None:
+def test_a_hedge_is_logged_and_is_not_a_warning(records: pytest.LogCaptureFixture) -> None:
     completed(attempts=2, hedge="won")
     completed(attempts=3, hedge="lost")
     assert [(record.levelno, record.alternator["hedge"]) for record in of(records)] == [  # type: ignore[attr-defined]
@@ -121,7 +121,7 @@ def test_the_librarys_own_requests_are_left_out(records: pytest.LogCaptureFixtur
     assert "own=" not in other.getMessage()
 
 
-def test_a_hit_of_a_replica_is_told(records: pytest.LogCaptureFixture) -> None:
+def test_a_hit_of_a_replica_is_logged(records: pytest.LogCaptureFixture) -> None:
     completed(policy="replica", on_replica=True)
     (record,) = of(records)
     assert "on_replica=True" in record.getMessage()

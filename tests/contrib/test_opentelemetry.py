@@ -186,7 +186,7 @@ def test_connections_are_counted(telemetry: Telemetry, user: type[User], cluster
     assert "db.client.connection.count" not in telemetry.points()
 
 
-def test_nodes_are_told_apart_where_that_is_wanted(user: type[User], cluster: Cluster) -> None:
+def test_metrics_have_the_node_if_that_is_asked_for(user: type[User], cluster: Cluster) -> None:
     telemetry = Telemetry()
     with telemetry.instrument(node_attributes=True):
         for _ in range(3):

@@ -97,7 +97,7 @@ def test_a_request_is_a_child_of_the_span_in_which_it_is_made(
 
 
 @pytest.mark.usefixtures("instrumented")
-def test_an_error_is_told_by_its_kind_alone(telemetry: Telemetry, user: type[User]) -> None:
+def test_a_span_has_only_the_kind_of_an_error(telemetry: Telemetry, user: type[User]) -> None:
     with pytest.raises(Exception, match="onditional"):
         user("alice").save(condition=user.name.exists())
     completed(status=None, error=RuntimeError("alice is not there"), request_id="2-2")
@@ -155,7 +155,7 @@ def test_a_batch_has_all_of_its_tables(telemetry: Telemetry) -> None:
 
 
 @pytest.mark.usefixtures("instrumented")
-def test_there_is_no_span_where_none_is_wanted(telemetry: Telemetry, user: type[User]) -> None:
+def test_no_span_is_made_if_spans_are_switched_off(telemetry: Telemetry, user: type[User]) -> None:
     telemetry.exporter.clear()
     with suppress_instrumentation():
         user("alice").save()
@@ -285,7 +285,7 @@ def test_spans_of_botocore_are_left_alone_where_that_is_wanted(telemetry: Teleme
 # ---- the library's own requests ------------------------------------------------------------------------------------
 
 
-def test_a_reading_of_the_node_list_has_no_span_where_none_is_wanted(telemetry: Telemetry, local: LocalCluster) -> None:
+def test_a_reading_of_the_node_list_has_no_span_by_default(telemetry: Telemetry, local: LocalCluster) -> None:
     # Without a monitor the caller's thread reads it.
     with telemetry.instrument(own_requests=True), Cluster(f"{local.url}/?monitor=false") as cluster:
         with suppress_instrumentation():

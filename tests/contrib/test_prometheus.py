@@ -198,9 +198,7 @@ def test_nodes_by_state_retries_and_the_age_of_the_topology(
     assert (registry.get_sample_value("alternator_client_topology_refreshes_total", read) or 0) >= 1
 
 
-def test_who_comes_late_knows_the_nodes_all_the_same(
-    registry: CollectorRegistry, user: type[User], cluster: Cluster
-) -> None:
+def test_a_late_subscriber_knows_the_nodes(registry: CollectorRegistry, user: type[User], cluster: Cluster) -> None:
     assert cluster.refresh()
     with prometheus.instrument(registry):
         assert cluster.refresh()
@@ -231,7 +229,7 @@ def test_labels_take_few_values(registry: CollectorRegistry) -> None:
     assert "node=" not in text
 
 
-def test_nodes_are_told_apart_where_that_is_wanted(registry: CollectorRegistry) -> None:
+def test_metrics_have_the_node_if_that_is_asked_for(registry: CollectorRegistry) -> None:
     with prometheus.instrument(registry, node_label=True, table_label=False):
         completed()
         labels = {
@@ -363,7 +361,7 @@ def test_the_connections_of_each_node(
             assert (registry.get_sample_value("alternator_client_connections_open", labels) or 0) >= 1
 
 
-def test_workers_tell_their_connections_together(tmp_path: Path) -> None:
+def test_workers_add_up_their_connections(tmp_path: Path) -> None:
     """In prometheus_client's multi-process mode, as gunicorn's workers have it."""
     said = run_python(
         """
@@ -408,7 +406,7 @@ def test_own_requests_are_left_out(registry: CollectorRegistry) -> None:
     assert "own=" not in text
 
 
-def test_own_requests_are_told_apart_where_they_are_wanted(registry: CollectorRegistry) -> None:
+def test_own_requests_have_a_label_if_that_is_asked_for(registry: CollectorRegistry) -> None:
     with prometheus.instrument(registry, own_requests=True):
         completed(own=True, operation="DescribeTable")
         completed()

@@ -72,7 +72,7 @@ def test_credentials_come_from_the_environment(pytester: pytest.Pytester, monkey
 
 
 @pytest.mark.parametrize("fixture", ["alternator_models", "alternator_models_session"])
-def test_a_table_that_is_there_is_left_alone(pytester: pytest.Pytester, fixture: str) -> None:
+def test_an_existing_table_is_not_changed(pytester: pytest.Pytester, fixture: str) -> None:
     with LocalCluster(nodes=1) as elsewhere, Cluster(elsewhere.url) as cluster:
         cluster.client.create_table(
             TableName="users",

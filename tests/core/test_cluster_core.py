@@ -117,7 +117,7 @@ def test_nodes_that_were_reached_before_are_not_behind_a_translator() -> None:
     assert "address_translator" not in why(core)
 
 
-def test_nodes_that_told_a_list_before_are_not_behind_a_translator() -> None:
+def test_nodes_that_have_answered_are_not_called_unreachable() -> None:
     network = FakeNetwork(**{ONE: ("dc1", "r1"), **dict.fromkeys(UNREACHABLE, ("dc1", "r1"))})
     network.answers[ONE] = json.dumps(UNREACHABLE).encode()
     core = core_over(network, health=EAGER)

@@ -29,7 +29,7 @@ def inside() -> Iterator[Inside]:
     inside.core.shut_down()
 
 
-def test_a_list_that_is_read_again_has_no_name_of_a_seed_resolved() -> None:
+def test_reading_the_list_again_resolves_no_seed() -> None:
     """That may take long, and the nodes are known."""
     inside = Inside(Owner(), ClusterConfig(["seed.test"], monitor=False))
     inside.network.names["seed.test"] = [N1]

@@ -298,11 +298,11 @@ def test_the_thread_that_puts_a_question_starts_none() -> None:
     assert world.calls == [("DescribeTable", "t")]
 
 
-def test_without_a_background_nobody_is_asked() -> None:
+def test_without_a_background_thread_no_table_is_looked_up() -> None:
     assert World(may_ask=False).ask() == []
 
 
-def test_nobody_is_asked_after_the_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_after_the_end_no_table_is_looked_up(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pynamodb_alternator")
     world = World()
     world.gate = threading.Event()
@@ -327,7 +327,7 @@ def test_the_end_cuts_a_pause_short() -> None:
     assert len(world.pauses) == 1
 
 
-def test_in_a_forked_child_what_was_under_way_is_asked_anew() -> None:
+def test_a_forked_child_repeats_running_lookups() -> None:
     world = World()
     world.gate = threading.Event()
     world.tables.report_unknown("t", PARTITION_KEY)

@@ -116,7 +116,9 @@ def test_the_deadline_of_a_request_holds(make: Make, no_threads: pytest.MonkeyPa
     assert inside.network.log == [], "a probe may take longer"
 
 
-def test_a_forgotten_cluster_ends_its_thread_all_the_same(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forgotten_cluster_ends_its_thread_even_without_more_threads(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inside = make()
     inside.request()
     monitor = inside.core.monitor

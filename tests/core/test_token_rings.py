@@ -114,7 +114,7 @@ def test_the_interval_grows_while_nothing_changes() -> None:
     assert len(times) >= 7
 
 
-def test_a_change_begins_anew() -> None:
+def test_a_change_restarts_the_interval() -> None:
     world = World()
     world.replicas.used("t", always=False)
     world.step()
@@ -211,7 +211,7 @@ def test_without_threads_only_what_is_wanted_in_any_case_is_read() -> None:
     assert world.replicas.ring("u") is not None
 
 
-def test_an_interrupted_reading_is_begun_anew() -> None:
+def test_an_interrupted_reading_is_repeated() -> None:
     world = World(may_read=False)
     world.replicas.used("u", always=True)
 

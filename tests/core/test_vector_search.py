@@ -210,7 +210,7 @@ def test_indexes_are_created_in_the_form_of_the_dialect(perform: Runner, dialect
     ]
 
 
-def test_an_error_of_the_client_is_no_step(perform: Runner) -> None:
+def test_an_error_of_the_client_does_not_change_the_dialect(perform: Runner) -> None:
     """A lost node is not an answer: it comes through as it is."""
 
     class Lost(Server):

@@ -91,7 +91,7 @@ def test_what_is_a_vector(vector: Any) -> None:
         ([0.0, -1e39], "x: element 1 must fit into 32 bits (got -1e+39)"),
     ],
 )
-def test_what_is_no_vector(vector: Any, says: str) -> None:
+def test_wrong_vectors_are_refused(vector: Any, says: str) -> None:
     with pytest.raises(VectorError) as raised:
         checked_vector(vector, 2, "x")
     assert str(raised.value).startswith(says)

@@ -39,7 +39,7 @@ def test_the_tag_comes_before_the_option() -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"])
-def test_an_option_that_may_not_be_read_is_none(code: str) -> None:
+def test_an_option_without_permission_to_read_it_is_none(code: str) -> None:
     client = Client(None, refused("Query", code))
     assert read_write_isolation(client, "t") is None
     with pytest.raises(ClientError):

@@ -66,7 +66,7 @@ def test_a_closed_cluster_raises_an_error(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1, "2", None])
-def test_a_timeout_that_is_none(cluster: Cluster, timeout: Any) -> None:
+def test_a_wrong_timeout_is_refused(cluster: Cluster, timeout: Any) -> None:
     with pytest.raises(errors.ConfigurationError, match=r"Cluster\.check: timeout"):
         cluster.check(timeout=timeout)
 

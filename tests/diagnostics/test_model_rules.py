@@ -369,7 +369,7 @@ def test_a_model_says_itself_how_its_numbers_are_sent() -> None:
 # ---- all of them -------------------------------------------------------------------------------------------------
 
 
-def test_what_a_model_inherits_is_told_once() -> None:
+def test_an_inherited_fault_is_reported_once() -> None:
     index = replace(BY_CITY, projection="KEYS_ONLY")
     base = replace(ORDER, indexes=(index,), is_base=True)
     gift = replace(base, name="shop.models.Gift")
@@ -378,7 +378,7 @@ def test_what_a_model_inherits_is_told_once() -> None:
     assert subjects == ["shop.models.Order", "shop.models.Old"]
 
 
-def test_the_same_of_two_lines_is_told_twice() -> None:
+def test_the_same_fault_on_two_lines_is_reported_twice() -> None:
     code = source(("transaction", "TransactWrite"), ("transaction", "TransactWrite"))
     assert len(inspect_project(Project((ORDER,), (code,)))) == 2
 

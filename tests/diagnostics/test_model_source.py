@@ -322,7 +322,7 @@ def test_files_that_are_not_python(content: bytes, problem: str, line: int) -> N
     assert read.uses == ()
 
 
-def test_what_python_warns_of_in_their_files_is_not_our_business() -> None:
+def test_warnings_of_python_about_source_files_are_ignored() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read = facts("pattern = '\\d'\nassert (1, 'always true')\nclient.list_global_tables()")
@@ -372,7 +372,7 @@ def test_links_and_pipes_do_not_keep_the_search(here: Path) -> None:
     assert [(each.file, each.problem) for each in read_sources([shop], MODELS)] == [("shop/views.py", "")]
 
 
-def test_a_folder_that_cannot_be_read_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("shop/views.py", "shop/secret/keys.py"):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text("", encoding="utf-8")

@@ -44,7 +44,7 @@ def test_a_cluster_without_an_answer_is_an_error() -> None:
     assert "scheme" in findings[0].remedy
 
 
-def test_the_wrong_scheme_is_told() -> None:
+def test_the_wrong_scheme_is_reported() -> None:
     with LocalCluster(nodes=1, tls=True) as local, Cluster(f"http://127.0.0.1:{local.port}") as cluster:
         findings = cluster.check(timeout=1)
     assert ("error", "reachability", "default") in problems(findings)

@@ -44,7 +44,7 @@ def test_a_node_that_is_down_is_not_in_the_plan_but_in_the_ring(local: LocalClus
     assert dead in route.ring
 
 
-def test_the_ring_is_told_with_its_scope_and_order(local: LocalCluster) -> None:
+def test_a_route_has_the_ring_with_its_scope_and_order(local: LocalCluster) -> None:
     with Cluster(local.url) as cluster:
         route = cluster.route("things", "alice")
         assert (route.ring_scope, route.ring_order) == ("cluster", "endpoint")
@@ -81,12 +81,12 @@ def test_a_route_accepts_every_form_of_a_key(cluster: Cluster, key: Any, value: 
 
 
 @pytest.mark.parametrize("key", [None, True, 1.5, ["a"], object()])
-def test_what_is_no_key(cluster: Cluster, key: Any) -> None:
+def test_a_route_refuses_what_is_not_a_key(cluster: Cluster, key: Any) -> None:
     with pytest.raises(errors.ConfigurationError, match=r"Cluster\.route: the key must be"):
         cluster.route("things", key)
 
 
-def test_what_is_no_table(cluster: Cluster) -> None:
+def test_a_route_refuses_what_is_not_a_table(cluster: Cluster) -> None:
     with pytest.raises(errors.ConfigurationError, match="table's name"):
         cluster.route("", "a")
 
@@ -172,7 +172,7 @@ def test_a_ring_that_cannot_be_read_is_not_asked_for_again_and_again() -> None:
         assert len(ring_questions(local)) == 1
 
 
-def test_a_server_that_tells_no_ring() -> None:
+def test_a_route_says_that_a_server_has_no_ring() -> None:
     """Nobody has named the table, so there is no name to correct."""
     with LocalCluster(nodes=3, token_ring=False) as local, Cluster(local.url + "/?token_aware=true") as cluster:
         create(cluster, "things")
@@ -254,7 +254,7 @@ def test_tables_whose_writes_are_all_transactions_have_no_plain_writes(five: Loc
             assert cluster.route("things", "alice").plain_writes == ()
 
 
-def test_a_subset_is_told_and_whether_replicas_are_in_it(five: LocalCluster) -> None:
+def test_a_route_says_whether_replicas_are_in_the_subset(five: LocalCluster) -> None:
     with Cluster(five.url) as cluster:
         create(cluster, "things")
     explained = set()

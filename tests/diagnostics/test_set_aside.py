@@ -22,7 +22,7 @@ def test_a_node_that_is_set_aside(local: LocalCluster, cluster: Cluster, monkeyp
     assert "proxy" in finding.remedy
 
 
-def test_one_that_is_down_is_told_of_once(
+def test_a_node_that_is_down_is_reported_once(
     local: LocalCluster, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = set_aside(cluster, local[1].address, monkeypatch)

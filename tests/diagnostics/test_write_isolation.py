@@ -42,7 +42,7 @@ def test_the_remedy_names_the_mode(local: LocalCluster) -> None:
         assert "AUTO or ANY_WRITE" in the(cluster.check(), "write_isolation").remedy
 
 
-def test_a_table_that_the_cluster_lacks(cluster: Cluster) -> None:
+def test_a_missing_table_is_reported(cluster: Cluster) -> None:
     cluster.register_table("ghosts", "key")
     finding = the(cluster.check(), "write_isolation")
     assert (finding.severity, finding.subject) == ("warning", "ghosts")

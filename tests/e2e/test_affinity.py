@@ -263,7 +263,7 @@ def test_auto_without_permission_is_rmw(recorder: Recorder) -> None:
         assert asked(local, "ListTagsOfResource") == 1
 
 
-def test_without_a_background_nobody_is_asked(local: LocalCluster, recorder: Recorder) -> None:
+def test_without_a_background_thread_no_table_is_looked_up(local: LocalCluster, recorder: Recorder) -> None:
     """Where the process may stand still between requests: AUTO is RMW, and keys are those of models."""
     with connect(local, monitor=False, partition_keys={}) as cluster:
         thing = thing_model(cluster)

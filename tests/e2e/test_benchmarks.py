@@ -87,13 +87,13 @@ def test_two_checkouts_are_compared() -> None:
     assert turns == ["round 1, other", "round 1, this", "round 2, this", "round 2, other"]
 
 
-def test_a_slower_checkout_is_told() -> None:
+def test_a_slower_checkout_is_reported() -> None:
     done = compare(str(ROOT), "--rounds", "1", "--most", "0")
     assert done.returncode == 1, done.stderr
     assert done.stdout.splitlines()[-1] == f"More than 0 times the CPU: {', '.join(OPERATIONS)}"
 
 
-def test_what_is_no_checkout_is_not_measured(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_checkout_is_refused(tmp_path: Path) -> None:
     done = compare(str(tmp_path), "--rounds", "1")
     assert done.returncode == 2
     assert "it has no folder pynamodb_alternator" in done.stderr

@@ -125,7 +125,7 @@ LACKING = {
 
 
 @pytest.mark.parametrize("operation", LACKING)
-def test_what_alternator_lacks_gives_the_servers_own_error(cluster: Cluster, operation: str) -> None:
+def test_missing_operations_give_the_error_of_the_server(cluster: Cluster, operation: str) -> None:
     with pytest.raises(ClientError) as caught:
         getattr(cluster.client, operation)(**LACKING[operation])
     assert caught.value.response["Error"]["Code"] == "UnknownOperationException"

@@ -122,7 +122,7 @@ def test_a_model_and_a_block_may_have_their_own(local: LocalCluster, lane: str) 
             assert "Item" in cluster.client.get_item(TableName="players", Key={"id": {"N": "1.0"}})
 
 
-def test_a_wrong_setting_is_told_where_it_stands(local: LocalCluster) -> None:
+def test_the_error_of_a_wrong_setting_names_its_place(local: LocalCluster) -> None:
     with on(local) as cluster:
         with pytest.raises(ConfigurationError, match=r"Cluster.options: canonical_numbers must be 'sets', True"):
             cluster.options(canonical_numbers="keys")  # type: ignore[arg-type]

@@ -110,7 +110,7 @@ def test_another_default_and_none_at_all(everywhere: LocalCluster) -> None:
     assert (stock.region, stock.host, stock._extra_headers) == ("eu-west-1", "http://127.0.0.1:9", {"a": "b"})
 
 
-def test_models_are_on_pynamodbs_own_again_where_no_class_is_meant_any_more(everywhere: LocalCluster) -> None:
+def test_models_use_pynamodbs_connection_without_a_connection_class(everywhere: LocalCluster) -> None:
     plain = simple_model(pynamodb.models.Model)
 
     class Derived(plain):  # type: ignore[misc,valid-type]

@@ -87,7 +87,7 @@ def test_a_table_is_counted_by_a_scan_page_by_page(cluster: Cluster) -> None:
     assert ["ExclusiveStartKey" in scan for scan in scans] == [False] + [True] * (len(scans) - 1)
 
 
-def test_what_the_count_is_told_goes_with_the_scan(cluster: Cluster) -> None:
+def test_arguments_of_the_count_apply_to_the_scan(cluster: Cluster) -> None:
     thing = made(Model, cluster=cluster, connection_class=Recording)
     fill(thing, 10)
     requests_of(thing)
@@ -115,7 +115,7 @@ def test_a_key_or_a_filter_is_pynamodbs_own(local: LocalCluster, cluster: Cluste
         thing.count(filter_condition=thing.value == 7)
 
 
-def test_it_is_said_once_for_each_table(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_count_is_logged_once_for_each_table(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     first, second = made(Model, cluster=cluster), made(Model, cluster=cluster, table_name="others")
     fill(first, 1)
     fill(second, 2)

@@ -228,7 +228,7 @@ def test_the_shop_refuses_wrong_requests(client: Visitor, path: str, data: dict[
     assert answer.status_code == status
 
 
-def test_what_the_browser_is_told_to_be_strict_about(client: Visitor) -> None:
+def test_answers_have_headers_for_strict_browsers(client: Visitor) -> None:
     answer = client.get("/dashboard")
     for name, value in pages.HEADERS.items():
         assert answer.headers[name] == value
@@ -241,7 +241,7 @@ def test_another_customers_order_is_not_shown(client: Visitor) -> None:
     assert client.get(f"/orders/{order.order_id}").status_code == 404
 
 
-def test_no_node_at_all_is_a_page_that_says_so(client: Visitor, local: LocalCluster) -> None:
+def test_a_page_says_that_no_node_answers(client: Visitor, local: LocalCluster) -> None:
     assert client.get("/").status_code == 200
     for node in local.nodes:
         node.kill()
@@ -307,7 +307,7 @@ def test_a_node_dies_and_another_one_freezes_under_load(kind: str, hedged: bool,
         assert shop.board.looks.slowest() is not None
 
 
-def test_the_home_page_tells_of_the_dead_node(client: Visitor, local: LocalCluster) -> None:
+def test_the_home_page_shows_the_dead_node(client: Visitor, local: LocalCluster) -> None:
     victim = local.nodes[2]
     victim.kill()
     for _ in range(12):
@@ -429,7 +429,7 @@ def test_settle_gives_back_what_an_unfinished_order_reserved(traffic: Traffic) -
     assert is_right(1)
 
 
-def test_settle_takes_few_requests_and_leaves_the_rest_if_it_is_told_to(traffic: Traffic, local: LocalCluster) -> None:
+def test_settle_makes_few_requests_and_stops_if_it_must(traffic: Traffic, local: LocalCluster) -> None:
     for _ in range(60):
         trade.place_order("ada", {"vase": 1})
     assert trade.settle(older_than=-1, unless=lambda: True) == 0
@@ -520,7 +520,7 @@ def test_hedged_reads_are_turned_on_and_off(client: Visitor) -> None:
     assert client.board.presses == 2
 
 
-def test_the_last_node_that_runs_has_no_kill(board: Dashboard, local: LocalCluster) -> None:
+def test_the_last_running_node_cannot_be_killed(board: Dashboard, local: LocalCluster) -> None:
     first, second, last = (node.address for node in local.nodes)
     faults = board.faults
     assert faults is not None
@@ -585,7 +585,7 @@ def test_only_so_many_dashboards(client: Visitor, monkeypatch: pytest.MonkeyPatc
     assert client.board.streams == 0
 
 
-def test_a_stream_that_nobody_reads_is_forgotten(board: Dashboard) -> None:
+def test_a_stream_without_a_reader_ends(board: Dashboard) -> None:
     board.stream()
     assert board.streams == 0
 

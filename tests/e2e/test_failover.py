@@ -93,7 +93,7 @@ def test_nothing_fails_and_nothing_is_lost_when_a_node_is_killed(local: LocalClu
     assert done["increment"] <= count <= done["increment"] + len(unknown)
 
 
-def test_a_dead_seed_does_not_hold_up_the_first_request(local: LocalCluster) -> None:
+def test_a_dead_seed_does_not_delay_the_first_request(local: LocalCluster) -> None:
     local.nodes[0].kill(still_listed=True)
     with Cluster(ClusterConfig([node.host for node in local.nodes], port=local.port)) as cluster:
         assert cluster.client.list_tables()["TableNames"] == []

@@ -267,7 +267,7 @@ def test_a_failed_increment_has_an_unknown_outcome(local: LocalCluster, cluster:
     assert isinstance(caught.value, ClientError)
 
 
-def test_a_cluster_that_is_gone(local: LocalCluster, cluster: Cluster) -> None:
+def test_a_cluster_that_does_not_exist_any_more_raises_an_error(local: LocalCluster, cluster: Cluster) -> None:
     for node in local.nodes:
         node.kill()
     with pytest.raises(NodeUnreachableError) as caught:

@@ -188,9 +188,7 @@ def test_a_slow_node_that_lives_is_not_taken_out(local: LocalCluster, prompt: Cl
     assert recorder.of("request_retried") == []
 
 
-def test_one_lost_connection_is_no_sign_of_a_sick_node(
-    local: LocalCluster, prompt: Cluster, recorder: Recorder
-) -> None:
+def test_one_lost_connection_does_not_take_a_node_out(local: LocalCluster, prompt: Cluster, recorder: Recorder) -> None:
     fault = local.nodes[1].reset_mid_answer(times=1)
     polls = local.nodes[1].polls["/"]
     until(lambda: get(prompt.client, "k") == 0 and fault.hits)
@@ -321,7 +319,7 @@ def test_lies_are_refused(local: LocalCluster, recorder: Recorder, caplog: pytes
         assert len(cluster.nodes()) == 2
 
 
-def test_nodes_that_never_were_are_forgotten_when_nobody_lists_them(local: LocalCluster) -> None:
+def test_nodes_that_do_not_exist_are_forgotten_when_no_node_lists_them(local: LocalCluster) -> None:
     """A list whose nodes all are dead looks like another datacenter that is unreachable. Nobody has seen it alive."""
     with configured(local, discovery=QUICK) as cluster:
         create_table(cluster.client)

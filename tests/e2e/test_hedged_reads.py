@@ -121,7 +121,7 @@ def test_another_node_answers(local: LocalCluster, lane: str, operation: str, re
         until(lambda: not cluster.core.membership.view.hedged)
 
 
-def test_a_node_that_hangs_is_the_last_for_reads_until_its_probe_has_told(
+def test_a_node_that_hangs_comes_last_for_reads_until_its_probe_has_ended(
     local: LocalCluster, recorder: Recorder
 ) -> None:
     with connected(local, health=Health(suspect_after=SLOW, probe_timeout=2.0)) as cluster:

@@ -196,7 +196,7 @@ def test_what_was_not_asked_for_is_not_unpacked(
         read(local, lane, GET, response_compression=asked)
 
 
-def test_no_coding_by_its_name_is_no_coding(local: LocalCluster, read: Read, lane: str) -> None:
+def test_the_coding_identity_is_accepted(local: LocalCluster, read: Read, lane: str) -> None:
     answers(local, answer(json.dumps({"Item": ITEM}).encode(), "identity"))
     assert read(local, lane, GET)["Item"] == ITEM
 

@@ -73,7 +73,7 @@ def test_a_slow_node_gets_few_requests_and_then_its_share_again(
         assert policies == {"replica" if token_aware else "least_busy"}
 
 
-def test_a_node_that_fails_is_gone_round(local: LocalCluster, recorder: Recorder) -> None:
+def test_requests_avoid_a_node_that_fails(local: LocalCluster, recorder: Recorder) -> None:
     sick = local.nodes[2]
     with connect(local) as cluster, sick.fail_with("InternalServerError", operation="GetItem"):
         reads(cluster, 200, 1)
@@ -120,9 +120,7 @@ def test_in_an_event_loop(local: LocalCluster, recorder: Recorder) -> None:
         assert share(recorder, slow.address) < 1 / 6
 
 
-def test_tasks_that_are_cancelled_tell_of_a_slow_node_and_are_not_in_flight(
-    local: LocalCluster, recorder: Recorder
-) -> None:
+def test_cancelled_tasks_count_for_a_slow_node_and_are_not_in_flight(local: LocalCluster, recorder: Recorder) -> None:
     slow = local.nodes[1]
 
     async def main(cluster: Cluster) -> None:

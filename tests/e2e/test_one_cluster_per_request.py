@@ -218,7 +218,7 @@ def test_a_copied_context_keeps_no_cluster_alive(places: Places) -> None:
     asyncio.run(main())
 
 
-def test_an_alias_that_is_configured_anew_takes_the_request_along(places: Places) -> None:
+def test_a_request_goes_to_the_new_cluster_of_its_alias(places: Places) -> None:
     """With all that the model says: headers and credentials."""
     told: list[str] = []
 
@@ -238,7 +238,7 @@ def test_an_alias_that_is_configured_anew_takes_the_request_along(places: Places
     assert told == ["GetItem", "GetItem"]
 
 
-def test_a_cluster_that_was_closed_alone_is_made_anew_for_the_request(places: Places) -> None:
+def test_a_closed_cluster_is_made_again_for_the_request(places: Places) -> None:
     with meanwhile(lambda: get_cluster().close()):
         assert User.get("alice").name == "alice"
 
@@ -330,7 +330,7 @@ def test_the_write_isolation_is_of_one_cluster(
 
 
 @pytest.mark.parametrize("closes", [False, True])
-def test_what_a_created_table_tells_is_learnt_of_its_cluster(
+def test_a_created_table_is_known_to_its_cluster(
     places: Places, changing: tuple[Changing, Cluster, Cluster], closes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, first, second = changing

@@ -161,7 +161,7 @@ def test_a_block_changes_the_affinity(place: LocalCluster, lane: str, recorder: 
     assert len({event["node"] for event in updates[:4]}) == 1
 
 
-def test_only_this_cluster_is_meant(place: LocalCluster) -> None:
+def test_a_block_applies_only_to_its_cluster(place: LocalCluster) -> None:
     with on(place) as changed, on(place) as other, changed.options(request_compression=Gzip()):
         forget(place)
         put(other)

@@ -465,7 +465,7 @@ def test_the_list_is_read_by_a_request_when_it_is_stale(local: LocalCluster, fun
     until(lambda: get(function.client, "k") == 0 and all_active(function, local))
 
 
-def test_a_connection_that_broke_while_frozen_is_no_sign_of_a_sick_node(
+def test_a_connection_that_broke_while_frozen_does_not_count_against_its_node(
     local: LocalCluster, function: Cluster, recorder: Recorder
 ) -> None:
     for number in range(9):
@@ -648,7 +648,7 @@ def test_the_collector_may_come_where_a_lock_is_held(prepared: Cluster) -> None:
     until(lambda: not our_threads())
 
 
-def test_close_is_bounded_although_a_node_hangs(local: LocalCluster, prepared: Cluster) -> None:
+def test_closing_takes_a_limited_time_while_a_node_hangs(local: LocalCluster, prepared: Cluster) -> None:
     for node in local.nodes:
         node.hang()
     hung = [threading.Thread(target=_try, args=(prepared, f"k{number}")) for number in range(3)]

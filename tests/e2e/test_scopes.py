@@ -199,7 +199,7 @@ def test_who_answers_nonsense_is_not_believed(local: LocalCluster, recorder: Rec
         assert changes(recorder) == []
 
 
-def test_a_list_that_nobody_tells_stays(local: LocalCluster, recorder: Recorder) -> None:
+def test_the_last_list_stays_if_no_node_answers(local: LocalCluster, recorder: Recorder) -> None:
     with connect(local, RackScope("dc1", "r1", fallback=ClusterScope())) as cluster:
         used(cluster, recorder)
         for node in local.nodes:
@@ -209,7 +209,7 @@ def test_a_list_that_nobody_tells_stays(local: LocalCluster, recorder: Recorder)
         assert changes(recorder) == []
 
 
-def test_a_strict_scope_fails_when_its_nodes_are_gone(local: LocalCluster, recorder: Recorder) -> None:
+def test_a_strict_scope_fails_without_its_nodes(local: LocalCluster, recorder: Recorder) -> None:
     with connect(local, RackScope("dc1", "r1")) as cluster:
         used(cluster, recorder)
         for node in local.nodes[:2]:

@@ -91,7 +91,7 @@ def test_it_gets_traffic_again(local: LocalCluster, recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_storm_of_all_sets_nobody_aside(
+def test_failures_of_all_nodes_set_no_node_aside(
     local: LocalCluster, recorder: Recorder, fault: Callable[[LocalNode], Any]
 ) -> None:
     with connect(local) as cluster:
@@ -135,7 +135,7 @@ def test_refusals_of_alternator_are_answers(local: LocalCluster, recorder: Recor
         assert recorder.of("node_set_aside") == []
 
 
-def test_conditional_writes_that_fail_with_500_set_nobody_aside(local: LocalCluster, recorder: Recorder) -> None:
+def test_conditional_writes_that_fail_with_500_set_no_node_aside(local: LocalCluster, recorder: Recorder) -> None:
     with connect(local) as cluster:
         local.nodes[1].fail_with("InternalServerError", operation="UpdateItem")
         unknown = 0
@@ -148,7 +148,7 @@ def test_conditional_writes_that_fail_with_500_set_nobody_aside(local: LocalClus
         assert recorder.of("node_set_aside") == []
 
 
-def test_an_event_loop_goes_by_the_same_rule(local: LocalCluster, recorder: Recorder) -> None:
+def test_an_event_loop_follows_the_same_rule(local: LocalCluster, recorder: Recorder) -> None:
     with connect(local):
         pass
 

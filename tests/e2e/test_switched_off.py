@@ -24,7 +24,7 @@ def at_seeds(local: LocalCluster, count: int, **settings: object) -> Cluster:
 
 
 @pytest.mark.parametrize("monitor", [True, False])
-def test_the_seeds_alone_get_requests_and_nobody_is_asked_for_a_list(local: LocalCluster, monitor: bool) -> None:
+def test_only_seeds_get_requests_and_no_node_list_is_read(local: LocalCluster, monitor: bool) -> None:
     with at_seeds(local, 2, discovery=NO_DISCOVERY, monitor=monitor) as cluster:
         for _ in range(20):
             cluster.client.list_tables()

@@ -61,7 +61,7 @@ def test_pynamodbs_errors_say_what_to_use_instead(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(("method", "request_"), [("transact_write_items", WRITE), ("transact_get_items", READ)])
-def test_clients_say_so_on_each_way(cluster: Cluster, lane: str, method: str, request_: Any) -> None:
+def test_each_client_says_what_to_use_instead(cluster: Cluster, lane: str, method: str, request_: Any) -> None:
     take_lane(cluster.client, lane)
     with pytest.raises(ClientError) as caught:
         getattr(cluster.client, method)(**request_)

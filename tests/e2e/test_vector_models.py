@@ -385,7 +385,7 @@ def test_vectors_that_cannot_be_are_errors_before_anything_is_saved(filled: Loca
 
 
 @pytest.mark.usefixtures("filled")
-def test_pynamodbs_signals_tell_of_searches() -> None:
+def test_pynamodbs_signals_report_searches() -> None:
     told: list[str] = []
 
     def receive(sender: Any, operation_name: str, **_: Any) -> None:

@@ -149,9 +149,7 @@ def test_a_healthy_node_that_is_down_is_found(local: LocalCluster, engine: Recor
         lag.close()
 
 
-def test_a_child_that_uses_the_cluster_tells_what_became_of_its_writes(
-    local: LocalCluster, engine: RecordingEngine
-) -> None:
+def test_a_child_reports_the_outcomes_of_its_writes(local: LocalCluster, engine: RecordingEngine) -> None:
     ledger, users = Ledger(engine), Threads(_config(local))
     try:
         create_table(users.cluster.client, TABLE)

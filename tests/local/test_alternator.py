@@ -87,7 +87,7 @@ class Watched(MotoEngine):
 LOOP, WORKER = "local-alternator", "local-alternator-engine"
 
 
-def test_what_may_take_long_is_done_beside_the_event_loop() -> None:
+def test_long_work_is_done_outside_of_the_event_loop() -> None:
     engine = Watched()
     with LocalCluster(1, engine=engine, ttl_period=None) as local, Wire(local.nodes[0]) as wire:
         create(local)
@@ -133,7 +133,7 @@ def test_a_batch_with_a_long_item_makes_its_table_slow_and_one_with_many_short_o
             assert engine.threads == {thread}
 
 
-def test_an_expression_that_looks_through_an_item_many_times_is_no_quick_one() -> None:
+def test_an_expression_that_reads_an_item_many_times_is_not_quick() -> None:
     engine = Watched()
     with LocalCluster(1, engine=engine, ttl_period=None) as local, Wire(local.nodes[0]) as wire:
         create(local)

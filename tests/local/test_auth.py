@@ -61,7 +61,7 @@ def test_botocore_is_accepted(guarded: LocalCluster) -> None:
         assert client.scan(TableName="tab")["Count"] == 1
 
 
-def test_the_cluster_tells_its_credentials(guarded: LocalCluster) -> None:
+def test_the_cluster_shows_its_credentials(guarded: LocalCluster) -> None:
     assert guarded.credentials == SECRETS
     assert LocalCluster(1).credentials is None
 

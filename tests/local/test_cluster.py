@@ -58,7 +58,7 @@ def test_it_can_be_started_again_and_is_empty_then() -> None:
             create(cluster)
 
 
-def test_what_needs_a_running_cluster_says_so() -> None:
+def test_methods_that_need_a_running_cluster_raise_an_error() -> None:
     cluster = LocalCluster(nodes=1)
     with pytest.raises(AlternatorError, match="not running"):
         _ = cluster.port
@@ -166,7 +166,7 @@ def test_a_fork_leaves_the_cluster_to_its_parent(cluster: LocalCluster) -> None:
             os.waitpid(child, 0)
 
 
-def test_a_fork_is_told_that_it_does_not_own_the_cluster(cluster: LocalCluster) -> None:
+def test_a_forked_child_cannot_control_the_cluster(cluster: LocalCluster) -> None:
     create(cluster)
     read, write = os.pipe()
     child = forked()

@@ -200,7 +200,7 @@ def test_vnodes_do_not_move() -> None:
             local.move_tablet("tab", 0, *local.nodes[:2])
 
 
-def test_a_table_that_is_made_again_begins_afresh() -> None:
+def test_a_table_that_is_made_again_has_new_replicas() -> None:
     with LocalCluster(nodes=2, replication_factor=1, tablets=1) as local:
         create(local)
         (source,) = before = local.replicas("tab", "x")
@@ -255,7 +255,7 @@ def test_a_miss_takes_longer() -> None:
         assert counts(other) == (0, 1)
 
 
-def test_a_hit_does_not_wait_and_neither_do_others_for_a_miss() -> None:
+def test_a_hit_does_not_wait_for_a_miss() -> None:
     with LocalCluster(nodes=2, replication_factor=1, hop_delay=FOR_EVER) as local:
         create(local)
         holder, other = split(local)

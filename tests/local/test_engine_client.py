@@ -12,7 +12,7 @@ from .wire import Wire
 
 
 @pytest.mark.parametrize("failure", [b"<html>Internal Server Error</html>", b"{}", b"", b"[1]"])
-def test_whatever_an_engine_answers_in_its_distress_becomes_json(failure: bytes) -> None:
+def test_a_broken_answer_of_an_engine_becomes_json(failure: bytes) -> None:
     class Broken:
         def call(self, headers: Any, body: bytes) -> tuple[int, dict[str, str], bytes]:
             return 502, {"content-type": "text/html"}, failure

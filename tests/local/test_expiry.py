@@ -190,7 +190,7 @@ def test_a_condition_sees_what_the_sweep_left() -> None:
         assert wire.ok("GetItem", READS[0][1])["Item"] == {"k": s("a"), "new": s("x")}
 
 
-def test_the_period_is_told_by_the_servers_configuration() -> None:
+def test_the_server_configuration_has_the_period() -> None:
     with LocalCluster(1, ttl_period=0.5) as local, Wire(local.nodes[0]) as wire:
         rows = wire.ok("Scan", {"TableName": ".scylla.alternator.system.config"})["Items"]
         values = {row["name"]["S"]: row["value"]["S"] for row in rows}

@@ -240,7 +240,7 @@ def test_wrong_faults_are_refused(node: LocalNode, wrong: Callable[[LocalNode], 
         wrong(node)
 
 
-def test_a_storm_of_all_faults_hurts_no_data_and_leaks_nothing(cluster: LocalCluster, node: LocalNode) -> None:
+def test_all_faults_together_change_no_data_and_leak_nothing(cluster: LocalCluster, node: LocalNode) -> None:
     other = cluster.nodes[1]
     stop = threading.Event()
     acknowledged = [0] * 4

@@ -26,7 +26,7 @@ def imports(module: str) -> list[ast.ImportFrom]:
 
 
 @EACH
-def test_it_stands_on_the_other_side_of_the_wire(module: str) -> None:
+def test_the_embedded_cluster_imports_nothing_of_the_client(module: str) -> None:
     """It imports nothing of the client that it is to test: of this package, its own modules, errors, checks, and rules
     about the server's own data: what a description of a table says, and the token of a key."""
     for statement in imports(module):

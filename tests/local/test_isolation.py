@@ -114,7 +114,7 @@ def test_forbid_rmw_refuses_exactly_those(
         assert "forbid_rmw" not in (answer or {}).get("message", "")
 
 
-def test_the_tag_decides_and_the_option_stands_in() -> None:
+def test_the_tag_decides_and_the_option_is_the_default() -> None:
     rmw = {"TableName": "tab", **update("ADD v :v")}
     with LocalCluster(2, write_isolation="forbid") as cluster, Wire(cluster.nodes[0]) as wire:
         create(cluster)

@@ -257,7 +257,7 @@ def test_binaries_are_ordered_by_their_bytes(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("content", ["YWJjZGVmZ2g", "YWJj??!!", "nö", "====", "a"])
-def test_base64_that_is_none(wire: Wire, content: str) -> None:
+def test_wrong_base64_is_refused(wire: Wire, content: str) -> None:
     for item in ({"p": {"B": content}, "c": b(b"c")}, {"p": b(b"p"), "c": b(b"c"), "more": {"B": content}}):
         assert wire.refused("PutItem", {"TableName": "binaries", "Item": item})[0] == "SerializationException"
 
@@ -317,7 +317,7 @@ def test_an_index_key_has_its_type(wire: Wire) -> None:
             assert (kind, message in text) == ("ValidationException", True), (operation, text)
 
 
-def test_an_index_gives_all_attributes_whatever_was_asked_for(wire: Wire) -> None:
+def test_an_index_returns_all_attributes(wire: Wire) -> None:
     item = {"p": s("all"), "g": s("here"), "h": b(b"\x01"), "more": s("x")}
     wire.ok("PutItem", {"TableName": "indexed", "Item": item})
     wire.ok("PutItem", {"TableName": "indexed", "Item": {"p": s("not in it"), "g": s("here")}})

@@ -86,7 +86,7 @@ def test_tablets_cover_the_ring(members: list[Node], count: int, factor: int, se
 
 
 @given(TOPOLOGIES, COUNTS, FACTORS, st.data())
-def test_tablets_after_nodes_have_come_and_gone(
+def test_tablets_stay_complete_after_nodes_join_and_leave(
     members: list[Node], count: int, factor: int, data: st.DataObject
 ) -> None:
     present = data.draw(st.lists(st.sampled_from(members), min_size=1, unique=True))

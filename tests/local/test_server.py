@@ -52,7 +52,7 @@ def test_a_killed_node_keeps_its_port(node: LocalNode) -> None:
         other.bind((node.host, node.port))
 
 
-def test_hang_answers_nobody_until_resume(cluster: LocalCluster, node: LocalNode) -> None:
+def test_a_node_that_hangs_answers_after_it_resumes(cluster: LocalCluster, node: LocalNode) -> None:
     with Wire(node) as early, Wire(node) as late:
         early.get("/localnodes")
         node.hang()
@@ -101,7 +101,7 @@ def test_idle_connections_are_closed_and_busy_ones_are_not(node: LocalNode) -> N
         assert idle.http.sock.recv(1) == b""
 
 
-def test_a_client_that_goes_away_hurts_nobody(cluster: LocalCluster, node: LocalNode) -> None:
+def test_a_client_that_disconnects_does_not_disturb_others(cluster: LocalCluster, node: LocalNode) -> None:
     node.delay(0.05, times=1)
     with socket.create_connection((node.host, node.port), 10) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

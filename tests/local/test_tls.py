@@ -200,7 +200,7 @@ def create_over_tls(cluster: LocalCluster) -> None:
         )
 
 
-def test_plain_http_to_a_tls_port_is_no_failure_of_the_cluster() -> None:
+def test_plain_http_to_a_tls_port_does_not_break_the_cluster() -> None:
     with LocalCluster(1, tls=True) as cluster:
         with Wire(cluster.nodes[0]) as wire, pytest.raises((ConnectionError, OSError)):
             wire.send("GET", "/")

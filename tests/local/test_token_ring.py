@@ -131,7 +131,7 @@ def test_a_scan_has_the_rings_of_all_tables(indexed: LocalCluster) -> None:
     assert [row for row in scanned if row["keyspace_name"] == "alternator_idx"] == rows(indexed, "idx")
 
 
-def test_a_page_goes_on_where_a_row_has_gone() -> None:
+def test_a_page_continues_after_a_removed_row() -> None:
     with LocalCluster(nodes=2, tablets=2) as local:
         create(local)
         (*_, fourth) = rows(local, "tab")
@@ -251,7 +251,7 @@ def test_a_range_that_wraps_may_come_as_two() -> None:
     assert len(ring_rows("ks", "t", tablets, lambda member: member.host, open_ended=True)) == 1
 
 
-def test_keyspaces_tell_their_replication(indexed: LocalCluster) -> None:
+def test_keyspaces_show_their_replication(indexed: LocalCluster) -> None:
     emitted = {
         row["keyspace_name"]["S"]: row["replication"]["S"]
         for row in ok(indexed.nodes[0], "Scan", {"TableName": KEYSPACES})["Items"]

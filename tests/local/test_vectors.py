@@ -593,7 +593,7 @@ def test_deleted_items_are_not_found(older: Wire) -> None:
     assert older.refused("Query", query())[0] == "ResourceNotFoundException"
 
 
-def test_a_table_that_is_made_anew_has_no_index(older: Wire) -> None:
+def test_a_table_that_is_made_again_has_no_index(older: Wire) -> None:
     older.ok("DeleteTable", {"TableName": "tab"})
     older.ok("CreateTable", {"TableName": "tab", **BY_K})
     assert "VectorIndexes" not in older.ok("DescribeTable", {"TableName": "tab"})["Table"]

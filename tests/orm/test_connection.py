@@ -61,7 +61,7 @@ def test_requests_are_the_same_whether_somebody_watches_or_not(caplog: pytest.Lo
 @pytest.mark.parametrize(
     "signals", [[pre_dynamodb_send], [post_dynamodb_send], [pre_dynamodb_send, post_dynamodb_send]]
 )
-def test_signals_tell_of_each_request(signals: list[Any]) -> None:
+def test_signals_report_each_request(signals: list[Any]) -> None:
     seen: list[dict[str, Any]] = []
 
     def receive(sender: Any, **payload: Any) -> None:
@@ -233,7 +233,7 @@ def test_the_settings_of_a_connection_do_not_reach_another_cluster() -> None:
 
 
 @pytest.mark.parametrize(("region", "own"), [(None, None), ("us-east-1", None), ("eu-west-1", "eu-west-1")])
-def test_a_region_that_is_the_clusters_is_no_setting_of_a_connection(region: str | None, own: str | None) -> None:
+def test_the_region_of_the_cluster_needs_no_own_settings(region: str | None, own: str | None) -> None:
     """Requests without settings of their own take the shortest way, and most models name a region."""
     seen: list[RequestOptions] = []
 

@@ -69,7 +69,7 @@ def test_a_setting_that_meta_does_not_take(name: str, value: Any, says: list[str
         ("port", 8000, "ClusterConfig(port=...)"),
     ],
 )
-def test_what_may_be_meant_otherwise_is_a_warning_once(
+def test_an_ambiguous_name_causes_one_warning(
     name: str, value: Any, says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     thing = model(**{name: value})

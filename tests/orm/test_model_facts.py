@@ -225,7 +225,7 @@ def test_what_the_first_request_would_say(meta: dict[str, Any], refused: str) ->
         ({"cluster": "http://192.0.2.1:8000"}, ""),  # it has no partition key
     ],
 )
-def test_models_that_are_odd_can_be_looked_at(meta: dict[str, Any], refused: str) -> None:
+def test_facts_describe_unusual_models(meta: dict[str, Any], refused: str) -> None:
     made: Any = type("Made", (Model,), {"Meta": type("Meta", (), {"table_name": "made", **meta})})
     facts = facts_of(made)
     assert facts.refused == refused
@@ -248,7 +248,7 @@ def test_how_numbers_are_sent_is_said_by_meta_or_by_the_cluster() -> None:
     assert facts_of(Tally).canonical_numbers is True
 
 
-def test_a_model_that_a_program_makes_stands_nowhere() -> None:
+def test_a_model_that_a_program_makes_has_no_source() -> None:
     made: Any = type("Made", (Model,), {"Meta": type("Meta", (), {"table_name": "made"}), "__module__": "nowhere"})
     facts = facts_of(made)
     assert (facts.name, facts.position, facts.table_name) == ("nowhere.Made", None, "made")
@@ -302,7 +302,7 @@ def test_the_models_of_a_module_and_those_that_it_imports(shop: dict[str, Module
     assert models_in([shop["fother.models"]]) == [abstract, person]
 
 
-def test_models_that_a_function_makes_are_told_apart_by_their_tables() -> None:
+def test_models_that_a_function_makes_are_distinguished_by_their_tables() -> None:
     module = ModuleType("ftenants")
     first, second = (define(module, "Tenant", table=table) for table in ("tenant-1", "tenant-2"))
     assert models_in([module]) == [first, second]

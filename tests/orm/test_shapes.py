@@ -63,7 +63,7 @@ def outcome(call: Callable[[], Any]) -> Any:
         {"inner": shapes.Plain(text="t"), "names": set()},
     ],
 )
-def test_errors_tell_the_way_to_what_is_missing(values: Any) -> None:
+def test_errors_name_the_path_of_a_missing_value(values: Any) -> None:
     def saved(base: Any) -> Any:
         space = {
             "key": attr.UnicodeAttribute(hash_key=True),

@@ -247,7 +247,7 @@ class Kept(pynamodb_alternator.Model):
     free = attr.MapAttribute(null=True)
 
 
-def test_instances_are_copied_pickled_and_compared_as_ever() -> None:
+def test_instances_are_copied_pickled_and_compared_as_usual() -> None:
     loaded = Kept.from_raw_data({"key": {"S": "a"}, "inner": {"M": {}}, "free": {"M": {"x": {"N": "1"}}}})
     assert repr(loaded) == "Kept(free=MapAttribute(x=1), inner=Inner(text='inner'), key='a')"
     for again in (copy(loaded), deepcopy(loaded)):

@@ -186,7 +186,7 @@ def test_writes_with_affinity_keep_their_coordinator() -> None:
     assert with_ring.order("PutItem", conditional) == without.order("PutItem", conditional)
 
 
-def test_a_table_that_writes_all_by_lightweight_transactions_is_the_business_of_affinity() -> None:
+def test_writes_that_are_all_lightweight_transactions_do_not_go_to_replicas() -> None:
     setup = Setup(key_route_affinity=KeyRouteAffinity.RMW)
     setup.tables.learn_write_isolation("t", "always")
     assert setup.plan("PutItem", PUT).reason == "not_read_modify_write"
@@ -317,7 +317,7 @@ def test_all_writers_of_a_key_take_the_same_of_two_replicas_in_a_subset() -> Non
     assert firsts == {replicas[:2][key_hash("S", "alice") % 2]}
 
 
-def test_the_route_of_a_key_goes_by_the_subset() -> None:
+def test_the_route_of_a_key_follows_the_subset() -> None:
     replicas = holders("alice")
     others = tuple(node for node in NODES if node not in replicas)
     view = VIEW._replace(subset=others[:2])

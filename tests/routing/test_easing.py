@@ -80,7 +80,7 @@ def test_many_that_start_and_never_more_than_its_share_for_one_of_them(starting:
 
 
 @pytest.mark.parametrize("policy", [ROUND_ROBIN, RANDOM])
-def test_while_others_are_down_it_still_has_no_more(policy: str) -> None:
+def test_a_starting_node_gets_no_more_while_others_are_down(policy: str) -> None:
     source = random.Random(3)
     seeds = [source.getrandbits(31) if policy == RANDOM else turn for turn in range(TURNS)]
     seen = view({NODES[0]: 0.2}, down=frozenset(NODES[1:4]), quarantined=frozenset(NODES[4:5]))
@@ -108,7 +108,7 @@ def test_in_random_order_it_gets_so_much_of_its_share_too() -> None:
     assert min(counts.values()) > 0.85 * max(counts.values())
 
 
-def test_where_all_start_nobody_could_take_their_turns_and_all_have_their_share() -> None:
+def test_all_nodes_have_their_share_if_all_of_them_start() -> None:
     assert set(firsts(view(dict.fromkeys(NODES, 0.1)), count=100).values()) == {10}
     two_up = view(dict.fromkeys(NODES[:2], 0.1), down=frozenset(NODES[2:]))
     assert not two_up.starting
@@ -122,7 +122,7 @@ def test_where_all_start_nobody_could_take_their_turns_and_all_have_their_share(
     st.sets(st.sampled_from(NODES), min_size=1),
     st.sampled_from([ROUND_ROBIN, RANDOM, CONSISTENT_NODE, REPLICA]),
 )
-def test_a_plan_has_each_usable_node_once_whatever_starts_and_whatever_the_subset(
+def test_a_plan_always_has_each_usable_node_once(
     seed: int, shares: dict[Node, float], down: set[Node], chosen: set[Node], policy: str
 ) -> None:
     subset = ring_order(chosen)

@@ -97,7 +97,7 @@ def test_what_is_assigned_to_a_whole_attribute(update: str, references: set[str]
         ("contains(m.a[0].#b, :x)", "(contains(m.a[0].#b, :x) OR contains(m.a[0].#b, :X))", ""),
     ],
 )
-def test_a_number_that_stands_at_other_places_too(condition: str, made: str, changed: str) -> None:
+def test_a_number_may_be_used_in_several_places(condition: str, made: str, changed: str) -> None:
     twin = frozenset(re.findall(r":[a-z]\b", made)) & {reference.lower() for reference in re.findall(r":[A-Z]", made)}
     changing = frozenset([changed] if changed else [])
     assert in_condition(condition) == Rewritten({"FilterExpression": made}, changing, twin)
@@ -126,7 +126,7 @@ def test_a_partition_key_that_is_compared_with_a_nested_number_too() -> None:
 
 
 @pytest.mark.parametrize("expression", [None, 5, "", "=", "a = :", "contains(", "IN (:a", "contains(a, :x"])
-def test_what_is_no_expression(expression: object) -> None:
+def test_wrong_expressions_have_no_values(expression: object) -> None:
     assert in_condition(expression) == Rewritten({}, frozenset(), frozenset())
 
 

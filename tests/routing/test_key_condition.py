@@ -60,7 +60,7 @@ def test_names_are_resolved() -> None:
 
 @pytest.mark.parametrize("expression", ["", "at < :1", "id <= :0", "id >= :0", "id <> :0", "a.id = :0", "a[0] = :0"])
 @pytest.mark.parametrize("name", ["id", None])
-def test_where_there_is_no_equality(expression: str, name: str | None) -> None:
+def test_a_condition_without_equality_has_no_key(expression: str, name: str | None) -> None:
     assert queried_key(query(expression), name) == reasons.NO_KEY_VALUE
 
 
@@ -89,5 +89,5 @@ def test_conditions_that_say_nothing(conditions: Any) -> None:
 
 
 @given(st.text(alphabet="ai=<> :0#()AND_.[]1", max_size=40))
-def test_whatever_the_expression_is(expression: str) -> None:
+def test_any_expression_is_read_or_refused(expression: str) -> None:
     assert queried_key(query(expression), "a") in [*VALUES.values(), reasons.NO_KEY_VALUE]

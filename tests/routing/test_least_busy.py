@@ -119,7 +119,7 @@ def test_the_request_decides_the_policy(operation: str, parameters: Any, policy:
     assert said(make(), operation, parameters) == (policy, reason)
 
 
-def test_affinity_that_cannot_be_had_is_told() -> None:
+def test_affinity_that_cannot_be_used_has_a_reason() -> None:
     plan = make(key_route_affinity="any_write").plan("PutItem", {"TableName": "t", "Item": {}}, VIEW)
     assert (plan.policy, plan.reason, plan.wanted_affinity) == ("least_busy", "no_key_value", True)
     batch = make(key_route_affinity="any_write").plan(
@@ -216,7 +216,7 @@ def test_a_plan_stays_in_the_scope_in_use() -> None:
     st.sets(st.integers(0, 7)),
     st.lists(st.integers(0, 3), min_size=8, max_size=8),
 )
-def test_whatever_the_health_and_the_load(
+def test_a_plan_is_complete_with_any_health_and_load(
     count: int, down: set[int], quarantined: set[int], aside: set[int], busy: list[int]
 ) -> None:
     nodes = ring_order(Node("http", f"10.0.0.{number}", 8000) for number in range(1, count + 1))
@@ -233,7 +233,7 @@ def test_whatever_the_health_and_the_load(
         assert ranks == sorted(ranks)
 
 
-def test_without_loads_there_is_nothing_of_it() -> None:
+def test_without_least_busy_the_nodes_take_turns() -> None:
     config = ClusterConfig("10.0.0.1")
     router = router_for(config, Tables(config, lambda table, what: None), random.Random(1), Replicas(1000))
     assert type(router) is Router

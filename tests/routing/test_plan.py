@@ -95,7 +95,7 @@ def test_hash_refuses_other_kinds(kind: str) -> None:
         key_hash(kind, "x")
 
 
-def test_hash_tells_types_apart() -> None:
+def test_the_hash_distinguishes_types() -> None:
     assert len({key_hash("S", "1"), key_hash("N", "1"), key_hash("B", b"1"), key_hash("N", "1.0")}) == 4
 
 

@@ -450,7 +450,7 @@ def test_the_route_of_a_key_is_that_of_its_requests() -> None:
         assert set(route.reads) == set(RING)
 
 
-def test_why_a_key_has_no_replicas() -> None:
+def test_a_reason_says_why_a_key_has_no_replicas() -> None:
     made = with_replicas()
 
     def why(table: str, value: object, view: View = VIEW, **more: Any) -> tuple[int | None, str | None]:

@@ -119,7 +119,7 @@ def test_no_increment_is_lost_under_contention(cluster: Cluster, prefix: str) ->
     assert thing.get("one", consistent_read=True).value == 200
 
 
-def test_what_alternator_lacks_gives_its_own_error(cluster: Cluster, prefix: str) -> None:
+def test_missing_operations_give_the_error_of_the_server(cluster: Cluster, prefix: str) -> None:
     thing = make_model(cluster, f"{prefix}_transactions")
     connection = AlternatorConnection(cluster=cluster)
     with pytest.raises(TransactGetError) as caught, TransactGet(connection=connection) as transaction:

@@ -49,11 +49,11 @@ class TestSeeds:
         refused(lambda: ClusterConfig(nothing), "seeds is empty", "seeds=['10.0.0.1']")
 
     @pytest.mark.parametrize("no_list", [None, 5, b"10.0.0.1", {"10.0.0.1": 1}, object()])
-    def test_what_is_no_list_is_refused(self, no_list: Any) -> None:
+    def test_seeds_that_are_not_a_list_are_refused(self, no_list: Any) -> None:
         refused(lambda: ClusterConfig(no_list), "seeds must be a list")
 
     @pytest.mark.parametrize("entry", [None, 5, b"a", ["a"]])
-    def test_an_entry_that_is_no_string_is_refused(self, entry: Any) -> None:
+    def test_an_entry_that_is_not_a_string_is_refused(self, entry: Any) -> None:
         refused(lambda: ClusterConfig(["10.0.0.1", entry]), "not a string", "'10.0.0.1'")
 
     @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ class TestSeeds:
             *("fe80::1%", "fe80::1%a\r\nX: y", "fe80::1%a b", "[fe80::1%\n]:8000"),
         ],
     )
-    def test_what_is_no_address_is_refused(self, seed: str) -> None:
+    def test_wrong_addresses_are_refused(self, seed: str) -> None:
         refused(lambda: ClusterConfig([seed]), "seed")
 
     @pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "80 00", "9" * 5000, "８０"])
@@ -97,7 +97,7 @@ class TestSeeds:
         assert "ter2" not in message
         refused(lambda: ClusterConfig.from_dict({"seeds": ["user:hunter2@b"]}), "<hidden>@b", "credentials=")
 
-    def test_a_url_is_no_seed(self) -> None:
+    def test_a_url_in_seeds_is_refused(self) -> None:
         refused(lambda: ClusterConfig(["http://10.0.0.1"]), "is a URL", "from_url")
 
 

@@ -78,7 +78,7 @@ def test_options_of_equal_settings_are_made_once_and_what_only_compares_equal_is
     assert block_options({"timeouts": timeouts}).read_timeout == 4.0
 
 
-def test_other_settings_than_plain_data_and_headers_are_made_anew() -> None:
+def test_options_that_are_not_plain_data_are_not_cached() -> None:
     assert block_options({"timeouts": Timeouts(total=1)}).all_timeouts == Timeouts(total=1)
     assert block_options({"timeouts": Timeouts(total=2)}).all_timeouts == Timeouts(total=2)
     made = block_options({"extra_headers": {"X-A": "1"}})
@@ -205,7 +205,7 @@ def test_blocks_that_end_in_another_order() -> None:
     inner.__exit__()
 
 
-def test_a_block_that_is_left_in_another_context_says_so() -> None:
+def test_leaving_a_block_in_another_context_is_an_error() -> None:
     def dependency() -> Iterator[None]:
         with THREE_ATTEMPTS:
             yield

@@ -42,5 +42,5 @@ def test_bytes_may_be_a_secret_too() -> None:
         ("@", "<hidden>@"),
     ],
 )
-def test_what_stands_before_an_at_is_hidden(text: str, shown: str) -> None:
+def test_text_before_an_at_sign_is_hidden(text: str, shown: str) -> None:
     assert without_userinfo(text) == shown

@@ -97,7 +97,7 @@ def test_nodes_in_a_narrow_terminal(local: LocalCluster, at: Run, monkeypatch: p
     assert re.search(rf"^{re.escape(local[0].address)}\n  datacenter  datacenter1\n  rack", out, re.MULTILINE)
 
 
-def test_nodes_where_nobody_answers(run: Run, local: LocalCluster) -> None:
+def test_the_command_nodes_fails_if_no_node_answers(run: Run, local: LocalCluster) -> None:
     for node in local.nodes:
         node.kill()
     status, out, _ = run("nodes", "--url", local.url, "--timeout", "0.5")
@@ -151,7 +151,7 @@ def test_route_takes_the_type_from_the_table(cluster: Cluster, at: Run) -> None:
     assert json.loads(out)["hash"] == _route_of(cluster, b"\x00\x01").hash
 
 
-def test_route_tells_of_nodes_that_do_not_answer(local: LocalCluster, cluster: Cluster, at: Run) -> None:
+def test_the_command_route_shows_nodes_that_do_not_answer(local: LocalCluster, cluster: Cluster, at: Run) -> None:
     create(cluster)
     local[2].kill(still_listed=True)
     _, out, _ = at("route", "orders", "alice")

@@ -29,7 +29,7 @@ def in_shell(command: str, url: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", ["nodes", "nodes --json", "check"])
-def test_a_closed_output_is_nobodys_business(local: LocalCluster, command: str) -> None:
+def test_a_closed_output_is_not_an_error(local: LocalCluster, command: str) -> None:
     done = in_shell(f"PROGRAM {command} >&-", local.url)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -37,7 +37,7 @@ def test_a_closed_output_is_nobodys_business(local: LocalCluster, command: str) 
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["nodes", "nodes --json", "check", "completion bash"])
-def test_a_full_output_is_told_in_one_line(local: LocalCluster, command: str, unbuffered: str) -> None:
+def test_a_full_output_is_reported_in_one_line(local: LocalCluster, command: str, unbuffered: str) -> None:
     done = in_shell(f"PYTHONUNBUFFERED={unbuffered} PROGRAM {command} >{FULL}", local.url)
     assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")
 

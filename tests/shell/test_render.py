@@ -230,7 +230,7 @@ def test_labels_and_values_of_a_route_in_a_narrow_terminal(
     assert "  -8839064797231613815" in lines
 
 
-def test_what_has_no_encoding_takes_every_character() -> None:
+def test_an_output_without_an_encoding_accepts_every_character() -> None:
     out = io.StringIO()
     show_finding(Screen(out=out), FINDINGS[0], "shop")
     assert out.getvalue().startswith("✓ rack support")

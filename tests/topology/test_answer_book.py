@@ -110,7 +110,7 @@ def test_what_is_older_than_the_window_is_forgotten(world: World) -> None:
     assert len(world.round(A)) == 1
 
 
-def test_a_storm_of_all_sets_nobody_aside(world: World) -> None:
+def test_failures_of_all_nodes_set_no_node_aside(world: World) -> None:
     world.fine(*NODES, times=1000)
     for _ in range(100):
         world.now += 0.2
@@ -133,7 +133,7 @@ def test_a_node_returns_when_its_time_is_over_and_only_safe_requests_test_it_fir
     assert world.book.next_change is None
 
 
-def test_it_is_judged_anew(world: World) -> None:
+def test_a_returning_node_starts_with_no_failures(world: World) -> None:
     (aside,) = world.round(A, times=20)
     world.now = aside.until
     world.review()
@@ -184,7 +184,7 @@ def test_when_nodes_leave_the_excess_returns(world: World) -> None:
     assert world.aside == {A}
 
 
-def test_a_node_that_left_is_not_told_of(world: World) -> None:
+def test_a_node_that_left_causes_no_signal(world: World) -> None:
     (aside,) = world.round(A, times=20)
     world.nodes = [B, C, D]
     world.groups = [world.nodes]
@@ -220,7 +220,7 @@ steps = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(steps, st.sampled_from([[], [[A, B]], [[A, B, C], [D]]]))
-def test_whatever_happens_half_are_left_and_each_returns(
+def test_at_least_half_of_the_nodes_stay_and_each_returns(
     happens: list[tuple[frozenset[Node], int, float]], scopes: list[list[Node]]
 ) -> None:
     world = World(NODES, *scopes)

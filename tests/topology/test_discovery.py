@@ -127,7 +127,7 @@ class TestOrder:
         assert first not in bench.network.asked()
 
     @pytest.mark.parametrize("scope", [ClusterScope(), RackScope("dc1", "r1", DatacenterScope("dc1", ClusterScope()))])
-    def test_a_reading_is_bounded_when_nobody_answers(self, scope: Any) -> None:
+    def test_a_reading_takes_a_limited_time_if_no_node_answers(self, scope: Any) -> None:
         """Seen: one reading asked every one of 1,000 hanging nodes, each for its whole timeout."""
         names = [f"n{number}" for number in range(1000)]
         network = FakeNetwork(**dict.fromkeys(names, ("dc1", "r1")))
@@ -184,7 +184,7 @@ class TestDatacenters:
             assert len(asked) == 2
             assert {TWO[name][0] for name in asked} == {"east", "west"}
 
-    def test_a_node_that_left_is_gone_and_a_new_one_is_there(self) -> None:
+    def test_a_reading_removes_an_old_node_and_adds_a_new_one(self) -> None:
         bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
         bench.read()
         del bench.network.places["a2"]
@@ -203,7 +203,7 @@ class TestDatacenters:
         assert bench.groups() == [EAST, WEST]
         assert len([name for name in bench.network.asked() if name in WEST]) <= 2, "one of the down ones is enough"
 
-    def test_a_datacenter_that_lists_nobody_keeps_its_last_list(self) -> None:
+    def test_a_datacenter_with_an_empty_list_keeps_its_last_list(self) -> None:
         """Seen: one member that is about to join or leave made its whole datacenter vanish."""
         bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
         bench.read()
@@ -233,7 +233,7 @@ class TestDatacenters:
             asked += bench.network.asked().count("10.9.9.9")
         assert 1 <= asked <= readings / READINGS_PER_LOOK_OUTSIDE + 1
 
-    def test_a_seed_that_hangs_does_not_hold_up_the_first_reading(self) -> None:
+    def test_a_seed_that_hangs_does_not_delay_the_first_reading(self) -> None:
         bench = Bench(FakeNetwork(**TWO), ["a1", "b1"])
         bench.read(active=["a1"], quarantined=["b1"])
         assert bench.network.asked() == ["a1"]
@@ -290,7 +290,7 @@ class TestScopes:
         }
         assert bench.groups() == [EAST, WEST]
 
-    def test_an_empty_place_beside_others_is_an_answer(self) -> None:
+    def test_an_empty_list_of_one_scope_among_others_is_an_answer(self) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"], RackScope("dc1", "nowhere"))
         assert bench.read().members["dc1", "nowhere"] == ()
 
@@ -304,21 +304,21 @@ class TestScopes:
         (record,) = caplog.records
         assert "n1:8000 lists no node for datacenter typo" in record.getMessage()
 
-    def test_a_sudden_shrink_to_nothing_is_no_answer(self) -> None:
+    def test_a_list_that_suddenly_becomes_empty_is_not_an_answer(self) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
         bench.read()
         bench.network.answers = dict.fromkeys(ONE, lambda path: b"[]" if "dc=" in path else b'["n1"]')
         with pytest.raises(DiscoveryError, match="lists no node for datacenter dc1"):
             bench.read(active=list(ONE))
 
-    def test_an_empty_cluster_is_none(self) -> None:
+    def test_an_empty_cluster_is_not_an_answer(self) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"])
         bench.network.answers = {"n1": b"[]"}
         with pytest.raises(DiscoveryError, match="n1:8000 lists no node"):
             bench.read()
 
     @pytest.mark.parametrize("answer", [b"{}", b"<html>", (500, b"[]"), (404, b'["n1"]')])
-    def test_an_answer_that_is_no_list_is_a_failure_of_its_source(self, answer: Any) -> None:
+    def test_an_answer_that_is_not_a_list_is_a_failure_of_its_source(self, answer: Any) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
         bench.network.answers = {"n2": answer}
         bench.read(active=["n2"])
@@ -348,19 +348,19 @@ class TestSupport:
         assert bench.network.asked("/localnodes?rack=") == []
         assert bench.discovery.scopes_supported is True
 
-    def test_nobody_is_asked_where_it_does_not_matter(self) -> None:
+    def test_no_node_is_asked_about_scopes_without_need(self) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"])
         bench.read()
         assert bench.discovery.scopes_supported is None
 
     @pytest.mark.parametrize("answer", [(500, b""), (200, b"{}")])
-    def test_a_failure_is_no_answer(self, answer: tuple[int, bytes]) -> None:
+    def test_a_failure_is_not_an_answer(self, answer: tuple[int, bytes]) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
         bench.network.answers = {"n1": lambda path: answer if "rack=" in path else (200, b'["n1"]')}
         bench.read()
         assert bench.discovery.scopes_supported is None
 
-    def test_entries_that_we_refuse_count_all_the_same(self) -> None:
+    def test_refused_entries_still_count_as_listed(self) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"], DatacenterScope("dc1"))
         bench.network.answers = {"n1": lambda path: b'["0.0.0.0"]' if "rack=" in path else b'["n1"]'}
         bench.read()
@@ -413,7 +413,7 @@ class TestSeeds:
             last = names()
         assert last["10.0.0.2"][-2:] == ("n2.test", "10.0.0.2")
 
-    def test_they_are_resolved_again_when_nobody_else_answers(self) -> None:
+    def test_seeds_are_resolved_again_if_no_node_answers(self) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"])
         bench.read()
         bench.network.dead = set(ONE)
@@ -424,7 +424,7 @@ class TestSeeds:
 
 
 class TestLog:
-    def test_a_bad_entry_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_bad_entry_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
         bench = Bench(FakeNetwork(**ONE), ["n1"])
         bench.network.answers = dict.fromkeys(ONE, b'["n1","0.0.0.0",null]')
         with caplog.at_level(logging.INFO, "pynamodb_alternator.cluster"):

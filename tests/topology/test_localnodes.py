@@ -233,7 +233,7 @@ def test_names_are_nothing_without_tls() -> None:
     ],
     ids=lambda body: repr(body[:12]),
 )
-def test_what_is_no_list_is_refused_as_a_whole(body: bytes) -> None:
+def test_an_answer_that_is_not_a_list_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"not JSON|not a list"):
         read_answer(body, SOURCE, CLUSTER, NodeFilter())
 
@@ -262,7 +262,7 @@ class TestTranslator:
     def test_a_tunnel_ends_on_this_machine(self) -> None:
         assert read(["10.0.0.1"], translate=lambda _: "127.0.0.1:9001")[0] == ["127.0.0.1:9001"]
 
-    def test_what_it_leaves_as_it_is_is_judged_as_ever(self) -> None:
+    def test_an_address_that_the_translator_does_not_change_is_checked(self) -> None:
         nodes, reasons = read(["0.0.0.0", "127.0.0.1", "10.0.0.1"], translate=lambda address: address)
         assert nodes == ["10.0.0.1:8000"]
         assert "unspecified" in reasons[0]

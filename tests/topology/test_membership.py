@@ -104,7 +104,7 @@ class TestStart:
         world.membership.refresh()
         assert hosts(world.membership.view.down) == [N1, N2, N3]
 
-    def test_where_a_node_stands_is_shown_even_if_all_nodes_are_seeds(self) -> None:
+    def test_the_location_of_a_node_is_shown_even_if_all_nodes_are_seeds(self) -> None:
         """Seen: nodes are equal by endpoint, so the first list did not replace the seeds, which stand nowhere."""
         world = three([N1, N2, N3], routing_scope=DatacenterScope("dc1"))
         world.start()
@@ -166,7 +166,7 @@ class TestRefresh:
         assert 3 + 5 <= len(snapshot.statuses) <= 3 + 5 + 1
         assert len(snapshot.next_probes) <= 3 + 5 + 1
 
-    def test_a_failure_keeps_the_list_and_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_failed_reading_keeps_the_list_and_sends_a_signal(self, caplog: pytest.LogCaptureFixture) -> None:
         world = three()
         world.start()
         world.network.dead = {N1, N2, N3}
@@ -320,7 +320,7 @@ class TestNames:
             assert world.membership.refresh()
         assert told == [expected]
 
-    def test_a_probe_goes_by_what_was_listed_last(self) -> None:
+    def test_a_probe_follows_the_last_list(self) -> None:
         world = self.world()
         world.membership.begin()
         seed = next(node for node in world.membership.view.topology.ring if node.host == "10.0.0.2")
@@ -353,7 +353,7 @@ class TestHealth:
         info = world.membership.nodes()[1]
         assert (info.state, info.error, info.down_for, info.in_scope) == (State.DOWN, "reset by peer", 0, True)
 
-    def test_a_node_that_goes_down_is_probed_and_seen_to_be_down_whatever_comes_between(self) -> None:
+    def test_a_node_that_goes_down_is_always_probed_and_found_down(self) -> None:
         """An exception in the thread of the request that failed, at any place of the change."""
         worlds: list[World] = []
 
@@ -375,7 +375,7 @@ class TestHealth:
             check(world)
         assert downs > 5
 
-    def test_connections_are_cut_before_anybody_is_told(self) -> None:
+    def test_connections_are_cut_before_signals_are_sent(self) -> None:
         """Who waits for the node is not to wait for a slow receiver as well."""
         world = three()
         world.start()
@@ -423,7 +423,7 @@ class TestHealth:
         assert world.listener.of("node-down")[0]["failures"] == 2
         assert "refused" in world.listener.of("node-down")[0]["error"]
 
-    def test_a_failed_probe_alone_takes_nobody_out(self) -> None:
+    def test_a_failed_probe_alone_takes_no_node_out(self) -> None:
         world = three()
         world.start()
         world.network.dead.add(N2)
@@ -633,7 +633,7 @@ class TestScopes:
         (told,) = world.listener.of("scope-restored")
         assert (told["to_scope"], told["reason"]) == ("rack r1 of datacenter dc1", "usable_again")
 
-    def test_it_is_restored_even_if_nobody_tells_the_list(self) -> None:
+    def test_the_scope_is_restored_even_if_no_list_is_read(self) -> None:
         world = self.rack()
         world.down(N1)
         world.up(N1)

@@ -95,7 +95,7 @@ class TestProbesOfADeadNode:
         assert world.membership.refresh()
         assert due(world, N2) <= 0.75
 
-    def test_a_node_that_came_back_begins_anew(self) -> None:
+    def test_a_node_that_came_back_starts_with_short_intervals(self) -> None:
         world = world_of(N1, N2, N3)
         world.start()
         for _ in range(2):
@@ -180,7 +180,7 @@ class TestNewNodes:
         assert world.membership.needed(nodes)
         assert len(world.membership.suspects()) == 100
 
-    def test_a_better_scope_that_comes_is_used_again_though_no_request_names_its_nodes(self) -> None:
+    def test_a_better_scope_is_used_again_even_if_no_request_names_its_nodes(self) -> None:
         scope = DatacenterScope("dc1", ClusterScope())
         world = World(FakeNetwork(**{N1: ("dc2", "r1")}), [N1], routing_scope=scope, discovery=Discovery(interval=1.0))
         world.start()

@@ -41,7 +41,7 @@ def test_a_failed_probe_takes_it_down(world: World) -> None:
     assert world.membership.view.hedged == frozenset()
 
 
-def test_one_that_is_a_suspect_already_is_the_last_as_well(world: World) -> None:
+def test_a_node_that_is_already_suspect_comes_last_too(world: World) -> None:
     world.membership.suspect(world.node(N2))
     assert world.membership.view.hedged == frozenset()
     world.membership.suspect(world.node(N2), hedged=True)

@@ -45,7 +45,7 @@ def test_a_node_whose_answers_fail_is_set_aside_and_stays_active_and_in_the_ring
     assert world.listener.suspicions == []
 
 
-def test_signals_tell_why_and_for_how_long(world: World) -> None:
+def test_signals_say_why_and_for_how_long_a_node_is_set_aside(world: World) -> None:
     world.fail_answers(N2)
     assert world.listener.told == [
         (
@@ -57,7 +57,7 @@ def test_signals_tell_why_and_for_how_long(world: World) -> None:
     assert world.listener.of("node-restored") == [{"node": f"{N2}:8000", "set_aside_for": PERIOD}]
 
 
-def test_nodes_tell_it_too(world: World) -> None:
+def test_nodes_show_that_they_are_set_aside(world: World) -> None:
     world.fail_answers(N2)
     world.clock.now += 2.0
     info = {node.address: node for node in world.membership.nodes()}[f"{N2}:8000"]
@@ -91,7 +91,7 @@ def test_the_only_node_of_a_rack_is_not_set_aside() -> None:
     assert world.membership.view.set_aside == frozenset()
 
 
-def test_when_all_fail_alike_nobody_is_set_aside(world: World) -> None:
+def test_no_node_is_set_aside_if_all_fail_alike(world: World) -> None:
     world.fail_answers(N1, N2, N3, times=200)
     assert world.membership.view.set_aside == frozenset()
     assert world.listener.told == []

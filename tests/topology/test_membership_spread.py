@@ -57,7 +57,7 @@ class TestSlowStart:
         pass_time(world, 0.5)
         assert (starting(world), settled(world), world.membership.review(world.clock())) == ({}, [], None)
 
-    def test_review_tells_when_the_share_grows_next(self) -> None:
+    def test_review_returns_when_the_share_grows_next(self) -> None:
         world = world_of()
         world.down(N2)
         world.up(N2)

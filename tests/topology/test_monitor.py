@@ -135,7 +135,7 @@ class TestStart:
         bench.ready()
         assert bench.monitor.running
 
-    def test_it_is_one_thread_whoever_comes_first(self, make: Make) -> None:
+    def test_only_one_thread_is_started(self, make: Make) -> None:
         bench = make()
         bench.hang(N1)
         threads = [in_thread(bench.use)[0] for _ in range(16)]
@@ -144,7 +144,7 @@ class TestStart:
         until(lambda: bench.hanging)
         assert len([thread for thread in ours() if thread.name.endswith("-monitor")]) == 1
 
-    def test_a_hanging_seed_does_not_hold_up_the_start(self, make: Make) -> None:
+    def test_a_hanging_seed_does_not_delay_the_start(self, make: Make) -> None:
         bench = make(seeds=["10.9.9.9", N1, "10.9.9.8"])
         bench.hang("10.9.9.9", "10.9.9.8")
         bench.ready()
@@ -496,7 +496,7 @@ class TestProbes:
             bench.waiting = [(bench.node(N2), 0.1)]
             assert bench.step() <= min(TICK, suspect_after / 2)
 
-    def test_a_suspicion_is_not_lost_while_a_probe_is_being_told(self, make: Make) -> None:
+    def test_a_suspicion_is_not_lost_while_receivers_of_a_probe_run(self, make: Make) -> None:
         """A receiver of node_up takes its time, and the node fails meanwhile: it must be probed again."""
         bench = make(N1)
         bench.start()
@@ -755,7 +755,7 @@ class TestFork:
         assert bench.in_scope == [N1, N2, N3]
 
 
-def test_a_monitor_that_nobody_holds_is_collected() -> None:
+def test_a_monitor_without_references_is_collected() -> None:
     bench = Bench()
     bench.ready()
     bench.monitor.close(PATIENCE)

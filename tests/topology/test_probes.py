@@ -116,9 +116,7 @@ def test_a_suspect_goes_before_routine(prober: FakeProber) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_probe_that_raises_ends_neither_the_others_nor_the_count(
-    prober: FakeProber, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_probe_that_raises_does_not_end_the_others(prober: FakeProber, caplog: pytest.LogCaptureFixture) -> None:
     probes = probes_of(prober, most=1)
     prober.broken = True
     probes.begin(NODES[:1])
@@ -183,7 +181,7 @@ def test_no_further_thread_can_be_started(prober: FakeProber, monkeypatch: pytes
     assert prober.probed == NODES[:3]
 
 
-def test_an_exception_at_any_place_loses_neither_a_node_nor_a_slot(prober: FakeProber) -> None:
+def test_an_exception_at_any_place_loses_no_node_and_no_slot(prober: FakeProber) -> None:
     """Seen: a thread was counted that an exception kept from being started: its slot was lost for ever."""
     made: list[Probes] = []
 

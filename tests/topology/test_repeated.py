@@ -92,7 +92,7 @@ class TestWhatNothingCosts:
         world = started(DC1, routing_scope=scope)
         read_in_vain(world, work, READINGS_PER_LOOK_OUTSIDE)
 
-    def test_a_node_that_becomes_active_has_nothing_read_anew(self, work: Counter[str]) -> None:
+    def test_a_node_that_becomes_active_causes_no_new_reading(self, work: Counter[str]) -> None:
         world = started(DC1)
         world.network.places["10.0.0.50"] = ("dc1", "r0")
         settle(world)
@@ -181,7 +181,7 @@ class TestWhatIsNoticedAllTheSame:
         assert hosts(world.listener.suspicions) == [source]
 
     @pytest.mark.parametrize("answer", [b"[]", b"junk", (500, b""), b'["::1%x y"]'])
-    def test_an_answer_that_is_none(self, answer: Any) -> None:
+    def test_another_source_is_asked_after_a_wrong_answer(self, answer: Any) -> None:
         world = started(DC1)
         read(world)
         source = world.network.asked()[-1]
@@ -220,7 +220,7 @@ class TestWhatIsNoticedAllTheSame:
         assert len({host for host in world.network.asked() if host in DC1}) > 1
         assert len({host for host in world.network.asked() if host in DC2}) > 1
 
-    def test_a_translator_may_change_its_mind(self) -> None:
+    def test_a_translator_may_return_another_address_later(self) -> None:
         moved = {"10.0.0.2": "10.9.0.2"}
         where: dict[str, str] = {}
         world = started({**DC1, "10.9.0.2": ("dc1", "r2")}, address_translator=lambda listed: where.get(listed, listed))

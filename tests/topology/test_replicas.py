@@ -53,7 +53,7 @@ def test_a_range_ends_with_its_end(token: int, expected: str) -> None:
     assert (len(ring), ring.rows, ring.read_at) == (3, 6, 1.0)
 
 
-def test_nodes_of_one_host_are_told_apart_by_their_ports() -> None:
+def test_nodes_of_one_host_are_distinguished_by_their_ports() -> None:
     nodes = ring_order(Node("http", "10.0.0.1", port) for port in (8000, 8001, 8002))
     topology = Topology(nodes, nodes, nodes)
     ring = whole((None, 0, ("10.0.0.1", 8001)), (None, 0, ("10.0.0.9", 8000)), (0, None, ("10.0.0.1", ANY_PORT)))
@@ -93,7 +93,7 @@ def test_one_range_is_a_ring_too() -> None:
         ((-5, 7, A), (7, -5, A), (7, -6, B)),
     ],
 )
-def test_a_ring_with_gaps_or_with_two_truths_is_none(ranges: tuple[tuple[int, int, tuple[str, int]], ...]) -> None:
+def test_a_ring_with_gaps_or_contradictions_is_refused(ranges: tuple[tuple[int, int, tuple[str, int]], ...]) -> None:
     assert ring_of(*ranges) is None
 
 

@@ -109,7 +109,7 @@ def test_addresses_are_not_resolved() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("no such name"), UnicodeError("label too long")])
-def test_what_cannot_be_resolved_is_told_once_until_it_can(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_name_that_cannot_be_resolved_is_logged_once(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     broken = [True]
 
     def resolve(name: str) -> Sequence[str]:

@@ -75,7 +75,7 @@ def test_each_time_in_a_row_takes_longer_and_none_takes_longer_than_a_minute() -
     assert periods[-1] == LONGEST
 
 
-def test_a_node_that_was_well_for_a_minute_begins_anew() -> None:
+def test_a_node_that_was_well_for_a_minute_starts_with_the_shortest_time() -> None:
     first = next_aside(None, BAD, "", 0.0)
     again = next_aside(first, BAD, "", first.until + 60.0)
     later = next_aside(again, BAD, "", again.until + 60.5)

@@ -49,7 +49,7 @@ def test_without_trouble_it_is_the_first_nodes_and_with_it_the_next_ones_take_th
     assert subset_of(order, size, down=down, unsettled=NONE) == frozenset((up or order)[:size])
 
 
-def test_a_node_that_starts_is_in_it_beside_the_one_that_stands_in_for_it() -> None:
+def test_the_subset_has_a_starting_node_and_its_replacement() -> None:
     order = nodes(10)
     assert subset_of(order, 1, down=NONE, unsettled={order[0]}) == {order[0], order[1]}
     assert subset_of(order, 3, down={order[4]}, unsettled=set(order[:3])) == {*order[:4], *order[5:7]}

@@ -72,7 +72,7 @@ class TestLatch:
         assert not Latch().wait(0.01)
         assert not Latch().wait(-1.0)
 
-    def test_an_exception_at_any_place_of_waiting_holds_up_nobody_else(self) -> None:
+    def test_an_exception_at_any_place_of_waiting_does_not_block_others(self) -> None:
         """Seen with `threading.Event`: the lock inside stays held, and the thread that sets it hangs for ever."""
         latches: list[Latch] = []
 
@@ -91,7 +91,7 @@ class TestLatch:
             assert opened == [True]
         assert points > 5
 
-    def test_an_exception_at_any_place_of_opening_can_be_made_good(self) -> None:
+    def test_opening_works_again_after_an_exception_at_any_place(self) -> None:
         latches: list[Latch] = []
         waiters: list[tuple[threading.Thread, list[bool]]] = []
 

@@ -126,7 +126,7 @@ def test_a_certificate_does_not_get_better_by_trying_again(world: World) -> None
     assert world.waits == []
 
 
-def test_one_bad_certificate_beside_dead_nodes_is_not_hopeless(world: World) -> None:
+def test_a_bad_certificate_and_dead_nodes_do_not_end_the_attempts(world: World) -> None:
     assert world.run(READS["get"], NodeUnreachableError, NodeUnreachableError, TlsError, OK) is OK
     assert world.sent == [A, B, C, A]
 
@@ -200,7 +200,7 @@ def test_a_full_pool_says_nothing_of_the_node(world: World) -> None:
     assert world.membership.said == [("succeeded", B, 0)]
 
 
-def test_a_request_that_no_server_would_take_is_not_tried_again_and_blames_no_node(world: World) -> None:
+def test_a_request_that_no_server_accepts_is_not_retried_and_counts_against_no_node(world: World) -> None:
     with pytest.raises(RequestRefusedError):
         world.run(REPEATABLE["put"], RequestRefusedError)
     assert world.sent == [A]
@@ -273,7 +273,7 @@ def test_an_attempt_that_may_still_be_executed_is_told_of_after_one_that_may_not
     assert not raised.value.may_still_execute
 
 
-def test_an_answer_of_a_later_attempt_tells_what_became_of_the_write(world: World) -> None:
+def test_an_answer_of_a_later_attempt_shows_the_outcome_of_the_write(world: World) -> None:
     attempts = world.attempts(REPEATABLE["put"])
     assert attempts.next() is A
     assert not attempts.answered(SICK)

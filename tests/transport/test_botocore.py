@@ -175,7 +175,7 @@ def test_boto3_reads_it_once_for_all_sessions(read: list[str], monkeypatch: pyte
     assert sorted(read) == ["resources-1", "service-2"]
 
 
-def test_whoever_changes_a_model_changes_that_of_one_cluster() -> None:
+def test_a_change_of_a_service_model_changes_only_one_cluster() -> None:
     """As ScyllaDB's recipe for vector search, which adds members to shapes of a client's model, after it was made."""
     with Cluster(URLS[0]) as changed, Cluster(URLS[0]) as other:
         assert other.client is not None
@@ -265,7 +265,7 @@ def test_a_client_offers_what_botocores_offers(cluster: Cluster) -> None:
     client.close()
 
 
-def test_the_session_of_the_user_is_heard(cluster: Cluster) -> None:
+def test_handlers_of_the_users_session_are_called(cluster: Cluster) -> None:
     session = botocore.session.Session()
     session.set_default_client_config(Config(connect_timeout=7.5))
     description = Loader().load_service_model("dynamodb", "service-2")
@@ -293,7 +293,7 @@ def test_the_session_of_the_user_is_heard(cluster: Cluster) -> None:
     assert cluster.new_client(session).meta.events.emit("before-call.dynamodb") == []
 
 
-def test_a_tool_that_wraps_the_making_of_a_client_is_heard(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_that_wraps_the_making_of_a_client_is_called(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sentry registers its handlers so."""
     stock, heard = BaseClient.__init__, []
 

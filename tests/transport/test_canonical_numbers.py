@@ -65,7 +65,7 @@ def sent(parameters: Mapping[str, Any], *, keys: bool) -> Any:
         lambda value: {"ScanFilter": {"s": {"ComparisonOperator": "EQ", "AttributeValueList": [value]}}},
     ],
 )
-def test_sets_wherever_they_are(parameters_of: Any, keys: bool) -> None:
+def test_sets_become_canonical_at_every_place(parameters_of: Any, keys: bool) -> None:
     assert sent(parameters_of(SET), keys=keys) == parameters_of(ONES)
     assert sent(parameters_of(ONES), keys=keys) == parameters_of(ONES)
 
@@ -113,7 +113,7 @@ def test_elements_of_sets_become_canonical(elements: Any, made: Any) -> None:
         lambda value: {"TransactItems": [{"Get": {"Key": {"p": value}}}, {"Delete": {"Key": {"p": value}}}]},
     ],
 )
-def test_keys_if_they_are_meant(parameters_of: Any) -> None:
+def test_keys_become_canonical_if_that_is_set(parameters_of: Any) -> None:
     assert sent(parameters_of(N), keys=True) == parameters_of(ONE)
     assert sent(parameters_of(N), keys=False) == parameters_of(N)
     assert sent(parameters_of(ONE), keys=True) == parameters_of(ONE)
@@ -280,7 +280,7 @@ def test_a_request_may_have_its_own_setting(default: Any, own: Any, made: dict[s
         {"RequestItems": {"t": {"Keys": [{"p": ONE}, {"p": N}]}}},
     ],
 )
-def test_a_key_in_another_form_is_told_once_for_each_table(parameters: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_in_another_form_is_logged_once_for_each_table(parameters: Any, caplog: pytest.LogCaptureFixture) -> None:
     number_forms = forms("sets", partition_keys={"t": "p"})
     with caplog.at_level(logging.WARNING, "pynamodb_alternator"):
         given_forms(number_forms, parameters)
@@ -305,7 +305,7 @@ def test_a_key_in_another_form_is_told_once_for_each_table(parameters: Any, capl
         },
     ],
 )
-def test_a_key_of_an_index_is_told_too(parameters: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_of_an_index_is_logged_too(parameters: Any, caplog: pytest.LogCaptureFixture) -> None:
     tables = Tables(ClusterConfig("10.0.0.1"))
     tables.register("t", "p", None, {"by_rank": "rank"})
     number_forms = NumberForms("sets", lambda: NO_OPTIONS, tables)
@@ -329,7 +329,7 @@ def test_a_key_of_an_index_is_told_too(parameters: Any, caplog: pytest.LogCaptur
         },
     ],
 )
-def test_of_other_numbers_nothing_is_told(parameters: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_numbers_are_not_logged(parameters: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "pynamodb_alternator"):
         given_forms(forms("sets", partition_keys={"t": "p"}), parameters)
         for mode in (True, False):

@@ -104,7 +104,7 @@ def test_the_tables_of_a_batch(world: World, heard: None) -> None:
     assert [payload["table_name"] for name, payload in world.told if name == "request-routed"] == ["one,two", None]
 
 
-def test_nothing_is_said_where_nobody_listens(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_event_is_made_without_a_receiver(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for signal in signals.namespace.values():
         # Another test of this process may have left somebody who listens.
         monkeypatch.setattr(signal, "receivers", {})
@@ -112,7 +112,7 @@ def test_nothing_is_said_where_nobody_listens(world: World, monkeypatch: pytest.
     assert world.told == []
 
 
-def test_a_request_without_a_node_is_told_once_with_the_reason(heard: None) -> None:
+def test_a_request_without_a_node_sends_one_signal_with_the_reason(heard: None) -> None:
     world = World(ring=())
     with pytest.raises(NoNodesAvailableError):
         world.run(READS["get"], OK)
@@ -121,7 +121,7 @@ def test_a_request_without_a_node_is_told_once_with_the_reason(heard: None) -> N
     assert payload["error"].startswith("No node is known")
 
 
-def test_the_end_of_a_request_is_told_with_what_the_caller_gets(world: World, heard: None) -> None:
+def test_the_end_of_a_request_sends_a_signal_with_the_result(world: World, heard: None) -> None:
     def completed() -> dict[str, Any]:
         name, payload = world.told[-1]
         assert name == "request-completed"

@@ -211,7 +211,7 @@ def test_it_waits_for_no_connection() -> None:
     assert request.pool_wait == 7.0
 
 
-def test_a_full_pool_is_no_attempt() -> None:
+def test_a_full_pool_does_not_count_as_an_attempt() -> None:
     request = begin(World())
     first, hedge = request.first(), request.hedge()
     assert hedge is not None

@@ -284,7 +284,7 @@ def test_a_failure_of_the_first_send_says_that_nothing_was_sent() -> None:
 
 
 @pytest.mark.parametrize("farewell", [reset, socket.socket.close])
-def test_an_answer_before_the_body_was_read_is_heard(farewell: Callable[[socket.socket], None]) -> None:
+def test_an_answer_before_the_body_was_read_is_accepted(farewell: Callable[[socket.socket], None]) -> None:
     """A node that refuses a long body, or sheds load, answers at once and closes."""
     told = threading.Event()
 
@@ -574,7 +574,7 @@ def test_line_ends_and_nul_are_refused(bad: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "é", "a\t"])
-def test_names_that_are_no_names_are_refused(name: str) -> None:
+def test_wrong_host_names_are_refused(name: str) -> None:
     with pytest.raises(RequestRefusedError):
         build_head("a.B", "h", 0, [(name, "1")])
 

@@ -388,7 +388,7 @@ def test_a_transaction_without_a_token_gets_one(clients: dict[str, Any], sent: S
         ({"TableName": "t", "Expected": {"a": 5}}, "Invalid type for parameter Expected.a"),
     ],
 )
-def test_mistakes_are_told_in_botocores_words(
+def test_mistakes_have_the_text_of_botocore(
     lane: str, clients: dict[str, Any], sent: Sent, parameters: Any, words: str
 ) -> None:
     with pytest.raises(ParamValidationError, match="Parameter validation failed") as caught:

@@ -74,7 +74,7 @@ def figures() -> Figures:
 # ---- which of two ----------------------------------------------------------------------------------------------------
 
 
-def test_what_is_unknown_goes_by_requests_in_flight(figures: Figures) -> None:
+def test_unknown_nodes_are_compared_by_requests_in_flight(figures: Figures) -> None:
     assert not figures.prefers(A, B)
     assert not figures.prefers(B, A)
     figures.in_flight[B] = 1
@@ -288,7 +288,7 @@ def test_what_says_little_of_a_node_does_not_count_as_slow() -> None:
         ((NodeUnreachableError, ReadTimeoutError, OK), 2),
     ],
 )
-def test_attempts_tell_of_failures(script: tuple[object, ...], nodes: int) -> None:
+def test_attempts_report_failures(script: tuple[object, ...], nodes: int) -> None:
     loads = Loads(lambda node: 0, lambda: 100.0)
     World(loads=loads).run(READS["get"], *script)
     assert len(loads.latencies()) == nodes
@@ -441,7 +441,7 @@ def test_so_it_is_where_each_answer_takes_long(nodes: int, users: int, seconds: 
     assert 600 * seconds < world.sent[0] <= world.sent.total() / nodes / 5
 
 
-def test_a_slow_operation_makes_nobody_slow() -> None:
+def test_a_slow_operation_makes_no_node_slow() -> None:
     """Scans take long everywhere, and on the first node queries do: its share of the rest is as usual."""
 
     def takes(number: int, operation: str, now: float) -> float:
@@ -481,7 +481,7 @@ def test_few_requests_are_spread_too() -> None:
     assert all(0.28 < world.share(number) < 0.39 for number in range(3))
 
 
-def test_whatever_comes_in_whatever_order() -> None:
+def test_figures_stay_valid_in_any_order_of_answers() -> None:
     chance = random.Random(11)
     figures = Figures()
     for _ in range(3000):

@@ -107,7 +107,7 @@ def test_connections_are_used_in_turn() -> None:
         pools.release(second)
 
 
-def test_a_connection_that_shall_not_be_used_again_is_closed() -> None:
+def test_a_connection_that_must_not_be_used_again_is_closed() -> None:
     with Server() as server, closing(Pools()) as pools:
         connection = pools.acquire(server.node(), 5)
         connection.reusable = False
@@ -396,7 +396,7 @@ def test_cut_ends_what_waits_for_the_node() -> None:
         assert pools.stats()[other.node().address].open == 1
 
 
-def test_waits_tells_who_waits_and_how_long() -> None:
+def test_waits_shows_which_requests_wait_and_how_long() -> None:
     clock = Clock()
     with Server(silent) as server, closing(Pools(clock=clock)) as pools:
         node = server.node()
@@ -533,7 +533,7 @@ def verbatim_pool() -> Iterator[NodePool]:
     )
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_whatever_a_node_says_the_pool_stays_usable(verbatim_pool: NodePool, said: bytes) -> None:
+def test_the_pool_stays_usable_after_any_answer(verbatim_pool: NodePool, said: bytes) -> None:
     with contextlib.suppress(ConnectionLostError, MalformedAnswerError):
         verbatim(verbatim_pool, said, "a.Close")
     good = ok(b"good")
@@ -830,7 +830,7 @@ def test_pools_of_an_ended_event_loop_may_be_removed_while_others_are_added() ->
     assert cut == []
 
 
-def test_a_probe_tells_its_own_timeout_and_no_deadline_of_a_call() -> None:
+def test_the_error_of_a_probe_names_its_own_timeout() -> None:
     with Server(silent) as server:
         control = ControlConnections()
         with pytest.raises(ReadTimeoutError) as raised:
@@ -839,7 +839,7 @@ def test_a_probe_tells_its_own_timeout_and_no_deadline_of_a_call() -> None:
         control.close()
 
 
-def test_a_probe_of_a_node_that_does_not_accept_tells_its_own_timeout() -> None:
+def test_the_error_of_a_probe_that_cannot_connect_names_its_own_timeout() -> None:
     with FullListener() as node:
         control = ControlConnections()
         with pytest.raises(ConnectTimeoutError) as raised:

@@ -98,7 +98,7 @@ def test_each_that_waits_gets_an_error_of_its_own(hanging: Resolver) -> None:
         look_up(NAME, 8000, 5)
 
 
-def test_without_more_threads_it_is_asked_all_the_same(hanging: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_more_threads_the_resolver_is_still_asked(hanging: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 

@@ -152,7 +152,7 @@ def test_legacy_conditions_mean_the_same(item: Any, value: Any) -> None:
 
 @many
 @given(odd_items)
-def test_odd_values_end_the_same(item: Any) -> None:
+def test_unusual_values_end_the_same(item: Any) -> None:
     for operation, parameters in (
         ("PutItem", {"Item": item}),
         ("Query", {"ExpressionAttributeValues": item, "KeyConditionExpression": "a = :b"}),

@@ -112,7 +112,7 @@ def test_no_hedge_is_sent_once_the_answer_has_begun() -> None:
         assert under_test.in_use == 0
 
 
-def test_no_hedge_is_sent_if_it_was_this_thread_that_was_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_hedge_is_sent_if_this_thread_was_delayed(monkeypatch: pytest.MonkeyPatch) -> None:
     def held_up(self: Lane, node: Node, attempts: Attempts) -> Steps[Answer]:
         work = send(self, node, attempts)
         ready = next(work)
@@ -233,7 +233,7 @@ def to_none(under_test: Bench) -> None:
 
 
 @pytest.mark.parametrize("prepare", [to_idle, to_none])
-def test_no_slot_is_lost_wherever_an_exception_comes(prepare: Callable[[Bench], None]) -> None:
+def test_no_exception_at_any_place_loses_a_slot(prepare: Callable[[Bench], None]) -> None:
     """At every seventh instruction: there are thousands."""
 
     def hangs_when_asked(sock: socket.socket) -> None:

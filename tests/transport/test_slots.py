@@ -294,7 +294,7 @@ def small_pool(handler: Callable[[socket.socket], None] = hang_up_if_told) -> It
         pool.close()
 
 
-def test_a_connection_that_nobody_uses_is_found_out() -> None:
+def test_a_sweep_finds_a_connection_without_a_user() -> None:
     with small_pool() as (pool, clock):
         kept = [pool.acquire(5.0), pool.acquire(5.0)]
         assert not pool.has_room

@@ -285,7 +285,7 @@ def test_old_versions_are_refused(authority: Authority) -> None:
             assert send(connection) == b"{}"
 
 
-def test_a_handshake_that_breaks_or_hangs_is_no_matter_of_certificates(authority: Authority) -> None:
+def test_a_broken_handshake_is_not_an_error_of_certificates(authority: Authority) -> None:
     contexts = TlsContexts(Tls(ca=authority.file))
 
     def close(sock: socket.socket) -> None:
@@ -364,7 +364,7 @@ def test_only_the_name_leads_to_another_handshake(authority: Authority, stranger
             assert server.accepted == 1
 
 
-def test_another_failure_after_a_wrong_name_tells_of_both(authority: Authority) -> None:
+def test_the_error_names_a_wrong_name_and_a_later_failure(authority: Authority) -> None:
     """A node that chooses its certificate by the name that it is asked for."""
     expired = authority.server("own.db.test", days=-1)
     other = authority.server("elsewhere.test")
@@ -594,7 +594,7 @@ def test_a_callable_that_fails(authority: Authority, caplog: pytest.LogCaptureFi
             assert len(caplog.records) == lines
 
 
-def test_the_system_s_authorities_beside_our_own(
+def test_the_authorities_of_the_system_are_trusted_too(
     authority: Authority, stranger: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(stranger.file))
@@ -736,7 +736,7 @@ def test_without_resumption_each_connection_checks_the_certificate(
             Connection.open(server.node(), connect_timeout=5, tls=contexts)
 
 
-def test_a_session_is_not_used_for_another_name_nor_in_another_context(authority: Authority, tmp_path: Path) -> None:
+def test_a_session_is_used_only_for_its_name_and_context(authority: Authority, tmp_path: Path) -> None:
     now = 0.0
     ca = tmp_path / "ca.pem"
     ca.write_text(authority.pem)
@@ -787,7 +787,7 @@ def test_http_nodes_get_no_tls(authority: Authority) -> None:
         pools.close()
 
 
-def test_a_record_that_is_no_data_is_no_sign_of_staleness(authority: Authority) -> None:
+def test_a_record_without_data_does_not_make_a_connection_stale(authority: Authority) -> None:
     """The tickets of TLS 1.3 arrive after the handshake, and a fresh connection may not have read them yet."""
     contexts = TlsContexts(Tls(ca=authority.file))
     with Server(tls=authority.server("127.0.0.1")) as server, opened(server.node(), contexts) as connection:
@@ -817,7 +817,7 @@ def test_cut_wakes_a_tls_reader(authority: Authority) -> None:
         assert "declared down" in str(errors[0])
 
 
-def test_an_end_without_tls_farewell_does_not_complete_an_answer(authority: Authority) -> None:
+def test_an_end_without_close_notify_does_not_complete_an_answer(authority: Authority) -> None:
     def cut_short(sock: socket.socket) -> None:
         read_request(sock)
         sock.sendall(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"a":')
