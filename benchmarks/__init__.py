@@ -1,1 +1,1 @@
-"""What a request costs the client: measured against a node that answers at once, with answers made beforehand."""
+"""Measures what a request costs the client, with a node that answers at once with prepared answers."""

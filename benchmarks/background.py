@@ -1,7 +1,7 @@
-"""The CPU that the background threads of a process take while it makes one request a second.
+"""Measures the CPU of the background threads of a process that makes one request a second.
 
-`python -m benchmarks.background PORT SETTLE SECONDS PAUSE` is such a process; it prints a part of one core. What the
-thread takes that makes the requests is left out.
+`python -m benchmarks.background PORT SETTLE SECONDS PAUSE` is such a process; it prints the used part of one core,
+without the thread that makes the requests.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LIGHT = 1.0
 
 
 def background(ports: list[int], *, settle: float, seconds: float, pause: float) -> list[float]:
-    """For each cluster, the part of one core that this takes. The processes run side by side.
+    """For each cluster, the part of one core that the background threads use. The processes run at the same time.
 
     `settle`: seconds before it is measured. `pause`: between two requests.
     """
@@ -44,7 +44,7 @@ def background(ports: list[int], *, settle: float, seconds: float, pause: float)
 def _measure(port: int, settle: float, seconds: float, pause: float) -> None:
     from .contenders import GET, client_calls, our_cluster
 
-    # Without token rings: they are read by the clock too, but at most every minute.
+    # Without token rings, which are read at most every minute.
     with our_cluster(port, tables=(), token_aware=False) as cluster:
         get = client_calls(cluster.client)[GET]
         get()

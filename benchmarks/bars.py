@@ -1,7 +1,7 @@
-"""The bars that the client's CPU has to stay below, each as the ratio to another contender's, and whether it holds.
+"""Measures the bars, which are limits for the ratio of our CPU to another contender's CPU, and says whether they hold.
 
-`python -m benchmarks.bars` (or `make bars`). The two sides of a bar take turns in one process, and the least of all
-rounds counts on each side: whatever else the machine did only adds to it. `--only get` measures the bars whose words
+`python -m benchmarks.bars` (or `make bars`). The two sides of a bar take turns in one process, and the minimum of all
+rounds counts on each side, because other work on the machine only adds CPU. `--only get` measures the bars whose words
 have "get" in them.
 """
 
@@ -40,8 +40,8 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured. `rounds`: turns of each side. `seconds`: that a turn lasts, about. `background`: that a
-    process is watched for what it does in the background."""
+    """How much is measured. `rounds`: turns of each side. `seconds`: the approximate time of a turn. `background`:
+    seconds for which the background threads of a process are measured."""
 
     rounds: int
     seconds: float
@@ -117,12 +117,12 @@ class Sides:
         return self._stack.enter_context(tasks.model_batches(self.cluster))
 
     def get_of_many_keys(self, base: Any, **meta: Any) -> Call:
-        """Keys that are all different for a while, so that what is kept of a key is of no use."""
+        """Gets of 100,000 different keys in turn, so that cached hashes are of no use."""
         model, keys = make_model(base, TABLE, **meta), _many_keys()
         return lambda: model.get(next(keys))
 
     def client_get_of_many_keys(self, client: Any) -> Call:
-        """The same of a client."""
+        """The same gets by a client."""
         keys = _many_keys()
         return lambda: client.get_item(TableName=TABLE, Key={"key": {"S": next(keys)}})
 
@@ -146,7 +146,7 @@ def _receive(sender: Any, **payload: Any) -> None:
 def _turns(
     ours: Call, theirs: Call, effort: Effort, *, operations: int = 1, warm_up: int = 3, clock: Callable[[], float]
 ) -> Measured:
-    """Both sides in turn: the least CPU of each. `operations`: of one call."""
+    """Both sides in turn: the minimum CPU of each. `operations`: how many operations one call makes."""
     counts = []
     for call in (ours, theirs):
         for _ in range(warm_up):
@@ -177,7 +177,7 @@ def _operation(name: str, ours: str, theirs: str) -> Measure:
 
 
 def _rust(sides: Sides, effort: Effort) -> Measured:
-    # Of the whole process: a part of its work is done by threads of its own.
+    # The CPU of the whole process, because pydynox has its own threads.
     return _turns(sides.model[who.GET], sides.rust_get, effort, clock=time.process_time)
 
 
@@ -204,7 +204,7 @@ def _tasks(count: int) -> Measure:
 
 
 def _async_models(count: int) -> Measure:
-    """A get by models, of the client's and what a model adds to a client's in a thread."""
+    """A get by models in an event loop, relative to a get by the client and the model's own work in a thread."""
 
     def measure(sides: Sides, effort: Effort) -> Measured:
         models, client = sides.model_batches[tasks.MODELS], sides.model_batches[tasks.OURS]
@@ -218,7 +218,7 @@ def _async_models(count: int) -> Measure:
 
 
 def _in_threads(count: int) -> Measure:
-    """Our models in an event loop, of the same in the threads of that loop: how long it takes, on all cores."""
+    """The time of gets by our models in an event loop, relative to gets in the threads of this loop, on all cores."""
 
     def measure(sides: Sides, effort: Effort) -> Measured:
         models, threads = sides.model_batches[tasks.MODELS], sides.model_batches[tasks.IN_THREADS]
@@ -246,7 +246,7 @@ def _options(sides: Sides, effort: Effort) -> Measured:
 
 def _sizes(sides: Sides, effort: Effort) -> Measured:
     many, few = sides.get_on(sides.port_300), sides.get_on(sides.port)
-    # Until there is a connection to most of the nodes.
+    # Warm up until there is a connection to most of the nodes.
     warm_up = 600 if effort.rounds > 1 else 3
     return _turns(many, few, effort, warm_up=warm_up, clock=time.thread_time)
 
@@ -263,7 +263,7 @@ def _cold(kind: str) -> Measure:
 
 
 def _numbers(item: Mapping[str, Any]) -> Measure:
-    """What the look for numbers that are not in canonical form adds to the writing of a PutItem, in µs."""
+    """The additional CPU of a PutItem for the search for numbers that are not in canonical form, in µs."""
 
     def measure(sides: Sides, effort: Effort) -> Measured:
         operation = sides.cluster.client.meta.service_model.operation_model("PutItem")
@@ -291,7 +291,7 @@ def _background(port_of: Callable[[Sides], int]) -> Measure:
 
 @dataclass(frozen=True)
 class Bar:
-    """`limit`: of the ratio, or of the figure with this `unit`. `needs_rust`: only where pydynox is installed."""
+    """`limit`: for the ratio, or for the figure with this `unit`. `needs_rust`: only if pydynox is installed."""
 
     words: str
     limit: float
@@ -342,7 +342,7 @@ BARS = (
 
 
 def measure_bars(bars: Iterable[Bar], effort: Effort) -> Iterator[tuple[Bar, Measured]]:
-    """Each bar with its figure, as soon as it is there. Clients and nodes share one core: see `one_core`."""
+    """Each bar with its figure, as soon as it is measured. Clients and nodes share one core: see `one_core`."""
     with on_one_core(), ExitStack() as stack:
         sides = Sides(stack.enter_context(running(*SIZES)), stack)
         for bar in bars:

@@ -1,4 +1,4 @@
-"""The CPU of a process from nothing until the first answer of its model: the interpreter's start and all imports too.
+"""Measures the CPU of a new process until the first answer of its model, with the interpreter's start and all imports.
 
 `python -m benchmarks.cold_start KIND PORT TABLE` is such a process; it prints seconds of CPU.
 """
@@ -19,7 +19,7 @@ KINDS = STOCK, OURS, OURS_WITHOUT_THREADS = "stock", "ours", "ours, without thre
 
 def cold_start(kind: str, port: int, table: str) -> float:
     """Seconds of CPU of a fresh process, of all its threads."""
-    # Compiled modules are kept, as in any deployment.
+    # Compiled modules are cached, as in any deployment.
     environment = {name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PYTHONDONT"))}
     command = [sys.executable, "-m", "benchmarks.cold_start", kind, str(port), table]
     root = Path(__file__).resolve().parent.parent

@@ -1,4 +1,4 @@
-"""Two checkouts of this project in turn: what their operations cost in each.
+"""Compares the CPU of operations in two checkouts of this project, which take turns.
 
 `python -m benchmarks.compare PATH_OF_OTHER_CHECKOUT` (or `make compare OTHER=PATH`) runs this checkout and the other
 one in turn, each time in a fresh process that sends to the same node of `benchmarks.node`. What counts is the least
@@ -34,7 +34,7 @@ OPERATIONS = {
     "page of 1,000": 40,
     "client get": 2_000,
 }
-"""For each operation, how often it is done in one round."""
+"""For each operation, the number of calls in one round."""
 Figures = dict[str, float]
 """Microseconds of CPU by operation."""
 
@@ -49,7 +49,7 @@ def compare(other: Path, rounds: int, calls: float, tell: Callable[[str], None])
     least: dict[str, Figures] = {name: {} for name in checkouts}
     with on_one_core(), running(1) as (port,):
         for number in range(rounds):
-            # Not always in the same order: what runs second may find a warmer machine.
+            # The order alternates, because the checkout that runs second may find a warmer machine.
             for turn in ("this", "other") if number % 2 else ("other", "this"):
                 figures = _in_fresh_process(checkouts[turn], port, calls)
                 for name, cpu in figures.items():

@@ -1,4 +1,4 @@
-"""One turn of one checkout in `benchmarks.compare`, in a process of its own. It prints microseconds of CPU as JSON.
+"""One turn of one checkout in `benchmarks.compare`, in its own process. It prints microseconds of CPU as JSON.
 
 It uses nothing of its own folder, because the package that it measures may be that of another checkout.
 """
@@ -19,7 +19,7 @@ import pynamodb_alternator
 from pynamodb_alternator import Cluster, ClusterConfig, Credentials
 
 _BATCHES = 5
-"""Parts of a turn that are timed by themselves: the least of them counts."""
+"""A turn has so many parts, which are timed separately. The minimum counts."""
 
 
 def main(job: dict[str, Any]) -> None:

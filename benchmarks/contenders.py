@@ -1,4 +1,4 @@
-"""Who is measured, and what each of them does for one operation."""
+"""The contenders that are measured, and the code of each for one operation."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000 = "batch write of 25", "batch get of
 TLS = "get, TLS, deadline"
 PAGE_RICH = "page of 1,000, nine attributes"
 OPERATIONS = (GET, TLS, SAVE, UPDATE, BATCH_WRITE, BATCH_GET, PAGE_100, PAGE_1000)
-"""Not every contender has each of them."""
+"""The operations. Not every contender has all of them."""
 _DEADLINE = 5.0
 """Seconds that a request over TLS may take: in all for our client; without an answer for the others, which have no
 other limit."""
@@ -153,7 +153,8 @@ def http_client_calls(port: int, authority: str | None = None) -> Calls:
 
 
 def socket_calls(port: int) -> Calls:
-    """A request made beforehand goes out, and its answer is read until it is complete. The floor for all of them."""
+    """Sends a prepared request, and reads the answer until it is complete. This is the lower limit for all
+    contenders."""
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -184,7 +185,7 @@ def stock_client(port: int, authority: str | None = None) -> Any:
     """`authority`: the file of it, for TLS."""
     session = botocore.session.Session()
     session.set_credentials(ACCESS, SECRET)
-    # As PynamoDB makes its own.
+    # The settings with which PynamoDB makes its client.
     config = Config(parameter_validation=False, max_pool_connections=10, read_timeout=_DEADLINE if authority else 60)
     url = f"http{'s' if authority else ''}://127.0.0.1:{port}"
     return session.create_client("dynamodb", REGION, endpoint_url=url, config=config, verify=authority)
@@ -204,7 +205,7 @@ def alternator_client(port: int) -> Iterator[Any]:
 def our_cluster(
     port: int, *, signed: bool = True, compatible: bool = False, tables: Sequence[str] = TABLES, **settings: Any
 ) -> Iterator[Cluster]:
-    """A cluster that routes by the token rings of these tables, which it knows."""
+    """A cluster with token awareness, which already knows the token rings of these tables."""
     credentials = Credentials(ACCESS, SECRET) if signed else None
     ways: dict[str, Any] = {"region": REGION, "key_route_affinity": "rmw", "token_aware": True}
     config = ClusterConfig("127.0.0.1", port=port, credentials=credentials, **{**ways, **settings})
@@ -216,7 +217,7 @@ def our_cluster(
 
 
 def know_rings(cluster: Cluster, tables: Sequence[str]) -> None:
-    """Have the token rings of the tables read, so that requests go to replicas from the first on."""
+    """Read the token rings of the tables, so that all requests go to replicas."""
     for table in tables:
         cluster.register_table(table, "key")
         if cluster.config.token_aware is True:
@@ -226,7 +227,7 @@ def know_rings(cluster: Cluster, tables: Sequence[str]) -> None:
 
 
 def _tls_gets(stack: contextlib.ExitStack, port: int, authority: str) -> dict[str, Callable[[], Any]]:
-    """A get over TLS, by the contenders that can be told of an authority. Each has the strictest deadline that it
+    """A get over TLS, by the contenders that accept a certificate authority. Each has the strictest deadline that it
     offers."""
     timeouts = Timeouts(total=_DEADLINE)
     of_tls: dict[str, Any] = {"scheme": "https", "tls": Tls(ca=authority), "timeouts": timeouts}
@@ -248,7 +249,7 @@ def _tls_gets(stack: contextlib.ExitStack, port: int, authority: str) -> dict[st
 
 @contextlib.contextmanager
 def all_calls(port: int, tls_port: int, authority: str) -> Iterator[dict[str, Calls]]:
-    """What each contender does for each operation, on a cluster at `port`, and on one that speaks TLS."""
+    """The call of each contender for each operation, on a cluster at `port`, and on one with TLS."""
     with contextlib.ExitStack() as stack:
         calls = {STOCK_MODEL: model_calls(pynamodb.models.Model, **stock_meta(port))}
         ours = {}

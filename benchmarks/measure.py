@@ -1,4 +1,4 @@
-"""Taking the figures: contenders take turns in every round, and the median of the rounds counts."""
+"""Measures the figures: contenders take turns in every round, and the median of the rounds counts."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def measure_all(plan: Plan, tell: Callable[[str], None]) -> Results:
         who.all_calls(ports[0], tls_port, authority) as calls,
     ):
         _check(calls)
-        # What is here now stays: collecting between the turns need not look at it.
+        # Objects that exist now stay: the garbage collector does not have to check them between the turns.
         gc.collect()
         gc.freeze()
         tell("operations, one thread")
@@ -115,7 +115,7 @@ def measure_all(plan: Plan, tell: Callable[[str], None]) -> Results:
 
 
 def _check(calls: dict[str, who.Calls]) -> None:
-    """Everybody gets the answers that are meant: else the figures would be of something else."""
+    """Check that every contender gets the right answers: otherwise the figures would be wrong."""
     for name, of in calls.items():
         if who.BATCH_GET not in of:
             continue
@@ -146,7 +146,7 @@ def _interleaved(calls: Mapping[Any, Callable[[], Any]], plan: Plan, warm_up: fl
     rounds: dict[Any, list[Figure]] = {name: [] for name in calls}
     order = list(calls)
     for number in range(plan.rounds):
-        # Not always behind the same neighbour.
+        # The order rotates, so that a contender does not always run after the same one.
         gc.collect()
         for name in order[number % len(order) :] + order[: number % len(order)]:
             rounds[name].append(_times(calls[name], counts[name]))
@@ -162,7 +162,7 @@ def _median(figures: list[Figure]) -> Figure:
 
 
 def _threaded(calls: dict[str, who.Calls], port: int, plan: Plan, threads: int) -> dict[str, Figure]:
-    """So many threads that make the same call; CPU of the whole process, and time per operation."""
+    """Many threads that make the same call: the CPU of the whole process, and the time per operation."""
     own = {who.HTTP_CLIENT: who.http_client_calls, who.SOCKET: who.socket_calls}
     work: dict[str, list[Callable[[], Any]]] = {}
     for name, of in calls.items():
@@ -186,7 +186,7 @@ def _threaded(calls: dict[str, who.Calls], port: int, plan: Plan, threads: int) 
 def _at_once(pool: ThreadPoolExecutor, calls: list[Callable[[], Any]], count: int) -> Figure:
     begun: list[float] = []
     times: list[float] = []
-    # By the last thread to come, before any of them goes on.
+    # The last thread to arrive takes the time, before any thread continues.
     barrier = threading.Barrier(len(calls), lambda: begun.extend((time.process_time(), time.perf_counter())))
 
     def run(call: Callable[[], Any]) -> None:
@@ -211,7 +211,7 @@ def _at_once(pool: ThreadPoolExecutor, calls: list[Callable[[], Any]], count: in
 
 
 def _tasks(port: int, plan: Plan) -> dict[str, dict[int, float]]:
-    """Gets by tasks. CPU of the whole process, because pydynox has threads of its own."""
+    """Gets by tasks: the CPU of the whole process, because pydynox has its own threads."""
     figures: dict[str, dict[int, float]] = {}
     with tasks.batches(port) as batches:
         for count in tasks.TASKS:
@@ -241,8 +241,8 @@ def _nodes(ports: list[int], plan: Plan) -> tuple[dict[str, dict[int, Figure]], 
             calls[who.CLIENT, size] = who.client_calls(cluster.client)[who.GET]
             client = stack.enter_context(who.alternator_client(port))
             calls[who.ALTERNATOR, size] = who.client_calls(client)[who.GET]
-        # Small differences are looked for: by each contender's own turns, and more of them. Before that, until there is
-        # a connection to most of the nodes.
+        # The differences are small, so each contender has more turns, after a warm-up until there is a connection to
+        # most of the nodes.
         more = replace(plan, rounds=2 * plan.rounds + 1)
         for name in (who.CLIENT, who.ALTERNATOR):
             own = {size: call for (kind, size), call in calls.items() if kind == name}
@@ -329,7 +329,7 @@ def _start_here(name: str, port: int, models: int) -> None:
 
 
 def _resident_mb() -> float:
-    """Where there is no /proc, the most that it has been."""
+    """The memory in use. Without /proc, the largest memory so far."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmRSS:"):

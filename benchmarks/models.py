@@ -1,6 +1,6 @@
 """The models that are measured, for PynamoDB's base class and for ours.
 
-A cold start imports this module, so it imports nothing but what PynamoDB has imported anyway.
+A cold start imports this module, so it imports only modules that PynamoDB imports anyway.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ def make_rich_model(base: Any, table: str, **meta: Any) -> Any:
 
 
 def stock_meta(port: int) -> dict[str, Any]:
-    """What PynamoDB's own models need to know in `Meta`."""
+    """The `Meta` of PynamoDB's own models."""
     return {"host": f"http://127.0.0.1:{port}", "aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET}

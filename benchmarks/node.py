@@ -1,4 +1,4 @@
-"""Nodes that answer at once, in a process of their own: what is measured is the client.
+"""Nodes that answer at once, in their own process, so that only the client is measured.
 
 `python -m benchmarks.node SIZE ...` starts a cluster of each size, on loopback addresses that share a port, prints
 the ports, and ends when its standard input does. With ``--tls`` first they speak TLS, and the file of the authority
@@ -79,7 +79,7 @@ _EMPTY, _HEALTHY = _body({}), _body("healthy", "text/plain")
 
 
 class _Nodes:
-    """What the nodes of one cluster say of it."""
+    """The answers of the nodes of one cluster."""
 
     def __init__(self, names: list[str]) -> None:
         self._names = names
@@ -204,7 +204,7 @@ def _serve(sizes: list[int], tls: bool) -> None:
             if key.data is None:
                 if tls:
                     files.close()
-                return  # our parent is done, or gone
+                return  # the parent process has ended
             try:
                 key.data()
             except OSError:
@@ -240,7 +240,7 @@ def _listen(selector: selectors.BaseSelector, names: list[str], nodes: _Nodes, w
 
 @contextlib.contextmanager
 def running(*sizes: int) -> Iterator[list[int]]:
-    """Clusters of these sizes, in one process beside this one: their ports."""
+    """Clusters of these sizes, in one other process: their ports."""
     with _process(*map(str, sizes)) as output:
         yield [int(next(output)) for _ in sizes]
 

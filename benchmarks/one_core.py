@@ -1,4 +1,4 @@
-"""Client and nodes on one core of the machine, so that what is measured does not depend on what the other cores do.
+"""Runs client and nodes on one core of the machine, so that figures do not depend on the other cores.
 
 Sending wakes the process of the nodes. Where that sleeps on a core that is idle, waking it costs the sender tens of
 microseconds on some machines, virtual ones above all, and next to nothing where something else keeps that core busy.

@@ -1,6 +1,6 @@
-"""What token awareness costs a request, and what it saves: plans with token rings, and reads from an embedded cluster.
+"""Measures what token awareness costs and saves: query plans with token rings, and reads from an embedded cluster.
 
-The embedded cluster delays what comes to a node that is not a replica of the key, as a hop to one would.
+The embedded cluster delays requests to a node that is not a replica of the key, as a hop to a replica would.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def plans(cluster: Any) -> Calls:
 
 
 def _look_up(ring: TokenRing, topology: Any) -> Callable[[], Any]:
-    """So many look-ups that nothing else counts beside them."""
+    """Makes so many look-ups that other costs do not matter."""
     chance = random.Random(7)
     tokens = [chance.randrange(-(1 << 63), 1 << 63) for _ in range(LOOK_UPS)]
 

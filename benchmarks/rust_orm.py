@@ -1,4 +1,4 @@
-"""pydynox: an ORM for DynamoDB with a core in Rust. It is measured where it is installed."""
+"""pydynox: an ORM for DynamoDB with a core in Rust. It is measured if it is installed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["INSTALLED", "async_get", "calls"]
 
 try:
     INSTALLED: str | None = version("pydynox")
-    """Its version; None where it is not installed."""
+    """Its version, or None if it is not installed."""
 except PackageNotFoundError:
     INSTALLED = None
 

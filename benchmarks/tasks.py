@@ -1,4 +1,4 @@
-"""Gets by tasks of an event loop: ours, aiobotocore's and pydynox's; and those of our models."""
+"""Gets by tasks of an event loop: with our client, aiobotocore and pydynox, and with our models."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ OURS, STOCK, RUST = "our async client", "aiobotocore, stock", "pydynox, async mo
 MODELS = "our models, in an event loop"
 IN_THREADS = "our models, by asyncio.to_thread"
 TASKS = (1, 100, 1000)
-"""How many tasks there are at once."""
+"""The numbers of tasks that run at once."""
 _CONNECTIONS = 50
-"""Of each client, to a node: what ours has if nothing is said."""
+"""The connections of each client to a node: our default."""
 
 Get = Callable[[], Awaitable[Any]]
 Batch = Callable[[int], Any]
@@ -57,7 +57,7 @@ def batches(port: int) -> Iterator[dict[str, Batch]]:
 
 @contextlib.contextmanager
 def model_batches(cluster: Any) -> Iterator[dict[str, Batch]]:
-    """A batch by our models, one by a client beside them, and one by our models in the threads of the event loop."""
+    """Batches of our models, of a client, and of our models in the threads of the event loop."""
     loop, beside = asyncio.new_event_loop(), AsyncCluster(cluster)
     model = make_model(pynamodb_alternator.Model, TABLE, cluster=cluster)
     with contextlib.closing(loop):

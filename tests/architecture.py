@@ -1,6 +1,6 @@
-"""The table of modules in docs/architecture.md, made from what the modules say of themselves.
+"""The table of modules in docs/architecture.md, made from the first sentences of the modules' docstrings.
 
-``python -m tests.architecture`` writes it anew; tests/test_architecture.py fails where it is out of date.
+``python -m tests.architecture`` writes it; tests/test_architecture.py fails if it is out of date.
 """
 
 from __future__ import annotations

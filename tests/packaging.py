@@ -35,8 +35,8 @@ def missing_in_sdist(archive: Path) -> list[str]:
 
 
 def missing_in_wheel(archive: Path) -> list[str]:
-    """The committed files of the package that the wheel lacks, and the files of the wheel that do not belong to the
-    package."""
+    """The committed files of the package that are missing in the wheel, and the files of the wheel that do not belong
+    to the package."""
     with zipfile.ZipFile(archive) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     ours = {name for name in committed() if name.startswith(f"{PACKAGE}/")}

@@ -1,6 +1,6 @@
 """The tables of all settings in docs/settings.md, made from the settings themselves.
 
-``python -m tests.settings_table`` writes it anew; tests/settings/test_settings_table.py fails where it is out of date.
+``python -m tests.settings_table`` writes them; tests/settings/test_settings_table.py fails if they are out of date.
 """
 
 from __future__ import annotations

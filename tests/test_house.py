@@ -109,7 +109,8 @@ def _is_private(name: str) -> bool:
 
 
 class _Reaching(ast.NodeVisitor):
-    """Finds where a private attribute of another object is used: not of `self` or `cls`, nor through ``super()``."""
+    """Finds where a private attribute of another object is used: not of `self` or `cls`, and not through
+    ``super()``."""
 
     def __init__(self) -> None:
         self.places: list[tuple[int, str]] = []
@@ -273,7 +274,7 @@ def _is_for_type_checkers(node: ast.stmt) -> bool:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """The imports that run when the module is imported: not those in functions, nor those for type checkers."""
+    """The imports that run when the module is imported: not those in functions, and not those for type checkers."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node

@@ -248,5 +248,5 @@ def test_every_signal_is_in_the_documentation() -> None:
 def test_every_error_is_in_the_documentation() -> None:
     page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
     missing = [name for name in pynamodb_alternator.errors.__all__ if f"`{name}`" not in page]
-    # Bases that nobody catches, and what the page says in other words.
+    # Base classes that applications do not catch, and errors that the page describes in other words.
     assert set(missing) <= {"TransportError", "DeadlineExceededError", "RequestRefusedError"}

@@ -1,6 +1,6 @@
 """`make fleet`: what a fleet of 10,000 clients costs a cluster, simulated, in less than two minutes.
 
-`--write` puts the figures and charts into docs/ (with `--only`, the charts alone); `--csv FOLDER` writes each node's
+`--write` writes the figures and charts into docs/ (with `--only`, only the charts). `--csv FOLDER` writes each node's
 counts in each second.
 """
 

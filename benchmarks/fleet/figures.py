@@ -1,4 +1,4 @@
-"""The figures by which a fleet is judged, and the limits of some of them."""
+"""The figures of a fleet, and the limits of some of them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .tally import BYTES, HANDSHAKES, OWN_HANDSHAKES, PROBES, READINGS, REQUESTS
 __all__ = ["Figure", "figures"]
 
 _SETTLED = 30
-"""So many seconds after a node's death, the counting of its probes begins."""
+"""Seconds after a node's death at which the count of its probes begins."""
 _START = 5
-"""So many seconds of a start, after the second in which the clients start, connections are counted."""
+"""Seconds for which connections are counted after the second in which the clients start."""
 
 
 class Figure(NamedTuple):

@@ -1,4 +1,4 @@
-"""Faults of every kind, amid traffic of every kind, and an account of what they cost.
+"""Injects faults of every kind during requests of every kind, and counts their effects.
 
 Each scenario has a cluster of its own on loopback addresses, and threads that write and read. `Chaos` is the frame: it
 runs the threads, times the faults, and counts what requests cost. What the threads do, and what must hold in the end,

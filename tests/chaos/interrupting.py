@@ -82,7 +82,7 @@ class Account:
 
 
 def run(way: str, port: int, seconds: float, seed: int) -> dict[str, Any]:
-    """Interrupt requests for so many seconds; the account."""
+    """Interrupt requests for some seconds. Returns the counts."""
     # It ends by itself, whatever happens.
     faulthandler.dump_traceback_later(seconds + 75, exit=True)
     config = ClusterConfig(

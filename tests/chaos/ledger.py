@@ -1,4 +1,4 @@
-"""What callers were told of their writes, held against what was executed.
+"""Compares what callers were told about their writes with what the nodes executed.
 
 A caller is told one of four things of a write, and each promises something of its executions. `Ledger.broken` compares
 these promises with the log of a `RecordingEngine`:
@@ -127,7 +127,7 @@ def broken(write: Write, executions: Sequence[Executed]) -> list[str]:
 
 
 def fate_of(error: BaseException) -> Fate | None:
-    """What an error tells of a write; None for an error of no known kind."""
+    """What an error says about a write. None for an error of an unknown kind."""
     if isinstance(error, OutcomeUnknownError):
         return Fate.OPEN if error.may_still_execute else Fate.CLOSED
     if isinstance(error, NotSentError):

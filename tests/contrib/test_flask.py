@@ -409,7 +409,7 @@ def test_a_connection_notices_a_replacement_where_there_is_no_other_source() -> 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A module with a model, which nobody has imported yet."""
+    """A module with a model, which is not imported yet."""
     (tmp_path / "fl_shop.py").write_text(
         "from pynamodb.attributes import NumberAttribute\n"
         "from pynamodb_alternator import Model\n"

@@ -49,7 +49,7 @@ def lookup_threads() -> list[threading.Thread]:
 
 
 class World:
-    """A client that answers as told, a clock that stands still, and pauses that take no time."""
+    """A client with prepared answers, a clock that does not move, and pauses that take no time."""
 
     def __init__(self, *, may_ask: bool = True) -> None:
         self.now = 1000.0
@@ -104,7 +104,7 @@ class World:
         return {"Items": self.option}
 
     def ask(self, table: str = "t", what: str = PARTITION_KEY) -> list[str]:
-        """A write lacks something: the operations that follow from it."""
+        """A write needs something that is not known: the operations that follow."""
         self.calls.clear()
         self.tables.report_unknown(table, what)
         self.settle()

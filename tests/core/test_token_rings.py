@@ -36,7 +36,7 @@ def refusal(code: str) -> SystemTableError:
 
 
 class World:
-    """A schedule over a clock that is set by hand. `answers`: what the next readings give or raise."""
+    """A schedule over a clock that the test sets. `answers`: the results or errors of the next readings."""
 
     def __init__(self, *, may_read: bool = True, seed: int = 7) -> None:
         self.now = 1000.0

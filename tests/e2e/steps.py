@@ -1,4 +1,4 @@
-"""What applications do with PynamoDB, mistakes included, in steps that each come upon what those before have left."""
+"""Steps of applications with PynamoDB, with and without mistakes. Each step finds the items of the steps before."""
 
 from __future__ import annotations
 

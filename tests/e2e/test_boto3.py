@@ -1,4 +1,4 @@
-"""boto3's client and resource on a cluster, beside the models."""
+"""boto3's client and resource on a cluster, together with models."""
 
 from __future__ import annotations
 

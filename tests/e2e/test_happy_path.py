@@ -1,4 +1,4 @@
-"""Which calls take the happy path: those to which nobody listens. Tools come and go at run time."""
+"""Which calls take the happy path: those without a listener. Tools may be added and removed at run time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state machine: faults, requests and their ends, in every order.
+"""The state machine: faults, and requests with all their ends, in every order.
 
 One run has three nodes over one `RecordingEngine`, and users of one kind (`Threads` or `Tasks`). Rules start requests
 beside the machine, put faults on nodes and take them away, cancel, fork and close. What a rule does depends on the

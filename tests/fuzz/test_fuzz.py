@@ -96,7 +96,7 @@ def _config(local: LocalCluster, *, silent_writes: str = "raise", ambiguous: boo
 
 
 def _run(users: Users, engine: RecordingEngine, local: LocalCluster, kind: str, fault: str) -> list[str]:
-    """Three writes, one to each node, amid a fault of the first one; the promises that were broken in the end."""
+    """Three writes, one to each node, during a fault of the first node. Returns the broken promises."""
     ledger = Ledger(engine)
     try:
         create_table(users.cluster.client, TABLE)

@@ -1,4 +1,4 @@
-"""Who makes the requests: threads over a `Cluster`, or tasks over an `AsyncCluster`.
+"""The users that make the requests: threads over a `Cluster`, or tasks over an `AsyncCluster`.
 
 Both start operations beside the caller, tell when none is under way, and can run some in a forked child. The child
 tells what became of its operations through a pipe, and ends by itself, whatever happens.
@@ -37,7 +37,7 @@ class Users(ABC):
         self._started: list[Operation] = []
 
     def start(self, operation: Operation) -> None:
-        """Make a request beside the caller."""
+        """Make a request in another thread or task."""
         self._started = [other for other in self._started if not other.over]
         self._started.append(operation)
         self._start(operation)

@@ -1,4 +1,4 @@
-"""What the nodes know of tables beside the engine."""
+"""What the nodes know about tables in addition to the engine."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_expire_deletes_what_has_expired_by_then() -> None:
         now = time.time()
         for key, expires in (("past", now - 10), ("soon", now + 3600), ("never", None)):
             put(wire, key, expires)
-        assert keys(wire) == {"past", "soon", "never"}  # nobody sweeps unasked
+        assert keys(wire) == {"past", "soon", "never"}  # no sweep happens without a call
         assert local.expire() == 1
         assert keys(wire) == {"soon", "never"}
         assert local.expire("tab", now=now + 7200) == 1

@@ -1,4 +1,4 @@
-"""Reading a request: operations that Alternator lacks, and what is not JSON."""
+"""Reading a request: operations that Alternator does not have, and bodies that are not JSON."""
 
 from __future__ import annotations
 

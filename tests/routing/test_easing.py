@@ -140,7 +140,7 @@ def test_a_plan_always_has_each_usable_node_once(
 @pytest.mark.parametrize("event", ["returns", "joins"])
 @pytest.mark.parametrize("balancing", ["round_robin", "random"])
 def test_second_by_second_a_node_comes_to_its_share_and_never_has_more(event: str, balancing: Any) -> None:
-    """A process on a clock that is set by hand, with a thousand requests a second."""
+    """A process with a thousand requests a second, on a clock that the test sets."""
     hosts = [f"10.0.0.{number}" for number in range(1, 11)]
     network = FakeNetwork(**dict.fromkeys(hosts[:9], ("dc1", "r1")))
     world = World(network, load_balancing=balancing)

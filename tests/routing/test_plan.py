@@ -116,7 +116,7 @@ def test_generator_wraps_around_its_slots(seed: int) -> None:
 
 
 def whole_state(seed: int) -> Iterator[int]:
-    """The generator as it is specified, with all of its state made beforehand."""
+    """The generator as it is specified, with all of its state computed first."""
     modulus = 2**31 - 1
     x = seed % modulus or 89482311
 

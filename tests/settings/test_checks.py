@@ -1,4 +1,4 @@
-"""What a wrong value is told: which name was meant, and how a value is shown."""
+"""The errors of wrong values: the name that was probably meant, and how a value is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers of a user: they cannot end a header early, nor stand for one that the transport writes."""
+"""Headers of a user: they cannot end a header early, and cannot replace one that the transport writes."""
 
 from __future__ import annotations
 

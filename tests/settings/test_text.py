@@ -1,4 +1,4 @@
-"""Settings as text: what a URL, the environment and a mapping mean, and how mistakes in them are told."""
+"""Settings as text: what a URL, the environment and a mapping mean, and the errors of mistakes in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pynamodb-alternator tables`` and ``create-tables``, on models of a module that nobody has imported."""
+"""``pynamodb-alternator tables`` and ``create-tables``, on models of a module that is not imported yet."""
 
 from __future__ import annotations
 

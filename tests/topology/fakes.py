@@ -1,4 +1,5 @@
-"""A cluster without sockets: a network that answers from a table, a clock set by hand, a listener that takes notes."""
+"""A cluster without sockets: a network that answers from a table, a clock that the test sets, and a listener that
+records."""
 
 from __future__ import annotations
 
@@ -216,7 +217,7 @@ class World:
             assert self.state(name) is State.DOWN
 
     def fail_answers(self, *names: str, times: int = 20) -> None:
-        """All members answer so many times, and these with a page of a proxy."""
+        """All members answer this number of times, and these members with a page of a proxy."""
         members = self.membership.view.topology.ring
         for _ in range(times):
             for node in members:

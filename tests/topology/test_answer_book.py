@@ -40,7 +40,7 @@ class World:
         return made
 
     def round(self, *bad: Node, times: int = 1) -> list[Aside]:
-        """Each node answers so many times; these fail."""
+        """Each node answers this number of times, and the answers of these nodes fail."""
         made = []
         for _ in range(times):
             for node in self.nodes:

@@ -1,4 +1,4 @@
-"""Nodes, their health and the scope in use, as one process sees them: what changes, and what is told of it."""
+"""Nodes, their health and the scope in use, as one process sees them: what changes, and which signals report it."""
 
 from __future__ import annotations
 
@@ -785,7 +785,7 @@ class TestLocks:
 
 
 def check(world: World) -> None:
-    """The view is what the statuses say, and the counters of what happens are told to the listener."""
+    """Check that the view agrees with the statuses, and that the listener got the counters."""
     membership, view = world.membership, world.membership.view
     ring = set(view.topology.ring)
     snapshot = membership.snapshot()
@@ -925,8 +925,8 @@ def test_a_thousand_nodes_cost_little() -> None:
 
 class TestClosing:
     def test_what_is_closed_says_nothing_of_the_nodes(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A reader or probe that outlives `close` finds no connection: that says nothing of the nodes, and is not
-        told."""
+        """A reader or probe that outlives `close` finds no connection. This does not count against the nodes, and
+        causes no signal."""
         world = three()
         world.start()
 

@@ -1,4 +1,4 @@
-"""Nodes whose reads had to be hedged: they are suspects, and the last for reads until their probe has told."""
+"""Nodes whose reads were hedged: they are suspect, and come last for reads until their probe has ended."""
 
 from __future__ import annotations
 

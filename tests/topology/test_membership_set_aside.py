@@ -1,4 +1,4 @@
-"""Nodes that are set aside: what requests see of it, what people and signals are told, and that all heals."""
+"""Nodes that are set aside: what requests, people and signals see, and that the nodes return."""
 
 from __future__ import annotations
 

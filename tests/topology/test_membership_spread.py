@@ -1,4 +1,4 @@
-"""What requests see of nodes that start slowly and of the subset: which nodes, when it changes, and that it is told."""
+"""What requests see of nodes in their slow start and of the subset: which nodes, when it changes, and the signals."""
 
 from __future__ import annotations
 

@@ -651,7 +651,7 @@ def test_the_deadline_after_a_write_was_sent_says_what_may_become_of_it(world: W
 
 @pytest.mark.parametrize("kind", [NodeUnreachableError, ConnectTimeoutError, ConnectionLostError])
 def test_an_attempt_that_we_cut_says_nothing_new_of_its_node(world: World, kind: type[TransportError]) -> None:
-    """The reason for the cut has been counted already. Were it told again, it would become the reason for itself."""
+    """The reason for the cut was counted before. If it were counted again, the cut would become its own reason."""
     world.run(READS["get"], kind("cut", node=A.address, was_cut=True), OK)
     assert world.sent == [A, B]
     assert world.membership.said == [("succeeded", B, 0)]

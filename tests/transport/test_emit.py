@@ -1,4 +1,4 @@
-"""What the signals are told of a request."""
+"""What the signals report about a request."""
 
 from __future__ import annotations
 

@@ -212,8 +212,9 @@ ENDS = st.one_of(st.none(), st.floats(1e-5, 10.0), st.floats(1e-5, 10.0).map(lam
 
 @given(st.lists(st.tuples(st.sampled_from([A, B, C]), ENDS, st.floats(0.0, 15.0), st.integers(0, 60)), max_size=60))
 def test_figures_stay_within_bounds(ends: list[tuple[Node, float | None, float, int]]) -> None:
-    """Whatever comes in whatever order: no average is outside of what was told, but for a failure, which is a hundred
-    answers, or a second where nothing is known. Within ten seconds after the last of it, all nodes are equal."""
+    """With any answers in any order, an average is never outside of the measured values, except after a failure, which
+    counts as a hundred answers, or as a second if nothing is known. Ten seconds after the last answer, all nodes are
+    equal."""
     figures = Figures()
     told = [end for _, end, _, _ in ends if end is not None]
     slowest = max([1.0, *(100 * abs(end) for end in told)])

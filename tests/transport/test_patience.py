@@ -1,4 +1,4 @@
-"""What counts as waiting: time in which nobody could look counts as one part."""
+"""What counts as waiting: time in which the thread could not check counts as one part."""
 
 from __future__ import annotations
 

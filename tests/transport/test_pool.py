@@ -322,7 +322,7 @@ def test_old_idle_connections_are_not_used() -> None:
         clock.ahead = 11
         request(pools, server.node())
         assert server.accepted == 2
-        # The other node gets no requests, and its connection is closed all the same.
+        # The other node gets no requests, and its connection is still closed.
         assert pools.stats()[other.node().address] == PoolStats(1, 0, 0)
 
 

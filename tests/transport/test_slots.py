@@ -303,7 +303,7 @@ def test_a_sweep_finds_a_connection_without_a_user() -> None:
         assert pool.stats().in_use == 2
         looks(pool, clock, 0.75)
         assert pool.stats() == PoolStats(2, 0, 0, 0)
-        # Should its holder come back all the same, it cannot use it, and giving it back does no harm.
+        # If the request continues later, it cannot use the connection, and giving the connection back does no harm.
         with pytest.raises(NodeUnreachableError):
             kept[0].exchange(build_head("a.B", "h", 0), b"", read_timeout=5.0)
         for connection in kept:

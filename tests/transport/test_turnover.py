@@ -120,7 +120,7 @@ def opened(pool: NodePool, count: int) -> list[StepwiseConnection]:
 
 
 def run_alone(steps: Steps[StepwiseConnection]) -> StepwiseConnection:
-    """What the steps come to, with nothing beside them."""
+    """The result of the steps, without any other work."""
     try:
         awaited = next(steps)
         while True:

@@ -40,6 +40,6 @@ async def aall(request: HttpRequest) -> Any:
 
 
 def mixed(request: HttpRequest, name: str) -> Any:
-    """A view that is not asynchronous, and awaits something all the same."""
+    """An ordinary view that calls an asynchronous function."""
     visitor = async_to_sync(Visitor.aio.get)(name)
     return JsonResponse({"visits": int(visitor.visits) + int(Visitor.get(name).visits)})
