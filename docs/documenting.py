@@ -1,4 +1,4 @@
-"""A Sphinx extension: how docstrings become the reference, and what in a page is a link to it.
+"""A Sphinx extension: it makes the reference from docstrings, and links from code in pages to the reference.
 
 Docstrings of this project describe arguments in the text, as "`seeds`: addresses to start from." Here these become the
 lists of parameters that Sphinx shows with types. Code in a page, such as `ClusterConfig(subset=8)`, becomes a link
@@ -52,7 +52,7 @@ def with_parameters(lines: Iterable[str], parameters: Iterable[str], attributes:
 
 
 def _split(paragraph: str, parameters: set[str], attributes: bool) -> tuple[str, list[str]]:
-    """What stays of a paragraph, and the fields that the rest becomes."""
+    """The part of a paragraph that stays, and the fields that the rest becomes."""
     if paragraph.startswith((" ", "- ", ">>>", "..", ":")):
         return paragraph, []
     stays: list[str] = []
@@ -91,7 +91,7 @@ def _process_docstring(app: Sphinx, what: str, name: str, thing: Any, options: o
 def _process_signature(
     app: Sphinx, what: str, name: str, thing: Any, options: object, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Defaults that are made anew each time are not shown as Python writes them; users make no errors."""
+    """Hides defaults that are made by a function, and the arguments of errors, which users do not make."""
     if what == "exception" and signature:
         return "", None
     return (signature.replace("=<factory>", "=...") if signature else signature), returns
@@ -118,11 +118,12 @@ _FROM_ELSEWHERE = re.compile(
     r"ipaddress|logging|opentelemetry|os|pathlib|prometheus_client|pynamodb|pytest|ssl|starlette|types|typing|unittest)"
     r"(?:\..*)?"
 )
-"""Packages whose own documentation is somewhere else. It is not asked for at the build, which needs no network."""
+"""Packages with their own documentation elsewhere. The build needs no network, so it does not link there."""
 
 
 class Names:
-    """What the reference describes, by each name that means only that: `Cluster.nodes`, and `signals.node_down`.
+    """The objects that the reference describes, by each name that is unambiguous: `Cluster.nodes`, and
+    `signals.node_down`.
 
     Of several with one name, that of the package itself is meant: `get_cluster` is not `aio.get_cluster`.
     """
@@ -140,7 +141,7 @@ class Names:
         return next(iter(candidates)) if len(candidates) == 1 else None
 
     def of_code(self, code: str) -> tuple[str, str] | None:
-        """Page and anchor of what a piece of code names. A word that anybody may use, such as `name`, names nothing."""
+        """Page and anchor of the object that a piece of code names. A common word, such as `name`, names no object."""
         match = _CODE.fullmatch(code.strip())
         target = self.find(match[1]) if match else None
         if match is None or target is None or target[2] == "module":
@@ -159,7 +160,7 @@ def _names(env: BuildEnvironment) -> Names:
 
 
 class LinksOfCode(SphinxPostTransform):
-    """Makes a link of code that names something in the reference."""
+    """Makes a link from code that names an object in the reference."""
 
     default_priority = 5
 
@@ -263,7 +264,7 @@ def fixtures_text() -> Iterator[str]:
 
 
 class _Generated(Directive):
-    """A part of the reference that is made of what the code has."""
+    """A part of the reference that is made from the code."""
 
     text: Any
 

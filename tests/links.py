@@ -1,7 +1,7 @@
-"""Which links of the built documentation lead nowhere.
+"""Finds the links of the built documentation that lead nowhere.
 
 ``python -m tests.links docs/_build/html`` (`make docs` does it) names each, and exits with 1 if there is any. Links to
-pages, files and places in pages are followed. Those to other sites are only looked at: nothing is asked of the network.
+pages, files and places in pages are followed. Of links to other sites, only the form is checked, without the network.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Vectors of the corpus: texts become vectors of 16 numbers, without a model to download and without a network.
 
-``python docs/corpus/embed.py`` computes the vectors of words anew from the texts in notes.json, and writes them, and
-those of the texts, beside itself. The method is latent semantic analysis: words that stand in the same texts get
+``python docs/corpus/embed.py`` computes the vectors of the words from the texts in notes.json, and writes them and the
+vectors of the texts into this folder. The method is latent semantic analysis: words that are in the same texts get
 similar vectors. It is small enough to read, and knows nothing of what is not in these texts. An application uses the
 model of its choice instead; all that matters is that texts and questions go through the same one.
 """
@@ -74,7 +74,7 @@ def _unit(numbers: Sequence[float]) -> list[float]:
 
 
 def vectors_of_words(texts: Sequence[str]) -> dict[str, list[float]]:
-    """A vector for each word of these texts, weighted by how rare it is."""
+    """A vector for each word of these texts, with a larger weight for a rare word."""
     counts = [Counter(words_of(text)) for text in texts]
     in_texts = Counter(word for count in counts for word in count)
     weights = {word: math.log(len(texts) / number) for word, number in sorted(in_texts.items())}
