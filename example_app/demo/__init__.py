@@ -4,7 +4,7 @@ python -m example_app.demo            # until Ctrl-C; the cluster is on http://1
 python -m example_app.demo --shop django
 python -m example_app.demo --once     # one death, two freezes; exit status 0 only if all went well
 
-`command`: arguments, beginning and end. `applications`: the shop with each framework. `serving`: a server for it.
-`customers`: the load, in threads or in tasks. `script`: what happens to the nodes. `account`: what is printed, and
-the books.
+`command`: the arguments of the demo, its start and its end. `applications`: the shop with each framework. `serving`: a
+server for it. `customers`: the load, in threads or in tasks. `script`: kills and freezes nodes. `account`: prints what
+happens, and compares orders with stocks.
 """

@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> int:
-    # While modules are imported there is nothing to end in order: Ctrl-C ends the process at once, without a traceback.
+    # While modules are imported, nothing has to be cleaned up: Ctrl-C ends the process at once, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from .command import main as command
 

@@ -1,4 +1,4 @@
-"""The demo's account of what happens, and the books at its end."""
+"""Prints what happens in the demo, and compares orders and stocks at its end."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from .customers import Tally
 __all__ = ["Account", "Unread", "conclude"]
 
 _PATIENCE = 10.0
-"""Seconds within which the books agree, although visitors of the web pages order something meanwhile."""
+"""Seconds within which orders and stocks must agree once, although visitors of the web pages order something
+meanwhile."""
 
 
 class Unread(Exception):
-    """The account cannot be written: its reader has gone, or the disk is full. `is_error`: it was not the reader."""
+    """The output cannot be written, because its reader has ended or the disk is full. `is_error`: the reader is not the
+    cause."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(f"The account cannot be written: {cause.strerror}.")
@@ -42,30 +44,30 @@ class Account:
         self._print(f"          {text}")
 
     def end_line(self) -> None:
-        """After the ^C of the terminal."""
+        """End the line on which the terminal has written ^C."""
         self._print("")
 
     def _print(self, text: str) -> None:
         try:
             print(text, flush=True)
         except OSError as error:
-            # Python flushes what is left of it at exit, and would tell of the error again.
+            # At exit, Python flushes the rest of the output, and would report the error again.
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Unread(error) from None
 
 
 def conclude(account: Account, tally: Tally, traffic: Traffic, *, may_fail: bool) -> list[str]:
-    """Compare the books, for customers who have stopped, and write them down. Gives what is wrong.
+    """Compare orders and stocks after the customers have stopped, and print the numbers.
 
-    `may_fail`: requests may have failed.
+    Returns what is wrong. `may_fail`: whether requests may have failed.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
             counter, books = trade.count("orders"), audit()
             wrong = _wrong(tally, traffic, books, counter)
-        except PynamoDBException as error:  # the nodes have only just come back
+        except PynamoDBException as error:  # the nodes have just come back
             counter, books, wrong = 0, Books(frozenset(), 0, ()), [f"the books cannot be read: {error}"]
         if not wrong or time.monotonic() > deadline:
             break
@@ -76,7 +78,7 @@ def conclude(account: Account, tally: Tally, traffic: Traffic, *, may_fail: bool
 
 def _wrong(tally: Tally, traffic: Traffic, books: Books, counter: int) -> list[str]:
     wrong = [f"the stock is wrong: {stock}" for stock in books.wrong]
-    # Orders by visitors of the web pages are in the table, and not part of the tally.
+    # Orders of visitors of the web pages are in the table, but the tally does not count them.
     lost = tally.placed - books.placed
     if lost:
         wrong.append(f"of the orders that customers placed, {len(lost):,} are not in the table, such as {min(lost)}")

@@ -1,4 +1,4 @@
-"""The command: its arguments, and its beginning and end."""
+"""The command of the demo: its arguments, its start and its end."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .serving import HOST, Served, served, why_not_open
 __all__ = ["main"]
 
 _TWICE = 2.0
-"""Seconds after Ctrl-C from which on another one ends the demo at once."""
+"""Seconds after a Ctrl-C, after which a second one ends the demo at once."""
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = _arguments(argv)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    # What happens to nodes is the demo's subject, and its account tells it.
+    # The demo's own output says what happens to nodes.
     logging.getLogger("pynamodb_alternator").setLevel(logging.CRITICAL)
     interrupted = _interrupts()
     try:
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _interrupts() -> threading.Event:
-    """Ctrl-C lets the requests under way finish, so that the books can be compared."""
+    """Ctrl-C lets running requests finish, so that orders and stocks can be compared."""
     interrupted = threading.Event()
     since: list[float] = []
 
@@ -74,7 +74,7 @@ def _interrupts() -> threading.Event:
 
 
 def _fill(local: LocalCluster) -> None:
-    """Before the shop opens: nobody may see it without tables."""
+    """Create and fill the tables before the shop opens, so that no visitor sees it without tables."""
     with registry.replaced(default=local.url):
         models.create_tables()
         trade.seed()

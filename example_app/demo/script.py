@@ -1,4 +1,4 @@
-"""What happens to the nodes while customers order."""
+"""Kills and freezes nodes while customers order."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Script:
         """Compare orders and stocks after the last order. Returns what is wrong."""
         self.faults.heal()
         self.customers.stop()
-        # If a visitor takes away two of three nodes at once, an order may fail. The books agree all the same.
+        # If a visitor kills two of three nodes at once, an order may fail. Orders and stocks still agree.
         return conclude(self.account, self.customers.tally, self.traffic, may_fail=self.is_taken)
 
     # ---- what happens, and waiting for it --------------------------------------------------------------------------

@@ -19,7 +19,7 @@ MOST_BYTES = 64 * 1024
 FORM = "application/x-www-form-urlencoded"
 
 
-# These are coroutines, because FastAPI gives a function a thread.
+# These are coroutines, because FastAPI runs an ordinary function in a thread.
 
 
 async def board_of(request: Request) -> Dashboard:
@@ -34,7 +34,7 @@ async def customer_of(request: Request) -> str:
 
 
 async def own_pages_only(request: Request) -> None:
-    """A script on a page of another site is answered with 403."""
+    """Answer a script on a page of another site with 403."""
     if tokens.is_foreign(request.headers.get("Origin"), request.headers.get("Host", "")):
         raise HTTPException(403)
 
@@ -60,7 +60,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _fields(content_type: str, body: bytes) -> list[tuple[str, str]]:
-    """None of a body that is not a form."""
+    """The fields of a form; None if the body is not a form."""
     if content_type.partition(";")[0].strip().lower() != FORM:
         return []
     try:

@@ -1,4 +1,4 @@
-"""The books: do the stocks agree with the orders?"""
+"""Compares the stocks with the orders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Books", "Stock", "audit"]
 
 @dataclass(frozen=True)
 class Stock:
-    """What became of all that was received of a product. `reserved`: for orders that are not completed."""
+    """Where all received pieces of a product are. `reserved`: for orders that are not completed."""
 
     sku: str
     received: int
@@ -40,10 +40,10 @@ class Books:
 
 
 def audit() -> Books:
-    """Compare all stocks with all orders. For a shop at rest.
+    """Compare all stocks with all orders. Call it while no order is running.
 
-    A process that died, or found no node, in the middle of an order has left it pending. The order's mark in a product
-    says then that it has reserved there.
+    If a process died in the middle of an order, or found no node, the order is still pending. Then the order's mark in
+    a product says that it has reserved pieces of this product.
     """
     orders = {order.order_id: order for order in Order.scan(consistent_read=True)}
     placed = frozenset(order_id for order_id, order in orders.items() if order.status == "placed")

@@ -1,8 +1,8 @@
-"""The carts. Each is one item, which is always saved as a whole.
+"""The carts of customers. Each cart is one item, which is always saved as a whole.
 
-A version makes each save conditional, so that a save which its node executes late does not undo a newer one. And a cart
-has the id of the order that will be made of it. All pages that show the cart have this id in their form. So the cart is
-ordered once, from however many pages, and however often the button is pressed while a node does not answer.
+A version makes each save conditional, so that a save which its node executes late does not undo a newer one. A cart
+also has the id of its future order. All pages that show the cart have this id in their form. So the cart is ordered
+once, even if a visitor presses the button on several pages, or several times while a node does not answer.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def cart_of(customer: str) -> Cart:
 
 
 def quantities_of(cart: Cart) -> dict[str, int]:
-    """How many pieces of which product are in it."""
+    """The number of pieces of each product in the cart."""
     return {sku: int(quantity) for sku, quantity in cart.quantities.as_dict().items()}
 
 
 def change_cart(customer: str, change: Callable[[dict[str, int]], object]) -> dict[str, int]:
-    """Let `change` alter the quantities of the customer's cart, once, and save them. Tells what is in the cart then."""
+    """Let `change` alter the quantities of the customer's cart, once, and save them. Returns the new quantities."""
 
     def alter(cart: Cart) -> bool:
         quantities = quantities_of(cart)
@@ -47,9 +47,9 @@ def change_cart(customer: str, change: Callable[[dict[str, int]], object]) -> di
 
 
 def check_out(customer: str, order_id: str) -> bool:
-    """Order what is in the cart, if `order_id` is that of the cart. May be called again: the order is made once.
+    """Order the products in the cart, if `order_id` is the id of the cart.
 
-    False for another id: that of an order which was made of this cart before, or of none.
+    May be called again: the order is made once. False for another id, such as the id of an earlier order of this cart.
     """
     cart = cart_of(customer)
     quantities = quantities_of(cart)
@@ -59,7 +59,7 @@ def check_out(customer: str, order_id: str) -> bool:
 
     def alter(cart: Cart) -> bool:
         if cart.order_id != order_id or order.status == "pending":
-            return False  # another request for the same order has done it, or will
+            return False  # another request for the same order has done this, or will do it
         cart.order_id = trade.new_order_id()
         if order.status == "placed":
             cart.quantities = _without(quantities_of(cart), order)
@@ -70,21 +70,22 @@ def check_out(customer: str, order_id: str) -> bool:
 
 
 def _without(quantities: dict[str, int], order: Order) -> dict[str, int]:
-    """What was not ordered stays: the customer may have added it meanwhile."""
+    """Products that were not ordered stay, because the customer may have added them meanwhile."""
     ordered = {line.sku: int(line.quantity) for line in order.lines}
     left = {sku: quantity - ordered.get(sku, 0) for sku, quantity in quantities.items()}
     return {sku: quantity for sku, quantity in left.items() if quantity > 0}
 
 
 def _save(customer: str, alter: Callable[[Cart], bool]) -> Cart:
-    """Save what `alter` has made of the customer's cart, once; False: there is nothing to save. Gives the cart.
+    """Let `alter` change the customer's cart, and save it, once. If `alter` returns False, there is nothing to save.
+    Returns the cart.
 
-    It is tried again if the cart was changed by another request meanwhile, and if the outcome of a save is unknown.
+    It tries again if another request has changed the cart meanwhile, and if the outcome of a save is unknown.
     """
     change_id = uuid.uuid4().hex
     for left in reversed(range(trade.TRIES)):
         cart = cart_of(customer)
-        # A cart with this id was saved by a try before, of which the answer was lost.
+        # An earlier try has saved a cart with this id, and its answer was lost.
         if cart.changed_by == change_id or not alter(cart):
             return cart
         cart.changed_by = change_id

@@ -175,8 +175,8 @@ class Dashboard:
             return said
 
     def act(self, action: str, address: str = "") -> bool:
-        """The same for a script. False, and nothing is done, once a visitor has pressed a button: they would disturb
-        each other."""
+        """The same for a script. After a visitor has pressed a button, it does nothing and returns False, because the
+        two would disturb each other."""
         with self._pressing:
             if not self.presses:
                 self._do(action, address)

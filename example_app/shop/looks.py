@@ -20,7 +20,7 @@ _HEDGE = Hedge(after=HEDGE_AFTER)
 _RECENT = 10
 """The dashboard shows the slowest read of the last so many seconds."""
 _KEPT = 5000
-"""Looks that are remembered: more than customers take in that time."""
+"""The number of looks that are kept: more than customers take in that time."""
 
 
 class Looks:
@@ -48,8 +48,7 @@ class Looks:
             self._note(began, self._clock())
 
     def slowest(self, since: float | None = None) -> float | None:
-        """How many milliseconds the slowest look took of those that began after `since`, or ended in the last ten
-        seconds."""
+        """The time of the slowest look that began after `since`, or ended in the last ten seconds, in milliseconds."""
         now = self._clock()
         with self._lock:
             seconds = [

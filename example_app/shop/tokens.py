@@ -1,7 +1,7 @@
-"""Which forms and scripts the shop takes: those of its own pages.
+"""Decides which forms and scripts the shop accepts: those of its own pages.
 
-A form has a token, which a page of another site does not know; Django has one of its own, under the same name. And a
-browser says by ``Origin`` whose page it is that sends a form, or that reads the stream of events in a script.
+A form has a token, which a page of another site does not have. Django has its own token under the same name. In the
+header ``Origin``, a browser also names the site whose page sends a form, or whose script reads the stream of events.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def fits(sent: str | None, kept: str | None) -> bool:
 
 
 def is_foreign(origin: str | None, host: str) -> bool:
-    """Whether the headers ``Origin`` and ``Host`` tell of a page of another site. Without ``Origin`` nobody knows: the
-    token decides."""
+    """Whether the headers ``Origin`` and ``Host`` show a page of another site. Without ``Origin``, only the token
+    decides."""
     return origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower())
 
 
 def once_each(fields: Iterable[tuple[str, str]]) -> dict[str, str] | None:
-    """The fields of a form; None if it has one of them twice: frameworks differ in which of the two they take."""
+    """The fields of a form. None if it has a field twice, because frameworks differ in which of the two they use."""
     all_fields = list(fields)
     by_name = dict(all_fields)
     return by_name if len(by_name) == len(all_fields) else None

@@ -50,7 +50,7 @@ SETTLE_AFTER = 60.0
 after ten."""
 
 TRIES = 10
-"""So often a change is asked for whose outcome is unknown."""
+"""How often a change with an unknown outcome is tried."""
 _SETTLED_AT_ONCE = 50
 """So many marks of a product are cleared away by one request: a busy shop makes more of them than it could clear by one
 request each."""
@@ -154,7 +154,7 @@ def _is_marked(sku: str, change_id: str) -> bool:
 
 
 def new_order_id() -> str:
-    """An id for one order, by which it is made once, however often it is asked for."""
+    """An id for one order. With this id, the order is made once, even if it is requested several times."""
     return uuid.uuid4().hex
 
 
@@ -279,10 +279,11 @@ def products(category: str | None = None) -> list[Product]:
 
 
 def bump(name: str) -> bool:
-    """Count one more. False if it may not have been counted: no node took it, or the outcome is unknown.
+    """Add one to a counter. False if it was perhaps not added, because no node took the request, or because the outcome
+    is unknown.
 
-    An increment cannot be made safe to repeat, and neither the library nor this function repeats it: the number is
-    never too high. Where that is not good enough, count the orders themselves, as `books.audit` does.
+    An increment cannot be made safe to repeat, and neither the library nor this function repeats it. So the number may
+    be too low, but is never too high. If you need an exact number, count the orders themselves, as `books.audit` does.
     """
     try:
         Counter(name).update(actions=[Counter.value.add(1)])
