@@ -17,10 +17,6 @@ from .customers import Tally
 
 __all__ = ["Account", "Unread", "conclude"]
 
-_PATIENCE = 10.0
-"""Seconds within which orders and stocks must agree once, although visitors of the web pages order something
-meanwhile."""
-
 
 class Unread(Exception):
     """The output cannot be written, because its reader has ended or the disk is full. `is_error`: the reader is not the
@@ -57,12 +53,13 @@ class Account:
             raise Unread(error) from None
 
 
-def conclude(account: Account, tally: Tally, traffic: Traffic, *, may_fail: bool) -> list[str]:
+def conclude(account: Account, tally: Tally, traffic: Traffic, *, may_fail: bool, patience: float = 10.0) -> list[str]:
     """Compare orders and stocks after the customers have stopped, and print the numbers.
 
-    Returns what is wrong. `may_fail`: whether requests may have failed.
+    Returns what is wrong. `may_fail`: whether requests may have failed. `patience`: seconds within which orders and
+    stocks must agree once, although visitors of the web pages order something meanwhile.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             counter, books = trade.count("orders"), audit()
@@ -81,7 +78,8 @@ def _wrong(tally: Tally, traffic: Traffic, books: Books, counter: int) -> list[s
     # Orders of visitors of the web pages are in the table, but the tally does not count them.
     lost = tally.placed - books.placed
     if lost:
-        wrong.append(f"of the orders that customers placed, {len(lost):,} are not in the table, such as {min(lost)}")
+        are = "is not in the table:" if len(lost) == 1 else "are not in the table, such as"
+        wrong.append(f"of the orders that customers placed, {len(lost):,} {are} {min(lost)}")
     # An increment that failed, or has an unknown outcome, is not repeated.
     placed, least = len(books.placed), len(books.placed) - traffic.unknown - traffic.errors
     if not least <= counter <= placed:

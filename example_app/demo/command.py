@@ -86,6 +86,7 @@ def _run(arguments: argparse.Namespace, local: LocalCluster, place: Served, inte
     account = script.account
     account.say(f"a cluster of three nodes, and a {arguments.shop} shop on it: {place.url}")
     account.add(f"watch it, and kill nodes yourself: {place.url}/dashboard")
+    wrong = []
     try:
         customers.start()
         try:
@@ -97,22 +98,17 @@ def _run(arguments: argparse.Namespace, local: LocalCluster, place: Served, inte
     except Stopped:
         account.end_line()
     except Failed as failure:
-        account.say(f"FAILED: {failure}")
-        script.conclude()
-        return 1
+        wrong.append(str(failure))
     except BaseException:
         customers.stop()
         raise
-    wrong = script.conclude()
+    wrong += script.conclude()
     for text in wrong:
         account.say(f"FAILED: {text}")
     if not wrong:
         tally = customers.tally
-        failed = [
-            counted(len(reasons), noun)
-            for reasons, noun in ((tally.failed, "order"), (tally.looks_failed, "look at a product"))
-            if reasons
-        ]
+        failed = [counted(len(tally.failed), "order")] if tally.failed else []
+        failed += [counted(len(tally.looks_failed), "look")] if tally.looks_failed else []
         saw = f"{' and '.join(failed)} failed meanwhile" if failed else "no customer saw a dead or frozen node"
         account.say(f"all orders and stocks agree; {saw}")
     return 1 if wrong else 0

@@ -18,7 +18,7 @@ from .faults import Refused
 from .looks import HEDGE_AFTER
 from .models import Order, Product
 from .traffic import Traffic
-from .words import noun
+from .words import duration, noun
 
 __all__ = ["HEADERS", "IN_TEMPLATES", "STATIC", "TEMPLATES", "BadRequest", "NotFound", "hosts", "secret_key"]
 
@@ -83,7 +83,7 @@ def money(cents: float) -> str:
     return f"{cents / 100:,.2f} €"
 
 
-IN_TEMPLATES = {"money": money, "noun": noun}
+IN_TEMPLATES = {"money": money, "noun": noun, "duration": duration}
 """Functions that all templates can call, in addition to ``url``, ``static``, ``notes`` and ``csrf_input`` of each
 framework."""
 

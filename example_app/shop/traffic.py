@@ -253,12 +253,14 @@ class Traffic:
             return [self._share(address, second) for second in range(begin, min(begin + seconds, now))]
 
     def _return_of(self, address: str, now: float) -> dict[str, Any]:
-        """How many seconds ago a node came back, and its share in the last full second. None if it came back long
+        """How many seconds ago a node came back, and its share in the last full second since. None if it came back long
         ago."""
         returned = self._returned.get(address)
         if returned is None or now - returned > _RETURNING:
             return {"back_for": None, "share": None}
-        return {"back_for": round(now - returned, 1), "share": self._share(address, int(now) - 1)}
+        last = int(now) - 1
+        share = self._share(address, last) if last > int(returned) else None
+        return {"back_for": round(now - returned, 1), "share": share}
 
     def _share(self, address: str, second: int) -> int | None:
         portion = self._portion(address, [second])

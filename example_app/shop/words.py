@@ -1,8 +1,9 @@
-"""Numbers with their nouns: ``1 failover``, ``2 failovers``. The pages and the output of the demo use the same form."""
+"""Numbers with their nouns and units: ``1 failover``, ``2 failovers``. The pages and the output of the demo use the
+same form."""
 
 from __future__ import annotations
 
-__all__ = ["counted", "noun"]
+__all__ = ["counted", "duration", "noun"]
 
 
 def noun(count: float | None, singular: str, plural: str | None = None) -> str:
@@ -14,3 +15,10 @@ def noun(count: float | None, singular: str, plural: str | None = None) -> str:
 def counted(count: int, singular: str, plural: str | None = None) -> str:
     """The number and its noun."""
     return f"{count:,} {noun(count, singular, plural)}"
+
+
+def duration(milliseconds: float | None) -> str:
+    """Short enough for a figure of the dashboard: ``52 ms``, ``2.1 s``."""
+    if milliseconds is None:
+        return "–"
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:,.1f} s"

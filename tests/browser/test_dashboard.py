@@ -174,6 +174,41 @@ def test_numbers_have_their_nouns(url: str, visit: Open) -> None:
     assert page.evaluate(_NOUN, [".node", "attempts", 1]) == "request"
 
 
+def test_figures_stay_short(url: str, visit: Open) -> None:
+    page = visit(url).page
+    live(page)
+    assert page.evaluate("[duration(52.4), duration(999), duration(2265)]") == ["52 ms", "999 ms", "2.3 s"]
+    assert page.evaluate("[count(999999), count(12345678)]") == ["999,999", "12.35M"]
+    height = page.locator(".figures").bounding_box()["height"]
+    page.evaluate(
+        "document.querySelectorAll('.figure dd').forEach(x => "
+        "{ x.textContent = {slowest: '12.3 s', replicas: '100 %'}[x.dataset.figure] || '12,345' })"
+    )
+    assert page.locator(".figures").bounding_box()["height"] == height
+
+
+def test_the_page_tells_whose_the_nodes_are(url: str, visit: Open, shop: shops.Shop) -> None:
+    shop.board.has_script = True
+    page = visit(url).page
+    intro = page.locator(".intro")
+    expect(intro).to_contain_text("The demo kills and freezes nodes by itself")
+    live(page)
+    expect(intro).to_contain_text("The demo kills and freezes nodes by itself")
+    expect(intro).not_to_contain_text("The nodes are yours", use_inner_text=True)
+    page.get_by_role("button", name="Hedged reads on").click()
+    expect(intro).to_contain_text("The nodes are yours", use_inner_text=True)
+    expect(intro).not_to_contain_text("by itself", use_inner_text=True)
+
+
+def test_the_page_of_a_demo_that_was_started_again_is_loaded_again(url: str, visit: Open) -> None:
+    page = visit(url).page
+    live(page)
+    page.evaluate("window.isOld = true; show({nodes: [{address: '127.0.0.9:1'}]})")
+    page.wait_for_function("window.isOld === undefined")
+    live(page)
+    expect(page.locator("[data-node]")).to_have_count(3)
+
+
 def test_the_answer_to_a_press_leaves_what_the_picture_told(url: str, visit: Open) -> None:
     page = visit(url).page
     live(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -32,10 +34,12 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("aiobotocore")
 
 from example_app.demo import customers
+from example_app.demo.account import Account, conclude
 from example_app.shop import carts, dashboard, models, pages, trade, words
 from example_app.shop.books import audit
 from example_app.shop.dashboard import Dashboard
 from example_app.shop.faults import Faults, Refused
+from example_app.shop.looks import Looks
 from example_app.shop.traffic import NodeTraffic, Traffic
 from tests.browser import shops
 from tests.chaos.support import until
@@ -707,6 +711,45 @@ def test_numbers_have_their_nouns(count: int, text: str) -> None:
     assert words.noun(None, "visit") == "visits"
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "text"), [(None, "–"), (0.4, "0 ms"), (52.4, "52 ms"), (999, "999 ms"), (2265, "2.3 s")]
+)
+def test_durations_are_short(milliseconds: float | None, text: str) -> None:
+    assert words.duration(milliseconds) == text
+
+
+def test_the_slowest_look(board: Dashboard) -> None:
+    now = [100.0]
+    looks = Looks(board.cluster, clock=lambda: now[0])
+    assert looks.slowest() is None
+    for began, took in [(100.0, 2.0), (102.5, 0.25), (103.0, 0.125)]:
+        now[0] = began
+        with looks.reading():
+            now[0] = began + took
+    assert looks.slowest() == 2000
+    assert looks.slowest(since=101.0) == 250, "one that began before does not count, although it ended later"
+    now[0] = 112.5
+    assert looks.slowest() == 250
+    with contextlib.suppress(KeyError), looks.reading():
+        now[0] = 114.5
+        raise KeyError
+    assert looks.slowest() == 2000, "a look that failed has waited too"
+
+
+def test_a_script_does_nothing_after_the_first_press(board: Dashboard, local: LocalCluster) -> None:
+    first, second, _ = local.nodes
+    assert board.act("kill", first.address)
+    assert (first.up, board.presses, board.last) == (False, 0, "")
+    with pytest.raises(Refused):
+        board.press("freeze", first.address)
+    assert board.act("hedge")
+    assert board.press("revive", first.address) == board.last
+    assert not board.act("kill", second.address)
+    assert not board.act("wait")
+    assert second.up
+    assert board.looks.hedged
+
+
 def test_the_share_of_a_node_that_came_back(board: Dashboard) -> None:
     now = [1000.0]
     traffic = Traffic(clock=lambda: now[0]).watch(board.cluster)
@@ -735,6 +778,8 @@ def test_the_share_of_a_node_that_came_back(board: Dashboard) -> None:
     now[0] = 1020.0
     signals.node_up.send(board.cluster, event=signals.NodeUp(cluster_name="c", node=first, down_for=3.0))
     assert of(first) == (0.0, None)
+    now[0] = 1020.9
+    assert of(first) == (0.9, None), "no second is over since then"
     for later, (to_first, to_second) in enumerate([(4, 96), (20, 80), (40, 60)], 1):
         now[0] = 1020.5 + later
         routed(first, to_first, "replica")
@@ -802,6 +847,78 @@ def test_the_demo_leaves_the_nodes_to_a_visitor() -> None:
     assert "the nodes are yours now" in "".join(lines)
     assert "all orders and stocks agree" in out
     assert (running.returncode, err) == (0, "")
+
+
+@pytest.fixture
+def port() -> int:
+    """One that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+_WITHOUT_RESERVING = """
+import sys
+from example_app.demo import command
+from example_app.shop import trade
+trade.reserve = lambda sku, quantity, order_id: None
+sys.exit(command.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_the_demo_fails_if_the_books_do_not_agree(port: int) -> None:
+    command = [sys.executable, "-c", _WITHOUT_RESERVING, "--once", "--orders", "10", "--port", str(port)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 1
+    assert "FAILED: the stock is wrong" in ended.stdout
+    assert "all orders and stocks agree" not in ended.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_ends_when_nobody_reads_it(port: int) -> None:
+    command = [sys.executable, "-m", "example_app.demo", "--port", str(port), "--orders", "10"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        try:
+            running.stdout.readline()
+            running.stdout.close()
+            assert (running.wait(timeout=100), running.stderr.read()) == (0, "")
+        finally:
+            running.kill()
+
+
+def test_the_shop_opens_with_its_products(port: int) -> None:
+    """The first page that a visitor can get has them."""
+    command = [sys.executable, "-m", "example_app.demo", "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            page = ""
+            while not page:
+                assert running.poll() is None
+                with contextlib.suppress(ConnectionRefusedError, urllib.error.URLError):
+                    page = urllib.request.urlopen(f"http://127.0.0.1:{port}/").read().decode()
+            assert "Sencha" in page
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=100)
+        finally:
+            running.kill()
+    assert "all orders and stocks agree" in out
+    assert (running.returncode, err) == (0, "")
+
+
+def test_what_the_books_of_the_demo_say(board: Dashboard, capsys: pytest.CaptureFixture[str]) -> None:
+    tally = customers.Tally()
+    tally.placed |= {trade.place_order("ada", {"jug": 1}).order_id}
+    account = Account()
+    assert conclude(account, tally, board.traffic, may_fail=False) == []
+    tally.failed.append("Timeout: x")
+    assert conclude(account, tally, board.traffic, may_fail=True) == []
+    assert conclude(account, tally, board.traffic, may_fail=False) == ["order failed: Timeout: x"]
+    tally.placed.add("lost")
+    wrong = conclude(account, tally, board.traffic, may_fail=True, patience=0)
+    assert wrong == ["of the orders that customers placed, 1 is not in the table: lost"]
+    assert re.search(r"orders that failed +1\n", capsys.readouterr().out)
 
 
 def test_the_demo_says_that_the_port_is_taken() -> None:

@@ -139,7 +139,7 @@ function noteOf(node) {
 
 // The share of a node that has come back. With slow start it grows; without, it is at once the same as before.
 function nameOfReturn(node) {
-  if (node.state !== "active" || node.back_for === null || node.share === null) return "";
+  if (node.state !== "active" || node.situation === "frozen" || node.back_for === null || node.share === null) return "";
   return `Back for ${Math.round(node.back_for)} s, with ${node.share} % of its usual share of reads and plain writes.`;
 }
 
@@ -259,7 +259,7 @@ function failover(entry) {
 }
 
 function happened(entry) {
-  return [make("b", "", entry.node), " is ", make("span", `pill ${entry.what}`, entry.what)];
+  return [make("b", "", entry.node), " is ", make("span", `pill ${entry.what.replace(" ", "_")}`, entry.what)];
 }
 
 const states = new Map();
@@ -288,14 +288,27 @@ function tell(text, refused = false) {
 
 let first = true;
 
+// The demo was started again, on other nodes: this page's keys and its token are those of the former one.
+function isAnother(state) {
+  const shown = [...cards.querySelectorAll("[data-node]")].map((card) => card.dataset.node);
+  return shown.length > 0 && state.nodes.length > 0 && !state.nodes.some((node) => shown.includes(node.address));
+}
+
 function show(state) {
+  if (isAnother(state)) {
+    location.reload();
+    return;
+  }
   for (const figure of board.querySelectorAll("[data-figure]")) {
     const name = figure.dataset.figure;
     const value = state[name];
-    write(figure, value === null ? "–" : number.format(Math.round(value)) + (figure.dataset.unit || ""));
+    const shown = name === "slowest" ? duration(value) : count(Math.round(value)) + (figure.dataset.unit || "");
+    write(figure, value === null ? "–" : shown);
     figure.classList.toggle("bad", name === "errors" && state.errors > 0);
   }
   showNouns(board.querySelector(".figures"), { ...state, rate: Math.round(state.rate) });
+  board.querySelector("[data-script]").hidden = !state.scripted;
+  board.querySelector("[data-yours]").hidden = state.scripted || !state.nodes.some((node) => node.situation);
   showHedging(state);
   showLegend(state);
   for (const node of state.nodes) showNode(node, state.keys.filter((key) => key.node === node.address).length);

@@ -3,6 +3,16 @@
 
 const number = new Intl.NumberFormat("en");
 
+const millions = new Intl.NumberFormat("en", { notation: "compact", minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
+function count(value) {
+  return value < 1e6 ? number.format(value) : millions.format(value);
+}
+
+function duration(milliseconds) {
+  return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+}
+
 function find(inside, name) {
   return inside.querySelector(`[data-is="${name}"]`);
 }

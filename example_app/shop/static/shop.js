@@ -45,11 +45,16 @@ function showFailovers(failovers) {
 function show(state) {
   for (const figure of cluster.querySelectorAll("[data-figure]")) {
     const value = state[figure.dataset.figure];
-    write(figure, value === null ? "–" : number.format(value));
+    write(figure, value === null ? "–" : count(value));
   }
   showNouns(cluster.querySelector(".figures"), state);
   const top = Math.max(1, ...state.nodes.flatMap((node) => node.history));
   state.nodes.forEach((node) => showNode(node, top));
+  // Those of a demo that was started again are other ones.
+  const addresses = state.nodes.map((node) => node.address);
+  for (const card of cluster.querySelectorAll("[data-node]")) {
+    if (addresses.length && !addresses.includes(card.dataset.node)) card.remove();
+  }
   showFailovers(state.last_failovers);
 }
 
