@@ -33,7 +33,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 pytest.importorskip("aiobotocore")
 
-from example_app.demo import customers
+from example_app.demo import customers, serving
 from example_app.demo.account import Account, conclude
 from example_app.shop import carts, dashboard, models, pages, trade, words
 from example_app.shop.books import audit
@@ -919,6 +919,28 @@ def test_what_the_books_of_the_demo_say(board: Dashboard, capsys: pytest.Capture
     wrong = conclude(account, tally, board.traffic, may_fail=True, patience=0)
     assert wrong == ["of the orders that customers placed, 1 is not in the table: lost"]
     assert re.search(r"orders that failed +1\n", capsys.readouterr().out)
+
+
+_INTERRUPTED = """
+import runpy, signal, sys, types
+command = sys.modules["example_app.demo.command"] = types.ModuleType("command")
+command.main = lambda: signal.raise_signal(signal.SIGINT)
+runpy.run_module("example_app.demo", run_name="__main__")
+"""
+
+
+def test_ctrl_c_before_the_demo_has_begun_ends_it_quietly() -> None:
+    ended = subprocess.run([sys.executable, "-c", _INTERRUPTED], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
+def test_the_demo_says_why_a_port_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forbidden(socket.socket):
+        def bind(self, address: Any) -> None:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", Forbidden)
+    assert serving.why_not_open(80) == "cannot be opened: Permission denied"
 
 
 def test_the_demo_says_that_the_port_is_taken() -> None:
