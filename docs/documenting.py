@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import signatures
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
@@ -34,6 +35,11 @@ _ITEM = re.compile(rf"(?:^|(?<=[.;?)] ))(?={_NAMES}|Raises [`A-Z])")
 
 
 _PAGE = re.compile(r"\bdocs/([a-z/-]+)\.md\b")
+
+
+def _linked(line: str) -> str:
+    """A line of a docstring, in which names of pages are links."""
+    return _PAGE.sub(r":doc:`docs/\1 </\1>`", line).replace("`routing.reasons`", ":doc:`routing.reasons </routing>`")
 
 
 def with_parameters(lines: Iterable[str], parameters: Iterable[str], attributes: bool) -> list[str]:
@@ -83,31 +89,9 @@ def _parameters_of(thing: object) -> tuple[str, ...]:
 
 
 def _process_docstring(app: Sphinx, what: str, name: str, thing: Any, options: object, lines: list[str]) -> None:
-    lines[:] = [_PAGE.sub(r":doc:`docs/\1 </\1>`", line) for line in lines]
+    lines[:] = [_linked(line) for line in lines]
     if what in ("class", "exception", "function", "method"):
         lines[:] = with_parameters(lines, _parameters_of(thing), what in ("class", "exception"))
-
-
-def _process_signature(
-    app: Sphinx, what: str, name: str, thing: Any, options: object, signature: str | None, returns: str | None
-) -> tuple[str | None, str | None]:
-    """Hides defaults that are made by a function, and the arguments of errors, which users do not make."""
-    if what == "exception" and signature:
-        return "", None
-    return (signature.replace("=<factory>", "=...") if signature else signature), returns
-
-
-def _tidy_fields(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
-    """No "Return type: None", no arguments of errors, and none that are private."""
-    for field in list(content.findall(nodes.field)):
-        name, body = (part.astext().strip() for part in field)
-        of_constructor = name == "rtype" or name.startswith(("param ", "type "))
-        is_private = of_constructor and name.rpartition(" ")[2].startswith("_")
-        if (name, body) == ("rtype", "None") or is_private or (kind == "exception" and of_constructor):
-            field.parent.remove(field)
-    for fields in list(content.findall(nodes.field_list)):
-        if not fields.children:
-            fields.parent.remove(fields)
 
 
 # ---- links -------------------------------------------------------------------------------------------------------
@@ -146,6 +130,8 @@ class Names:
         target = self.find(match[1]) if match else None
         if match is None or target is None or target[2] == "module":
             return None
+        if "." not in match[1] and target[2] == "attribute":
+            return None  # such as ACTIVE, which is a word of others too
         is_ours = match[1].startswith("alternator_") or target[2] == "data"
         if "." in match[1] or match[1][0].isupper() or is_ours or (match[2] and target[2] == "function"):
             return target[:2]
@@ -168,7 +154,7 @@ class LinksOfCode(SphinxPostTransform):
         names = _names(self.env)
         for literal in list(self.document.findall(nodes.literal)):
             target = names.of_code(literal.astext())
-            if target is None or self._is_elsewhere(literal, target):
+            if target is None or self._is_elsewhere(literal, target) or _is_of_others(literal):
                 continue
             page, anchor = target
             link = make_refnode(self.app.builder, self.env.current_document.docname, page, anchor, literal.deepcopy())
@@ -185,6 +171,23 @@ class LinksOfCode(SphinxPostTransform):
                 return True
             parent = parent.parent
         return False
+
+
+_OF_OTHERS = re.compile(r"(?:PynamoDB|botocore|boto3|moto|Flask|Django)['\u2019]s (?:own )?$")
+_AND_MORE = re.compile(r",|,? (?:and|or) ")
+
+
+def _is_of_others(literal: nodes.Element) -> bool:
+    """Whether the text says whose it is: PynamoDB's `Connection` and `TableConnection` are not of this package."""
+    siblings = literal.parent.children
+    place = siblings.index(literal)
+    while (
+        place >= 2
+        and isinstance(siblings[place - 2], nodes.literal)
+        and _AND_MORE.fullmatch(siblings[place - 1].astext())
+    ):
+        place -= 2
+    return place > 0 and _OF_OTHERS.search(siblings[place - 1].astext()) is not None
 
 
 def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> nodes.Node | None:
@@ -245,7 +248,7 @@ def _owner(kind: type[Any], field: str) -> str:
 def field_docs() -> Mapping[tuple[str, str], str]:
     """What the code says of a field, by the field and the class in which it is written."""
     docs = ModuleAnalyzer.for_module(events.__name__).find_attr_docs()
-    return {(field, owner): " ".join(" ".join(lines).split()) for (owner, field), lines in docs.items()}
+    return {(field, owner): _linked(" ".join(" ".join(lines).split())) for (owner, field), lines in docs.items()}
 
 
 FIXTURES = tuple(name for name in pytest_plugin.__all__ if name.startswith("alternator_"))
@@ -261,6 +264,21 @@ def fixtures_text() -> Iterator[str]:
         yield ""
         yield from (f"   {line}" for line in (inspect.getdoc(fixture) or "").splitlines())
         yield ""
+        yield f"   Scope: {_SCOPES[fixture._fixture_function_marker.scope]}. It gives: {_given_by(fixture)}."
+        yield ""
+
+
+_SCOPES = {"function": "a test", "module": "a module", "session": "the run"}
+
+
+def _given_by(fixture: Any) -> str:
+    """The type of what a test gets, as a link if it is described."""
+    function = fixture._get_wrapped_function()
+    returns = re.sub(r"^Iterator\[(.+)\]$", r"\1", str(inspect.signature(function).return_annotation))
+    return f"`{_CLIENTS.get(function.__name__, returns)}`"
+
+
+_CLIENTS = {"alternator_client": "DynamoDBClient", "alternator_async_client": "AsyncDynamoDBClient"}
 
 
 class _Generated(Directive):
@@ -291,8 +309,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("alternator-fixtures", Fixtures)
     app.add_post_transform(LinksOfCode)
     app.connect("autodoc-process-docstring", _process_docstring)
-    app.connect("autodoc-process-signature", _process_signature)
-    app.connect("object-description-transform", _tidy_fields, priority=900)  # after autodoc has added the types
+    app.connect("autodoc-process-signature", signatures.process_signature)
+    app.connect(
+        "object-description-transform", signatures.tidy_fields, priority=900
+    )  # after autodoc has added the types
     app.connect("missing-reference", _resolve)
     app.connect("warn-missing-reference", _may_be_missing)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,7 @@
 """boto3 on a cluster: code without models shares the models' topology, health, connections and rules.
 
-    from pynamodb_alternator.boto3 import client, resource
-
-    table = resource("default").Table("orders")
+    >>> from pynamodb_alternator.boto3 import client, resource
+    >>> table = resource("default").Table("orders")
 
 Needs the extra ``pynamodb-alternator[boto3]``.
 """

@@ -1,8 +1,7 @@
 """Types for annotations: the types of a cluster's clients if no stubs of boto3 or aiobotocore are installed.
 
-    from pynamodb_alternator.typing import DynamoDBClient
-
-    def orders_of(client: DynamoDBClient, user: str) -> list[dict[str, Any]]: ...
+    >>> from pynamodb_alternator.typing import DynamoDBClient
+    >>> def orders_of(client: DynamoDBClient, user: str) -> list[dict[str, Any]]: ...
 
 They know the names of all operations, but not the parameters and answers. If a project's type checker finds stubs, the
 clients have the types of the stubs, and this module is not needed: see docs/typing.md.

@@ -42,6 +42,12 @@ def documenting() -> Iterator[ModuleType]:
         sys.path.remove(str(DOCS))
 
 
+@pytest.fixture(scope="module")
+def signatures(documenting: ModuleType) -> ModuleType:
+    """What it is made of: how signatures and types are shown."""
+    return sys.modules["signatures"]
+
+
 # ---- what is built -----------------------------------------------------------------------------------------------
 
 
@@ -130,6 +136,53 @@ def test_the_reference_has_no_noise(built: Path, described: set[str]) -> None:
         assert "Alias for field number" not in text, page
         assert "&lt;factory&gt;" not in text, page
         assert "0x7" not in text, page  # an address in memory, of a default value
+
+
+@pytest.mark.slow
+def test_the_reference_has_no_private_names(built: Path) -> None:
+    """Neither in types and arguments, nor in the prose: a reader cannot look them up."""
+    for page in (built / "reference").glob("*.html"):
+        text = re.sub(r"<[^>]+>", "", re.sub(r"<pre>.*?</pre>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL))
+        private = {name for name in re.findall(r"(?<![\w.])~?_[A-Za-z]\w*", text) if not name.startswith("__")}
+        assert private == set(), page
+        for noise in ("&lt;lambda&gt;", "NotGiven", "InitVar", "Unpack[", "NodeServer", "(*args, **kwargs)"):
+            assert noise not in text, page
+        assert "<blockquote>" not in page.read_text(encoding="utf-8"), page  # code that looks like prose
+
+
+@pytest.mark.slow
+def test_what_users_do_not_make_has_no_arguments(built: Path, signatures: ModuleType) -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (built / "reference").glob("*.html"))
+    heads = dict(
+        re.findall(r'<dt class="sig [^"]*" id="pynamodb_alternator\.(?:\w+\.)*(\w+)">(.*?)</dt>', text, re.DOTALL)
+    )
+    assert signatures.GIVEN - heads.keys() == set()
+    assert [name for name in signatures.GIVEN if "sig-paren" in heads[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("AsyncResults[_M]", "AsyncResults[Model]"),
+        ("Callable[[~_P], _T]", "Callable[..., Any]"),
+        ("Iterable[_Key | Iterable[_Key]]", "Iterable[Any | Iterable[Any]]"),
+        ("VectorIndex[_I] | None", "VectorIndex[Model] | None"),
+        ("Vector", "Sequence[float] | HasToList"),
+        ("Hedge | NotGiven | None", "Hedge | None"),
+        ("dict[str, Any]", "dict[str, Any]"),
+    ],
+)
+def test_types_are_shown_by_names_that_a_reader_knows(signatures: ModuleType, written: str, shown: str) -> None:
+    assert signatures.shown_type(written) == shown
+
+
+@pytest.mark.slow
+def test_names_of_others_are_not_links(built: Path) -> None:
+    """PynamoDB's `TableConnection` is not ours, and NONE is a word of more than one library."""
+    page = (built / "getting-started.html").read_text(encoding="utf-8")
+    assert 'href="reference/models.html#pynamodb_alternator.TableConnection"' not in page
+    page = (built / "howto/from-alternator-client.html").read_text(encoding="utf-8")
+    assert "KeyRouteAffinity.NONE" not in page
 
 
 @pytest.mark.slow

@@ -45,18 +45,20 @@ class LocalCluster:
     ``with``, or call `start` and `close`.
 
     `nodes`: how many nodes. The default is 3, or the number in `datacenters` and `racks`.
-    `datacenters`, `racks`: where the nodes are; see `placement.locations` for the forms of these settings.
+    `datacenters`: the datacenters of the nodes, with counts (``{"dc1": 3, "dc2": 2}``) or in turn (``["dc1", "dc2"]``).
+    `racks`: the same for the racks of each datacenter, or for each by its name (``{"dc1": {"r1": 2, "r2": 1}}``).
     `port`: the port of all nodes; by default one that is free on every address.
     `engine`: ``"moto"`` (in process, empty at the start, only for this cluster), the URL of a DynamoDB endpoint, or an
     `Engine`.
     `credentials`: access keys and their secrets. If they are given, requests must be signed, as with the server's
     option ``alternator_enforce_authorization``.
-    `tls`: True for https with a certificate of the cluster's own authority (see the property `tls`), or a `LocalTls`.
+    `tls`: True for https with a certificate of the cluster's own authority (`LocalCluster.tls`), or a `LocalTls`.
     `version`: the ScyllaDB version that the nodes imitate: before 2026.1 without compression in either direction,
     before 2025.1 without ``dc`` and ``rack`` in ``/localnodes``, before 2026.3 with a ``Server`` header.
     `write_isolation`: the write isolation of tables without the tag ``system:write_isolation``.
     `max_body`: the longest request body in bytes, compressed and uncompressed. Longer ones get the status 413.
-    `response_compression`: compress answers from `compression_threshold` bytes on for clients that accept it.
+    `response_compression`: compress answers for clients that accept it.
+    `compression_threshold`: from how many bytes of an answer on.
     `chunk_threshold`: in bytes. Longer answers to Query, Scan and BatchGetItem are sent in chunks.
     `deny_virtual_tables`: refuse reads of ``.scylla.alternator.…`` with AccessDeniedException.
     `replication_factor`: how many nodes of each datacenter hold each key; fewer if the datacenter has fewer nodes.

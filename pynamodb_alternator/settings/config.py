@@ -66,6 +66,7 @@ class ClusterConfig:
     `token_aware`: whether reads, and writes without affinity, go to the replicas of their key first. ``"auto"``: only
     for tables that had `token_aware_after` requests in this process and whose token ring is not large (at most 20,000
     rows), and only if there are background threads.
+    `token_aware_after`: that number of requests of this process, for each table.
     `canonical_numbers`: which numbers are sent as DynamoDB writes them (1, and not 1.0 or 1e0). ``"sets"``: the
     elements of number sets, and the numbers with which a condition or filter compares. True: partition keys as well,
     because for the server, different spellings are different keys. False: none. docs/configuration.md tells which value

@@ -26,6 +26,8 @@ def is_well(status: int) -> bool:
 
 
 class State(enum.Enum):
+    """Whether a node gets requests."""
+
     ACTIVE = "active"
     """Gets traffic."""
     QUARANTINED = "quarantined"
