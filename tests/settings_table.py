@@ -173,7 +173,7 @@ def _in_text(name: str, meaning: str) -> Row:
 
 
 def _environment(name: str) -> str:
-    variables = (*text.SCOPE_NAMES, *text.CREDENTIALS, *text.TLS_FILES)
+    variables = (*text.SCOPE_NAMES, *text.CREDENTIALS, *text.TLS_FILES, "process_number")
     return f"ALTERNATOR_{name.upper()}" if name in variables else ""
 
 

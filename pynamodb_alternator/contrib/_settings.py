@@ -19,20 +19,20 @@ KEYS = ("url", *text.SCOPE_NAMES, *text.CREDENTIALS, *text.TLS_FILES, *FIELDS)
 _NESTED = (*text.GROUPS, "credentials", "hedge", "tls")
 
 
-def config_from(value: Any, where: str, alias: str) -> ClusterConfig:
+def config_from(value: Any, where: str, alias: str, prefix: str = "") -> ClusterConfig:
     """The cluster that a setting describes: a URL, a `ClusterConfig`, or a mapping.
 
     The keys of a mapping are the fields of `ClusterConfig` in capitals, and ``URL``, ``DATACENTER``, ``RACK``,
     ``ACCESS_KEY``, ``SECRET_KEY``, ``SESSION_TOKEN``, ``CA``, ``CLIENT_CERT``, ``CLIENT_KEY``; and, as in Django's
     ``CACHES``, ``LOCATION`` (a URL, or a list of seeds) and ``OPTIONS`` (a mapping of further settings). A value of
-    None counts as not given. `where` names the setting in errors.
+    None counts as not given. `where` names the setting in errors, and `prefix` is what the user writes before each key.
     """
     if not isinstance(value, str | Mapping | ClusterConfig):
         raise ConfigurationError(
             f"{where} must be a URL such as 'http://10.0.0.1:8000', or a dict such as {{'SEEDS': ['10.0.0.1'], "
             f"'PORT': 8000}} (got {type(value).__name__})."
         )
-    settings: Any = _lower(value, where) if isinstance(value, Mapping) else value
+    settings: Any = _lower(value, where, prefix) if isinstance(value, Mapping) else value
     try:
         config = ClusterConfig.of(settings)
     except ConfigurationError as wrong:
@@ -42,7 +42,7 @@ def config_from(value: Any, where: str, alias: str) -> ClusterConfig:
     return named_by(config, alias)
 
 
-def _lower(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
+def _lower(value: Mapping[Any, Any], where: str, prefix: str) -> dict[str, Any]:
     settings = _named(value, where, ("location", "options"))
     options = settings.pop("options", {})
     if not isinstance(options, Mapping):
@@ -57,14 +57,16 @@ def _lower(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
         raise ConfigurationError(f"{where} has both a URL and seeds. Write one of them.")
     if "url" not in settings and "seeds" not in settings:
         raise ConfigurationError(
-            f"{where} does not say where the cluster is. Write 'URL': 'http://10.0.0.1:8000' or 'SEEDS': ['10.0.0.1']."
+            f"{where} does not say where the cluster is. Write '{prefix}URL': 'http://10.0.0.1:8000' or "
+            f"'{prefix}SEEDS': ['10.0.0.1']."
         )
-    _join(settings, "credentials", text.CREDENTIALS, where)
-    _join(settings, "tls", text.TLS_FILES, where)
+    _join(settings, "credentials", text.CREDENTIALS, where, prefix)
+    _join(settings, "tls", text.TLS_FILES, where, prefix)
     credentials = settings.get("credentials")
     if isinstance(credentials, Mapping) and not {"access_key", "secret_key"} <= credentials.keys():
         raise ConfigurationError(
-            f"{where} has only one half of the credentials. Write both 'ACCESS_KEY' and 'SECRET_KEY', or neither."
+            f"{where} has only one half of the credentials. "
+            f"Write both '{prefix}ACCESS_KEY' and '{prefix}SECRET_KEY', or neither."
         )
     return settings
 
@@ -84,13 +86,14 @@ def _named(value: Mapping[Any, Any], where: str, more: tuple[str, ...]) -> dict[
     return settings
 
 
-def _join(settings: dict[str, Any], into: str, names: Iterable[str], where: str) -> None:
+def _join(settings: dict[str, Any], into: str, names: Iterable[str], where: str, prefix: str) -> None:
     parts = {name: settings.pop(name) for name in names if name in settings}
     if not parts:
         return
     if into in settings:
         raise ConfigurationError(
-            f"{where} has {into.upper()!r} and {next(iter(parts)).upper()!r} as well. Write one of them."
+            f"{where} has '{prefix}{into.upper()}' and '{prefix}{next(iter(parts)).upper()}' as well. "
+            "Write one of them."
         )
     settings[into] = parts
 

@@ -197,7 +197,7 @@ def _configs(settings: Mapping[str, Any]) -> dict[str, ClusterConfig]:
             )
         shown = f"app.config (from {', '.join(sorted(own))})"
         values = {name.removeprefix(_PREFIX): value for name, value in own.items()}
-        configs["default"] = config_from(values, shown, "default")
+        configs["default"] = config_from(values, shown, "default", _PREFIX)
     return configs
 
 

@@ -143,8 +143,12 @@ def of_url(url: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """
     scheme, hosts, query = _parts_of(url)
     options: dict[str, Any] = {"scheme": scheme}
-    for key, text in parse_qsl(query, keep_blank_values=True):
-        checks.known_names([key], IN_TEXT, "The query of the cluster URL")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    keys = [key for key, _ in pairs]
+    checks.known_names(keys, IN_TEXT, "The query of the cluster URL")
+    for key, text in pairs:
+        if keys.count(key) > 1:
+            raise ConfigurationError(f"The query of the cluster URL has {key!r} twice. Write it once.")
         _put(options, key, text)
     # A rack alone belongs to the datacenter of the URL. Any wider scope replaces the scope of the URL.
     if {"datacenter", "routing_scope"} & changes.keys():

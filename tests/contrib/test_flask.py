@@ -221,14 +221,21 @@ def test_initialising_twice_is_refused(app: Flask) -> None:
         ({"ALTERNATOR_URL": "10.0.0.1:8000"}, r"ALTERNATOR_URL\): .*has no scheme"),
         ({"ALTERNATOR_URL": 5}, "ALTERNATOR_URL"),
         ({"ALTERNATOR_SEEDZ": ["a"]}, "'ALTERNATOR_SEEDZ'.* Did you mean 'ALTERNATOR_SEEDS'"),
-        ({"ALTERNATOR_DATACENTER": "dc1"}, "does not say where the cluster is"),
+        ({"ALTERNATOR_DATACENTER": "dc1"}, "does not say where .* Write 'ALTERNATOR_URL': .* or 'ALTERNATOR_SEEDS'"),
         ({"ALTERNATOR_CLUSTERS": ["http://a"]}, "must be a dict from alias"),
         ({"ALTERNATOR_CLUSTERS": {"default": "http://a"}, "ALTERNATOR_PORT": 1}, "'ALTERNATOR_PORT'.* as well"),
         ({"ALTERNATOR_CLUSTERS": {"a": {"SEEDS": ["x"], "PROT": 1}}}, r"\['a'\] has the unknown key 'PROT'.*'PORT'"),
         ({"ALTERNATOR_CLUSTERS": {"a": 5}}, r"\['a'\] must be a URL"),
         ({"ALTERNATOR_CLUSTERS": {"": "http://a"}}, "alias ''"),
         ({"ALTERNATOR_URL": "http://a", "ALTERNATOR_SEEDS": ["a"]}, "both a URL and seeds"),
-        ({"ALTERNATOR_URL": "http://a", "ALTERNATOR_ACCESS_KEY": "k"}, "one half of the credentials"),
+        (
+            {"ALTERNATOR_URL": "http://a", "ALTERNATOR_ACCESS_KEY": "k"},
+            "both 'ALTERNATOR_ACCESS_KEY' and 'ALTERNATOR_SECRET",
+        ),
+        (
+            {"ALTERNATOR_URL": "https://a", "ALTERNATOR_CA": "x", "ALTERNATOR_TLS": {}},
+            "'ALTERNATOR_TLS' and 'ALTERNATOR_CA' as well",
+        ),
         ({"ALTERNATOR_URL": "http://a", "ALTERNATOR_PORT": "http"}, "port must be"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import pytest
 
 from pynamodb_alternator import ClusterConfig
@@ -42,3 +44,15 @@ def test_a_default_can_be_written_in_a_url(key: str) -> None:
         assert getattr(written, group or key) is not None
     else:
         assert written == plain
+
+
+def test_the_variables_of_the_environment_are_those_that_are_read() -> None:
+    class Watched(dict[str, str]):
+        asked: ClassVar[set[str]] = set()
+
+        def get(self, name: str, default: Any = None) -> Any:
+            self.asked.add(name)
+            return super().get(name, default)
+
+    ClusterConfig.from_env(Watched(ALTERNATOR_URL="http://127.0.0.1:8000"))
+    assert {row.environment for row in ROWS} - {""} == Watched.asked

@@ -84,6 +84,7 @@ class TestUrl:
             ("http://::1]", "seed"),
             ("http://a/?datacentre=dc1", "Did you mean 'datacenter'"),
             ("http://a/?zzz=dc1", "It takes: "),
+            ("http://a/?read_timeout=3&rack=r1&read_timeout=4", "has 'read_timeout' twice. Write it once."),
             ("http://a/?connect_timeout=soon", "connect_timeout cannot be 'soon'"),
             ("http://a/?max_attempts=1.5", "max_attempts"),
             ("http://a/?silent_writes=maybe", "silent_writes must be one of 'raise', 'wait', 'repeat' (got 'maybe')"),
