@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from pynamodb.exceptions import PynamoDBException
 
-from .. import aio, registry
+from .. import registry
 from .._stubs import with_async_client_type
 from ..cluster import Cluster
 from ..errors import AlternatorError, ConfigurationError, NoNodesAvailableError, TransportError
@@ -41,8 +41,10 @@ try:
     from fastapi import FastAPI, Request
     from fastapi.responses import JSONResponse
     from starlette.applications import Starlette
+
+    from .. import aio
 except ImportError as _cause:
-    missing("fastapi", "FastAPI", _cause)
+    missing("fastapi", "FastAPI with aiobotocore", _cause)
 
 if TYPE_CHECKING:
     from pynamodb.models import Model
