@@ -47,6 +47,7 @@ def test_the_snippets_of_a_page_run(page: Path, local: LocalCluster, tmp_path: P
     lines = ["from tests.loopback import install", "install()"]
     for number, code in enumerate(snippets(page)):
         code = code.replace("127.0.0.1:8000", f"127.0.0.1:{local.port}").replace("port=8000", f"port={local.port}")
+        code = code.replace("start_http_server(9464)", "start_http_server(0)")  # a free port: others run this, too
         lines += [f"# ---- snippet {number}", code]
     script.write_text("\n".join(lines), encoding="utf-8")
     env = {name: value for name, value in os.environ.items() if not name.startswith("ALTERNATOR_")}
