@@ -25,7 +25,7 @@ try:
     import boto3.session
 except ModuleNotFoundError as _missing:
     raise ImportError(
-        "pynamodb_alternator.boto3 needs boto3. Install it with: pip install 'pynamodb-alternator[boto3]'"
+        "pynamodb_alternator.boto3 needs boto3. Install the extra: pip install 'pynamodb-alternator[boto3]'"
     ) from _missing
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ try:
     import greenlet as __  # noqa: F401
 except ModuleNotFoundError as _missing:
     raise ImportError(
-        f"pynamodb_alternator.aio needs {_missing.name}. Install it with: pip install 'pynamodb-alternator[async]'"
+        f"pynamodb_alternator.aio needs {_missing.name}. Install the extra: pip install 'pynamodb-alternator[async]'"
     ) from _missing
 
 from .cluster import AsyncCluster

@@ -36,7 +36,7 @@ Receiver = Callable[..., None]
 def missing(extra: str, distribution: str, cause: ImportError) -> NoReturn:
     """Raise ImportError, which says which extra has the missing package."""
     raise ImportError(
-        f"pynamodb_alternator.contrib.{extra} needs {distribution}, which is not installed ({cause}). "
+        f"pynamodb_alternator.contrib.{extra} needs {distribution}: {str(cause).rstrip('.')}. "
         f"Install the extra: pip install 'pynamodb-alternator[{extra}]'",
         name=cause.name,
     ) from cause

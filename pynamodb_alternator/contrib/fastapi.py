@@ -38,13 +38,15 @@ from ._lifespan_arguments import Clusters
 from ._watch import missing
 
 try:
+    import aiobotocore as _aiobotocore  # noqa: F401
+    import greenlet as _greenlet  # noqa: F401
     from fastapi import FastAPI, Request
     from fastapi.responses import JSONResponse
     from starlette.applications import Starlette
-
-    from .. import aio
 except ImportError as _cause:
-    missing("fastapi", "FastAPI with aiobotocore", _cause)
+    missing("fastapi", "FastAPI, aiobotocore and greenlet", _cause)
+
+from .. import aio  # after what it needs, for whose absence it names another extra
 
 if TYPE_CHECKING:
     from pynamodb.models import Model

@@ -386,11 +386,3 @@ def test_the_mixin_before_the_class() -> None:
 
     with pytest.raises(ConfigurationError, match="goes before Django's class"):
         Wrong.setUpClass()
-
-
-def test_without_django_the_import_names_the_extra() -> None:
-    out = run_python(
-        "try:\n    import pynamodb_alternator.contrib.django\nexcept ImportError as wrong:\n    print(wrong)",
-        without=("django",),
-    )
-    assert "pip install 'pynamodb-alternator[django]'" in out

@@ -309,14 +309,6 @@ def test_initialising_connects_nothing_and_starts_no_thread() -> None:
     assert said == "1\n"
 
 
-def test_without_flask_the_import_names_the_extra() -> None:
-    said = run_python(
-        "try:\n    import pynamodb_alternator.contrib.flask\nexcept ImportError as wrong:\n    print(wrong)",
-        without=("flask",),
-    )
-    assert "pip install 'pynamodb-alternator[flask]'" in said
-
-
 # ---- the registry, on which this stands --------------------------------------------------------------------------
 
 

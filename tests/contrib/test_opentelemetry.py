@@ -131,22 +131,6 @@ def test_mistakes_are_answered() -> None:
         opentelemetry.instrument(spans="no")  # type: ignore[arg-type]
 
 
-def test_without_the_library_the_import_names_the_extra() -> None:
-    said = run_python(
-        "try:\n    import pynamodb_alternator.contrib.opentelemetry\nexcept ImportError as wrong:\n    print(wrong)",
-        without=("opentelemetry",),
-    )
-    assert "pip install 'pynamodb-alternator[opentelemetry]'" in said
-
-
-def test_without_the_instrumentation_package_the_import_names_the_extra() -> None:
-    said = run_python(
-        "try:\n    import pynamodb_alternator.contrib.opentelemetry\nexcept ImportError as wrong:\n    print(wrong)",
-        without=("opentelemetry.instrumentation",),
-    )
-    assert "pip install 'pynamodb-alternator[opentelemetry]'" in said
-
-
 def test_hedges_replicas_retries_and_fallbacks_are_counted(telemetry: Telemetry) -> None:
     completed(attempts=2, hedge="lost")
     completed(attempts=2, hedge="won")

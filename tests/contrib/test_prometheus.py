@@ -306,14 +306,6 @@ def test_a_forgotten_registry_is_collected() -> None:
     assert gone() is None
 
 
-def test_without_the_library_the_import_names_the_extra() -> None:
-    said = run_python(
-        "try:\n    import pynamodb_alternator.contrib.prometheus\nexcept ImportError as wrong:\n    print(wrong)",
-        without=("prometheus_client",),
-    )
-    assert "pip install 'pynamodb-alternator[prometheus]'" in said
-
-
 @pytest.mark.usefixtures("handle")
 def test_hedges_are_counted(registry: CollectorRegistry) -> None:
     completed()
