@@ -26,7 +26,7 @@ INSTALL := $(PIP) install -qq --require-hashes --requirement
 INSTALL_OURS := $(PIP) install -qq --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test upstream screenshots bench bars compare fleet chaos test-scylla lint types docs package coverage format lock dev clean distclean
+.PHONY: help demo test upstream screenshots bench bars compare fleet chaos test-scylla lint types docs tables package coverage format lock dev clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -43,6 +43,7 @@ help:
 	@echo "make lint       runs ruff, and checks the direction of imports"
 	@echo "make types      runs mypy (strict), and pyright on a project that uses this library"
 	@echo "make docs       builds the documentation in docs/_build/html, and checks its links"
+	@echo "make tables     writes the tables of settings and modules in docs/, from the code"
 	@echo "make package    builds the wheel and the source distribution in dist/, and checks their contents"
 	@echo "make coverage   runs the test suite, and checks that it covers $(COVERED) percent of the package"
 	@echo "make format     formats the code with ruff"
@@ -98,6 +99,10 @@ docs: $(VENV)/.dev
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	$(PY) -m tests.links docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+tables: $(VENV)/.dev
+	$(PY) -m tests.settings_table
+	$(PY) -m tests.architecture
 
 package: $(VENV)/.dev
 	rm -rf dist

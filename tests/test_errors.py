@@ -99,6 +99,12 @@ def test_the_table_of_attributes_sees_what_there_is() -> None:
     assert "late" in attributes(errors.ConnectTimeoutError("why"))
 
 
+def test_no_class_is_left_out_of_the_public_names() -> None:
+    defined = {name for name, kind in vars(errors).items() if getattr(kind, "__module__", "") == errors.__name__}
+    classes = {name for name in defined if isinstance(getattr(errors, name), type)}
+    assert classes == set(errors.__all__)
+
+
 def test_all_names_exist_and_derive_from_one_base() -> None:
     for name in errors.__all__:
         assert issubclass(getattr(errors, name), AlternatorError)

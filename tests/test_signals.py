@@ -158,6 +158,12 @@ def test_each_signal_has_an_event_of_its_own() -> None:
         assert issubclass(kind, signals.Event)
 
 
+def test_no_event_is_left_out_of_the_public_names() -> None:
+    kinds = {name for name, kind in vars(events).items() if isinstance(kind, type) and issubclass(kind, events.Event)}
+    assert kinds == set(events.__all__) - {"BY_SIGNAL"}
+    assert kinds <= set(signals.__all__)
+
+
 def test_each_field_is_described_where_it_stands() -> None:
     source = ast.parse(Path(events.__file__).read_text(encoding="utf-8"))
     fields, described = 0, 0

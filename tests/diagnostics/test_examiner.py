@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pkgutil
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pynamodb_alternator import Cluster, ClusterConfig, errors
-from pynamodb_alternator.diagnostics import Finding
+from pynamodb_alternator.diagnostics import Finding, checks, examiner
 from pynamodb_alternator.local import LocalCluster
 from tests.e2e.conftest import Recorder
 
@@ -32,6 +34,16 @@ def test_a_healthy_cluster_has_no_problem(local: LocalCluster, cluster: Cluster)
         "token_ring",
     }
     assert all(finding.message and not finding.remedy for finding in findings)
+
+
+CHECKS = [module.name for module in pkgutil.iter_modules(checks.__path__)]
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_each_check_is_made_and_is_in_the_documentation(name: str) -> None:
+    assert hasattr(examiner, name)
+    page = Path(__file__).parents[2] / "docs" / "diagnostics.md"
+    assert f"`{name}`" in page.read_text(encoding="utf-8")
 
 
 def test_findings_are_frozen_values(cluster: Cluster) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,8 @@ from pynamodb_alternator.diagnostics.models import (
     Position,
     Project,
     inspect_project,
+    inspector,
+    rules,
 )
 from pynamodb_alternator.diagnostics.models.facts import SourceFacts, TableFacts, Use, UseKind
 from pynamodb_alternator.diagnostics.severities import FAIL_LEVELS, SEVERITIES
@@ -430,6 +433,11 @@ def test_an_unknown_name_to_ignore_is_a_mistake(text: str, says: str) -> None:
     with pytest.raises(ConfigurationError) as wrong:
         Ignored.of([text])
     assert says in str(wrong.value)
+
+
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(rules.__path__)])
+def test_each_module_of_rules_is_looked_at(name: str) -> None:
+    assert hasattr(inspector, name)
 
 
 def test_each_rule_has_a_name_of_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 import pytest
@@ -21,6 +22,12 @@ def test_the_page_has_the_tables() -> None:
 
 def test_each_setting_says_what_it_means() -> None:
     assert [row.name for row in ROWS if not row.meaning] == []
+
+
+def test_each_setting_is_on_the_page_of_its_topic_too() -> None:
+    pages = (path for path in settings_table.PAGE.parent.glob("*.md") if path != settings_table.PAGE)
+    words = {word for path in pages for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    assert [row.name for row in ROWS if row.name.rpartition(".")[2] not in words] == []
 
 
 def test_no_name_is_left_out() -> None:
