@@ -24,12 +24,21 @@ OLDEST = (
     "orjson==3.9.15",
     "httptools==0.6.1",
     "moto[dynamodb]==5.1.10",
+    "cryptography==42.0.0",
+    "flask==3.0.0",
+    "django==5.2",
+    "prometheus-client==0.20.0",
+    "opentelemetry-api==1.30.0",
+    "opentelemetry-instrumentation==0.51b0",
+    "rich==13.0.0",
 )
 """The lower bounds of pyproject.toml, except those that depend on one another, which follow."""
 OLDEST_BOTOCORE = ("botocore==1.35.0", "boto3==1.35.0")
 OLDEST_AIOBOTOCORE = ("aiobotocore==3.0.0", "botocore==1.41.0", "boto3==1.41.0", "greenlet==3.0.3")
 """aiobotocore works with only a few versions of botocore: 3.0.0 with those from 1.41.0 to 1.42.5."""
 OLDEST_FASTAPI = ("fastapi==0.115.0", "uvicorn==0.30.0", "httpx==0.27.0")
+FOR_FRAMEWORKS = ("opentelemetry-sdk==1.30.0", "opentelemetry-instrumentation-botocore==0.51b0")
+"""What the tests of the frameworks and of OpenTelemetry need, in the versions of the same time."""
 AT_THE_BOUNDS = ("tests/scylla", "tests/e2e/test_models.py", "tests/e2e/test_failover.py", "tests/e2e/test_boto3.py")
 """Tests that need only the dependency group `harness`. The other tests need tools that require newer versions."""
 
@@ -58,9 +67,10 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def oldest_async(session: nox.Session) -> None:
-    """Runs the same tests, and those of asyncio and FastAPI, with the oldest versions for these two extras."""
-    session.install(f".[{EXTRAS}]", *OLDEST, *OLDEST_AIOBOTOCORE, *OLDEST_FASTAPI, "--group", "harness")
-    tests = ("tests/aio", "tests/contrib/test_fastapi.py", "tests/contrib/test_fastapi_served.py")
+    """Runs the same tests, and those of asyncio, the frameworks and the shell, with the oldest versions of them."""
+    oldest = (*OLDEST, *OLDEST_AIOBOTOCORE, *OLDEST_FASTAPI, *FOR_FRAMEWORKS)
+    session.install(f".[{EXTRAS}]", *oldest, "--group", "harness")
+    tests = ("tests/aio", "tests/contrib", "tests/shell")
     session.run("pytest", "-o", "filterwarnings=default", *tests, *AT_THE_BOUNDS, *session.posargs)
 
 
@@ -78,7 +88,8 @@ def types(session: nox.Session) -> None:
 def wheel(session: nox.Session) -> None:
     """Builds wheel and sdist, and runs tests on the installed wheel, in a folder without the source tree."""
     session.install("build")
-    folder = Path(session.create_tmp())
+    folder = Path(session.create_tmp()) / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)  # what an earlier version left
     session.run("python", "-m", "build", "--outdir", str(folder / "dist"), ".")
     (built,) = (folder / "dist").glob("*.whl")
     session.install(f"{built}[{EXTRAS}]", "--group", "test")

@@ -131,15 +131,31 @@ def test_nox_covers_every_extra_and_each_lower_bound() -> None:
     names = set(",".join(extras).split(",")) - {"{WITHOUT_ASYNC}"}
     assert names == set(project["optional-dependencies"])
     pinned: dict[str, set[str]] = {}
-    for name, version in re.findall(r'"([a-z0-9-]+)(?:\[\w+\])?==([\d.]+)"', text):
+    for name, version in re.findall(r'"([a-z0-9-]+)(?:\[\w+\])?==([\w.]+)"', text):
         pinned.setdefault(name, set()).add(version)
-    bounded = [
-        *project["dependencies"],
-        *(project["optional-dependencies"][name][0] for name in ("async", "boto3", "fastapi", "local")),
-    ]
-    for requirement in bounded:
-        name, bound = re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement).groups()  # type: ignore[union-attr]
-        assert any(f"{version}.".startswith(f"{bound}.") for version in pinned[name]), requirement
+    optional = project["optional-dependencies"]
+    of_extras = [requirement for name in optional if name != "stubs" for requirement in optional[name]]
+    for requirement in [*project["dependencies"], *of_extras]:
+        name, bound = re.match(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)", requirement).groups()  # type: ignore[union-attr]
+        assert {bound, f"{bound}.0", f"{bound}.0.0"} & pinned.get(name, set()), requirement
+
+
+KINDS_OF_CHANGES = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+
+
+def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    _, unreleased, *released = re.split(r"^## ", text, flags=re.MULTILINE)
+    assert unreleased.startswith("[Unreleased]\n")
+    versions = [re.match(r"\[(\d+)\.(\d+)\.(\d+)\] - \d{4}-\d\d-\d\d\n", section) for section in released]
+    assert None not in versions
+    numbers = [tuple(map(int, version.groups())) for version in versions if version]
+    assert numbers == sorted(set(numbers), reverse=True)
+    own = tuple(int(digits) for digits in re.findall(r"\d+", pynamodb_alternator.__version__))
+    assert max(numbers, default=own) <= own
+    for section in (unreleased, *released):
+        kinds = re.findall(r"^### (.+)$", section, re.MULTILINE)
+        assert kinds == [kind for kind in KINDS_OF_CHANGES if kind in kinds]
 
 
 def test_the_public_names() -> None:
