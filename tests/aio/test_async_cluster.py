@@ -43,6 +43,7 @@ from pynamodb_alternator.errors import (
 from pynamodb_alternator.local import LocalCluster, LocalTls
 from pynamodb_alternator.topology.node import Node
 from pynamodb_alternator.transport.tls import TlsContexts
+from tests.chaos.support import UNHURRIED
 from tests.chaos.support import until as eventually
 from tests.transport.servers import FullListener, Server, read_request
 
@@ -62,8 +63,9 @@ def config_of(local: LocalCluster, **settings: Any) -> ClusterConfig:
 async def prepared(cluster: AsyncCluster, local: LocalCluster) -> Any:
     """A client whose table is there, and all of whose nodes are known to be well."""
     client = await cluster.client()
-    await client.create_table(**CREATE)
-    await put(client)
+    with cluster.options(timeouts=UNHURRIED):
+        await client.create_table(**CREATE)
+        await put(client)
     membership = cluster.core.membership
     await until(lambda: [node.state.value for node in membership.nodes()] == ["active"] * len(local.nodes))
     for node in local.nodes:
@@ -185,7 +187,7 @@ def test_models_and_tasks_share_one_cluster(local: LocalCluster) -> None:
             async with AsyncCluster(made) as cluster:
                 client = await cluster.client()
                 assert await get(client) == 7
-                local.nodes[1].kill()
+                local.nodes[1].kill(still_listed=True)  # else it is down for a moment only
                 assert await asyncio.gather(*(get(client) for _ in range(20))) == [7] * 20
                 # What the tasks found out, the models know.
                 await until(lambda: made.core.membership.view.down)

@@ -15,6 +15,7 @@ from pynamodb_alternator.errors import TransportError
 from pynamodb_alternator.local import LocalCluster, LocalNode
 from pynamodb_alternator.settings.values import KeyRouteAffinity
 from pynamodb_alternator.topology.health import State
+from tests.chaos.support import UNHURRIED
 
 from .conftest import Recorder
 from .support import CREATE, KEY, TABLE, get, put, run, until
@@ -41,8 +42,9 @@ async def connected(
         client = await cluster.client()
         if lane == "compatible":
             client.meta.events.register("before-send.dynamodb", _do_nothing)
-        await client.create_table(**CREATE)
-        await put(client)
+        with cluster.options(timeouts=UNHURRIED):
+            await client.create_table(**CREATE)
+            await put(client)
         membership = cluster.core.membership
         await until(lambda: [node.state for node in membership.nodes()] == [State.ACTIVE] * 3)
         yield cluster, client
@@ -236,17 +238,17 @@ def test_one_frozen_node_of_three(recorder: Recorder) -> None:
                         seconds.append(time.monotonic() - began)
 
                 tasks = [asyncio.create_task(work()) for _ in range(8)]
-                await until(lambda: len(seconds) > 500)
+                await until(lambda: len(seconds) > 100)
                 seconds.clear()
                 recorder.clear()
                 local.nodes[1].freeze()  # type: ignore[attr-defined]
                 await until(lambda: recorder.of("node_down"))
-                await until(lambda: len(seconds) > 2000)
+                await until(lambda: len(seconds) > 1000)
                 ends = True
                 local.nodes[1].thaw()  # type: ignore[attr-defined]
                 await asyncio.gather(*tasks)
                 assert 1 <= hedges(recorder).count("won") <= 16
-                assert sorted(seconds)[int(len(seconds) * 0.999)] <= 3 * after
+                assert sorted(seconds)[-3] <= 3 * after
                 assert in_use(cluster) == 0
 
     run(main)

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pynamodb_alternator import Cluster
+from pynamodb_alternator import Cluster, Timeouts
 from pynamodb_alternator.local import LocalCluster
 
 TABLE = "chaos"
 PATIENCE = 20.0
 """Seconds for what takes a moment on an idle machine."""
+UNHURRIED = Timeouts(connect=PATIENCE, read=PATIENCE, total=60.0)
+"""For the requests before a test, where its own timeouts are short: a busy machine must not make them fail."""
 
 
 def until(condition: Callable[[], Any], what: str = "", timeout: float = PATIENCE) -> Any:

@@ -49,5 +49,5 @@ def run(pytester: pytest.Pytester, code: str, *arguments: str, conftest: str | N
     if HAS_PYTEST_ASYNCIO and "no:asyncio" not in arguments:
         plugin += ("-o", "asyncio_default_fixture_loop_scope=function")  # it warns where this is not set
     return pytester.runpytest_subprocess(
-        *plugin, "-W", "error", "--strict-markers", "-p", "no:cacheprovider", *arguments, timeout=60
+        *plugin, "-W", "error", "--strict-markers", "-p", "no:cacheprovider", *arguments, timeout=110
     )

@@ -432,7 +432,7 @@ def test_settings_of_a_route_by_a_dependency(local: LocalCluster) -> None:
 
 @pytest.fixture
 def handled(local: LocalCluster, table: None) -> FastAPI:
-    app = shop(alternator_lifespan(f"{local.url}/?connect_timeout=0.5&max_attempts=2"))
+    app = shop(alternator_lifespan(f"{local.url}/?max_attempts=2"))
     add_exception_handlers(app)
     return app
 

@@ -25,7 +25,7 @@ from pynamodb_alternator.errors import (
 )
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.settings.options import RequestOptions, model_options
-from tests.chaos.support import all_active, create_table, get, increment, put, put_if_absent, until
+from tests.chaos.support import UNHURRIED, all_active, create_table, get, increment, put, put_if_absent, until
 
 NEVER_SUSPECT = Health(suspect_after=1000.0, active_failure_threshold=1000)
 """So that nothing but the deadline ends a request."""
@@ -50,9 +50,10 @@ def cluster(local: LocalCluster) -> Iterator[Cluster]:
         health=NEVER_SUSPECT,
     )
     with Cluster(config) as cluster:
-        create_table(cluster.client)
-        put(cluster.client, "k")
-        until(lambda: all_active(cluster, local))
+        with cluster.options(timeouts=UNHURRIED):
+            create_table(cluster.client)
+            put(cluster.client, "k")
+            until(lambda: all_active(cluster, local))
         yield cluster
 
 
@@ -129,7 +130,8 @@ def test_an_answer_that_trickles_does_not_outlive_the_deadline(local: LocalClust
 def test_the_read_timeout_alone(local: LocalCluster, cluster: Cluster) -> None:
     config = cluster.config.replace(timeouts=Timeouts(read=0.3))
     with Cluster(config) as short:
-        get(short.client, "k")
+        with short.options(timeouts=UNHURRIED):
+            get(short.client, "k")
         hang_all(local)
         with pytest.raises(ReadTimeoutError, match=r"did not answer within the read timeout of 0\.3 s"):
             increment(short.client, "k")

@@ -218,7 +218,7 @@ def test_settings_that_need_more(settings: dict[str, Any], local: LocalCluster, 
 
 
 def test_a_node_that_is_down_costs_no_happiness(local: LocalCluster, cluster: Cluster) -> None:
-    local[0].kill()
+    local[0].kill(still_listed=True)  # else it is down for a moment only
     until(lambda: get(cluster) and any(node.state.name == "DOWN" for node in cluster.nodes()))
     for _ in range(3):
         assert is_happy(cluster)

@@ -20,7 +20,7 @@ from pynamodb_alternator import Cluster, ClusterConfig, Health, Hedge, Model, Re
 from pynamodb_alternator.errors import ConfigurationError, TransportError
 from pynamodb_alternator.local import LocalCluster, LocalNode
 from pynamodb_alternator.settings.values import KeyRouteAffinity
-from tests.chaos.support import all_active, until
+from tests.chaos.support import UNHURRIED, all_active, until
 from tests.e2e.conftest import Recorder
 from tests.e2e.support import TABLE, forget, received, take_lane
 
@@ -59,11 +59,12 @@ def connected(local: LocalCluster, lane: str = "short", **settings: Any) -> Iter
     )
     with Cluster(config) as cluster:
         take_lane(cluster.client, lane)
-        cluster.client.create_table(**TABLE)
-        cluster.client.put_item(TableName="items", Item=KEY)
-        until(lambda: all_active(cluster, local))
-        for _ in local.nodes:
-            get(cluster, ConsistentRead=True)
+        with cluster.options(timeouts=UNHURRIED):
+            cluster.client.create_table(**TABLE)
+            cluster.client.put_item(TableName="items", Item=KEY)
+            until(lambda: all_active(cluster, local))
+            for _ in local.nodes:
+                get(cluster, ConsistentRead=True)
         forget(local)
         yield cluster
 
@@ -381,20 +382,19 @@ def test_one_frozen_node_of_three_costs_each_thread_one_hedge(recorder: Recorder
         with ThreadPoolExecutor(8) as threads:
             running = threads.map(work, range(8))
             try:
-                until(lambda: len(seconds) > 500)
+                until(lambda: len(seconds) > 100)
                 recorder.clear()
                 seconds.clear()
                 local.nodes[1].freeze()  # type: ignore[attr-defined]
                 recorder.wait_for("node_down", node=local.nodes[1].address)
-                until(lambda: len(seconds) > 2000)
+                until(lambda: len(seconds) > 1000)
             finally:
                 end.set()
                 local.nodes[1].thaw()  # type: ignore[attr-defined]
             list(running)
         won = hedges(recorder).count("won")
         assert 1 <= won <= 16, "each thread is hedged once, and perhaps once more, as it had just sent its request"
-        ordered = sorted(seconds)
-        assert ordered[int(len(ordered) * 0.999)] <= 3 * after
+        assert sorted(seconds)[-3] <= 3 * after
         assert in_use(cluster) == 0
 
 

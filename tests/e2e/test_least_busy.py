@@ -15,7 +15,7 @@ from pynamodb_alternator import AsyncCluster, Cluster, ClusterConfig, KeyRouteAf
 from pynamodb_alternator.errors import TransportError
 from pynamodb_alternator.local import LocalCluster
 from tests.aio.support import until as async_until
-from tests.chaos.support import TABLE, all_active, create_table, get, put, until
+from tests.chaos.support import TABLE, UNHURRIED, all_active, create_table, get, put, until
 
 from .conftest import Recorder
 
@@ -31,9 +31,10 @@ def connect(local: LocalCluster, **settings: Any) -> Cluster:
         **{"token_aware": False, **settings},
     )
     cluster = Cluster(config)
-    create_table(cluster.client)
-    put(cluster.client, "k")
-    until(lambda: all_active(cluster, local), "all nodes active")
+    with cluster.options(timeouts=UNHURRIED):
+        create_table(cluster.client)
+        put(cluster.client, "k")
+        until(lambda: all_active(cluster, local), "all nodes active")
     return cluster
 
 
