@@ -1,7 +1,8 @@
-"""What holds for every test: traffic goes to this machine and nowhere else."""
+"""What holds for every test: traffic goes to this machine and nowhere else, and SIGINT interrupts."""
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,13 @@ hypothesis.settings.load_profile("suite")
 
 _connect = socket.socket.connect
 _connect_ex = socket.socket.connect_ex
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    # What a shell runs in the background ignores SIGINT, and so would the processes that tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

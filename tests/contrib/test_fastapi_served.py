@@ -180,7 +180,7 @@ def wait_for_the_server(url: str, server: subprocess.Popen[str]) -> None:
             return False
         return True
 
-    until(answers, "uvicorn answers", timeout=PATIENCE)
+    until(answers, "uvicorn answers", timeout=2 * PATIENCE)  # it imports everything
 
 
 def until_no_connection_is_open(local: LocalCluster) -> None:

@@ -115,8 +115,8 @@ def test_connections_are_used_again(local: LocalCluster, cluster: Cluster) -> No
 
 
 def test_idle_connections_that_died_are_dropped_in_silence(local: LocalCluster, recorder: Recorder) -> None:
-    # Without AUTO, whose questions in the background would use connections as well.
-    with Cluster(ClusterConfig.from_url(local.url, key_route_affinity="none")) as cluster:
+    # Without these, whose questions in the background would use connections as well.
+    with Cluster(ClusterConfig.from_url(local.url, key_route_affinity="none", token_aware=False)) as cluster:
         create_table(cluster.client)
         until(lambda: all_active(cluster, local))
         put(cluster.client, "k")
