@@ -21,8 +21,6 @@ FOR_TYPES = "stubs"
 OLDEST = (
     "pynamodb==6.0.0",
     "blinker==1.7.0",
-    "orjson==3.9.15",
-    "httptools==0.6.1",
     "moto[dynamodb]==5.1.10",
     "cryptography==42.0.0",
     "flask==3.0.0",
@@ -32,13 +30,19 @@ OLDEST = (
     "opentelemetry-instrumentation==0.51b0",
     "rich==13.0.0",
 )
-"""The lower bounds of pyproject.toml, except those that depend on one another, which follow."""
+"""The lower bounds of pyproject.toml, except those that depend on one another or on Python, which follow."""
 OLDEST_BOTOCORE = ("botocore==1.35.0", "boto3==1.35.0")
-OLDEST_AIOBOTOCORE = ("aiobotocore==3.0.0", "botocore==1.41.0", "boto3==1.41.0", "greenlet==3.0.3")
+OLDEST_AIOBOTOCORE = ("aiobotocore==3.0.0", "botocore==1.41.0", "boto3==1.41.0")
 """aiobotocore works with only a few versions of botocore: 3.0.0 with those from 1.41.0 to 1.42.5."""
 OLDEST_FASTAPI = ("fastapi==0.115.0", "uvicorn==0.30.0", "httpx==0.27.0")
 FOR_FRAMEWORKS = ("opentelemetry-sdk==1.30.0", "opentelemetry-instrumentation-botocore==0.51b0")
 """What the tests of the frameworks and of OpenTelemetry need, in the versions of the same time."""
+OLDEST_COMPILED = {
+    "3.11": ("orjson==3.9.15", "httptools==0.6.1"),
+    "3.13": ("orjson==3.10.7", "httptools==0.6.2"),
+}
+"""By the Python from which on they are the lower bounds: older versions have no wheels for it."""
+OLDEST_GREENLET = {"3.11": "greenlet==3.0.3", "3.13": "greenlet==3.1.0"}
 AT_THE_BOUNDS = ("tests/scylla", "tests/e2e/test_models.py", "tests/e2e/test_failover.py", "tests/e2e/test_boto3.py")
 """Tests that need only the dependency group `harness`. The other tests need tools that require newer versions."""
 
@@ -58,17 +62,19 @@ def upstream(session: nox.Session) -> None:
     session.run("python", "-m", "tests.upstream", *session.posargs)
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session(python=list(OLDEST_COMPILED))
 def oldest(session: nox.Session) -> None:
     """Runs the end-to-end tests with the oldest version of each dependency. Warnings of old versions are not errors."""
-    session.install(f".[{WITHOUT_ASYNC}]", *OLDEST, *OLDEST_BOTOCORE, "--group", "harness")
+    bounds = (*OLDEST, *OLDEST_COMPILED[session.python], *OLDEST_BOTOCORE)
+    session.install(f".[{WITHOUT_ASYNC}]", *bounds, "--group", "harness")
     session.run("pytest", "-o", "filterwarnings=default", *AT_THE_BOUNDS, *session.posargs)
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session(python=list(OLDEST_COMPILED))
 def oldest_async(session: nox.Session) -> None:
     """Runs the same tests, and those of asyncio, the frameworks and the shell, with the oldest versions of them."""
-    oldest = (*OLDEST, *OLDEST_AIOBOTOCORE, *OLDEST_FASTAPI, *FOR_FRAMEWORKS)
+    compiled = (*OLDEST_COMPILED[session.python], OLDEST_GREENLET[session.python])
+    oldest = (*OLDEST, *compiled, *OLDEST_AIOBOTOCORE, *OLDEST_FASTAPI, *FOR_FRAMEWORKS)
     session.install(f".[{EXTRAS}]", *oldest, "--group", "harness")
     tests = ("tests/aio", "tests/contrib", "tests/shell")
     session.run("pytest", "-o", "filterwarnings=default", *tests, *AT_THE_BOUNDS, *session.posargs)
