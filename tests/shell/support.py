@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 PROGRAM = (sys.executable, "-m", "pynamodb_alternator")
@@ -52,8 +53,13 @@ def in_terminal(arguments: list[str], url: str, columns: int = 90) -> tuple[int,
     return status, written.decode()
 
 
-def start(*arguments: str, url: str, **streams: Any) -> subprocess.Popen[str]:
-    """The program in a process of its own."""
+@contextlib.contextmanager
+def start(*arguments: str, url: str, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    """The program in a process of its own, which does not outlive the block."""
     env = {**os.environ, "ALTERNATOR_URL": url}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    return subprocess.Popen([*PROGRAM, *arguments], env=env, text=True, **streams)
+    with subprocess.Popen([*PROGRAM, *arguments], env=env, text=True, **streams) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -49,17 +49,14 @@ def test_a_reader_that_has_seen_enough(local: LocalCluster, command: str) -> Non
 
 
 def test_nodes_are_watched_until_a_signal(local: LocalCluster) -> None:
-    process = start("nodes", "--watch", "0.1", "--json", url=local.url)
-    assert process.stdout is not None
-    try:
+    with start("nodes", "--watch", "0.1", "--json", url=local.url) as process:
+        assert process.stdout is not None
         looks = [json.loads(process.stdout.readline()) for _ in range(2)]
         local.nodes[0].kill(still_listed=True)
         while len([node for node in looks[-1]["nodes"] if node["state"] == "active"]) != 2:
             looks.append(json.loads(process.stdout.readline()))
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
     assert (process.returncode, err) == (0, "")
     assert looks[0]["time"] <= looks[1]["time"]
     assert [node["address"] for node in looks[0]["nodes"]] == local.addresses
@@ -67,22 +64,16 @@ def test_nodes_are_watched_until_a_signal(local: LocalCluster) -> None:
 
 def test_nodes_are_watched_in_a_file(local: LocalCluster, tmp_path: Path) -> None:
     path = tmp_path / "looks"
-    with path.open("w") as file:
-        process = start("nodes", "--watch", "0.1", url=local.url, stdout=file)
-        try:
-            until(lambda: path.read_text().count("3 nodes, 3 of them answer") > 1, seconds=60)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
-        finally:
-            process.kill()
-            process.communicate()
+    with path.open("w") as file, start("nodes", "--watch", "0.1", url=local.url, stdout=file) as process:
+        until(lambda: path.read_text().count("3 nodes, 3 of them answer") > 1, seconds=60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
     assert "\x1b" not in path.read_text()
 
 
 def test_the_status_of_a_watched_cluster_is_that_of_the_last_look(local: LocalCluster) -> None:
-    process = start("nodes", "--watch", "0.1", "--json", "--timeout", "0.5", url=local.url)
-    assert process.stdout is not None
-    try:
+    with start("nodes", "--watch", "0.1", "--json", "--timeout", "0.5", url=local.url) as process:
+        assert process.stdout is not None
         process.stdout.readline()
         for node in local.nodes:
             node.kill(still_listed=True)
@@ -90,8 +81,6 @@ def test_the_status_of_a_watched_cluster_is_that_of_the_last_look(local: LocalCl
             pass
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
-    finally:
-        process.kill()
     assert process.returncode == 1
 
 
