@@ -27,7 +27,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
     async def body() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        await asyncio.wait_for(main(), 60)
+        await asyncio.wait_for(main(), 100)  # the suite ends a test after 120 s
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, left
 
