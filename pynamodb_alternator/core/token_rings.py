@@ -191,8 +191,19 @@ class TokenRings:
         return thread is not None and thread.is_alive()
 
     def _work(self) -> None:
-        while not self._closed and (name := self._next(self._clock())) is not None:
+        while (name := self._next_or_end()) is not None:
             self.read_now(name)
+
+    def _next_or_end(self) -> str | None:
+        """In the thread that reads: the next table; None if the thread ends.
+
+        The thread removes itself under the same lock as it decides to end, so `begin` never relies on an ending one.
+        """
+        with self._lock:
+            name = None if self._closed else self._next(self._clock())
+            if name is None:
+                self._thread = None
+            return name
 
     def _next(self, now: float, *, always: bool = False) -> str | None:
         """The table whose ring has been due for the longest time; None if no ring is due, or the pause is not over.

@@ -57,7 +57,7 @@ def begin(host: str, port: int | None) -> LookUp:
     there the look-up is over when this returns."""
     key = (os.getpid(), host, port)  # a forked child has the entries of its parent, but not its threads
     lookup = _under_way.get(key)
-    if lookup is None or not lookup.is_alive():
+    if lookup is None or not lookup.goes_on:
         lookup = LookUp(key)
         try:
             lookup.start()
@@ -76,7 +76,7 @@ def no_answer(host: str, within: float) -> OSError:
 def under_way() -> frozenset[str]:
     """The names that are being looked up now."""
     return frozenset(
-        host for (pid, host, _), lookup in tuple(_under_way.items()) if pid == os.getpid() and lookup.is_alive()
+        host for (pid, host, _), lookup in tuple(_under_way.items()) if pid == os.getpid() and lookup.goes_on
     )
 
 
@@ -100,6 +100,11 @@ class LookUp(threading.Thread):
             if _under_way.get(self._key) is self:
                 _under_way.pop(self._key, None)
             self.over.set()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may still be an answer. A thread is alive for a while after its look-up is over."""
+        return not self.over.is_set() and self.is_alive()
 
     def result(self) -> Sequence[Any]:
         """The result, when the look-up is over. Raises OSError and UnicodeError."""

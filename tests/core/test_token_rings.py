@@ -114,6 +114,17 @@ def test_the_interval_grows_while_nothing_changes() -> None:
     assert len(times) >= 7
 
 
+def test_a_thread_that_still_ends_is_no_reason_not_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen on Python 3.13: a thread is alive for a while after its last instruction. A ring that became due then was
+    not read until the next look."""
+    monkeypatch.setattr(threading.Thread, "is_alive", lambda thread: True)
+    world = World()
+    world.replicas.used("t", always=False)
+    assert world.step() == ["t"]
+    world.now += 100
+    assert world.step() == ["t"]
+
+
 def test_a_change_restarts_the_interval() -> None:
     world = World()
     world.replicas.used("t", always=False)
