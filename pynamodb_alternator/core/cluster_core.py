@@ -283,7 +283,7 @@ class ClusterCore:
 
     def _say_that_threads_are_missing(self) -> None:
         reason = self.monitor.no_thread
-        if reason is not None and self.has_monitor and not self._has_said_so:
+        if reason is not None and self.has_monitor and not (self._has_said_so or processes.is_ending()):
             self._has_said_so = True
             _log.warning(
                 "Cluster %r: no thread can be started (%s). Requests read the node list and probe nodes themselves, "

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import weakref
 from typing import Protocol
 
-__all__ = ["keep", "kept"]
+__all__ = ["is_ending", "keep", "kept"]
 
 
 class _Core(Protocol):
@@ -35,6 +36,11 @@ def keep(core: _Core) -> None:
 def kept() -> tuple[_Core, ...]:
     """The cores of this process that exist now, closed ones included until they are collected."""
     return tuple(_cores)
+
+
+def is_ending() -> bool:
+    """Whether the interpreter ends. Exit handlers run then, and Python 3.12 starts no thread for them."""
+    return not threading.main_thread().is_alive()
 
 
 def _after_fork_in_child() -> None:

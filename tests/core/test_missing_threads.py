@@ -91,6 +91,19 @@ def test_requests_do_the_work_and_say_so_once(
     ]
 
 
+@pytest.mark.usefixtures("no_threads")
+def test_nothing_is_said_when_the_interpreter_ends(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen on Python 3.12, which starts no thread for exit handlers: each of their clusters warned of that."""
+    ended = threading.Thread()
+    monkeypatch.setattr(threading, "main_thread", lambda: ended)
+    inside = make()
+    inside.request()
+    assert known(inside) == [N1, N2]
+    assert caplog.messages == []
+
+
 def test_the_thread_takes_over_when_it_can_be_started(
     make: Make, no_threads: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
