@@ -39,12 +39,17 @@ def known(inside: Inside) -> list[str]:
     return hosts(inside.core.membership.view.topology.ring)
 
 
+def ours() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("pynamodb_alternator")}
+
+
 Make = Callable[..., Inside]
 
 
 @pytest.fixture
 def make() -> Iterator[Make]:
     made: list[Inside] = []
+    of_others = ours()
 
     def new(*seeds: str, **discovery: float) -> Inside:
         config = ClusterConfig(seeds or (N1,), discovery=Discovery(**{"interval": 0.05, **discovery}))
@@ -54,7 +59,7 @@ def make() -> Iterator[Make]:
     yield new
     for inside in made:
         inside.core.shut_down()
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("pynamodb_alternator")])
+    until(lambda: ours() <= of_others)
 
 
 @pytest.fixture
