@@ -368,13 +368,13 @@ class Membership:
         now = self._clock()
         if self._published.has(reading, self._health.changes):
             return [*self._published.take_again(reading, now), *self._review_answers(now)]
-        members = reading.nodes
+        listed = reading.nodes
         # A node gets its status before it becomes a member: the process may be forked between two of these lines.
-        self._health.admit(members)
+        self._health.admit(listed)
         self._newcomers.listed(self._published, reading, now, starts=self.last_success is None)
-        self._health.hasten(members - self._published.members, now)
-        emissions = self._published.take(reading, members, now, self._health.changes)
-        self._health.forget_long_gone(members)
+        self._health.hasten(listed - self._published.members, now)
+        emissions = self._published.take(reading, now, self._health.changes)
+        self._health.forget_long_gone(self._published.members)
         return [*emissions, *self._review_answers(now)]
 
     def _emit(self, emissions: Iterable[Emission]) -> None:

@@ -112,11 +112,13 @@ class Published:
         mine = self.reading
         return states == self._states and reading.members is mine.members and reading.groups is mine.groups
 
-    def take(self, reading: Reading, members: frozenset[Node], now: float, states: int) -> list[Emission]:
-        """Make `reading` the current one. `members`: its nodes, which all have a state. Returns the emissions."""
+    def take(self, reading: Reading, now: float, states: int) -> list[Emission]:
+        """Make `reading` the current one. All of its nodes have a state. Returns the emissions."""
         self._states = None  # first: if an exception interrupts this method, the next reading does it all again
+        reading = self._with_nodes_that_serve(reading)
+        members = reading.nodes
         if self._has_list:
-            active = [node for node in members if self._health.state_of(node) is State.ACTIVE]
+            active = list(filter(self._is_active, members))
             self.slow_starts.members_changed(self.members, members, active, now)
             self._shares = self.slow_starts.shares(now)
         self._has_list = self._has_list or bool(reading.source)  # a reading of the seeds alone has no source
@@ -129,6 +131,16 @@ class Published:
         self._publish_reading()
         self._states = states
         return emissions
+
+    def _with_nodes_that_serve(self, reading: Reading) -> Reading:
+        """`reading`, and the active nodes of the last one as long as none of the nodes that it lists is active.
+
+        Such a list is that of a node which lies or is cut off, or all nodes have new addresses. In each case, requests
+        have nowhere else to go.
+        """
+        if not self._has_list or any(map(self._is_active, reading.nodes)):
+            return reading
+        return reading.with_nodes_of(self.reading, self._is_active)
 
     def take_again(self, reading: Reading, now: float) -> list[Emission]:
         """Take a reading for which `has` is True: only the source and the scope in use may have changed. Returns the
@@ -194,13 +206,16 @@ class Published:
             self.reading,
             before,
             usable=lambda node: state_of(node) is not State.DOWN,
-            active=lambda node: state_of(node) is State.ACTIVE,
+            active=self._is_active,
             now=now,
             restore_after=self._restore_after,
         )
         if self._choice.chosen == before.chosen:
             return []
         return [of_scope_change(self._scopes, before.chosen, self._choice.chosen)]
+
+    def _is_active(self, node: Node) -> bool:
+        return self._health.state_of(node) is State.ACTIVE
 
     def _publish_reading(self) -> None:
         chosen, health = self._choice.chosen, self._health

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -34,6 +34,17 @@ class Reading(NamedTuple):
     def nodes(self) -> frozenset[Node]:
         """The nodes of all locations."""
         return frozenset(node for nodes in self.members.values() for node in nodes)
+
+    def with_nodes_of(self, other: Reading, test: Callable[[Node], bool]) -> Reading:
+        """This reading, and in each place the nodes of `other` that pass the test.
+
+        They are in no group: a datacenter whose nodes nobody lists is kept for as long as none of them answers.
+        """
+        members = {
+            location: tuple(dict.fromkeys((*nodes, *filter(test, other.members.get(location, ())))))
+            for location, nodes in self.members.items()
+        }
+        return self._replace(members=members)
 
     def says_the_same_as(self, other: Reading) -> bool:
         """Whether all nodes of both readings are the same objects, in the same places. If this is False, the readings

@@ -205,6 +205,77 @@ class TestRefresh:
         assert "lists no node" in world.listener.of("discovery-failed")[0]["error"]
         assert world.listener.members == []
 
+    @pytest.mark.parametrize("scope", [ClusterScope(), DatacenterScope("dc1"), RackScope("dc1", "r1")], ids=str)
+    def test_nodes_that_serve_stay_until_a_listed_one_does(self, scope: Any) -> None:
+        world = three(routing_scope=scope)
+        world.start()
+        served = world.in_scope
+        world.network.places = dict.fromkeys(("10.0.0.8", "10.0.0.9"), ("dc1", "r1"))
+        world.network.answers = dict.fromkeys((N1, N2, N3), b'["10.0.0.8", "10.0.0.9"]')
+        for _ in range(3):
+            world.clock.now += 1
+            assert world.membership.refresh()
+            assert world.in_scope == sorted([*served, "10.0.0.8", "10.0.0.9"])
+        assert world.listener.of("node-removed") == []
+        # The listed ones are probed although nothing is wrong with the others.
+        assert hosts(world.membership.probes_due(world.clock())) == ["10.0.0.8", "10.0.0.9"]
+        world.membership.probe(world.node("10.0.0.8"), 1.0)
+        assert world.membership.refresh()
+        assert world.in_scope == ["10.0.0.8", "10.0.0.9"]
+        assert world.listener.members[-1] == ["10.0.0.8", "10.0.0.9"]
+
+    def test_only_nodes_that_serve_stay(self) -> None:
+        world = three()
+        world.start()
+        world.down(N3)
+        world.network.answers = dict.fromkeys((N1, N2), b'["10.0.0.9"]')
+        world.network.dead.add("10.0.0.9")
+        assert world.membership.refresh()
+        assert world.in_scope == [N1, N2, "10.0.0.9"]
+        world.down(N1)
+        assert world.membership.refresh()
+        assert world.in_scope == [N2, "10.0.0.9"]
+        world.network.answers.clear()
+        assert world.membership.refresh()
+        assert world.in_scope == [N1, N2, N3]
+
+    def test_a_node_that_stayed_goes_when_it_is_dead_and_a_listed_one_serves(self) -> None:
+        world = three()
+        world.membership.begin()
+        world.probe_all()  # the seed alone: no request has named the others
+        world.membership.refresh()
+        del world.network.places[N1]
+        world.network.answers[N1] = f'["{N2}", "{N3}"]'.encode()
+        assert world.membership.refresh()
+        assert world.in_scope == [N1, N2, N3]
+        world.down(N1)
+        world.membership.probe(world.node(N2), 1.0)
+        assert world.membership.refresh()
+        assert world.in_scope == [N2, N3]
+
+    def test_nodes_of_two_datacenters_stay_and_are_asked(self) -> None:
+        world = two_datacenters()
+        world.start()
+        world.network.answers = dict.fromkeys((N1, N2, B1, B2), b'["10.0.0.9"]')
+        world.network.dead.add("10.0.0.9")
+        for _ in range(3):
+            assert world.membership.refresh()
+            assert world.in_scope == sorted([N1, N2, B1, B2, "10.0.0.9"])
+        world.network.answers.clear()
+        assert world.membership.refresh()
+        assert world.in_scope == [N1, N2, B1, B2]
+
+    def test_a_list_of_a_node_that_is_down_does_not_replace_those_that_serve(self) -> None:
+        world = three()
+        world.start()
+        world.down(N3)
+        world.network.answers = dict.fromkeys((N1, N2, N3), f'["{N3}"]'.encode())
+        assert world.membership.refresh()
+        assert world.in_scope == [N1, N2, N3]
+        world.up(N3)
+        assert world.membership.refresh()
+        assert world.in_scope == [N3]
+
     def test_a_good_refresh_logs_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
         world = three()
         world.start()
