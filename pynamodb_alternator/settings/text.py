@@ -180,7 +180,8 @@ def _parts_of(url: str) -> tuple[str, list[str], str]:
             "ALTERNATOR_SECRET_KEY."
         )
     if "://" not in url:
-        raise ConfigurationError(f"The cluster URL {url!r} has no scheme. {_EXAMPLE}.")
+        hint = _for_an_alias(url) if url.replace("-", "_").isidentifier() else f"{_EXAMPLE}."
+        raise ConfigurationError(f"The cluster URL {url!r} has no scheme. {hint}")
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
     if scheme not in ("http", "https"):
@@ -196,6 +197,15 @@ def _parts_of(url: str) -> tuple[str, list[str], str]:
     if not hosts:
         raise ConfigurationError(f"The cluster URL {url!r} names no host. {_EXAMPLE}.")
     return scheme, hosts, query
+
+
+def _for_an_alias(word: str) -> str:
+    """What a single word in place of a URL may mean, and what to write for that."""
+    return (
+        f"For the cluster that the alias {word!r} means, call pynamodb_alternator.get_cluster({word!r}), or "
+        f"pynamodb_alternator.aio.get_cluster({word!r}) in an event loop. For a node of that name, write the URL "
+        f"'http://{word}:8000'."
+    )
 
 
 def _port_of(host: str) -> int | None:

@@ -71,7 +71,13 @@ class TestUrl:
     @pytest.mark.parametrize(
         ("url", "word"),
         [
-            ("10.0.0.1:8000", "has no scheme"),
+            ("10.0.0.1:8000", "has no scheme. Write it as http://10.0.0.1,"),
+            (
+                "default",
+                "alias 'default' means, call pynamodb_alternator.get_cluster('default'), or pynamodb_alternator.aio",
+            ),
+            ("scylla-1", "For a node of that name, write the URL 'http://scylla-1:8000'."),
+            ("", "has no scheme. Write it as"),
             ("ftp://a", "unknown scheme 'ftp'"),
             ("http://", "names no host"),
             ("http:///?datacenter=x", "names no host"),
