@@ -175,7 +175,8 @@ class LocalCluster:
             self._tls = TlsFiles(self._tls_setting, list(named))
             undo.callback(self._end_tls, self._tls)
         placeholders = reserve(hosts, self._port_setting)
-        undo.callback(_close_sockets, placeholders)
+        for placeholder in placeholders:
+            undo.callback(placeholder.close)
         self._placed = len(hosts)
         self._nodes = ()  # nodes of an earlier start are dropped: their event loop is closed
         runtime = Runtime(_ENGINE_THREADS if lock_of(engine) is None else 1, self.failures)
@@ -209,6 +210,11 @@ class LocalCluster:
             if self._undo is not None and self._runtime is not None and not self._runtime.forked:
                 undo, self._undo = self._undo, None
                 undo.close()
+
+    def delete_files(self) -> None:
+        """The interpreter ends, and nobody has closed the cluster: see `running`. The files are those of TLS."""
+        if self._tls is not None and self._runtime is not None and not self._runtime.forked:
+            self._tls.close()
 
     def _stop(self, runtime: Runtime) -> None:
         ended(self)
@@ -383,11 +389,6 @@ class LocalCluster:
             raise not_running()
         self._runtime.check_owner()
         return self._runtime
-
-
-def _close_sockets(sockets: Sequence[socket.socket]) -> None:
-    for sock in sockets:
-        sock.close()
 
 
 def _process_node() -> type[LocalNode]:

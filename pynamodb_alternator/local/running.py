@@ -1,4 +1,9 @@
-"""The running embedded clusters of this process. Clusters that are still open at its end are closed then."""
+"""The embedded clusters of this process that run, and what becomes of those that nobody has closed at its end.
+
+They are not closed then. The threads of a program run on until its very end, and its exit handlers may make requests:
+these would fail, and what a client says of nodes that are lost would be the last that the program shows. So the nodes
+answer to the last, the kernel closes what they have open, and only files are deleted before.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ class Running(Protocol):
     @property
     def port(self) -> int: ...
 
-    def close(self) -> None: ...
+    def delete_files(self) -> None: ...
 
 
 _running: weakref.WeakSet[Running] = weakref.WeakSet()
@@ -37,11 +42,10 @@ def running_clusters() -> tuple[Running, ...]:
     return tuple(_running)
 
 
-def _close_all() -> None:
-    """Close all open clusters, at the end of the interpreter."""
+def _delete_files() -> None:
     for cluster in running_clusters():
         with contextlib.suppress(Exception):
-            cluster.close()
+            cluster.delete_files()
 
 
-atexit.register(_close_all)
+atexit.register(_delete_files)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import AlternatorError
+from .workers import Workers
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -32,8 +33,8 @@ class Runtime:
         self._failures = failures
         self._pid = os.getpid()
         self._stopped = False
-        self._helpers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="local-alternator-helper")
-        self._workers = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="local-alternator-engine")
+        self._helpers = Workers(2, "local-alternator-helper")
+        self._workers = Workers(workers, "local-alternator-engine")
         # Always Python's own event loop, also if the application uses uvloop, whose transports have other methods.
         self.loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()
         # Also off with `python -X dev`: it would log each slow answer of the engine.
@@ -113,8 +114,8 @@ class Runtime:
         finally:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(_SECONDS)
-            self._workers.shutdown(wait=True, cancel_futures=True)
-            self._helpers.shutdown(wait=True, cancel_futures=True)
+            self._workers.close(_SECONDS)
+            self._helpers.close(_SECONDS)
             self.loop.close()
 
     async def _end(self, last: Callable[[], None]) -> None:

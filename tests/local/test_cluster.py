@@ -101,6 +101,92 @@ def test_a_forgotten_cluster_ends_with_the_interpreter(settings: str) -> None:
     assert (ended.returncode, ended.stdout) == (0, b"end\n")
 
 
+PROGRAM = """
+import atexit, threading
+
+early = []
+atexit.register(lambda: [call() for call in early])
+from pynamodb_alternator import Cluster
+from pynamodb_alternator.local import LocalCluster
+
+nodes = LocalCluster(3).start()
+cluster = Cluster(nodes.url)
+tables = lambda: cluster.client.list_tables()["TableNames"]
+assert tables() == []
+{what}
+print("end")
+"""
+END_OF_PROGRAM = {
+    "nothing else": "",
+    "threads amid requests": """
+for node in nodes.nodes:
+    node.delay(0.05)
+under_way = threading.Event()
+def forever():
+    while True:
+        tables()
+        under_way.set()
+for _ in range(8):
+    threading.Thread(target=forever, daemon=True).start()
+under_way.wait()
+""",
+    "a thread that is waited for": """
+for node in nodes.nodes:
+    node.delay(0.5)
+threading.Thread(target=lambda: print(tables())).start()
+""",
+    "an exit handler": "atexit.register(lambda: print(tables()))",
+    "an exit handler that was there before": "early.append(lambda: print(tables()))",
+}
+
+
+def end_of(*arguments: str, typed: str = "") -> tuple[int, str, str]:
+    """Run a fresh interpreter, in which warnings are errors, to its end: its exit code, stdout and stderr."""
+    ignored = "ignore:.*fork:DeprecationWarning"
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-W", ignored, *arguments],
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize("what", END_OF_PROGRAM)
+def test_a_program_that_does_not_close_its_cluster_ends_well(what: str) -> None:
+    """Until its very end, the nodes answer whoever still makes requests. Nothing is said on stderr."""
+    answers = "" if what in ("nothing else", "threads amid requests") else "[]\n"
+    assert end_of("-c", PROGRAM.format(what=END_OF_PROGRAM[what])) == (0, f"end\n{answers}", "")
+
+
+def test_an_interactive_session_ends_without_a_word() -> None:
+    typed = (
+        "from pynamodb_alternator.local import LocalCluster\nnodes = LocalCluster(2).start()\nprint(len(nodes.nodes))\n"
+    )
+    code, said, errors = end_of("-i", "-q", "-c", "", typed=typed)
+    assert (code, said, errors.replace(">>> ", "").strip()) == (0, "2\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_the_files_of_a_forgotten_cluster_go_with_the_process_that_made_it() -> None:
+    code = """
+import os, sys
+from pynamodb_alternator.local import LocalCluster
+nodes = LocalCluster(2, tls=True).start()
+child = os.fork()
+if not child:
+    sys.exit()
+assert os.waitpid(child, 0)[1] == 0
+assert os.path.exists(nodes.tls.ca_file)
+print(nodes.tls.ca_file)
+"""
+    exit_code, path, errors = end_of("-c", code)
+    assert (exit_code, errors) == (0, "")
+    assert not os.path.exists(os.path.dirname(path.strip()))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
