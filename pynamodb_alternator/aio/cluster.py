@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import warnings
 import weakref
 from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .._stubs import AsyncClient
     from ..core.cluster_core import ClusterCore
     from ..diagnostics import Finding, NodeStats
+    from ..transport.all_pools import AllPools
     from ..transport.signing import Signer
 
 __all__ = ["AsyncCluster"]
@@ -62,6 +64,10 @@ class AsyncCluster:
     """
 
     _advice_when_closed = "Make another AsyncCluster for more."
+    _warning_when_forgotten = (
+        "The AsyncCluster {name!r} was not closed: use it in an `async with`, or call `await cluster.aclose()` before "
+        "its event loop ends."
+    )
 
     def __init__(self, config: ClusterConfig | str | Mapping[str, Any] | Cluster) -> None:
         self._shares = isinstance(config, Cluster)
@@ -78,8 +84,8 @@ class AsyncCluster:
             admit=cluster.core.admission.admit,
         )
         self.core.all_pools.add(self._pools)
-        self._finalizer = weakref.finalize(self, self.core.all_pools.remove, self._pools)
-        self._finalizer.atexit = False
+        warning = self._warning_when_forgotten.format(name=cluster.name)
+        self._finalizer = weakref.finalize(self, _forgotten, self.core.all_pools, self._pools, warning)
         self._sender = AsyncSender(self.core.sender, self._pools)
         self._client: Any = None
         self._making: asyncio.Task[Any] | None = None
@@ -210,7 +216,8 @@ class AsyncCluster:
         """Drop all connections of an event loop that is closed, without sending anything. This is for the library's own
         use: an application calls `aclose` before the event loop is closed."""
         self._closed = True
-        self._finalizer()
+        self._finalizer.detach()
+        self.core.all_pools.remove(self._pools)
         self._pools.after_fork()
 
     async def __aenter__(self) -> Self:
@@ -279,6 +286,15 @@ class AsyncCluster:
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await run_in_thread(self._here(), call)
+
+
+def _forgotten(all_pools: AllPools, pools: AsyncPools, warning: str) -> None:
+    """Nothing refers to an `AsyncCluster` that was not closed, or the interpreter ends. The garbage collector calls
+    this, in any thread."""
+    all_pools.remove(pools)
+    if pools.connections():
+        pools.close()
+        warnings.warn(warning, ResourceWarning, stacklevel=2)
 
 
 def _ready(loop: asyncio.AbstractEventLoop, core: ClusterCore) -> asyncio.Future[None]:

@@ -274,6 +274,9 @@ class AsyncConnection(ConnectingProtocol):
 
     def close(self) -> None:
         """Close the socket. May be called any number of times. Never raises or waits."""
+        if self._loop.is_closed():
+            self.abandon()
+            return
         self.reusable = False
         self._stop_timer()
         transport = self._transport
@@ -289,12 +292,13 @@ class AsyncConnection(ConnectingProtocol):
             await self._gone
 
     def abandon(self) -> None:
-        """Drop the socket in a forked child, without sending anything. The parent's event loop must not be used here:
-        it would forget the parent's sockets."""
+        """Drop the socket in a forked child, or when the event loop is closed, without sending anything. The parent's
+        event loop must not be used here: it would forget the parent's sockets."""
         self.reusable = False
         transport, self._transport = self._transport, None
         if transport is not None:
-            _left_behind.append(transport)
+            if not self._loop.is_closed():
+                _left_behind.append(transport)
             sock = getattr(transport.get_extra_info("socket"), "_sock", None)
             if sock is not None:
                 with contextlib.suppress(OSError):

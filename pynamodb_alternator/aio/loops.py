@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 __all__ = ["client_here", "close_connections", "cluster_here", "get_client", "get_cluster"]
 
 _T = TypeVar("_T")
+
+_NOT_CLOSED = (
+    "An event loop has ended, and the connections that models and aio.get_client() have opened in it were not closed: "
+    "use asyncio.run(), or call `await aio.close_connections()` before `loop.close()`."
+)
 
 
 def get_cluster(alias: str = "default") -> AsyncCluster:
@@ -118,6 +124,7 @@ class _ClusterOfLoop(AsyncCluster):
         "It was closed with its event loop, or because its alias means another one now. Keep neither it nor its "
         "client: write `await aio.get_client()`, or `aio.get_cluster()`, at each use."
     )
+    _warning_when_forgotten = _NOT_CLOSED
 
     async def __aexit__(self, *_: object) -> None:
         return None
@@ -215,6 +222,7 @@ def _clean_up() -> None:
             left = _of_loop.pop(loop, None)
             if left is not None:
                 left.abandon()
+                warnings.warn(_NOT_CLOSED, ResourceWarning, stacklevel=2)
 
 
 def _after_fork() -> None:

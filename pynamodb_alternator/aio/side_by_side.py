@@ -45,6 +45,9 @@ class AsyncSideBySide:
                     hedge = _hedge(tasks, hedged)
                     if hedge is not None:
                         tasks[asyncio.create_task(self._lane.send(sender, hedge.node, hedged))] = hedge
+        except GeneratorExit:
+            tasks.clear()  # this task was thrown away with its event loop, in which nothing can be waited for
+            raise
         finally:
             hedged.connections.clear()
             await _end(tasks)
