@@ -81,6 +81,7 @@ PUBLIC = (
     "pynamodb_alternator",
     "pynamodb_alternator.aio",
     "pynamodb_alternator.boto3",
+    "pynamodb_alternator.contrib.django.middleware",
     "pynamodb_alternator.contrib.django.test",
     "pynamodb_alternator.contrib.django.views",
     "pynamodb_alternator.contrib.fastapi",

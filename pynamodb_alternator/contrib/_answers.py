@@ -7,11 +7,13 @@ their own. Neither answer says what the application did before, or in other task
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from ..errors import NotSentError, OutcomeUnknownError, RequestRefusedError, TransportError
 
-__all__ = ["Answer", "answer_to"]
+__all__ = ["Answer", "answer_to", "answer_to_request"]
 
 
 class Answer(NamedTuple):
@@ -51,6 +53,15 @@ def answer_to(error: BaseException) -> Answer | None:
         }
         return Answer(504, {}, body, inner)
     return None
+
+
+def answer_to_request(log: logging.Logger, method: str | None, path: str, error: BaseException) -> Answer | None:
+    """As `answer_to`, for an error of the application's request `method` `path`. The error itself is logged."""
+    answer = answer_to(error)
+    if answer is not None:
+        # The path comes from the client.
+        log.warning("%s %s is answered with %d: %s", method, quote(path), answer.status, answer.error)
+    return answer
 
 
 def _ours(error: BaseException) -> Any:

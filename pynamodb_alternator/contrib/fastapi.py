@@ -21,7 +21,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote
 
 from pynamodb.exceptions import PynamoDBException
 
@@ -32,7 +31,7 @@ from ..errors import AlternatorError, ConfigurationError, NoNodesAvailableError,
 from ..orm import model_tables as tables
 from ..settings.config import ClusterConfig
 from . import _lifespan_arguments as arguments
-from ._answers import answer_to
+from ._answers import answer_to_request
 from ._health import HEADERS, health_of, looks_at, would_wait
 from ._lifespan_arguments import Clusters
 from ._watch import missing
@@ -350,9 +349,9 @@ def add_exception_handlers(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:
-    answer = answer_to(error)
-    if answer is None or request.scope["type"] != "http":
+    if request.scope["type"] != "http":
         raise error
-    path = quote(request.url.path)  # it comes from the client
-    _log.warning("%s %s is answered with %d: %s", request.method, path, answer.status, answer.error)
+    answer = answer_to_request(_log, request.method, request.url.path, error)
+    if answer is None:
+        raise error
     return JSONResponse(answer.body, answer.status, answer.headers)

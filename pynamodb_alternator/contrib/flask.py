@@ -15,33 +15,39 @@ clusters can run in one process, with the same models.
 
 from __future__ import annotations
 
+import logging
 import math
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from pynamodb.exceptions import PynamoDBException
+
 from ..cluster import Cluster
 from ..diagnostics.severities import FAIL_LEVELS, FailLevel
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, TransportError
 from ..orm import model_tables
 from ..registry import Aliases, add_source, get_cluster
 from ..settings.config import ClusterConfig
 from ..shell.output import ends_quietly
 from ..shell.screen import Screen
 from . import _commands as commands
+from ._answers import answer_to_request
 from ._health import HEADERS, health_of, look_at
 from ._settings import FIELDS, KEYS, config_from, known_aliases, setting_meant
 from ._watch import missing
 
 try:
     import click
-    from flask import Flask, current_app, has_app_context
+    from flask import Blueprint, Flask, current_app, has_app_context, request
     from flask.cli import AppGroup
 except ImportError as _cause:
     missing("flask", "Flask", _cause)
 
-__all__ = ["Alternator"]
+__all__ = ["Alternator", "add_error_handlers"]
+
+_log = logging.getLogger("pynamodb_alternator.flask")
 
 EXTENSION = "alternator"
 
@@ -123,6 +129,32 @@ class Alternator:
         names = aliases or _source.names() or ("default",)
         health = health_of({alias: look_at(self.get_cluster(alias)) for alias in names})
         return health.body, health.status, HEADERS
+
+
+def add_error_handlers(app: Flask | Blueprint) -> None:
+    """Answer requests that failed because of the cluster with 503 or 504 and a small JSON, and not with 500.
+
+    503, with ``Retry-After``: no node can have seen the request (`NotSentError`, such as `NoNodesAvailableError`).
+    504: the outcome is open (`OutcomeUnknownError`). This applies to errors of this library, to PynamoDB's errors that
+    wrap them, and to a group of such errors, as ``asyncio.TaskGroup`` raises it. All other errors are handled as
+    before. The error is logged as a warning. Your own handler has priority if it is for a subclass, such as
+    ``PutError``, or if it is added later for the same class. Raises `ConfigurationError` if `app` is neither an
+    application nor a blueprint, whose views alone it is for then.
+    """
+    if not isinstance(app, Flask | Blueprint):
+        raise ConfigurationError(
+            "add_error_handlers() takes a Flask application, or a Blueprint for its own views "
+            f"(got {type(app).__name__})."
+        )
+    for error in (TransportError, PynamoDBException, ExceptionGroup):
+        app.register_error_handler(error, _answer)
+
+
+def _answer(error: Exception) -> tuple[dict[str, str], int, dict[str, str]]:
+    answer = answer_to_request(_log, request.method, request.path, error)
+    if answer is None:
+        raise error
+    return answer.body, answer.status, answer.headers
 
 
 class _CurrentApp:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, jsonify
+from flask import Blueprint, Flask, jsonify
 from pynamodb.attributes import UnicodeAttribute
+from pynamodb.exceptions import PutError, UpdateError
 
 import pynamodb_alternator
 from pynamodb_alternator import AlternatorConnection, Cluster, ClusterConfig, KeyRouteAffinity, Model, registry, signals
-from pynamodb_alternator.contrib.flask import Alternator
+from pynamodb_alternator.contrib.flask import Alternator, add_error_handlers
 from pynamodb_alternator.errors import ConfigurationError
 from pynamodb_alternator.local import LocalCluster
 
@@ -454,3 +455,109 @@ def test_the_check_of_models(app: Flask, shop: str) -> None:
     status, out = check("--ignore", "count")
     assert status == 1
     assert "--ignore is for the check of models. Add --models." in out
+
+
+# ---- errors as answers -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handled(local: LocalCluster) -> Flask:
+    app = make_app(ALTERNATOR_URL=f"{local.url}/?connect_timeout=0.5&max_attempts=2")
+    add_error_handlers(app)
+
+    @app.put("/<name>")
+    def add(name: str) -> Any:
+        User(name).save(User.name.does_not_exist())
+        return "", 204
+
+    @app.get("/group/<name>")
+    def several(name: str) -> Any:
+        try:
+            User.get(name)
+        except User.DoesNotExist:
+            return "", 404
+        except Exception as error:
+            raise ExceptionGroup("several tasks", [error, *([ValueError()] if name == "bob" else [])]) from error
+        return "", 204
+
+    with app.app_context():
+        User.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
+    return app
+
+
+def cut_off(app: Flask, local: LocalCluster) -> None:
+    for node in local.nodes:
+        node.kill()
+    with app.app_context():
+        # An idle connection that breaks leaves it open whether the node saw the request.
+        pynamodb_alternator.get_cluster().core.all_pools.keep_only(())
+
+
+def test_503_where_no_node_can_have_seen_the_request(
+    handled: Flask, local: LocalCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = handled.test_client()
+    assert client.post("/alice").status_code == 204
+    cut_off(handled, local)
+    caplog.clear()
+    for answer in (client.post("/alice"), client.get("/group/alice")):
+        assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "1")
+        assert answer.json is not None
+        assert answer.json["code"] == "database_unavailable"
+        assert "127.0.0" not in answer.text
+    said = [record.getMessage() for record in caplog.records if record.name == "pynamodb_alternator.flask"]
+    assert said[0].startswith("POST /alice is answered with 503: ")
+    assert "127.0.0" in said[0]
+    assert client.get("/group/bob").status_code == 500
+
+
+def test_504_where_the_outcome_is_open(handled: Flask, local: LocalCluster) -> None:
+    client = handled.test_client()
+    assert client.post("/alice").status_code == 204
+    for node in local.nodes:
+        node.drop_request(None, operation="UpdateItem")
+    answer = client.post("/alice")
+    assert (answer.status_code, "Retry-After" in answer.headers) == (504, False)
+    assert answer.json is not None
+    assert answer.json["code"] == "outcome_unknown"
+
+
+def test_other_errors_go_on_as_before(handled: Flask) -> None:
+    client = handled.test_client()
+    assert client.put("/alice").status_code == 204
+    assert client.put("/alice").status_code == 500
+    handled.config["PROPAGATE_EXCEPTIONS"] = True
+    with pytest.raises(PutError, match="conditional request failed"):
+        client.put("/alice")
+
+
+def test_a_handler_of_yours_wins(handled: Flask) -> None:
+    @handled.errorhandler(PutError)
+    def refused(error: PutError) -> Any:
+        return str(error.cause_response_code), 409
+
+    client = handled.test_client()
+    assert client.put("/alice").status_code == 204
+    answer = client.put("/alice")
+    assert (answer.status_code, answer.text) == (409, "ConditionalCheckFailedException")
+
+
+def test_the_views_of_a_blueprint_alone(local: LocalCluster) -> None:
+    app = make_app(ALTERNATOR_URL=f"{local.url}/?connect_timeout=0.5&max_attempts=2", PROPAGATE_EXCEPTIONS=True)
+    api = Blueprint("api", __name__)
+    add_error_handlers(api)
+
+    @api.get("/users/<name>")
+    def user(name: str) -> Any:
+        return jsonify(visits=int(User.get(name).visits))
+
+    app.register_blueprint(api, url_prefix="/api")
+    cut_off(app, local)
+    assert app.test_client().get("/api/users/alice").status_code == 503
+    with pytest.raises(UpdateError):
+        app.test_client().post("/alice")
+
+
+def test_error_handlers_of_what_is_no_application() -> None:
+    with pytest.raises(ConfigurationError, match=r"takes a Flask application, or a Blueprint .* \(got Alternator\)"):
+        add_error_handlers(Alternator())  # type: ignore[arg-type]
