@@ -1,8 +1,12 @@
 """A read and its hedge in an event loop, like `transport.side_by_side` for threads.
 
-Each of the two attempts is a task, so each waits like any attempt of an event loop, also for handlers that are
-coroutines. The task that loses is cancelled. If the caller's task is cancelled, both are. A cancelled task closes its
-connection, which frees its slot. Both tasks have ended when `send` ends.
+The attempt runs in the task of the call, with a timer for its hedge. Few reads wait for so long, and a task for each
+attempt would cost a large part of the time of a read. When the timer ends, the hedge gets a task of its own. So each
+waits like any attempt of an event loop, also for handlers that are coroutines.
+
+If the hedge settles the request, the task of the call is cancelled where it waits, and takes that back, as
+`asyncio.timeout` does. A cancelled task closes its connection, which frees its slot. If the caller's task is cancelled,
+both attempts end. The hedge has ended when `send` ends.
 """
 
 from __future__ import annotations
@@ -19,8 +23,6 @@ from ..transport.http1 import Answer
 
 __all__ = ["AsyncSideBySide"]
 
-_Tasks = dict["asyncio.Task[Answer]", Attempt]
-
 
 class AsyncSideBySide:
     """A lane on which an attempt and its hedge run at the same time. Like each lane, it serves one call."""
@@ -30,75 +32,155 @@ class AsyncSideBySide:
         self.result: Any = lane.result
 
     async def send(self, sender: Any, node: Node, attempts: Attempts) -> Answer:
-        hedged = cast(HedgedAttempts, attempts)
-        first = hedged.first()
-        tasks: _Tasks = {}
+        both = _Both(self._lane, sender, cast(HedgedAttempts, attempts))
         try:
-            tasks[asyncio.create_task(self._lane.send(sender, node, hedged))] = first
-            while True:
-                ended = await _wait(tasks, hedged)
-                for task in ended:
-                    answer = _take(task, tasks, hedged)
-                    if answer is not None:
-                        return answer
-                if not ended:
-                    hedge = _hedge(tasks, hedged)
-                    if hedge is not None:
-                        tasks[asyncio.create_task(self._lane.send(sender, hedge.node, hedged))] = hedge
+            return await both.send(node)
         except GeneratorExit:
-            tasks.clear()  # this task was thrown away with its event loop, in which nothing can be waited for
+            both.forget()  # this task was thrown away with its event loop, in which nothing can be waited for
             raise
         finally:
-            hedged.connections.clear()
-            await _end(tasks)
+            await both.end()
 
 
-async def _wait(tasks: _Tasks, attempts: HedgedAttempts) -> list[asyncio.Task[Answer]]:
-    """Wait until tasks have ended, and return them; an empty list if the attempt must be hedged now."""
-    left = None
-    if attempts.hedge_at < math.inf:
-        left = max(0.0, attempts.hedge_at - attempts.environment.clock())
-    ended, _ = await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-    return [task for task in tasks if task in ended]
+class _Both:
+    """An attempt under way, and perhaps its hedge."""
 
+    def __init__(self, lane: Any, sender: Any, attempts: HedgedAttempts) -> None:
+        self._lane = lane
+        self._sender = sender
+        self._attempts = attempts
+        self._first: Attempt = attempts.first()
+        self._hedge: Attempt = self._first
+        self._hedging: asyncio.Task[Answer] | None = None
+        """While the hedge is under way, and when it has settled the request."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._caller: asyncio.Task[Any] | None = None
+        """While the attempt is under way and may be interrupted."""
+        self._interrupted = False
+        self._error: BaseException | None = None
 
-def _hedge(tasks: _Tasks, attempts: HedgedAttempts) -> Attempt | None:
-    """Begin the hedge, unless an answer has begun."""
-    if any(connection.has_begun for connection in attempts.connections.values()):
-        attempts.hedge_at = math.inf
-        return None
-    return attempts.hedge()
+    async def send(self, node: Node) -> Answer:
+        """The answer that counts, or the error of the last attempt."""
+        attempts, first = self._attempts, self._first
+        self._set_timer()
+        try:
+            answer = await self._send_first(node)
+        except TransportError as error:
+            if self._hedging is None:
+                attempts.turn_to(first)
+                raise
+            attempts.failed_beside(first, error, self._hedge)
+            answer = None
+        if self._error is not None:
+            raise self._error
+        if answer is not None:
+            if self._hedging is None or attempts.settles(answer):
+                attempts.turn_to(first)
+                return answer
+            attempts.answered_beside(first, answer, self._hedge)
+        assert self._hedging is not None
+        await asyncio.wait((self._hedging,))
+        attempts.turn_to(self._hedge)
+        return self._hedging.result()
 
-
-def _take(task: asyncio.Task[Answer], tasks: _Tasks, attempts: HedgedAttempts) -> Answer | None:
-    """Take the end of a task. Returns the answer that counts, or raises the error of the last attempt."""
-    attempt = tasks.pop(task)
-    others = list(tasks.values())
-    try:
-        answer = task.result()
-    except TransportError as error:
-        if not others:
-            attempts.turn_to(attempt)
+    async def _send_first(self, node: Node) -> Answer | None:
+        """The attempt's answer; None if it was interrupted."""
+        self._caller = caller = cast("asyncio.Task[Any]", asyncio.current_task())
+        cancelling = caller.cancelling()
+        try:
+            answer: Answer = await self._lane.send(self._sender, node, self._attempts)
+        except asyncio.CancelledError:
+            if self._take_back(caller) and caller.cancelling() <= cancelling:
+                return None
             raise
-        attempts.failed_beside(attempt, error, others[0])
-        return None
-    if not others or attempts.settles(answer):
-        attempts.turn_to(attempt)
+        finally:
+            self._caller = None
+            self._stop_timer()
+            self._take_back(caller)  # if it had ended all the same
         return answer
-    attempts.answered_beside(attempt, answer, others[0])
-    return None
 
+    def _take_back(self, caller: asyncio.Task[Any]) -> bool:
+        """Take back that `caller` is to be cancelled. False if nobody here wanted that."""
+        interrupted, self._interrupted = self._interrupted, False
+        if interrupted:
+            caller.uncancel()
+        return interrupted
 
-async def _end(tasks: _Tasks) -> None:
-    """Cancel the remaining tasks, and wait for their end."""
-    for task in tasks:
-        task.cancel()
-        task.add_done_callback(_hear)
-    if tasks:
-        await asyncio.wait(tasks)
+    # ---- the hedge -----------------------------------------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        left = self._attempts.hedge_at - self._attempts.environment.clock()
+        if left < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._guarded, self._begin)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _guarded(self, step: Any) -> None:
+        """The event loop calls this. What goes wrong is the caller's to know."""
+        if self._caller is None:
+            return
+        try:
+            step()
+        except BaseException as error:
+            self._error = error
+            self._interrupt(self._caller)
+
+    def _interrupt(self, caller: asyncio.Task[Any]) -> None:
+        self._interrupted = True
+        caller.cancel()
+
+    def _begin(self) -> None:
+        """Begin the hedge, unless an answer has begun."""
+        attempts = self._attempts
+        if any(connection.has_begun for connection in attempts.connections.values()):
+            attempts.hedge_at = math.inf
+            return
+        hedge = attempts.hedge()
+        if hedge is None:
+            self._set_timer()
+            return
+        self._hedge = hedge
+        self._hedging = asyncio.get_running_loop().create_task(self._lane.send(self._sender, hedge.node, attempts))
+        self._hedging.add_done_callback(lambda _: self._guarded(self._hedge_ended))
+
+    def _hedge_ended(self) -> None:
+        """The hedge has ended before the attempt."""
+        attempts, hedging = self._attempts, self._hedging
+        assert hedging is not None
+        try:
+            answer = hedging.result()
+        except TransportError as error:
+            self._hedging = None
+            attempts.failed_beside(self._hedge, error, self._first)
+            self._set_timer()
+            return
+        if attempts.settles(answer):
+            assert self._caller is not None
+            self._interrupt(self._caller)
+            return
+        self._hedging = None
+        attempts.answered_beside(self._hedge, answer, self._first)
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        self._hedging = None
+
+    async def end(self) -> None:
+        """Cancel the hedge if it is under way, and wait for its end."""
+        self._attempts.connections.clear()
+        hedging = self._hedging
+        if hedging is None:
+            return
+        hedging.cancel()
+        hedging.add_done_callback(_hear)
+        await asyncio.wait((hedging,))
 
 
 def _hear(task: asyncio.Task[Answer]) -> None:
-    # Otherwise asyncio would log an exception that was never retrieved.
+    # asyncio complains of an error that nobody has asked for.
     if not task.cancelled():
         task.exception()

@@ -204,6 +204,52 @@ def test_a_task_that_is_cancelled_leaves_nothing(
     run(main)
 
 
+def test_a_read_that_does_not_wait_for_long_makes_no_task(local: LocalCluster, lane: str) -> None:
+    async def main() -> None:
+        async with connected(local, lane, hedge=Hedge(after=SLOW)) as (_, client):
+            await read(client)
+            made: list[Any] = []
+
+            def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **settings: Any) -> asyncio.Task[Any]:
+                made.append(coroutine)
+                return asyncio.Task(coroutine, loop=loop, **settings)
+
+            asyncio.get_running_loop().set_task_factory(factory)
+            try:
+                for _ in range(3):
+                    await read(client)
+            finally:
+                asyncio.get_running_loop().set_task_factory(None)
+            assert made == []
+
+    run(main)
+
+
+def test_the_callers_own_timeout_and_cancellation_work_around_a_hedge_that_wins(
+    local: LocalCluster, lane: str, recorder: Recorder
+) -> None:
+    """The hedge interrupts the task of the call, and must take exactly that back."""
+
+    async def main() -> None:
+        async with connected(local, lane) as (cluster, client):
+            first = await next_node(client, local, recorder)
+            first.delay(SLOW, operation="GetItem")
+            caller = asyncio.current_task()
+            assert caller is not None
+            async with asyncio.timeout(SLOW):
+                await read(client)
+                assert caller.cancelling() == 0
+                await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await asyncio.sleep(SLOW)
+            assert caller.cancelling() == 0
+            assert hedges(recorder) == ["won"]
+            assert in_use(cluster) == 0
+
+    run(main)
+
+
 def test_what_is_never_hedged(local: LocalCluster, lane: str, recorder: Recorder) -> None:
     async def main() -> None:
         async with connected(local, lane, hedge=Hedge(after=0.01)) as (cluster, client):
