@@ -12,7 +12,7 @@ import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["tests", "upstream", "oldest", "oldest_async", "types", "wheel"]
+nox.options.sessions = ["tests", "upstream", "oldest", "oldest_async", "uvloop", "types", "wheel"]
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 WITHOUT_ASYNC = "local,flask,django,prometheus,opentelemetry,cli,boto3"
@@ -78,6 +78,13 @@ def oldest_async(session: nox.Session) -> None:
     session.install(f".[{EXTRAS}]", *oldest, "--group", "harness")
     tests = ("tests/aio", "tests/contrib", "tests/shell")
     session.run("pytest", "-o", "filterwarnings=default", *tests, *AT_THE_BOUNDS, *session.posargs)
+
+
+@nox.session(python=PYTHONS[:-1])
+def uvloop(session: nox.Session) -> None:
+    """The tests of event loops, on those of uvloop."""
+    session.install(f".[{EXTRAS}]", "uvloop", "--group", "test")
+    session.run("pytest", "-p", "tests.aio.on_uvloop", "-n", "2", "tests/aio", *session.posargs)
 
 
 @nox.session(python=PYTHONS)
