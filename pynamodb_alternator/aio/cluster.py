@@ -82,6 +82,7 @@ class AsyncCluster:
             tls=cluster.core.tls,
             renewal=cluster.core.pools.renewal,
             admit=cluster.core.admission.admit,
+            hand_over=cluster.core.control.hand_over,
         )
         self.core.all_pools.add(self._pools)
         warning = self._warning_when_forgotten.format(name=cluster.name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -60,9 +61,15 @@ class ConnectingProtocol(ResponseRules, asyncio.BufferedProtocol):
         self._looks_up = False
 
     async def connect(
-        self, *, connect_timeout: float, deadline: float | None = None, tls: TlsContexts | None = None
+        self,
+        *,
+        connect_timeout: float,
+        deadline: float | None = None,
+        tls: TlsContexts | None = None,
+        sock: socket.socket | None = None,
     ) -> None:
-        """Connect, with TLS if `tls` is given, within `connect_timeout` seconds and before `deadline`.
+        """Connect, with TLS if `tls` is given, within `connect_timeout` seconds and before `deadline`. `sock`: one that
+        is connected and was used, without TLS, which is taken over.
 
         Raises `NodeUnreachableError`, `ConnectTimeoutError`, `TlsError`. The connection is closed then, and also if
         the task is cancelled.
@@ -75,7 +82,7 @@ class ConnectingProtocol(ResponseRules, asyncio.BufferedProtocol):
             self.busy_since = now
             async with asyncio.timeout(None) as self._connecting:
                 self._look_at_connecting()
-                await self._connect(tls)
+                await self._connect(tls, sock)
         except TlsError:  # an OSError too, for botocore's sake
             self.close()
             raise
@@ -118,8 +125,11 @@ class ConnectingProtocol(ResponseRules, asyncio.BufferedProtocol):
         """Seconds until the next look, which is not after the deadline."""
         return left if self._deadline is None else min(left, self._deadline - self._clock())
 
-    async def _connect(self, tls: TlsContexts | None) -> None:
-        if tls is None:
+    async def _connect(self, tls: TlsContexts | None, sock: socket.socket | None) -> None:
+        if sock is not None:
+            self._exchanges = 1
+            await self._loop.create_connection(lambda: self, sock=sock)
+        elif tls is None:
             await self._create_connection()
         else:
             await self._connect_tls(tls)

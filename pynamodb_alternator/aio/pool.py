@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import socket
 import time
 from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AlternatorError, ClusterClosedError
 from ..transport.http1 import Clock
 from ..transport.patience import SharedPatience
+from ..transport.pool import HandOver, nothing
 from ..transport.pool_core import DEFAULT_MAX_IDLE, HEAL_EVERY, PARTS, PoolCore
 from ..transport.pool_map import PoolMap
 from ..transport.pooled import Waiter
@@ -58,7 +60,8 @@ class _WaitingTask(Waiter[AsyncConnection]):
 
 
 class AsyncNodePool(PoolCore[AsyncConnection]):
-    """The connections of one event loop to one node. `limit`, `max_idle`, `renewal`: see `PoolCore`."""
+    """The connections of one event loop to one node. `limit`, `max_idle`, `renewal`: see `PoolCore`. `hand_over`:
+    as of `transport.pool.Pools`."""
 
     advice = "Make fewer requests at once"
 
@@ -72,10 +75,12 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         tls: TlsContexts | None = None,
         clock: Clock = time.monotonic,
         renewal: Renewal = NEVER,
+        hand_over: HandOver = nothing,
     ) -> None:
         super().__init__(node, limit=limit, max_idle=max_idle, clock=clock, renewal=renewal)
         self._loop = loop
         self._tls = tls
+        self._hand_over = hand_over
         self._patience = SharedPatience(clock())
         self._timer: asyncio.TimerHandle | None = None
 
@@ -188,10 +193,22 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         self, connection: AsyncConnection, connect_timeout: float, deadline: float | None
     ) -> AsyncConnection:
         try:
-            await connection.connect(connect_timeout=connect_timeout, deadline=deadline, tls=self._tls)
+            await connection.connect(
+                connect_timeout=connect_timeout, deadline=deadline, tls=self._tls, sock=self._socket_of_a_probe()
+            )
         except BaseException as error:
             return self._not_opened(connection, error)
         return self._opened_now(connection)
+
+    def _socket_of_a_probe(self) -> socket.socket | None:
+        """That of a connection which a probe has opened and can do without. asyncio takes over none that has TLS."""
+        spare = None if self._tls is not None else self._hand_over(self.node)
+        if spare is None:
+            return None
+        if spare.is_stale():
+            spare.close()
+            return None
+        return spare.give_socket()
 
 
 class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
@@ -209,10 +226,12 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
         clock: Clock = time.monotonic,
         renewal: Renewal = NEVER,
         admit: Callable[[Node], None] = lambda node: None,
+        hand_over: HandOver = nothing,
     ) -> None:
         super().__init__(limit=limit, max_idle=max_idle, clock=clock, renewal=renewal, admit=admit)
         self.loop: asyncio.AbstractEventLoop | None = None
         self._tls = tls
+        self._hand_over = hand_over
 
     def _new_pool(self, node: Node) -> AsyncNodePool:
         if self.loop is None:
@@ -226,6 +245,7 @@ class AsyncPools(PoolMap[AsyncNodePool, AsyncConnection]):
             tls=tls,
             clock=self._clock,
             renewal=self.renewal,
+            hand_over=self._hand_over,
         )
 
     def bind(self) -> asyncio.AbstractEventLoop:

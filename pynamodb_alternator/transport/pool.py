@@ -20,12 +20,12 @@ from .turnover import NEVER, Renewal
 if TYPE_CHECKING:
     from ..topology.node import Node
 
-__all__ = ["NodePool", "Pools"]
+__all__ = ["HandOver", "NodePool", "Pools", "nothing"]
 
 HandOver = Callable[["Node"], StepwiseConnection | None]
 
 
-def _nothing(node: Node) -> None:
+def nothing(node: Node) -> None:
     """The default for `hand_over`: there is never a connection."""
 
 
@@ -84,7 +84,7 @@ class NodePool(PoolCore[StepwiseConnection]):
         tls: TlsSource | None = None,
         clock: Clock = time.monotonic,
         renewal: Renewal = NEVER,
-        hand_over: HandOver = _nothing,
+        hand_over: HandOver = nothing,
     ) -> None:
         super().__init__(node, limit=limit, max_idle=max_idle, clock=clock, renewal=renewal)
         self._tls = tls
@@ -196,7 +196,7 @@ class Pools(PoolMap[NodePool, StepwiseConnection]):
         clock: Clock = time.monotonic,
         renewal: Renewal = NEVER,
         admit: Callable[[Node], None] = lambda node: None,
-        hand_over: HandOver = _nothing,
+        hand_over: HandOver = nothing,
     ) -> None:
         super().__init__(limit=limit, max_idle=max_idle, clock=clock, renewal=renewal, admit=admit)
         self._tls = tls

@@ -374,6 +374,13 @@ class Connection(ResponseRules):
                 self._sock = None
         self._let_go()
 
+    def give_socket(self) -> socket.socket | None:
+        """The socket, for another owner. This connection is closed then."""
+        with self._guard:
+            sock, self._sock = self._sock, None
+        self.close()
+        return sock
+
     def abandon(self) -> None:
         """Drop the socket in a forked child and send the node nothing: the parent goes on using the connection."""
         self.reusable = False

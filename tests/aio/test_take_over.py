@@ -1,0 +1,115 @@
+"""A pool of an event loop takes over the connections that probes have opened, as those of threads do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip install 'pynamodb-alternator[async]'")
+
+from pynamodb_alternator.aio.connection import AsyncConnection
+from pynamodb_alternator.aio.pool import AsyncNodePool
+from pynamodb_alternator.errors import ConnectionLostError
+from pynamodb_alternator.transport.control import ControlConnections
+from pynamodb_alternator.transport.pool_core import PoolStats
+from pynamodb_alternator.transport.request import build_head
+from tests.transport.servers import Server
+
+from .support import run, until
+
+
+@contextlib.asynccontextmanager
+async def pool_of(server: Server, control: ControlConnections) -> AsyncIterator[AsyncNodePool]:
+    loop = asyncio.get_running_loop()
+    pool = AsyncNodePool(server.node(), loop, limit=4, max_idle=1e6, hand_over=control.hand_over)
+    yield pool
+    for connection in pool.close():
+        await connection.wait_closed()
+    control.close()
+
+
+async def exchange(connection: AsyncConnection) -> int:
+    answer = await connection.exchange(build_head("a.B", "h", 2), b"{}", read_timeout=20.0)
+    return answer.status
+
+
+async def until_it_breaks(connection: AsyncConnection) -> None:
+    while True:
+        await exchange(connection)
+
+
+def test_the_first_connection_is_that_of_the_probe() -> None:
+    async def main() -> None:
+        control = ControlConnections()
+        with Server() as server:
+            async with pool_of(server, control) as pool:
+                await asyncio.to_thread(control.fetch, server.node(), "/", timeout=5)
+                first = await pool.acquire(5.0)
+                assert (server.accepted, control.connections(), pool.stats()) == (1, [], PoolStats(1, 1, 1))
+                assert await exchange(first) == 200
+                second = await pool.acquire(5.0)  # there is no further one to take over
+                assert await exchange(second) == 200
+                assert server.accepted == 2
+                for connection in (first, second):
+                    pool.release(connection)
+                assert await pool.acquire(5.0) is first
+                assert await exchange(first) == 200
+                pool.release(first)
+
+    run(main)
+
+
+def test_one_that_was_closed_meanwhile_is_not_taken_over() -> None:
+    async def main() -> None:
+        control = ControlConnections()
+        with Server() as server:
+            async with pool_of(server, control) as pool:
+                await asyncio.to_thread(control.fetch, server.node(), "/", timeout=5)
+                server.hang_up()
+                (closed,) = control.connections()
+                await until(closed.is_stale)
+                connection = await pool.acquire(5.0)
+                assert await exchange(connection) == 200
+                assert pool.stats().open == 1
+                pool.release(connection)
+
+    run(main)
+
+
+def test_one_that_breaks_at_its_first_request_lay_idle() -> None:
+    """So it says nothing of its node."""
+
+    async def main() -> None:
+        control = ControlConnections()
+        with Server() as server:
+            async with pool_of(server, control) as pool:
+                await asyncio.to_thread(control.fetch, server.node(), "/", timeout=5)
+                connection = await pool.acquire(5.0)
+                server.hang_up()
+                with pytest.raises(ConnectionLostError) as lost:
+                    await until_it_breaks(connection)
+                assert lost.value.was_idle
+                pool.release(connection)
+
+    run(main)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_task_that_is_cancelled_while_it_takes_one_over_leaves_nothing(turns: int) -> None:
+    async def main() -> None:
+        control = ControlConnections()
+        with Server() as server:
+            async with pool_of(server, control) as pool:
+                await asyncio.to_thread(control.fetch, server.node(), "/", timeout=5)
+                task = asyncio.create_task(pool.acquire(5.0))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    pool.release(await task)
+                assert pool.stats().in_use == 0
+
+    run(main)
