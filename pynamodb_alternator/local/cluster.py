@@ -48,8 +48,7 @@ class LocalCluster:
     `datacenters`: the datacenters of the nodes, with counts (``{"dc1": 3, "dc2": 2}``) or in turn (``["dc1", "dc2"]``).
     `racks`: the same for the racks of each datacenter, or for each by its name (``{"dc1": {"r1": 2, "r2": 1}}``).
     `port`: the port of all nodes; by default one that is free on every address.
-    `engine`: ``"moto"`` (in process, empty at the start, only for this cluster), the URL of a DynamoDB endpoint, or an
-    `Engine`.
+    `engine`: ``"moto"`` (in process, empty, only for this cluster), the URL of a DynamoDB endpoint, or an `Engine`.
     `credentials`: access keys and their secrets. If they are given, requests must be signed, as with the server's
     option ``alternator_enforce_authorization``.
     `tls`: True for https with a certificate of the cluster's own authority (`LocalCluster.tls`), or a `LocalTls`.
@@ -71,9 +70,8 @@ class LocalCluster:
     `vector_dialect`: which vector search the nodes support: ``"aws"`` (SearchVectors), ``"alternator"`` (Query with
     VectorSearch), ``"both"``, or None, as before version 2026.2. It is exact, and a new index is ACTIVE at once.
     `token_ring`: False for a server without the table ``system.token_ring``.
-    `ttl_period`: the least number of seconds between two sweeps of a table with time to live. A sweep deletes the
-    expired items, before the next request to the table. None: only `expire` deletes them. The server's default is a
-    day.
+    `ttl_period`: the least seconds between two sweeps of a table with time to live. A sweep deletes expired items,
+    before the next request to the table. None: only `expire` deletes them. The server's default is a day.
     `processes`: each node has its own process (`ProcessNode`), which a test can freeze with SIGSTOP.
     `shards`: for how many cores a node counts connections and requests; see `LocalNode.shard_requests`.
 
