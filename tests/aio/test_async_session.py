@@ -22,16 +22,16 @@ Kind = Callable[..., botocore.session.Session]
 def handlers_of(session: Any) -> dict[Any, Any]:
     """The handlers for each event, in the order in which they are called."""
     emitter = session.get_component("event_emitter")._emitter
-    found: dict[Any, Any] = {}
+    handlers: dict[Any, Any] = {}
 
     def look(node: Any, path: tuple[str, ...]) -> None:
         if node["values"] is not None:
-            found[path] = tuple(list(part) for part in node["values"])
+            handlers[path] = tuple(list(part) for part in node["values"])
         for name, child in node["children"].items():
             look(child, (*path, name))
 
     look(emitter._handlers._root, ())
-    return found
+    return handlers
 
 
 @pytest.mark.parametrize("kind", [botocore.session.Session, AioSession])

@@ -102,32 +102,32 @@ def test_the_first_answer_wins_and_the_other_attempt_is_cancelled(winner: str, l
     both_under_way(test)
 
 
-@pytest.mark.parametrize(("one", "other"), [("first", "hedge"), ("hedge", "first")])
+@pytest.mark.parametrize(("early", "late"), [("first", "hedge"), ("hedge", "first")])
 @pytest.mark.parametrize("bad", [True, False])
-def test_one_that_ends_badly_leaves_it_to_the_other(one: str, other: str, bad: bool) -> None:
+def test_one_that_ends_badly_leaves_it_to_the_other(early: str, late: str, bad: bool) -> None:
     async def test(lane: Lane, attempts: Attempts, task: asyncio.Task[Any]) -> None:
         if bad:
-            lane.ends[one].set_result(BAD)
+            lane.ends[early].set_result(BAD)
         else:
-            lane.ends[one].set_exception(ReadTimeoutError("late"))
+            lane.ends[early].set_exception(ReadTimeoutError("late"))
         await until(lambda: len(attempts.notes) == 2)
-        lane.ends[other].set_result(BAD)
+        lane.ends[late].set_result(BAD)
         assert await task == BAD
         how = "answered" if bad else "failed"
-        assert attempts.notes == ["hedged", f"{one} {how}", f"turned to {other}"]
+        assert attempts.notes == ["hedged", f"{early} {how}", f"turned to {late}"]
 
     both_under_way(test)
 
 
-@pytest.mark.parametrize(("one", "other"), [("first", "hedge"), ("hedge", "first")])
-def test_the_error_of_the_last_one_is_that_of_the_call(one: str, other: str) -> None:
+@pytest.mark.parametrize(("early", "late"), [("first", "hedge"), ("hedge", "first")])
+def test_the_error_of_the_last_one_is_that_of_the_call(early: str, late: str) -> None:
     async def test(lane: Lane, attempts: Attempts, task: asyncio.Task[Any]) -> None:
-        lane.ends[one].set_exception(ReadTimeoutError("late"))
+        lane.ends[early].set_exception(ReadTimeoutError("late"))
         await until(lambda: len(attempts.notes) == 2)
-        lane.ends[other].set_exception(ReadTimeoutError("later"))
+        lane.ends[late].set_exception(ReadTimeoutError("later"))
         with pytest.raises(ReadTimeoutError, match="later"):
             await task
-        assert attempts.notes[-1] == f"turned to {other}"
+        assert attempts.notes[-1] == f"turned to {late}"
 
     both_under_way(test)
 

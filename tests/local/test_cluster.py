@@ -156,7 +156,7 @@ def end_of(*arguments: str, typed: str = "") -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("what", END_OF_PROGRAM)
 def test_a_program_that_does_not_close_its_cluster_ends_well(what: str) -> None:
-    """Until its very end, the nodes answer whoever still makes requests. Nothing is said on stderr."""
+    """Until its very end, the nodes answer all requests. Nothing is written to stderr."""
     answers = "" if what in ("nothing else", "threads amid requests") else "[]\n"
     assert end_of("-c", PROGRAM.format(what=END_OF_PROGRAM[what])) == (0, f"end\n{answers}", "")
 
