@@ -28,6 +28,7 @@ more than one table has the table ``several``.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,13 @@ from itertools import pairwise
 from typing import Any
 
 from .. import signals
-from ..errors import ConfigurationError, OutcomeUnknownError
+from ..errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    NodeUnreachableError,
+    OutcomeUnknownError,
+    ReadTimeoutError,
+)
 from ..routing.idempotence import is_read
 from ..settings import checks
 from ._watch import Clusters, Handle, Subscription, error_name, missing, table_of
@@ -77,7 +84,7 @@ class Prometheus(Handle):
         self.settings: tuple[object, ...] = (node_label, table_label, buckets, own_requests)
         self._node_label, self._table_label, self._own_requests = node_label, table_label, own_requests
         self._tables: set[str] = set()
-        self._aged: set[str] = set()
+        self._begun: set[tuple[str, ...]] = set()
         self._clusters = Clusters()
         self._clusters.changed = self._nodes_changed
         self._metrics: list[Collector] = []
@@ -170,19 +177,48 @@ class Prometheus(Handle):
         node = (event.node or "",) if self._node_label else ()
         own = (str(event.own).lower(),) if self._own_requests else ()
         request = (event.cluster_name, event.operation, *table)
+        if (*request, *node, *own) not in self._begun:
+            self._begin_requests(event.operation, request, (*node, *own))
         self._durations.labels(*request, *node, *own).observe(event.duration)
         status = "none" if event.status is None else str(event.status)
         self._requests.labels(*request, status, error_name(event.error), *node, *own).inc()
         if isinstance(event.error, OutcomeUnknownError) and not is_read(event.operation):
             self._unknown.labels(*request, str(event.error.may_still_execute).lower()).inc()
         if event.hedge is not None:
-            self._hedges.labels(event.cluster_name, event.operation, event.hedge).inc()
+            both = {name: self._hedges.labels(event.cluster_name, event.operation, name) for name in ("won", "lost")}
+            both[event.hedge].inc()
         if event.on_replica is not None:
-            outcome = "hit" if event.on_replica else "miss"
-            self._replica_hits.labels(event.cluster_name, event.operation, outcome).inc()
+            hits = {name: self._replica_hits.labels(*request[:2], name) for name in ("hit", "miss")}
+            hits["hit" if event.on_replica else "miss"].inc()
         self._routed.labels(event.cluster_name, event.operation, event.policy, event.reason or "").inc()
         if event.policy.endswith("affinity"):
             self._affinity.labels(event.cluster_name, "used", "").inc()
+
+    # Prometheus sees the increase of a series from its second value on. So what counts troubles begins with 0, as far
+    # as its labels are known before the first one.
+
+    def _begin_requests(self, operation: str, request: tuple[str, ...], more: tuple[str, ...]) -> None:
+        self._begun.add((*request, *more))
+        self._requests.labels(*request, "200", "", *more)
+        if not is_read(operation):
+            for may_still_execute in ("true", "false"):
+                self._unknown.labels(*request, may_still_execute)
+        if not self._node_label:
+            for error in (NodeUnreachableError, ConnectionLostError, ReadTimeoutError):
+                self._retries.labels(*request[:2], error.__name__)
+
+    def _begin(self, cluster_name: str) -> None:
+        if (cluster_name,) in self._begun:
+            return
+        self._begun.add((cluster_name,))
+        self._no_nodes.labels(cluster_name)
+        if not self._node_label:
+            self._asides.labels(cluster_name)
+        for result in ("read", "failed"):
+            self._refreshes.labels(cluster_name, result)
+        if not _has_several_processes():  # there a function cannot be asked at each scrape
+            clusters = self._clusters
+            self._age.labels(cluster_name).set_function(lambda: clusters.age(cluster_name))
 
     def _table(self, table_name: str | None) -> str:
         table = table_of(table_name)
@@ -209,20 +245,22 @@ class Prometheus(Handle):
         self._asides.labels(event.cluster_name, *node).inc()
 
     def _discovery_failed(self, cluster: Any, *, event: signals.DiscoveryFailed, **_: Any) -> None:
+        self._begin(event.cluster_name)
         self._refreshes.labels(event.cluster_name, "failed").inc()
 
     def _refreshed(self, cluster: Any, *, event: signals.TopologyRefreshed, **_: Any) -> None:
-        cluster_name = event.cluster_name
-        self._refreshes.labels(cluster_name, "read").inc()
-        if cluster_name not in self._aged:
-            self._aged.add(cluster_name)
-            clusters = self._clusters
-            self._age.labels(cluster_name).set_function(lambda: clusters.age(cluster_name))
+        self._begin(event.cluster_name)
+        self._refreshes.labels(event.cluster_name, "read").inc()
         self._pools.update()
 
     def _nodes_changed(self, cluster_name: str, counts: Mapping[str, int]) -> None:
         for state, count in counts.items():
             self._nodes.labels(cluster_name, state).set(count)
+
+
+def _has_several_processes() -> bool:
+    """Whether prometheus_client is in its multi-process mode, as it decides that itself."""
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ or "prometheus_multiproc_dir" in os.environ
 
 
 def _bounds_of(buckets: Any) -> tuple[float, ...]:

@@ -127,7 +127,7 @@ def test_the_choice_of_clusters_is_exported(exported: Exported) -> None:
 def test_every_metric_is_on_a_panel(exported: Exported) -> None:
     on_panels = {selector.metric for _, text in ON_PANELS for selector in promql.parse(text).selectors}
     own = {name for name in exported if not name.endswith(("_created", "_sum", "_count"))}
-    assert own == on_panels
+    assert own == {name for name in on_panels if not name.endswith("_count")}
 
 
 def rows() -> Iterator[tuple[str, str, str]]:

@@ -190,7 +190,8 @@ def test_nodes_by_state_retries_and_the_age_of_the_topology(
         if sample.name == "alternator_client_retries_total"
     ]
     assert sum(sample.value for sample in retries) >= 1
-    assert {sample.labels["error"] for sample in retries} <= {"NodeUnreachableError", "ConnectionLostError"}
+    counted = {sample.labels["error"] for sample in retries if sample.value}
+    assert counted <= {"NodeUnreachableError", "ConnectionLostError"}
     age = registry.get_sample_value("alternator_client_topology_age_seconds", {"cluster_name": "default"})
     assert age is not None
     assert 0 <= age < 10
@@ -375,6 +376,28 @@ with LocalCluster(nodes=1) as local, Cluster(local.url + "/?name=c") as cluster:
         PROMETHEUS_MULTIPROC_DIR=str(tmp_path),
     )
     assert re.search(r'alternator_client_connections_open{cluster_name="c"} [1-9]', said)
+    # An age that stayed the same at each scrape would say that all is well.
+    assert "alternator_client_topology_age_seconds{" not in said
+
+
+@pytest.mark.usefixtures("handle")
+def test_what_counts_troubles_begins_with_0(registry: CollectorRegistry, user: type[User], cluster: Cluster) -> None:
+    """Prometheus sees the increase of a series from its second value on: an only error would not be seen."""
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"alternator_client_{name}_total", {"cluster_name": "default", **labels})
+
+    user("alice").save()
+    cluster.refresh()
+    assert value("no_nodes_available") == value("set_aside") == value("topology_refreshes", result="failed") == 0
+    write = {"operation": "PutItem", "table_name": "users"}
+    assert value("outcome_unknown", **write, may_still_execute="true") == 0
+    assert value("retries", operation="PutItem", error="NodeUnreachableError") == 0
+    query = {"cluster_name": "default", "operation": "Query", "table_name": "users"}
+    completed(**query, status=None, error=ReadTimeoutError("it is silent"))
+    # By which all requests less those without an error are the errors, also where there was nothing else.
+    assert value("requests", operation="Query", table_name="users", status="200", error="") == 0
+    assert value("outcome_unknown", operation="Query", table_name="users", may_still_execute="true") is None
 
 
 @pytest.mark.usefixtures("handle")
