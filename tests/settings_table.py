@@ -86,7 +86,7 @@ MEANINGS: Mapping[str, str] = {
     "health.max_parallel_probes": "How many probes run at the same time",
     "health.probe_interval": "Seconds between two probes of a node that is not active",
     "health.probe_timeout": "Seconds in which a probe must be answered",
-    "user_agent": "The text of the header `User-Agent`",
+    "user_agent": "The text of the header `User-Agent`; `none` or `False` sends none",
     "extra_headers": "Headers that are sent with every request",
 }
 """Where the docstring says it together with something else."""

@@ -84,7 +84,8 @@ class ClusterConfig:
     compressed requests. `response_compression`: the codings that answers may have, of ``"gzip"`` and ``"deflate"``, the
     preferred one first; True for both.
     `user_agent`: True sends ``pynamodb-alternator/`` and the version. A text of your own replaces it. A callable gets
-    the default text and returns the text to send. None and False send no User-Agent.
+    the default text and returns the text to send. None, False and the words
+    ``"none"`` and ``"off"`` send no User-Agent.
     `timeouts`, `retries`, `discovery`, `health`: see these classes.
     `hedge`: with a `Hedge`, reads that wait for a long time are sent to a second node as well; None for no hedged
     reads. `retry_ambiguous_writes`: True sends writes whose outcome is unknown again, as AWS SDKs do. An increment may

@@ -73,8 +73,11 @@ def check_user_agent(where: str, value: Any, extra_headers: Mapping[str, str]) -
     """The setting `user_agent` in the form that a configuration stores: a text, True for the default one, or None for
     none.
 
-    A callable is called with the default User-Agent, and returns the text. Raises `ConfigurationError`.
+    A callable is called with the default User-Agent, and returns the text. The words for yes, no and none in a URL mean
+    the same here, for settings that come as text. Raises `ConfigurationError`.
     """
+    if isinstance(value, str):
+        value = _switch_in(value)
     if value is True:
         return True
     if value is None or value is False:
@@ -87,9 +90,22 @@ def check_user_agent(where: str, value: Any, extra_headers: Mapping[str, str]) -
             f"None to send none ({what} {checks.shown(text)})."
         )
     check(where, {"User-Agent": text})
+    if not text.isascii():
+        raise ConfigurationError(
+            f"{where} must be in ASCII, which programs that show it expect of a User-Agent (got {checks.shown(text)})."
+        )
     if _names_user_agent(extra_headers):
         raise ConfigurationError(f"{where}: give the User-Agent once: either here, or in extra_headers.")
     return text
+
+
+def _switch_in(text: str) -> str | bool | None:
+    if text.strip().lower() == "none":
+        return None
+    try:
+        return checks.boolean(text)
+    except ValueError:
+        return text
 
 
 def _made(where: str, make: Any) -> Any:

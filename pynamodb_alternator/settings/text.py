@@ -93,7 +93,7 @@ IN_TEXT: Final[Mapping[str, Setting]] = {
     "region": Setting(str),
     "request_compression": Setting(str),
     "response_compression": Setting(_switch_or(codings_in)),
-    "user_agent": Setting(_switch_or(str)),
+    "user_agent": Setting(str),
     "force_read_before_write": Setting(checks.boolean),
     "retry_ambiguous_writes": Setting(checks.boolean),
     "monitor": Setting(checks.boolean),

@@ -64,7 +64,9 @@ def test_words_of_the_url() -> None:
     assert of("response_compression=no").response_compression == ()
     assert of("response_compression=deflate,gzip").response_compression == ("deflate", "gzip")
     assert of("user_agent=on").user_agent is True
-    assert of("user_agent=off").user_agent is None
+    for word in ("off", "false", "no", "none", "None", "0"):
+        assert of(f"user_agent={word}").user_agent is None
+        assert ClusterConfig(["h"], user_agent=word).user_agent is None
     assert of("user_agent=shop/1.0").user_agent == "shop/1.0"
 
 
@@ -74,6 +76,11 @@ def test_the_user_agent_is_given_once() -> None:
     assert ClusterConfig(["h"], extra_headers={"user-agent": "x"}).user_agent_sent is None
     with pytest.raises(ConfigurationError, match="user_agent must be a text"):
         ClusterConfig(["h"], user_agent="")
+    for odd in ("J\N{LATIN SMALL LETTER U WITH DIAERESIS}rgen", "shop/\N{SNOWMAN}"):
+        with pytest.raises(ConfigurationError, match="user_agent must be in ASCII"):
+            ClusterConfig(["h"], user_agent=odd)
+    with pytest.raises(ConfigurationError, match="has a control character"):
+        ClusterConfig(["h"], user_agent="shop\r\nX: y")
     with pytest.raises(ConfigurationError, match="user_agent must be a text"):
         ClusterConfig(["h"], user_agent=5)  # type: ignore[arg-type]
 

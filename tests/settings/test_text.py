@@ -285,7 +285,7 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "region": st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True),
     "request_compression": st.sampled_from(["gzip", "deflate", "none"]),
     "response_compression": st.sampled_from(["true", "no", "gzip", "deflate,gzip"]),
-    "user_agent": st.sampled_from(["on", "off", "shop/1.0 (x)"]),
+    "user_agent": st.sampled_from(["on", "off", "none", "shop/1.0 (x)"]),
     "force_read_before_write": st.booleans(),
     "retry_ambiguous_writes": st.booleans(),
     "monitor": st.booleans(),
