@@ -21,11 +21,12 @@ Put one of these into the file that your shell reads at its start:
   bash:  eval "$(pynamodb-alternator completion bash)"
   zsh:   eval "$(pynamodb-alternator completion zsh)"
   fish:  pynamodb-alternator completion fish | source"""
-_OPTION = re.compile(r"(--[a-z][a-z-]*)(?: \{([^}]*)\})?")
-"""An option in a usage line, and the values that it may have."""
+_OPTION = re.compile(r"(--[a-z][a-z-]*)(?: (?:\{([^}]*)\}|([A-Z])))?")
+"""An option in a usage line, and the values that it may have, or the first letter of what any value is called."""
 
-Commands = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""The options of each command, with the values of options that have a choice."""
+Commands = Mapping[str, Mapping[str, tuple[str, ...] | None]]
+"""The options of each command, with the values of options that have a choice; none for any value, such as the name of a
+file. None for an option that takes no value, or need not."""
 
 _BASH = """\
 _pynamodb_alternator() {{
@@ -65,10 +66,13 @@ def _run(options: argparse.Namespace, parsers: Mapping[str, argparse.ArgumentPar
     return 0
 
 
-def _options_of(parser: argparse.ArgumentParser) -> dict[str, tuple[str, ...]]:
+def _options_of(parser: argparse.ArgumentParser) -> dict[str, tuple[str, ...] | None]:
     usage = " ".join(parser.format_usage().split())
-    options = {name: tuple(values.split(",")) if values else () for name, values in _OPTION.findall(usage)}
-    return {**options, "--help": ()}
+    options = {
+        name: tuple(choices.split(",")) if choices else () if any_value else None
+        for name, choices, any_value in _OPTION.findall(usage)
+    }
+    return {**options, "--help": None}
 
 
 def script(shell: str, commands: Commands) -> str:
@@ -83,7 +87,7 @@ def script(shell: str, commands: Commands) -> str:
             f"""    '{name} {option}') words="{" ".join(values)}" ;;"""
             for name, options in {**commands, "completion": {"completion": SHELLS}}.items()
             for option, values in options.items()
-            if values
+            if values is not None
         ),
     )
     return _ZSH + bash if shell == "zsh" else bash
@@ -92,8 +96,9 @@ def script(shell: str, commands: Commands) -> str:
 def _fish(commands: Commands) -> str:
     lines = [f"complete -c {_PROGRAM} -n __fish_use_subcommand -f -a '{' '.join(commands)}'"]
     lines.append(f"complete -c {_PROGRAM} -n '__fish_seen_subcommand_from completion' -f -a '{' '.join(SHELLS)}'")
+    lines += [f"complete -c {_PROGRAM} -n __fish_use_subcommand -l {option}" for option in ("help", "version")]
     for name, options in commands.items():
         for option, values in options.items():
-            choice = f" -x -a '{' '.join(values)}'" if values else ""
+            choice = f" -x -a '{' '.join(values)}'" if values else "" if values is None else " -r"
             lines.append(f"complete -c {_PROGRAM} -n '__fish_seen_subcommand_from {name}' -l {option[2:]}{choice}")
     return "\n".join(lines) + "\n"

@@ -9,15 +9,18 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import AlternatorError, ConfigurationError
+from .screen import Screen
 
 if TYPE_CHECKING:
     from ..local import LocalCluster
 
 _PORT = 8000
 _SAVE_SECONDS = 5
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+"""The signals that end the command in an orderly way. The last one is that of a terminal that is closed."""
 
 
 def add(commands: Any) -> None:
@@ -85,22 +88,17 @@ def run(options: argparse.Namespace) -> int:
         ttl_period=options.ttl_period,
         processes=options.processes,
     )
-    if options.log:
-        _log_requests()
     over = threading.Event()
     # Before anything is started, so that a signal that comes early also ends the program in an orderly way.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
+    _end_on_signals(over)
+    if options.log:
+        _log_requests(over)
+    screen = Screen()
     with cluster:
-        _load(cluster, options.persist, options.seed)
+        _load(cluster, screen, options.persist, options.seed)
         if options.persist is not None:
             cluster.save(options.persist)  # now, so that a file that cannot be written is an error at the start
-        print(cluster.url)
-        for node in cluster.nodes:
-            print(f"  {node.address}  {node.datacenter}/{node.rack}")
-        if options.tls:
-            print(f"  the authority to trust: {cluster.tls.ca_file}")
-        print("Ctrl-C ends it.", flush=True)
+        screen.write(_description(cluster, tls=options.tls))
         if options.persist is None:
             over.wait()
         else:
@@ -108,21 +106,46 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _log_requests() -> None:
+def _description(cluster: LocalCluster, *, tls: bool) -> str:
+    nodes = [f"  {node.address}  {node.datacenter}/{node.rack}" for node in cluster.nodes]
+    authority = [f"  the authority to trust: {cluster.tls.ca_file}"] if tls else []
+    return "\n".join([cluster.url, *nodes, *authority, "Ctrl-C ends it.\n"])
+
+
+def _end_on_signals(over: threading.Event) -> None:
+    for name in _ENDING:
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        # nohup has SIGHUP ignored, so that the program outlives its terminal.
+        if number is not None and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+            signal.signal(number, lambda *_: over.set())
+
+
+class _RequestLogHandler(logging.StreamHandler[TextIO]):
+    """Ends the command where its output is closed or full, instead of a traceback for each request."""
+
+    def __init__(self, over: threading.Event) -> None:
+        super().__init__(sys.stdout)
+        self._over = over
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self._over.set()
+
+
+def _log_requests(over: threading.Event) -> None:
     from ..local import request_log
 
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _RequestLogHandler(over)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     request_log.LOGGER.addHandler(handler)
     request_log.LOGGER.setLevel(logging.DEBUG)
     request_log.LOGGER.propagate = False
 
 
-def _load(cluster: LocalCluster, persisted: str | None, seed: str | None) -> None:
+def _load(cluster: LocalCluster, screen: Screen, persisted: str | None, seed: str | None) -> None:
     if persisted is not None and Path(persisted).exists():
-        print(f"{cluster.load(persisted)} items from {persisted}")
+        screen.write(f"{cluster.load(persisted)} items from {persisted}\n")
     if seed is not None:
-        print(f"{cluster.load(seed)} items from {seed}")
+        screen.write(f"{cluster.load(seed)} items from {seed}\n")
 
 
 def _keep_saved(cluster: LocalCluster, path: str, over: threading.Event) -> None:

@@ -42,12 +42,12 @@ class Screen:
         # Python has no standard output if the caller has closed it. Then the output is discarded.
         self._out = out or sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         self.as_json = as_json
-        is_terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
         columns = shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
         self.width: int = max(_NARROWEST, columns)
         # An object without an encoding is not a file, and accepts every character.
         self._encoding = self._out.encoding or "utf-8"
-        self._console = _console(self._out, self.width) if is_terminal and not as_json and not plain else None
+        is_drawn = self._out.isatty() and os.environ.get("TERM") != "dumb" and self._has_all_characters()
+        self._console = _console(self._out, self.width) if is_drawn and not as_json and not plain else None
         self._gathered: list[Line] | None = None
 
     @property
@@ -62,6 +62,10 @@ class Screen:
         except (UnicodeEncodeError, LookupError):
             return instead
         return character
+
+    def _has_all_characters(self) -> bool:
+        # rich draws with characters of its own, and writes ours as they are.
+        return self.char("⠋", "") != ""
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
@@ -116,7 +120,7 @@ class Screen:
         cells = [[text for text, _ in row] for row in rows]
         widths = [max([width(name), *(width(row[column]) for row in cells)]) for column, name in enumerate(head)]
         if sum(widths) + len(_GAP) * (len(widths) - 1) > self.width:
-            self._stacks(head, rows)
+            self._stacks(head, rows, has_title=0 not in right)
             return
         self.line(*self._row([(name, HEAD) for name in head], widths, right))
         for row in rows:
@@ -131,11 +135,14 @@ class Screen:
             texts += [(space, PLAIN), (text, style)] if column in right else [(text, style), (space, PLAIN)]
         return texts
 
-    def _stacks(self, head: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
-        names = max(map(width, head[1:]), default=0)
+    def _stacks(self, head: Sequence[str], rows: Sequence[Sequence[Text]], *, has_title: bool) -> None:
+        """`has_title`: the first column says what the row is about, and needs no label."""
+        start = 1 if has_title else 0
+        names = max(map(width, head[start:]), default=0)
         for row in rows:
-            self.line((row[0][0], HEAD))
-            for name, (text, style) in zip(head[1:], row[1:], strict=True):
+            if has_title:
+                self.line((row[0][0], HEAD))
+            for name, (text, style) in zip(head[start:], row[start:], strict=True):
                 if text:
                     self.paragraph(text, style, first=(f"  {pad(name, names)}  ", DIM), indent=names + 4)
 

@@ -34,7 +34,7 @@ def run(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_runs_from_the_shell_until_a_signal(number: signal.Signals) -> None:
     with run("--port", "0", "--datacenters", "dc1:2,dc2:1", "--racks", "r1,r2") as shell:
         try:
@@ -74,13 +74,47 @@ def test_it_runs_from_the_shell_until_a_signal(number: signal.Signals) -> None:
 def test_wrong_arguments_end_with_status_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [signal.getsignal(number) for number in numbers]
     try:
         assert cli.main(["local", "--port", "0", *arguments]) == 2
     finally:
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+        for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
     assert message in capsys.readouterr().err
+
+
+def test_nohup_is_respected() -> None:
+    """It has SIGHUP ignored before the program starts, which then outlives its terminal."""
+    command = [sys.executable, "-m", "pynamodb_alternator", "local", "--nodes", "1", "--port", "0"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with process:
+        assert process.stdout is not None
+        host, port = process.stdout.readline().strip().removeprefix("http://").split(":")
+        process.send_signal(signal.SIGHUP)
+        with socket.create_connection((host, int(port)), 10) as sock:
+            sock.sendall(post("ListTables", {}))
+            assert sock.recv(1000).endswith(b'{"TableNames":[]}')
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(("output", "status"), [("/dev/full", 1), ("| true", 0)])
+@pytest.mark.parametrize("option", ["", "--log"])
+def test_an_output_that_takes_nothing(output: str, status: int, option: str) -> None:
+    """A cluster whose address nobody has been told ends quietly."""
+    if output == "/dev/full" and not Path(output).exists():
+        pytest.skip("there is no /dev/full")
+    program = f"{sys.executable} -m pynamodb_alternator local --nodes 1 --port 0 {option}"
+    end = "echo ${PIPESTATUS[0]} >&2"
+    line = f"{program} >{output}; {end}" if output.startswith("/") else f"{program} {output}; {end}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=100, cwd=ROOT, check=False)
+    error = "error: standard output: No space left on device\n" if status else ""
+    assert done.stderr == f"{error}{status}\n"
 
 
 def test_no_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

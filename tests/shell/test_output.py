@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pynamodb_alternator import Cluster
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.shell import cli, completion
 from tests.local.wire import until
@@ -94,6 +95,31 @@ def test_labels_survive_a_narrow_terminal(local: LocalCluster, columns: int) -> 
         assert label in out
     _, out = in_terminal(["check"], local.url, columns)
     assert "response compression" in out
+    create_orders(local.url)
+    _, out = in_terminal(["bench", "orders", "--requests", "10"], local.url, columns)
+    for label in ("requests", "per second", "p99"):
+        assert label in out
+
+
+def create_orders(url: str) -> None:
+    with Cluster(url) as cluster:
+        cluster.client.create_table(
+            TableName="orders",
+            AttributeDefinitions=[{"AttributeName": "customer", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "customer", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_without_unicode(local: LocalCluster, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    """rich draws with characters of its own."""
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    status, out = in_terminal(["nodes"], local.url)
+    assert status == 0
+    assert "Traceback" not in out
+    assert "3 nodes, 3 of them answer" in out
+    assert ("\x1b" in out) == (encoding == "utf-8")
 
 
 # ---- completion --------------------------------------------------------------------------------------------------
@@ -109,6 +135,7 @@ def test_labels_survive_a_narrow_terminal(local: LocalCluster, columns: int) -> 
         (["route", "--t"], {"--type", "--timeout", "--token-aware"}),
         (["route", "--type", ""], {"S", "N", "B"}),
         (["check", "--format", "j"], {"json"}),
+        (["nodes", "--ca", ""], set()),  # then bash offers files
         (["completion", ""], {"bash", "zsh", "fish"}),
         (["frobnicate", "--"], set()),
     ],
