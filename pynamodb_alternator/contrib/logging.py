@@ -139,7 +139,11 @@ class JsonFormatter(logging.Formatter):
             said["exception"] = record.exc_text  # for a record that another process has sent
         if record.stack_info:
             said["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(said, default=str)
+        try:
+            return json.dumps(said, default=str, allow_nan=False)
+        except (TypeError, ValueError):
+            # JSON has neither a number that is none, nor a key that is a tuple. `instrument` puts none on a record.
+            return json.dumps({name: value if isinstance(value, str) else repr(value) for name, value in said.items()})
 
 
 def _word(value: object) -> str:

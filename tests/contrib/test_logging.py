@@ -190,3 +190,17 @@ def test_json_of_other_loggers() -> None:
     assert said["trace_id"] == "0af7"
     assert "ValueError: wrong" in said["exception"]
     assert "alternator" not in said
+
+
+@pytest.mark.parametrize("odd", [{"seconds": float("nan")}, {("a", "b"): 1}, [float("inf")]])
+def test_json_of_what_json_does_not_have(odd: object) -> None:
+    """NaN would make the line one that no reader takes, and a tuple as a key would lose it."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    record = logging.LogRecord("shop", logging.INFO, __file__, 1, "order", (), None)
+    record.alternator = odd
+    said = json.loads(requests_log.JsonFormatter().format(record), parse_constant=refuse)
+    assert said["message"] == "order"
+    assert said["alternator"] == repr(odd)
