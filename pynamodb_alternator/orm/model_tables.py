@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,10 +19,12 @@ from .model import Model
 if TYPE_CHECKING:
     from ..cluster import Cluster
 
-__all__ = ["ERRORS", "create_table", "is_on_cluster", "models_of", "models_on"]
+__all__ = ["ERRORS", "clusters_of", "create_table", "is_on_cluster", "models_of", "models_on"]
 
 ERRORS = (AlternatorError, PynamoDBException, BotoCoreError, ClientError)
 """The errors that `create_table` raises."""
+_SCHEMA_CHANGE = 30.0
+"""Seconds that a node may take to create a table, at least."""
 
 
 def models_of(modules: Iterable[str] | None = None) -> list[AnyModel]:
@@ -50,6 +53,12 @@ def models_on(cluster: Cluster, models: Iterable[AnyModel]) -> list[AnyModel]:
     return [model for model in models if _cluster_of(model) is cluster]
 
 
+def clusters_of(models: Iterable[AnyModel]) -> list[Cluster]:
+    """The clusters to which the requests of these models go, here and now."""
+    clusters = {id(cluster): cluster for cluster in map(_cluster_of, models) if cluster is not None}
+    return list(clusters.values())
+
+
 def _cluster_of(model: AnyModel) -> Cluster | None:
     try:
         connection = connection_of(model).connection
@@ -63,8 +72,17 @@ def create_table(model: AnyModel) -> bool:
     if model.exists():
         return False
     meta: Any = getattr(model, "Meta", None)
-    if any(hasattr(meta, name) for name in ("billing_mode", "read_capacity_units", "write_capacity_units")):
-        model.create_table(wait=True)
-    else:
-        model.create_table(wait=True, billing_mode="PAY_PER_REQUEST")
+    has_mode = any(hasattr(meta, name) for name in ("billing_mode", "read_capacity_units", "write_capacity_units"))
+    mode: dict[str, Any] = {} if has_mode else {"billing_mode": "PAY_PER_REQUEST"}
+    with _patience(_cluster_of(model)):
+        model.create_table(wait=True, **mode)
     return True
+
+
+def _patience(cluster: Cluster | None) -> AbstractContextManager[None]:
+    """Time for a change of the schema, on which all nodes have to agree: timeouts of a command, or of an application
+    with fast reads, would leave open whether the table was created."""
+    if cluster is None:
+        return nullcontext()
+    read = max(cluster.config.timeouts.read, _SCHEMA_CHANGE)
+    return cluster.options(timeouts={"read": read, "total": 2 * read})

@@ -7,10 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from ..diagnostics import said
 from . import models, settings
 from .screen import GOOD, PLAIN, WARN, Screen
 
-__all__ = ["add", "create", "run"]
+__all__ = ["add", "create", "message_of", "run"]
 
 _STYLES = {"created": GOOD, "exists": PLAIN, "is missing": WARN}
 
@@ -34,9 +37,14 @@ def run(options: argparse.Namespace) -> int:
         try:
             create(chosen, Screen(as_json=options.json), dry_run=options.dry_run)
         except ERRORS as wrong:
-            print(f"error: {wrong}", file=sys.stderr)
+            print(f"error: {message_of(wrong)}", file=sys.stderr)
             return 1
     return 0
+
+
+def message_of(error: Exception) -> str:
+    """What to tell the user of an error of models."""
+    return said(error) if isinstance(error, ClientError) else str(error)
 
 
 def create(chosen: Sequence[Any], screen: Screen, *, dry_run: bool = False, quiet: bool = False) -> None:

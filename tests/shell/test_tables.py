@@ -134,6 +134,15 @@ def test_a_table_that_cannot_be_looked_at(local: LocalCluster, cluster: Cluster,
     assert "sealed: AccessDeniedException: not for you" in out
 
 
+def test_a_table_that_takes_long_to_create(local: LocalCluster, at: Run, shop: str) -> None:
+    """All nodes have to agree on it, which takes longer than a question to one of them."""
+    for node in local.nodes:
+        node.delay(1.0, operation="CreateTable")
+    status, out, err = at("create-tables", "--models", shop, "--timeout", "0.4")
+    assert (status, err) == (0, "")
+    assert "1 created" in out
+
+
 def test_a_server_that_refuses(run: Run, shop: str) -> None:
     """A refusal of the server is neither an error of this library nor one of PynamoDB's."""
     with LocalCluster(nodes=1, credentials={"ann": "secret"}) as local:
