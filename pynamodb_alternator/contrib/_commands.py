@@ -4,13 +4,13 @@ application."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from ..orm._pynamodb import AnyModel, description_of
-from ..orm.model_tables import is_on_cluster, models_of, models_on
+from ..orm.model_tables import clusters_of, is_on_cluster, models_of, models_on
 from ..registry import get_cluster
 from ..settings import values
 from ..shell import create_tables as shell_create_tables
@@ -19,6 +19,7 @@ from ..shell import route as shell_route
 from ..shell import tables as shell_tables
 from ..shell.check import show as check
 from ..shell.check_models import show_report
+from ..shell.create_tables import message_of
 from ..shell.models import by_table, defined_in
 from ..shell.nodes import EVERY
 
@@ -32,6 +33,8 @@ __all__ = [
     "TIMEOUT",
     "check",
     "create_tables",
+    "exit_status",
+    "message_of",
     "models",
     "models_in",
     "nodes",
@@ -42,6 +45,11 @@ __all__ = [
 
 TIMEOUT = 2.0
 """The default of ``--timeout``: seconds for each question."""
+
+
+def exit_status(error: Exception) -> int:
+    """That of a command which this error ends: 2 for a mistake in options or settings, as in the shell."""
+    return 2 if isinstance(error, ConfigurationError) else 1
 
 
 @contextmanager
@@ -151,9 +159,11 @@ def create_tables(
     alias: str | None = None,
     dry_run: bool = False,
     quiet: bool = False,
+    timeout: float = TIMEOUT,
 ) -> None:
     """Create the missing tables of models. `chosen`: None for all models on clusters. `alias`: only tables of this
-    cluster. Raises one of `model_tables.ERRORS`."""
+    cluster. `timeout`: seconds for each question, and not for the creation of a table. Raises one of
+    `model_tables.ERRORS`."""
     models = [model for model in models_of() if is_on_cluster(model)] if chosen is None else chosen
     if alias is not None:
         cluster = get_cluster(alias)
@@ -165,4 +175,7 @@ def create_tables(
             "No model was found. Models are looked for in the modules that the application has imported: import the "
             "module that defines them, or name it: --models shop.models"
         )
-    shell_create_tables.create(models, screen, dry_run=dry_run, quiet=quiet)
+    with ExitStack() as stack:
+        for cluster in clusters_of(models):
+            stack.enter_context(_within(cluster, timeout))
+        shell_create_tables.create(models, screen, dry_run=dry_run, quiet=quiet)

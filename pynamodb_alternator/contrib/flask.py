@@ -319,12 +319,16 @@ def _commands() -> AppGroup:
     @click.option("--models", "modules", multiple=True, metavar="MODULE", help="Only the models of this module.")
     @click.option("--dry-run", is_flag=True, help="Say which tables are missing; create none.")
     @click.option("--cluster", "alias", help="Only the models of this cluster.")
+    @timeout
     @as_json
-    def create_tables(modules: tuple[str, ...], dry_run: bool, alias: str | None, as_json: bool) -> None:
+    def create_tables(
+        modules: tuple[str, ...], dry_run: bool, alias: str | None, timeout: float, as_json: bool
+    ) -> None:
         """Create the tables of the models. Existing tables are not changed."""
         with _told():
             chosen = commands.models_in(modules) if modules else None
-            commands.create_tables(Screen(as_json=as_json), chosen, alias=alias, dry_run=dry_run)
+            screen = Screen(as_json=as_json)
+            commands.create_tables(screen, chosen, alias=alias, dry_run=dry_run, timeout=timeout)
 
     @group.command("check")
     @click.option("--cluster", "alias", help="The cluster's alias (default; with --models none).")
@@ -351,7 +355,7 @@ def _commands() -> AppGroup:
         shop.models, or of a package whose modules the application imports. Add --cluster to compare them with the
         tables of a cluster.
         """
-        with _told(_WrongOptions if modules else click.ClickException):
+        with _told():
             if modules:
                 screen = Screen(as_json=as_json or form == "json")
                 level = fail_level or "error"
@@ -372,15 +376,17 @@ def _ended(well: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-class _WrongOptions(click.ClickException):
+class _Mistake(click.ClickException):
     exit_code = 2
 
 
 @contextmanager
-def _told(kind: type[click.ClickException] = click.ClickException) -> Iterator[None]:
-    """A context manager: errors become lines on the terminal, and not tracebacks. `kind`: the exception for them."""
+def _told() -> Iterator[None]:
+    """A context manager: errors become lines on the terminal, and not tracebacks. They have the exit status of the
+    shell's commands."""
     try:
         with ends_quietly():
             yield
     except model_tables.ERRORS as error:
-        raise kind(str(error)) from None
+        kind = _Mistake if commands.exit_status(error) == _Mistake.exit_code else click.ClickException
+        raise kind(commands.message_of(error)) from None

@@ -228,7 +228,7 @@ def test_the_check_of_models_with_a_cluster(on_cluster: LocalCluster) -> None:
     [
         (["--models", "shopp"], "There is no module 'shopp'", 2),
         (["--models", "--ignore", "numberkey"], "Did you mean 'number-key'?", 2),
-        (["--source", "x"], "--source is for the check of models. Add --models.", 1),
+        (["--source", "x"], "--source is for the check of models. Add --models.", 2),
     ],
 )
 def test_mistakes_of_the_check_of_models(arguments: list[str], says: str, status: int) -> None:

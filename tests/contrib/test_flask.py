@@ -257,13 +257,13 @@ def test_the_commands_run_on_the_application(app: Flask, local: LocalCluster) ->
     assert route.exit_code == 0, route.output
     assert "name = alice (S)" in route.output
     wrong = runner.invoke(args=["alternator", "route", "users", "alice", "--index", "by_city"])
-    assert wrong.exit_code == 1
+    assert wrong.exit_code == 2
     assert "users has no index 'by_city'" in wrong.output
     check = runner.invoke(args=["alternator", "check"])
     assert "errors" in check.output
     assert check.exit_code == 0, check.output
     unknown = runner.invoke(args=["alternator", "nodes", "--cluster", "reports"])
-    assert unknown.exit_code == 1
+    assert unknown.exit_code == 2
     assert "Error: No cluster is configured under the alias 'reports'" in unknown.output
 
 
@@ -453,7 +453,7 @@ def test_the_check_of_models(app: Flask, shop: str) -> None:
     assert status == 2
     assert "Did you mean 'fl_shop'?" in out
     status, out = check("--ignore", "count")
-    assert status == 1
+    assert status == 2
     assert "--ignore is for the check of models. Add --models." in out
 
 

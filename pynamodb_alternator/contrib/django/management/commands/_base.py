@@ -13,16 +13,17 @@ from .....orm.model_tables import ERRORS
 from .....shell.output import ends_quietly
 from .....shell.screen import Screen
 from .....shell.settings import number
-from ...._commands import TIMEOUT
+from ...._commands import TIMEOUT, exit_status, message_of
 
 
 class ClusterCommand(BaseCommand):
     """A command for one cluster. Its errors are lines, and not tracebacks."""
 
     requires_system_checks: Sequence[str] = ()
+    cluster_help = "The cluster's alias (default)."
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("--cluster", default="default", metavar="ALIAS", help="The cluster's alias (default).")
+        parser.add_argument("--cluster", default="default", metavar="ALIAS", help=self.cluster_help)
         parser.add_argument(
             "--timeout",
             type=number(0.001, 3600),
@@ -41,9 +42,10 @@ class ClusterCommand(BaseCommand):
 
 @contextmanager
 def told() -> Iterator[None]:
-    """A context manager: errors become lines on the terminal, and not tracebacks."""
+    """A context manager: errors become lines on the terminal, and not tracebacks. They have the exit status of the
+    shell's commands."""
     try:
         with ends_quietly():
             yield
     except ERRORS as wrong:
-        raise CommandError(str(wrong)) from wrong
+        raise CommandError(message_of(wrong), returncode=exit_status(wrong)) from wrong

@@ -24,6 +24,8 @@ class Command(ClusterCommand):
         "wrong."
     )
 
+    cluster_help = "The cluster's alias (default; with --models none)."
+
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
         parser.set_defaults(cluster=None)  # with --models, no cluster is read unless it is named
@@ -56,18 +58,15 @@ class Command(ClusterCommand):
             )
 
     def _models(self, options: Mapping[str, Any]) -> bool:
-        try:
-            names, sources = (options["models"], []) if options["models"] else _installed()
-            return models(
-                names,
-                self.screen(options, as_json=options["format"] == "json"),
-                alias=options["cluster"],
-                ignore=options["ignore"],
-                level=options["fail_level"] or "error",
-                sources=[*sources, *options["source"]],
-            )
-        except ConfigurationError as wrong:
-            raise CommandError(str(wrong), returncode=2) from wrong
+        names, sources = (options["models"], []) if options["models"] else _installed()
+        return models(
+            names,
+            self.screen(options, as_json=options["format"] == "json"),
+            alias=options["cluster"],
+            ignore=options["ignore"],
+            level=options["fail_level"] or "error",
+            sources=[*sources, *options["source"]],
+        )
 
 
 def _installed() -> tuple[list[str], list[str]]:

@@ -16,6 +16,8 @@ class Command(ClusterCommand):
         "left as they are."
     )
 
+    cluster_help = "Only the models of this cluster."
+
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
         parser.set_defaults(cluster=None)  # tables of all clusters
@@ -27,13 +29,16 @@ class Command(ClusterCommand):
         try:
             configs = [apps.get_app_config(label) for label in labels] or None
         except LookupError as wrong:
-            raise CommandError(str(wrong)) from None
+            raise CommandError(str(wrong), returncode=2) from None
         with told():
             models = installed_models(configs)
         if not models:
             raise CommandError(
                 "No model was found. Models are looked for in the modules of the installed applications that have been "
-                "imported: define them in models.py, or import their module there or in AppConfig.ready()."
+                "imported: define them in models.py, or in another module of the application that models.py or "
+                "AppConfig.ready() imports. A package with models that is not an application belongs into "
+                "INSTALLED_APPS.",
+                returncode=2,
             )
         with told():
             create_tables(
@@ -42,4 +47,5 @@ class Command(ClusterCommand):
                 alias=options["cluster"],
                 dry_run=options["dry_run"],
                 quiet=options["verbosity"] < 1,
+                timeout=options["timeout"],
             )
