@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import TransportError
 from ..routing.tables import SYSTEM_TABLES
 from .questions import Questions, at_once, refusal
-from .words import said
+from .words import answered, said
 
 if TYPE_CHECKING:
     from ..topology.node import Node
@@ -109,7 +109,7 @@ def _page(questions: Questions, node: Node, more: Mapping[str, Any]) -> Mapping[
     answer = questions.post(node, "Scan", {"TableName": _TABLE, **more})
     if answer.status != 200:
         code, message = refusal(answer)
-        raise TransportError(f"{code}: {message}")
+        raise TransportError(answered(code, message))
     page = json.loads(answer.body)
     return page if isinstance(page, dict) else {}
 

@@ -27,7 +27,8 @@ def add(commands: Any) -> None:
     command = commands.add_parser(
         "nodes",
         help="which nodes are in the cluster, where, and how fast they answer",
-        description="Every node with its datacenter, rack, state and latency. Exit status 1 if none answers.",
+        description="Every node with its datacenter, rack, state and latency. Exit status 1 if none of the routing "
+        "scope answers.",
     )
     command.add_argument(
         "--watch",
@@ -61,7 +62,7 @@ class _Look:
 
     @property
     def is_well(self) -> bool:
-        return any(line.latency is not None for line in self.lines)
+        return any(line.latency is not None and line.in_scope for line in self.lines)
 
 
 def show(cluster: Cluster, screen: Screen, *, timeout: float) -> bool:
@@ -107,7 +108,7 @@ def _look(cluster: Cluster, timeout: float) -> _Look:
         # A random subset would belong to this command, and not to the process of an application.
         lines = [replace(line, in_subset=line.in_scope) for line in lines]
     scope = cluster.topology.scope
-    is_complete = lines and scope == cluster.config.routing_scope
+    is_complete = scope == cluster.config.routing_scope and any(line.in_scope for line in lines)
     missing = () if is_complete else troubles(cluster.core, timeout=timeout)
     return _Look(lines, str(scope), missing, _notes(cluster.config))
 

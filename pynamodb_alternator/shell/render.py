@@ -98,9 +98,8 @@ def show_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str) -> None:
 def _total_of_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str) -> None:
     answering = sum(line.latency is not None for line in lines)
     outside = sum(not line.in_scope for line in lines)
-    answer = f", {answering or 'none'} of them answer" if lines else ""
-    text = f"{some(len(lines), 'node')}{answer}; the scope is {scope}"
-    text += f" ({outside} are outside of it)" if outside else ""
+    text = f"{some(len(lines), 'node')}{_how_many_answer(answering, len(lines))}; the scope is {scope}"
+    text += f" ({outside} {'is' if outside == 1 else 'are'} outside of it)" if outside else ""
     if any(line.in_scope and not line.in_subset for line in lines):
         text += f"; {sum(line.in_subset for line in lines if line.in_scope)} of its nodes are in the subset"
     screen.paragraph(f"{text}.", DIM)
@@ -108,6 +107,12 @@ def _total_of_nodes(screen: Screen, lines: Sequence[NodeLine], scope: str) -> No
         screen.paragraph("No node has told a list of nodes in this scope.", BAD)
     elif answering and all(line.datacenter is None for line in lines):
         screen.paragraph("Datacenter and rack are not known: the system tables may not be read.", DIM)
+
+
+def _how_many_answer(answering: int, nodes: int) -> str:
+    if nodes == 1:
+        return ", which answers" if answering else ", which does not answer"
+    return f", {answering or 'none'} of them answer{'s' if answering == 1 else ''}" if nodes else ""
 
 
 # ---- findings ---------------------------------------------------------------------------------------------------

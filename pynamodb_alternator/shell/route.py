@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..core.table_description import attribute_types_of, hash_key_of, index_keys_of
 from ..core.write_isolation import read_write_isolation
-from ..diagnostics import KeyRoute, ping
+from ..diagnostics import KeyRoute, ping, said
 from ..errors import ConfigurationError
 from ..routing.reasons import NO_TOKEN_RING, TOKEN_AWARENESS_OFF
 from ..settings.checks import did_you_mean
@@ -37,7 +37,8 @@ def add(commands: Any) -> None:
         help="which nodes the requests of a key go to, and why",
         description="The hash of a partition key, and the nodes that its writes with affinity go to, in order; its "
         "token, and with --token-aware its replicas. The table's definition is asked of the cluster, unless "
-        "--partition-key says what it needs. Nothing is written.",
+        "--partition-key says what it needs. Nothing is written. Exit status 1 if no node answers, or "
+        "the definition cannot be read.",
     )
     command.add_argument("table", metavar="TABLE")
     command.add_argument("key", metavar="KEY", help="the partition key's value; binary ones in base64")
@@ -51,11 +52,13 @@ def add(commands: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class KnownTable:
-    """What is known of the table from the cluster, the options or a model. `key_type`: None if it is unknown."""
+    """What is known of the table from the cluster, the options or a model. `key_type`: None if it is unknown.
+    `is_guess`: the name of the key is not known, and perhaps not its type."""
 
     key_type: str | None = None
     write_isolation: str | None = None
     note: str = ""
+    is_guess: bool = False
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,7 +90,7 @@ def show(
     token_aware: bool,
     timeout: float,
 ) -> bool:
-    """Show where the requests of a key of the table `name` go. True if a node answers.
+    """Show where the requests of a key of the table `name` go. True if a node answers, and the key is known.
 
     `key`: as the user wrote it. `token_aware`: whether the caller has requested the token ring, independently of the
     configuration. `timeout`: seconds for each request. Raises `ConfigurationError`.
@@ -110,7 +113,7 @@ def show(
         screen.document(document | {"write_isolation": isolation, "not_answering": silent, "notes": notes})
     else:
         show_route(screen, route, key, write_isolation=isolation, silent=silent, notes=notes)
-    return is_well
+    return is_well and not table.is_guess
 
 
 def _stated(cluster: Cluster, options: argparse.Namespace) -> KnownTable:
@@ -144,9 +147,9 @@ def ask(
         if instead is None:
             if isinstance(error, ConfigurationError):
                 raise
-            note = f"The table's definition could not be read ({error}). Name its key with --partition-key."
-            return KnownTable(key_type, note=note)
-        description, note = instead, f"The table could not be looked at, so this is what its model says: {error}"
+            note = f"The table's definition could not be read ({said(error)}). Name its key with --partition-key."
+            return KnownTable(key_type, note=note, is_guess=True)
+        description, note = instead, f"The table could not be looked at, so this is what its model says: {said(error)}"
     index_keys = index_keys_of(description)
     cluster.register_table(name, hash_key_of(description), affinity, index_keys)
     if isolation is not None:

@@ -120,7 +120,7 @@ class Environment:
             info.error if info.error.startswith("Node ") else f"{info.address}: {info.error}"
             for info in membership.nodes()
             if info.error and info.address in in_scope
-        ]
+        ] or [f"Node {node.address} has not answered GET / yet" for node in view.topology.nodes]
         more = f", and {len(troubles) - 3} more" if len(troubles) > 3 else ""
         why = f"No node of the routing scope {view.topology.scope} is usable ({'; '.join(troubles[:3])}{more})"
         return f"{why}. {self._likely_cause() or 'Cluster.check() looks for the cause.'}"

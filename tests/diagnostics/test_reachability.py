@@ -51,6 +51,7 @@ def test_the_wrong_scheme_is_reported() -> None:
     with LocalCluster(nodes=1) as local, Cluster(f"https://127.0.0.1:{local.port}") as cluster:
         findings = cluster.check(timeout=1)
     assert ("error", "reachability", "default") in problems(findings)
+    assert findings[-1].remedy == "Write http:// in the cluster's URL, or the port for https."
 
 
 def test_an_authority_that_is_not_trusted() -> None:

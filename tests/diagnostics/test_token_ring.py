@@ -113,6 +113,25 @@ def test_replicas_that_are_not_nodes_which_we_know(local: LocalCluster, monkeypa
     assert "address_translator" in finding.remedy
 
 
+def test_replicas_that_are_down(local: LocalCluster) -> None:
+    """The server lists the living nodes alone, and the ring still names the others."""
+    with Cluster(local.url) as cluster:
+        create(cluster, "things")
+        local.nodes[2].kill()
+        cluster.refresh()
+        finding = the(cluster.check(), "token_ring")
+    assert finding.severity == "warning"
+    assert local.nodes[2].host in finding.message
+    assert "nodetool status" in finding.remedy
+
+
+def test_replicas_outside_of_a_routing_scope_that_has_no_node(local: LocalCluster) -> None:
+    with Cluster(local.url) as cluster:
+        create(cluster, "things")
+    with Cluster(f"{local.url}/?datacenter=elsewhere") as cluster:
+        assert the(cluster.check(timeout=1), "token_ring").severity == "ok"
+
+
 def test_replicas_in_a_datacenter_that_is_not_ours() -> None:
     with LocalCluster(datacenters={"dc1": 2, "dc2": 2}, replication_factor=2) as local:
         finding = looked_at(local, "/?datacenter=dc1")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import io
 import json
 import re
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -38,6 +42,24 @@ def written_operations(local: LocalCluster) -> set[str]:
         "DeleteItem",
         "BatchWriteItem",
     }
+
+
+@contextlib.contextmanager
+def web_server() -> Iterator[str]:
+    """The URL of a server that is not Alternator: it answers ``GET /``, and refuses every POST with a page."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 # ---- nodes ------------------------------------------------------------------------------------------------------
@@ -102,7 +124,7 @@ def test_the_command_nodes_fails_if_no_node_answers(run: Run, local: LocalCluste
         node.kill()
     status, out, _ = run("nodes", "--url", local.url, "--timeout", "0.5")
     assert status == 1
-    assert "none of them answer" in out
+    assert "1 node, which does not answer;" in out
 
 
 def test_nodes_of_a_server_that_denies_the_system_tables(run: Run) -> None:
@@ -466,6 +488,36 @@ def test_nodes_of_a_wrong_datacenter_say_what_the_check_knows(at: Run) -> None:
     assert status == 1
     assert [finding["id"] for finding in json.loads(out)["findings"]] == ["routing_scope"]
     assert json.loads(at("nodes", "--json")[1])["findings"] == []
+    # The datacenter has nodes, and the rack has none: requests fail just the same.
+    status, out, _ = at("nodes", "--datacenter", "datacenter1", "--rack", "rack9")
+    assert status == 1
+    assert "Did you mean 'rack1'?" in out
+
+
+def test_a_port_that_is_not_alternators(run: Run) -> None:
+    """Seen: the check found no error, because ``GET /`` is answered by every web server."""
+    with web_server() as url:
+        status, out, _ = run("check", "--url", url)
+        assert status == 1
+        assert "ListTables was refused. The server says: status 501\n" in out
+        assert "Is that the port of Alternator?" in out
+        status, out, _ = run("tables", "--url", url)
+        assert (status, out) == (1, "The tables cannot be listed: 501\n")
+        status, out, _ = run("route", "orders", "alice", "--url", url)
+        assert status == 1
+        assert "The table's definition could not be read (501)." in " ".join(out.split())
+
+
+def test_a_cluster_that_does_not_answer_in_time(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        status, _, err = run("tables", "--url", f"http://{address}", "--timeout", "0.2")
+    assert status == 1
+    # Which limit ends the wait is a matter of milliseconds. Seen: "No node ... is usable ()".
+    assert (
+        f"no usable node has answered GET / yet ({address})" in err
+        or f"Node {address} has not answered GET / yet" in err
+    )
 
 
 def test_the_route_on_a_dead_cluster(run: Run) -> None:
@@ -479,7 +531,7 @@ def test_nodes_say_what_is_switched_off(local: LocalCluster, run: Run) -> None:
     url = f"{local.url}/?discovery_enabled=no&health_enabled=no"
     status, out, _ = run("nodes", "--url", url)
     assert status == 0
-    assert "1 node, 1 of them answer" in out
+    assert "1 node, which answers" in out
     assert "Discovery is switched off: these are the seeds." in out
     assert "Health checks are switched off" in out
     assert len(json.loads(run("nodes", "--url", url, "--json")[1])["notes"]) == 2

@@ -71,7 +71,7 @@ def test_nodes_by_their_answers(paper: Paper) -> None:
         "10.0.1.1:8000  dc2         r1    active  12.3 ms",
         "",
         "Connection refused",
-        "3 nodes, 2 of them answer; the scope is datacenter dc1 (1 are outside of it).",
+        "3 nodes, 2 of them answer; the scope is datacenter dc1 (1 is outside of it).",
     ]
 
 
@@ -101,7 +101,7 @@ def test_nodes_of_a_subset_and_one_that_starts_slowly(paper: Paper) -> None:
         "10.0.1.1:8000  dc2         r1    active  -               1.0 ms",
         "",
         "10.0.0.3:8000 starts slowly: it has 36% of its share now, all in 7 s.",
-        "4 nodes, 4 of them answer; the scope is datacenter dc1 (1 are outside of it); 2 of its nodes are in",
+        "4 nodes, 4 of them answer; the scope is datacenter dc1 (1 is outside of it); 2 of its nodes are in",
         "the subset.",
     ]
     paper.truncate(0)

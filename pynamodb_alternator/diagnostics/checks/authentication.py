@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...errors import CredentialsError, TransportError
 from ..questions import refusal
 from ..values import Finding, Severity
-from ..words import said, some_of
+from ..words import answered, said, some_of
 
 if TYPE_CHECKING:
     from ...transport.http1 import Answer
@@ -24,7 +24,7 @@ _Problem = tuple[Severity, str, str]
 def check(examination: Examination) -> Iterator[Finding]:
     problems: dict[_Problem, list[str]] = {}
     for node, answer in examination.listings.items():
-        problem = _problem(answer)
+        problem = _problem(answer, others_let_us_in=examination.is_admitted)
         if problem is not None:
             problems.setdefault(problem, []).append(node.address)
     for (severity, message, remedy), subjects in problems.items():
@@ -42,17 +42,26 @@ def _what_is_taken(examination: Examination) -> str:
     return "Requests are signed; the server takes unsigned ones as well (alternator_enforce_authorization)."
 
 
-def _problem(answer: Answer | Exception) -> _Problem | None:
+def _problem(answer: Answer | Exception, *, others_let_us_in: bool) -> _Problem | None:
+    """`others_let_us_in`: whether another node takes our requests."""
     if isinstance(answer, TransportError) and not isinstance(answer, CredentialsError):
         return "warning", f"ListTables failed: {said(answer)}", ""
     if isinstance(answer, Exception):
         remedy = "Correct the `credentials` of the cluster's configuration."
         return "error", f"ListTables failed: {said(answer)}", remedy
-    return None if answer.status < 300 else _explain(*refusal(answer))
+    if answer.status < 300:
+        return None
+    code, message = refusal(answer)
+    return _explain(code, message) or (
+        "warning" if others_let_us_in else "error",
+        f"ListTables was refused. The server says: {answered(code, message)}",
+        "Is that the port of Alternator? A proxy in between must let POST / through.",
+    )
 
 
-def _explain(code: str, message: str) -> _Problem:
-    told = f" The server says: {code}: {message}"
+def _explain(code: str, message: str) -> _Problem | None:
+    """What the server's error means; None for an error that says nothing about signatures."""
+    told = f" The server says: {answered(code, message)}"
     if code == "MissingAuthenticationTokenException":
         return (
             "error",
@@ -82,4 +91,4 @@ def _explain(code: str, message: str) -> _Problem:
         )
     if code == "AccessDeniedException":
         return ("ok", "The server knows our access key, but does not let us list tables." + told, "")
-    return ("warning", f"ListTables was refused.{told}", "Is that the port of Alternator?")
+    return None

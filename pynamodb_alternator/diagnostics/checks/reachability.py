@@ -31,7 +31,7 @@ def check(examination: Examination) -> Iterator[Finding]:
             _ID,
             "error",
             config.name,
-            f"None of the {len(examination.nodes)} known nodes answers.",
+            _none_answers(len(examination.nodes)),
             "Look at the address, the port and the scheme (http or https) in the cluster's URL, and at firewalls "
             "between here and there.",
         )
@@ -39,6 +39,10 @@ def check(examination: Examination) -> Iterator[Finding]:
         yield from _unreachable_lists(examination)
     for report in examination.nodes:
         yield _of_node(report, config.scheme)
+
+
+def _none_answers(known: int) -> str:
+    return "The only known node does not answer." if known == 1 else f"None of the {known} known nodes answers."
 
 
 def _unreachable_lists(examination: Examination) -> Iterator[Finding]:
@@ -79,6 +83,8 @@ def _remedy(error: str, scheme: str) -> str:
             "Issue the node's certificate for its address, or for the name by which a seed names it; or name the seeds "
             "as the certificates do."
         )
+    if "wrong version number" in error or "record layer failure" in error:
+        return "Write http:// in the cluster's URL, or the port for https."
     if "certificate" in error or "tls" in error or "ssl" in error:
         return (
             "Give the authority that signed the node's certificate: Tls(ca='/path/to/ca.pem'), or ?ca=... in the URL."

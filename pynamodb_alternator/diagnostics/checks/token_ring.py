@@ -91,21 +91,29 @@ def _of_table(examination: Examination, table: str) -> Finding:
         return finding(*_not_read(error))
     except (AlternatorError, BotoCoreError, ClientError, LookupError, ValueError) as error:
         return finding("warning", f"The token ring could not be read: {said(error)}", "Try it again.")
-    unknown = _unknown(examination, ring, hosts)
+    unlisted, strangers = _unknown(examination, ring, hosts)
+    unknown = [*unlisted, *strangers]
     if unknown and not examination.config.discovery.enabled:
         # This happens behind a proxy: none of the replicas has its address.
         return finding(
             "warning" if examination.config.token_aware is True else "ok",
-            f"Discovery is switched off, and {some_of(unknown)} are not among the seeds. Token awareness has no "
-            "effect for keys whose replicas these are.",
+            f"Discovery is switched off, and these replicas are not among the seeds: {some_of(unknown)}. Token "
+            "awareness has no effect for their keys.",
             "If the seeds are a proxy, set token_aware=False: then no token ring is read. Otherwise name all nodes.",
         )
-    if unknown:
+    if strangers:
         return finding(
             "warning",
-            f"The token ring names replicas that are not nodes which we know: {some_of(unknown)}. Requests for their "
+            f"The token ring names replicas that are not nodes which we know: {some_of(strangers)}. Requests for their "
             "keys are routed without them.",
             _MAP_ADDRESSES,
+        )
+    if unlisted:
+        return finding(
+            "warning",
+            f"The token ring names replicas that no node lists in /localnodes: {some_of(unlisted)}. Requests for their "
+            "keys go to the other replicas.",
+            "`nodetool status` says whether they are down. A node that has just joined is listed soon.",
         )
     seconds = time.monotonic() - started
     return finding(
@@ -127,17 +135,23 @@ def _not_read(error: SystemTableError) -> tuple[Severity, str, str]:
     return "warning", f"The token ring could not be read: {error}", "Try it again."
 
 
-def _unknown(examination: Examination, ring: TokenRing, hosts: set[str]) -> list[str]:
-    """The replicas in our datacenters that are not known nodes."""
+def _unknown(examination: Examination, ring: TokenRing, hosts: set[str]) -> tuple[list[str], list[str]]:
+    """The replicas that are not known nodes: those that the system tables name in our datacenters, and those that the
+    system tables do not name."""
     replicas = {host for _, addresses in ring.ranges() for host, _ in addresses}
-    unknown = sorted(replicas - hosts)
+    # A listed node that is not in use, for example outside of the routing scope, is not a problem of the ring.
+    listed = {node.host for report in examination.well for node in report.lists}
+    unknown = sorted(replicas - hosts - listed)
     if not unknown:
-        return []
+        return [], []
     try:
         locations = examination.locations
     except (AlternatorError, BotoCoreError, ClientError, ValueError):
         locations = {}
     translate = examination.config.address_translator
-    datacenters = {known_address(listed, translate)[0]: datacenter for listed, (datacenter, _) in locations.items()}
-    ours = {datacenter for host, datacenter in datacenters.items() if host in hosts}
-    return [host for host in unknown if datacenters.get(host) in (None, *ours)]
+    datacenters = {known_address(name, translate)[0]: datacenter for name, (datacenter, _) in locations.items()}
+    ours = {datacenter for host, datacenter in datacenters.items() if host in hosts and datacenter is not None}
+    return (
+        [host for host in unknown if datacenters.get(host) in ours],
+        [host for host in unknown if datacenters.get(host) is None],
+    )

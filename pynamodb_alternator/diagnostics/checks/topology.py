@@ -43,8 +43,8 @@ def _only_seeds(examination: Examination) -> Iterator[Finding]:
         _ID,
         "ok",
         name,
-        f"Discovery is switched off: requests go to {count} seeds, and to no other node. Whether the nodes agree was "
-        "not asked.",
+        f"Discovery is switched off: requests go to {count} seed{'' if count == 1 else 's'}, and to no other node. "
+        "Whether the nodes agree was not asked.",
     )
     if scopes:
         yield Finding(

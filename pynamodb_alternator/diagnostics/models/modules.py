@@ -52,7 +52,7 @@ def import_module(name: str) -> ModuleType:
             raise ConfigurationError(_no_such_module(name, error.name)) from None
         raise ConfigurationError(
             f"{name} cannot be imported: {_line_of(error)} imports {error.name!r}, and there is no such module. "
-            "Install it, or run the check as the application runs: in its environment, and in its directory."
+            "Install it, or run the command as the application runs: in its environment, and in its directory."
         ) from error
     except (Exception, SystemExit) as error:
         raise ConfigurationError(_raised(name, error)) from error
@@ -109,7 +109,7 @@ def _raised(name: str, error: BaseException) -> str:
         return text
     if isinstance(error, ImportError) and "partially initialized module" in str(error):
         return f"{text} Modules that import each other: name the one first that the application imports first."
-    return f"{text} The check imports the module, which runs it: give it what it needs, such as environment variables."
+    return f"{text} This imports the module, which runs it: give it what it needs, such as environment variables."
 
 
 def _line_of(error: BaseException) -> str:
