@@ -128,7 +128,7 @@ class ConnectingProtocol(ResponseRules, asyncio.BufferedProtocol):
     async def _connect(self, tls: TlsContexts | None, sock: socket.socket | None) -> None:
         if sock is not None:
             self._exchanges = 1
-            await self._loop.create_connection(lambda: self, sock=sock)
+            await self._open(sock=sock)
         elif tls is None:
             await self._create_connection()
         else:
@@ -162,11 +162,21 @@ class ConnectingProtocol(ResponseRules, asyncio.BufferedProtocol):
         for number, address in enumerate(addresses, 1):
             try:
                 self.node.check_peer(address)
-                await self._loop.create_connection(lambda: self, address, self.node.port, **settings)
+                await self._open(address, self.node.port, **settings)
                 return
             except OSError as error:
                 if number == len(addresses) or isinstance(error, ssl.SSLError):
                     raise
+
+    async def _open(self, *address: Any, **settings: Any) -> None:
+        try:
+            await self._loop.create_connection(lambda: self, *address, **settings)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+            # The task is thrown away, because its event loop has ended. asyncio then closes the new transport by this
+            # loop, and the error would hide that the task ends.
+            raise GeneratorExit from None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import sys
+import warnings
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -113,3 +117,27 @@ def test_a_task_that_is_cancelled_while_it_takes_one_over_leaves_nothing(turns: 
                 assert pool.stats().in_use == 0
 
     run(main)
+
+
+def test_an_event_loop_that_ends_amid_a_take_over_ends_without_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    unraisable: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    control = ControlConnections()
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def main() -> None:
+        tasks.append(asyncio.create_task(pool.acquire(5.0)))
+        await asyncio.sleep(0)
+
+    with Server() as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asyncio warns of the transport that it could not close
+        control.fetch(server.node(), "/", timeout=5)
+        loop = asyncio.new_event_loop()
+        pool = AsyncNodePool(server.node(), loop, limit=4, max_idle=1e6, hand_over=control.hand_over)
+        loop.run_until_complete(main())
+        loop.close()
+        assert not tasks[0].done()
+        tasks.clear()
+        gc.collect()
+        control.close()
+    assert [str(each.exc_value) for each in unraisable] == []
