@@ -185,11 +185,9 @@ class Prometheus(Handle):
         if isinstance(event.error, OutcomeUnknownError) and not is_read(event.operation):
             self._unknown.labels(*request, str(event.error.may_still_execute).lower()).inc()
         if event.hedge is not None:
-            both = {name: self._hedges.labels(event.cluster_name, event.operation, name) for name in ("won", "lost")}
-            both[event.hedge].inc()
+            self._count_outcome(self._hedges, request[:2], event.hedge, ("won", "lost"))
         if event.on_replica is not None:
-            hits = {name: self._replica_hits.labels(*request[:2], name) for name in ("hit", "miss")}
-            hits["hit" if event.on_replica else "miss"].inc()
+            self._count_outcome(self._replica_hits, request[:2], "hit" if event.on_replica else "miss", ("hit", "miss"))
         self._routed.labels(event.cluster_name, event.operation, event.policy, event.reason or "").inc()
         if event.policy.endswith("affinity"):
             self._affinity.labels(event.cluster_name, "used", "").inc()
@@ -206,6 +204,13 @@ class Prometheus(Handle):
         if not self._node_label:
             for error in (NodeUnreachableError, ConnectionLostError, ReadTimeoutError):
                 self._retries.labels(*request[:2], error.__name__)
+
+    def _count_outcome(self, counter: Any, request: tuple[str, ...], outcome: str, outcomes: tuple[str, ...]) -> None:
+        if (*request, *outcomes) not in self._begun:
+            self._begun.add((*request, *outcomes))
+            for each in outcomes:
+                counter.labels(*request, each)
+        counter.labels(*request, outcome).inc()
 
     def _begin(self, cluster_name: str) -> None:
         if (cluster_name,) in self._begun:
