@@ -97,6 +97,7 @@ def test_an_event_loop_that_is_closed_amid_requests(
     unraisable: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
     limit = 1 if way == "queue" else 8
+    under_way = {"queue": 3, "hedge": 12}.get(way, 6)
     with LocalCluster(3, tls=way == "tls") as nodes, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         config = ClusterConfig(
@@ -115,13 +116,13 @@ def test_an_event_loop_that_is_closed_amid_requests(
             await client.create_table(**CREATE)
             await put(client)
             await get(client)
+            await until(lambda: [node.state.value for node in cluster.core.membership.nodes()] == ["active"] * 3)
             for node in nodes.nodes:
                 node.delay(60.0, operation="GetItem")
             read = client.get_item
             for _ in range(6):
                 tasks.append(asyncio.create_task(read(TableName="items", Key={"id": {"S": "k"}})))
-            await until(lambda: any(stats.connections_in_use for stats in cluster.stats().values()))
-            await asyncio.sleep(0.1)
+            await until(lambda: sum(node.operations["GetItem"] for node in nodes.nodes) >= 1 + under_way)
 
         loop = asyncio.new_event_loop()
         loop.run_until_complete(main())
