@@ -132,7 +132,7 @@ def test_an_event_loop_that_ends_amid_a_take_over_ends_without_an_error(monkeypa
     with Server() as server, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # asyncio warns of the transport that it could not close
         control.fetch(server.node(), "/", timeout=5)
-        loop = asyncio.new_event_loop()
+        loop = asyncio.SelectorEventLoop()  # uvloop takes the connection over at once
         pool = AsyncNodePool(server.node(), loop, limit=4, max_idle=1e6, hand_over=control.hand_over)
         loop.run_until_complete(main())
         loop.close()
