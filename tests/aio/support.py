@@ -21,7 +21,9 @@ CREATE = {
 }
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run(
+    main: Callable[[], Coroutine[Any, Any, None]], *, new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> None:
     """Run a test in an event loop of its own, which must end with no task, no transport and no error left."""
     complaints: list[dict[str, Any]] = []
 
@@ -33,7 +35,8 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", ResourceWarning)
-        asyncio.run(body())
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(body())
         gc.collect()
     assert not complaints, complaints
     assert not [

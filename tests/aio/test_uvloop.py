@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 import pytest
@@ -14,15 +15,14 @@ from pynamodb_alternator.errors import ReadTimeoutError
 from pynamodb_alternator.local import LocalCluster
 from pynamodb_alternator.settings.values import Timeouts
 
+from . import support
 from .models import Member
 from .support import CREATE, KEY, TABLE, get, put, until
 
 uvloop: Any = pytest.importorskip("uvloop")
 
 
-def run(main: Any) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(main(), 60))
+run = functools.partial(support.run, new_loop=uvloop.new_event_loop)
 
 
 @pytest.mark.parametrize("tls", [False, True])
