@@ -477,6 +477,7 @@ def test_an_increment_that_no_node_took_is_not_an_error(traffic: Traffic, local:
     assert not trade.bump("orders")
     for node in local.nodes:
         node.revive()
+    until(lambda: any(node.state.value == "active" for node in registry.get_cluster().nodes()))
     assert trade.count("orders") == 0
 
 
