@@ -15,7 +15,6 @@ clusters can run in one process, with the same models.
 
 from __future__ import annotations
 
-import logging
 import math
 import weakref
 from collections.abc import Iterator, Mapping
@@ -33,21 +32,20 @@ from ..settings.config import ClusterConfig
 from ..shell.output import ends_quietly
 from ..shell.screen import Screen
 from . import _commands as commands
-from ._answers import answer_to_request
 from ._health import HEADERS, health_of, look_at
 from ._settings import FIELDS, KEYS, config_from, known_aliases, setting_meant
 from ._watch import missing
 
 try:
     import click
-    from flask import Blueprint, Flask, current_app, has_app_context, request
+    from flask import Blueprint, Flask, current_app, has_app_context
     from flask.cli import AppGroup
+
+    from ._flask_errors import answer
 except ImportError as _cause:
     missing("flask", "Flask", _cause)
 
 __all__ = ["Alternator", "add_error_handlers"]
-
-_log = logging.getLogger("pynamodb_alternator.flask")
 
 EXTENSION = "alternator"
 
@@ -147,14 +145,7 @@ def add_error_handlers(app: Flask | Blueprint) -> None:
             f"(got {type(app).__name__})."
         )
     for error in (TransportError, PynamoDBException, ExceptionGroup):
-        app.register_error_handler(error, _answer)
-
-
-def _answer(error: Exception) -> tuple[dict[str, str], int, dict[str, str]]:
-    answer = answer_to_request(_log, request.method, request.path, error)
-    if answer is None:
-        raise error
-    return answer.body, answer.status, answer.headers
+        app.register_error_handler(error, answer)
 
 
 class _CurrentApp:

@@ -542,6 +542,34 @@ def test_a_handler_of_yours_wins(handled: Flask) -> None:
     assert (answer.status_code, answer.text) == (409, "ConditionalCheckFailedException")
 
 
+@pytest.mark.parametrize("handles", [PutError, Exception])
+@pytest.mark.parametrize("ours_of", ["application", "blueprint"])
+def test_a_handler_of_yours_gets_all_other_errors(local: LocalCluster, ours_of: str, handles: type[Exception]) -> None:
+    """As if the handlers of this library were not there, also those of a blueprint, which Flask asks first."""
+    app = make_app(ALTERNATOR_URL=f"{local.url}/?connect_timeout=0.5&max_attempts=2")
+    api = Blueprint("api", __name__)
+    add_error_handlers(app if ours_of == "application" else api)
+
+    @api.put("/users/<name>")
+    def add(name: str) -> Any:
+        User(name).save(User.name.does_not_exist())
+        return "", 204
+
+    @app.errorhandler(handles)
+    def refused(error: Exception) -> Any:
+        return type(error).__name__, 409
+
+    app.register_blueprint(api)
+    with app.app_context():
+        User.create_table(billing_mode="PAY_PER_REQUEST", wait=True)
+    client = app.test_client()
+    assert client.put("/users/alice").status_code == 204
+    answer = client.put("/users/alice")
+    assert (answer.status_code, answer.text) == (409, "PutError")
+    cut_off(app, local)
+    assert client.put("/users/bob").status_code == (409 if ours_of == "application" and handles is PutError else 503)
+
+
 def test_the_views_of_a_blueprint_alone(local: LocalCluster) -> None:
     app = make_app(ALTERNATOR_URL=f"{local.url}/?connect_timeout=0.5&max_attempts=2", PROPAGATE_EXCEPTIONS=True)
     api = Blueprint("api", __name__)
