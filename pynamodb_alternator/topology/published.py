@@ -133,14 +133,17 @@ class Published:
         return emissions
 
     def _with_nodes_that_serve(self, reading: Reading) -> Reading:
-        """`reading`, and the active nodes of the last one as long as none of the nodes that it lists is active.
+        """`reading`, and the active nodes of the last one in each datacenter of which none of the listed nodes is
+        active.
 
         Such a list is that of a node which lies or is cut off, or all nodes have new addresses. In each case, requests
-        have nowhere else to go.
+        have nowhere else to go, or only to a fallback. A datacenter of which no node is listed has ended.
         """
-        if not self._has_list or any(map(self._is_active, reading.nodes)):
+        if not self._has_list:
             return reading
-        return reading.with_nodes_of(self.reading, self._is_active)
+        datacenters = reading.datacenters
+        unserved = {name for name, nodes in datacenters.items() if nodes and not any(map(self._is_active, nodes))}
+        return reading.with_nodes_of(self.reading, unserved, self._is_active) if unserved else reading
 
     def take_again(self, reading: Reading, now: float) -> list[Emission]:
         """Take a reading for which `has` is True: only the source and the scope in use may have changed. Returns the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -35,15 +35,31 @@ class Reading(NamedTuple):
         """The nodes of all locations."""
         return frozenset(node for nodes in self.members.values() for node in nodes)
 
-    def with_nodes_of(self, other: Reading, test: Callable[[Node], bool]) -> Reading:
-        """This reading, and in each place the nodes of `other` that pass the test.
+    @property
+    def datacenters(self) -> Mapping[str | None, frozenset[Node]]:
+        """The nodes of each datacenter that a scope names; of None for a scope that names none."""
+        nodes: dict[str | None, frozenset[Node]] = {}
+        for (datacenter, _), listed in self.members.items():
+            nodes[datacenter] = nodes.get(datacenter, frozenset()).union(listed)
+        return nodes
+
+    def with_nodes_of(
+        self, other: Reading, datacenters: Container[str | None], test: Callable[[Node], bool]
+    ) -> Reading:
+        """This reading, and in each location of these datacenters the nodes of `other` that pass the test. Those
+        that are listed elsewhere now do not belong to the location any more.
 
         They are in no group: a datacenter whose nodes nobody lists is kept for as long as none of them answers.
         """
-        members = {
-            location: tuple(dict.fromkeys((*nodes, *filter(test, other.members.get(location, ())))))
-            for location, nodes in self.members.items()
+        listed = self.nodes
+        stay = {
+            location: tuple(node for node in nodes if node not in listed and test(node))
+            for location, nodes in other.members.items()
+            if location in self.members and location[0] in datacenters
         }
+        if not any(stay.values()):
+            return self
+        members = {location: (*nodes, *stay.get(location, ())) for location, nodes in self.members.items()}
         return self._replace(members=members)
 
     def says_the_same_as(self, other: Reading) -> bool:

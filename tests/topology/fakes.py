@@ -69,15 +69,17 @@ class FakeNetwork:
             if callable(answer):
                 answer = answer(path)
             return answer if isinstance(answer, tuple) else (200, answer)
-        query = parse_qs(urlsplit(path).query)
-        datacenter, _ = self.places[node.host]
+        return 200, self.lists(path, self.places[node.host][0])
+
+    def lists(self, path: str, datacenter: str = "dc1") -> bytes:
+        """The list that a node of this datacenter tells."""
+        racks = None
         if not self.old:
+            query = parse_qs(urlsplit(path).query)
             datacenter = query.get("dc", [datacenter])[0]
             racks = query.get("rack")
-        else:
-            racks = None
         listed = [h for h, (d, r) in self.places.items() if d == datacenter and (racks is None or r in racks)]
-        return 200, json.dumps(listed).encode()
+        return json.dumps(listed).encode()
 
     def resolve(self, name: str) -> Sequence[str]:
         self.resolved.append(name)

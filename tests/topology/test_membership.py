@@ -265,6 +265,49 @@ class TestRefresh:
         assert world.membership.refresh()
         assert world.in_scope == [N1, N2, B1, B2]
 
+    @pytest.mark.parametrize(
+        ("scope", "stay"),
+        [
+            (DatacenterScope("dc1", DatacenterScope("dc2")), [N1, N2]),
+            (RackScope("dc1", "r1", DatacenterScope("dc1", ClusterScope())), [N1]),
+        ],
+        ids=["datacenter", "rack"],
+    )
+    def test_a_fallback_that_serves_does_not_take_the_place_of_nodes_that_serve(
+        self, scope: Any, stay: list[str]
+    ) -> None:
+        """Requests would leave the datacenter because of one wrong list."""
+        world = two_datacenters(routing_scope=scope)
+        world.start()
+        world.network.answers = dict.fromkeys((N1, N2), world.network.lists)
+        world.network.places = {"10.0.0.9": ("dc1", "r1"), B1: ("dc2", "r1"), B2: ("dc2", "r2")}
+        world.network.dead.add("10.0.0.9")
+        for _ in range(3):
+            assert world.membership.refresh()
+            world.probe_all()
+            assert world.in_scope == sorted([*stay, "10.0.0.9"])
+        assert world.listener.of("scope-fallback") == []
+        world.network.dead.clear()
+        world.up("10.0.0.9")
+        assert world.membership.refresh()
+        assert world.in_scope == ["10.0.0.9"]
+        assert hosts(world.membership.view.topology.ring) == ["10.0.0.9", B1, B2]
+
+    def test_a_datacenter_that_lists_no_node_any_more_is_left(self) -> None:
+        world = two_datacenters(routing_scope=DatacenterScope("dc1", DatacenterScope("dc2")))
+        world.start()
+        world.network.answers = dict.fromkeys((N1, N2), world.network.lists)
+        world.network.places = {B1: ("dc2", "r1"), B2: ("dc2", "r2")}
+        assert world.membership.refresh()
+        assert world.in_scope == [B1, B2]
+
+    def test_nodes_that_moved_to_another_datacenter_do_not_stay(self) -> None:
+        world = two_datacenters(routing_scope=DatacenterScope("dc1", DatacenterScope("dc2")))
+        world.start()
+        world.network.places = {"10.0.0.9": ("dc1", "r1"), N1: ("dc2", "r1"), N2: ("dc2", "r2"), B1: ("dc2", "r1")}
+        assert world.membership.refresh()
+        assert world.in_scope == ["10.0.0.9"]
+
     def test_a_list_of_a_node_that_is_down_does_not_replace_those_that_serve(self) -> None:
         world = three()
         world.start()
