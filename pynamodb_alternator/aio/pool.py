@@ -193,9 +193,9 @@ class AsyncNodePool(PoolCore[AsyncConnection]):
         self, connection: AsyncConnection, connect_timeout: float, deadline: float | None
     ) -> AsyncConnection:
         try:
-            await connection.connect(
-                connect_timeout=connect_timeout, deadline=deadline, tls=self._tls, sock=self._socket_of_a_probe()
-            )
+            # A successor takes none over: it takes the place of a connection because of its age.
+            sock = None if connection.predecessor is not None else self._socket_of_a_probe()
+            await connection.connect(connect_timeout=connect_timeout, deadline=deadline, tls=self._tls, sock=sock)
         except BaseException as error:
             return self._not_opened(connection, error)
         return self._opened_now(connection)

@@ -20,15 +20,18 @@ from pynamodb_alternator.errors import ConnectionLostError
 from pynamodb_alternator.transport.control import ControlConnections
 from pynamodb_alternator.transport.pool_core import PoolStats
 from pynamodb_alternator.transport.request import build_head
+from pynamodb_alternator.transport.turnover import NEVER, Renewal
 from tests.transport.servers import Server
 
 from .support import run, until
 
 
 @contextlib.asynccontextmanager
-async def pool_of(server: Server, control: ControlConnections) -> AsyncIterator[AsyncNodePool]:
+async def pool_of(
+    server: Server, control: ControlConnections, renewal: Renewal = NEVER
+) -> AsyncIterator[AsyncNodePool]:
     loop = asyncio.get_running_loop()
-    pool = AsyncNodePool(server.node(), loop, limit=4, max_idle=1e6, hand_over=control.hand_over)
+    pool = AsyncNodePool(server.node(), loop, limit=4, max_idle=1e6, renewal=renewal, hand_over=control.hand_over)
     yield pool
     for connection in pool.close():
         await connection.wait_closed()
@@ -62,6 +65,25 @@ def test_the_first_connection_is_that_of_the_probe() -> None:
                 assert await pool.acquire(5.0) is first
                 assert await exchange(first) == 200
                 pool.release(first)
+
+    run(main)
+
+
+def test_a_connection_that_has_reached_its_age_makes_room_for_a_new_one() -> None:
+    """The connection of the probe may be as old."""
+
+    async def main() -> None:
+        control = ControlConnections()
+        with Server() as server:
+            async with pool_of(server, control, Renewal(1e-6, lambda low, high: 1.0)) as pool:
+                old = await pool.acquire(5.0)
+                pool.release(old)
+                await asyncio.to_thread(control.fetch, server.node(), "/", timeout=5)
+                new = await pool.acquire(5.0)
+                assert new is not old
+                assert await exchange(new) == 200
+                assert (server.accepted, len(control.connections())) == (3, 1)
+                pool.release(new)
 
     run(main)
 
