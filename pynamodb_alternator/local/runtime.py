@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import os
 import ssl
@@ -33,14 +34,19 @@ class Runtime:
         self._failures = failures
         self._pid = os.getpid()
         self._stopped = False
-        self._helpers = Workers(2, "local-alternator-helper")
-        self._workers = Workers(workers, "local-alternator-engine")
-        # Always Python's own event loop, also if the application uses uvloop, whose transports have other methods.
-        self.loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()
-        # Also off with `python -X dev`: it would log each slow answer of the engine.
-        self.loop.set_debug(False)
-        self._thread = threading.Thread(target=self._run, name="local-alternator", daemon=True)
-        self._thread.start()
+        with contextlib.ExitStack() as undo:
+            # Always Python's own event loop, also if the application uses uvloop, whose transports have other methods.
+            self.loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()
+            undo.callback(self.loop.close)
+            # Also off with `python -X dev`: it would log each slow answer of the engine.
+            self.loop.set_debug(False)
+            self._helpers = Workers(2, "local-alternator-helper")
+            undo.callback(self._helpers.close, _SECONDS)
+            self._workers = Workers(workers, "local-alternator-engine")
+            undo.callback(self._workers.close, _SECONDS)
+            self._thread = threading.Thread(target=self._run, name="local-alternator", daemon=True)
+            self._thread.start()
+            undo.pop_all()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

@@ -105,3 +105,33 @@ def test_the_kind_of_event_loop_that_the_application_has_chosen_does_not_matter(
         assert runtime.in_loop(lambda: 7) == 7
     finally:
         runtime.stop(lambda: None)
+
+
+@pytest.mark.parametrize("missing", ["event loop", "helper", "engine", "thread of the event loop"])
+def test_one_that_cannot_begin_leaves_no_thread_and_no_event_loop(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """As in a process that has no more files or threads to spend."""
+    before = set(threading.enumerate())
+    loops: list[asyncio.AbstractEventLoop] = []
+    names = {"helper": "local-alternator-helper", "engine": "local-alternator-engine"}
+    refused = names.get(missing, "local-alternator")
+    make, start = asyncio.SelectorEventLoop, threading.Thread.start
+
+    def make_loop() -> asyncio.AbstractEventLoop:
+        if missing == "event loop":
+            raise OSError("too many open files")
+        loops.append(make())
+        return loops[-1]
+
+    def start_thread(thread: threading.Thread) -> None:
+        if thread.name.partition("_")[0] == refused:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(asyncio, "SelectorEventLoop", make_loop)
+    monkeypatch.setattr(threading.Thread, "start", start_thread)
+    with pytest.raises((OSError, RuntimeError), match=r"too many|can't start"):
+        Runtime(2, [])
+    assert set(threading.enumerate()) == before
+    assert all(loop.is_closed() for loop in loops)
