@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 __all__ = ["Workers"]
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
+_Work = tuple[concurrent.futures.Future[Any], Callable[[], Any]]
 
 
 class Workers(concurrent.futures.Executor):
@@ -27,7 +29,7 @@ class Workers(concurrent.futures.Executor):
         self._most = most
         self._name = name
         self._lock = threading.Lock()
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads: list[threading.Thread] = []
         self._closed = False
@@ -39,18 +41,10 @@ class Workers(concurrent.futures.Executor):
     ) -> concurrent.futures.Future[_T]:
         """Have a thread call the function. Raises RuntimeError after `close`."""
         done: concurrent.futures.Future[_T] = concurrent.futures.Future()
-
-        def call() -> None:
-            if done.set_running_or_notify_cancel():
-                try:
-                    done.set_result(function(*args, **kwargs))
-                except BaseException as wrong:
-                    done.set_exception(wrong)
-
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"the threads {self._name} have ended")
-            self._work.put(call)
+            self._work.put((done, functools.partial(function, *args, **kwargs)))
             if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
                 with contextlib.suppress(RuntimeError):  # no further thread: those that there are have to do
                     self._start()
@@ -62,20 +56,35 @@ class Workers(concurrent.futures.Executor):
         self._threads.append(thread)
 
     def _run(self) -> None:
-        while (call := self._work.get()) is not None:
-            call()
-            del call  # it holds a request and its answer
+        while (work := self._work.get()) is not None:
+            _call(*work)
+            del work  # it holds a request and its answer
             self._idle.release()
 
     def close(self, seconds: float) -> None:
-        """End the threads, and wait so many seconds for those that still work. What no thread has begun is dropped."""
+        """End the threads, and wait so many seconds for those that still work. What no thread has begun is
+        cancelled."""
+        dropped: list[_Work | None] = []
         with self._lock:
             self._closed = True
             with contextlib.suppress(queue.Empty):
                 while True:
-                    self._work.get_nowait()
+                    dropped.append(self._work.get_nowait())
             for _ in self._threads:
                 self._work.put(None)
+        for work in dropped:
+            if work is not None:
+                work[0].cancel()
         end = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
+
+
+def _call(done: concurrent.futures.Future[Any], function: Callable[[], Any]) -> None:
+    if not done.set_running_or_notify_cancel():
+        return
+    try:
+        done.set_result(function())
+    except BaseException as wrong:
+        done.set_exception(wrong)
+        del done  # otherwise the error would refer to itself, by its traceback and this frame
