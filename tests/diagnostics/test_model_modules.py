@@ -90,9 +90,9 @@ def test_names_that_are_wrong(write: Write, name: str, says: str) -> None:
     [
         ("import qnowhere", "qmod.py, line 1, imports 'qnowhere', and there is no such module. Install it"),
         ("\nimport qother", "qother.py, line 1, imports 'qnowhere'"),
-        ("import os\nos.environ['Q_NOT_SET']", "qmod.py, line 2, raises KeyError: 'Q_NOT_SET'. The check imports"),
+        ("import os\nos.environ['Q_NOT_SET']", "qmod.py, line 2, raises KeyError: 'Q_NOT_SET'. This imports"),
         ("from os import qq", "qmod.py, line 1, raises ImportError: cannot import name 'qq'"),
-        ("raise ValueError", "qmod.py, line 1, raises ValueError. The check imports the module"),
+        ("raise ValueError", "qmod.py, line 1, raises ValueError. This imports the module"),
         ("import json\n\njson.loads('a')", "qmod.py, line 3, raises JSONDecodeError: "),  # and not json's own line
         ("import qround", "qround.py, line 1, raises ImportError: cannot import name 'qq'"),
         ("import qround", "Modules that import each other: name the one first that the application imports first."),
