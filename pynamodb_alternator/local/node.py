@@ -203,7 +203,9 @@ class LocalNode(NodeFaults):
 
     def close_idle_connections(self) -> int:
         """Close the connections that wait for a request (FIN). Returns how many they were."""
-        return self._runtime.in_loop(self.server.close_idle)
+        closed = self._runtime.in_loop(self.server.close_idle)
+        self._runtime.in_loop(lambda: None)  # asyncio sends the FIN in the loop's next iteration: wait for it
+        return closed
 
     def clear_faults(self) -> None:
         """End `lie`, `hang` and every fault. A killed node stays killed."""
